@@ -1,0 +1,104 @@
+import { parseArgs } from 'node:util'
+import { UsageError } from './errors.ts'
+
+/** One flag of a script. The key it is listed under is its long name. */
+export interface FlagSpec {
+  type: 'boolean' | 'string'
+  /** What it does, for `--help`. */
+  help: string
+  /** The name of its value in `--help`; for type string. */
+  value?: string
+  /** May be given several times; its value is then a list. */
+  multiple?: boolean
+}
+
+/** The flags of a script by long name. */
+export type FlagSpecs = Record<string, FlagSpec>
+
+/** The values of parsed flags: boolean flags are false when absent, string flags undefined. */
+export type FlagValues<F extends FlagSpecs> = {
+  [K in keyof F]: F[K]['type'] extends 'boolean'
+    ? boolean
+    : F[K] extends { multiple: true }
+      ? string[]
+      : string | undefined
+}
+
+/** The word among `known` that is nearest to `word`, if it is near enough to be what was meant. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined
+  let least = Math.max(1, Math.floor(word.length / 3)) + 1
+  for (const candidate of known) {
+    const distance = candidate.startsWith(word) && word.length >= 3 ? 1 : editDistance(word, candidate)
+    if (distance < least) {
+      least = distance
+      best = candidate
+    }
+  }
+  return best
+}
+
+/** "did you mean …" for an unknown word, or the list of what is known. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const near = nearest(word, known)
+  return near ? `did you mean ${near}?` : `known are: ${known.join(', ')}`
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitute = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitute))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/**
+ * Parses a command line with node:util's parseArgs (which leaves `01` a string). Throws a UsageError that
+ * names an unknown flag and the one that was probably meant, a missing value, or a value too many.
+ */
+export function parseFlags<F extends FlagSpecs>(
+  argv: readonly string[],
+  specs: F,
+): { values: FlagValues<F>; positionals: string[] } {
+  const names = Object.keys(specs).map(name => `--${name}`)
+  const { tokens, positionals } = parseArgs({
+    args: [...argv],
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+    options: {
+      ...Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, { type: spec.type }])),
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  const values: Record<string, boolean | string | string[] | undefined> = {}
+  for (const [name, spec] of Object.entries(specs))
+    values[name] = spec.type === 'boolean' ? false : spec.multiple ? [] : undefined
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined
+    if (!spec) throw new UsageError(`unknown flag ${token.rawName}`, suggestion(token.rawName, names))
+    if (spec.type === 'boolean') {
+      if (token.value !== undefined)
+        throw new UsageError(`${token.rawName} takes no value`, `write ${token.rawName} alone`)
+      values[token.name] = true
+      continue
+    }
+    // `--name --other`: parseArgs takes the next flag as a value; nobody means that.
+    if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--')))
+      throw new UsageError(
+        `${token.rawName} needs a value`,
+        `write ${token.rawName} ${spec.value ?? 'VALUE'}, or ${token.rawName}=VALUE for one that begins with dashes`,
+      )
+    if (spec.multiple) (values[token.name] as string[]).push(token.value)
+    else if (values[token.name] !== undefined)
+      throw new UsageError(`${token.rawName} was given twice`, 'give it once')
+    else values[token.name] = token.value
+  }
+  return { values: values as FlagValues<F>, positionals }
+}

@@ -1,0 +1,61 @@
+import { join } from 'node:path'
+import { privateFolder, writeFileAtomic } from './files.ts'
+import { redact } from './redact.ts'
+
+/** One step of a run, as the journal keeps it. */
+export interface JournalStep {
+  title: string
+  /** The kubectl, flux or ssh command that does the same by hand. */
+  equivalent?: string
+  startedAt: string
+  seconds?: number
+  outcome: 'running' | 'done' | 'unchanged' | 'failed'
+  note?: string
+}
+
+/** The transcript of one run. */
+export interface JournalEntry {
+  script: string
+  cluster: string
+  command: string
+  startedAt: string
+  finishedAt?: string
+  exitCode?: number
+  plan: string[]
+  steps: JournalStep[]
+  error?: { message: string; fix: string }
+}
+
+/** The transcript as Markdown, for people. */
+export function journalMarkdown(entry: JournalEntry): string {
+  const lines = [
+    `# ${entry.script} on ${entry.cluster}`,
+    '',
+    `- command: \`${entry.command}\``,
+    `- started: ${entry.startedAt}`,
+    `- ended: ${entry.finishedAt ?? 'not yet, or killed'}`,
+    `- exit code: ${entry.exitCode ?? 'none'}`,
+  ]
+  if (entry.plan.length > 0) lines.push('', '## Plan', '', ...entry.plan.map(line => `- ${line}`))
+  if (entry.steps.length > 0) lines.push('', '## Steps', '')
+  entry.steps.forEach((step, i) => {
+    const time = step.seconds === undefined ? '' : `, ${step.seconds.toFixed(1)} s`
+    lines.push(`${i + 1}. ${step.title}: ${step.outcome}${time}`)
+    if (step.note) lines.push(`   ${step.note}`)
+    if (step.equivalent) lines.push(`   by hand: \`${step.equivalent}\``)
+  })
+  if (entry.error)
+    lines.push('', '## Error', '', `- what: ${entry.error.message}`, `- fix: ${entry.error.fix}`)
+  return `${lines.join('\n')}\n`
+}
+
+/**
+ * Writes the transcript to `folder` as `TIME-SCRIPT.md` and `.json`, redacted. Called after every step, so
+ * that a killed run leaves what it had done.
+ */
+export function writeJournal(folder: string, entry: JournalEntry): void {
+  privateFolder(folder)
+  const name = `${entry.startedAt.replaceAll(':', '-')}-${entry.script}`
+  writeFileAtomic(join(folder, `${name}.md`), redact(journalMarkdown(entry)))
+  writeFileAtomic(join(folder, `${name}.json`), redact(`${JSON.stringify(entry, null, 2)}\n`))
+}

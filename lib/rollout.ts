@@ -1,0 +1,197 @@
+import { type Cause, type Facts, findCauses } from './causes.ts'
+import { ExpectedError } from './errors.ts'
+import {
+  failures,
+  GIT_REPOSITORY,
+  HELM_CHART,
+  HELM_RELEASE,
+  HELM_REPOSITORY,
+  inventory,
+  KUSTOMIZATION,
+  reconcile,
+  standing,
+} from './flux.ts'
+import { type Kubectl, type KubeObject, refOf } from './kubectl.ts'
+import type { Log } from './log.ts'
+import { until } from './wait.ts'
+
+/** Where the pods of the platform run. */
+export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero'] as const
+
+/** Everything about Flux and its pods, read in one go. */
+export async function gatherFacts(kubectl: Kubectl): Promise<Facts> {
+  const list = (type: { apiVersion: string; kind: string }, namespace?: string) =>
+    kubectl.list(type.apiVersion, type.kind, namespace ? { namespace } : {})
+  const [git, repositories, charts, kustomizations, helmReleases, controllers, ...pods] = await Promise.all([
+    list(GIT_REPOSITORY),
+    list(HELM_REPOSITORY),
+    list(HELM_CHART),
+    list(KUSTOMIZATION),
+    list(HELM_RELEASE),
+    list({ apiVersion: 'apps/v1', kind: 'Deployment' }, 'flux-system'),
+    ...NAMESPACES.map(namespace => list({ apiVersion: 'v1', kind: 'Pod' }, namespace)),
+  ])
+  return {
+    sources: [...git, ...repositories, ...charts],
+    kustomizations,
+    helmReleases,
+    controllers,
+    pods: pods.flat(),
+  }
+}
+
+/** The HelmReleases that a Kustomization has applied, as far as they exist, and the names of those that do not. */
+function releasesOf(kustomization: KubeObject, facts: Facts): { found: KubeObject[]; absent: string[] } {
+  const found: KubeObject[] = []
+  const absent: string[] = []
+  for (const entry of inventory(kustomization)) {
+    if (entry.kind !== 'HelmRelease') continue
+    const release = facts.helmReleases.find(
+      object => object.metadata.name === entry.name && object.metadata.namespace === entry.namespace,
+    )
+    if (release) found.push(release)
+    else absent.push(`${entry.namespace}/${entry.name}`)
+  }
+  return { found, absent }
+}
+
+/** Why a Kustomization is not in order, in words; undefined when it and all its releases are ready. Pure. */
+export function notInOrder(name: string, facts: Facts): string | undefined {
+  const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
+  if (!kustomization) return 'is not there'
+  const { state, reason, message } = standing(kustomization)
+  if (state !== 'ready') return `${reason || state}: ${message.split('\n')[0]}`
+  const source = facts.sources.find(
+    object => object.kind === 'GitRepository' && object.metadata.name === kustomization.spec?.sourceRef?.name,
+  )
+  const revision = source?.status?.artifact?.revision
+  if (revision && kustomization.status?.lastAppliedRevision !== revision) return `is not at ${revision} yet`
+  const { found, absent } = releasesOf(kustomization, facts)
+  if (absent.length > 0) return `HelmRelease ${absent.join(', ')} is missing`
+  const unready = found.find(release => standing(release).state !== 'ready')
+  if (unready) return `HelmRelease ${unready.metadata.name}: ${standing(unready).message.split('\n')[0]}`
+  return undefined
+}
+
+/**
+ * The part of the facts that these Kustomizations depend on: a broken application must not end the installation
+ * of another one. Pods are told by the labels that Helm charts give them, or by the name of their workload.
+ */
+export function relevantFacts(names: readonly string[], facts: Facts): Facts {
+  const wanted = new Set(names)
+  // dependsOn names only what comes before; a few rounds reach the whole chain.
+  for (let size = -1; size !== wanted.size; ) {
+    size = wanted.size
+    for (const kustomization of facts.kustomizations)
+      if (wanted.has(kustomization.metadata.name))
+        for (const dependency of kustomization.spec?.dependsOn ?? []) wanted.add(dependency.name)
+  }
+  const kustomizations = facts.kustomizations.filter(object => wanted.has(object.metadata.name))
+  const helmReleases = kustomizations.flatMap(kustomization => releasesOf(kustomization, facts).found)
+  const chartOf = (release: KubeObject) => `${release.metadata.namespace}-${release.metadata.name}`
+  const charts = new Set(helmReleases.map(chartOf))
+  const sources = new Set([
+    ...kustomizations.map(object => object.spec?.sourceRef?.name),
+    ...helmReleases.map(object => object.spec?.chart?.spec?.sourceRef?.name),
+  ])
+  const instances = new Set(helmReleases.flatMap(object => [object.metadata.name, object.spec?.releaseName]))
+  const workloads = kustomizations
+    .flatMap(inventory)
+    .filter(entry => /^(Deployment|StatefulSet|DaemonSet|Job)$/.test(entry.kind))
+  return {
+    controllers: facts.controllers,
+    kustomizations,
+    helmReleases,
+    sources: facts.sources.filter(({ kind, metadata }) =>
+      kind === 'HelmChart' ? charts.has(metadata.name) : sources.has(metadata.name),
+    ),
+    pods: facts.pods.filter(
+      ({ metadata }) =>
+        instances.has(metadata.labels?.['app.kubernetes.io/instance'] ?? metadata.labels?.release ?? '-') ||
+        workloads.some(
+          workload =>
+            workload.namespace === metadata.namespace && metadata.name.startsWith(`${workload.name}-`),
+        ),
+    ),
+  }
+}
+
+/**
+ * Asks Flux to look at these Kustomizations now, with their source, and gives their failed releases new tries.
+ * Only what is not in order is touched.
+ */
+export async function reconcileAll(kubectl: Kubectl, names: readonly string[]): Promise<void> {
+  const facts = await gatherFacts(kubectl)
+  for (const source of facts.sources)
+    if (standing(source).state === 'failed' && source.kind !== 'HelmChart')
+      await reconcile(kubectl, refOf(source))
+  for (const name of names) {
+    const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
+    if (!kustomization || notInOrder(name, facts) === undefined) continue
+    await reconcile(kubectl, refOf(kustomization))
+    for (const release of releasesOf(kustomization, facts).found)
+      if (standing(release).state === 'failed' || failures(release) > 0)
+        await reconcile(kubectl, refOf(release), { reset: true })
+  }
+}
+
+/** One line on how far Kustomizations and their releases are. Pure. */
+export function progressLine(names: readonly string[], facts: Facts): string {
+  const kustomizations = facts.kustomizations.filter(object => names.includes(object.metadata.name))
+  const releases = kustomizations.flatMap(kustomization => releasesOf(kustomization, facts).found)
+  const ready = (objects: KubeObject[]) => objects.filter(object => standing(object).state === 'ready').length
+  const waiting = [...kustomizations, ...releases]
+    .filter(object => standing(object).state !== 'ready')
+    .map(object => object.metadata.name)
+  return [
+    `Kustomizations ${ready(kustomizations)}/${names.length}`,
+    `HelmReleases ${ready(releases)}/${releases.length}`,
+    waiting.length > 0 ? `waiting for ${[...new Set(waiting)].slice(0, 6).join(', ')}` : '',
+  ]
+    .filter(Boolean)
+    .join(' · ')
+}
+
+/** A cause as an error in two lines. */
+export function causeError(cause: Cause): ExpectedError {
+  return new ExpectedError(`${cause.subject}: ${cause.cause}`, cause.fix)
+}
+
+/**
+ * Waits until these Kustomizations and all their HelmReleases are ready. Shows progress; ends early with the
+ * cause and its remedy as soon as a failure has lasted longer than such a failure may; gives up at the
+ * deadline (milliseconds) with the last state seen.
+ */
+export async function waitForKustomizations(
+  kubectl: Kubectl,
+  names: readonly string[],
+  options: { deadline: number; log: Log; signal: AbortSignal },
+): Promise<void> {
+  const since = new Map<string, number>()
+  await until(
+    async () => {
+      const facts = await gatherFacts(kubectl)
+      const wrong = names.map(name => [name, notInOrder(name, facts)] as const).filter(([, why]) => why)
+      if (wrong.length === 0) return { done: undefined }
+      options.log.progress(progressLine(names, facts))
+      const now = performance.now()
+      const causes = findCauses(relevantFacts(names, facts))
+      for (const key of since.keys()) if (!causes.some(cause => keyOf(cause) === key)) since.delete(key)
+      for (const cause of causes) {
+        const seen = since.get(keyOf(cause)) ?? now
+        since.set(keyOf(cause), seen)
+        if (now - seen >= cause.grace * 1000) throw causeError(cause)
+      }
+      return { last: wrong.map(([name, why]) => `${name} ${why}`).join('; ') }
+    },
+    {
+      deadline: options.deadline,
+      every: 700,
+      describe: last => last ?? 'nothing',
+      fix: 'look closer with `npx tsx scripts/status.ts`, then run the same command again: it continues',
+      signal: options.signal,
+    },
+  )
+}
+
+const keyOf = (cause: Cause) => `${cause.subject} ${cause.fix}`

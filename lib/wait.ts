@@ -1,0 +1,68 @@
+import { ExpectedError, UsageError } from './errors.ts'
+
+/** How long and how often `until` looks, and how it tells the last state when time is up. */
+export interface UntilOptions<T> {
+  /** Milliseconds until it gives up. */
+  deadline: number
+  /** Milliseconds between two looks. */
+  every?: number
+  /** The last thing seen, in words, for the error. */
+  describe: (last: T | undefined) => string
+  /** What to do about an expiry. */
+  fix?: string
+  /** Aborts the wait (Ctrl-C, a lost lock). */
+  signal?: AbortSignal
+}
+
+/** Resolves after `ms` milliseconds; rejects with the signal's reason when that comes first. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const onAbort = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, ms)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+/**
+ * Calls `look` until it returns `{ done }` and resolves with that value. `{ last }` means "not yet" and is
+ * what the error tells when the deadline passes. Whatever `look` throws ends the wait at once: that is how
+ * terminal conditions end it early.
+ */
+export async function until<T, D>(
+  look: () => Promise<{ done: D } | { last: T }>,
+  options: UntilOptions<T>,
+): Promise<D> {
+  const end = performance.now() + options.deadline
+  for (;;) {
+    options.signal?.throwIfAborted()
+    const seen = await look()
+    if ('done' in seen) return seen.done
+    if (performance.now() >= end) {
+      const seconds = Math.round(options.deadline / 1000)
+      throw new ExpectedError(
+        `gave up after ${seconds} s; last seen: ${options.describe(seen.last)}`,
+        options.fix ?? 'look at the last state seen, then run the same command again: it continues',
+      )
+    }
+    await sleep(Math.min(options.every ?? 1000, Math.max(0, end - performance.now())), options.signal)
+  }
+}
+
+/** Milliseconds of a `--timeout MINUTES`; `otherwise` minutes when it was not given. Throws a UsageError. */
+export function minutes(value: string | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise * 60_000
+  const number = Number(value)
+  if (!/^\d+(\.\d+)?$/.test(value) || number <= 0 || number > 1440)
+    throw new UsageError(
+      `--timeout ${JSON.stringify(value)} is no number of minutes`,
+      'give minutes, from 0.1 to 1440',
+    )
+  return number * 60_000
+}
