@@ -1,0 +1,80 @@
+/**
+ * Tells how to reach a cluster: the export line for KUBECONFIG, addresses, versions, folders. It replaces the
+ * docs' `openappstack NAME info`.
+ *
+ * Usage: npx tsx scripts/info.ts
+ * Needs: a cluster folder. Changes nothing.
+ */
+import { APPS } from '../lib/apps.ts'
+import { installedConfig } from '../lib/configure.ts'
+import { messageOf } from '../lib/errors.ts'
+import { KUSTOMIZATION } from '../lib/flux.ts'
+import { fluxRelease } from '../lib/flux-install.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { table } from '../lib/log.ts'
+import { script } from '../lib/script.ts'
+
+await script({
+  name: 'info',
+  summary: 'Tell how to reach a cluster: the export line for KUBECONFIG, addresses, versions, folders.',
+  flags: {},
+  examples: [
+    ['npx tsx scripts/info.ts', 'Everything about the only cluster'],
+    ['npx tsx scripts/info.ts --cluster oas.example.org --json', 'For other programs'],
+  ],
+  cluster: 'existing',
+  changes: false,
+  async run(run) {
+    const config = installedConfig(run.cluster)
+    const versions: Record<string, string> = { 'flux (pinned here)': (await fluxRelease()).version }
+    let installed: string[] = []
+    let server = 'unknown'
+    try {
+      const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+      server = kubectl.client.server
+      versions.kubernetes = await kubectl.serverVersion()
+      const flux = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' })
+      versions.flux = flux?.metadata.labels?.['app.kubernetes.io/version'] ?? 'not installed'
+      installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(k => k.metadata.name)
+    } catch (error) {
+      // The folders and addresses are worth telling when the cluster is down, too.
+      run.log.warn(`the cluster was not asked: ${messageOf(error)}`)
+    }
+    const apps = APPS.filter(app => installed.includes(app.name) && app.hosts(config).length > 0)
+    const addresses: Record<string, string[]> = Object.fromEntries([
+      ['user panel', [`https://admin.${config.domain}`]],
+      ['grafana', [`https://grafana.${config.domain}`]],
+      ['prometheus', [`https://prometheus.${config.domain}`]],
+      ['alertmanager', [`https://alertmanager.${config.domain}`]],
+      ...apps.map(app => [app.name, app.hosts(config).map(host => `https://${host}`)]),
+    ])
+    const folders = {
+      cluster: run.cluster.folder,
+      configuration: run.cluster.env,
+      journal: run.cluster.journal,
+    }
+    const exportLine = `export KUBECONFIG='${run.cluster.kubeconfig.replaceAll("'", `'\\''`)}'`
+    run.result = {
+      export: exportLine,
+      server,
+      ipAddress: config.ip_address,
+      domain: config.domain,
+      addresses,
+      versions,
+      folders,
+    }
+    run.log.print('To use kubectl with this cluster, copy this into your terminal:')
+    run.log.print(exportLine)
+    run.log.print('')
+    run.log.print(
+      table([
+        ['API server', server],
+        ['IP address', config.ip_address ?? ''],
+        ['domain', config.domain ?? ''],
+        ...Object.entries(versions),
+        ...Object.entries(addresses).map(([name, urls]) => [name, urls.join(' ')]),
+        ...Object.entries(folders),
+      ]),
+    )
+  },
+})

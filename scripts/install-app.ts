@@ -1,0 +1,145 @@
+/**
+ * Installs applications and watches them until they are Ready, then tells their addresses and where their
+ * passwords are. It replaces the docs' `./install/install-app.sh` and `watch flux get helmreleases`.
+ *
+ * Usage: npx tsx scripts/install-app.ts [APP…]
+ * Needs: a cluster with the core installed (install-core).
+ * Safe to run again: what is installed and ready is left alone; what is broken is brought in order.
+ */
+import { applyPlanned, applyText, planApply } from '../lib/apply.ts'
+import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
+import type { Config } from '../lib/config.ts'
+import { installedConfig } from '../lib/configure.ts'
+import { ExpectedError, UsageError } from '../lib/errors.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { lockCluster } from '../lib/lock.ts'
+import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
+import { askSeveral } from '../lib/prompt.ts'
+import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
+import { script } from '../lib/script.ts'
+import { ensureSecrets, loadCatalogue, planSecrets, planText, SecretCopies } from '../lib/secrets.ts'
+import { minutes } from '../lib/wait.ts'
+
+await script({
+  name: 'install-app',
+  summary: 'Install applications, watch them until they are Ready, and tell where to find them.',
+  args: {
+    name: 'APP…',
+    help: `${APP_NAMES.join(', ')}; chosen from a list when none is named`,
+    choices: APP_NAMES,
+  },
+  flags: {
+    timeout: {
+      type: 'string',
+      value: 'MINUTES',
+      help: 'how long to wait for them to become ready (default 60)',
+    },
+  },
+  examples: [
+    ['npx tsx scripts/install-app.ts nextcloud', 'Install Nextcloud with OnlyOffice'],
+    ['npx tsx scripts/install-app.ts rocketchat wekan --yes', 'Install two applications without a question'],
+    ['npx tsx scripts/install-app.ts --dry-run wordpress', 'Show what would be done'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const deadline = minutes(run.flags.timeout, 60)
+    const config = installedConfig(run.cluster)
+    const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]
+    if (names.includes('velero') && config.backup_s3_enabled !== 'true')
+      throw new UsageError(
+        'velero needs an S3 storage to back up to, and none is configured',
+        `set backup_s3_enabled=true and the other backup_s3_ keys in ${run.cluster.env}, then run install-core, then this again`,
+      )
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await run.preflight([
+      () => checkKubernetes(kubectl),
+      () => checkClock(kubectl),
+      () =>
+        checkRights(kubectl, [
+          ['create', '', 'secrets', 'flux-system'],
+          ['create', 'kustomize.toolkit.fluxcd.io', 'kustomizations', 'flux-system'],
+          ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+        ]),
+      () => checkCore(kubectl),
+    ])
+
+    const catalogue = (await loadCatalogue()).filter(entry => names.includes(entry.app))
+    const kustomizations = await Promise.all(names.map(appKustomization))
+    const changes = applyText(await planApply(kubectl, kustomizations))
+    const facts = await gatherFacts(kubectl)
+    const plan = [
+      ...(await planSecrets(kubectl, catalogue)).flatMap(secret => planText(secret) ?? []),
+      ...changes,
+      ...names.flatMap(name => {
+        const why = notInOrder(name, facts)
+        return why ? [`bring Kustomization ${name} in order: it ${why}`] : []
+      }),
+    ]
+    const apps = names.map(name => describe(name, config))
+    run.result = { apps: apps.map(({ lines: _lines, ...app }) => app) }
+    if (plan.length === 0)
+      run.log.ok(`${names.join(', ')}: already installed and ready; nothing was changed.`)
+    else {
+      if (!(await run.agree(plan, `Install ${names.join(', ')} on ${run.cluster.name}?`))) return
+      await lockCluster(kubectl, run)
+      await run.step('Generated secrets', 'kubectl -n flux-system get secrets', () =>
+        ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+      )
+      const files = names.map(name => `-f flux2/cluster/apps/${name}.yaml`).join(' ')
+      await run.step('Kustomizations', `kubectl apply --server-side ${files}`, async () =>
+        applyPlanned(kubectl, await planApply(kubectl, kustomizations)),
+      )
+      await run.step(
+        `Wait until ${names.join(', ')} are ready`,
+        'flux get helmreleases -A --watch',
+        async () => {
+          await reconcileAll(kubectl, names)
+          await waitForKustomizations(kubectl, names, { deadline, log: run.log, signal: run.signal })
+          return undefined
+        },
+      )
+    }
+    for (const app of apps) for (const line of app.lines) run.log.print(line)
+    run.next(['npx tsx scripts/status.ts   # everything on one screen'])
+  },
+})
+
+/** What to tell about an installed application: where it is, who logs in, where the password is. */
+function describe(name: string, config: Config) {
+  const app = APPS.find(candidate => candidate.name === name)!
+  const addresses = app.hosts(config).map(host => `https://${host}`)
+  const password = app.login && `npx tsx scripts/secrets.ts --show ${app.login.key}`
+  const lines = [
+    `${app.title}${addresses.length > 0 ? `: ${addresses.join(' and ')}` : ' is running'}`,
+    ...(password ? [`  user ${app.login?.user}, password: ${password}`] : []),
+  ]
+  return { name, addresses, user: app.login?.user, password, lines }
+}
+
+/** Asks which applications to install; velero can be chosen only when it is configured. */
+function choose(config: Config): Promise<readonly string[]> {
+  const noBackup = config.backup_s3_enabled !== 'true' && 'not configured in .flux.env'
+  return askSeveral({
+    message: 'Which applications?',
+    flag: 'the names of applications, for example `install-app.ts nextcloud`',
+    choices: APPS.map(({ name, title }) => ({
+      value: name,
+      name: title,
+      ...(name === 'velero' && noBackup ? { disabled: noBackup } : {}),
+    })),
+  })
+}
+
+/** The core has been installed. Whether it is healthy is found out while waiting, with the cause. */
+async function checkCore(kubectl: Kubectl): Promise<void> {
+  const facts = await gatherFacts(kubectl)
+  const missing = CORE_KUSTOMIZATIONS.filter(
+    name => !facts.kustomizations.some(object => object.metadata.name === name),
+  )
+  if (missing.length === 0) return
+  throw new ExpectedError(
+    `the core is not installed: Kustomization ${missing.join(', ')} is missing`,
+    'run `npx tsx scripts/install-core.ts` first',
+  )
+}

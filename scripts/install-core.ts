@@ -1,0 +1,156 @@
+/**
+ * Installs the core of OpenAppStack on a cluster: namespaces, secrets, Flux, and through Flux the
+ * infrastructure, single sign-on, monitoring and logs. It replaces the pasted commands of the docs'
+ * "Step 1: Install core applications".
+ *
+ * Usage: npx tsx scripts/install-core.ts [--cluster NAME] [--kubeconfig FILE] [--set KEY=VALUE …]
+ * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
+ * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
+ */
+
+import { applyPlanned, applyText, planApply, planCreate } from '../lib/apply.ts'
+import { CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
+import { clusterVariables } from '../lib/config.ts'
+import { configure, diffVariables, parseSettings, saveConfig, variablesOf } from '../lib/configure.ts'
+import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
+import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
+import { Kubectl, refOf } from '../lib/kubectl.ts'
+import { lockCluster } from '../lib/lock.ts'
+import { gitRepository, namespaces, rootKustomization, variablesSecret } from '../lib/platform.ts'
+import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
+import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
+import { script } from '../lib/script.ts'
+import { ensureSecrets, loadCatalogue, planSecrets, planText, SecretCopies } from '../lib/secrets.ts'
+import { minutes } from '../lib/wait.ts'
+
+const nextSteps = [
+  'npx tsx scripts/secrets.ts --show userbackend_admin_password   # the password of the user admin',
+  'npx tsx scripts/install-app.ts                                 # install applications',
+  'npx tsx scripts/status.ts                                      # everything on one screen',
+]
+
+await script({
+  name: 'install-core',
+  summary:
+    'Install the core of OpenAppStack on a cluster: secrets, Flux, infrastructure, single sign-on, monitoring.',
+  flags: {
+    kubeconfig: {
+      type: 'string',
+      value: 'FILE',
+      help: 'take this existing cluster: its kubeconfig is copied into the cluster folder',
+    },
+    set: {
+      type: 'string',
+      value: 'KEY=VALUE',
+      multiple: true,
+      help: 'set a key of .flux.env (not for passwords); may be repeated',
+    },
+    'flux-manifest': {
+      type: 'string',
+      value: 'FILE',
+      help: "Flux's install.yaml, for a machine without internet",
+    },
+    timeout: {
+      type: 'string',
+      value: 'MINUTES',
+      help: 'how long to wait for everything to become ready (default 60)',
+    },
+  },
+  examples: [
+    [
+      'npx tsx scripts/install-core.ts --cluster oas.example.org --kubeconfig ~/k3s.yaml',
+      'Install on an existing cluster; asks for what is missing',
+    ],
+    ['npx tsx scripts/install-core.ts --cluster sandbox --yes', 'Install on the sandbox without questions'],
+    ['npx tsx scripts/install-core.ts --dry-run', 'Show what would be done'],
+  ],
+  cluster: 'new',
+  changes: true,
+  async run(run) {
+    const deadline = minutes(run.flags.timeout, 60)
+    const { config, text, changed } = await configure(run.cluster, parseSettings(run.flags.set))
+    const source = kubeconfigFor(run.cluster, run.flags.kubeconfig)
+    const kubectl = await Kubectl.connect(source, run.signal)
+    const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))
+    await run.preflight([
+      () => checkKubernetes(kubectl),
+      () => checkClock(kubectl),
+      () =>
+        checkRights(kubectl, [
+          ['create', '', 'namespaces'],
+          ['create', '', 'secrets', 'flux-system'],
+          ['create', 'apiextensions.k8s.io', 'customresourcedefinitions'],
+          ['create', 'rbac.authorization.k8s.io', 'clusterrolebindings'],
+          ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+        ]),
+    ])
+
+    const release = await fluxRelease()
+    const catalogue = (await loadCatalogue()).filter(entry => entry.app === 'core')
+    const variables = variablesSecret(config)
+    const planBase = async () => [
+      ...(await planCreate(kubectl, namespaces())),
+      ...(await planApply(kubectl, [variables])),
+    ]
+    const flux = await planApply(kubectl, manifest)
+    const platform = await planApply(kubectl, [gitRepository(config), rootKustomization()])
+    const before = variablesOf(await kubectl.get(refOf(variables)))
+    const facts = await gatherFacts(kubectl)
+    const disorder = CORE_KUSTOMIZATIONS.flatMap(name => {
+      const why = notInOrder(name, facts)
+      return why ? [`bring Kustomization ${name} in order: it ${why}`] : []
+    })
+    const fluxChanges = applyText(flux).length
+    const plan = [
+      ...(changed ? [`write ${run.cluster.env}`] : []),
+      ...applyText(await planBase()),
+      ...diffVariables(before, clusterVariables(config)).map(line => `  ${line}`),
+      ...(await planSecrets(kubectl, catalogue)).flatMap(secret => planText(secret) ?? []),
+      ...(fluxChanges > 0
+        ? [`install Flux ${release.version}: ${fluxChanges} of ${flux.length} objects`]
+        : []),
+      ...applyText(platform),
+      ...disorder,
+    ]
+    run.result = { address: `https://admin.${config.domain}` }
+    if (plan.length === 0) {
+      adoptKubeconfig(run.cluster, source)
+      run.log.ok(`The core is installed and ready on ${run.cluster.name}; nothing was changed.`)
+      run.next(nextSteps)
+      return
+    }
+    if (!(await run.agree(plan, `Install the core of OpenAppStack on ${kubectl.client.server}?`))) return
+
+    saveConfig(run.cluster, text)
+    adoptKubeconfig(run.cluster, source)
+    await lockCluster(kubectl, run)
+    await run.step('Namespaces and variables', 'kubectl apply -k clusters/NAME', async () =>
+      applyPlanned(kubectl, await planBase()),
+    )
+    await run.step('Generated secrets', 'kubectl -n flux-system get secrets', () =>
+      ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+    )
+    await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
+      const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))
+      await waitForFlux(kubectl, manifest, { deadline: minutes(undefined, 5), signal: run.signal })
+      return applied
+    })
+    await run.step(
+      'Source and Kustomizations',
+      'flux create source git openappstack …; flux create kustomization openappstack …',
+      async () =>
+        applyPlanned(kubectl, await planApply(kubectl, [gitRepository(config), rootKustomization()])),
+    )
+    await run.step('Wait until the core is ready', 'flux get kustomizations --watch', async () => {
+      await reconcileAll(kubectl, CORE_KUSTOMIZATIONS)
+      await waitForKustomizations(kubectl, CORE_KUSTOMIZATIONS, {
+        deadline,
+        log: run.log,
+        signal: run.signal,
+      })
+      return undefined
+    })
+    run.log.ok(`The core of OpenAppStack is ready at https://admin.${config.domain}`)
+    run.next(nextSteps)
+  },
+})

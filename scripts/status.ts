@@ -1,0 +1,65 @@
+/**
+ * Shows the whole platform on one screen: nodes, sources, Kustomizations, HelmReleases, workloads, volumes and
+ * certificates. It replaces the docs' `flux get kustomizations`, `flux get helmreleases -A` and their kin.
+ *
+ * Usage: npx tsx scripts/status.ts [--watch] [--json]
+ * Needs: a cluster folder with a kubeconfig. Changes nothing.
+ */
+import { Kubectl } from '../lib/kubectl.ts'
+import { type Log, table } from '../lib/log.ts'
+import { Findings, script } from '../lib/script.ts'
+import { gatherStatus, type StatusSection } from '../lib/status.ts'
+import { sleep } from '../lib/wait.ts'
+
+await script({
+  name: 'status',
+  summary: 'Show the whole platform on one screen; exit code 3 when something is not ready.',
+  flags: {
+    watch: { type: 'boolean', help: 'show it again every two seconds, until everything is ready or Ctrl-C' },
+    all: { type: 'boolean', help: 'list what is ready too, not only its number' },
+  },
+  examples: [
+    ['npx tsx scripts/status.ts', 'What is not ready, and how much is'],
+    ['npx tsx scripts/status.ts --all', 'Every object'],
+    ['npx tsx scripts/status.ts --watch', 'Follow an installation'],
+    ["npx tsx scripts/status.ts --json | jq '.result.notReady'", 'For other programs'],
+  ],
+  cluster: 'existing',
+  changes: false,
+  async run(run) {
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    for (;;) {
+      const sections = await gatherStatus(kubectl)
+      const notReady = sections.flatMap(section => section.items).filter(item => !item.ready)
+      const empty = sections.every(({ title, items }) => title !== 'Kustomizations' || items.length === 0)
+      run.result = { ready: notReady.length === 0 && !empty, notReady, sections }
+      if (run.flags.watch && process.stdout.isTTY) run.log.print('\x1b[2J\x1b[H')
+      run.log.print(`Cluster ${run.cluster.name}`)
+      if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')
+      run.log.print(screen(sections, run.flags.all, run.log.colour))
+      if (notReady.length === 0 && !empty) return
+      if (!run.flags.watch) throw new Findings()
+      await sleep(2000, run.signal)
+    }
+  },
+})
+
+/** One screen of text: what is not ready, how much is, and with `all` every object. */
+function screen(sections: StatusSection[], all: boolean, colour: Log['colour']): string {
+  const rows: string[][] = []
+  for (const { title, items } of sections) {
+    const ready = items.filter(item => item.ready).length
+    if (items.length === 0) continue
+    rows.push([ready === items.length ? '✓' : '✗', title, `${ready}/${items.length} ready`])
+    for (const item of items)
+      if (all || !item.ready)
+        rows.push([
+          item.ready ? ' ✓' : ' ✗',
+          `  ${item.namespace ? `${item.namespace}/` : ''}${item.name}`,
+          item.detail.slice(0, 160),
+        ])
+  }
+  return table(rows)
+    .replaceAll(/^( ?)✓/gm, `$1${colour.green('✓')}`)
+    .replaceAll(/^( ?)✗/gm, `$1${colour.red('✗')}`)
+}
