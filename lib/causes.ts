@@ -54,6 +54,9 @@ function controllerCause(deployment: KubeObject): Cause[] {
   ]
 }
 
+/** Where a source comes from; a HelmChart from its repository. */
+const placeOf = (source: KubeObject) => source.spec?.url ?? `the repository ${source.spec?.sourceRef?.name}`
+
 /** Messages of source-controller, each with what to do. The first that matches counts. */
 const sourceRemedies: readonly [RegExp, (object: KubeObject) => string][] = [
   [
@@ -63,18 +66,17 @@ const sourceRemedies: readonly [RegExp, (object: KubeObject) => string][] = [
   ],
   [
     /authentication required|authorization failed|\b40[13]\b|invalid credentials/i,
-    object =>
-      `${object.spec?.url} wants credentials: use a public address, or add a secretRef to this source`,
+    object => `${placeOf(object)} wants credentials: use a public address, or add a secretRef to this source`,
   ],
   [
     /repository not found|\b404\b/i,
     object =>
-      `nothing is served at ${object.spec?.url}: correct the address (git_url or charts_mirror in .flux.env)`,
+      `nothing is served at ${placeOf(object)}: correct the address (git_url or charts_mirror in .flux.env)`,
   ],
   [
     /no such host|connection refused|timeout|timed out|deadline|unreachable|EOF|unable to (connect|clone)|failed to (fetch|list)/i,
     object =>
-      `the cluster cannot reach ${object.spec?.url ?? 'the source'}: check the address, DNS and the firewall of the server; ${again}`,
+      `the cluster cannot reach ${placeOf(object)}: check the address, DNS and the firewall of the server; ${again}`,
   ],
   [
     /no .* chart .*found|no chart (name|version) found|chart .* not found|improper constraint/i,
@@ -147,7 +149,7 @@ const containerProblems: Record<string, { grace: number; fix: (pod: string) => s
     grace: 10,
     fix: () => `run install-core again: it adds the keys that a generated secret lacks; ${again}`,
   },
-  RunContainerError: { grace: 15, fix: pod => `look at its events: kubectl describe ${pod}; ${again}` },
+  RunContainerError: { grace: 15, fix: pod => `look at its events: kubectl describe pod ${pod}; ${again}` },
 }
 
 function podCause(pod: KubeObject): Cause[] {
@@ -185,6 +187,9 @@ function podCause(pod: KubeObject): Cause[] {
   return []
 }
 
+/** What passes by itself: another release brings the CRDs, a webhook's pod starts. */
+const passing = /no matches for kind|failed calling webhook|connection refused|timed? ?out/i
+
 /** Messages of Helm that another try does not change. */
 const finalMessages =
   /values don't meet the specifications of the schema|parse error|execution error at|template: |cannot unmarshal|is invalid: |unable to build kubernetes objects|error validating|Unsupported value|Invalid value|unknown field/i
@@ -208,6 +213,8 @@ function releaseCause(release: KubeObject): Cause[] {
     // The chart is named by its own finding.
     if (reason === 'SourceNotReady' || reason === 'ArtifactFailed' || /HelmChart .* not ready/.test(message))
       return []
+    if (reason !== 'RetriesExceeded' && passing.test(message))
+      return [{ subject, cause: firstLine(message), fix: `wait for what it needs, ${again}`, grace: 90 }]
     if (finalMessages.test(message)) return [{ subject, cause: firstLine(message), fix: values, grace: 0 }]
     const exhausted =
       reason === 'RetriesExceeded' || /retries (exhausted|exceeded)|exceeded maximum retries/i.test(message)
@@ -224,7 +231,8 @@ function releaseCause(release: KubeObject): Cause[] {
   }
   // While Helm tries again, Ready is unknown and the last failure stands in Released.
   const released = condition(release, 'Released')
-  if (handled(release) && failures(release) > 0 && finalMessages.test(released?.message ?? ''))
+  const last = released?.message ?? ''
+  if (handled(release) && failures(release) > 0 && finalMessages.test(last) && !passing.test(last))
     return [{ subject, cause: firstLine(released?.message ?? ''), fix: values, grace: 0 }]
   return []
 }
@@ -270,7 +278,7 @@ function kustomizationCause(kustomization: KubeObject): Cause[] {
       subject,
       cause: firstLine(message),
       fix: `correct ${kustomization.spec?.path} in the repository, ${again}`,
-      grace: 4,
+      grace: passing.test(message) ? 90 : 4,
     },
   ]
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { UsageError } from './errors.ts'
 import { ROOT } from './files.ts'
@@ -48,9 +48,9 @@ export function clusterNamed(name: string): Cluster {
 /** The names of the clusters that have a folder, sorted. */
 export function clusterNames(): string[] {
   if (!existsSync(clustersFolder())) return []
-  return readdirSync(clustersFolder(), { withFileTypes: true })
-    .filter(entry => entry.isDirectory() && checkClusterName(entry.name) === undefined)
-    .map(entry => entry.name)
+  return readdirSync(clustersFolder())
+    .filter(name => checkClusterName(name) === undefined)
+    .filter(name => statSync(join(clustersFolder(), name), { throwIfNoEntry: false })?.isDirectory())
     .sort()
 }
 

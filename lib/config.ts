@@ -285,12 +285,14 @@ function smtpUri(config: Config): string {
   const { outgoing_mail_smtp_host: host, outgoing_mail_smtp_port: port } = config
   const user = encodeURIComponent(config.outgoing_mail_smtp_user ?? '')
   const password = encodeURIComponent(config.outgoing_mail_smtp_password ?? '')
-  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${host}:${port}/`
+  const address = host?.includes(':') ? `[${host}]` : host
+  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${address}:${port}/`
 }
 
-/** Whether the value of a variable must not be shown. */
-export function isSecretVariable(name: string): boolean {
-  return name === 'outgoing_mail_smtp_uri' || byName.get(name)?.secret === true
+/** Whether the value of a variable may be shown: it is known here and no secret. */
+export function showsVariable(name: string): boolean {
+  const key = byName.get(name)
+  return key !== undefined && !key.secret
 }
 
 /** The text of a `.flux.env` with these values set: lines that are there are replaced, others appended. Pure. */

@@ -8,9 +8,9 @@ import {
   checkValue,
   completeConfig,
   editConfig,
-  isSecretVariable,
   missingKeys,
   readConfig,
+  showsVariable,
 } from './config.ts'
 import { throwAll, UsageError } from './errors.ts'
 import { privateFolder, ROOT, readIfExists, writeFileAtomic } from './files.ts'
@@ -41,6 +41,8 @@ export function parseSettings(settings: readonly string[]): Record<string, strin
         ]
       if (key.secret)
         return [new UsageError(`--set ${name}: a secret must not stand on a command line`, inFile(key))]
+      if (Object.hasOwn(values, name))
+        return [new UsageError(`--set ${name} was given twice`, 'give it once')]
       const value = setting.slice(equals + 1)
       const problem = value === '' ? 'is empty' : checkValue(key, value)
       if (problem) return [new UsageError(`--set ${name}: ${name} ${problem}`, 'correct the value')]
@@ -120,7 +122,7 @@ export function variablesOf(secret: KubeObject | undefined): Record<string, stri
   const values: Record<string, string> = {}
   for (const [name, encoded] of Object.entries((secret?.data ?? {}) as Record<string, string>)) {
     values[name] = Buffer.from(encoded, 'base64').toString('utf8')
-    if (isSecretVariable(name)) registerSecret(values[name])
+    if (!showsVariable(name)) registerSecret(values[name])
   }
   return values
 }
@@ -130,7 +132,7 @@ export function variablesOf(secret: KubeObject | undefined): Record<string, stri
  * Pure.
  */
 export function diffVariables(before: Record<string, string>, after: Record<string, string>): string[] {
-  const show = (name: string, value: string) => (isSecretVariable(name) ? '(hidden)' : JSON.stringify(value))
+  const show = (name: string, value: string) => (showsVariable(name) ? JSON.stringify(value) : '(hidden)')
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].sort().flatMap(name => {
     const [old, now] = [before[name], after[name]]
     if (old === now) return []

@@ -47,6 +47,7 @@ const waitingReasons = new Set([
   'Progressing',
   'ProgressingWithRetry',
   'ArtifactOutdated',
+  'HealthCheckCanceled', // a new commit came while the health of the last one was awaited
 ])
 
 /**

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { privateFolder, writeFileAtomic } from './files.ts'
-import { redact } from './redact.ts'
+import { redact, redactedJson } from './redact.ts'
 
 /** One step of a run, as the journal keeps it. */
 export interface JournalStep {
@@ -57,5 +57,5 @@ export function writeJournal(folder: string, entry: JournalEntry): void {
   privateFolder(folder)
   const name = `${entry.startedAt.replaceAll(':', '-')}-${entry.script}`
   writeFileAtomic(join(folder, `${name}.md`), redact(journalMarkdown(entry)))
-  writeFileAtomic(join(folder, `${name}.json`), redact(`${JSON.stringify(entry, null, 2)}\n`))
+  writeFileAtomic(join(folder, `${name}.json`), `${redactedJson(entry)}\n`)
 }

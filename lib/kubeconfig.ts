@@ -13,7 +13,7 @@ export function kubeconfigFor(cluster: Cluster, file: string | undefined): strin
   if (!existsSync(file))
     throw new UsageError(`there is no file ${file}`, 'give an existing kubeconfig with --kubeconfig')
   const text = readFileSync(file, 'utf8')
-  if (/^\s*(certificate-authority|client-certificate|client-key|tokenFile):/m.test(text))
+  if (/["'\s{,](certificate-authority|client-certificate|client-key|tokenFile)["']?\s*:/.test(text))
     throw new UsageError(
       `${file} refers to further files, which a copy would lose`,
       `make one that holds everything: kubectl --kubeconfig ${file} config view --flatten --raw`,

@@ -35,3 +35,8 @@ export function redact(text: string): string {
   }
   return result + text.slice(end)
 }
+
+/** A value as JSON with every registered value replaced. Only strings are touched, so that it stays JSON. */
+export function redactedJson(value: unknown): string {
+  return JSON.stringify(value, (_, part) => (typeof part === 'string' ? redact(part) : part), 2)
+}

@@ -5,7 +5,7 @@ import { type FlagSpecs, type FlagValues, parseFlags, suggestion } from './flags
 import { type JournalEntry, type JournalStep, writeJournal } from './journal.ts'
 import { createLog, type Log, table } from './log.ts'
 import { askConfirm } from './prompt.ts'
-import { redact } from './redact.ts'
+import { redactedJson } from './redact.ts'
 
 const commonFlags = {
   json: { type: 'boolean', help: 'print one JSON document on stdout; progress goes to stderr' },
@@ -213,27 +213,22 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
       this.log.warn(`the journal could not be written: ${messageOf(failure)}`)
     }
     if (!this.flags.json) return
-    const text = jsonDocument(this.#spec.name, exitCode, error, {
+    const document = jsonDocument(this.#spec.name, exitCode, error, {
       cluster: this.#cluster?.name,
       dryRun: this.flags['dry-run'] || undefined,
       plan: this.#journal.plan.length > 0 ? this.#journal.plan : undefined,
       steps: this.#journal.steps.length > 0 ? this.#journal.steps : undefined,
       result: this.result,
     })
-    process.stdout.write(`${this.#revealed ? text : redact(text)}\n`)
+    process.stdout.write(`${this.#revealed ? JSON.stringify(document, null, 2) : redactedJson(document)}\n`)
   }
 }
 
 /** The one document of `--json`. */
-function jsonDocument(
-  script: string,
-  exitCode: number,
-  error: ExpectedError | undefined,
-  rest: object,
-): string {
+function jsonDocument(script: string, exitCode: number, error: ExpectedError | undefined, rest: object) {
   const problems = error instanceof ExpectedErrors ? error.problems : error ? [error] : []
   const errors = problems.length > 0 ? problems.map(({ message, fix }) => ({ message, fix })) : undefined
-  return JSON.stringify({ script, exitCode, errors, ...rest }, null, 2)
+  return { script, exitCode, errors, ...rest }
 }
 
 /** The text of `--help`. */
@@ -345,7 +340,7 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
     const expected = toExpected(error)
     tell(log, expected, argv.includes('--verbose'))
     if (argv.includes('--json'))
-      process.stdout.write(`${jsonDocument(spec.name, expected.exitCode, expected, {})}\n`)
+      process.stdout.write(`${redactedJson(jsonDocument(spec.name, expected.exitCode, expected, {}))}\n`)
     process.exit(expected.exitCode)
   }
 
