@@ -1,0 +1,37 @@
+import { join } from 'node:path'
+import { type Cluster, clusterNamed } from '../cluster.ts'
+
+/** The sandbox's cluster folder and what lies in its state folder, `clusters/NAME/.state/`. */
+export interface Layout {
+  cluster: Cluster
+  /** Everything the sandbox keeps; `reset` removes it. */
+  state: string
+  /** Ports and programs of the last `up`. */
+  stateFile: string
+  pki: string
+  logs: string
+  etcd: string
+  /** Artifacts of the source-controller. */
+  artifacts: string
+  /** TMPDIR and HOME of the programs. */
+  temporary: string
+  /** What is served to Flux: `openappstack.git` and `charts/`. */
+  served: string
+}
+
+/** The places of the sandbox of this name. */
+export function layoutOf(name: string): Layout {
+  const cluster = clusterNamed(name)
+  const state = join(cluster.folder, '.state')
+  return {
+    cluster,
+    state,
+    stateFile: join(state, 'state.json'),
+    pki: join(state, 'pki'),
+    logs: join(state, 'logs'),
+    etcd: join(state, 'etcd'),
+    artifacts: join(state, 'artifacts'),
+    temporary: join(state, 'tmp'),
+    served: join(state, 'served'),
+  }
+}

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { KubeObject } from '../kubectl.ts'
+import { until } from '../wait.ts'
+import type { Api } from './api.ts'
+import type { Bed } from './bed.ts'
+import { readObjects } from './data.ts'
+import { BED } from './programs.ts'
+
+const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+const STAGES = '/apis/kwok.x-k8s.io/v1alpha1/stages'
+
+/** The only node. Its size is in test/bed/stages/node.yaml. */
+const NODE = {
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: {
+    name: 'sandbox',
+    labels: {
+      'kubernetes.io/hostname': 'sandbox',
+      'kubernetes.io/os': 'linux',
+      'kubernetes.io/arch': 'amd64',
+      'node-role.kubernetes.io/control-plane': 'true',
+    },
+  },
+}
+
+/**
+ * Applies what a cluster has before anything is installed on it: the node, kwok's Stages, and the CRDs of
+ * Flux, without which its controllers, which are processes here, would not start.
+ */
+export async function applyObjects(api: Api, server: string, bed: Bed): Promise<void> {
+  const flux = JSON.parse(readFileSync(bed.fluxCrds, 'utf8')) as KubeObject[]
+  const crds = [...readObjects(bed.kwokCrd), ...flux]
+  await Promise.all(crds.map(crd => api.apply(server, `${CRDS}/${crd.metadata.name}`, crd)))
+  await Promise.all([
+    api.apply(server, '/api/v1/nodes/sandbox', NODE),
+    ...crds.map(crd => established(api, server, crd.metadata.name)),
+  ])
+  const stages = [...readObjects(bed.kwokStages), ...readObjects(join(BED, 'stages'))]
+  await Promise.all(stages.map(stage => api.apply(server, `${STAGES}/${stage.metadata.name}`, stage)))
+}
+
+async function established(api: Api, server: string, name: string): Promise<void> {
+  await until<string, true>(
+    async () => {
+      const { body } = await api.request(`${server}${CRDS}/${name}`)
+      const conditions: { type: string; status: string }[] = JSON.parse(body).status?.conditions ?? []
+      const done = conditions.some(({ type, status }) => type === 'Established' && status === 'True')
+      return done ? { done } : { last: conditions.map(({ type, status }) => `${type} ${status}`).join(', ') }
+    },
+    {
+      deadline: 30_000,
+      every: 50,
+      describe: last => `the CRD ${name} is not established (${last || 'no condition'})`,
+    },
+  )
+}

@@ -1,0 +1,49 @@
+import { randomInt } from 'node:crypto'
+import { createServer } from 'node:net'
+import { LOOPBACK, PORTS, type Ports } from './spec.ts'
+
+/**
+ * New ports come from below the range (32768–60999 on Linux) from which the kernel gives outgoing
+ * connections theirs: otherwise one of those could sit on our port when we come back.
+ */
+const LOWEST = 20_000
+const HIGHEST = 32_000
+
+/**
+ * A port for every listener: the remembered ones, except those that somebody else has taken in the
+ * meantime. `ours` are the ports on which processes of this sandbox listen now.
+ */
+export async function choosePorts(
+  remembered: Partial<Ports>,
+  ours: ReadonlySet<number> = new Set(),
+): Promise<Ports> {
+  const ports: Partial<Ports> = {}
+  // Every port is held until all are chosen, so that none is given out twice.
+  const held: (() => Promise<void>)[] = []
+  const free = async (port: number) => {
+    const release = await hold(port)
+    if (release) held.push(release)
+    return release !== undefined
+  }
+  try {
+    for (const name of PORTS) {
+      let port = remembered[name]
+      while (port === undefined || !(ours.has(port) || (await free(port)))) port = randomInt(LOWEST, HIGHEST)
+      ports[name] = port
+    }
+  } finally {
+    await Promise.all(held.map(release => release()))
+  }
+  return ports as Ports
+}
+
+/** Listens on a port of the loopback address. Returns how to end that, or undefined when it is taken. */
+function hold(port: number): Promise<(() => Promise<void>) | undefined> {
+  return new Promise(resolve => {
+    const probe = createServer()
+    probe.once('error', () => resolve(undefined))
+    probe.listen({ port, host: LOOPBACK, exclusive: true }, () =>
+      resolve(() => new Promise(done => probe.close(() => done()))),
+    )
+  })
+}

@@ -1,0 +1,239 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { ExpectedError } from '../errors.ts'
+import { privateFolder, readIfExists, writeFileAtomic } from '../files.ts'
+import { Api } from './api.ts'
+import { type Bed, ensureBed } from './bed.ts'
+import { refreshCharts } from './charts.ts'
+import {
+  allProcesses,
+  apiServer,
+  controllerManager,
+  etcd,
+  fluxControllers,
+  kwok,
+  scheduler,
+  server,
+} from './control-plane.ts'
+import { environment } from './environment.ts'
+import { refreshRepository, type Served } from './git.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { withLock } from './lock.ts'
+import { applyObjects } from './objects.ts'
+import { ensurePki, writeKubeconfigs } from './pki.ts'
+import { choosePorts } from './ports.ts'
+import { logFile, runningProcesses } from './processes.ts'
+import { LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
+import { readState, writeState } from './state.ts'
+import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
+
+/** How a sandbox is started. */
+export interface UpOptions {
+  /** Its cluster's name; `sandbox` by default. */
+  name?: string
+  /** Programs that are used instead of those in the cache. */
+  binDir?: string
+  /** Serve the files as they are, and not the last commit. */
+  worktree?: boolean
+  /** The checkout that is served; this one by default. */
+  source?: string
+  /** A folder of chart archives that is served in place of the stand-ins. */
+  charts?: string
+  /** A Helm repository to use in place of the served charts. */
+  chartsMirror?: string
+  signal?: AbortSignal
+  /** Told what is going on. */
+  progress?: (text: string) => void
+}
+
+/** What `up` has done. */
+export interface Up {
+  name: string
+  kubeconfig: string
+  gitUrl: string
+  chartsMirror: string
+  fluxManifest: string
+  logs: string
+  served: Served
+  charts: string[]
+  started: string[]
+  /** The ports that somebody else had taken since the last `up`. */
+  moved: string[]
+  seconds: number
+}
+
+/**
+ * Starts the sandbox, or completes one that runs in part. Brings what it serves up to date. Can be killed at
+ * any point and called again.
+ */
+export async function up(options: UpOptions = {}): Promise<Up> {
+  const progress = options.progress ?? (() => {})
+  const layout = layoutOf(options.name ?? 'sandbox')
+  if (process.platform !== 'linux')
+    throw new ExpectedError(
+      `the sandbox needs Linux, and this is ${process.platform}`,
+      'use a Linux machine, a virtual one or WSL; for a cluster of yours: scripts/install-core.ts --kubeconfig FILE',
+    )
+  const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
+  const bed = await ensureBed({ binDir: options.binDir, progress, waiting, signal: options.signal })
+  return await withLock(layout.state, { waiting, signal: options.signal }, () =>
+    upLocked(layout, bed, options, progress),
+  )
+}
+
+async function upLocked(
+  layout: Layout,
+  bed: Bed,
+  options: UpOptions,
+  progress: (text: string) => void,
+): Promise<Up> {
+  const began = performance.now()
+  for (const folder of [layout.state, layout.logs, layout.etcd, layout.artifacts, layout.temporary])
+    privateFolder(folder)
+  mkdirSync(layout.served, { recursive: true })
+  const state = readState(layout)
+  await ensurePki(layout.pki)
+  const setting: Setting = { layout, bin: bed.bin, ports: await currentPorts(layout, state.ports, bed) }
+  const { ports } = setting
+  const moved = Object.entries(state.ports).flatMap(([name, port]) =>
+    ports[name as keyof Ports] === port ? [] : [name],
+  )
+  writeState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest })
+  await stopStale(setting)
+  const url = `https://${LOOPBACK}:${ports.apiServer}`
+  writeKubeconfigs(layout.pki, layout.cluster.name, url, layout.cluster.kubeconfig)
+
+  const api = new Api(layout)
+  const started: string[] = []
+  const ensure = (specs: ProcessSpec[]) => ensureProcesses(setting, specs, api, started, options.signal)
+  try {
+    const serving = (async () => {
+      const repository = join(layout.served, 'openappstack.git')
+      const served = await refreshRepository(repository, {
+        worktree: options.worktree ?? false,
+        source: options.source,
+      })
+      const charts = await refreshCharts({
+        repository,
+        charts: join(layout.served, 'charts'),
+        crds: bed.crds,
+        temporary: layout.temporary,
+        given: options.charts,
+      })
+      await ensure([server(setting)])
+      return { served, ...charts }
+    })()
+    const controlPlane = (async () => {
+      progress('starting etcd and the API server')
+      await ensure([etcd(setting)])
+      await ensure([apiServer(setting)])
+      progress('starting the controllers and Flux')
+      await Promise.all([
+        ensure([controllerManager(setting), scheduler(setting)]),
+        applyObjects(api, url, bed).then(() => ensure([kwok(setting), ...fluxControllers(setting)])),
+      ])
+    })()
+    // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.
+    await Promise.allSettled([serving, controlPlane])
+    const [{ served, charts, missing }] = await Promise.all([serving, controlPlane])
+    const gitUrl = `http://${LOOPBACK}:${ports.server}/openappstack.git`
+    const chartsMirror = options.chartsMirror ?? `http://${LOOPBACK}:${ports.server}/charts`
+    const before = readIfExists(layout.cluster.env) ?? ''
+    const text = environment(before, {
+      gitUrl,
+      chartsMirror,
+      fluxManifest: bed.fluxManifest,
+      fluxManifestBefore: state.fluxManifest,
+    })
+    if (text !== before) writeFileAtomic(layout.cluster.env, text)
+    if (missing.length > 0 && !options.chartsMirror) throw missingCharts(missing)
+    return {
+      name: layout.cluster.name,
+      kubeconfig: layout.cluster.kubeconfig,
+      gitUrl,
+      chartsMirror,
+      fluxManifest: bed.fluxManifest,
+      logs: layout.logs,
+      served,
+      charts,
+      started,
+      moved,
+      seconds: (performance.now() - began) / 1000,
+    }
+  } finally {
+    api.close()
+  }
+}
+
+function missingCharts(missing: readonly ExpectedError[]): ExpectedError {
+  return new ExpectedError(
+    `the sandbox runs, but charts are missing: ${missing.map(({ message }) => message).join('; ')}`,
+    [...new Set(missing.map(({ fix }) => fix))].join('; '),
+  )
+}
+
+/** The ports: those of running processes are ours, the others have to be free. */
+async function currentPorts(layout: Layout, remembered: Partial<Ports>, bed: Bed): Promise<Ports> {
+  const running = new Set(runningProcesses(layout).map(({ name }) => name))
+  const complete = remembered as Ports
+  const ours = allProcesses({ layout, bin: bed.bin, ports: complete })
+    .filter(({ name }) => running.has(name))
+    .flatMap(spec => spec.ports.map(port => complete[port]))
+  return choosePorts(remembered, new Set(ours))
+}
+
+/** Ends the sandbox's processes. What it holds stays for the next `up`. Returns the names of those that ran. */
+export async function down(
+  name = 'sandbox',
+  waiting: (holder: string) => void = () => {},
+): Promise<string[]> {
+  const layout = layoutOf(name)
+  return await withLock(layout.state, { waiting }, () => stopInOrder(layout))
+}
+
+/** Ends the sandbox and removes everything it held. `.flux.env` and the journal stay. */
+export async function reset(name = 'sandbox', waiting: (holder: string) => void = () => {}): Promise<void> {
+  const layout = layoutOf(name)
+  await withLock(layout.state, { waiting }, async () => {
+    await stopInOrder(layout)
+    rmSync(layout.state, { recursive: true, force: true })
+    rmSync(layout.cluster.kubeconfig, { force: true })
+  })
+}
+
+/** A process of the sandbox as `status` shows it. */
+export interface ProcessStatus {
+  name: string
+  state: 'works' | 'does not answer' | 'does not run'
+  pid?: number
+  ports: number[]
+  memory?: number
+  log: string
+}
+
+/** The state of every process. Undefined when there is no such sandbox. */
+export async function status(name = 'sandbox'): Promise<ProcessStatus[] | undefined> {
+  const layout = layoutOf(name)
+  const { ports, bin } = readState(layout)
+  if (bin === undefined) return undefined
+  const setting: Setting = { layout, bin, ports: ports as Ports }
+  const running = runningProcesses(layout)
+  const api = new Api(layout)
+  try {
+    return await Promise.all(
+      allProcesses(setting).map(async spec => {
+        const found = running.find(({ name }) => name === spec.name)
+        return {
+          name: spec.name,
+          state: !found ? 'does not run' : (await api.healthy(spec.health)) ? 'works' : 'does not answer',
+          pid: found?.pid,
+          ports: spec.ports.map(port => setting.ports[port]),
+          memory: found?.memory,
+          log: logFile(layout, spec.name),
+        } as const
+      }),
+    )
+  } finally {
+    api.close()
+  }
+}
