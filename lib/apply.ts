@@ -52,5 +52,5 @@ export function applyText(plans: readonly ApplyPlan[]): string[] {
 export async function applyPlanned(kubectl: Kubectl, plans: readonly ApplyPlan[]): Promise<string> {
   const todo = plans.filter(plan => plan.action !== 'keep')
   for (const plan of todo) await kubectl.apply(plan.object)
-  return todo.length === 0 ? 'unchanged' : `${todo.length} objects`
+  return todo.length === 0 ? 'unchanged' : `${todo.length} object${todo.length === 1 ? '' : 's'}`
 }

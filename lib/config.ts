@@ -211,7 +211,7 @@ export function checkValue(key: ConfigKey, value: string): string | undefined {
 export function parseConfig(text: string, file = '.flux.env'): Record<string, string> {
   const problems: ExpectedError[] = []
   const values: Record<string, string> = {}
-  if (text.length > 100_000) throw new UsageError(`${file} is larger than 100 kB`, 'is it the right file?')
+  if (text.length > 20_000) throw new UsageError(`${file} is larger than 20 kB`, 'is it the right file?')
   text.split(/\r?\n/).forEach((raw, i) => {
     const line = raw.trimStart()
     if (line === '' || line.startsWith('#')) return

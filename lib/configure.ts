@@ -56,9 +56,26 @@ export function parseSettings(settings: readonly string[]): Record<string, strin
 const inFile = (key: ConfigKey) => `write ${key.name}=… into the cluster's .flux.env`
 
 /**
+ * Throws all that is wrong with a cluster's `.flux.env` at once: what is not valid, and without a terminal to
+ * ask on also what is missing.
+ */
+export function checkConfig(cluster: Cluster, settings: Record<string, string>): void {
+  const values = { ...readConfig(cluster.env), ...settings }
+  if (interactive()) return
+  throwAll(
+    missingKeys(values).map(
+      key =>
+        new UsageError(
+          `${cluster.env} lacks ${key.name}: ${key.ask}`,
+          key.secret ? inFile(key) : `give --set ${key.name}=VALUE, or ${inFile(key)}`,
+        ),
+    ),
+  )
+}
+
+/**
  * The complete configuration of a cluster: what its `.flux.env` says, with `settings` over it; the rest is
- * asked for on a terminal. Without one, all missing keys are told at once. Returns also the new text of the
- * file, for `saveConfig`; nothing is written here.
+ * asked for. Returns also the new text of the file, for `saveConfig`; nothing is written here.
  */
 export async function configure(
   cluster: Cluster,
@@ -66,16 +83,6 @@ export async function configure(
 ): Promise<{ config: Config; text: string; changed: boolean }> {
   const values = { ...readConfig(cluster.env), ...settings }
   const answers: Record<string, string> = {}
-  if (!interactive())
-    throwAll(
-      missingKeys(values).map(
-        key =>
-          new UsageError(
-            `${cluster.env} lacks ${key.name}: ${key.ask}`,
-            key.secret ? inFile(key) : `give --set ${key.name}=VALUE, or ${inFile(key)}`,
-          ),
-      ),
-    )
   // One at a time: an answer may make further keys necessary.
   for (let key = missingKeys(values)[0]; key; key = missingKeys(values)[0]) {
     const current = key
@@ -128,16 +135,17 @@ export function variablesOf(secret: KubeObject | undefined): Record<string, stri
 }
 
 /**
- * What changes in the cluster's variables, line by line, with secrets hidden: `+` new, `~` changed, `-` gone.
- * Pure.
+ * What changes in the cluster's variables, line by line, with secrets hidden: `+` new, `~` changed. Keys that
+ * only the cluster has are left alone: `kubectl apply -k` puts the settings of the scripts there, too. Pure.
  */
 export function diffVariables(before: Record<string, string>, after: Record<string, string>): string[] {
   const show = (name: string, value: string) => (showsVariable(name) ? JSON.stringify(value) : '(hidden)')
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])].sort().flatMap(name => {
-    const [old, now] = [before[name], after[name]]
-    if (old === now) return []
-    if (old === undefined) return [`+ ${name} = ${show(name, now!)}`]
-    if (now === undefined) return [`- ${name}`]
-    return [`~ ${name}: ${show(name, old)} → ${show(name, now)}`]
-  })
+  return Object.entries(after)
+    .sort(([a], [b]) => a.localeCompare(b))
+    .flatMap(([name, now]) => {
+      const old = before[name]
+      if (old === now) return []
+      if (old === undefined) return [`+ ${name} = ${show(name, now)}`]
+      return [`~ ${name}: ${show(name, old)} → ${show(name, now)}`]
+    })
 }

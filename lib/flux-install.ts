@@ -6,6 +6,14 @@ import { ROOT } from './files.ts'
 import { type Kubectl, type KubeObject, refOf } from './kubectl.ts'
 import { until } from './wait.ts'
 
+/**
+ * What kustomize- and helm-controller get beside their own arguments. Without this gate a release whose pod
+ * does not start blocks its own correction until Helm's timeout is over: new values wait in line behind the
+ * health check of the old ones.
+ * Source: https://fluxcd.io/flux/components/helm/options/#feature-gates
+ */
+export const FEATURE_GATES = '--feature-gates=CancelHealthCheckOnNewRevision=true'
+
 /** The pinned release of Flux, install/flux.yaml. */
 export interface FluxRelease {
   version: string
@@ -28,9 +36,17 @@ export async function loadFluxManifest(file: string | undefined): Promise<KubeOb
   const objects = file
     ? await parseManifest(readManifest(file), file)
     : await parseManifest(await download(release), release.url)
+  for (const object of objects) addFeatureGates(object)
   // Namespaces and CRDs have to be there before what lives in them or is of their kind.
   const rank = (object: KubeObject) => ['Namespace', 'CustomResourceDefinition'].indexOf(object.kind)
   return objects.sort((a, b) => (rank(a) < 0 ? 2 : rank(a)) - (rank(b) < 0 ? 2 : rank(b)))
+}
+
+function addFeatureGates({ kind, metadata, spec }: KubeObject): void {
+  if (kind !== 'Deployment' || !['kustomize-controller', 'helm-controller'].includes(metadata.name)) return
+  for (const container of spec?.template?.spec?.containers ?? [])
+    if (!container.args?.some((arg: string) => arg.startsWith('--feature-gates')))
+      container.args = [...(container.args ?? []), FEATURE_GATES]
 }
 
 function readManifest(file: string): string {

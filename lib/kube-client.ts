@@ -152,7 +152,8 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
         },
         payload,
       })
-      if (date) client.clockOffset = Date.parse(date) - Date.now()
+      const serverNow = Date.parse(date ?? '')
+      if (!Number.isNaN(serverNow)) client.clockOffset = serverNow - Date.now()
       if (code >= 200 && code < 300) return text
       throw new ApiError(code, parseStatus(text))
     } catch (error) {

@@ -26,7 +26,16 @@ const pidSpace = (() => {
   }
 })()
 
-const whoami = `${userInfo().username}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
+/** The user's name; a uid without an entry in the list of users (in a container) has only its number. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}`
+  }
+}
+
+const whoami = `${userName()}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
 
 /** Whether the holder of a Lease can be presumed gone: its time is over by the server's clock, or its process is. */
 export function isStale(lease: KubeObject, serverNow: number, alive: (pid: number) => boolean): boolean {

@@ -22,22 +22,42 @@ export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 've
 export async function gatherFacts(kubectl: Kubectl): Promise<Facts> {
   const list = (type: { apiVersion: string; kind: string }, namespace?: string) =>
     kubectl.list(type.apiVersion, type.kind, namespace ? { namespace } : {})
-  const [git, repositories, charts, kustomizations, helmReleases, controllers, ...pods] = await Promise.all([
-    list(GIT_REPOSITORY),
-    list(HELM_REPOSITORY),
-    list(HELM_CHART),
-    list(KUSTOMIZATION),
-    list(HELM_RELEASE),
-    list({ apiVersion: 'apps/v1', kind: 'Deployment' }, 'flux-system'),
-    ...NAMESPACES.map(namespace => list({ apiVersion: 'v1', kind: 'Pod' }, namespace)),
-  ])
+  const [git, repositories, charts, kustomizations, helmReleases, controllers, replicaSets, ...pods] =
+    await Promise.all([
+      list(GIT_REPOSITORY),
+      list(HELM_REPOSITORY),
+      list(HELM_CHART),
+      list(KUSTOMIZATION),
+      list(HELM_RELEASE),
+      list({ apiVersion: 'apps/v1', kind: 'Deployment' }, 'flux-system'),
+      list({ apiVersion: 'apps/v1', kind: 'ReplicaSet' }),
+      ...NAMESPACES.map(namespace => list({ apiVersion: 'v1', kind: 'Pod' }, namespace)),
+    ])
   return {
     sources: [...git, ...repositories, ...charts],
     kustomizations,
     helmReleases,
     controllers,
-    pods: pods.flat(),
+    pods: currentPods(pods.flat(), replicaSets),
   }
+}
+
+/**
+ * The pods that still count: a rolling update leaves those of the old ReplicaSet in place until the new ones
+ * are ready, and with them the failure that was just corrected. Pure.
+ */
+export function currentPods(pods: readonly KubeObject[], replicaSets: readonly KubeObject[]): KubeObject[] {
+  const ownerOf = (object: KubeObject) =>
+    object.metadata.ownerReferences?.find(owner => owner.controller)?.uid
+  const revisionOf = (set: KubeObject) =>
+    Number(set.metadata.annotations?.['deployment.kubernetes.io/revision'] ?? 0)
+  const newest = new Map<string | undefined, number>()
+  for (const set of replicaSets)
+    newest.set(ownerOf(set), Math.max(revisionOf(set), newest.get(ownerOf(set)) ?? 0))
+  const old = new Set(
+    replicaSets.filter(set => revisionOf(set) < (newest.get(ownerOf(set)) ?? 0)).map(set => set.metadata.uid),
+  )
+  return pods.filter(pod => !pod.metadata.deletionTimestamp && !old.has(ownerOf(pod)))
 }
 
 /** The HelmReleases that a Kustomization has applied, as far as they exist, and the names of those that do not. */
@@ -64,6 +84,8 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   const source = facts.sources.find(
     object => object.kind === 'GitRepository' && object.metadata.name === kustomization.spec?.sourceRef?.name,
   )
+  if (source && standing(source).state !== 'ready')
+    return `waits for its source: ${standing(source).message.split('\n')[0]}`
   const revision = source?.status?.artifact?.revision
   if (revision && kustomization.status?.lastAppliedRevision !== revision) return `is not at ${revision} yet`
   const { found, absent } = releasesOf(kustomization, facts)
@@ -122,6 +144,13 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
  */
 export async function reconcileAll(kubectl: Kubectl, names: readonly string[]): Promise<void> {
   const facts = await gatherFacts(kubectl)
+  // A release that waits for a failing pod does not look at its corrected values before it is asked to; one
+  // that only takes its time is left alone.
+  const failing = findCauses(relevantFacts(names, facts)).length > 0
+  const needsAsking = (release: KubeObject) =>
+    standing(release).state === 'failed' ||
+    failures(release) > 0 ||
+    (failing && standing(release).state === 'waiting')
   for (const source of facts.sources)
     if (standing(source).state === 'failed' && source.kind !== 'HelmChart')
       await reconcile(kubectl, refOf(source))
@@ -130,8 +159,7 @@ export async function reconcileAll(kubectl: Kubectl, names: readonly string[]): 
     if (!kustomization || notInOrder(name, facts) === undefined) continue
     await reconcile(kubectl, refOf(kustomization))
     for (const release of releasesOf(kustomization, facts).found)
-      if (standing(release).state === 'failed' || failures(release) > 0)
-        await reconcile(kubectl, refOf(release), { reset: true })
+      if (needsAsking(release)) await reconcile(kubectl, refOf(release), { reset: true })
   }
 }
 

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os'
 import { type Cluster, chooseCluster } from './cluster.ts'
 import { codeOf, EXIT, ExpectedError, ExpectedErrors, messageOf, throwAll, UsageError } from './errors.ts'
 import { type FlagSpecs, type FlagValues, parseFlags, suggestion } from './flags.ts'
@@ -293,11 +292,9 @@ function toExpected(error: unknown): ExpectedError {
   const code = codeOf(error)
   const message = messageOf(error)
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-    return new ExpectedError(
-      message,
-      `give ${userInfo().username} the right to it, or run this as its owner`,
-      { cause: error },
-    )
+    return new ExpectedError(message, 'give your user the right to it, or run this as its owner', {
+      cause: error,
+    })
   if (code === 'ENOSPC')
     return new ExpectedError(message, 'free some disk space, then run it again', { cause: error })
   return new ExpectedError(

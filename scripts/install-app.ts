@@ -83,15 +83,17 @@ await script({
     else {
       if (!(await run.agree(plan, `Install ${names.join(', ')} on ${run.cluster.name}?`))) return
       await lockCluster(kubectl, run)
-      await run.step('Generated secrets', 'kubectl -n flux-system get secrets', () =>
-        ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+      await run.step(
+        'Generated secrets',
+        `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
+        () => ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
       )
       const files = names.map(name => `-f flux2/cluster/apps/${name}.yaml`).join(' ')
       await run.step('Kustomizations', `kubectl apply --server-side ${files}`, async () =>
         applyPlanned(kubectl, await planApply(kubectl, kustomizations)),
       )
       await run.step(
-        `Wait until ${names.join(', ')} are ready`,
+        `Wait until ready: ${names.join(', ')}`,
         'flux get helmreleases -A --watch',
         async () => {
           await reconcileAll(kubectl, names)

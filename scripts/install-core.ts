@@ -11,7 +11,14 @@
 import { applyPlanned, applyText, planApply, planCreate } from '../lib/apply.ts'
 import { CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
 import { clusterVariables } from '../lib/config.ts'
-import { configure, diffVariables, parseSettings, saveConfig, variablesOf } from '../lib/configure.ts'
+import {
+  checkConfig,
+  configure,
+  diffVariables,
+  parseSettings,
+  saveConfig,
+  variablesOf,
+} from '../lib/configure.ts'
 import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
 import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
 import { Kubectl, refOf } from '../lib/kubectl.ts'
@@ -68,8 +75,13 @@ await script({
   changes: true,
   async run(run) {
     const deadline = minutes(run.flags.timeout, 60)
-    const { config, text, changed } = await configure(run.cluster, parseSettings(run.flags.set))
+    const settings = parseSettings(run.flags.set)
     const source = kubeconfigFor(run.cluster, run.flags.kubeconfig)
+    await run.preflight([
+      () => checkConfig(run.cluster, settings),
+      async () => void (await Kubectl.connect(source)),
+    ])
+    const { config, text, changed } = await configure(run.cluster, settings)
     const kubectl = await Kubectl.connect(source, run.signal)
     const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))
     await run.preflight([
@@ -124,11 +136,13 @@ await script({
     saveConfig(run.cluster, text)
     adoptKubeconfig(run.cluster, source)
     await lockCluster(kubectl, run)
-    await run.step('Namespaces and variables', 'kubectl apply -k clusters/NAME', async () =>
+    await run.step('Namespaces and variables', `kubectl apply -k ${run.cluster.folder}`, async () =>
       applyPlanned(kubectl, await planBase()),
     )
-    await run.step('Generated secrets', 'kubectl -n flux-system get secrets', () =>
-      ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+    await run.step(
+      'Generated secrets',
+      `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
+      () => ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
     )
     await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
       const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))
