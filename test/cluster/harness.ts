@@ -1,0 +1,151 @@
+/**
+ * What the cluster tests share: a sandbox of their own (real etcd, Kubernetes and Flux), and scripts run as a
+ * user runs them, as processes.
+ */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ROOT } from '../../lib/files.ts'
+import { Kubectl } from '../../lib/kubectl.ts'
+import { down, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
+import { loadCatalogue, secretRef, secretValues } from '../../lib/secrets.ts'
+
+/** How a script ended, and all that it said. */
+export interface Outcome {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+  seconds: number
+}
+
+/** How a script is run. */
+export interface ScriptOptions {
+  env?: Record<string, string | undefined>
+  /** Looks at everything said so far after each piece; returns the signal to send, once. */
+  kill?: (stderr: string) => NodeJS.Signals | undefined
+  /** Milliseconds after which it is killed and the test fails; 180 s unless told. */
+  timeout?: number
+}
+
+/** Everything that any script has said in this process, for the search for leaked secrets. */
+const said: string[] = []
+
+/** Runs `scripts/NAME.ts` as a process of its own, without a terminal. */
+export function runScript(
+  name: string,
+  args: readonly string[],
+  options: ScriptOptions = {},
+): Promise<Outcome> {
+  const started = performance.now()
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', join('scripts', `${name}.ts`), ...args], {
+      cwd: ROOT,
+      env: { ...process.env, NO_COLOR: '1', ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let stdout = ''
+    let stderr = ''
+    let killed = false
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error(`${name} ${args.join(' ')} took too long; it said:\n${stderr}`))
+    }, options.timeout ?? 180_000)
+    child.stdout.setEncoding('utf8').on('data', text => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', text => {
+      stderr += text
+      const signal = killed ? undefined : options.kill?.(stderr)
+      if (!signal) return
+      killed = true
+      child.kill(signal)
+    })
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      said.push(stdout, stderr)
+      resolve({ code, signal, stdout, stderr, seconds: (performance.now() - started) / 1000 })
+    })
+  })
+}
+
+/** A sandbox of a test file's own, in a temporary clusters folder. */
+export class Bed {
+  readonly folder: string
+  readonly up: Up
+  readonly kubectl: Kubectl
+
+  private constructor(folder: string, started: Up, kubectl: Kubectl) {
+    this.folder = folder
+    this.up = started
+    this.kubectl = kubectl
+  }
+
+  /** Starts it. The files of this checkout are served as they are, committed or not. */
+  static async start(options: UpOptions = {}): Promise<Bed> {
+    const folder = mkdtempSync(join(tmpdir(), 'oas-bed-'))
+    process.env.OAS_CLUSTERS_DIR = folder
+    const started = await up({ worktree: true, ...options })
+    return new Bed(folder, started, await Kubectl.connect(started.kubeconfig))
+  }
+
+  /** Ends it and removes everything of it. */
+  async stop(): Promise<void> {
+    this.kubectl.client.close()
+    await down()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** The folder of its cluster. */
+  get cluster(): string {
+    return join(this.folder, 'sandbox')
+  }
+
+  /** Every object's resourceVersion, except of what the control plane itself rewrites all the time. */
+  async versions(): Promise<Map<string, string>> {
+    const versions = new Map<string, string>()
+    const restless = new Set(['Lease', 'Event', 'Node', 'EndpointSlice', 'Endpoints'])
+    const groups = await this.kubectl.call<{ groups: { preferredVersion: { groupVersion: string } }[] }>({
+      path: '/apis',
+    })
+    for (const version of ['v1', ...groups.groups.map(group => group.preferredVersion.groupVersion)]) {
+      const { resources } = await this.kubectl.call<{
+        resources: { name: string; kind: string; verbs: string[] }[]
+      }>({
+        path: version === 'v1' ? '/api/v1' : `/apis/${version}`,
+      })
+      for (const { name, kind, verbs } of resources) {
+        if (name.includes('/') || restless.has(kind) || !verbs.includes('list')) continue
+        for (const { metadata } of await this.kubectl.list(version, kind))
+          versions.set(
+            `${version} ${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
+            metadata.resourceVersion ?? '',
+          )
+      }
+    }
+    return versions
+  }
+
+  /** The value of every generated secret in the cluster. */
+  async secretValues(): Promise<string[]> {
+    const entries = await loadCatalogue()
+    const values = await Promise.all(
+      entries.map(async entry => secretValues(await this.kubectl.get(secretRef(entry)))),
+    )
+    return [...new Set(values.flatMap(value => Object.values(value)))]
+  }
+
+  /** Where one of these values occurs in what scripts have said or in their journals; empty when nowhere. */
+  leaks(values: readonly string[]): string[] {
+    const journal = join(this.cluster, 'journal')
+    const texts = [
+      ...said.map((text, i) => [`output ${i}`, text] as const),
+      ...readdirSync(journal).map(name => [name, readFileSync(join(journal, name), 'utf8')] as const),
+    ]
+    return texts.flatMap(([where, text]) =>
+      values.some(value => value && text.includes(value)) ? [where] : [],
+    )
+  }
+}
