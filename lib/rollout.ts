@@ -1,11 +1,13 @@
 import { type Cause, type Facts, findCauses } from './causes.ts'
 import { ExpectedError } from './errors.ts'
 import {
+  condition,
   failures,
   GIT_REPOSITORY,
   HELM_CHART,
   HELM_RELEASE,
   HELM_REPOSITORY,
+  handled,
   inventory,
   KUSTOMIZATION,
   reconcile,
@@ -13,7 +15,7 @@ import {
 } from './flux.ts'
 import { type Kubectl, type KubeObject, refOf } from './kubectl.ts'
 import type { Log } from './log.ts'
-import { until } from './wait.ts'
+import { sleep, until } from './wait.ts'
 
 /** Where the pods of the platform run. */
 export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero'] as const
@@ -138,28 +140,64 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
   }
 }
 
+/** Milliseconds that sources get to answer a request to look again; the wait afterwards tells what they say. */
+const SETTLE = 20_000
+
+/** Asks sources to look again and waits until they have. One that does not answer in time is left to the wait. */
+async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal: AbortSignal): Promise<void> {
+  for (const source of sources) await reconcile(kubectl, refOf(source))
+  const end = performance.now() + SETTLE
+  for (let open = [...sources]; open.length > 0 && performance.now() < end; ) {
+    await sleep(300, signal)
+    const now = await Promise.all(open.map(source => kubectl.get(refOf(source))))
+    open = open.filter((_, i) => {
+      const source = now[i]
+      return source && (!handled(source) || condition(source, 'Reconciling')?.status === 'True')
+    })
+  }
+}
+
 /**
- * Asks Flux to look at these Kustomizations now, with their source, and gives their failed releases new tries.
- * Only what is not in order is touched.
+ * Asks Flux to look at what is not in order of these Kustomizations now, from the source on: a correction may
+ * be a new commit, a new chart in the mirror, a new value. Failed releases get new tries. What is in order is
+ * not touched.
  */
-export async function reconcileAll(kubectl: Kubectl, names: readonly string[]): Promise<void> {
+export async function reconcileAll(
+  kubectl: Kubectl,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   const facts = await gatherFacts(kubectl)
+  const wrong = facts.kustomizations.filter(
+    ({ metadata }) => names.includes(metadata.name) && notInOrder(metadata.name, facts) !== undefined,
+  )
+  const relevant = relevantFacts(
+    wrong.map(object => object.metadata.name),
+    facts,
+  )
+  const charts = relevant.sources.filter(
+    source => source.kind === 'HelmChart' && standing(source).state !== 'ready',
+  )
+  const suspect = new Set(charts.map(chart => chart.spec?.sourceRef?.name))
+  await refresh(
+    kubectl,
+    relevant.sources.filter(
+      source =>
+        source.kind === 'GitRepository' ||
+        (source.kind === 'HelmRepository' &&
+          (standing(source).state !== 'ready' || suspect.has(source.metadata.name))),
+    ),
+    signal,
+  )
+  await refresh(kubectl, charts, signal)
+  for (const kustomization of wrong) await reconcile(kubectl, refOf(kustomization))
   // A release that waits for a failing pod does not look at its corrected values before it is asked to; one
   // that only takes its time is left alone.
-  const failing = findCauses(relevantFacts(names, facts)).length > 0
-  const needsAsking = (release: KubeObject) =>
-    standing(release).state === 'failed' ||
-    failures(release) > 0 ||
-    (failing && standing(release).state === 'waiting')
-  for (const source of facts.sources)
-    if (standing(source).state === 'failed' && source.kind !== 'HelmChart')
-      await reconcile(kubectl, refOf(source))
-  for (const name of names) {
-    const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
-    if (!kustomization || notInOrder(name, facts) === undefined) continue
-    await reconcile(kubectl, refOf(kustomization))
-    for (const release of releasesOf(kustomization, facts).found)
-      if (needsAsking(release)) await reconcile(kubectl, refOf(release), { reset: true })
+  const failing = findCauses(relevant).length > 0
+  for (const release of wrong.flatMap(kustomization => releasesOf(kustomization, facts).found)) {
+    const { state } = standing(release)
+    if (state === 'failed' || failures(release) > 0 || (failing && state === 'waiting'))
+      await reconcile(kubectl, refOf(release), { reset: true })
   }
 }
 

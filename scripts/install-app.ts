@@ -52,6 +52,7 @@ await script({
         `set backup_s3_enabled=true and the other backup_s3_ keys in ${run.cluster.env}, then run install-core, then this again`,
       )
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
     await run.preflight([
       () => checkKubernetes(kubectl),
       () => checkClock(kubectl),
@@ -96,7 +97,7 @@ await script({
         `Wait until ready: ${names.join(', ')}`,
         'flux get helmreleases -A --watch',
         async () => {
-          await reconcileAll(kubectl, names)
+          await reconcileAll(kubectl, names, run.signal)
           await waitForKustomizations(kubectl, names, { deadline, log: run.log, signal: run.signal })
           return undefined
         },

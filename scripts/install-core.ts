@@ -79,7 +79,7 @@ await script({
     const source = kubeconfigFor(run.cluster, run.flags.kubeconfig)
     await run.preflight([
       () => checkConfig(run.cluster, settings),
-      async () => void (await Kubectl.connect(source)),
+      async () => void (await (await Kubectl.connect(source)).serverVersion()),
     ])
     const { config, text, changed } = await configure(run.cluster, settings)
     const kubectl = await Kubectl.connect(source, run.signal)
@@ -156,7 +156,7 @@ await script({
         applyPlanned(kubectl, await planApply(kubectl, [gitRepository(config), rootKustomization()])),
     )
     await run.step('Wait until the core is ready', 'flux get kustomizations --watch', async () => {
-      await reconcileAll(kubectl, CORE_KUSTOMIZATIONS)
+      await reconcileAll(kubectl, CORE_KUSTOMIZATIONS, run.signal)
       await waitForKustomizations(kubectl, CORE_KUSTOMIZATIONS, {
         deadline,
         log: run.log,
