@@ -206,7 +206,9 @@ function releaseCause(release: KubeObject): Cause[] {
         {
           subject,
           cause: firstLine(message),
-          fix: `create what is missing: the script that installs it does; ${again}`,
+          fix: /not found|missing key/i.test(message)
+            ? `create what is missing: the script that installs it does; ${again}`
+            : values,
           grace: 5,
         },
       ]

@@ -218,6 +218,20 @@ export function progressLine(names: readonly string[], facts: Facts): string {
     .join(' · ')
 }
 
+/**
+ * Asks Kustomizations to look again whose HelmRelease was deleted while they waited for its health: Flux goes
+ * on waiting for what is not there until its own timeout, which may be 45 minutes.
+ */
+async function reviveAbsent(kubectl: Kubectl, names: readonly string[], facts: Facts): Promise<void> {
+  for (const kustomization of facts.kustomizations)
+    if (
+      names.includes(kustomization.metadata.name) &&
+      handled(kustomization) &&
+      releasesOf(kustomization, facts).absent.length > 0
+    )
+      await reconcile(kubectl, refOf(kustomization))
+}
+
 /** A cause as an error in two lines. */
 export function causeError(cause: Cause): ExpectedError {
   return new ExpectedError(`${cause.subject}: ${cause.cause}`, cause.fix)
@@ -240,6 +254,7 @@ export async function waitForKustomizations(
       const wrong = names.map(name => [name, notInOrder(name, facts)] as const).filter(([, why]) => why)
       if (wrong.length === 0) return { done: undefined }
       options.log.progress(progressLine(names, facts))
+      await reviveAbsent(kubectl, names, facts)
       const now = performance.now()
       const causes = findCauses(relevantFacts(names, facts))
       for (const key of since.keys()) if (!causes.some(cause => keyOf(cause) === key)) since.delete(key)

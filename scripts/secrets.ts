@@ -8,6 +8,7 @@
 import { APP_NAMES } from '../lib/apps.ts'
 import { ExpectedError, UsageError } from '../lib/errors.ts'
 import { suggestion } from '../lib/flags.ts'
+import { KUSTOMIZATION } from '../lib/flux.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
 import { Findings, script } from '../lib/script.ts'
@@ -67,10 +68,12 @@ await script({
     }
 
     // An application that is not installed has no secrets, and lacks none.
-    const installed = found.filter(
-      ({ entry, values }) => entry.app === 'core' || Object.keys(values).length > 0,
+    const installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(
+      k => k.metadata.name,
     )
-    const findings = installed.flatMap(({ entry, values }) => auditSecrets(entry, values))
+    const findings = found
+      .filter(({ entry }) => entry.app === 'core' || installed.includes(entry.app))
+      .flatMap(({ entry, values }) => auditSecrets(entry, values))
     run.result = {
       secrets: found.map(({ entry, values }) => ({
         name: entry.name,
