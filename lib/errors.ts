@@ -66,3 +66,23 @@ export function codeOf(error: unknown): string | undefined {
   }
   return undefined
 }
+
+/** Turns a system error into two lines; anything unknown stays what it is and is shown as a defect. */
+export function toExpected(error: unknown): ExpectedError {
+  if (error instanceof ExpectedError) return error
+  const code = codeOf(error)
+  const message = messageOf(error)
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return new ExpectedError(message, 'give your user the right to it, or run this as its owner', {
+      cause: error,
+    })
+  if (code === 'ENOSPC')
+    return new ExpectedError(message, 'free some disk space, then run it again', { cause: error })
+  return new ExpectedError(
+    `unexpected: ${message}`,
+    'this is a defect: run it again with --verbose and report the stack',
+    {
+      cause: error,
+    },
+  )
+}

@@ -4,7 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { EXIT, ExpectedError } from './errors.ts'
 import { ApiError } from './kube-client.ts'
 import { explainApiError, FIELD_MANAGER, type Kubectl, type KubeObject } from './kubectl.ts'
-import type { Run } from './script.ts'
+import type { Run } from './run.ts'
 
 /** Seconds without renewal after which a lock counts as left behind. */
 export const LEASE_SECONDS = 30

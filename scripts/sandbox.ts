@@ -11,9 +11,10 @@ import { resolve } from 'node:path'
 import { EXIT, ExpectedError, throwAll, UsageError } from '../lib/errors.ts'
 import { table } from '../lib/log.ts'
 import { askText } from '../lib/prompt.ts'
+import { Findings, type Run } from '../lib/run.ts'
 import { layoutOf } from '../lib/sandbox/layout.ts'
 import { down, reset, status, up } from '../lib/sandbox/sandbox.ts'
-import { Findings, type Run, script } from '../lib/script.ts'
+import { script } from '../lib/script.ts'
 
 const flags = {
   name: { type: 'string', value: 'NAME', help: 'the name of its cluster folder (default: sandbox)' },

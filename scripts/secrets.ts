@@ -11,7 +11,8 @@ import { suggestion } from '../lib/flags.ts'
 import { KUSTOMIZATION } from '../lib/flux.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
-import { Findings, script } from '../lib/script.ts'
+import { Findings } from '../lib/run.ts'
+import { script } from '../lib/script.ts'
 import { auditSecrets, keysOf, loadCatalogue, secretRef, secretValues } from '../lib/secrets.ts'
 
 await script({

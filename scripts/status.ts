@@ -7,7 +7,8 @@
  */
 import { Kubectl } from '../lib/kubectl.ts'
 import { type Log, table } from '../lib/log.ts'
-import { Findings, script } from '../lib/script.ts'
+import { Findings } from '../lib/run.ts'
+import { script } from '../lib/script.ts'
 import { gatherStatus, type StatusSection } from '../lib/status.ts'
 import { sleep } from '../lib/wait.ts'
 
