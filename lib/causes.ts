@@ -137,7 +137,7 @@ const containerProblems: Record<string, { grace: number; fix: (pod: string) => s
     fix: pod => `read why it ends: kubectl logs ${pod} --previous; correct its configuration, ${again}`,
   },
   ImagePullBackOff: {
-    grace: 15,
+    grace: 8, // it is the second refusal already: ErrImagePull comes first
     fix: () => `check the name of the image and that the server reaches its registry, ${again}`,
   },
   ErrImagePull: {
@@ -181,7 +181,8 @@ function podCause(pod: KubeObject): Cause[] {
         subject: refText(refOf(pod)),
         cause: `cannot be placed on a node: ${firstLine(scheduled.message ?? '')}`,
         fix: 'give the server more memory or CPU, or remove what it does not need; for volumes look at the storage class',
-        grace: 45,
+        // No node grows by itself; a volume may take a while.
+        grace: /Insufficient/.test(scheduled.message ?? '') ? 15 : 45,
       },
     ]
   return []

@@ -6,10 +6,12 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { ROOT } from '../../lib/files.ts'
 import { Kubectl } from '../../lib/kubectl.ts'
-import { down, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
+import { down, status, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
 import { loadCatalogue, secretRef, secretValues } from '../../lib/secrets.ts'
+import { sleep } from '../../lib/wait.ts'
 
 /** How a script ended, and all that it said. */
 export interface Outcome {
@@ -27,6 +29,8 @@ export interface ScriptOptions {
   kill?: (stderr: string) => NodeJS.Signals | undefined
   /** Milliseconds after which it is killed and the test fails; 180 s unless told. */
   timeout?: number
+  /** It is asked to show a secret: what it says is left out of the search for leaked ones. */
+  reveals?: boolean
 }
 
 /** Everything that any script has said in this process, for the search for leaked secrets. */
@@ -65,7 +69,7 @@ export function runScript(
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(timer)
-      said.push(stdout, stderr)
+      if (!options.reveals) said.push(stdout, stderr)
       resolve({ code, signal, stdout, stderr, seconds: (performance.now() - started) / 1000 })
     })
   })
@@ -126,6 +130,25 @@ export class Bed {
       }
     }
     return versions
+  }
+
+  /** As `versions`, once nothing changes any more by itself. */
+  async settled(): Promise<Map<string, string>> {
+    let before = await this.versions()
+    for (let attempt = 0; attempt < 60; attempt++) {
+      await sleep(1000)
+      const now = await this.versions()
+      if (isDeepStrictEqual(now, before)) return now
+      before = now
+    }
+    throw new Error('the cluster does not settle')
+  }
+
+  /** Sends a signal to one of its processes: SIGSTOP and SIGCONT hold and release a controller. */
+  async signal(name: string, signal: NodeJS.Signals): Promise<void> {
+    const found = (await status())?.find(process => process.name === name)
+    if (!found?.pid) throw new Error(`${name} does not run`)
+    process.kill(found.pid, signal)
   }
 
   /** The value of every generated secret in the cluster. */
