@@ -1,3 +1,4 @@
+import { CORE_KUSTOMIZATIONS } from './apps.ts'
 import { type Condition, condition, failures, handled, standing } from './flux.ts'
 import { type KubeObject, refOf, refText } from './kubectl.ts'
 
@@ -240,6 +241,12 @@ function releaseCause(release: KubeObject): Cause[] {
   return []
 }
 
+/** The script that creates a Secret which a Kustomization needs. */
+function installerOf({ metadata }: KubeObject, secret: string | undefined): string {
+  const core = secret === 'oas-cluster-variables' || CORE_KUSTOMIZATIONS.some(name => name === metadata.name)
+  return core ? 'install-core.ts' : `install-app.ts ${metadata.name}`
+}
+
 function kustomizationCause(kustomization: KubeObject): Cause[] {
   const { state, reason, message } = standing(kustomization)
   const subject = refText(refOf(kustomization))
@@ -255,13 +262,14 @@ function kustomizationCause(kustomization: KubeObject): Cause[] {
         grace: 4,
       },
     ]
-  const secret = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
+  const named = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
+  const secret = named?.[1] ?? named?.[2]
   if (secret)
     return [
       {
         subject,
         cause: firstLine(message),
-        fix: `run the script that installs it again: it creates ${secret[1] ?? secret[2]}`,
+        fix: `run \`npx tsx scripts/${installerOf(kustomization, secret)}\`: it creates ${secret}`,
         grace: 4,
       },
     ]

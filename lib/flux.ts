@@ -62,6 +62,8 @@ export function standing(object: KubeObject): Standing {
   const reason = ready?.reason ?? ''
   const message = ready?.message ?? 'not looked at by Flux yet'
   if (object.spec?.suspend === true) return { state: 'suspended', reason: 'Suspended', message: 'suspended' }
+  if (object.metadata.deletionTimestamp)
+    return { state: 'waiting', reason: 'Deleting', message: 'is being deleted' }
   const generation = object.metadata.generation
   const current = (c: Condition) => c.observedGeneration === undefined || c.observedGeneration === generation
   const unhandled = !handled(object)

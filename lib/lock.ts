@@ -81,7 +81,11 @@ type LockingRun = Pick<Run, 'log' | 'abort' | 'onEnd'>
 export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<void> {
   let held = await acquire(kubectl, run)
   let renewed = performance.now()
-  const timer = setInterval(async () => {
+  let renewal: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    renewal = renew()
+  }, 10_000)
+  const renew = async () => {
     try {
       const next = lease(Date.now() + kubectl.client.clockOffset, held.metadata.resourceVersion)
       next.spec.acquireTime = held.spec.acquireTime
@@ -103,15 +107,20 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<vo
           ),
         )
     }
-  }, 10_000)
+  }
   run.onEnd(async () => {
     clearInterval(timer)
-    // Only what is still ours: the precondition makes the server refuse otherwise.
+    await renewal
+    // Only what is still ours: a takeover keeps the uid, but not the resourceVersion.
     await kubectl.client
       .request({
         method: 'DELETE',
         path: `${path}/${name}`,
-        body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: held.metadata.uid } },
+        body: {
+          apiVersion: 'v1',
+          kind: 'DeleteOptions',
+          preconditions: { uid: held.metadata.uid, resourceVersion: held.metadata.resourceVersion },
+        },
         timeout: 5000,
       })
       .catch(error => {

@@ -82,7 +82,7 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
   if (!kustomization) return 'is not there'
   const { state, reason, message } = standing(kustomization)
-  if (state !== 'ready') return `${reason || state}: ${message.split('\n')[0]}`
+  if (state !== 'ready') return `is not ready (${reason || state}): ${message.split('\n')[0]}`
   const source = facts.sources.find(
     object => object.kind === 'GitRepository' && object.metadata.name === kustomization.spec?.sourceRef?.name,
   )
@@ -91,9 +91,10 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   const revision = source?.status?.artifact?.revision
   if (revision && kustomization.status?.lastAppliedRevision !== revision) return `is not at ${revision} yet`
   const { found, absent } = releasesOf(kustomization, facts)
-  if (absent.length > 0) return `HelmRelease ${absent.join(', ')} is missing`
+  if (absent.length > 0) return `lacks HelmRelease ${absent.join(', ')}`
   const unready = found.find(release => standing(release).state !== 'ready')
-  if (unready) return `HelmRelease ${unready.metadata.name}: ${standing(unready).message.split('\n')[0]}`
+  if (unready)
+    return `waits for HelmRelease ${unready.metadata.name}: ${standing(unready).message.split('\n')[0]}`
   return undefined
 }
 
@@ -108,7 +109,11 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
     size = wanted.size
     for (const kustomization of facts.kustomizations)
       if (wanted.has(kustomization.metadata.name))
-        for (const dependency of kustomization.spec?.dependsOn ?? []) wanted.add(dependency.name)
+        for (const dependency of kustomization.spec?.dependsOn ?? []) {
+          // Flux waits only for what is not ready, and so do we.
+          const found = facts.kustomizations.find(object => object.metadata.name === dependency.name)
+          if (!found || standing(found).state !== 'ready') wanted.add(dependency.name)
+        }
   }
   const kustomizations = facts.kustomizations.filter(object => wanted.has(object.metadata.name))
   const helmReleases = kustomizations.flatMap(kustomization => releasesOf(kustomization, facts).found)
@@ -143,6 +148,9 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
 /** Milliseconds that sources get to answer a request to look again; the wait afterwards tells what they say. */
 const SETTLE = 20_000
 
+/** Milliseconds that the deletion of a release may take before we go on without it. */
+const DELETION = 120_000
+
 /** Asks sources to look again and waits until they have. One that does not answer in time is left to the wait. */
 async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal: AbortSignal): Promise<void> {
   for (const source of sources) await reconcile(kubectl, refOf(source))
@@ -154,6 +162,24 @@ async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal:
       const source = now[i]
       return source && (!handled(source) || condition(source, 'Reconciling')?.status === 'True')
     })
+  }
+}
+
+/**
+ * Waits until releases that are being deleted are gone: Flux would apply onto a dying object, and then wait for
+ * the health of one that is not there. Helm's uninstall may take a while; what takes longer is left to the wait.
+ */
+async function waitForDeletions(
+  kubectl: Kubectl,
+  releases: readonly KubeObject[],
+  signal: AbortSignal,
+): Promise<void> {
+  const end = performance.now() + DELETION
+  for (let open = releases.filter(release => release.metadata.deletionTimestamp); open.length > 0; ) {
+    if (performance.now() >= end) return
+    await sleep(500, signal)
+    const now = await Promise.all(open.map(release => kubectl.get(refOf(release))))
+    open = open.filter((release, i) => now[i]?.metadata.uid === release.metadata.uid)
   }
 }
 
@@ -190,6 +216,11 @@ export async function reconcileAll(
     signal,
   )
   await refresh(kubectl, charts, signal)
+  await waitForDeletions(
+    kubectl,
+    wrong.flatMap(kustomization => releasesOf(kustomization, facts).found),
+    signal,
+  )
   for (const kustomization of wrong) await reconcile(kubectl, refOf(kustomization))
   // A release that waits for a failing pod does not look at its corrected values before it is asked to; one
   // that only takes its time is left alone.

@@ -175,6 +175,21 @@ export function planText(plan: SecretPlan): string | undefined {
 }
 
 /**
+ * Keeps copies of these Secrets as the cluster has them, and writes nothing to the cluster: somebody may have
+ * changed a password there, or works with a second checkout.
+ */
+export async function keepCopies(
+  kubectl: Kubectl,
+  entries: readonly CatalogueEntry[],
+  copies: SecretCopies,
+): Promise<void> {
+  for (const entry of entries) {
+    const secret = await kubectl.get(secretRef(entry))
+    if (secret) await copies.keep(entry, secret)
+  }
+}
+
+/**
  * Creates what is absent and adds what is missing, then keeps a copy. Looks again right before it writes, and
  * gives the resourceVersion along, so that a value which somebody else has just set is never overwritten.
  * Returns 'unchanged', or how many values were generated and how many came back from the copy.
@@ -192,7 +207,9 @@ export async function ensureSecrets(
     const plan = planSecret(entry, secret)
     if (plan.action !== 'keep') {
       const copy = await copies.read(entry)
-      const known = { ...copy, ...secretValues(secret) }
+      // An empty value is none: it must not hide the one in the copy.
+      const present = Object.entries(secretValues(secret)).filter(([, value]) => value !== '')
+      const known = { ...copy, ...Object.fromEntries(present) }
       const values = await valuesFor(plan, known)
       for (const key of Object.keys(values)) copy[key] === values[key] ? restored++ : generated++
       const data = Object.fromEntries(

@@ -17,7 +17,14 @@ import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
 import { askSeveral } from '../lib/prompt.ts'
 import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import { ensureSecrets, loadCatalogue, planSecrets, planText, SecretCopies } from '../lib/secrets.ts'
+import {
+  ensureSecrets,
+  keepCopies,
+  loadCatalogue,
+  planSecrets,
+  planText,
+  SecretCopies,
+} from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({
@@ -65,6 +72,7 @@ await script({
       () => checkCore(kubectl),
     ])
 
+    const copies = new SecretCopies(run.cluster.folder)
     const catalogue = (await loadCatalogue()).filter(entry => names.includes(entry.app))
     const kustomizations = await Promise.all(names.map(appKustomization))
     const changes = applyText(await planApply(kubectl, kustomizations))
@@ -79,15 +87,16 @@ await script({
     ]
     const apps = names.map(name => describe(name, config))
     run.result = { apps: apps.map(({ lines: _lines, ...app }) => app) }
-    if (plan.length === 0)
+    if (plan.length === 0) {
+      await keepCopies(kubectl, catalogue, copies)
       run.log.ok(`${names.join(', ')}: already installed and ready; nothing was changed.`)
-    else {
+    } else {
       if (!(await run.agree(plan, `Install ${names.join(', ')} on ${run.cluster.name}?`))) return
       await lockCluster(kubectl, run)
       await run.step(
         'Generated secrets',
         `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
-        () => ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+        () => ensureSecrets(kubectl, catalogue, copies),
       )
       const files = names.map(name => `-f flux2/cluster/apps/${name}.yaml`).join(' ')
       await run.step('Kustomizations', `kubectl apply --server-side ${files}`, async () =>

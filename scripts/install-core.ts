@@ -27,7 +27,14 @@ import { gitRepository, namespaces, rootKustomization, variablesSecret } from '.
 import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
 import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import { ensureSecrets, loadCatalogue, planSecrets, planText, SecretCopies } from '../lib/secrets.ts'
+import {
+  ensureSecrets,
+  keepCopies,
+  loadCatalogue,
+  planSecrets,
+  planText,
+  SecretCopies,
+} from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 const nextSteps = [
@@ -98,6 +105,7 @@ await script({
     ])
 
     const release = await fluxRelease()
+    const copies = new SecretCopies(run.cluster.folder)
     const catalogue = (await loadCatalogue()).filter(entry => entry.app === 'core')
     const variables = variablesSecret(config)
     const planBase = async () => [
@@ -126,6 +134,7 @@ await script({
     ]
     run.result = { address: `https://admin.${config.domain}` }
     if (plan.length === 0) {
+      await keepCopies(kubectl, catalogue, copies)
       adoptKubeconfig(run.cluster, source)
       run.log.ok(`The core is installed and ready on ${run.cluster.name}; nothing was changed.`)
       run.next(nextSteps)
@@ -133,16 +142,16 @@ await script({
     }
     if (!(await run.agree(plan, `Install the core of OpenAppStack on ${kubectl.client.server}?`))) return
 
+    await lockCluster(kubectl, run)
     saveConfig(run.cluster, text)
     adoptKubeconfig(run.cluster, source)
-    await lockCluster(kubectl, run)
     await run.step('Namespaces and variables', `kubectl apply -k ${run.cluster.folder}`, async () =>
       applyPlanned(kubectl, await planBase()),
     )
     await run.step(
       'Generated secrets',
       `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
-      () => ensureSecrets(kubectl, catalogue, new SecretCopies(run.cluster.folder)),
+      () => ensureSecrets(kubectl, catalogue, copies),
     )
     await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
       const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))

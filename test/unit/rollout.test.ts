@@ -53,25 +53,28 @@ test('a Kustomization is in order when it and its releases are ready at the fetc
 
 test('whatever is missing or not ready is said in one line', () => {
   assert.is(order({ kustomizations: [] }), 'is not there')
-  assert.is(order({ helmReleases: [] }), 'HelmRelease oas-apps/wekan is missing')
-  assert.is(order({ helmReleases: [release('wekan', unready)] }), 'HelmRelease wekan: Helm install failed')
+  assert.is(order({ helmReleases: [] }), 'lacks HelmRelease oas-apps/wekan')
+  assert.is(
+    order({ helmReleases: [release('wekan', unready)] }),
+    'waits for HelmRelease wekan: Helm install failed',
+  )
   assert.is(
     order({
       kustomizations: [kustomization('wekan', [], 'Ready=False BuildFailed: kustomize build failed\nx')],
     }),
-    'BuildFailed: kustomize build failed',
+    'is not ready (BuildFailed): kustomize build failed',
   )
   assert.is(order({ sources: [git('main@sha1:5e5e')] }), 'is not at main@sha1:5e5e yet')
   const elsewhere = { ...release('wekan'), metadata: { ...release('wekan').metadata, namespace: 'oas' } }
-  assert.match(order({ helmReleases: [elsewhere] })!, 'is missing')
+  assert.match(order({ helmReleases: [elsewhere] })!, 'lacks HelmRelease')
 })
 
 test('only what a Kustomization depends on is relevant for it, all the way down', () => {
   const all = facts({
     kustomizations: [
       // Dependants first: one pass over the list does not find the whole chain.
-      kustomization('infrastructure'),
-      kustomization('core', ['infrastructure']),
+      kustomization('infrastructure', [], unready),
+      kustomization('core', ['infrastructure'], unready),
       kustomization('wekan', ['core'], ready, 'oas-apps_mongo_apps_StatefulSet'),
       kustomization('nextcloud', ['core']),
     ],
@@ -99,6 +102,9 @@ test('only what a Kustomization depends on is relevant for it, all the way down'
   assert.equal(names(found.sources), ['openappstack', 'wekan-charts', 'oas-apps-wekan'])
   assert.equal(names(found.pods), ['wekan-1', 'core-1', 'mongo-0'])
   assert.equal(names(found.controllers), ['source-controller'])
+  // What is wrong in a dependency that is ready keeps nobody waiting.
+  const healthy = { ...all, kustomizations: [kustomization('core'), kustomization('wekan', ['core'])] }
+  assert.equal(names(relevantFacts(['wekan'], healthy).kustomizations), ['wekan'])
 })
 
 test('the progress is one line: how many are ready, and which are waited for', () => {
