@@ -11,6 +11,8 @@ export interface Facts {
   pods: KubeObject[]
   /** The Deployments of flux-system: Flux itself. */
   controllers: KubeObject[]
+  /** The kinds of which Flux is working on an object right now. */
+  busy: string[]
 }
 
 /** Why something does not become ready, and what to do about it. */
@@ -31,6 +33,9 @@ const again = 'then run the same command again'
 export function findCauses(facts: Facts): Cause[] {
   const deep = [
     ...facts.controllers.flatMap(controllerCause),
+    ...[...facts.sources, ...facts.kustomizations, ...facts.helmReleases].flatMap(object =>
+      ignoredCause(object, facts.busy),
+    ),
     ...facts.sources.flatMap(sourceCause),
     ...facts.pods.flatMap(podCause),
     ...facts.helmReleases.flatMap(releaseCause),
@@ -51,6 +56,31 @@ function controllerCause(deployment: KubeObject): Cause[] {
       cause: wanted === 0 ? 'Flux’s controller is scaled down to 0' : 'Flux’s controller is not running',
       fix: `look at its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}; ${again}`,
       grace: 60,
+    },
+  ]
+}
+
+/**
+ * An object that Flux does not look at, although it was asked to and works on no other of the kind (then it
+ * would only be waiting for its turn): its controller is down, whatever the Deployment says.
+ */
+function ignoredCause(object: KubeObject, busy: readonly string[]): Cause[] {
+  const looked = handled(object) && object.status?.conditions !== undefined
+  if (
+    looked ||
+    object.spec?.suspend === true ||
+    object.metadata.deletionTimestamp ||
+    busy.includes(object.kind)
+  )
+    return []
+  const name = { Kustomization: 'kustomize-controller', HelmRelease: 'helm-controller' }[object.kind]
+  const controller = name ?? 'source-controller'
+  return [
+    {
+      subject: refText(refOf(object)),
+      cause: `${controller} has not looked at it since it was asked to`,
+      fix: `see whether it runs: kubectl -n flux-system get pods -l app=${controller} (in the sandbox: npx tsx scripts/sandbox.ts up); ${again}`,
+      grace: 25,
     },
   ]
 }

@@ -40,6 +40,9 @@ export async function gatherFacts(kubectl: Kubectl): Promise<Facts> {
     kustomizations,
     helmReleases,
     controllers,
+    busy: [...git, ...repositories, ...charts, ...kustomizations, ...helmReleases]
+      .filter(object => condition(object, 'Reconciling')?.status === 'True')
+      .map(object => object.kind),
     pods: currentPods(pods.flat(), replicaSets),
   }
 }
@@ -81,6 +84,7 @@ function releasesOf(kustomization: KubeObject, facts: Facts): { found: KubeObjec
 export function notInOrder(name: string, facts: Facts): string | undefined {
   const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
   if (!kustomization) return 'is not there'
+  if (!handled(kustomization)) return 'has not been looked at by Flux since it was asked to'
   const { state, reason, message } = standing(kustomization)
   if (state !== 'ready') return `is not ready (${reason || state}): ${message.split('\n')[0]}`
   const source = facts.sources.find(
@@ -129,6 +133,7 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
     .filter(entry => /^(Deployment|StatefulSet|DaemonSet|Job)$/.test(entry.kind))
   return {
     controllers: facts.controllers,
+    busy: facts.busy,
     kustomizations,
     helmReleases,
     sources: facts.sources.filter(({ kind, metadata }) =>
@@ -160,7 +165,11 @@ async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal:
     const now = await Promise.all(open.map(source => kubectl.get(refOf(source))))
     open = open.filter((_, i) => {
       const source = now[i]
-      return source && (!handled(source) || condition(source, 'Reconciling')?.status === 'True')
+      if (!source) return false
+      // A failing source goes on reconciling; what it says is there already.
+      const failing =
+        condition(source, 'FetchFailed')?.status === 'True' || standing(source).state === 'failed'
+      return !handled(source) || (condition(source, 'Reconciling')?.status === 'True' && !failing)
     })
   }
 }

@@ -48,6 +48,7 @@ await script({
 /** One screen of text: what is not ready, how much is, and with `all` every object. */
 function screen(sections: StatusSection[], all: boolean, colour: Log['colour']): string {
   const rows: string[][] = []
+  const wide = process.stdout.isTTY !== true // what is read by programs is not cut
   for (const { title, items } of sections) {
     const ready = items.filter(item => item.ready).length
     if (items.length === 0) continue
@@ -57,7 +58,7 @@ function screen(sections: StatusSection[], all: boolean, colour: Log['colour']):
         rows.push([
           item.ready ? ' ✓' : ' ✗',
           `  ${item.namespace ? `${item.namespace}/` : ''}${item.name}`,
-          item.detail.slice(0, 160),
+          wide ? item.detail : item.detail.slice(0, 160),
         ])
   }
   return table(rows)

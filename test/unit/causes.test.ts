@@ -4,7 +4,7 @@ import { type Facts, findCauses } from '../../lib/causes.ts'
 import type { KubeObject } from '../../lib/kubectl.ts'
 import { conditionOf, fluxObject } from './flux-objects.ts'
 
-const none: Facts = { sources: [], kustomizations: [], helmReleases: [], pods: [], controllers: [] }
+const none: Facts = { sources: [], kustomizations: [], helmReleases: [], pods: [], controllers: [], busy: [] }
 const causes = (facts: Partial<Facts>) => findCauses({ ...none, ...facts })
 /** The one cause of these facts. */
 function only(facts: Partial<Facts>) {
@@ -381,6 +381,17 @@ test('Flux itself has to run', () => {
   assert.equal(causes({ controllers: [controller(1, 1), controller(undefined, 1)] }), [])
   assert.match(only({ controllers: [controller(1)] }).cause, 'not running')
   assert.match(only({ controllers: [controller(0)] }).cause, 'scaled down to 0')
+})
+
+test('a controller that looks at nothing is named, one that is busy with another object is not', () => {
+  const asked = fluxObject('HelmRelease', 'x', ['Ready=True Succeeded: x'], {
+    annotations: { 'reconcile.fluxcd.io/requestedAt': 'now' },
+  })
+  assert.match(only({ helmReleases: [asked] }).cause, 'helm-controller has not looked at it')
+  assert.equal(causes({ helmReleases: [asked], busy: ['HelmRelease'] }), [])
+  assert.is(causes({ helmReleases: [asked], busy: ['Kustomization'] }).length, 1)
+  asked.status.lastHandledReconcileAt = 'now'
+  assert.equal(causes({ helmReleases: [asked] }), [])
 })
 
 test('what is deeper comes first, and what is healthy or on its way is no cause', () => {

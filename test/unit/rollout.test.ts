@@ -37,6 +37,7 @@ const facts = (more: Partial<Facts>): Facts => ({
   helmReleases: [],
   pods: [],
   controllers: [],
+  busy: [],
   ...more,
 })
 const order = (more: Partial<Facts>) =>
