@@ -17,14 +17,8 @@ import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
 import { askSeveral } from '../lib/prompt.ts'
 import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import {
-  ensureSecrets,
-  keepCopies,
-  loadCatalogue,
-  planSecrets,
-  planText,
-  SecretCopies,
-} from '../lib/secrets.ts'
+import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
+import { ensureSecrets, loadCatalogue, planSecrets, planText } from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({

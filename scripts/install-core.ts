@@ -7,7 +7,6 @@
  * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
  * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
  */
-
 import { applyPlanned, applyText, planApply, planCreate } from '../lib/apply.ts'
 import { CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
 import { clusterVariables } from '../lib/config.ts'
@@ -27,14 +26,8 @@ import { gitRepository, namespaces, rootKustomization, variablesSecret } from '.
 import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
 import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import {
-  ensureSecrets,
-  keepCopies,
-  loadCatalogue,
-  planSecrets,
-  planText,
-  SecretCopies,
-} from '../lib/secrets.ts'
+import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
+import { ensureSecrets, loadCatalogue, planSecrets, planText } from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 const nextSteps = [

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { APP_NAMES } from '../../lib/apps.ts'
 import type { KubeObject } from '../../lib/kubectl.ts'
 import { redact } from '../../lib/redact.ts'
+import { SecretCopies } from '../../lib/secret-copies.ts'
 import {
   auditSecrets,
   type CatalogueEntry,
@@ -13,7 +14,6 @@ import {
   loadCatalogue,
   planSecret,
   planText,
-  SecretCopies,
   secretValues,
 } from '../../lib/secrets.ts'
 import { expectedFrom, temporaryFolder } from './helpers.ts'
