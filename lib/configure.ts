@@ -1,17 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cluster } from './cluster.ts'
-import {
-  CONFIG_KEYS,
-  type Config,
-  type ConfigKey,
-  checkValue,
-  completeConfig,
-  editConfig,
-  missingKeys,
-  readConfig,
-  showsVariable,
-} from './config.ts'
+import { type Config, completeConfig, editConfig, missingKeys, readConfig, showsVariable } from './config.ts'
+import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
 import { throwAll, UsageError } from './errors.ts'
 import { privateFolder, ROOT, readIfExists, writeFileAtomic } from './files.ts'
 import { suggestion } from './flags.ts'

@@ -4,8 +4,6 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  CONFIG_KEYS,
-  checkValue,
   clusterVariables,
   completeConfig,
   editConfig,
@@ -14,6 +12,7 @@ import {
   readConfig,
   showsVariable,
 } from '../../lib/config.ts'
+import { CONFIG_KEYS, checkValue } from '../../lib/config-keys.ts'
 import { ExpectedError, type ExpectedErrors, UsageError } from '../../lib/errors.ts'
 import { ROOT } from '../../lib/files.ts'
 import { redact } from '../../lib/redact.ts'

@@ -4,14 +4,8 @@ import { join, normalize } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { APPS } from '../../lib/apps.ts'
-import {
-  CONFIG_KEYS,
-  checkValue,
-  clusterVariables,
-  completeConfig,
-  missingKeys,
-  parseConfig,
-} from '../../lib/config.ts'
+import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/config.ts'
+import { CONFIG_KEYS, checkValue } from '../../lib/config-keys.ts'
 import { ROOT } from '../../lib/files.ts'
 import type { KubeObject } from '../../lib/kubectl.ts'
 import { keysOf, loadCatalogue } from '../../lib/secrets.ts'
