@@ -107,3 +107,10 @@ export function askSeveral(
     ]),
   )
 }
+
+/** One after the other: there is one terminal to ask on. */
+export async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (const item of items) results.push(await work(item))
+  return results
+}

@@ -8,7 +8,7 @@ import { temporaryFolder } from './helpers.ts'
 import { kubeconfigFile, nobody } from './transport.ts'
 
 const scripts = readdirSync(join(ROOT, 'scripts')).map(file => file.replace(/\.ts$/, ''))
-const needCluster = scripts.filter(name => name !== 'sandbox')
+const needCluster = scripts.filter(name => !['sandbox', 'create-cluster'].includes(name))
 const clusters = temporaryFolder()
 mkdirSync(join(clusters, 'oas.example.org'))
 

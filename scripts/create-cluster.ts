@@ -1,0 +1,154 @@
+/**
+ * Creates the folder of a cluster with its inventory and configuration, and where a provider is named also the
+ * server and its DNS records. It replaces the docs' `python -m openappstack NAME create`.
+ *
+ * Usage: npx tsx scripts/create-cluster.ts NAME DOMAIN [--ip-address IP] [--admin-email MAIL]
+ * Needs: a server with a public address, or the API token of a provider in the environment.
+ * Safe to run again: it looks before it creates, completes what is there, and replaces no value unasked.
+ */
+import { checkClusterName, clusterNamed } from '../lib/cluster.ts'
+import { inventoryFile, planFolder, writeFolder } from '../lib/cluster-files.ts'
+import { flags, usageProblems } from '../lib/create-flags.ts'
+import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
+import { privateFolder } from '../lib/files.ts'
+import { lockFolder } from '../lib/folder-lock.ts'
+import { readInventory, serverOf } from '../lib/inventory.ts'
+import { answers, refuseReplacing, tellNext, wordpressDomain } from '../lib/new-cluster.ts'
+import { completeOrder, hostNameOf, missingRecords, orderFor, providerFor } from '../lib/new-server.ts'
+import { askText } from '../lib/prompt.ts'
+import { addressOf, type DomainRecord, dropletBody, recordBody, wantedRecords } from '../lib/provider.ts'
+import { oneLine } from '../lib/provider-client.ts'
+import { script } from '../lib/script.ts'
+import { minutes } from '../lib/wait.ts'
+
+/** Stands for the address of a server that is not there yet. */
+const FUTURE_ADDRESS = 'ADDRESS_OF_THE_NEW_SERVER'
+
+await script({
+  name: 'create-cluster',
+  summary:
+    'Create the folder of a cluster: its server, domain and administrator; on request the server, too.',
+  args: {
+    name: 'NAME DOMAIN',
+    help: 'NAME of the cluster folder, mostly the domain; DOMAIN of the platform',
+    max: 2,
+  },
+  flags,
+  examples: [
+    [
+      'npx tsx scripts/create-cluster.ts oas.example.org oas.example.org --ip-address 203.0.113.7',
+      'A server that is there already; asks for the rest',
+    ],
+    [
+      'npx tsx scripts/create-cluster.ts oas.example.org example.org --subdomain oas --provider cosmos --droplet-id 1234 --create-domain-records',
+      'A server at Greenhost, and the DNS records',
+    ],
+    [
+      'npx tsx scripts/create-cluster.ts oas.example.org example.org --subdomain oas --provider digitalocean --create-droplet --size s-8vcpu-16gb --region ams3 --image debian-13-x64 --ssh-key-id 112 --create-domain-records --dry-run',
+      'Show the calls that would create a server and its DNS records',
+    ],
+  ],
+  cluster: 'none',
+  changes: true,
+  async run(run) {
+    const deadline = minutes(run.flags.timeout, 15)
+    await run.preflight([() => throwAll(usageProblems(run)), () => void providerFor(run)])
+    const name =
+      run.args[0] ??
+      (await askText({ message: 'Name of the cluster:', flag: 'NAME', check: checkClusterName }))
+    run.cluster = clusterNamed(name)
+    const inventory = inventoryFile(run.cluster)
+    const present = serverOf(await readInventory(inventory), run.flags.hostname, inventory)
+    const { domain, adminEmail, ipAddress } = await answers(run)
+    const zone = run.args[1]
+
+    const provider = providerFor(run)
+    const order = run.flags['create-droplet'] ? orderFor(run, domain, provider) : undefined
+    const id = run.flags['droplet-id']
+    const droplet = id ? await provider?.droplet(Number(id)) : order && (await provider?.ordered(order))
+    const known = droplet ? (droplet.status === 'new' ? undefined : addressOf(droplet)) : ipAddress
+    if (droplet?.status === 'off') run.log.warn(`server ${droplet.id} is switched off`)
+    const records: DomainRecord[] = []
+    await run.preflight([
+      async () => {
+        if (provider && order && !droplet) await completeOrder(run, provider, order)
+      },
+      async () => {
+        if (provider && zone && run.flags['create-domain-records'])
+          records.push(
+            ...(await missingRecords(provider, zone, run.flags.subdomain, known ?? FUTURE_ADDRESS)),
+          )
+      },
+    ])
+
+    const facts = (address: string | undefined) => ({
+      values: { domain, admin_email: adminEmail, ...wordpressDomain(run, domain) },
+      host: {
+        name: present?.name ?? run.flags.hostname ?? order?.name ?? hostNameOf(droplet) ?? domain,
+        address,
+        user: run.flags['ssh-user'] ?? (present ? undefined : 'root'),
+      },
+    })
+    const folder = await planFolder(run.cluster, facts(known))
+    refuseReplacing(run, folder.differences)
+    const post = (path: string, body: unknown) =>
+      `POST ${provider?.client.url}${path} ${JSON.stringify(body)}`
+    const recordsPath = `/domains/${zone}/records`
+    const plan = [
+      ...(droplet
+        ? [`use the server ${oneLine(droplet.name)} (id ${droplet.id}, ${known ?? 'not ready yet'})`]
+        : []),
+      ...(order && !droplet ? [post('/droplets', dropletBody(order))] : []),
+      ...folder.lines,
+      ...records.map(record => post(recordsPath, recordBody(record))),
+    ]
+    run.result = { folder: run.cluster.folder, domain, ipAddress: known, dropletId: droplet?.id }
+    const byApi = run.flags['create-domain-records']
+    if (known && folder.lines.length === 0 && records.length === 0) {
+      run.log.ok(`${run.cluster.folder} is complete; nothing was changed.`)
+      return tellNext(run, domain, known, byApi)
+    }
+    if (!(await run.agree(plan, `Create the cluster ${name}?`))) return
+
+    privateFolder(run.cluster.folder)
+    const unlock = lockFolder(run.cluster.folder)
+    run.onEnd(async () => unlock())
+    // The header comes from stdin: arguments of a program are visible to everybody on the machine.
+    const curl = (path: string, body: unknown) =>
+      `curl -H @- -H 'Content-Type: application/json' -d '${JSON.stringify(body)}' ${provider?.client.url}${path} <<<"Authorization: Bearer $${provider?.client.spec.tokenVariable}"`
+    let address = known
+    let dropletId = droplet?.id
+    if (provider && (order || droplet) && !known)
+      await run.step(
+        `Server ${order?.name ?? droplet?.id}`,
+        order && !droplet ? curl('/droplets', dropletBody(order)) : undefined,
+        async () => {
+          const ordered = order && !droplet ? await provider.order(order) : undefined
+          dropletId = (ordered?.droplet ?? droplet)!.id
+          const ready = await provider.ready(dropletId, deadline, state => run.log.progress(state))
+          address = ready.address
+          return `${ordered?.created ? 'created' : 'found'}, id ${dropletId}, ${address}`
+        },
+      )
+    await run.step('Cluster folder', undefined, async () => {
+      const now = await planFolder(run.cluster, facts(address))
+      if (now.differences.length > folder.differences.length)
+        throw new ExpectedError(
+          `${run.cluster.folder} was changed meanwhile: ${now.differences.join('; ')}`,
+          'run the same command again and look at its plan',
+          { exitCode: EXIT.refused },
+        )
+      return writeFolder(run.cluster, now).join(', ') || 'unchanged'
+    })
+    if (provider && zone && byApi)
+      for (const record of wantedRecords(zone, run.flags.subdomain, address!))
+        await run.step(
+          `Record ${record.type} ${record.name}`,
+          curl(recordsPath, recordBody(record)),
+          async () => ((await provider.ensureRecord(zone, record)) ? `created in ${zone}` : 'unchanged'),
+        )
+    run.result = { folder: run.cluster.folder, domain, ipAddress: address, dropletId }
+    run.log.ok(`${run.cluster.folder} is complete.`)
+    tellNext(run, domain, address!, byApi)
+  },
+})
