@@ -36,8 +36,9 @@ const checkMail = (value: string) => {
 }
 const checkIp = (value: string) => (isIP(value) ? undefined : 'must be an IP address, like 203.0.113.7')
 const checkSwitch = (value: string) => (/^(true|false)$/.test(value) ? undefined : 'must be true or false')
+// HOST:PORT is how Alertmanager and Grafana want it, which an IPv6 address breaks.
 const checkHost = (value: string) =>
-  isIP(value) || new RegExp(`^${label}(\\.${label})*$`).test(value) ? undefined : 'must be a host name'
+  isIP(value) === 4 || new RegExp(`^${label}(\\.${label})*$`).test(value) ? undefined : 'must be a host name'
 const checkPort = (value: string) =>
   /^[1-9]\d{0,4}$/.test(value) && Number(value) <= 65535 ? undefined : 'must be a port, from 1 to 65535'
 const checkUrl = (value: string) => {

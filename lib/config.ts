@@ -90,8 +90,7 @@ function smtpUri(config: Config): string {
   const { outgoing_mail_smtp_host: host, outgoing_mail_smtp_port: port } = config
   const user = encodeURIComponent(config.outgoing_mail_smtp_user ?? '')
   const password = encodeURIComponent(config.outgoing_mail_smtp_password ?? '')
-  const address = host?.includes(':') ? `[${host}]` : host
-  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${address}:${port}/`
+  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${host}:${port}/`
 }
 
 /** Whether the value of a variable may be shown: it is known here and no secret. */

@@ -2,31 +2,9 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
-import { pathToFileURL } from 'node:url'
-import type { KubeConfig } from '@kubernetes/client-node'
+import { ApiError } from './api-error.ts'
 import { codeOf, ExpectedError, messageOf } from './errors.ts'
-import { BUNDLE, ENTRY } from './kube-bundle.ts'
-
-/** Loads the KubeConfig class: from the bundle where it was built, else from the package. The one lazy door. */
-async function loadKubeConfig(): Promise<typeof KubeConfig> {
-  const module = existsSync(BUNDLE) ? await import(pathToFileURL(BUNDLE).href) : await import(ENTRY)
-  return module.KubeConfig
-}
-
-/** An answer of the API server that is no success: the Status object's reason and message, and the HTTP code. */
-export class ApiError extends Error {
-  override name = 'ApiError'
-  readonly code: number
-  readonly reason: string
-  readonly details: { name?: string; kind?: string; causes?: { field?: string; message?: string }[] }
-
-  constructor(code: number, status: { reason?: string; message?: string; details?: ApiError['details'] }) {
-    super(status.message || `HTTP ${code}`)
-    this.code = code
-    this.reason = status.reason ?? ''
-    this.details = status.details ?? {}
-  }
-}
+import { loadKubeConfig } from './kube-bundle.ts'
 
 /** One request to the API server. `path` begins with a slash and has its names percent-encoded already. */
 export interface ApiRequest {
@@ -48,8 +26,13 @@ export interface KubeClient {
   clockOffset: number
   /** The parsed JSON body. Throws ApiError for an answer that is no success, ExpectedError for none at all. */
   request<T>(request: ApiRequest): Promise<T>
-  /** The body as text: logs, /readyz. */
+  /** The body as text: /readyz. */
   text(request: ApiRequest): Promise<string>
+  /**
+   * The body as text, in pieces as they come, and without a timeout: a log that is followed may be silent for
+   * days. On connections of its own, so that many of them keep nobody else waiting. Throws like `request`.
+   */
+  stream(request: Omit<ApiRequest, 'timeout'>): AsyncGenerator<string, void>
   close(): void
 }
 
@@ -95,11 +78,14 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
   }
   checkCredentials(options, broken)
   const { agent: _made, ...tls } = options
-  const agent = cluster.proxyUrl
-    ? options.agent
-    : url.protocol === 'http:'
-      ? new http.Agent({ keepAlive: true })
-      : new https.Agent({ ...(tls as https.AgentOptions), keepAlive: true, maxSockets: 32 })
+  const newAgent = (settings: http.AgentOptions) =>
+    cluster.proxyUrl
+      ? options.agent
+      : url.protocol === 'http:'
+        ? new http.Agent(settings)
+        : new https.Agent({ ...(tls as https.AgentOptions), ...settings })
+  const agent = newAgent({ keepAlive: true, maxSockets: 32 })
+  const streamAgent = newAgent({})
 
   const client: KubeClient = {
     server: cluster.server,
@@ -117,12 +103,17 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
       }
     },
     text: send,
+    stream,
     close: () => {
-      if (agent && typeof agent !== 'boolean') agent.destroy()
+      for (const each of [agent, streamAgent]) if (each && typeof each !== 'boolean') each.destroy()
     },
   }
 
-  async function send(request: ApiRequest): Promise<string> {
+  /** Sends a request; resolves with a success as soon as its head is there. Throws ApiError for anything else. */
+  async function open(
+    request: ApiRequest,
+    connection: { agent: typeof agent; signal?: AbortSignal },
+  ): Promise<http.IncomingMessage> {
     const method = request.method ?? 'GET'
     // Credentials of an exec plugin expire: they are asked for anew, from the package's own cache.
     const auth: https.RequestOptions = {}
@@ -131,61 +122,75 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
     for (const [name, value] of Object.entries(request.query ?? {}))
       if (value !== undefined) target.searchParams.set(name, String(value))
     const payload = request.body === undefined ? undefined : JSON.stringify(request.body)
+    const response = await head(target, {
+      method,
+      ...connection,
+      auth: auth.auth,
+      headers: {
+        ...(auth.headers as Record<string, string>),
+        accept: 'application/json, text/plain;q=0.5, */*;q=0.1',
+        'user-agent': 'openappstack-runbooks',
+        ...(payload === undefined
+          ? {}
+          : {
+              'content-type': request.contentType ?? 'application/json',
+              'content-length': Buffer.byteLength(payload),
+            }),
+      },
+      payload,
+    })
+    const serverNow = Date.parse(response.headers.date ?? '')
+    if (!Number.isNaN(serverNow)) client.clockOffset = serverNow - Date.now()
+    const code = response.statusCode ?? 0
+    if (code >= 200 && code < 300) return response
+    throw new ApiError(code, parseStatus(await bodyOf(response)))
+  }
+
+  /** What a failed request is told as. */
+  function failure(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (error instanceof ApiError) return error
+    return signal?.aborted ? signal.reason : unreachable(cluster!.server, error)
+  }
+
+  async function send(request: ApiRequest): Promise<string> {
     const signals = [AbortSignal.timeout(request.timeout ?? 15_000)]
     if (request.signal) signals.push(request.signal)
     try {
-      const { code, text, date } = await exchange(target, {
-        method,
-        agent,
-        auth: auth.auth,
-        signal: AbortSignal.any(signals),
-        headers: {
-          ...(auth.headers as Record<string, string>),
-          accept: 'application/json, text/plain;q=0.5, */*;q=0.1',
-          'user-agent': 'openappstack-runbooks',
-          ...(payload === undefined
-            ? {}
-            : {
-                'content-type': request.contentType ?? 'application/json',
-                'content-length': Buffer.byteLength(payload),
-              }),
-        },
-        payload,
-      })
-      const serverNow = Date.parse(date ?? '')
-      if (!Number.isNaN(serverNow)) client.clockOffset = serverNow - Date.now()
-      if (code >= 200 && code < 300) return text
-      throw new ApiError(code, parseStatus(text))
+      return await bodyOf(await open(request, { agent, signal: AbortSignal.any(signals) }))
     } catch (error) {
-      if (error instanceof ApiError) throw error
-      if (request.signal?.aborted) throw request.signal.reason
-      throw unreachable(cluster!.server, error)
+      throw failure(error, request.signal)
+    }
+  }
+
+  async function* stream(request: Omit<ApiRequest, 'timeout'>): AsyncGenerator<string, void> {
+    try {
+      const response = await open(request, { agent: streamAgent, signal: request.signal })
+      response.socket.setKeepAlive(true, 30_000) // else a server that has vanished is never noticed
+      yield* response.setEncoding('utf8')
+    } catch (error) {
+      throw failure(error, request.signal)
     }
   }
   return client
 }
 
-function exchange(
+/** Sends a request and resolves with the head of the answer. */
+function head(
   target: URL,
   options: https.RequestOptions & { payload?: string },
-): Promise<{ code: number; text: string; date?: string }> {
+): Promise<http.IncomingMessage> {
   const { payload, ...requestOptions } = options
   return new Promise((resolve, reject) => {
-    const request = (target.protocol === 'http:' ? http : https).request(target, requestOptions, response => {
-      const chunks: Buffer[] = []
-      response.on('data', chunk => chunks.push(chunk))
-      response.on('error', reject)
-      response.on('end', () =>
-        resolve({
-          code: response.statusCode ?? 0,
-          text: Buffer.concat(chunks).toString('utf8'),
-          date: response.headers.date,
-        }),
-      )
-    })
+    const request = (target.protocol === 'http:' ? http : https).request(target, requestOptions, resolve)
     request.on('error', reject)
     request.end(payload)
   })
+}
+
+async function bodyOf(response: http.IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const piece of response.setEncoding('utf8')) text += piece
+  return text
 }
 
 function parseStatus(text: string): { reason?: string; message?: string; details?: ApiError['details'] } {

@@ -1,5 +1,6 @@
+import { ApiError } from './api-error.ts'
 import { ExpectedError } from './errors.ts'
-import { ApiError, connect as connectClient, type KubeClient } from './kube-client.ts'
+import type { KubeClient } from './kube-client.ts'
 
 /** Any Kubernetes object. Only what every object has is typed; the rest is the kind's own matter. */
 export interface KubeObject {
@@ -28,6 +29,24 @@ export interface Ref {
   kind: string
   name: string
   namespace?: string
+}
+
+/** Which objects of a kind are listed. */
+export interface ListOptions {
+  namespace?: string
+  labelSelector?: string
+  fieldSelector?: string
+}
+
+/** Which part of a container's log is read: the fields of PodLogOptions. */
+export interface LogOptions {
+  follow?: boolean
+  previous?: boolean
+  timestamps?: boolean
+  tailLines?: number
+  sinceSeconds?: number
+  sinceTime?: string
+  signal?: AbortSignal
 }
 
 /** The manager of the fields that our server-side applies set. */
@@ -100,7 +119,9 @@ export class Kubectl {
 
   /** Connects with a kubeconfig. Nothing is sent before the first verb. */
   static async connect(kubeconfig: string, signal?: AbortSignal): Promise<Kubectl> {
-    return new Kubectl(await connectClient(kubeconfig), signal)
+    // Loaded here, so that `--help` need not wait for it.
+    const { connect } = await import('./kube-client.ts')
+    return new Kubectl(await connect(kubeconfig), signal)
   }
 
   async #try<T>(doing: string, work: () => Promise<T>): Promise<T> {
@@ -187,34 +208,64 @@ export class Kubectl {
     })
   }
 
-  /**
-   * All objects of a kind, in one namespace or in all, read in pages of 500. An empty list when the kind is
-   * not served. Items of a list carry no apiVersion and kind of their own: they are filled in.
-   */
+  /** All objects of a kind, in one namespace or in all. An empty list when the kind is not served. */
   async list<T extends KubeObject = KubeObject>(
     apiVersion: string,
     kind: string,
-    options: { namespace?: string; labelSelector?: string; fieldSelector?: string } = {},
+    options: ListOptions = {},
   ): Promise<T[]> {
-    return this.#try(`listing ${kind}`, async () => {
-      const { namespace, ...query } = options
-      const items: T[] = []
-      let token: string | undefined
-      try {
-        const path = await this.#path({ apiVersion, kind, namespace })
-        do {
-          const page = await this.call<{ items: T[]; metadata: { continue?: string } }>({
-            path,
+    const items: T[] = []
+    for await (const page of this.pages<T>(apiVersion, kind, options))
+      for (const item of page) items.push(item)
+    return items
+  }
+
+  /**
+   * The same in pages of 500, for lists that are too long to be kept. Items of a list carry no apiVersion and
+   * kind of their own: they are filled in.
+   */
+  async *pages<T extends KubeObject = KubeObject>(
+    apiVersion: string,
+    kind: string,
+    options: ListOptions = {},
+  ): AsyncGenerator<T[], void> {
+    const { namespace, ...query } = options
+    let token: string | undefined
+    do {
+      const page = await this.#try(`listing ${kind}`, async () => {
+        try {
+          return await this.call<{ items: T[]; metadata: { continue?: string } }>({
+            path: await this.#path({ apiVersion, kind, namespace }),
             query: { ...query, limit: 500, continue: token },
           })
-          for (const item of page.items) items.push({ ...item, apiVersion, kind })
-          token = page.metadata.continue || undefined
-        } while (token)
-      } catch (error) {
-        if (!isNotFound(error)) throw error
-      }
-      return items
-    })
+        } catch (error) {
+          if (isNotFound(error)) return { items: [], metadata: {} }
+          throw error
+        }
+      })
+      yield page.items.map(item => ({ ...item, apiVersion, kind }))
+      token = page.metadata.continue || undefined
+    } while (token)
+  }
+
+  /** The log of a container, in pieces as they come. Ends with the log, or with the container when it follows. */
+  async *logs(
+    pod: { namespace: string; name: string },
+    container: string,
+    options: LogOptions = {},
+  ): AsyncGenerator<string, void> {
+    const { signal, ...query } = options
+    const signals = [this.#signal, signal].filter(each => each !== undefined)
+    const [namespace, name] = [pod.namespace, pod.name].map(encodeURIComponent)
+    try {
+      yield* this.client.stream({
+        path: `/api/v1/namespaces/${namespace}/pods/${name}/log`,
+        query: { container, ...query },
+        signal: AbortSignal.any(signals),
+      })
+    } catch (error) {
+      throw explainApiError(error, `reading the log of ${pod.namespace}/${pod.name} ${container}`)
+    }
   }
 
   /**

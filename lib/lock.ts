@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
+import { ApiError } from './api-error.ts'
 import { EXIT, ExpectedError } from './errors.ts'
-import { ApiError } from './kube-client.ts'
 import { explainApiError, FIELD_MANAGER, type Kubectl, type KubeObject } from './kubectl.ts'
 import type { Run } from './run.ts'
 

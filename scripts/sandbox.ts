@@ -13,7 +13,6 @@ import { table } from '../lib/log.ts'
 import { askText } from '../lib/prompt.ts'
 import { Findings, type Run } from '../lib/run.ts'
 import { layoutOf } from '../lib/sandbox/layout.ts'
-import { down, reset, status, up } from '../lib/sandbox/sandbox.ts'
 import { script } from '../lib/script.ts'
 
 const flags = {
@@ -31,6 +30,9 @@ const flags = {
 /** The flags that one command alone takes. */
 const ONLY = { up: ['worktree', 'bin-dir', 'charts', 'charts-mirror'], reset: ['confirm'] } as const
 type SandboxRun = Run<typeof flags>
+
+/** Loaded when it is needed, so that `--help` need not wait for it. */
+const sandbox = () => import('../lib/sandbox/sandbox.ts')
 
 await script({
   name: 'sandbox',
@@ -102,7 +104,7 @@ async function startIt(run: SandboxRun, name: string): Promise<void> {
   ]
   if (run.flags['dry-run']) return void (await run.agree(plan, ''))
   run.cluster = layoutOf(name).cluster
-  const result = await up({
+  const result = await (await sandbox()).up({
     name,
     binDir: absolute(run.flags['bin-dir']),
     worktree: run.flags.worktree,
@@ -133,13 +135,13 @@ async function startIt(run: SandboxRun, name: string): Promise<void> {
 async function endIt(run: SandboxRun, name: string): Promise<void> {
   if (run.flags['dry-run'])
     return void (await run.agree([`end the processes of the sandbox ${name}; its state is kept`], ''))
-  const stopped = await down(name, run.log.progress)
+  const stopped = await (await sandbox()).down(name, run.log.progress)
   run.result = { name, stopped }
   run.log.ok(stopped.length > 0 ? `ended ${stopped.join(', ')}` : 'nothing was running')
 }
 
 async function showIt(run: SandboxRun, name: string): Promise<void> {
-  const processes = await status(name)
+  const processes = await (await sandbox()).status(name)
   if (processes === undefined)
     throw new ExpectedError(
       `there is no sandbox ${name}`,
@@ -181,7 +183,7 @@ async function removeIt(run: SandboxRun, name: string): Promise<void> {
       `give --confirm ${name} when you are sure`,
       { exitCode: EXIT.refused },
     )
-  await reset(name, run.log.progress)
+  await (await sandbox()).reset(name, run.log.progress)
   run.result = { name, removed: true }
   run.log.ok(`the sandbox ${name} is removed`)
   run.next([`npx tsx scripts/sandbox.ts up${named(name)}    start an empty one`])

@@ -1,0 +1,14 @@
+/** An answer of the API server that is no success: the Status object's reason and message, and the HTTP code. */
+export class ApiError extends Error {
+  override name = 'ApiError'
+  readonly code: number
+  readonly reason: string
+  readonly details: { name?: string; kind?: string; causes?: { field?: string; message?: string }[] }
+
+  constructor(code: number, status: { reason?: string; message?: string; details?: ApiError['details'] }) {
+    super(status.message || `HTTP ${code}`)
+    this.code = code
+    this.reason = status.reason ?? ''
+    this.details = status.details ?? {}
+  }
+}

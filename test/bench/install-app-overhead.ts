@@ -1,0 +1,124 @@
+/**
+ * What install-app itself takes, apart from Flux: from its start until Flux has the Kustomization, and from
+ * Ready until it ends (goal: at most 1 s), against `kubectl apply` and `kubectl wait`. The conditions of Flux
+ * know whole seconds only, so a watch stamps the moments. Starts a sandbox of its own with the core in it.
+ *
+ * Usage: npx tsx test/bench/install-app-overhead.ts [ROUNDS]
+ * Environment: KUBECTL, the kubectl to compare with; without it one is built once.
+ */
+import { readFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { ROOT } from '../../lib/files.ts'
+import { HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux.ts'
+import type { KubeObject } from '../../lib/kubectl.ts'
+import { table } from '../../lib/log.ts'
+import { layoutOf } from '../../lib/sandbox/layout.ts'
+import { until } from '../../lib/wait.ts'
+import { Bed, runScript } from '../cluster/harness.ts'
+import { findKubectl, median, timed } from './measure.ts'
+
+const APP = 'wekan'
+const rounds = Number(process.argv[2] ?? 5)
+const kubectl = await findKubectl()
+const bed = await Bed.start()
+
+/** The moments at which a Kustomization was there first, and became Ready last. */
+interface Moments {
+  there: number
+  ready: number
+}
+
+/** Watches the application's Kustomization until `stop` is called. */
+function watch(): { moments: Moments; stop: () => void } {
+  const read = (file: string) => readFileSync(join(layoutOf('sandbox').pki, file))
+  const url = new URL(
+    `${bed.kubectl.client.server}/apis/${KUSTOMIZATION.apiVersion}/namespaces/flux-system/kustomizations`,
+  )
+  url.search = `watch=true&fieldSelector=metadata.name=${APP}`
+  const moments: Moments = { there: 0, ready: 0 }
+  let ready = false
+  const sent = request(
+    url,
+    { ca: read('ca.crt'), cert: read('admin.crt'), key: read('admin.key') },
+    answer => {
+      const lines = createInterface({ input: answer })
+      lines.on('error', () => {}) // cut by `stop`
+      lines.on('line', line => {
+        const now = performance.now()
+        const { type, object } = JSON.parse(line) as { type: string; object: KubeObject }
+        if (type === 'DELETED') return
+        moments.there ||= now
+        const isReady = standing(object).state === 'ready'
+        if (isReady && !ready) moments.ready = now
+        ready = isReady
+      })
+    },
+  )
+  sent.on('error', () => {})
+  sent.end()
+  return { moments, stop: () => sent.destroy() }
+}
+
+/** Removes the application, so that it can be installed again. */
+async function remove(): Promise<void> {
+  await bed.kubectl.delete({ ...KUSTOMIZATION, name: APP, namespace: 'flux-system' })
+  await until(
+    async () => {
+      const left = [
+        await bed.kubectl.get({ ...KUSTOMIZATION, name: APP, namespace: 'flux-system' }),
+        await bed.kubectl.get({ ...HELM_RELEASE, name: APP, namespace: 'oas-apps' }),
+      ]
+      return left.some(Boolean) ? { last: 'still there' } : { done: undefined }
+    },
+    { deadline: 120_000, every: 300, describe: last => `${APP} is ${last}` },
+  )
+}
+
+/** Seconds before Flux has the Kustomization, until it is Ready, and after that, of one installation. */
+async function split(install: () => Promise<unknown>): Promise<number[]> {
+  await remove()
+  const { moments, stop } = watch()
+  const began = performance.now()
+  await install()
+  const ended = performance.now()
+  // The API server may tell others before us.
+  await until(async () => (moments.ready > 0 ? { done: undefined } : { last: 'not seen' }), {
+    deadline: 5000,
+    every: 50,
+    describe: last => `Ready was ${last}`,
+  })
+  stop()
+  return [moments.there - began, moments.ready - moments.there, ended - moments.ready].map(ms => ms / 1000)
+}
+
+const contenders: Record<string, () => Promise<unknown>> = {
+  'install-app': async () => {
+    const { code, stderr } = await runScript('install-app', [APP, '--yes'])
+    if (code !== 0) throw new Error(stderr)
+  },
+  'kubectl apply, kubectl wait': async () => {
+    const flags = [`--kubeconfig=${bed.up.kubeconfig}`, '-n', 'flux-system']
+    await timed(kubectl, [...flags, 'apply', '-f', join(ROOT, 'flux2/cluster/apps', `${APP}.yaml`)])
+    await timed(kubectl, [...flags, 'wait', '--for=condition=Ready', `kustomization/${APP}`, '--timeout=5m'])
+  },
+}
+
+try {
+  const core = await runScript('install-core', ['--yes'], { timeout: 600_000 })
+  if (core.code !== 0) throw new Error(core.stderr)
+  const taken = new Map(Object.keys(contenders).map(name => [name, [] as number[][]]))
+  for (let round = 0; round < rounds; round++)
+    for (const [name, install] of Object.entries(contenders)) taken.get(name)!.push(await split(install))
+  const seconds = (samples: number[][], part: number) =>
+    median(samples.map(sample => sample[part]!)).toFixed(2)
+  console.log(
+    table([
+      ['', 'BEFORE', 'FLUX', 'AFTER READY'],
+      ...[...taken].map(([name, samples]) => [name, ...[0, 1, 2].map(part => `${seconds(samples, part)} s`)]),
+    ]),
+  )
+} finally {
+  await bed.stop()
+}
