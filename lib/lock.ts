@@ -35,7 +35,8 @@ function userName(): string {
   }
 }
 
-const whoami = `${userName()}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
+/** Who holds a lock: user@host, with the pid and the space in which it means something. */
+export const whoami = `${userName()}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
 
 /** Whether the holder of a Lease can be presumed gone: its time is over by the server's clock, or its process is. */
 export function isStale(lease: KubeObject, serverNow: number, alive: (pid: number) => boolean): boolean {

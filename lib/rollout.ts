@@ -102,6 +102,19 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   return undefined
 }
 
+/** Whether a Kustomization still has to look at what its source has fetched. */
+function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
+  const source = facts.sources.find(
+    ({ kind, metadata }) => kind === 'GitRepository' && metadata.name === kustomization.spec?.sourceRef?.name,
+  )
+  const revision = source?.status?.artifact?.revision
+  return (
+    standing(kustomization).state === 'waiting' &&
+    revision !== undefined &&
+    kustomization.status?.lastAttemptedRevision !== revision
+  )
+}
+
 /**
  * The part of the facts that these Kustomizations depend on: a broken application must not end the installation
  * of another one. Pods are told by the labels that Helm charts give them, or by the name of their workload.
@@ -120,7 +133,9 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
         }
   }
   const kustomizations = facts.kustomizations.filter(object => wanted.has(object.metadata.name))
-  const helmReleases = kustomizations.flatMap(kustomization => releasesOf(kustomization, facts).found)
+  // What a new commit is about to change tells nothing: neither its old releases nor their charts and pods.
+  const settled = kustomizations.filter(kustomization => !awaitsRevision(kustomization, facts))
+  const helmReleases = settled.flatMap(kustomization => releasesOf(kustomization, facts).found)
   const chartOf = (release: KubeObject) => `${release.metadata.namespace}-${release.metadata.name}`
   const charts = new Set(helmReleases.map(chartOf))
   const sources = new Set([
@@ -128,7 +143,7 @@ export function relevantFacts(names: readonly string[], facts: Facts): Facts {
     ...helmReleases.map(object => object.spec?.chart?.spec?.sourceRef?.name),
   ])
   const instances = new Set(helmReleases.flatMap(object => [object.metadata.name, object.spec?.releaseName]))
-  const workloads = kustomizations
+  const workloads = settled
     .flatMap(inventory)
     .filter(entry => /^(Deployment|StatefulSet|DaemonSet|Job)$/.test(entry.kind))
   return {

@@ -23,12 +23,14 @@ function tell(log: Log, error: ExpectedError, verbose: boolean): void {
  */
 export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Promise<never> {
   const argv = process.argv.slice(2)
-  if (argv.includes('--help') || argv.includes('-h')) {
+  // What stands behind `--` is for somebody else.
+  const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv
+  if (own.includes('--help') || own.includes('-h')) {
     process.stdout.write(`${helpText(spec as unknown as ScriptSpec<FlagSpecs>)}\n`)
     process.exit(EXIT.ok)
   }
   const plain = spec as unknown as ScriptSpec<FlagSpecs>
-  const log = await createLog({ verbose: argv.includes('--verbose'), json: argv.includes('--json') })
+  const log = await createLog({ verbose: own.includes('--verbose'), json: own.includes('--json') })
   let run: Run<F>
   try {
     const { values, positionals } = parseFlags(argv, flagsOf(plain))
@@ -36,8 +38,8 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
     run = new Run(spec, positionals, values as FlagValues<F> & FlagValues<CommonFlags>, argv, log)
   } catch (error) {
     const expected = toExpected(error)
-    tell(log, expected, argv.includes('--verbose'))
-    if (argv.includes('--json'))
+    tell(log, expected, own.includes('--verbose'))
+    if (own.includes('--json'))
       process.stdout.write(`${redactedJson(jsonDocument(spec.name, expected.exitCode, expected, {}))}\n`)
     process.exit(expected.exitCode)
   }

@@ -50,7 +50,7 @@ export function helpText(spec: ScriptSpec<FlagSpecs>): string {
   return [
     spec.summary,
     '',
-    `Usage: npx tsx scripts/${spec.name}.ts${args} [flags]`,
+    `Usage: npx tsx scripts/${spec.name}.ts [flags]${args}`,
     ...(spec.args ? ['', 'Arguments:', `  ${spec.args.name}  ${spec.args.help}`] : []),
     '',
     'Flags:',

@@ -1,8 +1,8 @@
 /**
- * Runs everything that `npm test` promises: type check, lint, unit tests (also on Node 24), and the tests on
- * the real control plane. Ends with the line `N passed, N failed`.
+ * Runs everything that `npm test` promises: type check, lint, unit tests (also on Node 24), the tests against a
+ * real sshd, and those on the real control plane. Ends with the line `N passed, N failed`.
  *
- * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, cluster; all by default)
+ * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, host, cluster; all by default)
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -60,6 +60,19 @@ function uvu(title: string, node: string[], folder: string, pattern: string, tim
   if (total === 0 || (!ok && total === good)) failed++
 }
 
+/** Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. */
+function eachFile(folder: string): void {
+  for (const file of readdirSync(join(ROOT, 'test', folder)).sort())
+    if (file.endsWith('.test.ts'))
+      uvu(
+        `${folder} tests: ${file}`,
+        [process.execPath],
+        `test/${folder}`,
+        `^${file.replaceAll('.', '\\.')}$`,
+        20 * MINUTE,
+      )
+}
+
 const parts: Record<string, () => void> = {
   check: () => {
     check('type check', 'npx', ['--no', 'tsc', '--', '--noEmit'])
@@ -74,6 +87,7 @@ const parts: Record<string, () => void> = {
       '\\.test\\.ts$',
       10 * MINUTE,
     ),
+  host: () => eachFile('host'),
   cluster: () => {
     check(
       'build the programs of the bed',
@@ -81,17 +95,7 @@ const parts: Record<string, () => void> = {
       ['--import', 'tsx', 'test/cluster/build.ts'],
       60 * MINUTE,
     )
-    // A process each: a file that hangs or dies takes no other with it.
-    for (const file of readdirSync(join(ROOT, 'test', 'cluster'))
-      .filter(name => name.endsWith('.test.ts'))
-      .sort())
-      uvu(
-        `cluster tests: ${file}`,
-        [process.execPath],
-        'test/cluster',
-        `^${file.replaceAll('.', '\\.')}$`,
-        15 * MINUTE,
-      )
+    eachFile('cluster')
   },
 }
 

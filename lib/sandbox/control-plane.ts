@@ -51,6 +51,8 @@ export function apiServer({ layout, ports, bin }: Setting): ProcessSpec {
       `--advertise-address=${LOOPBACK}`,
       // A loopback address is not allowed in an Endpoints object.
       '--endpoint-reconciler-type=none',
+      // Nobody resolves the node's name; kwok answers for the logs at its address.
+      '--kubelet-preferred-address-types=InternalIP',
       `--etcd-servers=https://${LOOPBACK}:${ports.etcd}`,
       `--etcd-cafile=${pem(layout, 'ca.crt')}`,
       `--etcd-certfile=${pem(layout, 'etcd-client.crt')}`,
@@ -129,7 +131,7 @@ function kubeServer(layout: Layout, port: number, kubeconfig: string): string[] 
 /**
  * kwok plays the kubelet and the operators that are not there. It reads its Stages from the API server and
  * not from files: a Stage for a kind whose CRD comes later begins to work then (see stages/crd.yaml), and a
- * test can apply one of its own.
+ * test can apply one of its own. So it does with Logs, which name the files that are a pod's logs.
  */
 export function kwok({ layout, ports, bin }: Setting): ProcessSpec {
   return {
@@ -138,7 +140,7 @@ export function kwok({ layout, ports, bin }: Setting): ProcessSpec {
     args: [
       `--kubeconfig=${kubeconfigOf(layout, 'kwok')}`,
       '--manage-all-nodes',
-      '--enable-crds=Stage',
+      '--enable-crds=Stage,Logs',
       '--cidr=10.42.0.0/16',
       `--node-ip=${LOOPBACK}`,
       '--node-lease-duration-seconds=40',

@@ -33,7 +33,7 @@ interface Downloaded {
 
 /**
  * Takes the files that come with the Go modules (not committed here, since they are upstream's) into
- * `folder`: Flux's install manifest, kwok's CRD and Stages for pods, and the CRDs that stand-in charts carry.
+ * `folder`: Flux's install manifest, kwok's CRDs and Stages for pods, and the CRDs that stand-in charts carry.
  */
 export async function buildData(folder: string): Promise<void> {
   const download = async (args: string[]) => {
@@ -74,7 +74,10 @@ export async function buildData(folder: string): Promise<void> {
   for (const [name, { module, path }] of Object.entries(crds))
     write(`crds/${name}.yaml`, dirOf(module)(path).map(withoutDescriptions))
   const kwokFiles = dirOf(kwok)
-  write('kwok-crd.yaml', kwokFiles('kustomize/crd/bases/kwok.x-k8s.io_stages.yaml'))
+  write(
+    'kwok-crd.yaml',
+    ['stages', 'logs'].flatMap(name => kwokFiles(`kustomize/crd/bases/kwok.x-k8s.io_${name}.yaml`)),
+  )
   write(
     'kwok-stages.yaml',
     ['pod-ready', 'pod-complete', 'pod-delete'].flatMap(name =>

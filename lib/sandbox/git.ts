@@ -85,7 +85,9 @@ async function commitFiles(repository: string, source: string): Promise<string> 
   const temporary = mkdtempSync(join(repository, 'index-'))
   try {
     const env = { GIT_DIR: repository, GIT_WORK_TREE: source, GIT_INDEX_FILE: join(temporary, 'index') }
-    await git(['-C', source, 'add', '--all', '.'], env)
+    // Once more when a file vanished meanwhile, as temporary files of editors do.
+    const add = () => git(['-C', source, 'add', '--all', '.'], env)
+    await add().catch(add)
     const tree = await git(['write-tree'], env)
     const parent = await git(['rev-parse', '--verify', '--quiet', `refs/heads/${BRANCH}`], env).catch(
       () => undefined,

@@ -6,6 +6,7 @@ import type { Api } from './api.ts'
 import type { Bed } from './bed.ts'
 import { readObjects } from './data.ts'
 import { BED } from './programs.ts'
+import type { Ports } from './spec.ts'
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const STAGES = '/apis/kwok.x-k8s.io/v1alpha1/stages'
@@ -29,7 +30,7 @@ const NODE = {
  * Applies what a cluster has before anything is installed on it: the node, kwok's Stages, and the CRDs of
  * Flux, without which its controllers, which are processes here, would not start.
  */
-export async function applyObjects(api: Api, server: string, bed: Bed): Promise<void> {
+export async function applyObjects(api: Api, server: string, bed: Bed, ports: Ports): Promise<void> {
   const flux = JSON.parse(readFileSync(bed.fluxCrds, 'utf8')) as KubeObject[]
   const crds = [...readObjects(bed.kwokCrd), ...flux]
   await Promise.all(crds.map(crd => api.apply(server, `${CRDS}/${crd.metadata.name}`, crd)))
@@ -37,6 +38,9 @@ export async function applyObjects(api: Api, server: string, bed: Bed): Promise<
     api.apply(server, '/api/v1/nodes/sandbox', NODE),
     ...crds.map(crd => established(api, server, crd.metadata.name)),
   ])
+  // Where the API server asks for logs. At every start, since the port may be another one.
+  const daemonEndpoints = { kubeletEndpoint: { Port: ports.kwok } }
+  await api.apply(server, '/api/v1/nodes/sandbox/status', { ...NODE, status: { daemonEndpoints } })
   const stages = [...readObjects(bed.kwokStages), ...readObjects(join(BED, 'stages'))]
   await Promise.all(stages.map(stage => api.apply(server, `${STAGES}/${stage.metadata.name}`, stage)))
 }

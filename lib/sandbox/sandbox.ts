@@ -130,7 +130,7 @@ async function upLocked(
       progress('starting the controllers and Flux')
       await Promise.all([
         ensure([controllerManager(setting), scheduler(setting)]),
-        applyObjects(api, url, bed).then(() => ensure([kwok(setting), ...fluxControllers(setting)])),
+        applyObjects(api, url, bed, ports).then(() => ensure([kwok(setting), ...fluxControllers(setting)])),
       ])
     })()
     // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.

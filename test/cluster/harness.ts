@@ -91,8 +91,14 @@ export class Bed {
   static async start(options: UpOptions = {}): Promise<Bed> {
     const folder = mkdtempSync(join(tmpdir(), 'oas-bed-'))
     process.env.OAS_CLUSTERS_DIR = folder
-    const started = await up({ worktree: true, ...options })
-    return new Bed(folder, started, await Kubectl.connect(started.kubeconfig))
+    try {
+      const started = await up({ worktree: true, ...options })
+      return new Bed(folder, started, await Kubectl.connect(started.kubeconfig))
+    } catch (error) {
+      await down()
+      rmSync(folder, { recursive: true, force: true })
+      throw error
+    }
   }
 
   /** Ends it and removes everything of it. */

@@ -1,0 +1,141 @@
+/**
+ * Deletes the pods that a full disk has left behind: those that a kubelet has evicted, and no other failed ones.
+ * It replaces the docs' `kubectl get pods | jq | xargs kubectl delete pods`.
+ *
+ * Usage: npx tsx scripts/delete-evicted-pods.ts [--namespace NS] [--older-than 2h]
+ * Needs: a cluster folder with a kubeconfig.
+ * Safe to run again: what is deleted is deleted, the rest is found again.
+ */
+import { duration, durationText } from '../lib/duration.ts'
+import { UsageError } from '../lib/errors.ts'
+import {
+  countsText,
+  deleteEvicted,
+  type Pressure,
+  pressures,
+  type Survey,
+  surveyFailed,
+  surveyRows,
+} from '../lib/eviction.ts'
+import { suggestion } from '../lib/flags.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { lockCluster } from '../lib/lock.ts'
+import { table } from '../lib/log.ts'
+import { checkRights } from '../lib/preflight.ts'
+import { Findings } from '../lib/run.ts'
+import { script } from '../lib/script.ts'
+
+await script({
+  name: 'delete-evicted-pods',
+  summary: 'Delete the pods that were evicted from a full node, and no other; exit code 3 while it is full.',
+  flags: {
+    namespace: { type: 'string', value: 'NS', help: 'only in this namespace' },
+    'older-than': { type: 'string', value: 'AGE', help: 'only those evicted longer ago: 30m, 2h, 3d' },
+  },
+  examples: [
+    ['npx tsx scripts/delete-evicted-pods.ts --dry-run', 'How many there are, where, and how old'],
+    ['npx tsx scripts/delete-evicted-pods.ts', 'Show them, ask, delete them'],
+    ['npx tsx scripts/delete-evicted-pods.ts --older-than 3d --yes', 'Keep the latest, for a look at them'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const { namespace, 'older-than': age } = run.flags
+    const selection = { namespace, olderThan: age === undefined ? undefined : duration('--older-than', age) }
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
+    await run.preflight([
+      () => checkNamespace(kubectl, namespace),
+      () =>
+        checkRights(kubectl, [
+          ['list', '', 'nodes'],
+          ['list', '', 'pods', namespace],
+          ['delete', '', 'pods', namespace],
+          ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+        ]),
+    ])
+
+    const now = () => Date.now() + kubectl.client.clockOffset
+    const nodes = pressures(await kubectl.list('v1', 'Node'))
+    for (const pressure of nodes) run.log[pressure.state === 'over' ? 'ok' : 'warn'](tell(pressure, now()))
+    const pressed = nodes.some(({ state }) => state === 'on')
+    if (pressed)
+      run.log.warn(
+        'what fills the node is the cause: free that first (runbooks/delete-evicted-pods.md). Deleting evicted pods frees next to nothing, and more will be evicted.',
+      )
+
+    const before = await surveyFailed(kubectl, selection)
+    run.result = { nodes, before: summary(before) }
+    for (const line of remarks(before)) run.log.info(line)
+    if (before.evicted === 0) run.log.ok('no evicted pods; nothing was changed.')
+    else {
+      run.log.print(table(surveyRows(before)))
+      const plan = [`delete ${before.evicted} evicted pods (short of: ${countsText(before.causes)})`]
+      if (await run.agree(plan, `Delete ${before.evicted} evicted pods on ${run.cluster.name}?`)) {
+        await lockCluster(kubectl, run)
+        await run.step('Delete evicted pods', byHand(namespace), async () => {
+          let told = performance.now()
+          const { deleted, vanished } = await deleteEvicted(
+            kubectl,
+            selection,
+            done => {
+              if (performance.now() - told < 1000) return
+              told = performance.now()
+              run.log.progress(`${done.deleted} of ${before.evicted} deleted`)
+            },
+            run.signal,
+          )
+          const after = await surveyFailed(kubectl, selection)
+          run.result = { nodes, before: summary(before), deleted, vanished, after: summary(after) }
+          run.log.print(
+            after.evicted === 0 ? 'No evicted pods are left.' : `${after.evicted} came meanwhile.`,
+          )
+          return `${deleted} deleted${vanished > 0 ? `, ${vanished} were gone already` : ''}`
+        })
+      }
+    }
+    if (pressed) throw new Findings()
+  },
+})
+
+/** One line on the pressure of a node. */
+function tell({ node, type, state, since, message }: Pressure, now: number): string {
+  const ago = since ? ` for ${durationText(now - Date.parse(since))}` : ''
+  if (state === 'over') return `node ${node}: no ${type}${ago}`
+  if (state === 'on') return `node ${node}: ${type}${ago}: ${message}`
+  return `node ${node}: whether there is ${type} is not known: its kubelet does not report`
+}
+
+/** What is left alone, in words. */
+function remarks({ others, younger }: Survey): string[] {
+  const number = [...others.values()].reduce((a, b) => a + b, 0)
+  return [
+    ...(number > 0 ? [`left alone: ${number} pods that failed otherwise (${countsText(others)})`] : []),
+    ...(younger > 0 ? [`left alone: ${younger} evicted pods that are younger`] : []),
+  ]
+}
+
+/** A survey for --json. */
+function summary({ namespaces, causes, others, ...numbers }: Survey) {
+  return {
+    ...numbers,
+    namespaces: Object.fromEntries(
+      [...namespaces].map(([name, { ages }]) => [name, ages.reduce((a, b) => a + b, 0)]),
+    ),
+    causes: Object.fromEntries(causes),
+    others: Object.fromEntries(others),
+  }
+}
+
+/** The same with kubectl and jq. */
+function byHand(namespace: string | undefined): string {
+  const where = namespace ? `-n ${namespace}` : '-A'
+  return `kubectl get pods ${where} --field-selector=status.phase=Failed -o json | jq -r '.items[] | select(.status.reason == "Evicted") | .metadata | "\\(.namespace) \\(.name)"' | xargs -r -n2 sh -c 'kubectl -n $0 delete pod $1'`
+}
+
+/** A namespace with a typing error would have no evicted pods. */
+async function checkNamespace(kubectl: Kubectl, name: string | undefined): Promise<void> {
+  if (name === undefined || (await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name }))) return
+  const known = (await kubectl.list('v1', 'Namespace')).map(({ metadata }) => metadata.name)
+  throw new UsageError(`there is no namespace ${JSON.stringify(name)}`, suggestion(name, known))
+}

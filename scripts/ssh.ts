@@ -1,0 +1,109 @@
+/**
+ * Opens a shell on the server of a cluster, or runs one command on it. It replaces the docs' `ssh root@SERVER`
+ * with an address looked up by hand.
+ *
+ * Usage: npx tsx scripts/ssh.ts [-- COMMAND…]
+ * Needs: clusters/NAME/inventory.yml (create-cluster), a key that the server accepts.
+ * Changes nothing by itself; a host key that you accept is added to known_hosts.
+ */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import type { Cluster } from '../lib/cluster.ts'
+import { readConfig } from '../lib/config.ts'
+import { codeOf, ExpectedError, UsageError } from '../lib/errors.ts'
+import { readInventory, serverOf } from '../lib/inventory.ts'
+import { script } from '../lib/script.ts'
+import { failed, Ssh, type SshTarget, sshFlags } from '../lib/ssh.ts'
+import { minutes } from '../lib/wait.ts'
+
+await script({
+  name: 'ssh',
+  summary:
+    'Open a shell on the server of a cluster, or run a command on it; a failing command gives exit code 1.',
+  args: {
+    name: '-- COMMAND…',
+    help: 'a program and its arguments, each of which arrives as it is; for a pipe: -- sh -c "…"',
+  },
+  flags: {
+    ...sshFlags,
+    hostname: { type: 'string', value: 'NAME', help: 'which server, when the inventory has several' },
+    sudo: { type: 'boolean', help: 'run COMMAND as root (password: OAS_SUDO_PASSWORD, or asked for)' },
+    timeout: { type: 'string', value: 'MINUTES', help: 'end COMMAND after this time (no limit by default)' },
+  },
+  examples: [
+    ['npx tsx scripts/ssh.ts', 'Open a shell on the only server'],
+    ['npx tsx scripts/ssh.ts --cluster oas.example.org -- df -h /', 'Run one command'],
+    ['npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50', 'Run it as root'],
+    ["npx tsx scripts/ssh.ts --json -- uptime | jq -r '.result.stdout'", 'For other programs'],
+  ],
+  cluster: 'existing',
+  changes: false,
+  async run(run) {
+    const timeout = minutes(run.flags.timeout, 0)
+    const [program, ...args] = run.args
+    if (program === undefined && (run.flags.sudo || run.flags.json || timeout > 0))
+      throw new UsageError(
+        '--sudo, --json and --timeout are for a COMMAND, and none is given',
+        'give one after --: npx tsx scripts/ssh.ts --sudo -- id',
+      )
+    const target = await serverOfCluster(run.cluster, run.flags.hostname)
+    const connect = {
+      log: run.log,
+      acceptNewHostKey: run.flags['accept-new-host-key'],
+      signal: run.signal,
+    }
+    if (program === undefined) {
+      await shell(await Ssh.verifyHostKey(target, connect))
+      return
+    }
+    const ssh = await Ssh.connect(target, connect)
+    run.onEnd(async () => ssh.close())
+    const command = [program, ...args] as const
+    const options = {
+      sudo: run.flags.sudo,
+      timeout,
+      input: process.stdin.isTTY ? '' : process.stdin,
+      ...(run.flags.json ? {} : { stdout: process.stdout, stderr: process.stderr }),
+    }
+    const result = await ssh.exec(command, options)
+    const stderr = result.stderr.toString()
+    run.result = {
+      server: ssh.name,
+      code: result.code,
+      signal: result.signal,
+      stdout: result.stdout.toString(),
+      stderr,
+    }
+    if (result.code !== 0) throw failed(ssh.name, command, {}, result)
+  },
+})
+
+/** The server of a cluster: from its inventory, else the address in its configuration. */
+async function serverOfCluster(cluster: Cluster, hostname: string | undefined): Promise<SshTarget> {
+  const file = join(cluster.folder, 'inventory.yml')
+  const server = serverOf(await readInventory(file), hostname, file)
+  if (server) return { host: server.address, user: server.user, port: server.port, keyFile: server.keyFile }
+  const address = readConfig(cluster.env).ip_address
+  if (address) return { host: address, user: 'root' }
+  throw new UsageError(
+    `neither ${file} nor ${cluster.env} says which server cluster ${cluster.name} is on`,
+    'write the inventory first: npx tsx scripts/create-cluster.ts',
+  )
+}
+
+/** Hands the terminal, which is its trade, to the local ssh program until the shell ends; how the last command in it ended is no failure. */
+async function shell(ssh: Ssh): Promise<void> {
+  const [program, ...args] = ssh.shellCommand()
+  const code = await new Promise<number | null>((resolve, reject) => {
+    spawn(program, args, { stdio: 'inherit' }).once('error', reject).once('close', resolve)
+  }).catch(error => {
+    if (codeOf(error) !== 'ENOENT') throw error
+    throw new ExpectedError(
+      'the program ssh is not installed here, and an interactive shell needs it',
+      'install it (Debian: apt-get install openssh-client), or give a command after --',
+    )
+  })
+  // 255 is ssh's own; anything else comes from the shell.
+  if (code === 255)
+    throw new ExpectedError('ssh ended with an error of its own', 'see its message above; `ssh -v` says more')
+}
