@@ -1,6 +1,6 @@
+import { gatherFacts, NAMESPACES } from './facts.ts'
 import { condition, standing } from './flux.ts'
 import type { Kubectl, KubeObject } from './kubectl.ts'
-import { gatherFacts, NAMESPACES } from './rollout.ts'
 
 /** One line of the status: an object, whether it is in order, and what there is to say. */
 export interface StatusItem {

@@ -18,13 +18,14 @@ import {
   saveConfig,
   variablesOf,
 } from '../lib/configure.ts'
+import { gatherFacts } from '../lib/facts.ts'
 import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
 import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
 import { Kubectl, refOf } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
 import { gitRepository, namespaces, rootKustomization, variablesSecret } from '../lib/platform.ts'
 import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
-import { gatherFacts, notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
+import { notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
 import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
 import { ensureSecrets, loadCatalogue, planSecrets, planText } from '../lib/secrets.ts'

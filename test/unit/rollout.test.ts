@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Facts } from '../../lib/causes.ts'
+import { relevantFacts } from '../../lib/facts.ts'
 import type { KubeObject } from '../../lib/kubectl.ts'
-import { causeError, notInOrder, progressLine, relevantFacts } from '../../lib/rollout.ts'
+import { causeError, notInOrder, progressLine } from '../../lib/rollout.ts'
 import { fluxObject, inventoryOf } from './flux-objects.ts'
 
 const revision = 'main@sha1:4f3c'
