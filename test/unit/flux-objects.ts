@@ -1,3 +1,4 @@
+import type { Facts } from '../../lib/causes.ts'
 import { GIT_REPOSITORY, HELM_CHART, HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION } from '../../lib/flux.ts'
 import type { KubeObject } from '../../lib/kubectl.ts'
 
@@ -52,3 +53,40 @@ export function fluxObject(
 export function inventoryOf(...ids: string[]) {
   return { inventory: { entries: ids.map(id => ({ id, v: 'v2' })) } }
 }
+
+// A small platform: one commit, releases in oas-apps, and what depends on what.
+export const revision = 'main@sha1:4f3c'
+export const ready = 'Ready=True ReconciliationSucceeded: x'
+export const unready = 'Ready=False InstallFailed: Helm install failed\nmore'
+export const git = (at = revision) =>
+  fluxObject('GitRepository', 'openappstack', [ready], { status: { artifact: { revision: at } } })
+export const release = (name: string, condition = ready) =>
+  fluxObject('HelmRelease', name, [condition], {
+    namespace: 'oas-apps',
+    spec: { chart: { spec: { chart: name, sourceRef: { kind: 'HelmRepository', name: `${name}-charts` } } } },
+  })
+export const kustomization = (name: string, dependsOn: string[] = [], condition = ready, ...ids: string[]) =>
+  fluxObject('Kustomization', name, [condition], {
+    spec: {
+      sourceRef: { kind: 'GitRepository', name: 'openappstack' },
+      dependsOn: dependsOn.map(each => ({ name: each })),
+    },
+    status: {
+      lastAppliedRevision: revision,
+      ...inventoryOf(`oas-apps_${name}_helm.toolkit.fluxcd.io_HelmRelease`, ...ids),
+    },
+  })
+export const pod = (name: string, labels: Record<string, string>): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'oas-apps', labels },
+})
+export const facts = (more: Partial<Facts>): Facts => ({
+  sources: [git()],
+  kustomizations: [],
+  helmReleases: [],
+  pods: [],
+  controllers: [],
+  busy: [],
+  ...more,
+})
