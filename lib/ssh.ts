@@ -8,7 +8,6 @@ import type { Duplex, Readable, Writable } from 'node:stream'
 import type { NodeSSH } from 'node-ssh'
 import { codeOf, ExpectedError, messageOf, UsageError } from './errors.ts'
 import { privateFolder, readIfExists } from './files.ts'
-import type { FlagSpecs } from './flags.ts'
 import {
   fingerprint,
   hostKeyAlgorithms,
@@ -26,14 +25,6 @@ import { registerSecret } from './redact.ts'
 import { Login } from './ssh-auth.ts'
 import { parseDestination, readSshConfig, resolveHost, type SshSettings } from './ssh-config.ts'
 import { until } from './wait.ts'
-
-/** Flags of every script that connects to a server. */
-export const sshFlags = {
-  'accept-new-host-key': {
-    type: 'boolean',
-    help: 'trust the key of a server that is not in known_hosts yet, and remember it',
-  },
-} satisfies FlagSpecs
 
 /** A server to connect to. What is absent is taken from ssh_config, in which `host` may be an alias. */
 export interface SshTarget {

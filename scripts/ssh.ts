@@ -13,7 +13,8 @@ import { readConfig } from '../lib/config.ts'
 import { codeOf, ExpectedError, UsageError } from '../lib/errors.ts'
 import { readInventory, serverOf } from '../lib/inventory.ts'
 import { script } from '../lib/script.ts'
-import { failed, Ssh, type SshTarget, sshFlags } from '../lib/ssh.ts'
+import type { Ssh, SshTarget } from '../lib/ssh.ts'
+import { sshFlags } from '../lib/ssh-flags.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({
@@ -46,6 +47,7 @@ await script({
         '--sudo, --json and --timeout are for a COMMAND, and none is given',
         'give one after --: npx tsx scripts/ssh.ts --sudo -- id',
       )
+    const { failed, Ssh } = await import('../lib/ssh.ts') // here, so that `--help` need not wait for it
     const target = await serverOfCluster(run.cluster, run.flags.hostname)
     const connect = {
       log: run.log,
