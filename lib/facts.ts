@@ -94,10 +94,14 @@ function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
  * The part of the facts that these Kustomizations depend on: a broken application must not end the installation
  * of another one. Pods are told by the labels that Helm charts give them, or by the name of their workload.
  */
-export function relevantFacts(names: readonly string[], facts: Facts): Facts {
+export function relevantFacts(
+  names: readonly string[],
+  facts: Facts,
+  options: { dependencies: boolean } = { dependencies: true },
+): Facts {
   const wanted = new Set(names)
   // dependsOn names only what comes before; a few rounds reach the whole chain.
-  for (let size = -1; size !== wanted.size; ) {
+  for (let size = -1; options.dependencies && size !== wanted.size; ) {
     size = wanted.size
     for (const kustomization of facts.kustomizations)
       if (wanted.has(kustomization.metadata.name))

@@ -119,6 +119,12 @@ export async function reconcileAll(
   }
 }
 
+/**
+ * Seconds that a failure in a dependency may last at least: a new key in a shared Secret has the core look again
+ * for a moment, and what is wrong in it keeps nobody waiting once that is over.
+ */
+const DEPENDENCY_GRACE = 10
+
 /** One line on how far Kustomizations and their releases are. Pure. */
 export function progressLine(names: readonly string[], facts: Facts): string {
   const kustomizations = facts.kustomizations.filter(object => names.includes(object.metadata.name))
@@ -175,11 +181,13 @@ export async function waitForKustomizations(
       await reviveAbsent(kubectl, names, facts)
       const now = performance.now()
       const causes = findCauses(relevantFacts(names, facts))
+      const own = new Set(findCauses(relevantFacts(names, facts, { dependencies: false })).map(keyOf))
       for (const key of since.keys()) if (!causes.some(cause => keyOf(cause) === key)) since.delete(key)
       for (const cause of causes) {
         const seen = since.get(keyOf(cause)) ?? now
         since.set(keyOf(cause), seen)
-        if (now - seen >= cause.grace * 1000) throw causeError(cause)
+        const grace = own.has(keyOf(cause)) ? cause.grace : Math.max(cause.grace, DEPENDENCY_GRACE)
+        if (now - seen >= grace * 1000) throw causeError(cause)
       }
       return { last: wrong.map(([name, why]) => `${name} ${why}`).join('; ') }
     },

@@ -129,24 +129,19 @@ export class Repository {
     }).trim()
   }
 
-  /** The text of a file as it is served. */
-  read(path: string): string {
-    return this.#git(['show', `main:${path}`])
-  }
-
-  /** Commits files with a new text; undefined deletes them. */
-  commit(files: Record<string, string | undefined>): void {
+  /** Commits the sound files with these edits; undefined deletes a file. */
+  commit(edits: Record<string, ((text: string) => string) | undefined>): void {
     const temporary = mkdtempSync(join(this.#folder, 'index-'))
     try {
       const env = { GIT_INDEX_FILE: join(temporary, 'index') }
-      this.#git(['read-tree', 'main'], env)
-      const entries = Object.entries(files).map(([path, text]) => {
+      this.#git(['read-tree', this.#sound], env)
+      const entries = Object.entries(edits).map(([path, edit]) => {
         // Mode 0 removes; the object's name is then only of the right length.
-        const [mode, blob] =
-          text === undefined
-            ? ['0', '0'.repeat(40)]
-            : ['100644', this.#git(['hash-object', '-w', '--stdin'], {}, text)]
-        return `${mode} ${blob}\t${path}\n`
+        if (!edit) return `0 ${'0'.repeat(40)}\t${path}\n`
+        const text = this.#git(['show', `${this.#sound}:${path}`])
+        const edited = edit(text)
+        assert.is.not(edited, text, `nothing is edited in ${path}`)
+        return `100644 ${this.#git(['hash-object', '-w', '--stdin'], {}, edited)}\t${path}\n`
       })
       this.#git(['update-index', '--index-info'], env, entries.join(''))
       this.#push(this.#git(['write-tree'], env))
