@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on the sandbox, from nothing: a real control plane on this machine, the core, Nextcloud.
-# The first time the programs of the sandbox are built, which takes 10 to 40 minutes; after that, two.
+# The first time the programs of the sandbox are built, which takes 10 minutes with two cores; after that, two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
