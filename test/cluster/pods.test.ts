@@ -27,7 +27,7 @@ import { createEvicted, createFailed, EVICTED, pod } from './pods.ts'
 
 const LOGS = { apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'Logs' }
 /** uvu asks its children for colours. */
-const env = () => ({ ...process.env, NO_COLOR: '1' })
+const env = () => ({ ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined })
 let bed: Bed
 let folder: string
 

@@ -214,7 +214,7 @@ export async function runScript(
 ): Promise<{ code: number | null; out: Buffer; err: string }> {
   const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'scripts', `${name}.ts`), ...args], {
     cwd: ROOT,
-    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env },
     timeout: 60_000,
     killSignal: 'SIGKILL',
   })
