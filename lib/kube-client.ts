@@ -26,8 +26,6 @@ export interface KubeClient {
   clockOffset: number
   /** The parsed JSON body. Throws ApiError for an answer that is no success, ExpectedError for none at all. */
   request<T>(request: ApiRequest): Promise<T>
-  /** The body as text: /readyz. */
-  text(request: ApiRequest): Promise<string>
   /**
    * The body as text, in pieces as they come, and without a timeout: a log that is followed may be silent for
    * days. On connections of its own, so that many of them keep nobody else waiting. Throws like `request`.
@@ -102,7 +100,6 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
         )
       }
     },
-    text: send,
     stream,
     close: () => {
       for (const each of [agent, streamAgent]) if (each && typeof each !== 'boolean') each.destroy()

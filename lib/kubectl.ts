@@ -172,13 +172,6 @@ export class Kubectl {
     this.#discovered.clear()
   }
 
-  /** Whether the server serves this kind. */
-  async serves(apiVersion: string, kind: string): Promise<boolean> {
-    return this.#try(`looking for ${kind}.${apiVersion}`, async () =>
-      (await this.#resources(apiVersion)).has(kind),
-    )
-  }
-
   async #path(ref: { apiVersion: string; kind: string; name?: string; namespace?: string }): Promise<string> {
     const resource = (await this.#resources(ref.apiVersion)).get(ref.kind)
     if (!resource) {
