@@ -5,6 +5,7 @@ import {
   HELM_CHART,
   HELM_RELEASE,
   HELM_REPOSITORY,
+  handled,
   inventory,
   KUSTOMIZATION,
   standing,
@@ -121,7 +122,10 @@ export function relevantFacts(
     ...kustomizations.map(object => object.spec?.sourceRef?.name),
     ...helmReleases.map(object => object.spec?.chart?.spec?.sourceRef?.name),
   ])
-  const instances = new Set(helmReleases.flatMap(object => [object.metadata.name, object.spec?.releaseName]))
+  // A release that was asked to look again and has not yet may be about to replace its pods.
+  const instances = new Set(
+    helmReleases.filter(handled).flatMap(object => [object.metadata.name, object.spec?.releaseName]),
+  )
   const workloads = settled
     .flatMap(inventory)
     .filter(entry => /^(Deployment|StatefulSet|DaemonSet|Job)$/.test(entry.kind))

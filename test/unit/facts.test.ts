@@ -57,6 +57,24 @@ test('what a new commit is about to change tells nothing', () => {
   assert.equal([now.helmReleases.length, now.pods.length], [1, 1])
 })
 
+test('pods of a release that has not looked again since it was asked to do not count', () => {
+  const asked = (handledAt: string) => ({
+    ...release('wekan'),
+    metadata: { ...release('wekan').metadata, annotations: { 'reconcile.fluxcd.io/requestedAt': 'now' } },
+    status: { lastHandledReconcileAt: handledAt },
+  })
+  const pods = (handledAt: string) =>
+    relevantFacts(
+      ['wekan'],
+      facts({
+        kustomizations: [kustomization('wekan')],
+        helmReleases: [asked(handledAt)],
+        pods: [pod('wekan-1', { 'app.kubernetes.io/instance': 'wekan' })],
+      }),
+    ).pods.length
+  assert.equal([pods('before'), pods('now')], [0, 1])
+})
+
 test('pods of an old ReplicaSet, and pods that are going, do not count', () => {
   const set = (uid: string, revision: string, deployment = 'd'): KubeObject => ({
     apiVersion: 'apps/v1',
