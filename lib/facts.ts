@@ -78,6 +78,15 @@ export function releasesOf(
   return { found, absent }
 }
 
+/** Milliseconds after which a release that was asked to look again has replaced what it was going to replace. */
+const ASKED = 20_000
+
+/** Whether a release was asked to look again a moment ago and is not done: Flux answers when Helm has ended. */
+function justAsked(release: KubeObject): boolean {
+  const asked = Date.parse(release.metadata.annotations?.['reconcile.fluxcd.io/requestedAt'] ?? '')
+  return !handled(release) && Date.now() - asked < ASKED
+}
+
 /** Whether a Kustomization still has to look at what its source has fetched. */
 function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
   const source = facts.sources.find(
@@ -122,9 +131,11 @@ export function relevantFacts(
     ...kustomizations.map(object => object.spec?.sourceRef?.name),
     ...helmReleases.map(object => object.spec?.chart?.spec?.sourceRef?.name),
   ])
-  // A release that was asked to look again and has not yet may be about to replace its pods.
+  // A release that was asked to look again a moment ago may be about to replace its pods.
   const instances = new Set(
-    helmReleases.filter(handled).flatMap(object => [object.metadata.name, object.spec?.releaseName]),
+    helmReleases
+      .filter(release => !justAsked(release))
+      .flatMap(object => [object.metadata.name, object.spec?.releaseName]),
   )
   const workloads = settled
     .flatMap(inventory)
