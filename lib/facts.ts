@@ -87,11 +87,16 @@ function justAsked(release: KubeObject): boolean {
   return !handled(release) && Date.now() - asked < ASKED
 }
 
-/** Whether a Kustomization still has to look at what its source has fetched. */
-function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
-  const source = facts.sources.find(
+/** The GitRepository that a Kustomization is built from, if it exists. */
+export function sourceOf(kustomization: KubeObject, facts: Facts): KubeObject | undefined {
+  return facts.sources.find(
     ({ kind, metadata }) => kind === 'GitRepository' && metadata.name === kustomization.spec?.sourceRef?.name,
   )
+}
+
+/** Whether a Kustomization still has to look at what its source has fetched. */
+function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
+  const source = sourceOf(kustomization, facts)
   const revision = source?.status?.artifact?.revision
   return (
     standing(kustomization).state === 'waiting' &&

@@ -1,6 +1,6 @@
 import { type Cause, type Facts, findCauses } from './causes.ts'
 import { ExpectedError } from './errors.ts'
-import { gatherFacts, releasesOf, relevantFacts } from './facts.ts'
+import { gatherFacts, releasesOf, relevantFacts, sourceOf } from './facts.ts'
 import { condition, failures, handled, reconcile, standing } from './flux.ts'
 import { type Kubectl, type KubeObject, refOf } from './kubectl.ts'
 import type { Log } from './log.ts'
@@ -13,9 +13,7 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   if (!handled(kustomization)) return 'has not been looked at by Flux since it was asked to'
   const { state, reason, message } = standing(kustomization)
   if (state !== 'ready') return `is not ready (${reason || state}): ${message.split('\n')[0]}`
-  const source = facts.sources.find(
-    object => object.kind === 'GitRepository' && object.metadata.name === kustomization.spec?.sourceRef?.name,
-  )
+  const source = sourceOf(kustomization, facts)
   if (source && standing(source).state !== 'ready')
     return `waits for its source: ${standing(source).message.split('\n')[0]}`
   const revision = source?.status?.artifact?.revision
