@@ -6,4 +6,5 @@ export const sshFlags = {
     type: 'boolean',
     help: 'trust the key of a server that is not in known_hosts yet, and remember it',
   },
+  hostname: { type: 'string', value: 'NAME', help: 'which server, when the inventory has several' },
 } satisfies FlagSpecs

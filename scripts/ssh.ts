@@ -7,13 +7,9 @@
  * Changes nothing by itself; a host key that you accept is added to known_hosts.
  */
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
-import type { Cluster } from '../lib/cluster.ts'
-import { readConfig } from '../lib/config.ts'
 import { codeOf, ExpectedError, UsageError } from '../lib/errors.ts'
-import { readInventory, serverOf } from '../lib/inventory.ts'
 import { script } from '../lib/script.ts'
-import type { Ssh, SshTarget } from '../lib/ssh.ts'
+import type { Ssh } from '../lib/ssh.ts'
 import { sshFlags } from '../lib/ssh-flags.ts'
 import { minutes } from '../lib/wait.ts'
 
@@ -27,7 +23,6 @@ await script({
   },
   flags: {
     ...sshFlags,
-    hostname: { type: 'string', value: 'NAME', help: 'which server, when the inventory has several' },
     sudo: { type: 'boolean', help: 'run COMMAND as root (password: OAS_SUDO_PASSWORD, or asked for)' },
     timeout: { type: 'string', value: 'MINUTES', help: 'end COMMAND after this time (no limit by default)' },
   },
@@ -47,19 +42,14 @@ await script({
         '--sudo, --json and --timeout are for a COMMAND, and none is given',
         'give one after --: npx tsx scripts/ssh.ts --sudo -- id',
       )
-    const { failed, Ssh } = await import('../lib/ssh.ts') // here, so that `--help` need not wait for it
-    const target = await serverOfCluster(run.cluster, run.flags.hostname)
-    const connect = {
-      log: run.log,
-      acceptNewHostKey: run.flags['accept-new-host-key'],
-      signal: run.signal,
-    }
+    // Here, so that `--help` need not wait for them.
+    const { failed } = await import('../lib/ssh.ts')
+    const { connectServer, verifyServer } = await import('../lib/server.ts')
     if (program === undefined) {
-      await shell(await Ssh.verifyHostKey(target, connect))
+      await shell(await verifyServer(run))
       return
     }
-    const ssh = await Ssh.connect(target, connect)
-    run.onEnd(async () => ssh.close())
+    const ssh = await connectServer(run)
     const command = [program, ...args] as const
     const options = {
       sudo: run.flags.sudo,
@@ -79,19 +69,6 @@ await script({
     if (result.code !== 0) throw failed(ssh.name, command, {}, result)
   },
 })
-
-/** The server of a cluster: from its inventory, else the address in its configuration. */
-async function serverOfCluster(cluster: Cluster, hostname: string | undefined): Promise<SshTarget> {
-  const file = join(cluster.folder, 'inventory.yml')
-  const server = serverOf(await readInventory(file), hostname, file)
-  if (server) return { host: server.address, user: server.user, port: server.port, keyFile: server.keyFile }
-  const address = readConfig(cluster.env).ip_address
-  if (address) return { host: address, user: 'root' }
-  throw new UsageError(
-    `neither ${file} nor ${cluster.env} says which server cluster ${cluster.name} is on`,
-    'write the inventory first: npx tsx scripts/create-cluster.ts',
-  )
-}
 
 /** Hands the terminal, which is its trade, to the local ssh program until the shell ends; how the last command in it ended is no failure. */
 async function shell(ssh: Ssh): Promise<void> {
