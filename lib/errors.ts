@@ -25,6 +25,11 @@ export class ExpectedError extends Error {
   }
 }
 
+/** A failure that may pass by itself: the other side starts, is overloaded, or cannot be reached for a moment. */
+export class TransientError extends ExpectedError {
+  override name = 'TransientError'
+}
+
 /** Wrong usage: a flag, an argument or a configuration value. Nothing was changed; exit code 2. */
 export class UsageError extends ExpectedError {
   override name = 'UsageError'

@@ -122,6 +122,7 @@ export async function waitForFlux(
     {
       ...options,
       every: 500,
+      patience: 25_000,
       describe: last => `not ready: ${last}`,
       fix: 'look at the pods of Flux: kubectl -n flux-system get pods; then run the same command again',
     },

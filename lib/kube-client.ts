@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import { ApiError } from './api-error.ts'
-import { codeOf, ExpectedError, messageOf } from './errors.ts'
+import { codeOf, ExpectedError, messageOf, TransientError } from './errors.ts'
 import { loadKubeConfig } from './kube-bundle.ts'
 
 /** One request to the API server. `path` begins with a slash and has its names percent-encoded already. */
@@ -228,7 +228,7 @@ function checkCredentials(options: https.RequestOptions, broken: (what: string) 
 function unreachable(server: string, error: unknown): ExpectedError {
   const code = codeOf(error) ?? ''
   if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
-    return new ExpectedError(`the API server ${server} does not answer in time`, nodeFix, { cause: error })
+    return new TransientError(`the API server ${server} does not answer in time`, nodeFix, { cause: error })
   if (/CERT_HAS_EXPIRED/.test(code))
     return new ExpectedError(
       `the certificate of the API server ${server} has expired`,
@@ -247,7 +247,7 @@ function unreachable(server: string, error: unknown): ExpectedError {
       'fetch the kubeconfig from the cluster again; if its address changed, the certificate must name the new one',
       { cause: error },
     )
-  return new ExpectedError(
+  return new TransientError(
     `the API server ${server} cannot be reached (${code || messageOf(error)})`,
     nodeFix,
     { cause: error },

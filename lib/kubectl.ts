@@ -1,5 +1,5 @@
 import { ApiError } from './api-error.ts'
-import { ExpectedError } from './errors.ts'
+import { ExpectedError, TransientError } from './errors.ts'
 import type { KubeClient } from './kube-client.ts'
 
 /** Any Kubernetes object. Only what every object has is typed; the rest is the kind's own matter. */
@@ -90,7 +90,7 @@ export function explainApiError(error: unknown, doing: string): unknown {
       options,
     )
   if (error.code === 429 || error.code >= 500)
-    return new ExpectedError(
+    return new TransientError(
       `${doing}: the API server answers ${error.code} (${error.message})`,
       'it is starting or overloaded: wait a minute, then run the same command again',
       options,

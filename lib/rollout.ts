@@ -123,6 +123,12 @@ export async function reconcileAll(
  */
 const DEPENDENCY_GRACE = 10
 
+/**
+ * Milliseconds that the API server may be away while we wait: k3s restarts in less, and the lock of the cluster
+ * lasts longer.
+ */
+const PATIENCE = 25_000
+
 /** One line on how far Kustomizations and their releases are. Pure. */
 export function progressLine(names: readonly string[], facts: Facts): string {
   const kustomizations = facts.kustomizations.filter(object => names.includes(object.metadata.name))
@@ -192,6 +198,7 @@ export async function waitForKustomizations(
     {
       deadline: options.deadline,
       every: 700,
+      patience: PATIENCE,
       describe: last => last ?? 'nothing',
       fix: 'look closer with `npx tsx scripts/status.ts`, then run the same command again: it continues',
       signal: options.signal,

@@ -3,7 +3,7 @@ import { EXIT, ExpectedError, ExpectedErrors, messageOf, throwAll, toExpected } 
 import type { FlagSpecs, FlagValues } from './flags.ts'
 import { type JournalEntry, type JournalStep, writeJournal } from './journal.ts'
 import type { Log } from './log.ts'
-import { askConfirm } from './prompt.ts'
+import { askConfirm, askText } from './prompt.ts'
 import { redactedJson } from './redact.ts'
 import type { CommonFlags, ScriptSpec } from './spec.ts'
 
@@ -89,19 +89,44 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
    * to confirm and --yes is absent, and ends the run (exit code 4) when the answer is no.
    */
   async agree(plan: readonly string[], question: string): Promise<boolean> {
-    this.#journal.plan = [...plan]
-    this.log.heading('Plan')
-    for (const line of plan) this.log.info(`  ${line}`)
-    if (this.flags['dry-run']) {
-      this.log.info('Dry run: nothing was changed.')
-      return false
-    }
+    if (!this.#showPlan(plan)) return false
     if (this.flags.yes) return true
     if (!(await askConfirm({ message: question, flag: '--yes' })))
       throw new ExpectedError('not confirmed; nothing was changed', 'run it again when you are sure', {
         exitCode: EXIT.refused,
       })
     return true
+  }
+
+  /**
+   * Shows the plan of something that destroys, and wants the name of its target: typed, or `given` by a flag
+   * --confirm. --yes has no part in it. False for --dry-run; ends the run (exit code 4) for any other name.
+   */
+  async agreeByName(
+    plan: readonly string[],
+    question: string,
+    name: string,
+    given: string | undefined,
+  ): Promise<boolean> {
+    if (!this.#showPlan(plan)) return false
+    const typed =
+      given ?? (await askText({ message: `${question} Type ${name} to go on:`, flag: `--confirm ${name}` }))
+    if (typed !== name)
+      throw new ExpectedError(
+        `${JSON.stringify(typed)} is not ${name}; nothing was changed`,
+        `give --confirm ${name} when you are sure`,
+        { exitCode: EXIT.refused },
+      )
+    return true
+  }
+
+  /** Shows the plan; false when it is all that is wanted. */
+  #showPlan(plan: readonly string[]): boolean {
+    this.#journal.plan = [...plan]
+    this.log.heading('Plan')
+    for (const line of plan) this.log.info(`  ${line}`)
+    if (this.flags['dry-run']) this.log.info('Dry run: nothing was changed.')
+    return !this.flags['dry-run']
   }
 
   /**

@@ -1,4 +1,4 @@
-import { ExpectedError, UsageError } from './errors.ts'
+import { ExpectedError, TransientError, UsageError } from './errors.ts'
 
 /** How long and how often `until` looks, and how it tells the last state when time is up. */
 export interface UntilOptions<T> {
@@ -8,6 +8,8 @@ export interface UntilOptions<T> {
   every?: number
   /** The last thing seen, in words, for the error. */
   describe: (last: T | undefined) => string
+  /** Milliseconds for which `look` may fail with a TransientError, one time after the other; none by default. */
+  patience?: number
   /** What to do about an expiry. */
   fix?: string
   /** Aborts the wait (Ctrl-C, a lost lock). */
@@ -32,22 +34,31 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 
 /**
  * Calls `look` until it returns `{ done }` and resolves with that value. `{ last }` means "not yet" and is
- * what the error tells when the deadline passes. Whatever `look` throws ends the wait at once: that is how
- * terminal conditions end it early.
+ * what the error tells when the deadline passes. Whatever `look` throws ends the wait at once, unless it may
+ * pass by itself: that is how terminal conditions end it early.
  */
 export async function until<T, D>(
   look: () => Promise<{ done: D } | { last: T }>,
   options: UntilOptions<T>,
 ): Promise<D> {
-  const end = performance.now() + options.deadline
+  const { deadline, patience = 0 } = options
+  const end = performance.now() + deadline
+  let answered = performance.now()
+  let last: T | undefined
   for (;;) {
     options.signal?.throwIfAborted()
-    const seen = await look()
-    if ('done' in seen) return seen.done
+    try {
+      const seen = await look()
+      if ('done' in seen) return seen.done
+      last = seen.last
+      answered = performance.now()
+    } catch (error) {
+      if (!(error instanceof TransientError) || performance.now() - answered >= patience) throw error
+    }
     if (performance.now() >= end) {
-      const seconds = Math.round(options.deadline / 1000)
+      const seconds = Math.round(deadline / 1000)
       throw new ExpectedError(
-        `gave up after ${seconds} s; last seen: ${options.describe(seen.last)}`,
+        `gave up after ${seconds} s; last seen: ${options.describe(last)}`,
         options.fix ?? 'look at the last state seen, then run the same command again: it continues',
       )
     }

@@ -1,8 +1,9 @@
 /**
- * Runs everything that `npm test` promises: type check, lint, unit tests (also on Node 24), the tests against a
- * real sshd, and those on the real control plane. Ends with the line `N passed, N failed`.
+ * Runs everything that `npm test` promises: type check, lint, unit tests (also on Node 24), the tests against
+ * real programs of this machine, those on the real control plane, and those on real servers. Ends with the line
+ * `N passed, N failed`.
  *
- * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, host, cluster; all by default)
+ * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, host, cluster, server; all by default)
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -97,6 +98,7 @@ const parts: Record<string, () => void> = {
     )
     eachFile('cluster')
   },
+  server: () => eachFile('server'),
 }
 
 const wanted = process.argv.slice(2)

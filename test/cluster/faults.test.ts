@@ -443,6 +443,20 @@ test('the API server is down, before and in the middle of a run', async () => {
   await healWekan()
 })
 
+test('the API server is away for a moment: the wait goes on, and names what it finds afterwards', async () => {
+  await overrideWekan('podAnnotations: {sandbox.openappstack.net/crash: "yes"}\n')
+  let outage: Promise<void> | undefined
+  const outcome = await runScript('install-app', ['wekan', '--yes'], {
+    kill: stderr => {
+      if (/ · waiting for wekan/.test(stderr)) outage ??= signal('kube-apiserver', 'SIGKILL').then(repair)
+      return undefined
+    },
+  })
+  await outage
+  checkTold(outcome, { what: /HelmRelease oas-apps\/wekan|Pod oas-apps\/wekan/, fix: /./ })
+  await healWekan()
+})
+
 /** An HTTP server that answers everything with one status. */
 async function answering(status: number): Promise<{ url: string; close: () => void }> {
   const server = createServer((_request, response) => {

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ExpectedError } from '../../lib/errors.ts'
+import { ExpectedError, TransientError } from '../../lib/errors.ts'
 import { minutes, sleep, until } from '../../lib/wait.ts'
 import { expectedFrom } from './helpers.ts'
 
@@ -99,5 +99,33 @@ for (const value of ['', '0', '-1', '1e3', '0x10', ' 5', '5m', 'NaN', 'Infinity'
     assert.is(error.exitCode, 2)
     assert.match(error.message, JSON.stringify(value))
   })
+
+test('what may pass by itself is waited out as long as its patience lasts, counted from the last answer', async () => {
+  const answers: (Error | 'waiting' | 'done')[] = []
+  const away = new TransientError('away', 'wait')
+  const look = async () => {
+    const answer = answers.shift() ?? away
+    if (answer instanceof Error) throw answer
+    return answer === 'done' ? { done: answer } : { last: answer }
+  }
+  answers.push(away, 'waiting', away, away, 'done')
+  assert.is(await until(look, { deadline: 5000, every: 20, patience: 500, describe }), 'done')
+
+  answers.push('waiting', away, away, away, away, away, away)
+  const started = performance.now()
+  assert.is(
+    await expectedFrom(() => until(look, { deadline: 5000, every: 20, patience: 100, describe })),
+    away,
+  )
+  assert.ok(performance.now() - started >= 100)
+
+  assert.is(await expectedFrom(() => until(look, { deadline: 5000, every: 20, describe })), away)
+  const final = new ExpectedError('refused', 'correct it')
+  answers.push(final)
+  assert.is(
+    await expectedFrom(() => until(look, { deadline: 5000, every: 20, patience: 500, describe })),
+    final,
+  )
+})
 
 test.run()
