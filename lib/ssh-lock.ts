@@ -30,6 +30,7 @@ export interface ServerLock {
  * Takes the lock of a server, so that two changing runs never work on it side by side. `holder` says who we are,
  * to whoever comes second: an ExpectedError with exit code 75 names the holder. `onLost` is called when the lock
  * ends before its release: the connection broke, or the server reboots; the run must stop then, or take it again.
+ * What is run while it is held is marked as changing, for the next run to find what this one leaves behind.
  */
 export async function lockServer(
   ssh: Ssh,
@@ -62,9 +63,11 @@ export async function lockServer(
     })
   await holding
   isOurs = true
+  ssh.changing = true
   return {
     async release() {
       released = true
+      ssh.changing = false
       clearInterval(beat)
       input.end()
       await over

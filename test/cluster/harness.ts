@@ -2,78 +2,17 @@
  * What the cluster tests share: a sandbox of their own (real etcd, Kubernetes and Flux), and scripts run as a
  * user runs them, as processes.
  */
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { ROOT } from '../../lib/files.ts'
 import { Kubectl } from '../../lib/kubectl.ts'
 import { down, status, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
 import { loadCatalogue, secretRef, secretValues } from '../../lib/secrets.ts'
 import { sleep } from '../../lib/wait.ts'
+import { said } from '../harness-script.ts'
 
-/** How a script ended, and all that it said. */
-export interface Outcome {
-  code: number | null
-  signal: NodeJS.Signals | null
-  stdout: string
-  stderr: string
-  seconds: number
-}
-
-/** How a script is run. */
-export interface ScriptOptions {
-  env?: Record<string, string | undefined>
-  /** Looks at everything said so far after each piece; returns the signal to send, once. */
-  kill?: (stderr: string) => NodeJS.Signals | undefined
-  /** Milliseconds after which it is killed and the test fails; 180 s unless told. */
-  timeout?: number
-  /** It is asked to show a secret: what it says is left out of the search for leaked ones. */
-  reveals?: boolean
-}
-
-/** Everything that any script has said in this process, for the search for leaked secrets. */
-const said: string[] = []
-
-/** Runs `scripts/NAME.ts` as a process of its own, without a terminal. */
-export function runScript(
-  name: string,
-  args: readonly string[],
-  options: ScriptOptions = {},
-): Promise<Outcome> {
-  const started = performance.now()
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', join('scripts', `${name}.ts`), ...args], {
-      cwd: ROOT,
-      env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let stdout = ''
-    let stderr = ''
-    let killed = false
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL')
-      reject(new Error(`${name} ${args.join(' ')} took too long; it said:\n${stderr}`))
-    }, options.timeout ?? 180_000)
-    child.stdout.setEncoding('utf8').on('data', text => {
-      stdout += text
-    })
-    child.stderr.setEncoding('utf8').on('data', text => {
-      stderr += text
-      const signal = killed ? undefined : options.kill?.(stderr)
-      if (!signal) return
-      killed = true
-      child.kill(signal)
-    })
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      if (!options.reveals) said.push(stdout, stderr)
-      resolve({ code, signal, stdout, stderr, seconds: (performance.now() - started) / 1000 })
-    })
-  })
-}
+export { type Outcome, runScript, type ScriptOptions } from '../harness-script.ts'
 
 /** A sandbox of a test file's own, in a temporary clusters folder. */
 export class Bed {

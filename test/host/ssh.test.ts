@@ -208,6 +208,33 @@ test('a revoked host key is refused; a certificate authority alone does not make
   assert.ok(said.some(text => text.includes('@cert-authority is not used')))
 })
 
+test('a server that got another address is known there by its key at the old one, and nobody else is', async () => {
+  writeFileSync(join(home, '.ssh', 'config'), 'HashKnownHosts no\n')
+  await connect()
+  const line = readFileSync(knownHosts(), 'utf8')
+  const old = line.replace(`[127.0.0.1]:${sshd.port}`, `[192.0.2.1]:${sshd.port}`)
+  const moved = { hostKeyAs: '192.0.2.1' }
+  const unasked = { acceptNewHostKey: false }
+  writeFileSync(knownHosts(), old)
+  await connect(moved, unasked)
+  assert.is(readFileSync(knownHosts(), 'utf8'), old + line)
+  await connect(moved, unasked)
+  assert.is(readFileSync(knownHosts(), 'utf8'), old + line, 'it is remembered once')
+
+  // The old address had another key: whoever answers at the new one is not this server.
+  const [, type, key] = readFileSync(`${stranger}.pub`, 'utf8').split(' ').toSpliced(0, 0, '')
+  writeFileSync(knownHosts(), `[192.0.2.1]:${sshd.port} ${type} ${key}\n${line}`)
+  const other = await failure(() => connect(moved, { acceptNewHostKey: true }))
+  assert.instance(other, HostKeyError)
+  assert.match(other.message, /^another machine answers at .+192\.0\.2\.1.+ had another key/)
+  // A former machine of the new address is still remembered there.
+  writeFileSync(knownHosts(), `${old}[127.0.0.1]:${sshd.port} ${type} ${key}\n`)
+  assert.match((await failure(() => connect(moved, unasked))).message, 'has changed')
+  // Nothing is known of the old address: as for any new server.
+  writeFileSync(knownHosts(), '')
+  assert.match((await failure(() => connect(moved, unasked))).fix, '--accept-new-host-key')
+})
+
 test('a server with several host keys shows the one that is known', async () => {
   const second = newKey(join(home, 'second'), { type: 'rsa' })
   const both = await Sshd.start({ config: `HostKey ${second}` })

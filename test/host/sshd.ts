@@ -12,6 +12,7 @@ import {
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { codeOf } from '../../lib/errors.ts'
 import { ROOT } from '../../lib/files.ts'
 import { sleep } from '../../lib/wait.ts'
 
@@ -32,7 +33,7 @@ export function cleanUp(): void {
   for (const user of users.splice(0)) {
     // Sessions of a user keep it from being removed.
     const { stdout } = spawnSync('pgrep', ['-u', user], { encoding: 'utf8' })
-    for (const pid of stdout.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
+    for (const pid of stdout.split('\n').filter(Boolean)) kill(Number(pid))
     spawnSync('userdel', ['--force', '--remove', user])
     rmSync(`/etc/sudoers.d/${user}`, { force: true })
   }
@@ -40,6 +41,15 @@ export function cleanUp(): void {
 }
 process.on('exit', cleanUp)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
+
+/** Kills a process, unless it has ended meanwhile. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error
+  }
+}
 
 function need(program: string, debian: string): void {
   if (existsSync(program) || spawnSync('which', [program]).status === 0) return
@@ -102,16 +112,23 @@ export class Sshd {
   port = 0
   #child: ChildProcess | undefined
   #config: string
+  #alone: boolean
 
-  private constructor(config: string, hostKeyType: string) {
+  private constructor(config: string, hostKeyType: string, alone: boolean) {
     need(SSHD, 'openssh-server')
     this.#config = config
+    this.#alone = alone
     this.hostKey = newKey(join(this.folder, 'host_key'), { type: hostKeyType })
   }
 
-  /** Starts one that lets in whoever has a key in `authorise`. */
-  static async start(options: { config?: string; hostKeyType?: string } = {}): Promise<Sshd> {
-    const sshd = new Sshd(options.config ?? '', options.hostKeyType ?? 'ed25519')
+  /**
+   * Starts one that lets in whoever has a key in `authorise`. With `alone` it and its sessions see no processes
+   * of this machine but their own.
+   */
+  static async start(
+    options: { config?: string; hostKeyType?: string; alone?: boolean } = {},
+  ): Promise<Sshd> {
+    const sshd = new Sshd(options.config ?? '', options.hostKeyType ?? 'ed25519', options.alone ?? false)
     sshd.port = await freePort()
     await sshd.up()
     return sshd
@@ -144,10 +161,11 @@ export class Sshd {
         '',
       ].join('\n'),
     )
-    this.#child = spawn(SSHD, ['-D', '-e', '-f', file], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true,
-    })
+    const [program, ...args] = [
+      ...(this.#alone ? ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] : []),
+      ...[SSHD, '-D', '-e', '-f', file],
+    ]
+    this.#child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
     processes.add(this.#child)
     let log = ''
     this.#child.stderr!.on('data', chunk => {
@@ -159,15 +177,20 @@ export class Sshd {
     }
   }
 
-  /** The pids of its sessions. */
+  /** The pids of its sessions; that of a user who is not root consists of two processes. */
   sessions(): number[] {
-    const { stdout } = spawnSync('pgrep', ['-P', String(this.#child!.pid)], { encoding: 'utf8' })
-    return stdout.trim().split('\n').filter(Boolean).map(Number)
+    const sshdsOf = (pid: number) => {
+      const { stdout } = spawnSync('pgrep', ['-x', 'sshd', '-P', String(pid)], { encoding: 'utf8' })
+      return stdout.trim().split('\n').filter(Boolean).map(Number)
+    }
+    const listener = this.#alone ? sshdsOf(this.#child!.pid!) : [this.#child!.pid!]
+    const sessions = listener.flatMap(sshdsOf)
+    return [...sessions, ...sessions.flatMap(sshdsOf)]
   }
 
   /** Kills the sessions, as a server does that loses its power; the listener stays. */
   killSessions(): void {
-    for (const pid of this.sessions()) process.kill(pid, 'SIGKILL')
+    for (const pid of this.sessions()) kill(pid)
   }
 
   /** Kills it with all sessions. */
