@@ -1,0 +1,88 @@
+import { showsVariable } from './config.ts'
+import { ExpectedError, throwAll } from './errors.ts'
+import type { Kubectl, KubeObject } from './kubectl.ts'
+import { registerSecret } from './redact.ts'
+import { differences, nameOf, placeOf, type SecretName, valuesOf } from './secret-backup.ts'
+import type { Backup } from './secret-backup-files.ts'
+
+/** Whether a Secret holds the variables of `.flux.env`: not all of its values are secret. */
+const holdsSettings = ({ metadata }: KubeObject) => metadata.name === 'oas-cluster-variables'
+
+/** Remembers the values of these Secrets, so that they never show. The domain and the like may. */
+export function hideValues(secrets: readonly KubeObject[]): void {
+  for (const secret of secrets)
+    for (const [key, encoded] of valuesOf(secret)) {
+      if (holdsSettings(secret) && showsVariable(key)) continue
+      const text = Buffer.from(encoded, 'base64').toString()
+      for (const form of [encoded, text, text.trim()]) registerSecret(form)
+    }
+}
+
+/**
+ * All Secrets of these namespaces, in one request each, but for the release records of Helm, which are large and
+ * many. A namespace that does not exist has none.
+ */
+export async function readSecrets(kubectl: Kubectl, namespaces: Iterable<string>): Promise<KubeObject[]> {
+  const options = { fieldSelector: 'type!=helm.sh/release.v1' }
+  const lists = [...new Set(namespaces)].map(namespace =>
+    kubectl.list('v1', 'Secret', { ...options, namespace }),
+  )
+  return (await Promise.all(lists)).flat()
+}
+
+/** The Secrets among these that are wanted, in the order of `wanted`, with their values hidden from now on. */
+export function pick(secrets: readonly KubeObject[], wanted: readonly SecretName[]): KubeObject[] {
+  const byPlace = new Map(secrets.map(secret => [placeOf(nameOf(secret)), secret]))
+  const picked = wanted.flatMap(name => byPlace.get(placeOf(name)) ?? [])
+  hideValues(picked)
+  return picked
+}
+
+/** A Secret of a backup that is not as the cluster has it now. */
+export interface Deviation {
+  secret: string
+  problem: string
+}
+
+/** Compares a backup with the Secrets of the cluster, value by value. Pure but for hiding the values. */
+export function compareBackup(
+  { secrets, manifest }: Pick<Backup, 'secrets'> & { manifest: Pick<Backup['manifest'], 'absent'> },
+  cluster: readonly KubeObject[],
+): Deviation[] {
+  hideValues(secrets)
+  const changed = secrets.flatMap((secret): Deviation[] => {
+    const name = nameOf(secret)
+    const [existing] = pick(cluster, [name])
+    if (!existing) return [{ secret: placeOf(name), problem: 'is not in the cluster' }]
+    const keys = differences(secret, existing)
+    return keys.length === 0
+      ? []
+      : [{ secret: placeOf(name), problem: `differs from the cluster in ${keys.join(', ')}` }]
+  })
+  const added = pick(cluster, manifest.absent).map(secret => ({
+    secret: placeOf(nameOf(secret)),
+    problem: 'is in the cluster, and was not when this backup was made',
+  }))
+  return [...changed, ...added]
+}
+
+/** Reads the cluster once more and throws, by name, what a backup does not hold byte by byte. */
+export async function proveBackup(
+  kubectl: Kubectl,
+  backup: Pick<Backup, 'secrets' | 'manifest'>,
+): Promise<void> {
+  const { secrets, absent } = backup.manifest
+  const cluster = await readSecrets(
+    kubectl,
+    [...secrets, ...absent].map(({ namespace }) => namespace),
+  )
+  throwAll(
+    compareBackup(backup, cluster).map(
+      ({ secret, problem }) =>
+        new ExpectedError(
+          `Secret ${secret} ${problem}: it was changed while it was backed up`,
+          'wait until nobody works on the cluster, then run the same command again',
+        ),
+    ),
+  )
+}

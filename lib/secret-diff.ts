@@ -1,0 +1,90 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import type { KubeObject } from './kubectl.ts'
+import { nameOf, placeOf, valuesOf } from './secret-backup.ts'
+import { pick } from './secret-backup-cluster.ts'
+
+/** One key of a Secret that is not the same in the backup and the cluster; values in base64. */
+export interface KeyDiff {
+  key: string
+  /** `lost`: the cluster has none, or an empty one. `extra`: only the cluster has it. */
+  state: 'lost' | 'different' | 'extra'
+  backup?: string
+  cluster?: string
+}
+
+/** One Secret of a backup beside what the cluster has. */
+export interface SecretDiff {
+  secret: KubeObject
+  existing?: KubeObject
+  /** `incomplete`: nothing of the cluster's would be replaced; `different`: something would. */
+  state: 'same' | 'missing' | 'incomplete' | 'different'
+  keys: KeyDiff[]
+}
+
+/** Compares the Secrets of a backup with those of the cluster. Pure but for hiding the values. */
+export function diffBackup(secrets: readonly KubeObject[], cluster: readonly KubeObject[]): SecretDiff[] {
+  return secrets.map(secret => diffSecret(secret, pick(cluster, [nameOf(secret)])[0]))
+}
+
+/** Compares one Secret of a backup with the cluster's. An empty value there is none. Pure. */
+export function diffSecret(secret: KubeObject, existing: KubeObject | undefined): SecretDiff {
+  const backup = valuesOf(secret)
+  const cluster = existing ? valuesOf(existing) : new Map<string, string>()
+  const keys = [...new Set([...backup.keys(), ...cluster.keys()])].flatMap((key): KeyDiff[] => {
+    const [ours, theirs] = [backup.get(key), cluster.get(key)]
+    if (ours === theirs) return []
+    const state = ours === undefined ? 'extra' : theirs ? 'different' : 'lost'
+    return [{ key, state, backup: ours, cluster: theirs }]
+  })
+  if (!existing) return { secret, state: 'missing', keys }
+  const states = new Set(keys.map(({ state }) => state))
+  const otherType = (existing.type || 'Opaque') !== secret.type
+  const state =
+    otherType || states.has('different') ? 'different' : states.has('lost') ? 'incomplete' : 'same'
+  return { secret, existing, state, keys }
+}
+
+/** A fingerprint function of this run alone: what it prints tells that values differ, and allows no guessing. */
+export function fingerprints(): (encoded: string | undefined) => string {
+  const key = randomBytes(32)
+  return encoded => {
+    if (encoded === undefined) return 'none'
+    const value = Buffer.from(encoded, 'base64')
+    if (value.length === 0) return 'empty'
+    const hash = createHmac('sha256', key).update(value).digest('hex').slice(0, 8)
+    return `${value.length} byte${value.length === 1 ? '' : 's'} #${hash}`
+  }
+}
+
+/** When a Secret was last written, as far as the API server tells. Pure. */
+export function changedAt(existing: KubeObject): string | undefined {
+  const fields = (existing.metadata.managedFields ?? []) as { time?: string }[]
+  return [existing.metadata.creationTimestamp, ...fields.map(({ time }) => time)]
+    .filter(time => time !== undefined)
+    .sort()
+    .at(-1)
+}
+
+/** A comparison for people, without any value: `+` to be restored, `~` would be replaced, `=` stays. Pure. */
+export function diffText(diff: SecretDiff, print: (encoded: string | undefined) => string): string[] {
+  const place = placeOf(nameOf(diff.secret))
+  const others = diff.keys.filter(({ state }) => state === 'extra').length
+  const same = valuesOf(diff.secret).size - (diff.keys.length - others)
+  if (diff.state === 'same') return [`= ${place}: the same${others ? ', and more keys in the cluster' : ''}`]
+  if (diff.state === 'missing') return [`+ ${place}: not in the cluster (${diff.keys.length} keys)`]
+  const existing = diff.existing!
+  return [
+    diff.state === 'incomplete'
+      ? `+ ${place}: the cluster lacks some of it`
+      : `~ ${place}: the cluster has other values, last written ${changedAt(existing) ?? 'at a time unknown'}`,
+    ...((existing.type || 'Opaque') === diff.secret.type
+      ? []
+      : [`    ~ type: ${existing.type} in the cluster, ${diff.secret.type} in the backup`]),
+    ...diff.keys.map(({ key, state, backup, cluster }) => {
+      if (state === 'extra') return `    = ${key}: only in the cluster, stays (${print(cluster)})`
+      const sign = state === 'lost' ? '+' : '~'
+      return `    ${sign} ${key}: ${print(cluster)} in the cluster, ${print(backup)} in the backup`
+    }),
+    ...(same > 0 ? [`    = ${same} more: the same`] : []),
+  ]
+}

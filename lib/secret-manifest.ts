@@ -1,0 +1,129 @@
+import { ExpectedError } from './errors.ts'
+import type { KubeObject } from './kubectl.ts'
+import {
+  isSecretName,
+  nameOf,
+  parseSecret,
+  placeOf,
+  type SecretName,
+  secretText,
+  sha256,
+  valuesOf,
+} from './secret-backup.ts'
+
+/** What a backup of Secrets consists of. */
+export interface Manifest {
+  format: 'openappstack-secrets/1'
+  /** The name of the cluster's folder. */
+  cluster: string
+  /** The URL of its API server. */
+  server: string
+  createdAt: string
+  /** Which Secrets, with the number of their keys. */
+  secrets: (SecretName & { keys: number })[]
+  /** Which were wanted and not in the cluster. */
+  absent: SecretName[]
+  /** One for each Secret, in their order, or the one encrypted file. */
+  files: { file: string; bytes: number; sha256: string }[]
+}
+
+/** The manifest's file. Without an extension that `kubectl apply -f FOLDER` would take for an object. */
+export const MANIFEST = 'backup.manifest'
+
+/** The one file of an encrypted backup: all Secrets as one YAML stream. */
+export const SEALED = 'secrets.yaml.age'
+
+/** The file of a Secret in a backup that is not encrypted. Names of namespaces have no dot. */
+export function fileOf({ namespace, name }: SecretName): string {
+  return `${namespace}.${name}.yaml`
+}
+
+/** Whether the Secrets of a backup lie in the encrypted file. */
+export function isSealed(manifest: Manifest): boolean {
+  return manifest.files[0]?.file === SEALED
+}
+
+/** The manifest of a backup that consists of these files. Pure. */
+export function manifestOf(
+  origin: Pick<Manifest, 'cluster' | 'server' | 'createdAt' | 'absent'>,
+  secrets: readonly KubeObject[],
+  files: ReadonlyMap<string, Uint8Array>,
+): Manifest {
+  return {
+    format: 'openappstack-secrets/1',
+    ...origin,
+    absent: origin.absent.map(({ namespace, name }) => ({ namespace, name })),
+    secrets: secrets.map(secret => ({ ...nameOf(secret), keys: valuesOf(secret).size })),
+    files: [...files].map(([file, data]) => ({ file, bytes: data.length, sha256: sha256(data) })),
+  }
+}
+
+/**
+ * All Secrets as one YAML stream, for encryption: `age -d secrets.yaml.age | kubectl apply -f -`. The SHA-256 of
+ * each stands in here, not in the manifest: a hash in the open would let everybody check guesses of weak
+ * passwords. Pure.
+ */
+export function streamText(secrets: readonly KubeObject[]): string {
+  return secrets
+    .map(secretText)
+    .map(text => `---\n# sha256 ${sha256(text)}\n${text}`)
+    .join('')
+}
+
+/** Reads what `streamText` writes. Throws an ExpectedError that names `where` when it is anything else. */
+export async function parseStream(text: string, where: string): Promise<KubeObject[]> {
+  const [before, ...documents] = text.split(/^---\n/m)
+  if (before !== '' && text !== '') throw damaged(`${where} is no backup of Secrets`)
+  const secrets: KubeObject[] = []
+  for (const [i, document] of documents.entries()) {
+    const [, hash, content = ''] = /^# sha256 ([0-9a-f]{64})\n(.*)$/s.exec(document) ?? []
+    const part = `document ${i + 1} of ${where}`
+    if (hash === undefined || hash !== sha256(content)) throw damaged(`${part} is not what was backed up`)
+    secrets.push(await parseSecret(content, part))
+  }
+  return secrets
+}
+
+/** What is said of a backup that is not as it was made. */
+export function damaged(what: string): ExpectedError {
+  return new ExpectedError(what, 'take another copy of this backup: nothing of this one is to be trusted')
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
+const isText = (value: unknown) => typeof value === 'string' && value.length <= 1000
+const isList = (value: unknown, check: (item: Record<string, unknown>) => boolean) =>
+  Array.isArray(value) && value.every(item => typeof item === 'object' && item !== null && check(item))
+
+/** Reads a manifest. Throws an ExpectedError that names `where` for anything that this toolkit does not write. */
+export function parseManifest(text: string, where: string): Manifest {
+  let manifest: Manifest
+  try {
+    manifest = JSON.parse(text)
+  } catch {
+    throw damaged(`${where} is no manifest: it was cut off or changed`)
+  }
+  if (manifest?.format !== 'openappstack-secrets/1')
+    throw new ExpectedError(
+      `${where} is no manifest of a format that is known here`,
+      'was it made by a newer version? Use that one',
+    )
+  const { cluster, server, createdAt, secrets, absent, files } = manifest
+  if (
+    ![cluster, server, createdAt].every(isText) ||
+    Number.isNaN(Date.parse(createdAt)) ||
+    !isList(secrets, item => isSecretName(item) && isCount(item.keys)) ||
+    !isList(absent, isSecretName) ||
+    !isList(files, item => isText(item.file) && isCount(item.bytes) && isText(item.sha256))
+  )
+    throw damaged(`${where} was changed: it is not complete`)
+  // Files are derived from the names of Secrets, so that no path of somebody else's is ever followed.
+  const expected = isSealed(manifest) ? [SEALED] : secrets.map(fileOf)
+  const places = [...secrets, ...absent].map(placeOf)
+  if (
+    files.map(({ file }) => file).join('\n') !== expected.join('\n') ||
+    new Set(expected).size < expected.length ||
+    new Set(places).size < places.length
+  )
+    throw damaged(`${where} was changed: its files are not those of its Secrets, each once`)
+  return manifest
+}

@@ -1,0 +1,201 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ApiError } from './api-error.ts'
+import type { Cluster } from './cluster.ts'
+import { EXIT, ExpectedError, throwAll, UsageError } from './errors.ts'
+import { privateFolder } from './files.ts'
+import { suggestion } from './flags.ts'
+import { type Kubectl, refOf, refText } from './kubectl.ts'
+import { askSelect, askSeveral } from './prompt.ts'
+import { nameOf, placeOf, plainSecret } from './secret-backup.ts'
+import { proveBackup, readSecrets } from './secret-backup-cluster.ts'
+import { backupFolder, readBackup, writeBackup } from './secret-backup-files.ts'
+import { NO_KEYS } from './secret-backup-keys.ts'
+import { diffBackup, type SecretDiff } from './secret-diff.ts'
+
+/** A Secret that is to be restored, and whether values of the cluster may be replaced. */
+export interface Choice {
+  diff: SecretDiff
+  overwrite: boolean
+}
+
+/** The Secrets that some names on the command line mean: `NAME` or `NAMESPACE/NAME`. Throws a UsageError. */
+function named(diffs: readonly SecretDiff[], flag: string, names: readonly string[]): SecretDiff[] {
+  return names.map(name => {
+    const found = diffs.filter(
+      ({ secret }) => name === secret.metadata.name || name === placeOf(nameOf(secret)),
+    )
+    if (found.length === 1) return found[0]!
+    const known = diffs.map(({ secret }) => secret.metadata.name)
+    throw found.length === 0
+      ? new UsageError(`${flag} ${JSON.stringify(name)}: no Secret of this backup`, suggestion(name, known))
+      : new UsageError(`${flag} ${name}: there are several`, `write ${placeOf(nameOf(found[0]!.secret))}`)
+  })
+}
+
+/** What flags say about the choice. */
+type ChoosingRun = { flags: { only: string[]; overwrite: string[]; yes: boolean; 'dry-run': boolean } }
+
+/**
+ * What is to be restored: the Secrets that --only and --overwrite name; with neither, all that lack something in
+ * the cluster, after asking which. Throws an ExpectedError (exit code 4) for a named one whose values differ,
+ * unless it was --overwrite that named it.
+ */
+export async function choose({ flags }: ChoosingRun, diffs: readonly SecretDiff[]): Promise<Choice[]> {
+  const replace = new Set(named(diffs, '--overwrite', flags.overwrite))
+  const only = named(diffs, '--only', flags.only)
+  const refused = only.filter(diff => diff.state === 'different' && !replace.has(diff))
+  throwAll(
+    refused.map(
+      ({ secret }) =>
+        new ExpectedError(
+          `Secret ${placeOf(nameOf(secret))} has other values in the cluster; nothing was changed`,
+          `if those of the backup are right: --overwrite ${secret.metadata.name}`,
+          { exitCode: EXIT.refused },
+        ),
+    ),
+  )
+  const lacking = diffs.filter(({ state }) => state === 'missing' || state === 'incomplete')
+  const all = flags.yes || flags['dry-run']
+  const asked = () => askWhich(diffs, replace)
+  const chosen = new Set(
+    flags.only.length > 0
+      ? only
+      : replace.size > 0
+        ? []
+        : all || lacking.length === 0
+          ? lacking
+          : await asked(),
+  )
+  for (const diff of replace) chosen.add(diff)
+  return diffs
+    .filter(diff => chosen.has(diff) && diff.state !== 'same')
+    .map(diff => ({ diff, overwrite: diff.state === 'different' && replace.has(diff) }))
+}
+
+/** Asks which of the Secrets that lack something in the cluster are to be restored. */
+async function askWhich(
+  diffs: readonly SecretDiff[],
+  replace: ReadonlySet<SecretDiff>,
+): Promise<SecretDiff[]> {
+  const answer = await askSeveral({
+    message: 'Which ones?',
+    flag: '--only NAME, or --yes for all that the cluster lacks',
+    choices: diffs
+      .filter(diff => diff.state !== 'same' && !replace.has(diff))
+      .map(({ secret, state }) => ({
+        value: placeOf(nameOf(secret)),
+        name: `${placeOf(nameOf(secret))} (${state})`,
+        ...(state === 'different' ? { disabled: `differs: --overwrite ${secret.metadata.name}` } : {}),
+      })),
+  })
+  return diffs.filter(({ secret }) => answer.includes(placeOf(nameOf(secret))))
+}
+
+/** Asks for one of the backups in the cluster's folder, the newest first. */
+export async function chooseBackup(cluster: Cluster): Promise<string> {
+  const parent = dirname(backupFolder(cluster, new Date()))
+  const choices = (existsSync(parent) ? readdirSync(parent) : [])
+    .filter(name => !name.endsWith('.incomplete'))
+    .sort()
+    .reverse()
+  if (choices.length === 0)
+    throw new UsageError(
+      `there is no backup in ${parent}`,
+      'give the folder of one: npx tsx scripts/restore-secrets.ts DIR',
+    )
+  const question = { message: 'Which backup?', flag: `the folder of one: ${join(parent, choices[0]!)}` }
+  return join(parent, await askSelect({ ...question, choices }))
+}
+
+/** The namespaces that are not there yet. Throws an ExpectedError for one that is being deleted. */
+export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choice[]): Promise<string[]> {
+  const names = [...new Set(chosen.map(({ diff }) => nameOf(diff.secret).namespace))]
+  const missing: string[] = []
+  for (const name of names) {
+    const namespace = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
+    if (namespace?.metadata.deletionTimestamp)
+      throw new ExpectedError(
+        `namespace ${name} is being deleted: nothing can be put into it`,
+        `wait until it is gone (kubectl get namespace ${name}), then run the same command again`,
+      )
+    if (!namespace) missing.push(name)
+  }
+  return missing
+}
+
+/** Backs up, as the cluster has them, the Secrets whose values are about to be replaced. Returns the folder. */
+export async function keepReplaced(
+  kubectl: Kubectl,
+  cluster: Pick<Cluster, 'name' | 'folder'>,
+  replaced: readonly SecretDiff[],
+): Promise<string> {
+  const at = new Date()
+  const folder = `${backupFolder(cluster, at)}-replaced`
+  privateFolder(dirname(folder))
+  const secrets = replaced.map(({ existing }) => plainSecret(existing!))
+  const origin = { cluster: cluster.name, server: kubectl.client.server, createdAt: at.toISOString() }
+  await writeBackup(folder, { ...origin, absent: [], secrets }, undefined, async part =>
+    proveBackup(kubectl, await readBackup(part, NO_KEYS)),
+  )
+  return folder
+}
+
+/** Reads the restored Secrets again. Throws by name what the cluster does not hold byte by byte. */
+export async function checkRestored(kubectl: Kubectl, chosen: readonly Choice[]): Promise<void> {
+  const secrets = chosen.map(({ diff }) => diff.secret)
+  const cluster = await readSecrets(
+    kubectl,
+    secrets.map(secret => nameOf(secret).namespace),
+  )
+  throwAll(
+    diffBackup(secrets, cluster)
+      .filter(({ state }) => state !== 'same')
+      .map(
+        ({ secret }) =>
+          new ExpectedError(
+            `Secret ${placeOf(nameOf(secret))} is not as in the backup after it was restored`,
+            'somebody else writes to it (Flux, a chart, a second person): find out who, then run this again',
+          ),
+      ),
+  )
+}
+
+/**
+ * Puts one Secret back. What is missing is created, lost values are added; values that differ are replaced only
+ * with `overwrite`; keys that only the cluster has stay. The write carries the resourceVersion that was looked
+ * at, so that a value that somebody has just set is never replaced.
+ */
+export async function restoreSecret(kubectl: Kubectl, diff: SecretDiff, overwrite: boolean): Promise<void> {
+  const { secret, existing } = diff
+  const ref = refOf(secret)
+  const changed = (cause?: unknown) =>
+    new ExpectedError(
+      `${refText(ref)} was changed while this ran; nothing of it was replaced`,
+      'run the same command again: it looks anew',
+      { cause },
+    )
+  if (!existing) {
+    // Flux reconciles at once what reads a Secret with this label, instead of at the next interval.
+    const labels = { 'reconcile.fluxcd.io/watch': 'Enabled' }
+    if (!(await kubectl.create({ ...secret, metadata: { ...secret.metadata, labels } }))) throw changed()
+    return
+  }
+  if ((existing.type || 'Opaque') !== secret.type || existing.immutable)
+    throw new ExpectedError(
+      `${refText(ref)} cannot be changed: ${existing.immutable ? 'it is immutable' : `its type is ${existing.type}, in the backup ${secret.type}`}`,
+      `if it is to be replaced: kubectl -n ${ref.namespace} delete secret ${ref.name}, then run this again`,
+      { exitCode: EXIT.refused },
+    )
+  const put = diff.keys.filter(({ state }) => state === 'lost' || (state === 'different' && overwrite))
+  if (put.length === 0) return
+  try {
+    await kubectl.patch(ref, {
+      metadata: { resourceVersion: existing.metadata.resourceVersion },
+      data: Object.fromEntries(put.map(({ key, backup }) => [key, backup])),
+    })
+  } catch (error) {
+    const { cause } = error as Error
+    throw cause instanceof ApiError && (cause.code === 409 || cause.code === 404) ? changed(error) : error
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Backs up the secrets of a cluster into a new folder, plain or encrypted, and compares what was written with the
+ * cluster byte by byte. It replaces the first script of the docs' "Upgrading to 0.7.0"; with --verify it checks
+ * an old backup.
+ *
+ * Usage: npx tsx scripts/backup-secrets.ts [--all] [--to DIR] [--recipient AGE1… | --passphrase]
+ * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
+ * Safe to run again: every run makes a folder of its own, and never overwrites one.
+ */
+import { dirname, resolve } from 'node:path'
+import { ageFlags } from '../lib/age-flags.ts'
+import { ExpectedError } from '../lib/errors.ts'
+import { privateFolder } from '../lib/files.ts'
+import type { FlagSpecs } from '../lib/flags.ts'
+import { Kubectl, type KubeObject } from '../lib/kubectl.ts'
+import { Findings, type Run } from '../lib/run.ts'
+import { script } from '../lib/script.ts'
+import {
+  absenceText,
+  looksGenerated,
+  nameOf,
+  placeOf,
+  plainSecret,
+  type SecretName,
+  TEN,
+} from '../lib/secret-backup.ts'
+import { compareBackup, pick, proveBackup, readSecrets } from '../lib/secret-backup-cluster.ts'
+import {
+  backupFolder,
+  readBackup,
+  readManifest,
+  refuseExisting,
+  writeBackup,
+} from '../lib/secret-backup-files.ts'
+import { keysFor, lockFor, readAgain } from '../lib/secret-backup-keys.ts'
+import { isSealed } from '../lib/secret-manifest.ts'
+
+const flags = {
+  all: { type: 'boolean', help: 'every generated secret, not only the ten that the upgrade to 0.7 needs' },
+  to: {
+    type: 'string',
+    value: 'DIR',
+    help: 'the new folder (default clusters/NAME/secrets-backup/NAME-TIME)',
+  },
+  verify: {
+    type: 'string',
+    value: 'DIR',
+    help: 'check this backup instead, and compare it with the cluster',
+  },
+  ...ageFlags,
+} satisfies FlagSpecs
+
+await script({
+  name: 'backup-secrets',
+  summary:
+    "Back up the cluster's secrets and prove the backup; check an old one (exit code 3: the cluster differs).",
+  flags,
+  examples: [
+    ['npx tsx scripts/backup-secrets.ts', 'The ten secrets, before the upgrade to 0.7'],
+    [
+      'npx tsx scripts/backup-secrets.ts --all --recipient age1…',
+      'All of them, for the owner of an age identity',
+    ],
+    [
+      'npx tsx scripts/backup-secrets.ts --verify DIR --identity key.txt',
+      'Is that backup intact and up to date?',
+    ],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    if (run.flags.verify !== undefined) return verify(run, resolve(run.flags.verify))
+    const at = new Date()
+    const folder = run.flags.to === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.to)
+    const lock = await lockFor(run)
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    let found: KubeObject[] = []
+    await run.preflight([
+      () => refuseExisting(folder),
+      async () => {
+        found = await readSecrets(kubectl, ['flux-system', 'oas'])
+      },
+    ])
+    const wanted = run.flags.all ? await everything(found) : TEN
+    const secrets = pick(found, wanted).map(plainSecret)
+    if (secrets.length === 0)
+      throw new ExpectedError(
+        `none of the ${wanted.length} secrets is in the cluster ${kubectl.client.server}`,
+        'is it the right cluster? Its kubeconfig is clusters/NAME/kube_config_cluster.yml',
+      )
+    const places = new Set(secrets.map(secret => placeOf(nameOf(secret))))
+    const absent = wanted.filter(name => !places.has(placeOf(name)))
+    const tell = () => {
+      for (const [what, why] of absenceText(absent, secrets)) {
+        run.log.warn(what)
+        run.log.info(`  ${why}`)
+      }
+    }
+    const plan = [`write ${secrets.length} secrets to ${folder}${lock ? ', encrypted' : ''}`]
+    if (run.flags['dry-run'] && !(await run.agree(plan, ''))) return tell()
+
+    const byHand = `kubectl get secret -o yaml -n ${secrets[0]!.metadata.namespace} ${secrets[0]!.metadata.name} > FILE   # and so on`
+    await run.step('Write the backup, read it again, compare it with the cluster', byHand, async () => {
+      if (run.flags.to === undefined) privateFolder(dirname(folder))
+      const origin = { cluster: run.cluster.name, server: kubectl.client.server, createdAt: at.toISOString() }
+      const manifest = await writeBackup(folder, { ...origin, absent, secrets }, lock, async part =>
+        proveBackup(kubectl, await readAgain(run, part, lock, secrets)),
+      )
+      run.result = { folder, manifest }
+      const keys = manifest.secrets.reduce((sum, secret) => sum + secret.keys, 0)
+      return `${secrets.length} secrets with ${keys} values, each as in the cluster`
+    })
+    tell()
+    run.log.print(folder)
+    run.next([
+      `npx tsx scripts/backup-secrets.ts --verify ${folder}   # any time`,
+      `npx tsx scripts/restore-secrets.ts --dry-run ${folder}   # what differs`,
+      ...(lock
+        ? []
+        : ['the files are not encrypted: who has them has every password. --recipient encrypts them']),
+    ])
+  },
+})
+
+/** The ten, the catalogue, and whatever else in the cluster is named like one of them. */
+async function everything(found: readonly KubeObject[]): Promise<readonly SecretName[]> {
+  const { loadCatalogue } = await import('../lib/secrets.ts')
+  const names = [...TEN, ...(await loadCatalogue()), ...found.map(nameOf).filter(looksGenerated)]
+  return [...new Map(names.map(name => [placeOf(name), name])).values()]
+}
+
+/** Checks a backup against its manifest, and with the cluster if that can be reached. */
+async function verify(run: Run<typeof flags>, folder: string): Promise<void> {
+  const { manifest } = readManifest(folder)
+  const { cluster, createdAt, secrets, files } = manifest
+  run.log.ok(
+    `${files.length} file${files.length === 1 ? ' is' : 's are'} as the manifest of ${createdAt} says`,
+  )
+  run.result = { folder, manifest }
+  if (isSealed(manifest) && run.flags.identity.length === 0 && !run.flags.passphrase)
+    return run.log.warn('it is encrypted: give --identity FILE or --passphrase to look into it')
+  const backup = await readBackup(folder, await keysFor(run))
+  run.log.ok(`${secrets.length} secrets can be read`)
+  if (cluster !== run.cluster.name)
+    return run.log.warn(`it is a backup of ${cluster}: not compared with ${run.cluster.name}`)
+  let found: KubeObject[]
+  try {
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    found = await readSecrets(
+      kubectl,
+      secrets.map(({ namespace }) => namespace),
+    )
+  } catch (error) {
+    if (!(error instanceof ExpectedError) || run.signal.aborted) throw error
+    return run.log.warn(`not compared with the cluster: ${error.message}`)
+  }
+  const deviations = compareBackup(backup, found)
+  run.result = { folder, manifest, deviations }
+  for (const { secret, problem } of deviations) run.log.warn(`Secret ${secret} ${problem}`)
+  if (deviations.length > 0) throw new Findings()
+  run.log.ok('each is as in the cluster')
+}

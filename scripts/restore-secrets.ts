@@ -1,0 +1,150 @@
+/**
+ * Puts secrets back from a backup of backup-secrets: shows what differs from the cluster without any value, and
+ * restores what is chosen. A value that the cluster has is replaced only when its Secret is named. It replaces
+ * the second script of the docs' "Upgrading to 0.7.0".
+ *
+ * Usage: npx tsx scripts/restore-secrets.ts [DIR] [--only NAME] [--overwrite NAME]
+ * Needs: a cluster folder with a kubeconfig, and a backup.
+ * Safe to run again: what is as in the backup is left alone.
+ */
+import { resolve } from 'node:path'
+import { ageFlags } from '../lib/age-flags.ts'
+import { EXIT, ExpectedError } from '../lib/errors.ts'
+import type { FlagSpecs } from '../lib/flags.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { checkRights } from '../lib/preflight.ts'
+import { script } from '../lib/script.ts'
+import { absenceText, nameOf, placeOf } from '../lib/secret-backup.ts'
+import { readSecrets } from '../lib/secret-backup-cluster.ts'
+import { readBackup } from '../lib/secret-backup-files.ts'
+import { keysFor } from '../lib/secret-backup-keys.ts'
+
+const flags = {
+  only: {
+    type: 'string',
+    value: 'NAME',
+    multiple: true,
+    help: 'restore this Secret; may be given several times',
+  },
+  overwrite: {
+    type: 'string',
+    value: 'NAME',
+    multiple: true,
+    help: 'restore this Secret although the cluster has other values; these are backed up first',
+  },
+  from: { type: 'string', value: 'CLUSTER', help: 'the backup is of this other cluster, and that is right' },
+  identity: ageFlags.identity,
+} satisfies FlagSpecs
+
+await script({
+  name: 'restore-secrets',
+  summary: 'Show how a backup of secrets differs from the cluster, and put back what is chosen.',
+  args: {
+    name: 'DIR',
+    help: 'the folder of a backup, clusters/NAME/secrets-backup/…; chosen from a list when none is given',
+    max: 1,
+  },
+  flags,
+  examples: [
+    ['npx tsx scripts/restore-secrets.ts --dry-run DIR', 'What differs; nothing is changed'],
+    [
+      'npx tsx scripts/restore-secrets.ts',
+      'Choose a backup and secrets of it, and put back what the cluster lacks',
+    ],
+    ['npx tsx scripts/restore-secrets.ts DIR --yes', 'Everything that the cluster lacks, without a question'],
+    [
+      'npx tsx scripts/restore-secrets.ts DIR --overwrite oas-oauth-variables',
+      'This one also replaces what the cluster has',
+    ],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const { diffBackup, diffText, fingerprints } = await import('../lib/secret-diff.ts')
+    const { checkRestored, choose, chooseBackup, keepReplaced, missingNamespaces, restoreSecret } =
+      await import('../lib/secret-restore.ts')
+    const { lockCluster } = await import('../lib/lock.ts')
+    const { keepCopies, SecretCopies } = await import('../lib/secret-copies.ts')
+    const { loadCatalogue } = await import('../lib/secrets.ts')
+    const folder = resolve(run.args[0] ?? (await chooseBackup(run.cluster)))
+    const backup = await readBackup(folder, await keysFor(run))
+    const { cluster, createdAt, secrets, absent } = backup.manifest
+    if (cluster !== (run.flags.from ?? run.cluster.name))
+      throw new ExpectedError(
+        `${folder} is a backup of ${cluster}, not of ${run.flags.from ?? run.cluster.name}`,
+        `give --cluster ${cluster}; or --from ${cluster}, if its passwords are to go to ${run.cluster.name}`,
+        { exitCode: EXIT.refused },
+      )
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    const namespaces = [...new Set(secrets.map(({ namespace }) => namespace))]
+    const found = await readSecrets(kubectl, namespaces)
+    const diffs = diffBackup(backup.secrets, found)
+    const print = fingerprints()
+    run.log.heading(`${folder}, made ${createdAt}`)
+    for (const diff of diffs) for (const line of diffText(diff, print)) run.log.info(line)
+    const summary = diffs.map(({ secret, state, keys }) => {
+      return { ...nameOf(secret), state, keys: keys.map(({ key, state }) => ({ key, state })) }
+    })
+    run.result = { folder, secrets: summary }
+
+    const chosen = await choose(run, diffs)
+    for (const { secret, state } of diffs)
+      if (state === 'different' && !chosen.some(({ diff }) => diff.secret === secret))
+        run.log.warn(
+          `${placeOf(nameOf(secret))} is left as the cluster has it (to replace it: --overwrite ${secret.metadata.name})`,
+        )
+    if (chosen.length === 0) return run.log.ok('nothing to restore; nothing was changed.')
+    const needed = await missingNamespaces(kubectl, chosen)
+    await run.preflight([
+      () => checkRights(kubectl, [['update', 'coordination.k8s.io', 'leases', 'kube-system']]),
+      ...namespaces.map(
+        namespace => () =>
+          checkRights(kubectl, [
+            ['create', '', 'secrets', namespace],
+            ['patch', '', 'secrets', namespace],
+          ]),
+      ),
+    ])
+    const replaced = chosen
+      .filter(({ diff, overwrite }) => overwrite && diff.existing)
+      .map(({ diff }) => diff)
+    const plan = [
+      ...needed.map(name => `create namespace ${name}`),
+      ...(replaced.length > 0 ? ['back up what is replaced'] : []),
+      ...chosen.map(({ diff, overwrite }) => {
+        const verb = diff.state === 'missing' ? 'create' : overwrite ? 'REPLACE values of' : 'complete'
+        return `${verb} Secret ${placeOf(nameOf(diff.secret))}`
+      }),
+    ]
+    if (
+      !(await run.agree(plan, `Restore ${chosen.length} of ${diffs.length} secrets on ${run.cluster.name}?`))
+    )
+      return
+    await lockCluster(kubectl, run)
+
+    if (replaced.length > 0)
+      await run.step('Back up what is replaced', 'npx tsx scripts/backup-secrets.ts', () =>
+        keepReplaced(kubectl, run.cluster, replaced),
+      )
+    if (needed.length > 0)
+      await run.step('Namespaces', `kubectl create namespace ${needed.join(' ')}`, async () => {
+        for (const name of needed)
+          await kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+        return undefined
+      })
+    await run.step('Restore', `kubectl apply --server-side -f FILE   # of ${folder}`, async () => {
+      for (const { diff, overwrite } of chosen) await restoreSecret(kubectl, diff, overwrite)
+      return chosen.map(({ diff }) => diff.secret.metadata.name).join(', ')
+    })
+    await run.step('Read again and compare with the backup', undefined, async () => {
+      await checkRestored(kubectl, chosen)
+      // Their copies are what install-core puts back when a Secret is lost: none of them may be older.
+      const names = new Set(chosen.map(({ diff }) => placeOf(nameOf(diff.secret))))
+      const entries = (await loadCatalogue()).filter(entry => names.has(placeOf(entry)))
+      await keepCopies(kubectl, entries, new SecretCopies(run.cluster.folder))
+      return 'byte by byte'
+    })
+    for (const [what, why] of absenceText(absent, backup.secrets)) run.log.warn(`${what}: ${why}`)
+    run.next(['npx tsx scripts/status.ts   # do the applications find them?'])
+  },
+})
