@@ -152,7 +152,7 @@ async function splice(
 /** Parses as Ansible does: YAML 1.1, in which a host called `no` needs quotes. */
 async function load(text: string, file: string): Promise<Document> {
   const { parseDocument } = await import('yaml')
-  const doc = parseDocument(text, { version: '1.1', prettyErrors: false, logLevel: 'silent' })
+  const doc = parseDocument(text, { version: '1.1', prettyErrors: false, logLevel: 'error' })
   const [error] = doc.errors
   if (!error) return doc as unknown as Document
   const line = text.slice(0, error.pos[0]).split('\n').length

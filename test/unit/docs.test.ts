@@ -55,7 +55,7 @@ for (const file of documents) {
   const text = read(file)
     .replaceAll('\\\n', ' ') // a command that goes on in the next line
     .replaceAll('${', '$') // what stands in a template is not checked, what is around it is
-  const commands = [...text.matchAll(/scripts\/([\w-]+)\.ts((?: +(?:--?)?[^\s`'"|#;,)]+)*)/g)]
+  const commands = [...text.matchAll(/scripts\/([\w.-]+?)\.ts(?![\w.])((?: +(?:--?)?[^\s`'"|#;,)]+)*)/g)]
     // An import is no command.
     .filter(match => !/from '[^']*$/.test(text.slice(0, match.index)))
   if (commands.length === 0) continue

@@ -1,0 +1,114 @@
+/**
+ * Brings the settings of a cluster of before 0.6 (`settings.yaml`) into a `.flux.env`, keeps as comments what has
+ * no counterpart there, and lists the applications to install afterwards. It replaces the copying by hand of
+ * the docs' "Upgrading to 0.6.0".
+ *
+ * Usage: npx tsx scripts/upgrade-0.6.ts [--settings FILE] [--replace KEY]
+ * Needs: the old settings. No cluster is asked, and the old file is not changed.
+ * Safe to run again: what `.flux.env` says already is kept.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { missingKeys, parseConfig, readConfig } from '../lib/config.ts'
+import { saveConfig } from '../lib/configure.ts'
+import { UsageError } from '../lib/errors.ts'
+import { ROOT, readIfExists } from '../lib/files.ts'
+import type { FlagSpecs } from '../lib/flags.ts'
+import { Findings } from '../lib/run.ts'
+import { script } from '../lib/script.ts'
+import { migrateSettings } from '../lib/settings-migration.ts'
+import { findSettings, leftComments, planSettings, settingsText } from '../lib/settings-plan.ts'
+
+const flags = {
+  settings: {
+    type: 'string',
+    value: 'FILE',
+    help: 'the old settings (default: settings.yaml, settings.yml, or these in group_vars/all, of the cluster folder)',
+  },
+  replace: {
+    type: 'string',
+    value: 'KEY',
+    multiple: true,
+    help: 'take this key from the old settings although .flux.env has another value; several times',
+  },
+} satisfies FlagSpecs
+
+await script({
+  name: 'upgrade-0.6',
+  summary:
+    'Bring the settings of a cluster of before 0.6 into a .flux.env, and list the applications to install.',
+  flags,
+  examples: [
+    ['npx tsx scripts/upgrade-0.6.ts --dry-run', 'What would become of clusters/NAME/settings.yaml'],
+    [
+      'npx tsx scripts/upgrade-0.6.ts --cluster oas.example.org --settings ~/old/settings.yml',
+      'The settings of elsewhere, for a new cluster',
+    ],
+    [
+      'npx tsx scripts/upgrade-0.6.ts --replace admin_email',
+      'This one as it was, though .flux.env says otherwise',
+    ],
+  ],
+  cluster: 'new',
+  changes: true,
+  async run(run) {
+    const { env, name } = run.cluster
+    const file = findSettings(run.cluster, run.flags.settings)
+    const text = readIfExists(file)
+    if (text === undefined)
+      throw new UsageError(`there is no file ${file}`, 'give the right one with --settings FILE')
+    const migration = await migrateSettings(text, file)
+    const plan = planSettings(migration, readConfig(env), run.flags.replace)
+    const before = readIfExists(env)
+    const base = before?.trim() ? before : readFileSync(join(ROOT, 'install', '.flux.env.example'), 'utf8')
+    const after = settingsText(base, plan, leftComments(migration, file))
+    const config = parseConfig(after, env) // nothing is written that could not be read
+    const unusable = migration.left.filter(({ key }) => key !== undefined)
+    const { apps, unknownApps } = migration
+
+    for (const { path, why } of migration.left.filter(({ key }) => key === undefined))
+      run.log.info(`= ${path}: ${why}`)
+    for (const line of plan.kept) run.log.info(`= ${line}`)
+    for (const { path, why, key } of unusable)
+      run.log.warn(`${path} ${why}: write another value for ${key} into ${env}`)
+    for (const app of unknownApps) run.log.warn(`application ${app}: 0.7 has none of this name`)
+    run.result = {
+      file,
+      set: Object.keys(plan.news),
+      kept: plan.kept,
+      left: migration.left,
+      apps,
+      unknownApps,
+    }
+    if (before === after) run.log.ok(`${env} has everything already; nothing was changed.`)
+    else {
+      const lines = [
+        `${before === undefined ? 'write' : 'complete'} ${env}`,
+        ...plan.lines.map(line => `  ${line}`),
+      ]
+      if (!(await run.agree(lines, `Write the configuration of ${name}?`))) return
+      await run.step(
+        'Configuration',
+        `cp ${join('install', '.flux.env.example')} ${env}   # and fill it in`,
+        async () => {
+          saveConfig(run.cluster, after)
+          return `${Object.keys(plan.news).length} settings of ${file}`
+        },
+      )
+    }
+    const missing = missingKeys(config).map(key => key.name)
+    if (missing.length > 0) run.log.warn(`${env} still lacks ${missing.join(', ')}`)
+    run.next([
+      ...(plan.news.ip_address
+        ? [`ip_address=${plan.news.ip_address} is the old server: correct it in ${env} for a new one`]
+        : []),
+      `npx tsx scripts/install-core.ts --cluster ${name} --kubeconfig FILE   # 0.6 and later want a new cluster`,
+      apps === undefined
+        ? 'the settings name no applications: `kubectl get pvc -A` on the old cluster shows which have data'
+        : apps.length === 0
+          ? 'the settings enable no application'
+          : `npx tsx scripts/install-app.ts --cluster ${name} ${apps.join(' ')}`,
+    ])
+    if (unusable.length > 0) throw new Findings()
+  },
+})
