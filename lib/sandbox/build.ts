@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExpectedError } from '../errors.ts'
 import { run } from '../shell.ts'
 import { cached, cacheFolder, keyOf } from './cache.ts'
 import { GO_ENVIRONMENT, goVersion, runGo } from './go.ts'
-import { BED, builtName, PROGRAMS, type Program, readGoMod, requiredVersion } from './programs.ts'
+import { BED, builtName, type ProgramSet, readGoMod, requiredVersion, SANDBOX } from './programs.ts'
 
 /** How the building is followed. */
 export interface Building {
@@ -41,30 +41,34 @@ export function buildFlags(kubernetes: string): string[] {
  * The folder of the programs: from the cache, or built into it. The key is everything that they are built
  * from, so that a changed version leads to a new build and an old checkout still finds its own.
  */
-export async function builtPrograms(
-  building: Building,
-  programs: readonly Program[] = PROGRAMS,
-): Promise<string> {
-  const goMod = readGoMod()
-  const flags = buildFlags(requiredVersion(goMod, 'k8s.io/kubernetes'))
+export async function builtPrograms(building: Building, set: ProgramSet = SANDBOX): Promise<string> {
+  const flags = buildFlags(requiredVersion(readGoMod(), 'k8s.io/kubernetes'))
   const version = await goVersion()
   const key = keyOf([
-    goMod,
-    readFileSync(join(BED, 'go.sum'), 'utf8'),
+    ...['go.mod', 'go.sum'].map(name => readFileSync(join(set.folder, name), 'utf8')),
+    ...(set.folder === BED ? [] : ownSources(set.folder)),
     ...flags,
-    ...programs.map(({ package: path }) => path),
+    ...set.programs.map(({ package: path }) => path),
     `${process.platform} ${process.arch} ${version}`,
   ])
   const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
   return await cached(`programs-${key}`, { ...building, damaged }, folder =>
-    build(folder, flags, programs, building),
+    build(folder, flags, set, building),
   )
+}
+
+/** The text of every Go file of a module of ours. */
+function ownSources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.go'))
+    .sort()
+    .map(name => readFileSync(join(folder, name), 'utf8'))
 }
 
 async function build(
   folder: string,
   flags: readonly string[],
-  programs: readonly Program[],
+  set: ProgramSet,
   { progress, signal }: Building,
 ): Promise<void> {
   await checkSpace(folder)
@@ -74,20 +78,21 @@ async function build(
   const env = { GOCACHE: join(work, 'cache'), GOTMPDIR: join(work, 'tmp') }
   rmSync(env.GOTMPDIR, { recursive: true, force: true })
   mkdirSync(env.GOTMPDIR, { recursive: true })
-  const packages = programs.map(({ package: path }) => path)
+  const packages = set.programs.map(({ package: path }) => path)
+  const names = set.programs.map(({ name }) => name).join(', ')
+  const go = { cwd: set.folder, env, signal }
 
   progress('fetching the sources of the sandbox (once; up to 1 GB)')
   const all = new Set<string>()
-  await runGo(['list', '-mod=readonly', '-deps', ...packages], { env, signal, line: line => all.add(line) })
+  await runGo(['list', '-mod=readonly', '-deps', ...packages], { ...go, line: line => all.add(line) })
 
   const began = performance.now()
   let done = 0
   let told = 0
   const out = join(work, 'out')
-  progress(`building the sandbox's programs (once; 10 to 60 minutes on two cores)`)
+  progress(`building ${names} (once; ${set.takes} on two cores)`)
   await runGo(['build', '-v', ...flags, '-o', `${out}/`, ...packages], {
-    env,
-    signal,
+    ...go,
     line: line => {
       if (!all.has(line)) return
       done++
@@ -98,7 +103,8 @@ async function build(
       progress(buildProgress(percent, elapsed))
     },
   })
-  for (const { name, package: path } of programs) renameSync(join(out, builtName(path)), join(folder, name))
+  for (const { name, package: path } of set.programs)
+    renameSync(join(out, builtName(path)), join(folder, name))
   rmSync(work, { recursive: true, force: true })
 }
 

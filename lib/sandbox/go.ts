@@ -47,14 +47,14 @@ export async function goVersion(): Promise<string> {
   )
 }
 
-/** Runs Go in the bed's module and hands every line of its output to `line`. Throws with its last lines. */
+/** Runs Go in a module of the bed and hands every line of its output to `line`. Throws with its last lines. */
 export function runGo(
   args: readonly string[],
-  options: { env: Record<string, string>; line: (line: string) => void; signal?: AbortSignal },
+  options: { cwd: string; env: Record<string, string>; line: (line: string) => void; signal?: AbortSignal },
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn('go', args, {
-      cwd: BED,
+      cwd: options.cwd,
       env: { ...process.env, ...GO_ENVIRONMENT, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
       signal: options.signal,

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Cluster, clusterNamed } from '../cluster.ts'
+import { type Cluster, clusterNamed, clustersFolder } from '../cluster.ts'
 
 /** The sandbox's cluster folder and what lies in its state folder, `clusters/NAME/.state/`. */
 export interface Layout {
@@ -22,7 +22,18 @@ export interface Layout {
 /** The places of the sandbox of this name. */
 export function layoutOf(name: string): Layout {
   const cluster = clusterNamed(name)
-  const state = join(cluster.folder, '.state')
+  return layoutIn(cluster, join(cluster.folder, '.state'))
+}
+
+/**
+ * The places of the servers of this name. They have no cluster folder, since it is a script's work to make one;
+ * a folder whose name begins with a dot is none.
+ */
+export function serversLayoutOf(name: string): Layout {
+  return layoutIn(clusterNamed(name), join(clustersFolder(), '.servers', name))
+}
+
+function layoutIn(cluster: Cluster, state: string): Layout {
   return {
     cluster,
     state,

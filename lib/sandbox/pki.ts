@@ -77,7 +77,7 @@ function hasCertificates(path: (file: string) => string, now: Date): boolean {
  * Loads @peculiar/x509. Its container (tsyringe) asks for the reflect-metadata polyfill, to learn the types
  * of constructor parameters; the classes of this library have none, so "nothing is known" is the answer.
  */
-async function loadX509() {
+export async function loadX509() {
   for (const name of ['getMetadata', 'getOwnMetadata'])
     if (!(name in Reflect)) Object.assign(Reflect, { [name]: () => undefined })
   return await import('@peculiar/x509')

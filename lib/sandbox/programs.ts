@@ -47,6 +47,49 @@ export const PROGRAMS: readonly Program[] = [
   flux('helm-controller'),
 ]
 
+/** Programs that are built together, from one Go module. */
+export interface ProgramSet {
+  /** The folder of the Go module. */
+  folder: string
+  programs: readonly Program[]
+  /** How long a build from nothing takes, for the progress. */
+  takes: string
+}
+
+/** What the plain sandbox runs. */
+export const SANDBOX: ProgramSet = { folder: BED, programs: PROGRAMS, takes: '10 to 60 minutes' }
+
+const ours = (folder: string, name: string, path: string): ProgramSet => ({
+  folder: join(BED, folder),
+  programs: [{ name, package: path, module: `openappstack.net/test/bed/${folder}`, tellsVersion: false }],
+  takes: 'some minutes',
+})
+
+/** What a server of the bed needs besides to be a Kubernetes node, and the programs of its own images. */
+export const NODE_SETS: readonly ProgramSet[] = [
+  {
+    folder: BED,
+    programs: [kubernetes('kubelet'), kubernetes('kube-proxy'), kubernetes('kubectl')],
+    takes: '5 to 20 minutes',
+  },
+  {
+    // Built with others it fails: two of its dependencies differ only in upper and lower case.
+    folder: BED,
+    programs: [
+      {
+        name: 'local-path-provisioner',
+        package: 'github.com/rancher/local-path-provisioner',
+        module: 'github.com/rancher/local-path-provisioner',
+        tellsVersion: false,
+      },
+    ],
+    takes: 'some minutes',
+  },
+  ours('k3s', 'k3s', 'openappstack.net/test/bed/k3s'),
+  ours('k3s', 'app', 'openappstack.net/test/bed/k3s/app'),
+  ours('k3s/coredns', 'coredns', 'openappstack.net/test/bed/k3s/coredns'),
+]
+
 /** The name that `go build` gives a package's program: the last element of its path that is no version. */
 export function builtName(path: string): string {
   return path

@@ -1,7 +1,7 @@
 /**
  * The server of a sandbox, a process of its own: Git (smart HTTP, by `git http-backend`) and charts.
  *
- * Usage: node --import tsx lib/sandbox/server.ts --port=PORT --root=FOLDER
+ * Usage: node --import tsx lib/sandbox/server.ts [--address=ADDRESS] --port=PORT --root=FOLDER
  *
  * FOLDER holds `openappstack.git`, a bare repository, and `charts`, a Helm repository. Both are read only:
  * `up` changes them in place, and this reads them anew for every request.
@@ -11,8 +11,15 @@ import { createReadStream, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { LOOPBACK } from './spec.ts'
 
-const { values } = parseArgs({ options: { port: { type: 'string' }, root: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    address: { type: 'string', default: LOOPBACK },
+    port: { type: 'string' },
+    root: { type: 'string' },
+  },
+})
 const root = values.root!
 
 /** Answers with the output of `git http-backend`, which is a CGI program (RFC 3875). */
@@ -94,7 +101,7 @@ createServer((request, response) => {
   else if (/^\/openappstack\.git\/(info\/refs|git-upload-pack)$/.test(url.pathname))
     serveGit(request, response, url)
   else refuse(response, 404, 'nothing is served here')
-}).listen(Number(values.port), '127.0.0.1')
+}).listen(Number(values.port), values.address)
 
 // Requests under way are cut: whoever asked asks again.
 process.on('SIGTERM', () => process.exit(0))

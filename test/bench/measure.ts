@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { table } from '../../lib/log.ts'
 import { builtPrograms } from '../../lib/sandbox/build.ts'
+import { BED } from '../../lib/sandbox/programs.ts'
 
 /** The middle one of some numbers. */
 export function median(numbers: readonly number[]): number {
@@ -76,7 +77,8 @@ export async function findKubectl(): Promise<string> {
   const progress = (text: string) => console.error(text)
   const kubectl = { name: 'kubectl', package: 'k8s.io/kubernetes/cmd/kubectl', module: 'k8s.io/kubernetes' }
   const waiting = (holder: string) => progress(`waiting for ${holder}`)
-  const bin = await builtPrograms({ progress, waiting }, [{ ...kubectl, tellsVersion: false }])
+  const programs = [{ ...kubectl, tellsVersion: true }]
+  const bin = await builtPrograms({ progress, waiting }, { folder: BED, programs, takes: 'some minutes' })
   return `${bin}/kubectl`
 }
 

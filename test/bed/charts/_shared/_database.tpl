@@ -42,6 +42,7 @@ pod:
   initContainers:
     - name: {{ $.Chart.Name }}-init
       image: {{ include "standin.image" (list $ .image) }}
+      command: [sh, -c, exit 0]
       resources: {{ toJson .initResources }}
   containers:
     - name: {{ $.Chart.Name }}

@@ -215,6 +215,48 @@ metadata:
   {{- include "standin.metadata" . | nindent 2 }}
 {{ end }}
 
+{{/*
+The rights of a service account in the whole cluster. On a real node the stand-ins of operators set the status of
+their resources. SPEC: name, rules.
+*/}}
+{{- define "standin.rights" -}}
+{{- $ := index . 0 -}}
+{{- $spec := index . 1 -}}
+{{- with $spec.Error }}{{ fail . }}{{ end -}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  {{- include "standin.metadata" . | nindent 2 }}
+rules:
+  {{- toYaml $spec.rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  {{- include "standin.metadata" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ $spec.name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $spec.name }}
+    namespace: {{ $.Release.Namespace }}
+{{ end }}
+
+{{/* The rules of an operator: (list GROUP RESOURCE…). */}}
+{{- define "standin.operatorRules" -}}
+{{- $resources := list }}
+{{- range rest . }}
+{{- $resources = concat $resources (list . (print . "/status")) }}
+{{- end }}
+rules:
+  - apiGroups: [{{ first . }}]
+    resources: {{ toJson $resources }}
+    verbs: [get, list, watch, patch]
+{{- end }}
+
 {{/* SPEC: name, data (name → text). */}}
 {{- define "standin.configMap" -}}
 ---
