@@ -1,5 +1,8 @@
+import type { Config } from './config.ts'
 import { ExpectedError } from './errors.ts'
+import { error, type Finding, refuse, warning } from './findings.ts'
 import type { Kubectl } from './kubectl.ts'
+import type { Run } from './run.ts'
 
 /** The oldest Kubernetes that Flux 2.9 runs on (https://fluxcd.io/flux/installation/#prerequisites). */
 export const OLDEST_KUBERNETES = '1.33.0'
@@ -31,11 +34,16 @@ export async function checkClock(kubectl: Kubectl): Promise<void> {
   )
 }
 
+/** Something that a user may do. */
+type Right = readonly [verb: string, group: string, resource: string, namespace?: string]
+
+/** What every script asks of a cluster before it changes anything, for `run.preflight`. */
+export function clusterChecks(kubectl: Kubectl, rights: readonly Right[]): (() => Promise<void>)[] {
+  return [() => checkKubernetes(kubectl), () => checkClock(kubectl), () => checkRights(kubectl, rights)]
+}
+
 /** The kubeconfig's user may do each of these. All missing rights are told at once. */
-export async function checkRights(
-  kubectl: Kubectl,
-  rights: readonly (readonly [verb: string, group: string, resource: string, namespace?: string])[],
-): Promise<void> {
+export async function checkRights(kubectl: Kubectl, rights: readonly Right[]): Promise<void> {
   const allowed = await Promise.all(rights.map(right => kubectl.may(...right)))
   const missing = rights.filter((_, i) => !allowed[i])
   if (missing.length === 0) return
@@ -45,5 +53,61 @@ export async function checkRights(
   throw new ExpectedError(
     `Forbidden: the kubeconfig's user may not ${list.join(', ')}`,
     'use the kubeconfig of the cluster administrator (on k3s /etc/rancher/k3s/k3s.yaml)',
+  )
+}
+
+/** Of a run what the checks of the surroundings need, with the flag that leaves them out. */
+type SurroundingsRun = Pick<Run, 'log' | 'signal'> & { flags: { 'skip-preflight': boolean } }
+
+/** The flag of scripts that check what is around the cluster. */
+export const surroundingsFlags = {
+  'skip-preflight': {
+    type: 'boolean',
+    help: 'do not check DNS, ports, mail and backup storage first',
+  },
+} as const
+
+/**
+ * What is around the cluster is as these hosts need it, for `run.preflight`: DNS and ports, without which no
+ * certificate is signed; and as warnings the mail account and the storage for backups, an error where `needsBackup`. Nothing is checked for a server that the internet cannot reach anyway, as the sandbox: its names
+ * need not be known to anybody else.
+ */
+export async function checkSurroundings(
+  run: SurroundingsRun,
+  config: Config,
+  { hosts, needsBackup = false }: { hosts: readonly string[]; needsBackup?: boolean },
+): Promise<void> {
+  const { ip_address: address = '', domain = '' } = config
+  const { isPublic, checkPorts } = await import('./net.ts')
+  if (run.flags['skip-preflight'] || !isPublic(address)) return
+  const [{ checkDns }, { checkMail }, { checkBackup }] = await Promise.all([
+    import('./dns.ts'),
+    import('./smtp.ts'),
+    import('./s3.ts'),
+  ])
+  const { signal } = run
+  const lesser = async (findings: Promise<Finding[]>): Promise<Finding[]> =>
+    (await findings).map(finding => ({ ...finding, severity: 'warning' }))
+  const looked = await Promise.allSettled([
+    checkDns({ hosts, domain, address }, signal).then(({ findings }) => findings),
+    checkPorts(address, [80, 443], signal).then(({ findings }) => findings),
+    config.outgoing_mail_enabled === 'true' ? lesser(checkMail(config, signal)) : [],
+    needsBackup
+      ? checkBackup(config, signal)
+      : config.backup_s3_enabled === 'true'
+        ? lesser(checkBackup(config, signal))
+        : [],
+  ])
+  signal.throwIfAborted()
+  const findings = looked.flatMap(result => {
+    if (result.status === 'fulfilled') return result.value
+    // That it cannot be seen from here, for want of a resolver, does not make it wrong.
+    if (result.reason instanceof ExpectedError) return [warning(result.reason.message, result.reason.fix)]
+    throw result.reason
+  })
+  const orGoOn = ({ what, fix }: Finding) => error(what, `${fix}. To go on all the same: --skip-preflight`)
+  refuse(
+    findings.map(finding => (finding.severity === 'error' ? orGoOn(finding) : finding)),
+    run.log,
   )
 }

@@ -14,7 +14,7 @@ import { ExpectedError, UsageError } from '../lib/errors.ts'
 import { gatherFacts } from '../lib/facts.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
-import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
+import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight.ts'
 import { askSeveral } from '../lib/prompt.ts'
 import { notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
@@ -31,6 +31,7 @@ await script({
     choices: APP_NAMES,
   },
   flags: {
+    ...surroundingsFlags,
     timeout: {
       type: 'string',
       value: 'MINUTES',
@@ -56,15 +57,17 @@ await script({
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
     await run.preflight([
-      () => checkKubernetes(kubectl),
-      () => checkClock(kubectl),
-      () =>
-        checkRights(kubectl, [
-          ['create', '', 'secrets', 'flux-system'],
-          ['create', 'kustomize.toolkit.fluxcd.io', 'kustomizations', 'flux-system'],
-          ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-        ]),
+      ...clusterChecks(kubectl, [
+        ['create', '', 'secrets', 'flux-system'],
+        ['create', 'kustomize.toolkit.fluxcd.io', 'kustomizations', 'flux-system'],
+        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+      ]),
       () => checkCore(kubectl),
+      () =>
+        checkSurroundings(run, config, {
+          hosts: APPS.filter(({ name }) => names.includes(name)).flatMap(app => app.hosts(config)),
+          needsBackup: names.includes('velero'),
+        }),
     ])
 
     const copies = new SecretCopies(run.cluster.folder)

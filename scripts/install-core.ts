@@ -20,11 +20,12 @@ import {
 } from '../lib/configure.ts'
 import { gatherFacts } from '../lib/facts.ts'
 import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
+import { coreHosts } from '../lib/hosts.ts'
 import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
 import { Kubectl, refOf } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
 import { gitRepository, namespaces, rootKustomization, variablesSecret } from '../lib/platform.ts'
-import { checkClock, checkKubernetes, checkRights } from '../lib/preflight.ts'
+import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight.ts'
 import { notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
 import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
@@ -58,6 +59,7 @@ await script({
       value: 'FILE',
       help: "Flux's install.yaml, for a machine without internet",
     },
+    ...surroundingsFlags,
     timeout: {
       type: 'string',
       value: 'MINUTES',
@@ -86,16 +88,14 @@ await script({
     const kubectl = await Kubectl.connect(source, run.signal)
     const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))
     await run.preflight([
-      () => checkKubernetes(kubectl),
-      () => checkClock(kubectl),
-      () =>
-        checkRights(kubectl, [
-          ['create', '', 'namespaces'],
-          ['create', '', 'secrets', 'flux-system'],
-          ['create', 'apiextensions.k8s.io', 'customresourcedefinitions'],
-          ['create', 'rbac.authorization.k8s.io', 'clusterrolebindings'],
-          ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-        ]),
+      ...clusterChecks(kubectl, [
+        ['create', '', 'namespaces'],
+        ['create', '', 'secrets', 'flux-system'],
+        ['create', 'apiextensions.k8s.io', 'customresourcedefinitions'],
+        ['create', 'rbac.authorization.k8s.io', 'clusterrolebindings'],
+        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+      ]),
+      () => checkSurroundings(run, config, { hosts: [config.domain!, ...coreHosts(config)] }),
     ])
 
     const release = await fluxRelease()
