@@ -84,8 +84,8 @@ const LONGEST_WAIT = 90
 const MOST_PAGES = 100
 
 /**
- * JSON over HTTP with such an API. Reading is tried again after a failure. Creating is not: after a lost
- * answer only a look can tell whether it was done. A refusal by the rate limit did nothing, so it is waited
+ * JSON over HTTP with such an API. Reading and replacing are tried again after a failure. Creating is not: after a
+ * lost answer only a look can tell whether it was done. A refusal by the rate limit did nothing, so it is waited
  * for in both cases. Nothing but `url` is ever sent the token: redirects and links to other hosts are not
  * followed.
  */
@@ -139,12 +139,29 @@ export class ProviderClient {
     }
   }
 
+  /**
+   * Replaces an object and returns the value under `key`. Doing it twice is like doing it once, so it is tried again
+   * like reading.
+   */
+  async put<T>(path: string, body: unknown, key: string): Promise<T> {
+    return this.#part<T>((await this.#again(() => this.#patiently('PUT', path, body))) ?? {}, key)
+  }
+
   async #read(path: string): Promise<Record<string, unknown> | undefined> {
+    try {
+      return await this.#again(() => this.#patiently('GET', path))
+    } catch (error) {
+      if (error instanceof ProviderError && error.status === 404) return undefined
+      throw error
+    }
+  }
+
+  /** Tries a request again after a failure that may pass. */
+  async #again<T>(send: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#patiently('GET', path)
+        return await send()
       } catch (error) {
-        if (error instanceof ProviderError && error.status === 404) return undefined
         const passing = error instanceof NoAnswer || (error instanceof ProviderError && error.status >= 500)
         if (!passing || attempt === TRIES) throw error
         await sleep((this.#options.backoff ?? 500) * 2 ** (attempt - 1), this.#options.signal)

@@ -176,6 +176,16 @@ export async function standIn(): Promise<StandIn> {
     return [201, { domain_record: record }]
   }
 
+  function changeRecord(zone: StandInRecord[], id: number, body: Record<string, unknown>): [number, unknown] {
+    const record = zone.find(each => each.id === id)
+    if (!record) return notFound()
+    const { type, data, ...rest } = body
+    if (type !== record.type || typeof data !== 'string' || Object.keys(rest).length > 0)
+      return error(422, 'unprocessable_entity', 'type and data are expected')
+    record.data = data
+    return [200, { domain_record: record }]
+  }
+
   function answer(request: StandInRequest): [number, unknown] {
     const { method, path } = request
     if (state.absent.includes(path)) return notFound()
@@ -192,6 +202,10 @@ export async function standIn(): Promise<StandIn> {
     const zone = state.records.get(/^\/domains\/([^/]+)\/records$/.exec(path)?.[1] ?? '')
     if (zone && method === 'GET') return page(request, 'domain_records', zone)
     if (zone && method === 'POST') return createRecord(zone, request.body as Record<string, unknown>)
+    const [, name = '', id] = /^\/domains\/([^/]+)\/records\/(\d+)$/.exec(path) ?? []
+    const holding = state.records.get(name)
+    if (holding && method === 'PUT')
+      return changeRecord(holding, Number(id), request.body as Record<string, unknown>)
     return notFound()
   }
 

@@ -1,0 +1,99 @@
+/**
+ * Changes the IP address of a cluster's server: in the configuration of k3s, the kubeconfig, the inventory,
+ * `.flux.env`, the cluster's variables and DNS. It replaces the docs' "Change the IP of your cluster".
+ *
+ * Usage: npx tsx scripts/change-ip.ts NEW | --undo
+ * Needs: a server that answers at the new address already.
+ * Safe to run again: a change that was cut off is completed, or taken back with --undo; one that fails is taken back.
+ */
+import { readState } from '../lib/address-state.ts'
+import { ExpectedError, UsageError } from '../lib/errors.ts'
+import { script } from '../lib/script.ts'
+import { sshFlags } from '../lib/ssh-flags.ts'
+import { minutes } from '../lib/wait.ts'
+
+await script({
+  name: 'change-ip',
+  summary: 'Change the IP address of the server of a cluster, everywhere it stands; or take that back.',
+  args: { name: 'NEW', help: 'the new address, at which the server answers already', max: 1 },
+  flags: {
+    ...sshFlags,
+    undo: { type: 'boolean', help: 'take the last change back, complete or not' },
+    from: { type: 'string', value: 'OLD', help: 'the address to replace, when the files do not agree' },
+    provider: {
+      type: 'string',
+      value: 'PROVIDER',
+      help: 'cosmos or digitalocean: change the DNS records there; the token is read from COSMOS_API_TOKEN or DIGITALOCEAN_TOKEN',
+    },
+    'provider-url': { type: 'string', value: 'URL', help: 'another address of its API' },
+    timeout: {
+      type: 'string',
+      value: 'MINUTES',
+      help: 'how long to wait for nodes and for Flux (default 10)',
+    },
+  },
+  examples: [
+    ['npx tsx scripts/change-ip.ts 203.0.113.8 --dry-run', 'Show what would change'],
+    ['npx tsx scripts/change-ip.ts 203.0.113.8', 'Change it'],
+    ['npx tsx scripts/change-ip.ts 203.0.113.8 --provider cosmos', 'Change the DNS records, too'],
+    ['npx tsx scripts/change-ip.ts --undo', 'Take the change back'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const deadline = minutes(run.flags.timeout, 10)
+    const { undo } = run.flags
+    if (!undo && run.args[0] === undefined)
+      throw new UsageError('NEW is missing', 'give the new address, or --undo to take the last change back')
+    if (undo && (run.flags.from || run.args[0] !== undefined))
+      throw new UsageError('--undo takes neither NEW nor --from', 'it takes back the last change')
+    // Here, so that `--help` need not wait for them.
+    const { canUndo, lookAhead, lookBack, providerOf } = await import('../lib/address-change.ts')
+    const { applyChange, planUndo, undoChange } = await import('../lib/address-steps.ts')
+    const { ClusterLock } = await import('../lib/address-api.ts')
+    const { holdServer } = await import('../lib/server.ts')
+    const provider = providerOf(run.flags, run.signal)
+    const last = readState(run.cluster)
+    const found = undo
+      ? await lookBack(run, last)
+      : await lookAhead(run, run.args[0]!, run.flags.from, last, provider)
+    run.result = found.result
+    if (found.done) {
+      run.log.ok(found.done)
+      return run.next(found.left)
+    }
+    if (!(await run.agree(found.plan, found.question))) return
+
+    await holdServer(found.ssh, run)
+    await found.check()
+    const context = { run, provider, deadline, lock: new ClusterLock(run), ...found }
+    const { cluster } = run
+    const { ssh, state, edits } = found
+    if (undo) {
+      await undoChange(context, edits)
+      run.log.ok(`${cluster.name} is at ${state.old} again.`)
+      return
+    }
+    let places: string[]
+    try {
+      places = await applyChange(context, edits)
+    } catch (error) {
+      if (!canUndo(error, run.signal)) throw error
+      run.log.error(error.message)
+      run.log.heading('The change is taken back')
+      await undoChange(context, await planUndo({ cluster, ssh, state }))
+      throw new ExpectedError(`${error.message}; everything was put back as it was`, error.fix, {
+        cause: error,
+      })
+    }
+    run.log.ok(`${cluster.name} has the address ${state.new}.`)
+    run.next([
+      ...found.left,
+      ...places.map(place => `${place} still has ${state.old}`),
+      ...(state.before.hasOld
+        ? [`when nothing leads to ${state.old} any more, take it from the server`]
+        : []),
+      `npx tsx scripts/status.ts --cluster ${cluster.name}`,
+    ])
+  },
+})
