@@ -1,9 +1,9 @@
 /**
- * Tells how to reach a cluster: the export line for KUBECONFIG, addresses, versions, folders. It replaces the
- * docs' `openappstack NAME info`.
+ * Tells how to reach a cluster and how its servers are: the export line for KUBECONFIG, addresses, versions, disk,
+ * load, folders. It replaces the docs' `openappstack NAME info`.
  *
  * Usage: npx tsx scripts/info.ts
- * Needs: a cluster folder. Changes nothing.
+ * Needs: a cluster folder; SSH to the servers of inventory.yml for what they have to say. Changes nothing.
  */
 import { APPS } from '../lib/apps.ts'
 import { installedConfig } from '../lib/configure.ts'
@@ -13,13 +13,19 @@ import { fluxRelease } from '../lib/flux-install.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
 import { script } from '../lib/script.ts'
+import { sshFlags } from '../lib/ssh-flags.ts'
 
 await script({
   name: 'info',
-  summary: 'Tell how to reach a cluster: the export line for KUBECONFIG, addresses, versions, folders.',
-  flags: {},
+  summary:
+    'Tell how to reach a cluster, and how its servers are: export line, addresses, versions, disk, load.',
+  flags: {
+    ...sshFlags,
+    'no-ssh': { type: 'boolean', help: 'do not ask the servers' },
+  },
   examples: [
     ['npx tsx scripts/info.ts', 'Everything about the only cluster'],
+    ['npx tsx scripts/info.ts --no-ssh', 'Without the servers'],
     ['npx tsx scripts/info.ts --cluster oas.example.org --json', 'For other programs'],
   ],
   cluster: 'existing',
@@ -40,6 +46,11 @@ await script({
       // The folders and addresses are worth telling when the cluster is down, too.
       run.log.warn(`the cluster was not asked: ${messageOf(error)}`)
     }
+    // Here, so that `--help` need not wait for it.
+    const { askServers, serverRows } = await import('../lib/server-info.ts')
+    const servers = run.flags['no-ssh'] ? [] : await askServers(run)
+    for (const asked of servers)
+      if ('problem' in asked) run.log.warn(`the server ${asked.ssh} was not asked: ${asked.problem}`)
     const apps = APPS.filter(app => installed.includes(app.name) && app.hosts(config).length > 0)
     const addresses: Record<string, string[]> = Object.fromEntries([
       ['user panel', [`https://admin.${config.domain}`]],
@@ -61,6 +72,7 @@ await script({
       domain: config.domain,
       addresses,
       versions,
+      servers,
       folders,
     }
     run.log.print('To use kubectl with this cluster, copy this into your terminal:')
@@ -72,6 +84,7 @@ await script({
         ['IP address', config.ip_address ?? ''],
         ['domain', config.domain ?? ''],
         ...Object.entries(versions),
+        ...servers.flatMap(serverRows),
         ...Object.entries(addresses).map(([name, urls]) => [name, urls.join(' ')]),
         ...Object.entries(folders),
       ]),
