@@ -1,5 +1,4 @@
 import type { Known, Source } from './downloads.ts'
-
 import { ExpectedError } from './errors.ts'
 import { filesOf, K3S, type Role, TOOLS } from './k3s.ts'
 import { installerVariables, secretsIn } from './k3s-config.ts'

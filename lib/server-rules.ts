@@ -181,7 +181,7 @@ function clock({ clockOffset, clockSynchronised }: ServerFacts): Finding[] {
   return found
 }
 
-function kernel({ cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): Finding[] {
+function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): Finding[] {
   const found: Finding[] = []
   if (cgroup.version === 1 && !cgroupV1Allowed)
     found.push(
@@ -218,9 +218,10 @@ function kernel({ cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): Find
         ),
       )
   }
-  // k3s' own: https://docs.k3s.io/networking/basic-network-options, cluster-cidr and service-cidr.
+  // k3s' own: https://docs.k3s.io/networking/basic-network-options, cluster-cidr and service-cidr. Once it is
+  // installed, it makes such routes itself, to its other servers.
   const clashes = routes.filter(({ to, device }) => /^10\.4[23]\./.test(to) && !/^(cni|flannel)/.test(device))
-  if (clashes.length > 0)
+  if (k3s === undefined && clashes.length > 0)
     found.push(
       error(
         `the server routes ${listed(clashes.map(({ to, device }) => quoted(`${to} to ${device}`)))}, and k3s gives 10.42.0.0/16 to pods and 10.43.0.0/16 to services`,
