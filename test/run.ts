@@ -5,8 +5,8 @@
  *
  * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, host, cluster, server; all by default)
  */
-import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { UsageError } from '../lib/errors.ts'
 import { ROOT } from '../lib/files.ts'
@@ -18,42 +18,51 @@ const MINUTE = 60_000
 let passed = 0
 let failed = 0
 
-/** Runs a program and shows what it says; returns its output and whether it ended well. */
-function show(
+/** Runs a program and shows all it has said when it ends; returns that, and whether it ended well. */
+async function show(
   title: string,
   command: string,
   args: string[],
   timeout: number,
-): { ok: boolean; output: string } {
+): Promise<{ ok: boolean; output: string }> {
   const started = performance.now()
   console.log(`\n== ${title}`)
-  const child = spawnSync(command, args, {
+  const child = spawn(command, args, {
     cwd: ROOT,
-    encoding: 'utf8',
     timeout,
-    maxBuffer: 1 << 28,
     killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const output = `${child.stdout}${child.stderr}`
-  process.stdout.write(output)
-  const ok = child.status === 0
-  const why = child.error ? `: ${child.error.message}` : child.signal ? `: ${child.signal}` : ''
-  console.log(
-    `== ${title}: ${ok ? 'passed' : `failed${why}`}, ${((performance.now() - started) / 1000).toFixed(0)} s`,
-  )
-  return { ok, output }
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', text => {
+      output += text
+    })
+  const ended = await new Promise<string | undefined>(resolve => {
+    child.on('error', error => resolve(error.message))
+    child.on('close', (code, signal) => resolve(code === 0 ? undefined : (signal ?? `exit code ${code}`)))
+  })
+  const seconds = ((performance.now() - started) / 1000).toFixed(0)
+  console.log(`\n${output}== ${title}: ${ended === undefined ? 'passed' : `failed: ${ended}`}, ${seconds} s`)
+  return { ok: ended === undefined, output }
 }
 
 /** A check that counts as one test. */
-function check(title: string, command: string, args: string[], timeout = 10 * MINUTE): void {
-  if (show(title, command, args, timeout).ok) passed++
+async function check(title: string, command: string, args: string[], timeout = 10 * MINUTE): Promise<void> {
+  if ((await show(title, command, args, timeout)).ok) passed++
   else failed++
 }
 
 /** Runs test files with uvu and adds up its counts. A file that runs no test, or dies, counts as failed. */
-function uvu(title: string, node: string[], folder: string, pattern: string, timeout: number): void {
+async function uvu(
+  title: string,
+  node: string[],
+  folder: string,
+  pattern: string,
+  timeout: number,
+): Promise<void> {
   const [command = '', ...args] = [...node, '--import', 'tsx', 'node_modules/uvu/bin.js', folder, pattern]
-  const { ok, output } = show(title, command, args, timeout)
+  const { ok, output } = await show(title, command, args, timeout)
   const count = (word: string) => Number(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'm').exec(output)?.[1] ?? 0)
   const [total, good] = [count('Total'), count('Passed')]
   passed += good
@@ -61,23 +70,32 @@ function uvu(title: string, node: string[], folder: string, pattern: string, tim
   if (total === 0 || (!ok && total === good)) failed++
 }
 
-/** Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. */
-function eachFile(folder: string): void {
-  for (const file of readdirSync(join(ROOT, 'test', folder)).sort())
-    if (file.endsWith('.test.ts'))
-      uvu(
+/**
+ * Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. Two at a time,
+ * since they mostly wait for controllers and servers, and the longest first.
+ */
+async function eachFile(folder: string): Promise<void> {
+  const path = join(ROOT, 'test', folder)
+  const files = readdirSync(path)
+    .filter(file => file.endsWith('.test.ts'))
+    .sort((a, b) => statSync(join(path, b)).size - statSync(join(path, a)).size)
+  const worker = async () => {
+    for (let file = files.shift(); file !== undefined; file = files.shift())
+      await uvu(
         `${folder} tests: ${file}`,
         [process.execPath],
         `test/${folder}`,
         `^${file.replaceAll('.', '\\.')}$`,
-        20 * MINUTE,
+        25 * MINUTE,
       )
+  }
+  await Promise.all([worker(), worker()])
 }
 
-const parts: Record<string, () => void> = {
-  check: () => {
-    check('type check', 'npx', ['--no', 'tsc', '--', '--noEmit'])
-    check('lint', 'npx', ['--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
+const parts: Record<string, () => Promise<void>> = {
+  check: async () => {
+    await check('type check', 'npx', ['--no', 'tsc', '--', '--noEmit'])
+    await check('lint', 'npx', ['--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
   },
   unit: () => uvu('unit tests', [process.execPath], 'test/unit', '\\.test\\.ts$', 10 * MINUTE),
   node24: () =>
@@ -89,22 +107,31 @@ const parts: Record<string, () => void> = {
       10 * MINUTE,
     ),
   host: () => eachFile('host'),
-  cluster: () => {
-    check(
+  cluster: async () => {
+    await check(
       'build the programs of the bed',
       process.execPath,
       ['--import', 'tsx', 'test/cluster/build.ts'],
       60 * MINUTE,
     )
-    eachFile('cluster')
+    await eachFile('cluster')
   },
-  server: () => eachFile('server'),
+  server: async () => {
+    await check(
+      'make the servers of the bed',
+      process.execPath,
+      ['--import', 'tsx', 'test/server/build.ts'],
+      60 * MINUTE,
+    )
+    await eachFile('server')
+  },
 }
 
 const wanted = process.argv.slice(2)
 const unknown = wanted.find(part => !Object.hasOwn(parts, part))
 if (unknown !== undefined)
   throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(parts).join(', ')}`)
-for (const [name, part] of Object.entries(parts)) if (wanted.length === 0 || wanted.includes(name)) part()
+for (const [name, part] of Object.entries(parts))
+  if (wanted.length === 0 || wanted.includes(name)) await part()
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)
