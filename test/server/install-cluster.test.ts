@@ -367,6 +367,22 @@ test('sshd killed while the installer works: the next run waits for it', async (
   assert.match(await kubectl(first, 'get', 'nodes', '--no-headers'), / Ready /)
 })
 
+test('the server reboots while the installer works: the next run completes', async () => {
+  await sh(first, 'systemctl stop k3s')
+  let reset: Promise<void> | undefined
+  const ended = await install('one', [], {
+    kill: said => {
+      if (/systemd: Starting k3s|^\d+\. k3s v/m.test(said)) reset ??= first.reset()
+      return undefined
+    },
+  })
+  await reset
+  assert.match(failed(ended, 1), /the connection to .+ was lost/)
+  await first.waitForBoot()
+  succeeded(await install('one'))
+  assert.match(await kubectl(first, 'get', 'nodes', '--no-headers'), / Ready /)
+})
+
 test('packets dropped in the middle: the run gives up, and the next one completes', async () => {
   await sh(first, 'systemctl stop k3s')
   let cut = false

