@@ -3,7 +3,7 @@ import type { Cluster } from './cluster.ts'
 import { readConfig } from './config.ts'
 import { EXIT, ExpectedError, messageOf } from './errors.ts'
 import { readIfExists } from './files.ts'
-import type { Ssh } from './ssh.ts'
+import type { Ssh } from './ssh/ssh.ts'
 
 /** The file on a server that says which cluster it belongs to. */
 export const MARK = '/etc/openappstack/cluster.json'

@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import type { Cluster } from './cluster.ts'
 import { messageOf } from './errors.ts'
 import { readInventory } from './inventory.ts'
-import { K3S, LOCAL_STORAGE } from './k3s.ts'
+import { K3S, LOCAL_STORAGE } from './k3s/k3s.ts'
 import { agentsOfCluster, connectServer, type ServerRun, serverOfCluster } from './server.ts'
 import { sizeText } from './size.ts'
-import type { Ssh, SshTarget } from './ssh.ts'
+import type { Ssh, SshTarget } from './ssh/ssh.ts'
 
 /** What an administrator wants to know of a server at a glance. */
 export interface ServerInfo {

@@ -5,9 +5,9 @@ import { ExpectedError, UsageError } from './errors.ts'
 import { type InventoryHost, readInventory, serverOf } from './inventory.ts'
 import { whoami } from './lock.ts'
 import type { Run } from './run.ts'
-import type { ConnectOptions, Ssh, SshTarget } from './ssh.ts'
-import type { sshFlags } from './ssh-flags.ts'
-import { lockServer } from './ssh-lock.ts'
+import type { sshFlags } from './ssh/flags.ts'
+import { lockServer } from './ssh/lock.ts'
+import type { ConnectOptions, Ssh, SshTarget } from './ssh/ssh.ts'
 
 /** Milliseconds that commands of a run that was cut off get to end by themselves. */
 const LEFTOVERS = 30_000
@@ -53,13 +53,13 @@ export async function agentsOfCluster(
 
 /** Checks the host key of the server of the run's cluster, for whoever lets another program log in. */
 export async function verifyServer(run: ServerRun): Promise<Ssh> {
-  const { Ssh } = await import('./ssh.ts')
+  const { Ssh } = await import('./ssh/ssh.ts')
   return Ssh.verifyHostKey(await serverOfCluster(run.cluster, run.flags.hostname), connectOptions(run))
 }
 
 /** Connects to the server of the run's cluster, or to `target`; the connection is closed when the run ends. */
 export async function connectServer(run: ServerRun, target?: SshTarget): Promise<Ssh> {
-  const { Ssh } = await import('./ssh.ts')
+  const { Ssh } = await import('./ssh/ssh.ts')
   const ssh = await Ssh.connect(
     target ?? (await serverOfCluster(run.cluster, run.flags.hostname)),
     connectOptions(run),
@@ -95,7 +95,7 @@ export interface HeldServer {
  * another run has the lock.
  */
 export async function holdServer(ssh: Ssh, run: ServerRun): Promise<HeldServer> {
-  const { endLeftovers } = await import('./ssh-leftovers.ts')
+  const { endLeftovers } = await import('./ssh/leftovers.ts')
   const take = () => lockServer(ssh, { holder: whoami, onLost: why => run.abort(lostBy(ssh, why)) })
   let lock = await take()
   run.onEnd(() => lock.release())

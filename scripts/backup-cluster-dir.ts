@@ -6,7 +6,7 @@
  * Needs: a cluster folder; SSH to the server, unless --no-server; an age recipient or a passphrase.
  * Safe to run again: an archive gets its name only when it is whole and verified; nothing is replaced unasked.
  */
-import { archiveFlags } from '../lib/archive-flags.ts'
+import { archiveFlags } from '../lib/archive/flags.ts'
 import { chooseCluster } from '../lib/cluster.ts'
 import { UsageError } from '../lib/errors.ts'
 import { table } from '../lib/log.ts'
@@ -46,12 +46,12 @@ await script({
     if (restore === undefined || server)
       run.cluster = await chooseCluster(run.cluster.name, { mayBeNew: false })
     // Here, so that `--help` need not wait for them.
-    const { backUp } = await import('../lib/archive-backup.ts')
+    const { backUp } = await import('../lib/archive/backup.ts')
     const { backupsOf, lastArchive, listArchives, openArchive, verifyArchive } = await import(
-      '../lib/archive-store.ts'
+      '../lib/archive/store.ts'
     )
-    const { archiveText, restoreToFolder, restoreToServer } = await import('../lib/archive-restore.ts')
-    const { keysOf } = await import('../lib/age-keys.ts')
+    const { archiveText, restoreToFolder, restoreToServer } = await import('../lib/archive/restore.ts')
+    const { keysOf } = await import('../lib/age/keys.ts')
 
     if (list) {
       const archives = listArchives(run.cluster, run.flags.to ?? backupsOf(run.cluster))

@@ -8,7 +8,7 @@
  * Safe to run again: every run makes a folder of its own, and never overwrites one.
  */
 import { dirname, resolve } from 'node:path'
-import { ageFlags } from '../lib/age-flags.ts'
+import { ageFlags } from '../lib/age/flags.ts'
 import { ExpectedError } from '../lib/errors.ts'
 import { privateFolder } from '../lib/files.ts'
 import type { FlagSpecs } from '../lib/flags.ts'

@@ -6,10 +6,10 @@
  * Needs: a server that answers at the new address already.
  * Safe to run again: a change that was cut off is completed, or taken back with --undo; one that fails is taken back.
  */
-import { readState } from '../lib/address-state.ts'
+import { readState } from '../lib/change-ip/state.ts'
 import { ExpectedError, UsageError } from '../lib/errors.ts'
 import { script } from '../lib/script.ts'
-import { sshFlags } from '../lib/ssh-flags.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({
@@ -48,9 +48,9 @@ await script({
     if (undo && (run.flags.from || run.args[0] !== undefined))
       throw new UsageError('--undo takes neither NEW nor --from', 'it takes back the last change')
     // Here, so that `--help` need not wait for them.
-    const { canUndo, lookAhead, lookBack, providerOf } = await import('../lib/address-change.ts')
-    const { applyChange, planUndo, undoChange } = await import('../lib/address-steps.ts')
-    const { ClusterLock } = await import('../lib/address-api.ts')
+    const { canUndo, lookAhead, lookBack, providerOf } = await import('../lib/change-ip/change.ts')
+    const { applyChange, planUndo, undoChange } = await import('../lib/change-ip/steps.ts')
+    const { ClusterLock } = await import('../lib/change-ip/api.ts')
     const { holdServer } = await import('../lib/server.ts')
     const provider = providerOf(run.flags, run.signal)
     const last = readState(run.cluster)

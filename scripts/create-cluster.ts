@@ -7,17 +7,29 @@
  * Safe to run again: it looks before it creates, completes what is there, and replaces no value unasked.
  */
 import { checkClusterName, clusterNamed } from '../lib/cluster.ts'
-import { inventoryFile, planFolder, writeFolder } from '../lib/cluster-files.ts'
-import { flags, usageProblems } from '../lib/create-flags.ts'
+import { inventoryFile, planFolder, writeFolder } from '../lib/create-cluster/cluster-files.ts'
+import { flags, usageProblems } from '../lib/create-cluster/create-flags.ts'
+import { answers, refuseReplacing, tellNext, wordpressDomain } from '../lib/create-cluster/new-cluster.ts'
+import {
+  completeOrder,
+  hostNameOf,
+  missingRecords,
+  orderFor,
+  providerFor,
+} from '../lib/create-cluster/new-server.ts'
+import {
+  addressOf,
+  type DomainRecord,
+  dropletBody,
+  recordBody,
+  wantedRecords,
+} from '../lib/create-cluster/provider.ts'
+import { oneLine } from '../lib/create-cluster/provider-client.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
 import { privateFolder } from '../lib/files.ts'
 import { lockFolder } from '../lib/folder-lock.ts'
 import { readInventory, serverOf } from '../lib/inventory.ts'
-import { answers, refuseReplacing, tellNext, wordpressDomain } from '../lib/new-cluster.ts'
-import { completeOrder, hostNameOf, missingRecords, orderFor, providerFor } from '../lib/new-server.ts'
 import { askText } from '../lib/prompt.ts'
-import { addressOf, type DomainRecord, dropletBody, recordBody, wantedRecords } from '../lib/provider.ts'
-import { oneLine } from '../lib/provider-client.ts'
 import { script } from '../lib/script.ts'
 import { minutes } from '../lib/wait.ts'
 

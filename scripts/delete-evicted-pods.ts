@@ -21,7 +21,7 @@ import { suggestion } from '../lib/flags.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
 import { table } from '../lib/log.ts'
-import { checkRights } from '../lib/preflight.ts'
+import { checkRights } from '../lib/preflight/preflight.ts'
 import { Findings } from '../lib/run.ts'
 import { script } from '../lib/script.ts'
 

@@ -13,7 +13,7 @@ import { fluxRelease } from '../lib/flux-install.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
 import { script } from '../lib/script.ts'
-import { sshFlags } from '../lib/ssh-flags.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
   name: 'info',

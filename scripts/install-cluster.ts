@@ -6,7 +6,7 @@
  * Needs: clusters/NAME/ (create-cluster), a server with Debian, a key that it accepts, root or sudo there.
  * Safe to run again, also after it was killed: it looks first, and does only what is missing.
  */
-import { installFlags } from '../lib/k3s-flags.ts'
+import { installFlags } from '../lib/k3s/flags.ts'
 import { script } from '../lib/script.ts'
 import { minutes } from '../lib/wait.ts'
 
@@ -27,8 +27,8 @@ await script({
   async run(run) {
     const limits = { deadline: minutes(run.flags.timeout, 15), signal: run.signal, log: run.log }
     // Here, so that `--help` need not wait for them.
-    const { checkFlags, K3sCluster } = await import('../lib/k3s-cluster.ts')
-    const { bringDownloads, installHost, joinToken, verifyHost } = await import('../lib/k3s-host.ts')
+    const { checkFlags, K3sCluster } = await import('../lib/k3s/cluster.ts')
+    const { bringDownloads, installHost, joinToken, verifyHost } = await import('../lib/k3s/host.ts')
     checkFlags(run.flags)
 
     const k3s = await K3sCluster.connect(run, limits)

@@ -10,10 +10,10 @@
 import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
-import { migrateFlags } from '../lib/migrate-flags.ts'
+import { migrateFlags } from '../lib/migrate-data/flags.ts'
+import { readVolumes, volumeName } from '../lib/migrate-data/volumes.ts'
 import { script } from '../lib/script.ts'
 import { connectServer, holdServer } from '../lib/server.ts'
-import { readVolumes, volumeName } from '../lib/volumes.ts'
 
 await script({
   name: 'migrate-data',
@@ -36,9 +36,9 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const plans = await import('../lib/migrate-plan.ts')
-    const { decideMatches } = await import('../lib/volume-match.ts')
-    const { decideOpen, readOld, saveMap } = await import('../lib/migrate-inputs.ts')
+    const plans = await import('../lib/migrate-data/plan.ts')
+    const { decideMatches } = await import('../lib/migrate-data/volume-match.ts')
+    const { decideOpen, readOld, saveMap } = await import('../lib/migrate-data/inputs.ts')
     const { from, map: old } = await readOld(run)
     const file = run.flags['save-map']
     if (old && file !== undefined) return saveMap(run, old, file)
@@ -55,7 +55,7 @@ await script({
     for (const { claim, why } of fresh.others) run.log.info(`= ${claim} of the new cluster: ${why}`)
     for (const { claim, why } of old?.others ?? []) run.log.warn(`${claim} of the old cluster: ${why}`)
     const news = plans.targetsOf(fresh.volumes)
-    const server = await import('../lib/migrate-server.ts')
+    const server = await import('../lib/migrate-data/server.ts')
     const ssh = run.flags.print && old ? undefined : await connectServer(run)
     const folders = ssh && (await server.listFolders(ssh, from))
     const sources = plans.sourcesOf(
@@ -85,7 +85,7 @@ await script({
       lacking: sources.lacking.map(volumeName),
     }
 
-    const scaling = await import('../lib/migrate-scale.ts')
+    const scaling = await import('../lib/migrate-data/scale.ts')
     const claimsOf = (list: readonly { new: (typeof news)[number] }[]) =>
       new Set(list.map(match => volumeName(match.new)))
     const usersOf = async (list: typeof matches) => {

@@ -7,12 +7,12 @@
  * Changes nothing: a small object is written to the storage for backups and deleted at once.
  */
 import { throwAll, UsageError } from '../lib/errors.ts'
-import type { Finding } from '../lib/findings.ts'
 import { suggestion } from '../lib/flags.ts'
+import type { Finding } from '../lib/preflight/findings.ts'
+import { lookAround, SECTIONS, type Section, type SectionName } from '../lib/preflight/surroundings.ts'
 import { Findings, type Run } from '../lib/run.ts'
 import { script } from '../lib/script.ts'
-import { sshFlags } from '../lib/ssh-flags.ts'
-import { lookAround, SECTIONS, type Section, type SectionName } from '../lib/surroundings.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
 
 const NAMES = Object.keys(SECTIONS) as SectionName[]
 
@@ -47,7 +47,7 @@ await script({
   changes: false,
   async run(run) {
     const wanted = sectionsOf(run.flags.only)
-    const { parseResolver } = await import('../lib/dns.ts')
+    const { parseResolver } = await import('../lib/preflight/dns.ts')
     const resolvers = run.flags.resolver.map(parseResolver)
     const { sections, problems } = await lookAround(run, wanted, resolvers)
     const count = (severity: Finding['severity']) =>

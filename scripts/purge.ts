@@ -10,7 +10,7 @@ import { existsSync, renameSync } from 'node:fs'
 import { duration } from '../lib/duration.ts'
 import { throwAll } from '../lib/errors.ts'
 import { script } from '../lib/script.ts'
-import { sshFlags } from '../lib/ssh-flags.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
   name: 'purge',
@@ -42,9 +42,9 @@ await script({
     // Here, so that `--help` need not wait for them.
     const { connectServer, holdServer } = await import('../lib/server.ts')
     const { identityText, knownIdentity, MARK, readIdentity } = await import('../lib/server-identity.ts')
-    const { factsDocument, gatherFacts, markFor } = await import('../lib/purge-facts.ts')
-    const plans = await import('../lib/purge-plan.ts')
-    const { beginPurge, proveGone, removePaths, stopK3s, unmark } = await import('../lib/purge-server.ts')
+    const { factsDocument, gatherFacts, markFor } = await import('../lib/purge/facts.ts')
+    const plans = await import('../lib/purge/plan.ts')
+    const { beginPurge, proveGone, removePaths, stopK3s, unmark } = await import('../lib/purge/server.ts')
 
     const known = await knownIdentity(run.cluster)
     const ssh = await connectServer(run)

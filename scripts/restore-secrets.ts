@@ -8,11 +8,11 @@
  * Safe to run again: what is as in the backup is left alone.
  */
 import { resolve } from 'node:path'
-import { ageFlags } from '../lib/age-flags.ts'
+import { ageFlags } from '../lib/age/flags.ts'
 import { EXIT, ExpectedError } from '../lib/errors.ts'
 import type { FlagSpecs } from '../lib/flags.ts'
 import { Kubectl } from '../lib/kubectl.ts'
-import { checkRights } from '../lib/preflight.ts'
+import { checkRights } from '../lib/preflight/preflight.ts'
 import { script } from '../lib/script.ts'
 import { absenceText, nameOf, placeOf } from '../lib/secret-backup.ts'
 import { readSecrets } from '../lib/secret-backup-cluster.ts'

@@ -9,8 +9,8 @@
 import { spawn } from 'node:child_process'
 import { codeOf, ExpectedError, UsageError } from '../lib/errors.ts'
 import { script } from '../lib/script.ts'
-import type { Ssh } from '../lib/ssh.ts'
-import { sshFlags } from '../lib/ssh-flags.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
+import type { Ssh } from '../lib/ssh/ssh.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({
@@ -43,7 +43,7 @@ await script({
         'give one after --: npx tsx scripts/ssh.ts --sudo -- id',
       )
     // Here, so that `--help` need not wait for them.
-    const { failed } = await import('../lib/ssh.ts')
+    const { failed } = await import('../lib/ssh/ssh.ts')
     const { connectServer, verifyServer } = await import('../lib/server.ts')
     if (program === undefined) {
       await shell(await verifyServer(run))

@@ -10,10 +10,16 @@
 import type { FlagSpecs } from '../lib/flags.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { table } from '../lib/log.ts'
-import { claimName, OLD_RELEASES, readOldClaims, readReleases, removeCommands } from '../lib/old-releases.ts'
-import { checkRights } from '../lib/preflight.ts'
+import { checkRights } from '../lib/preflight/preflight.ts'
 import { interactive } from '../lib/prompt.ts'
 import { script } from '../lib/script.ts'
+import {
+  claimName,
+  OLD_RELEASES,
+  readOldClaims,
+  readReleases,
+  removeCommands,
+} from '../lib/upgrade-0.3/old-releases.ts'
 import {
   chooseClaims,
   claimRows,
@@ -21,7 +27,7 @@ import {
   lossText,
   moveSettings,
   settingsMove,
-} from '../lib/upgrade-0.3.ts'
+} from '../lib/upgrade-0.3/upgrade-0.3.ts'
 
 const flags = {
   confirm: {

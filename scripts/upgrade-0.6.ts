@@ -16,8 +16,8 @@ import { ROOT, readIfExists } from '../lib/files.ts'
 import type { FlagSpecs } from '../lib/flags.ts'
 import { Findings } from '../lib/run.ts'
 import { script } from '../lib/script.ts'
-import { migrateSettings } from '../lib/settings-migration.ts'
-import { findSettings, leftComments, planSettings, settingsText } from '../lib/settings-plan.ts'
+import { migrateSettings } from '../lib/upgrade-0.6/settings-migration.ts'
+import { findSettings, leftComments, planSettings, settingsText } from '../lib/upgrade-0.6/settings-plan.ts'
 
 const flags = {
   settings: {

@@ -5,7 +5,7 @@ import { inc } from 'semver'
 import { create } from 'tar'
 import { parseDocument } from 'yaml'
 import { writeFileAtomic } from '../files.ts'
-import { type Artifact, artifactsOf, loadReleases, RELEASES, type ReleaseName } from '../releases.ts'
+import { type Artifact, artifactsOf, loadReleases, RELEASES, type ReleaseName } from '../k3s/releases.ts'
 import { IMAGE_PROGRAMS, makeLayers, saveImages } from './images.ts'
 import { BED } from './programs.ts'
 

@@ -4,8 +4,8 @@ import { createReadStream, readFileSync, statSync, writeFileSync } from 'node:fs
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allOf, decryptWith, encryptTo } from '../../lib/age.ts'
-import { keysOf, lockOf, newIdentity } from '../../lib/age-keys.ts'
+import { allOf, decryptWith, encryptTo } from '../../lib/age/age.ts'
+import { keysOf, lockOf, newIdentity } from '../../lib/age/keys.ts'
 import { sleep } from '../../lib/wait.ts'
 import { cleanUp, folder, local } from './sshd.ts'
 

@@ -15,10 +15,10 @@ import {
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allOf, type Chunks, encryptTo } from '../../lib/age.ts'
-import { K3S_COPY, writeArchive } from '../../lib/archive.ts'
+import { allOf, type Chunks, encryptTo } from '../../lib/age/age.ts'
+import { K3S_COPY, writeArchive } from '../../lib/archive/archive.ts'
+import { tarEnd, tarFile } from '../../lib/archive/tar.ts'
 import { ROOT } from '../../lib/files.ts'
-import { tarEnd, tarFile } from '../../lib/tar.ts'
 import { sleep } from '../../lib/wait.ts'
 import { cleanUp, folder, local, me, newHome, newKey, runScript, Sshd } from './sshd.ts'
 

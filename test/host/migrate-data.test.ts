@@ -28,8 +28,8 @@ import {
   lookAtJobs,
   placeCopy,
   workFolder,
-} from '../../lib/migrate-server.ts'
-import { Ssh } from '../../lib/ssh.ts'
+} from '../../lib/migrate-data/server.ts'
+import { Ssh } from '../../lib/ssh/ssh.ts'
 import { sleep } from '../../lib/wait.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from './sshd.ts'
 

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/files.ts'
-import type { Finding } from '../../lib/findings.ts'
-import type { ServerFacts } from '../../lib/server-facts.ts'
+import type { Finding } from '../../lib/preflight/findings.ts'
+import type { ServerFacts } from '../../lib/preflight/server-facts.ts'
 import { sleep } from '../../lib/wait.ts'
 import {
   addS3User,

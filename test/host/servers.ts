@@ -64,7 +64,7 @@ async function start(
 
 /** Whether somebody listens on a port of loopback. */
 async function listens(port: number): Promise<boolean> {
-  const { probePort } = await import('../../lib/net.ts')
+  const { probePort } = await import('../../lib/preflight/net.ts')
   return (await probePort('127.0.0.1', port)) === 'open'
 }
 

@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ChangeState } from '../../lib/address-state.ts'
+import type { ChangeState } from '../../lib/change-ip/state.ts'
 import { sleep } from '../../lib/wait.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 

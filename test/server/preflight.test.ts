@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Finding } from '../../lib/findings.ts'
-import type { ServerFacts } from '../../lib/server-facts.ts'
+import type { Finding } from '../../lib/preflight/findings.ts'
+import type { ServerFacts } from '../../lib/preflight/server-facts.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 let bed: ServerBed

@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s.ts'
+import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import { CGROUP_V1 } from '../../lib/sandbox/machine-disk.ts'
 import { sleep, until } from '../../lib/wait.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'

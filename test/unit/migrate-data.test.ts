@@ -16,18 +16,24 @@ import {
   targetsOf,
   type Work,
   workProblems,
-} from '../../lib/migrate-plan.ts'
-import { podsUsing } from '../../lib/migrate-scale.ts'
+} from '../../lib/migrate-data/plan.ts'
+import { podsUsing } from '../../lib/migrate-data/scale.ts'
 import {
   countsInWords,
   type JobState,
   parseCounts,
   parseFolders,
   parseJobs,
-} from '../../lib/migrate-server.ts'
-import { oldClaims, releasesIn, removeCommands } from '../../lib/old-releases.ts'
-import { chooseClaims, claimRows, lossText, moveSettings, settingsMove } from '../../lib/upgrade-0.3.ts'
-import { type FolderVolume, volumeOfFolder } from '../../lib/volumes.ts'
+} from '../../lib/migrate-data/server.ts'
+import { type FolderVolume, volumeOfFolder } from '../../lib/migrate-data/volumes.ts'
+import { oldClaims, releasesIn, removeCommands } from '../../lib/upgrade-0.3/old-releases.ts'
+import {
+  chooseClaims,
+  claimRows,
+  lossText,
+  moveSettings,
+  settingsMove,
+} from '../../lib/upgrade-0.3/upgrade-0.3.ts'
 import { expectedFrom, temporaryFolder } from './helpers.ts'
 
 const GIB = 2 ** 30

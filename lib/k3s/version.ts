@@ -1,0 +1,58 @@
+import semver from 'semver'
+import { EXIT, ExpectedError, UsageError } from '../errors.ts'
+
+/** A version of k3s: that of Kubernetes, and the number of k3s' release of it. */
+interface K3sVersion {
+  kubernetes: semver.SemVer
+  release: number
+}
+
+/** Parses `v1.36.4+k3s1` or `v1.36.4-rc1+k3s1`; undefined for anything else. */
+function parse(version: string): K3sVersion | undefined {
+  const [, kubernetes, release] = /^(v\d+\.\d+\.\d+(?:-[0-9a-z.]+)?)\+k3s(\d+)$/.exec(version) ?? []
+  const parsed = semver.parse(kubernetes)
+  return parsed ? { kubernetes: parsed, release: Number(release) } : undefined
+}
+
+/** What is wrong with a version of k3s, or undefined. */
+export function checkK3sVersion(version: string): string | undefined {
+  return parse(version) ? undefined : 'must be a release of k3s, like v1.36.4+k3s1'
+}
+
+/** The version in what `k3s --version` says; undefined when it says none. Pure. */
+export function versionIn(text: string): string | undefined {
+  return /^k3s version (v\S+)/m.exec(text)?.[1]
+}
+
+/** Negative when `a` is older than `b`, 0 when equal, positive when newer. Throws a UsageError for no version. Pure. */
+export function compareK3s(a: string, b: string): number {
+  const [one, other] = [a, b].map(version => {
+    const parsed = parse(version)
+    if (!parsed) throw new UsageError(`${version} is no version of k3s`, checkK3sVersion(version)!)
+    return parsed
+  }) as [K3sVersion, K3sVersion]
+  // semver leaves +k3sN out of its order.
+  return semver.compare(one.kubernetes, other.kubernetes) || one.release - other.release
+}
+
+/**
+ * Why a cluster cannot go from one version to another, or undefined: the datastore of a newer Kubernetes is not
+ * for an older one, and no minor version may be left out (https://kubernetes.io/releases/version-skew-policy,
+ * https://docs.k3s.io/upgrades/manual). Pure.
+ */
+export function upgradeProblem(from: string, to: string): ExpectedError | undefined {
+  if (compareK3s(from, to) > 0)
+    return new ExpectedError(
+      `k3s ${from} is installed, which is newer than ${to}: a downgrade can lose data`,
+      `stay with it: --k3s-version ${from}; going back needs the saved datastore (see the runbook page)`,
+      { exitCode: EXIT.refused },
+    )
+  const [old, now] = [parse(from)!.kubernetes, parse(to)!.kubernetes]
+  if (old.major === now.major && now.minor - old.minor <= 1) return undefined
+  const next = `v${old.major}.${old.minor + 1}`
+  return new ExpectedError(
+    `from k3s ${from} to ${to} a minor version of Kubernetes would be left out, which is not supported`,
+    `upgrade in steps, first to a release of ${next} (https://github.com/k3s-io/k3s/releases): --k3s-version ${next}.N+k3s1`,
+    { exitCode: EXIT.refused },
+  )
+}
