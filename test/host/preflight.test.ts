@@ -311,7 +311,7 @@ test('an installation on a public address is stopped by wrong DNS and a firewall
     await dnsServer({ [DOMAIN]: zone }, { namespace: net.name, addresses: ['9.9.9.9', '1.1.1.1'] })
     const check = async (config: object, options: object, skip = false) => {
       const program = `
-        const { checkSurroundings } = await import('./lib/preflight.ts')
+        const { checkSurroundings } = await import('./lib/preflight/preflight.ts')
         const say = text => console.log(text)
         const run = { log: { warn: say, info: say }, signal: new AbortController().signal, flags: { 'skip-preflight': ${skip} } }
         const problems = error => (error.problems ?? [error]).map(({ message, fix }) => \`ERROR \${message} FIX \${fix}\`)

@@ -335,8 +335,8 @@ test('links and foreign mounts are refused with what to do, bind mounts on the s
   assert.is(await state(), before)
   // Those who come later than the survey are stopped by the guard in front of rm itself.
   const remove = `
-    const { Ssh } = await import('./lib/ssh.ts')
-    const { removePaths } = await import('./lib/purge-server.ts')
+    const { Ssh } = await import('./lib/ssh/ssh.ts')
+    const { removePaths } = await import('./lib/purge/server.ts')
     const log = { info() {}, warn() {}, detail() {} }
     const ssh = await Ssh.connect({ host: ${JSON.stringify(server.address)}, user: 'root' }, { log })
     for (const [mark, paths] of JSON.parse(process.argv[1]))
