@@ -49,7 +49,7 @@ test('a run that was killed leaves a process; the next one finds and ends it, an
   const lib = new URL('../../lib/', import.meta.url).pathname
   writeFileSync(
     script,
-    `import { Ssh } from '${lib}ssh.ts'
+    `import { Ssh } from '${lib}ssh/ssh.ts'
      const log = { info() {}, warn() {}, detail() {} }
      const ssh = await Ssh.connect(${JSON.stringify(target)}, { log })
      ssh.changing = true
