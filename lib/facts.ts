@@ -1,31 +1,22 @@
 import type { Facts } from './causes.ts'
-import {
-  condition,
-  GIT_REPOSITORY,
-  HELM_CHART,
-  HELM_RELEASE,
-  HELM_REPOSITORY,
-  handled,
-  inventory,
-  KUSTOMIZATION,
-  standing,
-} from './flux.ts'
+import { condition, handled, inventory, standing } from './flux.ts'
+import { CURRENT_KINDS, type FluxKinds } from './flux-versions.ts'
 import type { Kubectl, KubeObject } from './kubectl.ts'
 
 /** Where the pods of the platform run. */
 export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero'] as const
 
-/** Everything about Flux and its pods, read in one go. */
-export async function gatherFacts(kubectl: Kubectl): Promise<Facts> {
+/** Everything about Flux and its pods, read in one go; at the versions of Flux 2.9 unless told. */
+export async function gatherFacts(kubectl: Kubectl, kinds: FluxKinds = CURRENT_KINDS): Promise<Facts> {
   const list = (type: { apiVersion: string; kind: string }, namespace?: string) =>
     kubectl.list(type.apiVersion, type.kind, namespace ? { namespace } : {})
   const [git, repositories, charts, kustomizations, helmReleases, controllers, replicaSets, ...pods] =
     await Promise.all([
-      list(GIT_REPOSITORY),
-      list(HELM_REPOSITORY),
-      list(HELM_CHART),
-      list(KUSTOMIZATION),
-      list(HELM_RELEASE),
+      list(kinds.gitRepository),
+      list(kinds.helmRepository),
+      list(kinds.helmChart),
+      list(kinds.kustomization),
+      list(kinds.helmRelease),
       list({ apiVersion: 'apps/v1', kind: 'Deployment' }, 'flux-system'),
       list({ apiVersion: 'apps/v1', kind: 'ReplicaSet' }),
       ...NAMESPACES.map(namespace => list({ apiVersion: 'v1', kind: 'Pod' }, namespace)),

@@ -94,6 +94,7 @@ export async function reconcile(
   options: { reset?: boolean } = {},
 ): Promise<void> {
   const at = new Date().toISOString()
+  const spec = options.reset && isBeforeReset(ref) ? await newGeneration(kubectl, ref) : undefined
   await kubectl.patch(ref, {
     metadata: {
       annotations: {
@@ -101,7 +102,24 @@ export async function reconcile(
         ...(options.reset ? { 'reconcile.fluxcd.io/resetAt': at } : {}),
       },
     },
+    ...(spec ? { spec } : {}),
   })
+}
+
+/** Whether a HelmRelease is of an API that has no resetAt: it came with v2beta2 (Flux 2.2). */
+function isBeforeReset({ apiVersion }: Ref): boolean {
+  return apiVersion === 'helm.toolkit.fluxcd.io/v2beta1'
+}
+
+/**
+ * A change of a HelmRelease's spec that means nothing. Before v2beta2 only a new generation set the failures back
+ * to 0, and `flux reconcile` alone did not (HelmReleaseProgressing in
+ * https://github.com/fluxcd/helm-controller/blob/v0.36.0/api/v2beta1/helmrelease_types.go); people suspended and
+ * resumed the release for that. To say `suspend: false`, or not to say it, is the same, in one step.
+ */
+async function newGeneration(kubectl: Kubectl, ref: Ref): Promise<{ suspend: false | null } | undefined> {
+  const suspend = (await kubectl.get(ref))?.spec?.suspend
+  return suspend === true ? undefined : { suspend: suspend === undefined ? false : null }
 }
 
 /** One object in a Kustomization's inventory. */

@@ -15,6 +15,16 @@ import type { FlagSpecs } from '../lib/flags.ts'
 import { Kubectl, type KubeObject } from '../lib/kubectl.ts'
 import { Findings, type Run } from '../lib/run.ts'
 import { script } from '../lib/script.ts'
+import { compareBackup, pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
+import {
+  backupFolder,
+  readBackup,
+  readManifest,
+  refuseExisting,
+  writeBackup,
+} from '../lib/secret-backup/files.ts'
+import { keysFor, lockFor, readAgain } from '../lib/secret-backup/keys.ts'
+import { isSealed } from '../lib/secret-backup/manifest.ts'
 import {
   absenceText,
   looksGenerated,
@@ -23,17 +33,7 @@ import {
   plainSecret,
   type SecretName,
   TEN,
-} from '../lib/secret-backup.ts'
-import { compareBackup, pick, proveBackup, readSecrets } from '../lib/secret-backup-cluster.ts'
-import {
-  backupFolder,
-  readBackup,
-  readManifest,
-  refuseExisting,
-  writeBackup,
-} from '../lib/secret-backup-files.ts'
-import { keysFor, lockFor, readAgain } from '../lib/secret-backup-keys.ts'
-import { isSealed } from '../lib/secret-manifest.ts'
+} from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
   all: { type: 'boolean', help: 'every generated secret, not only the ten that the upgrade to 0.7 needs' },

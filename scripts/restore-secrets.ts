@@ -14,10 +14,10 @@ import type { FlagSpecs } from '../lib/flags.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { checkRights } from '../lib/preflight/preflight.ts'
 import { script } from '../lib/script.ts'
-import { absenceText, nameOf, placeOf } from '../lib/secret-backup.ts'
-import { readSecrets } from '../lib/secret-backup-cluster.ts'
-import { readBackup } from '../lib/secret-backup-files.ts'
-import { keysFor } from '../lib/secret-backup-keys.ts'
+import { readSecrets } from '../lib/secret-backup/cluster.ts'
+import { readBackup } from '../lib/secret-backup/files.ts'
+import { keysFor } from '../lib/secret-backup/keys.ts'
+import { absenceText, nameOf, placeOf } from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
   only: {
@@ -60,9 +60,9 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const { diffBackup, diffText, fingerprints } = await import('../lib/secret-diff.ts')
+    const { diffBackup, diffText, fingerprints } = await import('../lib/secret-backup/diff.ts')
     const { checkRestored, choose, chooseBackup, keepReplaced, missingNamespaces, restoreSecret } =
-      await import('../lib/secret-restore.ts')
+      await import('../lib/secret-backup/restore.ts')
     const { lockCluster } = await import('../lib/lock.ts')
     const { keepCopies, SecretCopies } = await import('../lib/secret-copies.ts')
     const { loadCatalogue } = await import('../lib/secrets.ts')

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ROOT } from '../../lib/files.ts'
 import { namespaces } from '../../lib/platform.ts'
-import { TEN } from '../../lib/secret-backup.ts'
+import { TEN } from '../../lib/secret-backup/secret-backup.ts'
 import { Bed } from '../cluster/harness.ts'
 import { alternate, findKubectl, tellRatios, timed, timedScript } from './measure.ts'
 

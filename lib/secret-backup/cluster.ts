@@ -1,9 +1,9 @@
-import { showsVariable } from './config.ts'
-import { ExpectedError, throwAll } from './errors.ts'
-import type { Kubectl, KubeObject } from './kubectl.ts'
-import { registerSecret } from './redact.ts'
+import { showsVariable } from '../config.ts'
+import { ExpectedError, throwAll } from '../errors.ts'
+import type { Kubectl, KubeObject } from '../kubectl.ts'
+import { registerSecret } from '../redact.ts'
+import type { Backup } from './files.ts'
 import { differences, nameOf, placeOf, type SecretName, valuesOf } from './secret-backup.ts'
-import type { Backup } from './secret-backup-files.ts'
 
 /** Whether a Secret holds the variables of `.flux.env`: not all of its values are secret. */
 const holdsSettings = ({ metadata }: KubeObject) => metadata.name === 'oas-cluster-variables'

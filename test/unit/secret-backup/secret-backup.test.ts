@@ -13,11 +13,25 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { AgeKeys } from '../../lib/age/age.ts'
-import { newIdentity } from '../../lib/age/keys.ts'
-import { ExpectedError } from '../../lib/errors.ts'
-import type { KubeObject } from '../../lib/kubectl.ts'
-import { redact } from '../../lib/redact.ts'
+import type { AgeKeys } from '../../../lib/age/age.ts'
+import { newIdentity } from '../../../lib/age/keys.ts'
+import { ExpectedError } from '../../../lib/errors.ts'
+import type { KubeObject } from '../../../lib/kubectl.ts'
+import { redact } from '../../../lib/redact.ts'
+import { compareBackup, hideValues } from '../../../lib/secret-backup/cluster.ts'
+import { changedAt, diffBackup, diffSecret, diffText, fingerprints } from '../../../lib/secret-backup/diff.ts'
+import { backupFolder, readBackup, readManifest, writeBackup } from '../../../lib/secret-backup/files.ts'
+import { NO_KEYS } from '../../../lib/secret-backup/keys.ts'
+import {
+  fileOf,
+  isSealed,
+  MANIFEST,
+  parseManifest,
+  parseStream,
+  SEALED,
+  streamText,
+} from '../../../lib/secret-backup/manifest.ts'
+import { choose } from '../../../lib/secret-backup/restore.ts'
 import {
   absenceText,
   differences,
@@ -27,22 +41,8 @@ import {
   plainSecret,
   secretText,
   TEN,
-} from '../../lib/secret-backup.ts'
-import { compareBackup, hideValues } from '../../lib/secret-backup-cluster.ts'
-import { backupFolder, readBackup, readManifest, writeBackup } from '../../lib/secret-backup-files.ts'
-import { NO_KEYS } from '../../lib/secret-backup-keys.ts'
-import { changedAt, diffBackup, diffSecret, diffText, fingerprints } from '../../lib/secret-diff.ts'
-import {
-  fileOf,
-  isSealed,
-  MANIFEST,
-  parseManifest,
-  parseStream,
-  SEALED,
-  streamText,
-} from '../../lib/secret-manifest.ts'
-import { choose } from '../../lib/secret-restore.ts'
-import { expectedFrom, messagesOf, temporaryFolder } from './helpers.ts'
+} from '../../../lib/secret-backup/secret-backup.ts'
+import { expectedFrom, messagesOf, temporaryFolder } from '../helpers.ts'
 
 const base64 = (text: string | Uint8Array) => Buffer.from(text).toString('base64')
 

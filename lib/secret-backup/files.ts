@@ -1,9 +1,8 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { AgeKeys, AgeLock } from './age/age.ts'
-import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from './errors.ts'
-import type { KubeObject } from './kubectl.ts'
-import { nameOf, parseSecret, placeOf, secretText, sha256, valuesOf } from './secret-backup.ts'
+import type { AgeKeys, AgeLock } from '../age/age.ts'
+import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../errors.ts'
+import type { KubeObject } from '../kubectl.ts'
 import {
   damaged,
   fileOf,
@@ -15,7 +14,8 @@ import {
   parseStream,
   SEALED,
   streamText,
-} from './secret-manifest.ts'
+} from './manifest.ts'
+import { nameOf, parseSecret, placeOf, secretText, sha256, valuesOf } from './secret-backup.ts'
 
 /** A backup that was read: every file is the one that its manifest means. */
 export interface Backup {
@@ -78,7 +78,7 @@ export async function writeBackup(
 }
 
 async function seal(lock: AgeLock, text: string): Promise<Uint8Array> {
-  const { allOf, encryptTo } = await import('./age/age.ts')
+  const { allOf, encryptTo } = await import('../age/age.ts')
   return allOf(encryptTo(lock, [Buffer.from(text)]))
 }
 
@@ -150,7 +150,7 @@ export async function readBackup(folder: string, keys: AgeKeys): Promise<Backup>
   const secrets: KubeObject[] = []
   const from = (file: string) => join(folder, file)
   if (isSealed(manifest)) {
-    const { allOf, decryptWith } = await import('./age/age.ts')
+    const { allOf, decryptWith } = await import('../age/age.ts')
     const text = await allOf(decryptWith(keys, [files.get(SEALED)!], from(SEALED)))
     secrets.push(...(await parseStream(text.toString(), from(SEALED))))
   } else for (const [file, data] of files) secrets.push(await parseSecret(data.toString(), from(file)))

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import type { KubeObject } from './kubectl.ts'
+import type { KubeObject } from '../kubectl.ts'
+import { pick } from './cluster.ts'
 import { nameOf, placeOf, valuesOf } from './secret-backup.ts'
-import { pick } from './secret-backup-cluster.ts'
 
 /** One key of a Secret that is not the same in the backup and the cluster; values in base64. */
 export interface KeyDiff {

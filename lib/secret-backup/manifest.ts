@@ -1,5 +1,5 @@
-import { ExpectedError } from './errors.ts'
-import type { KubeObject } from './kubectl.ts'
+import { ExpectedError } from '../errors.ts'
+import type { KubeObject } from '../kubectl.ts'
 import {
   isSecretName,
   nameOf,

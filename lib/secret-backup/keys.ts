@@ -1,8 +1,8 @@
-import type { AgeKeys, AgeLock } from './age/age.ts'
-import type { ageFlags } from './age/flags.ts'
-import type { KubeObject } from './kubectl.ts'
-import type { Run } from './run.ts'
-import { type Backup, readBackup, readManifest } from './secret-backup-files.ts'
+import type { AgeKeys, AgeLock } from '../age/age.ts'
+import type { ageFlags } from '../age/flags.ts'
+import type { KubeObject } from '../kubectl.ts'
+import type { Run } from '../run.ts'
+import { type Backup, readBackup, readManifest } from './files.ts'
 
 /** A run of a script that takes the flags of age. */
 export type AgeRun = Pick<Run<typeof ageFlags>, 'flags' | 'log'>
@@ -10,7 +10,7 @@ export type AgeRun = Pick<Run<typeof ageFlags>, 'flags' | 'log'>
 /** With what a backup is to be encrypted; undefined when no flag says so: then it is a plain one. */
 export async function lockFor(run: AgeRun): Promise<AgeLock | undefined> {
   if (!run.flags.passphrase && run.flags.recipient.length === 0) return undefined
-  const { lockOf } = await import('./age/keys.ts')
+  const { lockOf } = await import('../age/keys.ts')
   return lockOf(run.flags)
 }
 
@@ -21,7 +21,7 @@ export const NO_KEYS: AgeKeys = { identities: [], passphrase: async () => '' }
 export function keysFor(
   run: Pick<Run<Pick<typeof ageFlags, 'identity'>>, 'flags' | 'log'>,
 ): Promise<AgeKeys> {
-  const keys = async () => (await import('./age/keys.ts')).keysOf(run.flags, run.log)
+  const keys = async () => (await import('../age/keys.ts')).keysOf(run.flags, run.log)
   if (run.flags.identity.length > 0) return keys()
   return Promise.resolve({ ...NO_KEYS, passphrase: async () => (await keys()).passphrase() })
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { ExpectedError } from './errors.ts'
-import type { KubeObject } from './kubectl.ts'
+import { ExpectedError } from '../errors.ts'
+import type { KubeObject } from '../kubectl.ts'
 
 /** A Secret's place. */
 export interface SecretName {

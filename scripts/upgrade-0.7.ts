@@ -1,0 +1,129 @@
+/**
+ * Upgrades a platform of 0.6 to 0.7 and loses nothing: backs up the secrets that the upgrade removes, changes the
+ * branch, waits until they are gone, puts them back, and brings everything in order. It replaces the docs'
+ * "Upgrading to 0.7.0" with its two scripts and its waiting.
+ *
+ * Usage: npx tsx scripts/upgrade-0.7.ts [--branch v0.7] [--rollback]
+ * Needs: a cluster folder with the administrator's kubeconfig, and a cluster with Flux that runs 0.6.
+ * Safe to run again: every step looks at the cluster first; the first backup is never replaced.
+ */
+import { resolve } from 'node:path'
+import { ageFlags } from '../lib/age/flags.ts'
+import { EXIT, ExpectedError } from '../lib/errors.ts'
+import type { FlagSpecs } from '../lib/flags.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { script } from '../lib/script.ts'
+import { minutes } from '../lib/wait.ts'
+
+const flags = {
+  branch: { type: 'string', value: 'NAME', help: 'the branch of 0.7 (default v0.7)' },
+  rollback: { type: 'boolean', help: 'go back to the branch and the secrets that were before' },
+  backup: {
+    type: 'string',
+    value: 'DIR',
+    help: 'go on with an upgrade that was begun by hand, with this backup of backup-secrets',
+  },
+  identity: ageFlags.identity,
+  timeout: { type: 'string', value: 'MINUTES', help: 'how long to wait in each step (default 60)' },
+} satisfies FlagSpecs
+
+await script({
+  name: 'upgrade-0.7',
+  summary: 'Upgrade a platform of 0.6 to 0.7 without losing a secret; or go back.',
+  flags,
+  examples: [
+    ['npx tsx scripts/upgrade-0.7.ts --dry-run', 'What would be done'],
+    ['npx tsx scripts/upgrade-0.7.ts', 'Upgrade; run it again to go on after any interruption'],
+    ['npx tsx scripts/upgrade-0.7.ts --rollback', 'Back to 0.6, with the secrets as they were'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const deadline = minutes(run.flags.timeout, 60)
+    const { servedKinds, kindsText } = await import('../lib/flux-versions.ts')
+    const { gatherUpgradeFacts } = await import('../lib/upgrade-0.7/facts.ts')
+    const upgrade = await import('../lib/upgrade-0.7/upgrade.ts')
+    const { backupOf, readState, writeState } = await import('../lib/upgrade-0.7/state.ts')
+    const { backUp, readSubject } = await import('../lib/upgrade-0.7/backup.ts')
+    const { readBackup } = await import('../lib/secret-backup/files.ts')
+    const { keysFor } = await import('../lib/secret-backup/keys.ts')
+    const { checkBranch } = await import('../lib/upgrade-0.7/git.ts')
+    const { checkClock, checkRights } = await import('../lib/preflight/preflight.ts')
+    const { lockCluster } = await import('../lib/lock.ts')
+
+    let state = readState(run.cluster)
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    const kinds = await servedKinds(kubectl)
+    run.log.ok(`Flux is there: ${kindsText(kinds)}`)
+    const options = { kubectl, kinds, deadline, log: run.log, signal: run.signal }
+    const facts = await gatherUpgradeFacts(kubectl, kinds)
+    const from = upgrade.branchOf(facts.git)
+    const opened = async (folder: string) => {
+      const backup = await readBackup(folder, await keysFor(run))
+      if (backup.manifest.cluster === run.cluster.name) return backup
+      throw new ExpectedError(
+        `${folder} is a backup of ${backup.manifest.cluster}, not of ${run.cluster.name}`,
+        'give the one of this cluster: they are in clusters/NAME/secrets-backup/',
+        { exitCode: EXIT.refused },
+      )
+    }
+    const checks = (branch: string) => [
+      () => checkRights(kubectl, upgrade.RIGHTS),
+      () => checkClock(kubectl),
+      () => upgrade.checkDisk(run.cluster.folder),
+      () => checkBranch(facts.git!, branch, run),
+    ]
+
+    if (run.flags.rollback) {
+      const { returnable, rollBack, rollbackPlan } = await import('../lib/upgrade-0.7/rollback.ts')
+      const begun = returnable(state)
+      const backup = await opened(backupOf(run.cluster, begun))
+      await run.preflight(checks(begun.before))
+      const plan = rollbackPlan(facts, begun, backup)
+      if (!(await run.agree(plan, `Roll ${run.cluster.name} back to ${begun.before}?`))) return
+      await lockCluster(kubectl, run)
+      await rollBack(run, options, begun, backup)
+      run.log.ok(`${run.cluster.name} is back at ${begun.before}, with the secrets as they were`)
+      return run.next(['npx tsx scripts/status.ts   # everything on one screen'])
+    }
+
+    const target = run.flags.branch ?? 'v0.7'
+    const given = run.flags.backup === undefined ? undefined : resolve(run.flags.backup)
+    const begins = upgrade.beginning(facts, state, { target, backup: given })
+    if (state?.finishedAt !== undefined) {
+      upgrade.checkFinished(facts)
+      return run.log.ok(`the upgrade was finished at ${state.finishedAt}; nothing was changed.`)
+    }
+    await run.preflight([...checks(target), ...(begins === 'new' ? [() => upgrade.checkHealth(facts)] : [])])
+    const old = begins === 'new' ? undefined : await opened(given ?? backupOf(run.cluster, state!))
+    const subject = old ? undefined : await readSubject(kubectl, facts.owner!)
+    const about = old ? { secrets: old.secrets, absent: old.manifest.absent } : subject!
+    const planned = (folder: string) => upgrade.upgradePlan(facts, { from, target, folder, ...about })
+    const question = `Upgrade ${run.cluster.name} to ${target}?`
+    if (run.flags['dry-run'])
+      return void (await run.agree(planned(old?.folder ?? 'made first, in secrets-backup/'), question))
+
+    // Before the backup: two runs must not both take theirs for the first.
+    await lockCluster(kubectl, run)
+    const startedAt = new Date().toISOString()
+    let folder = old?.folder
+    if (subject)
+      await run.step('Back up the secrets and prove it', 'npx tsx scripts/backup-secrets.ts', async () => {
+        folder = await backUp(kubectl, run.cluster, subject, facts.owner!)
+        const { owned } = subject
+        state = writeState(run.cluster, { target, before: from, backup: folder, owned, startedAt })
+        return `${subject.secrets.length} secrets in ${folder}`
+      })
+    const backup = await opened(folder!)
+    if (!(await run.agree(planned(backup.folder), question))) return
+    state ??= writeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
+    const { goForward } = await import('../lib/upgrade-0.7/forward.ts')
+    await goForward(run, options, state, backup)
+    run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)
+    run.next([
+      `keep ${backup.folder} until you are sure`,
+      'npx tsx scripts/upgrade-0.7.ts --rollback   # back to what was before',
+      'npx tsx scripts/status.ts                   # everything on one screen',
+    ])
+  },
+})
