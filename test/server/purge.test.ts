@@ -425,8 +425,12 @@ test('after the end of the power, of sshd and of the network in the middle, the 
   await installK3s({ marked: false }) // as the CLI of 0.7 did: only the authority of k3s tells whose it is
   await backup(1)
   archive(1)
-  // Data that takes a while to remove.
-  await server.exec(['sh', '-c', `cd ${VOLUME} && seq 60000 | xargs touch`], { timeout: 60_000 })
+  /** Data that takes a while to remove: a run must not be through with it before it is cut off. */
+  const fill = () =>
+    server.exec(['sh', '-c', `mkdir -p ${VOLUME} && cd ${VOLUME} && seq 200000 | xargs touch`], {
+      timeout: 120_000,
+    })
+  await fill()
   inventory(server.address, 'ann')
   const env = { OAS_SUDO_PASSWORD: PASSWORD }
   const broke = ({ code, stderr }: Outcome) => {
@@ -436,7 +440,7 @@ test('after the end of the power, of sshd and of the network in the middle, the 
   const during = (step: string, what: () => Promise<unknown>) => {
     let done: Promise<unknown> | undefined
     const kill = (said: string): undefined => {
-      if (said.includes(step)) done ??= sleep(300).then(what)
+      if (said.includes(step)) done ??= sleep(100).then(what)
     }
     return { options: { env, kill }, done: async () => await done }
   }
@@ -447,11 +451,13 @@ test('after the end of the power, of sshd and of the network in the middle, the 
   broke(first)
   await server.waitForBoot()
 
+  await fill()
   const sessions = during('\n3. ', () => server.exec(['pkill', '-f', '^sshd: ann']))
   const second = await purge([...confirmed, '--discard-data'], sessions.options)
   await sessions.done()
   broke(second)
 
+  await fill()
   const network = during('\n3. ', () => bed.cut(server))
   const third = await purge([...confirmed, '--discard-data'], network.options)
   await network.done()
