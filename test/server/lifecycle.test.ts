@@ -130,7 +130,9 @@ part('purge takes everything, and the same scripts install it again with the sam
   await healthy()
   const after = await passwords()
   assert.ok(after.size >= 5, [...after.keys()].join(', '))
-  for (const [name, value] of after) assert.is(value, before.get(name), name)
+  for (const [name, data] of after)
+    for (const [key, value] of Object.entries(JSON.parse(data)))
+      assert.is(value, JSON.parse(before.get(name) ?? '{}')[key], `${name} ${key}`)
 })
 
 test.run()

@@ -427,9 +427,15 @@ test('after the end of the power, of sshd and of the network in the middle, the 
   archive(1)
   /** Data that takes a while to remove: a run must not be through with it before it is cut off. */
   const fill = () =>
-    server.exec(['sh', '-c', `mkdir -p ${VOLUME} && cd ${VOLUME} && seq 200000 | xargs touch`], {
-      timeout: 120_000,
-    })
+    server.exec(
+      [
+        'sh',
+        '-c',
+        // What the run before has begun to remove goes first.
+        `while pgrep -x rm > /dev/null; do sleep 0.2; done; mkdir -p ${VOLUME} && cd ${VOLUME} && seq 60000 | xargs touch`,
+      ],
+      { timeout: 180_000 },
+    )
   await fill()
   inventory(server.address, 'ann')
   const env = { OAS_SUDO_PASSWORD: PASSWORD }
