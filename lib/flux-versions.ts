@@ -33,6 +33,12 @@ const VERSIONS: Record<string, readonly string[]> = {
   'helm.toolkit.fluxcd.io': ['v2', 'v2beta2', 'v2beta1'],
 }
 
+/** Every apiVersion of a kind that this toolkit can talk, the newest first. Pure. */
+export function apiVersionsOf({ apiVersion }: Served): string[] {
+  const group = apiVersion.split('/')[0]!
+  return VERSIONS[group]!.map(version => `${group}/${version}`)
+}
+
 /**
  * The newest version of each kind among what is served: a map from apiVersion to kinds. The newest one, since it
  * has every field that its controller knows; an older one beside it only hides some. Not every kind of a group is
@@ -43,10 +49,7 @@ export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): 
   const absent: string[] = []
   const kinds = Object.fromEntries(
     Object.entries(CURRENT_KINDS).map(([name, { apiVersion, kind }]) => {
-      const group = apiVersion.split('/')[0]!
-      const found = VERSIONS[group]!.map(version => `${group}/${version}`).find(each =>
-        served.get(each)?.has(kind),
-      )
+      const found = apiVersionsOf({ apiVersion, kind }).find(each => served.get(each)?.has(kind))
       if (!found) absent.push(kind)
       return [name, { apiVersion: found ?? apiVersion, kind }]
     }),
@@ -61,9 +64,7 @@ export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): 
 
 /** Asks the API server which versions of Flux's kinds it serves, and takes the newest of each. */
 export async function servedKinds(kubectl: Kubectl): Promise<FluxKinds> {
-  const versions = Object.entries(VERSIONS).flatMap(([group, all]) =>
-    all.map(version => `${group}/${version}`),
-  )
+  const versions = [...new Set(Object.values(CURRENT_KINDS).flatMap(apiVersionsOf))]
   const served = await Promise.all(
     versions.map(async (version): Promise<[string, Set<string>]> => {
       try {

@@ -9,3 +9,8 @@ export function sizeText(bytes: number): string {
   }
   return `${unit > 0 && size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`
 }
+
+/** An amount of memory in whole MiB; `-` for none, or one that is not known. Pure. */
+export function mebibytes(bytes: number | undefined): string {
+  return bytes ? `${Math.round(bytes / 2 ** 20)} MiB` : '-'
+}

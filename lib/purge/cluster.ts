@@ -1,3 +1,5 @@
+import { HELM_RELEASE } from '../flux.ts'
+import { apiVersionsOf } from '../flux-versions.ts'
 import { LOCAL_STORAGE } from '../k3s/k3s.ts'
 import type { Kubectl, KubeObject } from '../kubectl.ts'
 import type { ServerSurvey } from './survey.ts'
@@ -64,8 +66,8 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
 
 /** The releases by the newest API that is served: a cluster of 0.7 has an older Flux. */
 async function helmReleases(kubectl: Kubectl): Promise<KubeObject[]> {
-  for (const version of ['v2', 'v2beta2', 'v2beta1']) {
-    const found = await kubectl.list(`helm.toolkit.fluxcd.io/${version}`, 'HelmRelease')
+  for (const version of apiVersionsOf(HELM_RELEASE)) {
+    const found = await kubectl.list(version, HELM_RELEASE.kind)
     if (found.length > 0) return found
   }
   return []

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { ExpectedError } from '../errors.ts'
 import { table } from '../log.ts'
 import { Findings } from '../run.ts'
+import { mebibytes } from '../size.ts'
 import { confirmReset } from './confirm.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { layoutOf } from './layout.ts'
@@ -65,7 +66,6 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
   const memory = processes.reduce((sum, { memory }) => sum + (memory ?? 0), 0)
   const sick = processes.filter(({ state }) => state !== 'works')
   run.result = { name, kubeconfig: layoutOf(name).cluster.kubeconfig, memory, processes }
-  const mib = (bytes: number | undefined) => (bytes ? `${Math.round(bytes / 2 ** 20)} MiB` : '-')
   run.log.print(
     table([
       ['PROCESS', 'STATE', 'PID', 'PORTS', 'MEMORY', 'LOG'],
@@ -74,12 +74,12 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
         each.state,
         String(each.pid ?? '-'),
         each.ports.join(','),
-        mib(each.memory),
+        mebibytes(each.memory),
         each.log,
       ]),
     ]),
   )
-  run.log.print(`${processes.length - sick.length} of ${processes.length} work, ${mib(memory)} in all`)
+  run.log.print(`${processes.length - sick.length} of ${processes.length} work, ${mebibytes(memory)} in all`)
   if (sick.length === 0) return
   run.next([`npx tsx scripts/sandbox.ts up${named(name)}    start what does not work`])
   throw new Findings()

@@ -3,6 +3,7 @@ import { ExpectedError } from '../errors.ts'
 import { table } from '../log.ts'
 import { quote } from '../quote.ts'
 import { Findings } from '../run.ts'
+import { mebibytes } from '../size.ts'
 import { confirmReset } from './confirm.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { serversLayoutOf } from './layout.ts'
@@ -65,12 +66,11 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
       `start one: npx tsx scripts/sandbox.ts up --server${named(name)}`,
     )
   run.result = { name, servers }
-  const mib = (bytes: number | undefined) => (bytes ? `${Math.round(bytes / 2 ** 20)} MiB` : '-')
   run.log.print(
     table([
       ['SERVER', 'ADDRESS', 'STATE', 'MEMORY', 'HOST KEY', 'CONSOLE'],
       ...servers.map(({ name, address, state, memory, fingerprint, console }) => [
-        ...[name, address, state, mib(memory), fingerprint, console],
+        ...[name, address, state, mebibytes(memory), fingerprint, console],
       ]),
     ]),
   )
