@@ -192,15 +192,21 @@ export async function markServer(
       `is the server of the cluster ${marked.cluster} (${marked.domain}) already`,
       'check the address in inventory.yml; a server that is to be used anew is purged first',
     )
-  if (marked?.purging)
-    refuse(
-      `was not purged to the end (begun ${marked.purging.since})`,
-      `complete it first: npx tsx scripts/purge.ts --cluster ${cluster}`,
-    )
+  checkPurged(ssh.name, marked)
   if (machineId === '') refuse('has no machine-id', 'give it one: systemd-machine-id-setup')
   if (marked?.machineId === machineId) return 'unchanged'
   await writeMark(ssh, { cluster, domain, machineId, markedAt: new Date().toISOString() })
   return undefined
+}
+
+/** Throws (exit code 4) when a purge of the server with this mark was begun and is not complete. */
+export function checkPurged(server: string, marked: Mark | undefined): void {
+  if (!marked?.purging) return
+  throw new ExpectedError(
+    `${server} was not purged to the end (begun ${marked.purging.since})`,
+    `complete it first: npx tsx scripts/purge.ts --cluster ${marked.cluster}`,
+    { exitCode: EXIT.refused },
+  )
 }
 
 /** Writes the mark of a server; everybody on the server may read it. */

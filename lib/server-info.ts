@@ -1,9 +1,6 @@
-import { join } from 'node:path'
-import type { Cluster } from './cluster.ts'
 import { messageOf } from './errors.ts'
-import { readInventory } from './inventory.ts'
 import { K3S, LOCAL_STORAGE } from './k3s/k3s.ts'
-import { agentsOfCluster, connectServer, type ServerRun, serverOfCluster } from './server.ts'
+import { connectServer, hostsOfCluster, type ServerRun } from './server.ts'
 import { sizeText } from './size.ts'
 import type { Ssh, SshTarget } from './ssh/ssh.ts'
 
@@ -115,11 +112,7 @@ export async function askServers(run: ServerRun): Promise<AskedServer[]> {
   const { cluster, flags } = run
   let targets: SshTarget[] = []
   try {
-    if (!(await hasInventory(cluster))) return []
-    targets = [
-      await serverOfCluster(cluster, flags.hostname),
-      ...(await agentsOfCluster(cluster, flags.hostname)),
-    ]
+    targets = await hostsOfCluster(cluster, flags.hostname)
   } catch (error) {
     return [{ ssh: 'inventory.yml', problem: messageOf(error) }]
   }
@@ -135,8 +128,4 @@ export async function askServers(run: ServerRun): Promise<AskedServer[]> {
     }
   }
   return asked
-}
-
-async function hasInventory(cluster: Cluster): Promise<boolean> {
-  return (await readInventory(join(cluster.folder, 'inventory.yml'))).length > 0
 }

@@ -26,9 +26,9 @@ const targetOf = ({ address, user, port, keyFile }: InventoryHost): SshTarget =>
 
 /** How to log in to the server of a cluster: from its inventory, else the address in its configuration. */
 export async function serverOfCluster(cluster: Cluster, hostname: string | undefined): Promise<SshTarget> {
-  const file = join(cluster.folder, 'inventory.yml')
-  const server = serverOf(await readInventory(file), hostname, file)
-  if (server) return targetOf(server)
+  const [server] = await hostsOfCluster(cluster, hostname)
+  if (server) return server
+  const file = inventoryOf(cluster)
   const address = readConfig(cluster.env).ip_address
   if (address) return { host: address, user: 'root' }
   throw new UsageError(
@@ -42,14 +42,27 @@ export async function agentsOfCluster(
   cluster: Cluster,
   hostname: string | undefined,
 ): Promise<(SshTarget & { name: string })[]> {
-  const file = join(cluster.folder, 'inventory.yml')
+  return (await hostsOfCluster(cluster, hostname)).slice(1)
+}
+
+/**
+ * How to log in to all hosts of a cluster that its inventory names: the server first, then the agents. Empty
+ * where there is no inventory.
+ */
+export async function hostsOfCluster(
+  cluster: Cluster,
+  hostname: string | undefined,
+): Promise<(SshTarget & { name: string })[]> {
+  const file = inventoryOf(cluster)
   const hosts = await readInventory(file)
   const server = serverOf(hosts, hostname, file)
-  return hosts
+  const agents = hosts
     .filter(({ groups }) => groups.includes('worker') && !groups.includes('master'))
     .filter(({ name }) => name !== server?.name)
-    .map(host => ({ ...targetOf(host), name: host.name }))
+  return [...(server ? [server] : []), ...agents].map(host => ({ ...targetOf(host), name: host.name }))
 }
+
+const inventoryOf = (cluster: Cluster) => join(cluster.folder, 'inventory.yml')
 
 /** Checks the host key of the server of the run's cluster, for whoever lets another program log in. */
 export async function verifyServer(run: ServerRun): Promise<Ssh> {

@@ -9,21 +9,21 @@
 import { checkClusterName, clusterNamed } from '../lib/cluster.ts'
 import { inventoryFile, planFolder, writeFolder } from '../lib/create-cluster/cluster-files.ts'
 import { flags, usageProblems } from '../lib/create-cluster/create-flags.ts'
+import type { DomainRecord } from '../lib/create-cluster/dns-records.ts'
+import { addressOf } from '../lib/create-cluster/droplet.ts'
 import { answers, refuseReplacing, tellNext, wordpressDomain } from '../lib/create-cluster/new-cluster.ts'
 import {
+  callText,
   completeOrder,
+  createRecords,
+  createServer,
   hostNameOf,
   missingRecords,
+  orderCall,
   orderFor,
   providerFor,
+  recordCall,
 } from '../lib/create-cluster/new-server.ts'
-import {
-  addressOf,
-  type DomainRecord,
-  dropletBody,
-  recordBody,
-  wantedRecords,
-} from '../lib/create-cluster/provider.ts'
 import { oneLine } from '../lib/create-cluster/provider-client.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
 import { privateFolder } from '../lib/files.ts'
@@ -103,16 +103,13 @@ await script({
     })
     const folder = await planFolder(run.cluster, facts(known))
     refuseReplacing(run, folder.differences)
-    const post = (path: string, body: unknown) =>
-      `POST ${provider?.client.url}${path} ${JSON.stringify(body)}`
-    const recordsPath = `/domains/${zone}/records`
     const plan = [
       ...(droplet
         ? [`use the server ${oneLine(droplet.name)} (id ${droplet.id}, ${known ?? 'not ready yet'})`]
         : []),
-      ...(order && !droplet ? [post('/droplets', dropletBody(order))] : []),
+      ...(provider && order && !droplet ? [callText(provider, orderCall(order))] : []),
       ...folder.lines,
-      ...records.map(record => post(recordsPath, recordBody(record))),
+      ...records.map(record => callText(provider!, recordCall(zone!, record))),
     ]
     run.result = { folder: run.cluster.folder, domain, ipAddress: known, dropletId: droplet?.id }
     const byApi = run.flags['create-domain-records']
@@ -125,23 +122,11 @@ await script({
     privateFolder(run.cluster.folder)
     const unlock = lockFolder(run.cluster.folder)
     run.onEnd(async () => unlock())
-    // The header comes from stdin: arguments of a program are visible to everybody on the machine.
-    const curl = (path: string, body: unknown) =>
-      `curl -H @- -H 'Content-Type: application/json' -d '${JSON.stringify(body)}' ${provider?.client.url}${path} <<<"Authorization: Bearer $${provider?.client.spec.tokenVariable}"`
-    let address = known
-    let dropletId = droplet?.id
-    if (provider && (order || droplet) && !known)
-      await run.step(
-        `Server ${order?.name ?? droplet?.id}`,
-        order && !droplet ? curl('/droplets', dropletBody(order)) : undefined,
-        async () => {
-          const ordered = order && !droplet ? await provider.order(order) : undefined
-          dropletId = (ordered?.droplet ?? droplet)!.id
-          const ready = await provider.ready(dropletId, deadline, state => run.log.progress(state))
-          address = ready.address
-          return `${ordered?.created ? 'created' : 'found'}, id ${dropletId}, ${address}`
-        },
-      )
+    const server =
+      provider && (order || droplet) && !known
+        ? await createServer(run, provider, { order, droplet }, deadline)
+        : undefined
+    const address = server?.address ?? known
     await run.step('Cluster folder', undefined, async () => {
       const now = await planFolder(run.cluster, facts(address))
       if (now.differences.length > folder.differences.length)
@@ -152,13 +137,8 @@ await script({
         )
       return writeFolder(run.cluster, now).join(', ') || 'unchanged'
     })
-    if (provider && zone && byApi)
-      for (const record of wantedRecords(zone, run.flags.subdomain, address!))
-        await run.step(
-          `Record ${record.type} ${record.name}`,
-          curl(recordsPath, recordBody(record)),
-          async () => ((await provider.ensureRecord(zone, record)) ? `created in ${zone}` : 'unchanged'),
-        )
+    if (provider && zone && byApi) await createRecords(run, provider, zone, address!)
+    const dropletId = server?.id ?? droplet?.id
     run.result = { folder: run.cluster.folder, domain, ipAddress: address, dropletId }
     run.log.ok(`${run.cluster.folder} is complete.`)
     tellNext(run, domain, address!, byApi)

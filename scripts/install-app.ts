@@ -14,12 +14,10 @@ import { ExpectedError, UsageError } from '../lib/errors.ts'
 import { gatherFacts } from '../lib/facts.ts'
 import { Kubectl } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
+import { PlatformPart } from '../lib/platform-part.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
 import { askSeveral } from '../lib/prompt.ts'
-import { notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
-import { ensureSecrets, loadCatalogue, planSecrets, planText } from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 await script({
@@ -70,44 +68,30 @@ await script({
         }),
     ])
 
-    const copies = new SecretCopies(run.cluster.folder)
-    const catalogue = (await loadCatalogue()).filter(entry => names.includes(entry.app))
+    const part = await PlatformPart.of(run, kubectl, { kustomizations: names, apps: names })
     const kustomizations = await Promise.all(names.map(appKustomization))
-    const changes = applyText(await planApply(kubectl, kustomizations))
-    const facts = await gatherFacts(kubectl)
     const plan = [
-      ...(await planSecrets(kubectl, catalogue)).flatMap(secret => planText(secret) ?? []),
-      ...changes,
-      ...names.flatMap(name => {
-        const why = notInOrder(name, facts)
-        return why ? [`bring Kustomization ${name} in order: it ${why}`] : []
-      }),
+      ...(await part.planSecrets()),
+      ...applyText(await planApply(kubectl, kustomizations)),
+      ...(await part.planOrder()),
     ]
     const apps = names.map(name => describe(name, config))
     run.result = { apps: apps.map(({ lines: _lines, ...app }) => app) }
     if (plan.length === 0) {
-      await keepCopies(kubectl, catalogue, copies)
+      await part.keepCopies()
       run.log.ok(`${names.join(', ')}: already installed and ready; nothing was changed.`)
     } else {
       if (!(await run.agree(plan, `Install ${names.join(', ')} on ${run.cluster.name}?`))) return
       await lockCluster(kubectl, run)
-      await run.step(
-        'Generated secrets',
-        `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
-        () => ensureSecrets(kubectl, catalogue, copies),
-      )
+      await part.makeSecrets()
       const files = names.map(name => `-f flux2/cluster/apps/${name}.yaml`).join(' ')
       await run.step('Kustomizations', `kubectl apply --server-side ${files}`, async () =>
         applyPlanned(kubectl, await planApply(kubectl, kustomizations)),
       )
-      await run.step(
+      await part.bringInOrder(
         `Wait until ready: ${names.join(', ')}`,
         'flux get helmreleases -A --watch',
-        async () => {
-          await reconcileAll(kubectl, names, run.signal)
-          await waitForKustomizations(kubectl, names, { deadline, log: run.log, signal: run.signal })
-          return undefined
-        },
+        deadline,
       )
     }
     for (const app of apps) for (const line of app.lines) run.log.print(line)

@@ -18,18 +18,15 @@ import {
   saveConfig,
   variablesOf,
 } from '../lib/configure.ts'
-import { gatherFacts } from '../lib/facts.ts'
 import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
 import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
 import { Kubectl, refOf } from '../lib/kubectl.ts'
 import { lockCluster } from '../lib/lock.ts'
 import { gitRepository, namespaces, rootKustomization, variablesSecret } from '../lib/platform.ts'
+import { PlatformPart } from '../lib/platform-part.ts'
 import { coreHosts } from '../lib/preflight/hosts.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
-import { notInOrder, reconcileAll, waitForKustomizations } from '../lib/rollout.ts'
 import { script } from '../lib/script.ts'
-import { keepCopies, SecretCopies } from '../lib/secret-copies.ts'
-import { ensureSecrets, loadCatalogue, planSecrets, planText } from '../lib/secrets.ts'
 import { minutes } from '../lib/wait.ts'
 
 const nextSteps = [
@@ -99,36 +96,30 @@ await script({
     ])
 
     const release = await fluxRelease()
-    const copies = new SecretCopies(run.cluster.folder)
-    const catalogue = (await loadCatalogue()).filter(entry => entry.app === 'core')
+    const core = await PlatformPart.of(run, kubectl, { kustomizations: CORE_KUSTOMIZATIONS, apps: ['core'] })
     const variables = variablesSecret(config)
     const planBase = async () => [
       ...(await planCreate(kubectl, namespaces())),
       ...(await planApply(kubectl, [variables])),
     ]
     const flux = await planApply(kubectl, manifest)
-    const platform = await planApply(kubectl, [gitRepository(config), rootKustomization()])
+    const planPlatform = () => planApply(kubectl, [gitRepository(config), rootKustomization()])
     const before = variablesOf(await kubectl.get(refOf(variables)))
-    const facts = await gatherFacts(kubectl)
-    const disorder = CORE_KUSTOMIZATIONS.flatMap(name => {
-      const why = notInOrder(name, facts)
-      return why ? [`bring Kustomization ${name} in order: it ${why}`] : []
-    })
     const fluxChanges = applyText(flux).length
     const plan = [
       ...(changed ? [`write ${run.cluster.env}`] : []),
       ...applyText(await planBase()),
       ...diffVariables(before, clusterVariables(config)).map(line => `  ${line}`),
-      ...(await planSecrets(kubectl, catalogue)).flatMap(secret => planText(secret) ?? []),
+      ...(await core.planSecrets()),
       ...(fluxChanges > 0
         ? [`install Flux ${release.version}: ${fluxChanges} of ${flux.length} objects`]
         : []),
-      ...applyText(platform),
-      ...disorder,
+      ...applyText(await planPlatform()),
+      ...(await core.planOrder()),
     ]
     run.result = { address: `https://admin.${config.domain}` }
     if (plan.length === 0) {
-      await keepCopies(kubectl, catalogue, copies)
+      await core.keepCopies()
       adoptKubeconfig(run.cluster, source)
       run.log.ok(`The core is installed and ready on ${run.cluster.name}; nothing was changed.`)
       run.next(nextSteps)
@@ -142,11 +133,7 @@ await script({
     await run.step('Namespaces and variables', `kubectl apply -k ${run.cluster.folder}`, async () =>
       applyPlanned(kubectl, await planBase()),
     )
-    await run.step(
-      'Generated secrets',
-      `kubectl create -f ${run.cluster.folder}/secrets   # from the copies, where one is absent`,
-      () => ensureSecrets(kubectl, catalogue, copies),
-    )
+    await core.makeSecrets()
     await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
       const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))
       await waitForFlux(kubectl, manifest, { deadline: minutes(undefined, 5), signal: run.signal })
@@ -155,18 +142,9 @@ await script({
     await run.step(
       'Source and Kustomizations',
       'flux create source git openappstack …; flux create kustomization openappstack …',
-      async () =>
-        applyPlanned(kubectl, await planApply(kubectl, [gitRepository(config), rootKustomization()])),
+      async () => applyPlanned(kubectl, await planPlatform()),
     )
-    await run.step('Wait until the core is ready', 'flux get kustomizations --watch', async () => {
-      await reconcileAll(kubectl, CORE_KUSTOMIZATIONS, run.signal)
-      await waitForKustomizations(kubectl, CORE_KUSTOMIZATIONS, {
-        deadline,
-        log: run.log,
-        signal: run.signal,
-      })
-      return undefined
-    })
+    await core.bringInOrder('Wait until the core is ready', 'flux get kustomizations --watch', deadline)
     run.log.ok(`The core of OpenAppStack is ready at https://admin.${config.domain}`)
     run.next(nextSteps)
   },

@@ -11,6 +11,7 @@ import { duration } from '../lib/duration.ts'
 import { throwAll } from '../lib/errors.ts'
 import { script } from '../lib/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
+import { fileTime } from '../lib/timestamp.ts'
 
 await script({
   name: 'purge',
@@ -68,7 +69,8 @@ await script({
     const problems = plans.problemsOf(facts, options, mark.purging !== undefined)
     const isAgent =
       mark.purging?.agent ?? (server.units.has('k3s-agent.service') && !server.units.has('k3s.service'))
-    const retired = isAgent || !existsSync(kubeconfig) ? undefined : `${kubeconfig}.purged-${stamp()}`
+    const retired =
+      isAgent || !existsSync(kubeconfig) ? undefined : `${kubeconfig}.purged-${fileTime(new Date())}`
     const plan = plans.planLines(facts, options, {
       server: identity.hostname,
       kubeconfig: retired && kubeconfig,
@@ -117,8 +119,3 @@ await script({
     )
   },
 })
-
-/** The time, as a part of a file's name. */
-function stamp(): string {
-  return new Date().toISOString().replace(/\.\d+/, '').replaceAll(':', '-')
-}

@@ -8,7 +8,7 @@ import { privateFolder, writeFileAtomic } from '../files.ts'
 import { FOLDER, type Manifest, readArchive, type Source } from './archive.ts'
 
 /** What of a cluster folder is not archived: the archives themselves, locks, and what a killed run left. */
-const LEFT_OUT = /^backups$|^\.lock|\.tmp$/
+const LEFT_OUT = /^(backups|bundles)$|^\.lock|\.tmp$/
 
 /** The files of a cluster folder, by their path in it; `warn` is told what else there is, which is left out. */
 export function folderFiles(cluster: Cluster, warn: (text: string) => void): string[] {

@@ -4,6 +4,7 @@ import type { Chunks } from '../age/age.ts'
 import { ExpectedError } from '../errors.ts'
 import { K3S } from '../k3s/k3s.ts'
 import type { Ssh } from '../ssh/ssh.ts'
+import { fileTime } from '../timestamp.ts'
 import { until } from '../wait.ts'
 import { checkPath } from './archive.ts'
 import { tarMembers } from './tar.ts'
@@ -199,7 +200,7 @@ export async function uploadCopy(ssh: Ssh, copy: Chunks, sha256: string, signal:
  * former state is kept. Where k3s does not come up, the former state comes back.
  */
 export async function restoreK3s(ssh: Ssh, now: Date): Promise<string> {
-  const keep = `${KEPT}/before-restore-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
+  const keep = `${KEPT}/before-restore-${fileTime(now)}`
   await runUnit(ssh, RESTORE, [keep], [], 'restoring k3s')
   return keep
 }

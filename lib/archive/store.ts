@@ -8,6 +8,7 @@ import { newIdentity, parseIdentities } from '../age/keys.ts'
 import type { Cluster } from '../cluster.ts'
 import { ExpectedError } from '../errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../files.ts'
+import { fileTime } from '../timestamp.ts'
 import { K3S_COPY, type Manifest, readArchive } from './archive.ts'
 import { checkCopy } from './k3s.ts'
 
@@ -32,7 +33,7 @@ export interface Record {
 
 /** The file of an archive that is begun now. Pure. */
 export function archiveName(cluster: Cluster, now: Date): string {
-  return `${cluster.name}-${now.toISOString().slice(0, 19).replaceAll(':', '-')}Z.tar.age`
+  return `${cluster.name}-${fileTime(now)}.tar.age`
 }
 
 /** An archive that is there. */

@@ -1,10 +1,6 @@
 import { readConfig } from '../config.ts'
-import {
-  checkProviderUrl,
-  PROVIDERS,
-  ProviderClient,
-  providerToken,
-} from '../create-cluster/provider-client.ts'
+import { ProviderClient } from '../create-cluster/provider-client.ts'
+import { checkProviderUrl, PROVIDERS, providerToken } from '../create-cluster/providers.ts'
 import { EXIT, ExpectedError, UsageError } from '../errors.ts'
 import { suggestion } from '../flags.ts'
 import type { Kubectl } from '../kubectl.ts'
@@ -107,11 +103,7 @@ export async function lookAhead(
   const nothing = !open && diff.length === 0 && !isRestarted
   state.restart ||= found.stale
   return {
-    ssh,
-    state,
-    edits,
-    api,
-    unhealthy: api ? await unhealthy(api) : [],
+    ...(await standing({ ssh, state, edits, api })),
     domains: lookups
       .filter(
         lookup => lookup.host === domain && !lookupText(lookup, address) && found.certifies(lookup.host),
@@ -159,11 +151,7 @@ export async function lookBack(run: ServerRun, state: ChangeState | undefined): 
   const diff = diffOf(edits)
   const api = await answering(run, [address, old])
   return {
-    ssh,
-    state,
-    edits,
-    api,
-    unhealthy: api ? await unhealthy(api) : [],
+    ...(await standing({ ssh, state, edits, api })),
     domains: [],
     left: [],
     plan: [
@@ -190,6 +178,11 @@ export async function lookBack(run: ServerRun, state: ChangeState | undefined): 
         )
     },
   }
+}
+
+/** Where a change in either direction begins, with what of Flux is not in order before it. */
+async function standing(at: Pick<Prospect, 'ssh' | 'state' | 'edits' | 'api'>) {
+  return { ...at, unhealthy: at.api ? await unhealthy(at.api) : [] }
 }
 
 /** Logs in at whichever of the two addresses answers. */

@@ -5,7 +5,7 @@ import { suggestion } from '../flags.ts'
 import { checkAddress, checkUser } from '../inventory.ts'
 import { interactive } from '../prompt.ts'
 import type { Run } from '../run.ts'
-import { checkProviderUrl, PROVIDERS } from './provider-client.ts'
+import { checkProviderUrl, PROVIDERS } from './providers.ts'
 
 /** The flags of create-cluster. */
 export const flags = {

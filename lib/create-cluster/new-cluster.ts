@@ -6,7 +6,7 @@ import { EXIT, ExpectedError, throwAll, UsageError } from '../errors.ts'
 import { table } from '../log.ts'
 import { askText, inTurn, interactive } from '../prompt.ts'
 import { type CreateRun, checkKey } from './create-flags.ts'
-import { wantedRecords } from './provider.ts'
+import { wantedRecords } from './dns-records.ts'
 
 /** What the files do not say and the command line does not tell is asked for, or told all at once. */
 export async function answers({ args, flags: given, cluster }: CreateRun) {

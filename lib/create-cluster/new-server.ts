@@ -1,20 +1,19 @@
 import { throwAll, UsageError } from '../errors.ts'
 import { askSelect, askText, inTurn, interactive } from '../prompt.ts'
 import { type CreateRun, checkHostName } from './create-flags.ts'
+import { type DomainRecord, recordBody, recordConflict, recordState, wantedRecords } from './dns-records.ts'
 import {
   checkOrder,
   choicesOf,
-  type DomainRecord,
   type Droplet,
   type DropletOrder,
-  Provider,
-  recordConflict,
-  recordState,
+  dropletBody,
   tagOf,
   tooSmall,
-  wantedRecords,
-} from './provider.ts'
-import { PROVIDERS, ProviderClient, providerToken } from './provider-client.ts'
+} from './droplet.ts'
+import { Provider } from './provider.ts'
+import { ProviderClient } from './provider-client.ts'
+import { PROVIDERS, providerToken } from './providers.ts'
 
 /** The provider of --provider. Throws a UsageError without its token. */
 export function providerFor(run: CreateRun): Provider | undefined {
@@ -96,4 +95,68 @@ export async function missingRecords(
     ),
   )
   return states.filter(({ found }) => found.state === 'missing').map(({ record }) => record)
+}
+
+/** A request that creates something: where it goes, and what it says. */
+export interface Call {
+  path: string
+  body: Record<string, unknown>
+}
+
+/** The request that orders a server. Pure. */
+export const orderCall = (order: DropletOrder): Call => ({ path: '/droplets', body: dropletBody(order) })
+
+/** The request that creates a record of a domain. Pure. */
+export const recordCall = (zone: string, record: DomainRecord): Call => ({
+  path: `/domains/${zone}/records`,
+  body: recordBody(record),
+})
+
+/** A request as a line of a plan. Pure. */
+export function callText({ client }: Provider, { path, body }: Call): string {
+  return `POST ${client.url}${path} ${JSON.stringify(body)}`
+}
+
+/** A request as a command. The header comes from stdin: arguments are visible to everybody on the machine. Pure. */
+function curlText({ client: { url, spec } }: Provider, { path, body }: Call): string {
+  return `curl -H @- -H 'Content-Type: application/json' -d '${JSON.stringify(body)}' ${url}${path} <<<"Authorization: Bearer $${spec.tokenVariable}"`
+}
+
+/** The step that orders the server, unless it is there, and waits until it is active. */
+export async function createServer(
+  run: CreateRun,
+  provider: Provider,
+  wanted: { order?: DropletOrder; droplet?: Droplet },
+  deadline: number,
+): Promise<{ id: number; address: string }> {
+  const { order, droplet } = wanted
+  const isNew = order && !droplet
+  let server: { id: number; address: string } | undefined
+  await run.step(
+    `Server ${order?.name ?? droplet?.id}`,
+    isNew ? curlText(provider, orderCall(order)) : undefined,
+    async () => {
+      const ordered = isNew ? await provider.order(order) : undefined
+      const { id } = (ordered?.droplet ?? droplet)!
+      const { address } = await provider.ready(id, deadline, state => run.log.progress(state))
+      server = { id, address }
+      return `${ordered?.created ? 'created' : 'found'}, id ${id}, ${address}`
+    },
+  )
+  return server!
+}
+
+/** The steps that create the records of the platform, those that are not there. */
+export async function createRecords(
+  run: CreateRun,
+  provider: Provider,
+  zone: string,
+  address: string,
+): Promise<void> {
+  for (const record of wantedRecords(zone, run.flags.subdomain, address))
+    await run.step(
+      `Record ${record.type} ${record.name}`,
+      curlText(provider, recordCall(zone, record)),
+      async () => ((await provider.ensureRecord(zone, record)) ? `created in ${zone}` : 'unchanged'),
+    )
 }

@@ -1,7 +1,7 @@
 import { ExpectedError } from '../errors.ts'
 import { registerSecret } from '../redact.ts'
 import type { Run } from '../run.ts'
-import { markServer, readIdentity } from '../server-identity.ts'
+import { checkPurged, markServer, readIdentity } from '../server-identity.ts'
 import type { Ssh } from '../ssh/ssh.ts'
 import { installerVariables, secretsIn } from './config.ts'
 import type { Known, Source } from './downloads.ts'
@@ -64,6 +64,8 @@ export async function surveyHost(
   token?: string,
 ): Promise<Host> {
   const { releases, k3sVersion, source, domain, address, airgap } = installation
+  const { marked } = await readIdentity(ssh)
+  checkPurged(ssh.name, marked)
   const facts = await lookAtHost(ssh, role)
   for (const secret of await secretsIn(facts.config ?? '', facts.env ?? '')) registerSecret(secret)
   const listed = artifactsOf(releases, facts.arch, { k3sVersion })
@@ -72,7 +74,6 @@ export async function surveyHost(
   const artifacts = { ...listed, k3s: await source.known(listed.k3s) }
   const sum = token === undefined ? undefined : await sha256(token)
   const plan = await planHost(facts, { role, artifacts, domain, address, token: sum, airgap })
-  const { marked } = await readIdentity(ssh)
   if (!marked) plan.lines.unshift(`mark it as a server of the cluster ${installation.cluster}`)
   return { ssh, role, facts, artifacts, plan }
 }

@@ -2,6 +2,7 @@ import { ExpectedError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { quote } from '../quote.ts'
 import type { Ssh } from '../ssh/ssh.ts'
+import { fileTime } from '../timestamp.ts'
 import { until } from '../wait.ts'
 import { installerVariables } from './config.ts'
 import { downloadOf, type Known } from './downloads.ts'
@@ -83,7 +84,7 @@ export function runnerText(
 
 /** Where the datastore is saved to before an upgrade: a folder of its own for every time. Pure. */
 export function savedFolder(version: string | undefined, now: Date): string {
-  return `${SAVED}/k3s-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${version ?? 'unknown'}`
+  return `${SAVED}/k3s-${fileTime(now)}-${version ?? 'unknown'}`
 }
 
 /**

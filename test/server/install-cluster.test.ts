@@ -104,6 +104,27 @@ test('a server that cannot be one is refused with all reasons at once, and nothi
   assert.is(await state(first), before)
 })
 
+test('a server whose purge is not complete is refused before anything is downloaded', async () => {
+  const machineId = (await sh(first, 'cat /etc/machine-id')).trim()
+  const since = '2026-11-22T11:00:00.000Z'
+  const mark = JSON.stringify({
+    cluster: 'one',
+    domain: DOMAIN,
+    machineId,
+    markedAt: since,
+    purging: { since },
+  })
+  await sh(first, `mkdir -p /etc/openappstack; printf %s '${mark}' > /etc/openappstack/cluster.json`)
+  const before = await state(first)
+  for (const args of [[], ['--dry-run']]) {
+    const outcome = await install('one', args)
+    assert.match(failed(outcome, 4), `was not purged to the end (begun ${since})`)
+    assert.not.match(outcome.stderr, 'Download')
+  }
+  assert.is(await state(first), before)
+  await sh(first, 'rm -r /etc/openappstack')
+})
+
 test('downloads that are wrong, cut, absent, or from nowhere leave nothing behind', async () => {
   const before = await state(first)
   const k3s = 'github.com/k3s-io/k3s/releases/download'
@@ -313,7 +334,7 @@ test('an upgrade saves datastore and token first and keeps objects, flags and th
     first,
     'cd /var/backups/openappstack; stat -c "%a %n" *; cat */token; ls */db; cat */version',
   )
-  assert.match(saved, /^700 k3s-\d{8}T\d{6}Z-v1\.36\.4\+k3s1$/m)
+  assert.match(saved, /^700 k3s-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-v1\.36\.4\+k3s1$/m)
   assert.match(saved, token)
   const now = await sh(
     first,

@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { clusterNamed } from '../../lib/cluster.ts'
 import {
+  checkPurged,
   identityProblem,
   identityText,
   type KnownIdentity,
@@ -49,6 +50,16 @@ test('whatever differs is named, whatever else is equal', () => {
   assert.match(problem({ machineId: 'm2' }), /machine-id m1, here m2.*copy of its disk/)
   assert.match(problem({ serverCa: other }), /another certificate authority.*FF:FF:FF.*AA:BB:CC/)
   assert.match(problem({ serverCa: other, marked: undefined }), /another certificate authority/)
+})
+
+test('a purge that is not complete stands in the way', async () => {
+  checkPurged('root@vps', undefined)
+  checkPurged('root@vps', mark)
+  const purging = { since: '2026-11-22T11:00:00.000Z' }
+  const error = await expectedFrom(() => checkPurged('root@vps', { ...mark, purging }))
+  assert.is(error.exitCode, 4)
+  assert.is(error.message, 'root@vps was not purged to the end (begun 2026-11-22T11:00:00.000Z)')
+  assert.is(error.fix, 'complete it first: npx tsx scripts/purge.ts --cluster oas')
 })
 
 test('nothing in common proves nothing', () => {

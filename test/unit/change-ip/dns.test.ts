@@ -1,7 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { planRecords, writeRecord } from '../../../lib/change-ip/dns.ts'
-import { PROVIDERS, ProviderClient } from '../../../lib/create-cluster/provider-client.ts'
+import { ProviderClient } from '../../../lib/create-cluster/provider-client.ts'
+import { PROVIDERS } from '../../../lib/create-cluster/providers.ts'
 import { type StandIn, standIn, TOKEN } from '../provider-server.ts'
 
 const [OLD, NEW] = ['203.0.113.7', '203.0.113.8']

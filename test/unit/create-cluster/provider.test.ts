@@ -1,25 +1,19 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { recordState, wantedRecords } from '../../../lib/create-cluster/dns-records.ts'
 import {
   addressOf,
   checkOrder,
   choicesOf,
   type DropletOrder,
   dropletBody,
-  Provider,
-  recordState,
   tagOf,
   tooSmall,
-  wantedRecords,
-} from '../../../lib/create-cluster/provider.ts'
-import {
-  checkProviderUrl,
-  oneLine,
-  PROVIDERS,
-  ProviderClient,
-  providerToken,
-} from '../../../lib/create-cluster/provider-client.ts'
+} from '../../../lib/create-cluster/droplet.ts'
+import { Provider } from '../../../lib/create-cluster/provider.ts'
+import { oneLine, ProviderClient } from '../../../lib/create-cluster/provider-client.ts'
+import { checkProviderUrl, PROVIDERS, providerToken } from '../../../lib/create-cluster/providers.ts'
 import { redact } from '../../../lib/redact.ts'
 import { expectedFrom } from '../helpers.ts'
 import { type Fault, type StandIn, standIn, TOKEN } from '../provider-server.ts'

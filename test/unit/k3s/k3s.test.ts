@@ -375,7 +375,7 @@ test('the installer is called with the variables of the official one, and hostil
 
 test('saved folders sort by time and name the version', () => {
   const folder = savedFolder('v1.36.3+k3s1', new Date('2030-01-02T03:04:05.678Z'))
-  assert.is(folder, '/var/backups/openappstack/k3s-20300102T030405Z-v1.36.3+k3s1')
+  assert.is(folder, '/var/backups/openappstack/k3s-2030-01-02T03-04-05Z-v1.36.3+k3s1')
 })
 
 test('a node is ready only in this version, and by the kubelet that runs now', () => {
