@@ -86,12 +86,12 @@ export function standing(object: KubeObject): Standing {
 
 /**
  * Asks Flux to look at an object now: the annotation that `flux reconcile` sets. `reset` also gives a
- * HelmRelease with exhausted retries new ones.
+ * HelmRelease with exhausted retries new ones; `force` has Helm run even when nothing has changed.
  */
 export async function reconcile(
   kubectl: Kubectl,
   ref: Ref,
-  options: { reset?: boolean } = {},
+  options: { reset?: boolean; force?: boolean } = {},
 ): Promise<void> {
   const at = new Date().toISOString()
   const spec = options.reset && isBeforeReset(ref) ? await newGeneration(kubectl, ref) : undefined
@@ -100,6 +100,7 @@ export async function reconcile(
       annotations: {
         'reconcile.fluxcd.io/requestedAt': at,
         ...(options.reset ? { 'reconcile.fluxcd.io/resetAt': at } : {}),
+        ...(options.force ? { 'reconcile.fluxcd.io/forceAt': at } : {}),
       },
     },
     ...(spec ? { spec } : {}),

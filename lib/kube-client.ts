@@ -13,6 +13,8 @@ export interface ApiRequest {
   query?: Record<string, string | number | boolean | undefined>
   body?: unknown
   contentType?: string
+  /** What is accepted as the answer, where that is not plain JSON. */
+  accept?: string
   /** Milliseconds until it gives up; 15 s unless told. */
   timeout?: number
   signal?: AbortSignal
@@ -125,7 +127,7 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
       auth: auth.auth,
       headers: {
         ...(auth.headers as Record<string, string>),
-        accept: 'application/json, text/plain;q=0.5, */*;q=0.1',
+        accept: request.accept ?? 'application/json, text/plain;q=0.5, */*;q=0.1',
         'user-agent': 'openappstack-runbooks',
         ...(payload === undefined
           ? {}

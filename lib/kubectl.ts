@@ -36,7 +36,12 @@ export interface ListOptions {
   namespace?: string
   labelSelector?: string
   fieldSelector?: string
+  /** Only the metadata of each object: of Secrets and ConfigMaps the names and labels, but no value. */
+  metadataOnly?: boolean
 }
+
+/** The media type by which the API server leaves everything but the metadata away. */
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 
 /** Which part of a container's log is read: the fields of PodLogOptions. */
 export interface LogOptions {
@@ -222,7 +227,7 @@ export class Kubectl {
     kind: string,
     options: ListOptions = {},
   ): AsyncGenerator<T[], void> {
-    const { namespace, ...query } = options
+    const { namespace, metadataOnly, ...query } = options
     let token: string | undefined
     do {
       const page = await this.#try(`listing ${kind}`, async () => {
@@ -230,13 +235,15 @@ export class Kubectl {
           return await this.call<{ items: T[]; metadata: { continue?: string } }>({
             path: await this.#path({ apiVersion, kind, namespace }),
             query: { ...query, limit: 500, continue: token },
+            accept: metadataOnly ? METADATA_ONLY : undefined,
           })
         } catch (error) {
           if (isNotFound(error)) return { items: [], metadata: {} }
           throw error
         }
       })
-      yield page.items.map(item => ({ ...item, apiVersion, kind }))
+      // An empty list of metadata has null in place of items.
+      yield (page.items ?? []).map(item => ({ ...item, apiVersion, kind }))
       token = page.metadata.continue || undefined
     } while (token)
   }

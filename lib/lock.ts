@@ -77,9 +77,9 @@ type LockingRun = Pick<Run, 'log' | 'abort' | 'onEnd'>
  * Takes the cluster's lock for this run, so that two changing runs never work side by side: a Lease in
  * kube-system that names its holder, is renewed every ten seconds, given back at the end of the run, and taken
  * over when its holder is gone. Throws an ExpectedError with exit code 75 that names the holder.
- * A lock that is lost while the run goes on aborts the run.
+ * A lock that is lost while the run goes on aborts the run. Returns how it is given back before the run's end.
  */
-export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<void> {
+export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<() => Promise<void>> {
   let held = await acquire(kubectl, run)
   let renewed = performance.now()
   let renewal: Promise<void> = Promise.resolve()
@@ -109,7 +109,10 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<vo
         )
     }
   }
-  run.onEnd(async () => {
+  let released = false
+  const release = async () => {
+    if (released) return
+    released = true
     clearInterval(timer)
     await renewal
     // Only what is still ours: a takeover keeps the uid, but not the resourceVersion.
@@ -127,7 +130,9 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<vo
       .catch(error => {
         if (!(error instanceof ApiError)) throw error
       })
-  })
+  }
+  run.onEnd(release)
+  return release
 }
 
 async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {

@@ -1,5 +1,5 @@
 import { chooseCluster } from './cluster.ts'
-import { EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
+import { codeOf, EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
 import { type FlagSpecs, type FlagValues, parseFlags } from './flags.ts'
 import { createLog, type Log } from './log.ts'
 import { redactedJson } from './redact.ts'
@@ -60,10 +60,16 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
       )
     })
 
+  // `… | head` closes the pipe. For what only shows something that is its end; a change goes on to its own.
+  process.stdout.on('error', error => {
+    if (codeOf(error) !== 'EPIPE') throw error
+    if (!spec.changes) process.exit(EXIT.ok)
+  })
+
   let exitCode: number = EXIT.ok
   let failure: ExpectedError | undefined
   try {
-    if (spec.cluster !== 'none')
+    if (spec.cluster !== 'none' && !spec.offline?.(run.flags))
       run.cluster = await chooseCluster(run.flags.cluster, { mayBeNew: spec.cluster === 'new' })
     await spec.run(run)
   } catch (error) {

@@ -1,5 +1,5 @@
 import { throwAll, UsageError } from './errors.ts'
-import { type FlagSpecs, suggestion } from './flags.ts'
+import { type FlagSpecs, type FlagValues, suggestion } from './flags.ts'
 import { table } from './log.ts'
 import type { Run } from './run.ts'
 
@@ -35,6 +35,8 @@ export interface ScriptSpec<F extends FlagSpecs> {
   examples: readonly (readonly [command: string, what: string])[]
   /** Which cluster it works on; `new` allows a name that has no folder yet. */
   cluster: 'none' | 'existing' | 'new'
+  /** Whether a run with these flags works on no cluster after all: on a file, say. */
+  offline?: (flags: FlagValues<F>) => boolean
   /** Whether it changes anything: then it has --dry-run, --yes and a journal. */
   changes: boolean
   run: (run: Run<F>) => Promise<void>
