@@ -152,6 +152,13 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   },
   { name: 'charts_mirror', ask: 'Mirror of the Helm charts', default: '', check: checkUrl, use: 'variable' },
   {
+    name: 'acme_server',
+    ask: 'Directory of another ACME server',
+    default: '',
+    check: checkUrl,
+    use: 'variable',
+  },
+  {
     name: 'flux_manifest',
     ask: 'Install manifest of Flux',
     default: '',

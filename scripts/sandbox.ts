@@ -26,6 +26,10 @@ await script({
   examples: [
     ['npx tsx scripts/sandbox.ts up', 'start it; what it needs is built on the first day'],
     ['npx tsx scripts/sandbox.ts up --worktree', 'serve files that are not committed yet'],
+    [
+      'npx tsx scripts/sandbox.ts up --certificates --loki',
+      'with the real cert-manager and the real Loki, too',
+    ],
     ['npx tsx scripts/sandbox.ts up --server', 'boot a Debian server to install a cluster on; as root'],
     ['npx tsx scripts/sandbox.ts status', 'show its processes, ports, memory and logs'],
     ['npx tsx scripts/sandbox.ts reset --confirm sandbox', 'begin anew with an empty cluster'],

@@ -4,6 +4,7 @@ import { Agent, request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
 import { ExpectedError } from '../errors.ts'
 import type { Layout } from './layout.ts'
+import type { ProcessSpec } from './spec.ts'
 
 /** An answer of a process of the sandbox. */
 interface Answer {
@@ -18,7 +19,7 @@ interface Answer {
 export class Api {
   readonly #agent: Agent
 
-  constructor(layout: Layout) {
+  constructor(layout: Pick<Layout, 'pki'>) {
     const read = (file: string) => readFileSync(join(layout.pki, file))
     this.#agent = new Agent({
       keepAlive: true,
@@ -59,10 +60,13 @@ export class Api {
     })
   }
 
-  /** Whether a health check answers with 200. */
-  async healthy(url: string): Promise<boolean> {
+  /** Whether a process answers as it does when it works. */
+  async healthy({
+    health,
+    healthStatus = 200,
+  }: Pick<ProcessSpec, 'health' | 'healthStatus'>): Promise<boolean> {
     try {
-      return (await this.request(url)).status === 200
+      return (await this.request(health)).status === healthStatus
     } catch {
       return false
     }
@@ -80,6 +84,16 @@ export class Api {
     if (answer.status >= 300)
       throw new ExpectedError(
         `the API server refused ${path}: ${reasonOf(answer.body)}`,
+        'this is a defect of the sandbox: report it',
+      )
+  }
+
+  /** Removes what is at a path, if there is anything. */
+  async remove(server: string, path: string): Promise<void> {
+    const { status, body } = await this.request(`${server}${path}`, { method: 'DELETE', timeout: 10_000 })
+    if (status >= 300 && status !== 404)
+      throw new ExpectedError(
+        `the API server refused to remove ${path}: ${reasonOf(body)}`,
         'this is a defect of the sandbox: report it',
       )
   }

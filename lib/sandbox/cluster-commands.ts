@@ -3,16 +3,18 @@ import { ExpectedError } from '../errors.ts'
 import { table } from '../log.ts'
 import { Findings } from '../run.ts'
 import { mebibytes } from '../size.ts'
-import { confirmReset } from './confirm.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { layoutOf } from './layout.ts'
-import { down, reset, status, up } from './sandbox.ts'
+import { down, reset, up } from './sandbox.ts'
+import { status } from './status.ts'
 
 /** Starts the control plane, or completes it, and tells how to go on. */
 export async function startIt(run: SandboxRun, name: string): Promise<void> {
+  const { certificates, loki } = run.flags
+  const more = [...(certificates ? ['cert-manager', 'an ACME server'] : []), ...(loki ? ['Loki'] : [])]
   const plan = [
     'build the programs, unless that was done before',
-    'start what does not run of etcd, Kubernetes, kwok, the Flux controllers and the Git server',
+    `start what does not run of ${['etcd', 'Kubernetes', 'kwok', ...more, 'the Flux controllers'].join(', ')} and the Git server`,
     `serve ${run.flags.worktree ? 'the files of this checkout as they are' : 'the last commit of this checkout'} to Flux`,
     `write ${layoutOf(name).cluster.folder}`,
   ]
@@ -24,6 +26,9 @@ export async function startIt(run: SandboxRun, name: string): Promise<void> {
     worktree: run.flags.worktree,
     charts: absolute(run.flags.charts),
     chartsMirror: run.flags['charts-mirror'],
+    certificates: run.flags.certificates,
+    loki: run.flags.loki,
+    audit: run.flags.audit,
     signal: run.signal,
     progress: run.log.progress,
   })
@@ -88,7 +93,15 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
 /** Removes it, once its name has been typed. */
 export async function removeIt(run: SandboxRun, name: string): Promise<void> {
   const plan = [`end the sandbox ${name}`, `remove ${layoutOf(name).state} with all that is installed in it`]
-  if (!(await confirmReset(run, name, plan))) return
+  if (
+    !(await run.agreeByName(
+      plan,
+      `Remove the sandbox ${name} with everything in it?`,
+      name,
+      run.flags.confirm,
+    ))
+  )
+    return
   await reset(name, run.log.progress)
   run.result = { name, removed: true }
   run.log.ok(`the sandbox ${name} is removed`)

@@ -1,7 +1,10 @@
 import { join } from 'node:path'
 import { ROOT } from '../files.ts'
 import { FEATURE_GATES } from '../flux-install.ts'
+import { auditing } from './audit.ts'
+import { extraProcesses } from './extras.ts'
 import type { Layout } from './layout.ts'
+import { podNetworkClient } from './loki.ts'
 import { kubeconfigOf, LOOPBACK, type PortName, type ProcessSpec, type Setting } from './spec.ts'
 
 const pem = (layout: Layout, file: string) => join(layout.pki, file)
@@ -41,7 +44,12 @@ export function etcd({ layout, ports, bin }: Setting): ProcessSpec {
 }
 
 /** kube-apiserver: no anonymous access, client certificates only. */
-export function apiServer({ layout, ports, bin }: Setting): ProcessSpec {
+export function apiServer(setting: Setting): ProcessSpec {
+  const { layout, ports, bin, extras } = setting
+  const more = [
+    ...(extras.audit ? [auditing(layout)] : []),
+    ...(extras.loki ? [podNetworkClient(setting)] : []),
+  ]
   return {
     name: 'kube-apiserver',
     program: join(bin, 'kube-apiserver'),
@@ -72,7 +80,9 @@ export function apiServer({ layout, ports, bin }: Setting): ProcessSpec {
       '--profiling=false',
       // A sandbox is stopped with connections open; nobody waits for them.
       '--shutdown-delay-duration=0s',
+      ...more.flatMap(({ args }) => args),
     ],
+    files: more.length > 0 ? Object.assign({}, ...more.map(({ files }) => files)) : undefined,
     health: `https://${LOOPBACK}:${ports.apiServer}/readyz`,
     ports: ['apiServer'],
   }
@@ -216,5 +226,6 @@ export function allProcesses(setting: Setting): ProcessSpec[] {
     scheduler(setting),
     kwok(setting),
     ...fluxControllers(setting),
+    ...extraProcesses(setting),
   ]
 }

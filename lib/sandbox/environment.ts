@@ -26,6 +26,8 @@ export interface Addresses {
   gitUrl: string
   chartsMirror: string
   fluxManifest: string
+  /** The directory of the sandbox's ACME server, when it has one. */
+  acmeServer?: string
   /** The manifest that an earlier `up` wrote there. */
   fluxManifestBefore?: string
 }
@@ -35,7 +37,7 @@ export interface Addresses {
  * own addresses brought up to date. A value that is none of those is somebody's choice and stays.
  */
 export function environment(before: string, addresses: Addresses): string {
-  const own = (path: string) => new RegExp(`^http://${LOOPBACK.replaceAll('.', '[.]')}:\\d+/${path}$`)
+  const own = (path: string) => new RegExp(`^https?://${LOOPBACK.replaceAll('.', '[.]')}:\\d+/${path}$`)
   const text = before === '' ? TEMPLATE : before
   const current = (name: string) => new RegExp(`^\\s*${name}\\s*=(.*)$`, 'm').exec(text)?.[1]?.trim()
   const edits: Record<string, string> = {}
@@ -47,5 +49,7 @@ export function environment(before: string, addresses: Addresses): string {
   const manifest = current('flux_manifest')
   if (!manifest || manifest === addresses.fluxManifestBefore || !existsSync(manifest))
     edits.flux_manifest = addresses.fluxManifest
+  const acme = current('acme_server')
+  if (addresses.acmeServer && (!acme || own('dir').test(acme))) edits.acme_server = addresses.acmeServer
   return editConfig(text, edits)
 }

@@ -18,15 +18,23 @@ export const flags = {
     help: 'up: serve the chart archives (*.tgz) in this folder in place of the stand-ins',
   },
   'charts-mirror': { type: 'string', value: 'URL', help: 'up: take charts from this Helm repository' },
+  certificates: {
+    type: 'boolean',
+    help: 'up: the real cert-manager, and an ACME server that gives it certificates; from now on',
+  },
+  loki: { type: 'boolean', help: 'up: a real Loki, which `logs` finds; from now on' },
+  audit: { type: 'boolean', help: "up: the API server's audit log, in the folder of logs; from now on" },
   confirm: { type: 'string', value: 'NAME', help: 'reset: the name again, in place of typing it' },
 } as const
 
 /** A run of scripts/sandbox.ts. */
 export type SandboxRun = Run<typeof flags>
 
+/** What a sandbox runs besides when it is asked to; servers do not. */
+const EXTRAS = ['certificates', 'loki', 'audit'] as const
 /** The flags that one command alone takes. */
 const ONLY = {
-  up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count'],
+  up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count', ...EXTRAS],
   reset: ['confirm'],
 } as const
 /** More than these have no address: 10.77.0.2 to .9. */
@@ -73,6 +81,9 @@ export function checkFlags({ args: [command], flags }: SandboxRun): void {
         `give 1 to ${MOST_SERVERS}`,
       ),
     )
+  for (const name of EXTRAS)
+    if (flags.server && flags[name])
+      problems.push(new UsageError(`--${name} is not for --server`, 'leave it away'))
   throwAll(problems)
 }
 

@@ -18,6 +18,7 @@ const CLIENTS: Client[] = [
   { file: 'scheduler', commonName: 'system:kube-scheduler' },
   { file: 'kwok', commonName: 'kwok', group: 'system:masters' },
   { file: 'flux', commonName: 'flux', group: 'system:masters' },
+  { file: 'cert-manager', commonName: 'cert-manager', group: 'system:masters' },
   { file: 'etcd-client', commonName: 'kube-apiserver' },
 ]
 

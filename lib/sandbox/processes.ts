@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError } from '../errors.ts'
-import { privateFolder } from '../files.ts'
+import { privateFolder, ROOT, writeFileAtomic } from '../files.ts'
 import { sleep } from '../wait.ts'
 import type { Layout } from './layout.ts'
 import type { Ports, ProcessSpec } from './spec.ts'
@@ -58,10 +58,10 @@ export function runningProcesses(layout: Layout): Running[] {
 }
 
 /**
- * Of all that a process is started with: its command line, the ports of the others and the CA. A running
+ * Of all that a process is started with: its command line and files, the ports of the others and the CA. A running
  * process with another digest has to be started anew.
  */
-export function digestOf(spec: ProcessSpec, setting: { ports: Ports; ca: string }): string {
+export function digestOf(spec: ProcessSpec, setting: { ports: Partial<Ports>; ca: string }): string {
   return createHash('sha256')
     .update(JSON.stringify([spec, setting]))
     .digest('hex')
@@ -79,11 +79,13 @@ export function start(layout: Layout, spec: ProcessSpec, digest: string): void {
   if (existsSync(path)) renameSync(path, `${path}.old`)
   const log = openSync(path, 'a', 0o600)
   const home = privateFolder(join(layout.temporary, spec.name))
+  for (const [file, text] of Object.entries(spec.files ?? {})) writeFileAtomic(file, text)
   try {
     spawn(spec.program, spec.args, {
       detached: true,
       stdio: ['ignore', log, log],
-      cwd: spec.name === 'server' ? undefined : home,
+      // Node finds tsx from the checkout only.
+      cwd: spec.program === process.execPath ? ROOT : home,
       // Nothing of the user's environment: a proxy, a KUBECONFIG or a HELM_* would change what it does.
       env: {
         PATH: process.env.PATH,

@@ -90,6 +90,35 @@ export const NODE_SETS: readonly ProgramSet[] = [
   ours('k3s/coredns', 'coredns', 'openappstack.net/test/bed/k3s/coredns'),
 ]
 
+const tool = (name: string, path: string): Program => ({
+  name,
+  package: path,
+  module: path.replace(/\/cmd\/.*/, ''),
+  tellsVersion: false,
+})
+
+/** What issues certificates: cert-manager's controllers, and an ACME server with its DNS server. */
+export const CERTIFICATE_SETS: readonly ProgramSet[] = [
+  ours('cert-manager', 'cert-manager', 'openappstack.net/test/bed/cert-manager'),
+  {
+    folder: join(BED, 'pebble'),
+    programs: [
+      tool('pebble', 'github.com/letsencrypt/pebble/v2/cmd/pebble'),
+      tool('pebble-challtestsrv', 'github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv'),
+    ],
+    takes: 'a minute',
+  },
+]
+
+/** Loki. */
+export const LOKI_SETS: readonly ProgramSet[] = [
+  {
+    folder: join(BED, 'loki'),
+    programs: [tool('loki', 'github.com/grafana/loki/v3/cmd/loki')],
+    takes: '10 to 20 minutes',
+  },
+]
+
 /** The name that `go build` gives a package's program: the last element of its path that is no version. */
 export function builtName(path: string): string {
   return path

@@ -4,6 +4,7 @@ import { ExpectedError } from '../errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../files.ts'
 import { Api } from './api.ts'
 import { type Bed, ensureBed } from './bed.ts'
+import { acmeServer, certificateProcesses } from './certificates.ts'
 import { refreshCharts } from './charts.ts'
 import {
   allProcesses,
@@ -16,19 +17,21 @@ import {
   server,
 } from './control-plane.ts'
 import { environment } from './environment.ts'
+import { type Asked, ensureExtras } from './extras.ts'
 import { refreshRepository, type Served } from './git.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { withLock } from './lock.ts'
-import { applyObjects } from './objects.ts'
+import { lokiProcesses } from './loki.ts'
+import { applyObjects, forgetAccounts } from './objects.ts'
 import { ensurePki, writeKubeconfigs } from './pki.ts'
 import { choosePorts } from './ports.ts'
-import { logFile, runningProcesses } from './processes.ts'
-import { LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
+import { runningProcesses } from './processes.ts'
+import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
 import { readState, writeState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
-/** How a sandbox is started. */
-export interface UpOptions {
+/** How a sandbox is started. What it is asked to run besides (see `Extras`) stays until `reset`. */
+export interface UpOptions extends Asked {
   /** Its cluster's name; `sandbox` by default. */
   name?: string
   /** Programs that are used instead of those in the cache. */
@@ -75,15 +78,18 @@ export async function up(options: UpOptions = {}): Promise<Up> {
       'use a Linux machine, a virtual one or WSL; for a cluster of yours: scripts/install-core.ts --kubeconfig FILE',
     )
   const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
-  const bed = await ensureBed({ binDir: options.binDir, progress, waiting, signal: options.signal })
+  const building = { binDir: options.binDir, progress, waiting, signal: options.signal }
+  const bed = await ensureBed(building)
+  const extras = await ensureExtras(options, readState(layout).extras, building)
   return await withLock(layout.state, { waiting, signal: options.signal }, () =>
-    upLocked(layout, bed, options, progress),
+    upLocked(layout, bed, extras, options, progress),
   )
 }
 
 async function upLocked(
   layout: Layout,
   bed: Bed,
+  extras: Extras,
   options: UpOptions,
   progress: (text: string) => void,
 ): Promise<Up> {
@@ -93,12 +99,11 @@ async function upLocked(
   mkdirSync(layout.served, { recursive: true })
   const state = readState(layout)
   await ensurePki(layout.pki)
-  const setting: Setting = { layout, bin: bed.bin, ports: await currentPorts(layout, state.ports, bed) }
-  const { ports } = setting
-  const moved = Object.entries(state.ports).flatMap(([name, port]) =>
-    ports[name as keyof Ports] === port ? [] : [name],
-  )
-  writeState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest })
+  const ports = await currentPorts({ layout, bin: bed.bin, ports: state.ports as Ports, extras })
+  const setting: Setting = { layout, bin: bed.bin, ports, extras }
+  const used = allProcesses(setting).flatMap(spec => spec.ports)
+  const moved = used.filter(name => state.ports[name] !== undefined && state.ports[name] !== ports[name])
+  writeState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
   await stopStale(setting)
   const url = `https://${LOOPBACK}:${ports.apiServer}`
   writeKubeconfigs(layout.pki, layout.cluster.name, url, layout.cluster.kubeconfig)
@@ -130,12 +135,17 @@ async function upLocked(
       progress('starting the controllers and Flux')
       await Promise.all([
         ensure([controllerManager(setting), scheduler(setting)]),
-        applyObjects(api, url, bed, ports).then(() => ensure([kwok(setting), ...fluxControllers(setting)])),
+        applyObjects(api, url, bed, setting).then(() =>
+          ensure([kwok(setting), ...fluxControllers(setting), ...certificateProcesses(setting)]),
+        ),
       ])
+      if (started.includes('pebble')) await forgetAccounts(api, url, acmeServer(ports))
     })()
+    // The slowest of all, and it asks nobody.
+    const loki = ensure(lokiProcesses(setting))
     // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.
-    await Promise.allSettled([serving, controlPlane])
-    const [{ served, charts, missing }] = await Promise.all([serving, controlPlane])
+    await Promise.allSettled([serving, controlPlane, loki])
+    const [{ served, charts, missing }] = await Promise.all([serving, controlPlane, loki])
     const gitUrl = `http://${LOOPBACK}:${ports.server}/openappstack.git`
     const chartsMirror = options.chartsMirror ?? `http://${LOOPBACK}:${ports.server}/charts`
     const before = readIfExists(layout.cluster.env) ?? ''
@@ -144,6 +154,7 @@ async function upLocked(
       chartsMirror,
       fluxManifest: bed.fluxManifest,
       fluxManifestBefore: state.fluxManifest,
+      acmeServer: extras.certificates && acmeServer(ports),
     })
     if (text !== before) writeFileAtomic(layout.cluster.env, text)
     if (missing.length > 0 && !options.chartsMirror) throw missingCharts(missing)
@@ -173,13 +184,12 @@ function missingCharts(missing: readonly ExpectedError[]): ExpectedError {
 }
 
 /** The ports: those of running processes are ours, the others have to be free. */
-async function currentPorts(layout: Layout, remembered: Partial<Ports>, bed: Bed): Promise<Ports> {
-  const running = new Set(runningProcesses(layout).map(({ name }) => name))
-  const complete = remembered as Ports
-  const ours = allProcesses({ layout, bin: bed.bin, ports: complete })
+async function currentPorts(remembered: Setting): Promise<Ports> {
+  const running = new Set(runningProcesses(remembered.layout).map(({ name }) => name))
+  const ours = allProcesses(remembered)
     .filter(({ name }) => running.has(name))
-    .flatMap(spec => spec.ports.map(port => complete[port]))
-  return choosePorts(remembered, new Set(ours))
+    .flatMap(spec => spec.ports.map(port => remembered.ports[port]))
+  return choosePorts(remembered.ports, new Set(ours))
 }
 
 /** Ends the sandbox's processes. What it holds stays for the next `up`. Returns the names of those that ran. */
@@ -199,41 +209,4 @@ export async function reset(name = 'sandbox', waiting: (holder: string) => void 
     rmSync(layout.state, { recursive: true, force: true })
     rmSync(layout.cluster.kubeconfig, { force: true })
   })
-}
-
-/** A process of the sandbox as `status` shows it. */
-export interface ProcessStatus {
-  name: string
-  state: 'works' | 'does not answer' | 'does not run'
-  pid?: number
-  ports: number[]
-  memory?: number
-  log: string
-}
-
-/** The state of every process. Undefined when there is no such sandbox. */
-export async function status(name = 'sandbox'): Promise<ProcessStatus[] | undefined> {
-  const layout = layoutOf(name)
-  const { ports, bin } = readState(layout)
-  if (bin === undefined) return undefined
-  const setting: Setting = { layout, bin, ports: ports as Ports }
-  const running = runningProcesses(layout)
-  const api = new Api(layout)
-  try {
-    return await Promise.all(
-      allProcesses(setting).map(async spec => {
-        const found = running.find(({ name }) => name === spec.name)
-        return {
-          name: spec.name,
-          state: !found ? 'does not run' : (await api.healthy(spec.health)) ? 'works' : 'does not answer',
-          pid: found?.pid,
-          ports: spec.ports.map(port => setting.ports[port]),
-          memory: found?.memory,
-          log: logFile(layout, spec.name),
-        } as const
-      }),
-    )
-  } finally {
-    api.close()
-  }
 }

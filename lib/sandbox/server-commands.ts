@@ -4,7 +4,6 @@ import { table } from '../log.ts'
 import { quote } from '../quote.ts'
 import { Findings } from '../run.ts'
 import { mebibytes } from '../size.ts'
-import { confirmReset } from './confirm.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { serversLayoutOf } from './layout.ts'
 import { downServers, resetServers, serversStatus, upServers } from './servers.ts'
@@ -85,7 +84,15 @@ export async function removeIt(run: SandboxRun, name: string): Promise<void> {
     `end the servers of ${name}`,
     `remove ${serversLayoutOf(name).state} with their disks and keys`,
   ]
-  if (!(await confirmReset(run, name, plan))) return
+  if (
+    !(await run.agreeByName(
+      plan,
+      `Remove the servers of ${name} with everything in them?`,
+      name,
+      run.flags.confirm,
+    ))
+  )
+    return
   await resetServers(name)
   run.result = { name, removed: true }
   run.log.ok(`the servers of ${name} are removed`)

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import type { Layout } from './layout.ts'
 
-/** The ports a sandbox listens on, all on 127.0.0.1. */
-export const PORTS = [
+/** The ports that every sandbox listens on, all on 127.0.0.1. */
+export const COMMON_PORTS = [
   'etcd',
   'etcdPeer',
   'apiServer',
@@ -19,6 +19,22 @@ export const PORTS = [
   'helmMetrics',
 ] as const
 
+/** Those, and the ports of what it runs only when it is asked to. */
+export const PORTS = [
+  ...COMMON_PORTS,
+  'pebble',
+  'pebbleManagement',
+  'dns',
+  'dnsManagement',
+  'certManager',
+  'web',
+  'webTls',
+  'webHealth',
+  'loki',
+  'lokiGrpc',
+  'podNetwork',
+] as const
+
 /** One of the ports a sandbox listens on. */
 export type PortName = (typeof PORTS)[number]
 
@@ -31,10 +47,23 @@ export interface ProcessSpec {
   program: string
   args: string[]
   env?: Record<string, string>
+  /** Configuration files that it reads: path and text. They are written before it starts. */
+  files?: Record<string, string>
   /** It answers this with 200 when it works. A client certificate is offered where it is https. */
   health: string
+  /** The status of that answer, where it is not 200. */
+  healthStatus?: number
   /** What it listens on; these have to be free before it starts. */
   ports: PortName[]
+}
+
+/** What a sandbox runs when it is asked to; where that are programs, their paths. */
+export interface Extras {
+  /** The API server writes an audit log. */
+  audit?: true
+  /** cert-manager's controllers, and an ACME server to get certificates from. */
+  certificates?: Record<'cert-manager' | 'pebble' | 'pebble-challtestsrv', string>
+  loki?: Record<'loki', string>
 }
 
 /** Where things lie that the processes are given. */
@@ -43,6 +72,7 @@ export interface Setting {
   ports: Ports
   /** The folder of the programs. */
   bin: string
+  extras: Extras
 }
 
 /** The one address the sandbox uses: nothing of it can be reached from another machine. */

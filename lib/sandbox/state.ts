@@ -1,6 +1,6 @@
 import { readIfExists, writeFileAtomic } from '../files.ts'
 import type { Layout } from './layout.ts'
-import type { Ports } from './spec.ts'
+import type { Extras, Ports } from './spec.ts'
 
 /** What a sandbox remembers between two runs, `.state/state.json`. */
 export interface State {
@@ -9,17 +9,19 @@ export interface State {
   bin?: string
   /** Flux's install manifest, for `install-core --flux-manifest`. */
   fluxManifest?: string
+  /** What an `up` was asked to run besides; it stays until `reset`. */
+  extras: Extras
 }
 
 /** The remembered state; an empty one when there is none, or when it cannot be read. */
 export function readState(layout: Layout): State {
   const text = readIfExists(layout.stateFile)
-  if (text === undefined) return { ports: {} }
+  if (text === undefined) return { ports: {}, extras: {} }
   try {
-    const { ports, bin, fluxManifest } = JSON.parse(text)
-    return { ports: ports ?? {}, bin, fluxManifest }
+    const { ports, bin, fluxManifest, extras } = JSON.parse(text)
+    return { ports: ports ?? {}, bin, fluxManifest, extras: extras ?? {} }
   } catch {
-    return { ports: {} } // everything in it is found out again
+    return { ports: {}, extras: {} } // everything in it is found out again
   }
 }
 

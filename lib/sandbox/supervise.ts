@@ -6,7 +6,7 @@ import type { Api } from './api.ts'
 import { allProcesses } from './control-plane.ts'
 import type { Layout } from './layout.ts'
 import { digestOf, failureOf, runningProcesses, start, stop } from './processes.ts'
-import type { ProcessSpec, Setting } from './spec.ts'
+import { COMMON_PORTS, type ProcessSpec, type Setting } from './spec.ts'
 
 /** How long a process may take until it answers. Etcd with a large history on a busy machine is the slowest. */
 const PATIENCE = 90_000
@@ -30,7 +30,7 @@ export async function ensureProcesses(
       started.push(spec.name)
       await until<string, true>(
         async () => {
-          if (await api.healthy(spec.health)) return { done: true }
+          if (await api.healthy(spec)) return { done: true }
           if (!alive()) throw failureOf(layout, spec, 'ended at once')
           return { last: 'it does not answer yet' }
         },
@@ -47,7 +47,7 @@ export async function ensureProcesses(
 /** Whether a running process answers; it gets a moment, since an earlier `up` may just have started it. */
 async function soonHealthy(api: Api, spec: ProcessSpec): Promise<boolean> {
   return await until<void, boolean>(
-    async () => ((await api.healthy(spec.health)) ? { done: true } : { last: undefined }),
+    async () => ((await api.healthy(spec)) ? { done: true } : { last: undefined }),
     { deadline: 10_000, every: 200, describe: () => 'no answer' },
   ).catch(() => false)
 }
@@ -78,7 +78,9 @@ export async function stopStale(setting: Setting): Promise<void> {
 }
 
 /** The digest that each process should have. */
-function digests({ layout, ports, bin }: Setting): Map<string, string> {
-  const ca = readFileSync(join(layout.pki, 'ca.crt'), 'utf8')
-  return new Map(allProcesses({ layout, ports, bin }).map(spec => [spec.name, digestOf(spec, { ports, ca })]))
+function digests(setting: Setting): Map<string, string> {
+  const ca = readFileSync(join(setting.layout.pki, 'ca.crt'), 'utf8')
+  // The kubeconfigs and `.flux.env` hold these. The other ports are in the arguments of those that use them.
+  const ports = Object.fromEntries(COMMON_PORTS.map(name => [name, setting.ports[name]]))
+  return new Map(allProcesses(setting).map(spec => [spec.name, digestOf(spec, { ports, ca })]))
 }

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ROOT } from '../../lib/files.ts'
 import { table } from '../../lib/log.ts'
-import { status } from '../../lib/sandbox/sandbox.ts'
+import { status } from '../../lib/sandbox/status.ts'
 import { median, timedScript } from './measure.ts'
 
 const sandbox = async (...args: string[]) =>

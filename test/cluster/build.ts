@@ -1,7 +1,13 @@
 /** Builds the programs of the bed, unless they are in the cache: a step of its own, since it takes long. */
 import { ensureBed } from '../../lib/sandbox/bed.ts'
+import { builtPrograms } from '../../lib/sandbox/build.ts'
+import { ensureExtras } from '../../lib/sandbox/extras.ts'
+import { OLD_FLUX } from './old-flux.ts'
 
-await ensureBed({
-  progress: text => console.log(text),
-  waiting: holder => console.log(`waiting for ${holder}, which builds the same`),
-})
+const building = {
+  progress: (text: string) => console.log(text),
+  waiting: (holder: string) => console.log(`waiting for ${holder}, which builds the same`),
+}
+await ensureBed(building)
+await ensureExtras({ certificates: true, loki: true }, {}, building)
+await builtPrograms(building, OLD_FLUX)

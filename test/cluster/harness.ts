@@ -7,10 +7,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Kubectl } from '../../lib/kubectl.ts'
-import { down, status, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
+import { type AuditedRequest, auditMark, isWrite, requestsSince } from '../../lib/sandbox/audit.ts'
+import { type Layout, layoutOf } from '../../lib/sandbox/layout.ts'
+import { down, type Up, type UpOptions, up } from '../../lib/sandbox/sandbox.ts'
+import { LOOPBACK } from '../../lib/sandbox/spec.ts'
+import { readState } from '../../lib/sandbox/state.ts'
+import { status } from '../../lib/sandbox/status.ts'
 import { loadCatalogue, secretRef, secretValues } from '../../lib/secrets.ts'
 import { sleep } from '../../lib/wait.ts'
 import { said } from '../harness-script.ts'
+import { CertificatesBed } from './certificates-bed.ts'
 
 export { type Outcome, runScript, type ScriptOptions } from '../harness-script.ts'
 
@@ -19,11 +25,14 @@ export class Bed {
   readonly folder: string
   readonly up: Up
   readonly kubectl: Kubectl
+  readonly #layout: Layout
+  #certificates?: CertificatesBed
 
   private constructor(folder: string, started: Up, kubectl: Kubectl) {
     this.folder = folder
     this.up = started
     this.kubectl = kubectl
+    this.#layout = layoutOf('sandbox')
   }
 
   /** Starts it. The files of this checkout are served as they are, committed or not. */
@@ -43,6 +52,7 @@ export class Bed {
   /** Ends it and removes everything of it. */
   async stop(): Promise<void> {
     this.kubectl.client.close()
+    this.#certificates?.close()
     await down()
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -50,6 +60,12 @@ export class Bed {
   /** The folder of its cluster. */
   get cluster(): string {
     return join(this.folder, 'sandbox')
+  }
+
+  /** Faults and facts of its certificates (`Bed.start({ certificates: true })`). */
+  get certificates(): CertificatesBed {
+    this.#certificates ??= new CertificatesBed(this.#layout)
+    return this.#certificates
   }
 
   /** Every object's resourceVersion, except of what the control plane itself rewrites all the time. */
@@ -87,6 +103,49 @@ export class Bed {
       before = now
     }
     throw new Error('the cluster does not settle')
+  }
+
+  /**
+   * Where the API server's audit log ends now (`Bed.start({ audit: true })`): `requestsSince` begins there. Take
+   * it right before a script, since our own calls by `kubectl` carry the scripts' user agent, too.
+   */
+  auditMark(): number {
+    return auditMark(this.#layout)
+  }
+
+  /** The requests of our scripts since a mark, or those of another user agent. */
+  requestsSince(mark: number, userAgent = 'openappstack-runbooks'): AuditedRequest[] {
+    return requestsSince(this.#layout, mark).filter(request => request.userAgent.startsWith(userAgent))
+  }
+
+  /** Those of them that change something, as `VERB KIND NAMESPACE/NAME`: none for whatever only looks. */
+  writesSince(mark: number, userAgent?: string): string[] {
+    return this.requestsSince(mark, userAgent)
+      .filter(isWrite)
+      .map(({ verb, target }) => `${verb} ${target}`)
+  }
+
+  /** Where its Loki listens (`Bed.start({ loki: true })`), without the API server in between. */
+  get lokiUrl(): string {
+    return `http://${LOOPBACK}:${readState(this.#layout).ports.loki}`
+  }
+
+  /** Gives Loki lines of one stream, as a collector does: oldest first. Lines that are no pair are of now. */
+  async pushLogs(
+    stream: Record<string, string>,
+    lines: readonly (string | readonly [Date, string])[],
+  ): Promise<void> {
+    const values = lines.map((line, i) => {
+      const [at, text] = typeof line === 'string' ? [new Date(), line] : line
+      // Lines of the same millisecond keep their order by the nanoseconds.
+      return [`${at.getTime()}${String(i % 1_000_000).padStart(6, '0')}`, text]
+    })
+    const answer = await fetch(`${this.lokiUrl}/loki/api/v1/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ streams: [{ stream, values }] }),
+    })
+    if (!answer.ok) throw new Error(`Loki refuses lines: ${await answer.text()}`)
   }
 
   /** Sends a signal to one of its processes: SIGSTOP and SIGCONT hold and release a controller. */

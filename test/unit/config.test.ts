@@ -115,6 +115,7 @@ const cases: Record<string, { good: string[]; bad: string[] }> = {
   },
   wordpress_domain: domains,
   charts_mirror: urls,
+  acme_server: urls,
   flux_manifest: { good: ['/srv/install.yaml'], bad: ['install.yaml', './x', '~/x'] },
   git_url: {
     good: ['https://open.greenhost.net/a/b.git', 'http://127.0.0.1:1/x.git', 'ssh://git@a.org/x.git'],

@@ -13,11 +13,25 @@ import { environment } from '../../../lib/sandbox/environment.ts'
 import { fluxManifest } from '../../../lib/sandbox/flux-manifest.ts'
 import { wantedGo } from '../../../lib/sandbox/go.ts'
 import { layoutOf } from '../../../lib/sandbox/layout.ts'
-import { BED, builtName, PROGRAMS, readGoMod, requiredVersion } from '../../../lib/sandbox/programs.ts'
-import { PORTS, type Ports } from '../../../lib/sandbox/spec.ts'
+import {
+  BED,
+  builtName,
+  CERTIFICATE_SETS,
+  LOKI_SETS,
+  PROGRAMS,
+  readGoMod,
+  requiredVersion,
+} from '../../../lib/sandbox/programs.ts'
+import { COMMON_PORTS, type Extras, PORTS, type Ports } from '../../../lib/sandbox/spec.ts'
 
 const ports = Object.fromEntries(PORTS.map((name, i) => [name, 20_000 + i])) as Ports
-const processes = allProcesses({ layout: layoutOf('sandbox'), bin: '/bin', ports })
+const everything: Extras = {
+  audit: true,
+  certificates: { 'cert-manager': '/bin/cm', pebble: '/bin/pebble', 'pebble-challtestsrv': '/bin/dns' },
+  loki: { loki: '/bin/loki' },
+}
+const setting = { layout: layoutOf('sandbox'), bin: '/bin', ports }
+const processes = allProcesses({ ...setting, extras: everything })
 
 test('listens on the loopback address only, every listener on a port of its own', () => {
   const used = processes.flatMap(spec => spec.ports)
@@ -97,6 +111,43 @@ test('brings its own addresses up to date and leaves every other value alone', (
     environment(own, { ...moved, chartsMirror: 'https://mirror.example.org' }),
     /charts_mirror=https:\/\/mirror/,
   )
+})
+
+test('names its ACME server when it has one, and none that is not its own is changed', () => {
+  const acmeServer = 'https://127.0.0.1:20014/dir'
+  const written = environment(environment('', addresses), { ...addresses, acmeServer })
+  assert.is(parseConfig(written).acme_server, acmeServer)
+  const moved = { ...addresses, acmeServer: 'https://127.0.0.1:2/dir' }
+  assert.is(parseConfig(environment(written, moved)).acme_server, moved.acmeServer)
+  const own = written.replace(acmeServer, 'https://acme.example.org/directory')
+  assert.is(environment(own, moved), own)
+})
+
+test('runs more only when it is asked to', () => {
+  const plain = allProcesses({ ...setting, extras: {} })
+  assert.equal(plain.flatMap(spec => spec.ports).sort(), [...COMMON_PORTS].sort())
+  assert.ok(plain.every(({ files }) => files === undefined))
+})
+
+test('runs the cert-manager that the platform installs, with its CRDs', () => {
+  const wanted = requiredVersion(
+    readFileSync(join(BED, 'cert-manager/go.mod'), 'utf8'),
+    'github.com/cert-manager/cert-manager',
+  )
+  assert.is(dataModules().crds['cert-manager']?.version, wanted)
+  const release = load(
+    readFileSync(join(ROOT, 'flux2/infrastructure/cert-manager/release.yaml'), 'utf8'),
+  ) as KubeObject
+  assert.is(release.spec.chart.spec.version, wanted)
+})
+
+test('knows the programs of everything else', () => {
+  for (const { folder, programs } of [...CERTIFICATE_SETS, ...LOKI_SETS])
+    for (const { name, package: path } of programs) {
+      assert.is(builtName(path), name)
+      const goMod = readFileSync(join(folder, 'go.mod'), 'utf8')
+      assert.ok(goMod.includes(path) || path === /^module (.*)$/m.exec(goMod)?.[1], path)
+    }
 })
 
 test('follows its own Flux manifest, and no other that is there', () => {
