@@ -13,18 +13,10 @@ import { ExpectedError } from '../lib/errors.ts'
 import { privateFolder } from '../lib/files.ts'
 import type { FlagSpecs } from '../lib/flags.ts'
 import { Kubectl, type KubeObject } from '../lib/kubectl.ts'
-import { Findings, type Run } from '../lib/run.ts'
 import { script } from '../lib/script.ts'
-import { compareBackup, pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
-import {
-  backupFolder,
-  readBackup,
-  readManifest,
-  refuseExisting,
-  writeBackup,
-} from '../lib/secret-backup/files.ts'
-import { keysFor, lockFor, readAgain } from '../lib/secret-backup/keys.ts'
-import { isSealed } from '../lib/secret-backup/manifest.ts'
+import { pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
+import { backupFolder, refuseExisting, writeBackup } from '../lib/secret-backup/files.ts'
+import { lockFor, readAgain } from '../lib/secret-backup/keys.ts'
 import {
   absenceText,
   looksGenerated,
@@ -69,7 +61,10 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    if (run.flags.verify !== undefined) return verify(run, resolve(run.flags.verify))
+    if (run.flags.verify !== undefined) {
+      const { verifyBackup } = await import('../lib/secret-backup/verify.ts')
+      return verifyBackup(run, resolve(run.flags.verify))
+    }
     const at = new Date()
     const folder = run.flags.to === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.to)
     const lock = await lockFor(run)
@@ -127,36 +122,4 @@ async function everything(found: readonly KubeObject[]): Promise<readonly Secret
   const { loadCatalogue } = await import('../lib/secrets.ts')
   const names = [...TEN, ...(await loadCatalogue()), ...found.map(nameOf).filter(looksGenerated)]
   return [...new Map(names.map(name => [placeOf(name), name])).values()]
-}
-
-/** Checks a backup against its manifest, and with the cluster if that can be reached. */
-async function verify(run: Run<typeof flags>, folder: string): Promise<void> {
-  const { manifest } = readManifest(folder)
-  const { cluster, createdAt, secrets, files } = manifest
-  run.log.ok(
-    `${files.length} file${files.length === 1 ? ' is' : 's are'} as the manifest of ${createdAt} says`,
-  )
-  run.result = { folder, manifest }
-  if (isSealed(manifest) && run.flags.identity.length === 0 && !run.flags.passphrase)
-    return run.log.warn('it is encrypted: give --identity FILE or --passphrase to look into it')
-  const backup = await readBackup(folder, await keysFor(run))
-  run.log.ok(`${secrets.length} secrets can be read`)
-  if (cluster !== run.cluster.name)
-    return run.log.warn(`it is a backup of ${cluster}: not compared with ${run.cluster.name}`)
-  let found: KubeObject[]
-  try {
-    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
-    found = await readSecrets(
-      kubectl,
-      secrets.map(({ namespace }) => namespace),
-    )
-  } catch (error) {
-    if (!(error instanceof ExpectedError) || run.signal.aborted) throw error
-    return run.log.warn(`not compared with the cluster: ${error.message}`)
-  }
-  const deviations = compareBackup(backup, found)
-  run.result = { folder, manifest, deviations }
-  for (const { secret, problem } of deviations) run.log.warn(`Secret ${secret} ${problem}`)
-  if (deviations.length > 0) throw new Findings()
-  run.log.ok('each is as in the cluster')
 }

@@ -37,7 +37,7 @@ await script({
   changes: true,
   async run(run) {
     const plans = await import('../lib/migrate-data/plan.ts')
-    const { decideMatches } = await import('../lib/migrate-data/volume-match.ts')
+    const { claimsOf, decideMatches } = await import('../lib/migrate-data/volume-match.ts')
     const { decideOpen, readOld, saveMap } = await import('../lib/migrate-data/inputs.ts')
     const { from, map: old } = await readOld(run)
     const file = run.flags['save-map']
@@ -86,8 +86,6 @@ await script({
     }
 
     const scaling = await import('../lib/migrate-data/scale.ts')
-    const claimsOf = (list: readonly { new: (typeof news)[number] }[]) =>
-      new Set(list.map(match => volumeName(match.new)))
     const usersOf = async (list: typeof matches) => {
       const pods = scaling.podsUsing(await kubectl.list('v1', 'Pod'), claimsOf(list))
       return { ...(await scaling.ownersOf(kubectl, pods)), inUse: scaling.claimsOfPods(pods) }
@@ -129,36 +127,7 @@ await script({
     const { lockCluster } = await import('../lib/lock.ts')
     await holdServer(ssh, run)
     await lockCluster(kubectl, run)
-    for (const each of pending.filter(one => !plans.isCopied(one)))
-      await run.step(
-        `Copy for ${volumeName(each.match.new)}`,
-        `cp -a ${each.job.source}/. ${server.workFolder(each.job.target)}/new/`,
-        async () => {
-          const counts = await server.copyVolume(ssh, each.job, { checksums: run.flags.checksums })
-          return counts ? server.countsInWords(counts) : 'unchanged'
-        },
-      )
-    if (workloads.length > 0)
-      await run.step('Stop what uses the volumes', 'kubectl scale … --replicas=0', async () => {
-        for (const workload of workloads) await scaling.scaleDown(kubectl, workload)
-        await scaling.untilUnused(kubectl, claimsOf(pending.map(({ match }) => match)), run.signal)
-        return workloads.map(({ name }) => name).join(', ')
-      })
-    for (const { job, match } of pending)
-      await run.step(
-        `Put in place ${volumeName(match.new)}`,
-        `mv ${server.workFolder(job.target)}/new ${job.target}`,
-        async () => {
-          const aside = await server.placeCopy(ssh, job)
-          return aside.length > 0 ? `what was there is in ${aside.join(', ')}` : undefined
-        },
-      )
-    const noted = await scaling.scaledDown(kubectl)
-    if (noted.length > 0)
-      await run.step('Start again', 'kubectl scale … --replicas=…', async () => {
-        for (const workload of noted) await scaling.scaleBack(kubectl, workload)
-        return noted.map(({ name }) => name).join(', ')
-      })
+    await (await import('../lib/migrate-data/fill.ts')).fill(run, { kubectl, ssh, pending, workloads })
     run.log.ok(`${pending.length} volumes are filled; ${from} is as it was.`)
     run.next([
       `npx tsx scripts/status.ts --cluster ${run.cluster.name}   # do the applications start?`,

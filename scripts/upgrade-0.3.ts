@@ -90,8 +90,7 @@ await script({
       )
       if (stored.length > releases.length)
         run.log.info(`left alone: ${stored.length - releases.length} other releases`)
-      run.log.print('')
-      run.log.print(claims.length > 0 ? table(claimRows(claims)) : 'No claims in oas and oas-apps.')
+      run.log.print(`\n${claims.length > 0 ? table(claimRows(claims)) : 'No claims in oas and oas-apps.'}`)
     }
     for (const command of removeCommands(releases)) run.log.info(`to remove the releases: ${command}`)
 

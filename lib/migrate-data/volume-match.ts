@@ -213,3 +213,8 @@ export function decideMatches(
   )
   return { matches: sorted([...chosen, ...matches]), open, left }
 }
+
+/** The new claims of these matches, by name. */
+export function claimsOf(matches: readonly Pick<Match, 'new'>[]): Set<string> {
+  return new Set(matches.map(match => volumeName(match.new)))
+}

@@ -65,6 +65,19 @@ export function changedAt(existing: KubeObject): string | undefined {
     .at(-1)
 }
 
+/**
+ * Who was the last to write one of these keys, by the name that a program gives itself, and when; as far as the API
+ * server tells. Pure.
+ */
+export function writerOf(existing: KubeObject, keys: readonly string[]): string | undefined {
+  type Fields = { manager?: string; time?: string; fieldsV1?: { 'f:data'?: Record<string, unknown> } }
+  const last = ((existing.metadata.managedFields ?? []) as Fields[])
+    .filter(({ fieldsV1 }) => keys.some(key => `f:${key}` in (fieldsV1?.['f:data'] ?? {})))
+    .sort((a, b) => ((a.time ?? '') < (b.time ?? '') ? -1 : 1))
+    .at(-1)
+  return last && `${last.manager} at ${last.time}`
+}
+
 /** A comparison for people, without any value: `+` to be restored, `~` would be replaced, `=` stays. Pure. */
 export function diffText(diff: SecretDiff, print: (encoded: string | undefined) => string): string[] {
   const place = placeOf(nameOf(diff.secret))

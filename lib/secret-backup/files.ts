@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { AgeKeys, AgeLock } from '../age/age.ts'
 import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../errors.ts'
 import type { KubeObject } from '../kubectl.ts'
+import { fileTime } from '../timestamp.ts'
 import {
   damaged,
   fileOf,
@@ -35,8 +36,7 @@ const LARGEST_SEALED = 64 << 20
 
 /** The folder of a backup of this cluster: named by cluster and time. */
 export function backupFolder(cluster: { name: string; folder: string }, at: Date): string {
-  const time = at.toISOString().replaceAll(/[:.]/g, '-')
-  return join(cluster.folder, 'secrets-backup', `${cluster.name}-${time}`)
+  return join(cluster.folder, 'secrets-backup', `${cluster.name}-${fileTime(at, { milliseconds: true })}`)
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Cluster } from '../cluster.ts'
 import { EXIT, ExpectedError, throwAll, UsageError } from '../errors.ts'
 import { privateFolder } from '../files.ts'
 import { suggestion } from '../flags.ts'
-import { type Kubectl, refOf, refText } from '../kubectl.ts'
+import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl.ts'
 import { askSelect, askSeveral } from '../prompt.ts'
 import { proveBackup, readSecrets } from './cluster.ts'
 import { diffBackup, type SecretDiff } from './diff.ts'
@@ -125,15 +125,30 @@ export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choic
 }
 
 /** Backs up, as the cluster has them, the Secrets whose values are about to be replaced. Returns the folder. */
-export async function keepReplaced(
+export function keepReplaced(
   kubectl: Kubectl,
   cluster: Pick<Cluster, 'name' | 'folder'>,
   replaced: readonly SecretDiff[],
 ): Promise<string> {
+  return keepAside(
+    kubectl,
+    cluster,
+    replaced.map(({ existing }) => existing!),
+    'replaced',
+  )
+}
+
+/** Backs up Secrets as the cluster has them, in a folder whose name ends with `why`. Returns the folder. */
+export async function keepAside(
+  kubectl: Kubectl,
+  cluster: Pick<Cluster, 'name' | 'folder'>,
+  existing: readonly KubeObject[],
+  why: string,
+): Promise<string> {
   const at = new Date()
-  const folder = `${backupFolder(cluster, at)}-replaced`
+  const folder = `${backupFolder(cluster, at)}-${why}`
   privateFolder(dirname(folder))
-  const secrets = replaced.map(({ existing }) => plainSecret(existing!))
+  const secrets = existing.map(plainSecret)
   const origin = { cluster: cluster.name, server: kubectl.client.server, createdAt: at.toISOString() }
   await writeBackup(folder, { ...origin, absent: [], secrets }, undefined, async part =>
     proveBackup(kubectl, await readBackup(part, NO_KEYS)),

@@ -70,7 +70,8 @@ export async function goForward(
     if (lost.length > 0) throw new Findings()
     // What install-core would put back for a lost Secret must not be older than this.
     await keepCopies(kubectl, await loadCatalogue(), new SecretCopies(run.cluster.folder))
-    writeState(run.cluster, { ...state, finishedAt: new Date().toISOString() })
+    // What a way back that was broken off has kept is no longer what the cluster has.
+    writeState(run.cluster, { ...state, added: undefined, finishedAt: new Date().toISOString() })
     return `${backup.secrets.length} secrets, byte by byte`
   })
 }

@@ -1,11 +1,11 @@
 import type { Cluster } from '../cluster.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl.ts'
 import { registerSecret } from '../redact.ts'
-import { type Deviation, hideValues, readSecrets } from '../secret-backup/cluster.ts'
-import { diffBackup, type SecretDiff } from '../secret-backup/diff.ts'
+import { type Deviation, hideValues, pick, readSecrets } from '../secret-backup/cluster.ts'
+import { diffBackup, type SecretDiff, writerOf } from '../secret-backup/diff.ts'
 import type { Backup } from '../secret-backup/files.ts'
 import { keepReplaced, missingNamespaces, restoreSecret } from '../secret-backup/restore.ts'
-import { missingOauthKeys, nameOf, OAUTH_KEYS, placeOf } from '../secret-backup/secret-backup.ts'
+import { missingOauthKeys, nameOf, OAUTH_KEYS, placeOf, valuesOf } from '../secret-backup/secret-backup.ts'
 import { generatePassword } from '../secrets.ts'
 import { helmMetadata, type Ownership } from './state.ts'
 
@@ -25,7 +25,7 @@ export function lacks({ state, keys }: SecretDiff): boolean {
 /**
  * What of a backup the cluster does not have byte by byte: by Secret, with the names of the keys. A client secret
  * that the backup has only empty may have got a value: 0.7 needs one. Keys that only the cluster has do no harm.
- * Pure.
+ * Who wrote the others is told: it helps to see whose value is right. Pure.
  */
 export function lostOf(diffs: readonly SecretDiff[]): Deviation[] {
   return diffs.flatMap(({ secret, existing, state, keys }) => {
@@ -37,9 +37,11 @@ export function lostOf(diffs: readonly SecretDiff[]): Deviation[] {
       .filter(each => each.state !== 'extra' && !generated(each.key, each.backup))
       .map(({ key }) => key)
     if ((existing?.type || 'Opaque') !== secret.type) wrong.unshift('type')
+    const writer = existing && writerOf(existing, wrong)
+    const by = writer ? ` (written by ${writer})` : ''
     return wrong.length === 0
       ? []
-      : [{ secret: place, problem: `differs from the backup in ${wrong.join(', ')}` }]
+      : [{ secret: place, problem: `differs from the backup in ${wrong.join(', ')}${by}` }]
   })
 }
 
@@ -94,6 +96,29 @@ export async function fillOauthKeys(kubectl: Kubectl): Promise<string[]> {
       return fillOauthKeys(kubectl)
   }
   return missing
+}
+
+/**
+ * The Secrets among those that a backup is about which have more in the cluster than in the backup: a client secret
+ * that the upgrade has made, or what was installed since. Pure but for hiding the values.
+ */
+export function grownSince({ secrets, manifest }: Backup, cluster: readonly KubeObject[]): KubeObject[] {
+  const before = new Map(secrets.map(secret => [placeOf(nameOf(secret)), valuesOf(secret)]))
+  return pick(cluster, [...secrets.map(nameOf), ...manifest.absent]).filter(existing => {
+    const known = before.get(placeOf(nameOf(existing)))
+    return [...valuesOf(existing).keys()].some(key => !known?.has(key))
+  })
+}
+
+/** The Secrets of a backup, with what `added` has beyond them: further Secrets, and further keys. Pure. */
+export function withAdded(secrets: readonly KubeObject[], added: readonly KubeObject[]): KubeObject[] {
+  const byPlace = new Map(secrets.map(secret => [placeOf(nameOf(secret)), secret]))
+  for (const more of added) {
+    const place = placeOf(nameOf(more))
+    const secret = byPlace.get(place)
+    byPlace.set(place, secret ? { ...secret, data: { ...more.data, ...secret.data } } : more)
+  }
+  return [...byPlace.values()]
 }
 
 /** Gives Secrets back to Helm, so that the chart takes them over as they are. Returns how many were changed. */

@@ -5,6 +5,7 @@ import { ExpectedError } from '../errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../files.ts'
 import type { KubeObject } from '../kubectl.ts'
 import { isSecretName, nameOf, type SecretName } from '../secret-backup/secret-backup.ts'
+import { fileTime } from '../timestamp.ts'
 
 /** A Secret that Helm owned, and by which release. */
 export interface Ownership extends SecretName {
@@ -24,6 +25,8 @@ export interface UpgradeState {
   before?: string
   /** Whose the Secrets were, for the way back. */
   owned: Ownership[]
+  /** The folder with what the cluster had beyond the backup when the way back was begun, relative as well. */
+  added?: string
   startedAt: string
   finishedAt?: string
 }
@@ -58,6 +61,7 @@ export function readState(cluster: ClusterPlace): UpgradeState | undefined {
   if (
     state?.format !== 'openappstack-upgrade-0.7/1' ||
     [state.cluster, state.target, state.backup, state.startedAt].some(value => typeof value !== 'string') ||
+    !['undefined', 'string'].includes(typeof state.added) ||
     !Array.isArray(state.owned) ||
     !state.owned.every(isOwnership)
   )
@@ -91,7 +95,7 @@ export function writeState(
 
 /** Puts it aside after a rollback, so that the next upgrade begins anew. Returns the file that it is in now. */
 export function closeState(cluster: ClusterPlace, at: Date): string {
-  const to = join(folderOf(cluster), `rolled-back-${at.toISOString().replaceAll(/[:.]/g, '-')}.json`)
+  const to = join(folderOf(cluster), `rolled-back-${fileTime(at, { milliseconds: true })}.json`)
   renameSync(stateFile(cluster), to)
   return to
 }

@@ -4,132 +4,37 @@
  * before has left the cluster.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { reconcile } from '../../lib/flux.ts'
 import { CURRENT_KINDS } from '../../lib/flux-versions.ts'
-import type { KubeObject } from '../../lib/kubectl.ts'
-import { OAUTH_KEYS, TEN } from '../../lib/secret-backup/secret-backup.ts'
+import { OAUTH_KEYS } from '../../lib/secret-backup/secret-backup.ts'
 import { knownIssue } from '../../lib/upgrade-0.7/drive.ts'
-import { gatherUpgradeFacts } from '../../lib/upgrade-0.7/facts.ts'
-import type { UpgradeState } from '../../lib/upgrade-0.7/state.ts'
 import { sleep, until } from '../../lib/wait.ts'
-import { APPS, commitPlatform, platformObjects, platformReady } from '../fixtures/upgrade/platform.ts'
 import { repair, signal, told } from './faults.ts'
-import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
+import type { Bed, Outcome, ScriptOptions } from './harness.ts'
+import { base64, Platform, secretRef, type Values } from './upgrading.ts'
 
 const test = suite('upgrade')
+let platform: Platform
 let bed: Bed
-/** Every value that the secrets ever had, for the search for leaks. */
-const values = new Set<string>()
 
-const upgrade = (args: readonly string[] = [], options?: ScriptOptions): Promise<Outcome> =>
-  runScript('upgrade-0.7', ['--cluster', 'sandbox', '--yes', ...args], options)
-
-/** The data of the platform's secrets, by place. */
-async function secrets(): Promise<Record<string, Record<string, string>>> {
-  const found: [string, Record<string, string>][] = []
-  for (const { namespace, name } of TEN) {
-    const secret = await bed.kubectl.get({ apiVersion: 'v1', kind: 'Secret', namespace, name })
-    if (secret) found.push([name, (secret.data ?? {}) as Record<string, string>])
-  }
-  for (const [, data] of found)
-    for (const [key, value] of Object.entries(data))
-      if (key !== 'domain' && value.length > 8) {
-        values.add(value)
-        values.add(Buffer.from(value, 'base64').toString())
-      }
-  return Object.fromEntries(found)
-}
-
-const git = async () => (await facts()).git
-const branch = async () => (await git())?.spec?.ref?.branch
-const facts = () => gatherUpgradeFacts(bed.kubectl, CURRENT_KINDS)
-const secretRef = (name: string) => ({
-  apiVersion: 'v1',
-  kind: 'Secret',
-  namespace: TEN.find(each => each.name === name)!.namespace,
-  name,
-})
-const base64 = (data: string | Buffer) => Buffer.from(data).toString('base64')
-
-/** Each key of `before` has the same value in `now`, byte by byte; returns what `now` has more. */
-function same(now: Record<string, Record<string, string>>, before: typeof now): string[] {
-  for (const [name, data] of Object.entries(before))
-    for (const [key, value] of Object.entries(data))
-      assert.is(now[name]?.[key], value, `${name}/${key} is not what it was`)
-  return Object.entries(now).flatMap(([name, data]) =>
-    Object.keys(data)
-      .filter(key => before[name]?.[key] === undefined)
-      .map(key => `${name}/${key}`),
-  )
-}
-
-function state(): UpgradeState | undefined {
-  const file = join(bed.cluster, 'upgrade-0.7', 'state.json')
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as UpgradeState) : undefined
-}
-
-/** The data in the backup that the upgrade has written down. */
-async function backedUp(): Promise<Record<string, Record<string, string>>> {
-  const { load } = await import('js-yaml')
-  const folder = join(bed.cluster, state()!.backup)
-  const files = readdirSync(folder).filter(file => file.endsWith('.yaml'))
-  return Object.fromEntries(
-    files.map(file => {
-      const { metadata, data } = load(readFileSync(join(folder, file), 'utf8')) as KubeObject
-      return [metadata.name, data]
-    }),
-  )
-}
-
-/** No value of `before` is lost: each is in the cluster, or in the backup of the upgrade. */
-async function nothingLost(before: Record<string, Record<string, string>>): Promise<void> {
-  const now = await secrets()
-  const backup = state() ? await backedUp() : {}
-  for (const [name, data] of Object.entries(before))
-    for (const [key, value] of Object.entries(data))
-      assert.ok(now[name]?.[key] === value || backup[name]?.[key] === value, `${name}/${key} is lost`)
-}
-
-async function upgraded(outcome: Outcome, before: Record<string, Record<string, string>>): Promise<string[]> {
-  assert.is(outcome.code, 0, outcome.stderr)
-  const now = await facts()
-  assert.is(now.owner, undefined)
-  assert.is(await branch(), 'v0.7')
-  await platformReady(bed.kubectl, CURRENT_KINDS, 3)
-  return same(await secrets(), before)
-}
-
-async function rolledBack(before: Record<string, Record<string, string>>): Promise<void> {
-  const outcome = await upgrade(['--rollback'])
-  assert.is(outcome.code, 0, outcome.stderr)
-  assert.is(await branch(), 'v0.6')
-  const now = await facts()
-  assert.is(now.owner?.status?.conditions?.[0]?.status, 'True')
-  same(await secrets(), before)
-  await platformReady(bed.kubectl, CURRENT_KINDS, 3)
-  for (const name of Object.keys(before)) {
-    const { metadata } = (await bed.kubectl.get(secretRef(name)))!
-    assert.is(metadata.labels?.['app.kubernetes.io/managed-by'], 'Helm', name)
-    assert.is(metadata.annotations?.['meta.helm.sh/release-name'], 'oas-secrets', name)
-  }
-  assert.is(state(), undefined)
-}
+const upgrade = (...args: Parameters<Platform['upgrade']>) => platform.upgrade(...args)
+const secrets = () => platform.secrets()
+const state = () => platform.state()
+const nothingLost = (before: Values) => platform.nothingLost(before)
+const upgraded = (outcome: Outcome, before: Values) => platform.upgraded(outcome, before)
+const rolledBack = (before: Values) => platform.rolledBack(before)
 
 test.before(async () => {
-  bed = await Bed.start()
-  const { kubectl } = bed
-  await kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } })
-  commitPlatform(join(bed.cluster, '.state', 'served', 'openappstack.git'))
-  for (const object of platformObjects(CURRENT_KINDS, bed.up.gitUrl, APPS)) await kubectl.create(object)
-  await platformReady(kubectl, CURRENT_KINDS, 7)
+  platform = await Platform.start()
+  bed = platform.bed
 })
 
 test.after(async () => {
-  await bed?.stop()
+  await platform?.bed.stop()
 })
 
 test('a dry run tells the plan and changes nothing', async () => {
@@ -148,7 +53,7 @@ test('a branch that is not there is refused before anything is changed', async (
   const [first] = told(outcome)
   assert.match(first!.what, /the branch v0\.8 is not in http/)
   assert.match(first!.fix, /v0\.6, v0\.7/)
-  assert.is(await branch(), 'v0.6')
+  assert.is(await platform.branch(), 'v0.6')
   assert.is(state(), undefined)
   const back = await upgrade(['--rollback'])
   assert.is(back.code, 4, back.stderr)
@@ -238,7 +143,7 @@ test("without Wekan and one more secret: the docs' issues come about and are cur
   await bed.kubectl.patch(secretRef('oas-oauth-variables'), {
     data: { wekan_oauth_client_secret: null, rocketchat_oauth_client_secret: base64('User-edited-2') },
   })
-  await platformReady(bed.kubectl, CURRENT_KINDS, 6)
+  await platform.ready(6)
   const before = await secrets()
   assert.is(Object.keys(before).length, 8)
   // Long enough without secrets that Flux gives up.
@@ -252,7 +157,7 @@ test("without Wekan and one more secret: the docs' issues come about and are cur
   await reconcile(bed.kubectl, { ...CURRENT_KINDS.kustomization, namespace: 'flux-system', name: 'core' })
   await until<string, true>(
     async () => {
-      const { helmReleases } = await facts()
+      const { helmReleases } = await platform.facts()
       const issue = (name: string) => {
         const release = helmReleases.find(({ metadata }) => metadata.name === name)
         return release && knownIssue(release)
@@ -269,7 +174,14 @@ test("without Wekan and one more secret: the docs' issues come about and are cur
   const { data } = (await bed.kubectl.get(secretRef('oas-oauth-variables')))!
   assert.equal(Object.keys(data).sort(), [...OAUTH_KEYS].sort())
   assert.match(Buffer.from(data.wekan_oauth_client_secret, 'base64').toString(), /^[A-Za-z0-9]{32}$/)
-  await rolledBack(before)
+
+  // Wekan is installed on 0.7. Back on 0.6 the chart makes values of its own for both: they must not stay.
+  const { apiVersion, kind, namespace, name } = secretRef('oas-wekan-variables')
+  const passwords = { wekan_password: base64('made-on-0.7'), wekan_mongodb_password: base64('also-on-0.7') }
+  await bed.kubectl.create({ apiVersion, kind, metadata: { namespace, name }, data: passwords })
+  const killedBack = await upgrade(['--rollback'], killedAt('✓ Wait until oas-secrets is back'))
+  assert.is(killedBack.signal, 'SIGKILL', killedBack.stderr)
+  await rolledBack({ ...before, [name]: passwords, 'oas-oauth-variables': data })
 })
 
 /** Twenty points, in the order in which a run passes them: each run goes on where the last one was killed. */
@@ -383,8 +295,8 @@ test('helm-controller down, then the API server: it says what holds it, and comp
 })
 
 test('no value was told', async () => {
-  assert.ok(values.size > 20)
-  assert.equal(bed.leaks([...values]), [])
+  assert.ok(platform.values.size > 20)
+  assert.equal(bed.leaks([...platform.values]), [])
 })
 
 test.run()

@@ -31,7 +31,7 @@ import {
 } from '../../lib/migrate-data/server.ts'
 import { Ssh } from '../../lib/ssh/ssh.ts'
 import { sleep } from '../../lib/wait.ts'
-import { cleanUp, folder, me, newHome, newKey, Sshd } from './sshd.ts'
+import { cleanUp, folder, me, newHome, newKey, newUser, Sshd } from './sshd.ts'
 
 if (process.getuid?.() !== 0)
   throw new Error(
@@ -43,8 +43,8 @@ const key = newKey(join(folder(), 'key'))
 sshd.authorise(key)
 const mounts: string[] = []
 const log = { info: () => {}, warn: () => {}, detail: () => {} }
-const connect = () =>
-  Ssh.connect({ host: '127.0.0.1', port: sshd.port, user: me, keyFile: key }, { log, acceptNewHostKey: true })
+const connect = (user = me) =>
+  Ssh.connect({ host: '127.0.0.1', port: sshd.port, user, keyFile: key }, { log, acceptNewHostKey: true })
 let ssh: Ssh
 
 test.before(async () => {
@@ -93,9 +93,15 @@ function everything(path: string): string {
     { encoding: 'utf8' },
   )
 }
-const xattr = (path: string) =>
-  spawnSync('python3', ['-c', 'import os, sys; os.setxattr(sys.argv[1], "user.oas", b"x\\0y")', path])
-    .status === 0
+/** Gives a file an extended attribute and an ACL (of user 7 to read); whether that is possible here. */
+const SETXATTR = `import os, struct, sys
+acl = [(1, 6, -1), (2, 4, 7), (4, 4, -1), (16, 4, -1), (32, 4, -1)]
+os.setxattr(sys.argv[1], "user.oas", b"x\\0y")
+os.setxattr(sys.argv[1], "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in acl))`
+const python = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout
+const setter = [python?.trim() || 'python3', join(folder(), 'set.py')] as const
+writeFileSync(setter[1], SETXATTR)
+const xattr = (path: string) => spawnSync(setter[0], [setter[1], path]).status === 0
 
 /** Whatever files can be. */
 function hostile(path: string): void {
@@ -161,6 +167,30 @@ test('everything that files can be is kept, proven and put in place; the source 
   assert.is(await copy(one), undefined)
   assert.equal(await placeCopy(ssh, one), [])
   assert.is(statSync(one.target).ctimeMs, ctimeMs)
+})
+
+test('the same as a user with sudo, who may read none of it', async () => {
+  const one = job()
+  hostile(one.source)
+  execFileSync('chmod', ['0700', one.source])
+  const before = everything(one.source)
+  const [source, target] = [join(one.source, '..'), join(one.target, '..')]
+  for (const path of [source, target]) execFileSync('chmod', ['0700', path])
+  const other = await connect(newUser({ sudoers: 'ALL=(ALL) NOPASSWD: ALL' }))
+  try {
+    assert.is.not(await other.run(['id', '-u']), '0')
+    assert.equal(
+      (await listFolders(other, source)).map(({ name }) => name),
+      ['pvc-old'],
+    )
+    assert.is((await copyVolume(other, one, { checksums: true }))!.files, 14)
+    assert.equal(await placeCopy(other, one), [])
+    assert.is((await lookAtJobs(other, [one]))[0]!.done, one.source)
+  } finally {
+    other.close()
+  }
+  assert.is(everything(one.target), before)
+  assert.is(everything(one.source), before)
 })
 
 test('what is in the new volume is set aside, and never overwritten', async () => {
@@ -331,6 +361,8 @@ test('a source that changes while it is copied is found out, and by checksums al
 test('a copy that is not complete is found out, whatever is missing', async () => {
   const real = '/usr/bin/cp'
   const bin = folder()
+  const hasXattrs = xattr(bin)
+  if (!hasXattrs) console.log('(no extended attributes here)')
   for (const [name, damage, what, checksums] of [
     ['less', 'rm "$last/lost"', /lost.*files, hard links/, false],
     ['more', 'touch "$last/more"', /more.*files, hard links/, false],
@@ -339,6 +371,12 @@ test('a copy that is not complete is found out, whatever is missing', async () =
     ['size', 'echo >> "$last/lost"', /0:0 5 \.\/lost|0:0 4 \.\/lost/, false],
     ['link', 'rm "$last/hard"; printf data > "$last/hard"', /files, hard links/, false],
     ['content', 'printf dada > "$last/lost"', /the checksums differ/, true],
+    ['time', 'touch -d 2001-02-03 "$last/lost"', /times, ACLs .* >f\.\.t\S* hard/, false],
+    ...(hasXattrs
+      ? ([
+          ['attribute', `${setter.join(' ')} "$last/lost"`, /times, ACLs .* [.>]f\S*ax hard/, false],
+        ] as const)
+      : []),
   ] as const) {
     const one = job()
     writeFileSync(join(one.source, 'lost'), 'data')

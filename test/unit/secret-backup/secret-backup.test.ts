@@ -19,7 +19,14 @@ import { ExpectedError } from '../../../lib/errors.ts'
 import type { KubeObject } from '../../../lib/kubectl.ts'
 import { redact } from '../../../lib/redact.ts'
 import { compareBackup, hideValues } from '../../../lib/secret-backup/cluster.ts'
-import { changedAt, diffBackup, diffSecret, diffText, fingerprints } from '../../../lib/secret-backup/diff.ts'
+import {
+  changedAt,
+  diffBackup,
+  diffSecret,
+  diffText,
+  fingerprints,
+  writerOf,
+} from '../../../lib/secret-backup/diff.ts'
 import { backupFolder, readBackup, readManifest, writeBackup } from '../../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../../lib/secret-backup/keys.ts'
 import {
@@ -488,6 +495,25 @@ test('the time of the last change is told', () => {
   }
   assert.is(changedAt({ apiVersion: 'v1', kind: 'Secret', metadata }), '2026-03-01T00:00:00Z')
   assert.is(changedAt({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } }), undefined)
+})
+
+test('who has written a key last is told, and nobody else', () => {
+  const by = (manager: string, time: string, ...keys: string[]) => ({
+    ...{ manager, time },
+    fieldsV1: { 'f:data': { '.': {}, ...Object.fromEntries(keys.map(key => [`f:${key}`, {}])) } },
+  })
+  const managedFields = [
+    by('helm-controller', '2026-03-01T00:00:00Z', 'a', 'b'),
+    by('kubectl-edit', '2026-04-01T00:00:00Z', 'a'),
+    by('somebody', '2026-05-01T00:00:00Z', 'c'),
+    { manager: 'labels', time: '2026-06-01T00:00:00Z', fieldsV1: { 'f:metadata': {} } },
+    {},
+  ]
+  const existing = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a', managedFields } }
+  assert.is(writerOf(existing, ['a', 'b']), 'kubectl-edit at 2026-04-01T00:00:00Z')
+  assert.is(writerOf(existing, ['b']), 'helm-controller at 2026-03-01T00:00:00Z')
+  assert.is(writerOf(existing, ['gone']), undefined)
+  assert.is(writerOf({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } }, ['a']), undefined)
 })
 
 test('what differs is never chosen unless --overwrite names it', async () => {

@@ -7,6 +7,7 @@ import type { ExpectedError } from '../../../lib/errors.ts'
 import { newestServed } from '../../../lib/flux-versions.ts'
 import type { KubeObject } from '../../../lib/kubectl.ts'
 import { diffBackup } from '../../../lib/secret-backup/diff.ts'
+import type { Manifest } from '../../../lib/secret-backup/manifest.ts'
 import {
   type Asked,
   knownIssue,
@@ -18,7 +19,7 @@ import {
 import { inOrderOfDependence, upgradeFacts } from '../../../lib/upgrade-0.7/facts.ts'
 import { branchesIn } from '../../../lib/upgrade-0.7/git.ts'
 import { holds, isFetched } from '../../../lib/upgrade-0.7/hold.ts'
-import { lostOf } from '../../../lib/upgrade-0.7/secrets.ts'
+import { grownSince, lostOf, withAdded } from '../../../lib/upgrade-0.7/secrets.ts'
 import {
   helmMetadata,
   ownershipOf,
@@ -309,6 +310,27 @@ test('a value counts as lost unless it is there byte by byte', () => {
   assert.equal(
     lost(oauth, secretOf('oas-oauth-variables', { wekan_oauth_client_secret: '', other: 'YQ==' })),
     ['differs from the backup in other'],
+  )
+})
+
+test('what came since the backup is told apart, and added without replacing anything', () => {
+  const wekan = { namespace: 'flux-system', name: 'oas-wekan-variables' }
+  const oauth = secretOf('oas-oauth-variables', { a: 'YQ==', e: '' })
+  const backup = { folder: '/b', secrets: [oauth], manifest: { absent: [wekan] } as unknown as Manifest }
+  const grown = (...cluster: KubeObject[]) => grownSince(backup, cluster).map(({ metadata }) => metadata.name)
+  assert.equal(grown(), [])
+  assert.equal(grown(oauth, secretOf('another', { a: 'YQ==' })), [])
+  assert.equal(grown(secretOf('oas-oauth-variables', { a: 'b3RoZXI=' })), [])
+  const more = secretOf('oas-oauth-variables', { a: 'b3RoZXI=', n: 'bmV3' })
+  assert.equal(grown(more, secretOf(wekan.name, { w: 'dw==' })), ['oas-oauth-variables', wekan.name])
+
+  const all = withAdded(backup.secrets, [more, secretOf(wekan.name, { w: 'dw==' })])
+  assert.equal(
+    all.map(({ metadata, data }) => [metadata.name, data]),
+    [
+      ['oas-oauth-variables', { n: 'bmV3', a: 'YQ==', e: '' }],
+      [wekan.name, { w: 'dw==' }],
+    ],
   )
 })
 
