@@ -1,143 +1,150 @@
 /**
- * Shows the logs of an application: of all containers of all its pods, merged by time, or as they come. It
- * replaces the docs' `kubectl logs` and the search in /var/log/pods.
+ * Shows logs: of an application, by all containers of all its pods, or of what the docs' LogQL queries ask for,
+ * from Loki; merged by time, or as they come. It replaces the docs' `kubectl logs`, their `logcli query` and
+ * the search in /var/log/pods.
  *
- * Usage: npx tsx scripts/logs.ts [APP]
+ * Usage: npx tsx scripts/logs.ts [APP|PRESET]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
-import { duration } from '../lib/duration.ts'
-import { codeOf, EXIT, ExpectedError, UsageError } from '../lib/errors.ts'
 import { Kubectl } from '../lib/kubectl.ts'
-import {
-  type Container,
-  findContainers,
-  findTarget,
-  followLogs,
-  type Line,
-  printable,
-  readLogs,
-  registerClusterSecrets,
-  targetNames,
-  type Wanted,
-} from '../lib/pod-logs.ts'
+import type { Container } from '../lib/logs/containers.ts'
+import { eventLines } from '../lib/logs/events.ts'
+import { checkLogFlags, type Source, tailLines } from '../lib/logs/flags.ts'
+import { followLogs } from '../lib/logs/follow.ts'
+import { lokiLines } from '../lib/logs/from-loki.ts'
+import type { Line } from '../lib/logs/lines.ts'
+import { lokiOf } from '../lib/logs/loki.ts'
+import { Output } from '../lib/logs/output.ts'
+import { narrowed, PRESETS, presetNamed } from '../lib/logs/presets.ts'
+import { rangeOf } from '../lib/logs/range.ts'
+import { findContainers, readLogs, type Wanted } from '../lib/logs/read.ts'
+import { registerClusterSecrets } from '../lib/logs/secrets.ts'
+import { keeps, logQl } from '../lib/logs/selection.ts'
+import { answers, noPods, placeOf } from '../lib/logs/source.ts'
+import { findTarget, type Target, targetNames } from '../lib/logs/target.ts'
 import { askSelect } from '../lib/prompt.ts'
-import { redact } from '../lib/redact.ts'
 import { script } from '../lib/script.ts'
 
 await script({
   name: 'logs',
-  summary: 'Show the logs of an application, of all its containers, with the generated secrets blacked out.',
+  summary: 'Show the logs of an application or by a preset, with the generated secrets blacked out.',
   args: {
-    name: 'APP',
-    help: 'an application, a part of the core, a HelmRelease (hydra, loki, …), or NAMESPACE/POD',
+    name: 'APP|PRESET',
+    help: 'an application, a part of the core, a HelmRelease (hydra, loki, …), NAMESPACE/POD, or a preset (--list)',
     max: 1,
   },
   flags: {
     follow: { type: 'boolean', help: 'go on with what comes, through restarts, until Ctrl-C' },
-    since: { type: 'string', value: 'AGE', help: 'only what is younger: 30m, 1h, 2d' },
+    since: {
+      type: 'string',
+      value: 'TIME',
+      help: 'from then on: an age (30m, 2h, 3d) or 2026-06-01T12:00:00Z',
+    },
+    until: { type: 'string', value: 'TIME', help: 'before then: the same' },
     tail: {
       type: 'string',
       value: 'N',
-      help: 'the last N lines of each container, or `all` (default 100; 10 with --follow; all with --since)',
+      help: 'the last N lines (of each container), or `all` (default 100; 10 with --follow; all with --since)',
+    },
+    grep: {
+      type: 'string',
+      value: 'TEXT',
+      multiple: true,
+      help: 'only lines with this text; may be repeated',
     },
     previous: { type: 'boolean', help: 'of the run before the last restart' },
     container: { type: 'string', value: 'NAME', help: 'only of containers of this name' },
+    source: { type: 'string', value: 'pods|loki', help: 'read the pods, or Loki, which keeps two weeks' },
+    query: { type: 'string', value: 'LOGQL', help: 'ask Loki this, in place of a name' },
+    list: { type: 'boolean', help: 'list the presets, each with its LogQL' },
   },
   examples: [
     ['npx tsx scripts/logs.ts nextcloud', 'The last lines of everything that belongs to Nextcloud'],
-    ['npx tsx scripts/logs.ts hydra --follow', 'One release of the core, as it comes'],
     ['npx tsx scripts/logs.ts wekan --previous', 'Why it was restarted'],
-    ['npx tsx scripts/logs.ts oas-apps/nextcloud-mariadb-0 --since 1h', 'One pod'],
-    [
-      "npx tsx scripts/logs.ts nextcloud --json | jq -r '.result.lines[].text'",
-      'One JSON document; with --follow, one for each line',
-    ],
+    ['npx tsx scripts/logs.ts hydra --follow', 'One release of the core, as it comes'],
+    ['npx tsx scripts/logs.ts helm-controller --grep wordpress', 'A preset: Flux about one release'],
+    ['npx tsx scripts/logs.ts errors --since 2h', 'Errors everywhere'],
+    ["npx tsx scripts/logs.ts nextcloud --json | jq -r '.result.lines[].text'", 'For other programs'],
   ],
   cluster: 'existing',
+  offline: flags => flags.list,
   changes: false,
   async run(run) {
-    const { follow, since, previous, container, json } = run.flags
-    if (follow && previous)
-      throw new UsageError('a run that is over cannot be followed', 'give --follow or --previous, not both')
-    const wanted: Wanted = {
-      previous,
-      container,
-      tailLines: tailLines(run.flags.tail, since !== undefined ? undefined : follow ? 10 : 100),
-      sinceSeconds: since === undefined ? undefined : Math.ceil(duration('--since', since) / 1000),
+    const { follow, previous, container, json, list, query: raw } = run.flags
+    checkLogFlags(run.flags, run.args[0])
+    if (list) {
+      run.result = { presets: PRESETS.map(preset => ({ ...preset, query: logQl(preset) })) }
+      for (const preset of PRESETS) run.log.print(`${preset.name}: ${preset.what}\n    ${logQl(preset)}`)
+      return
     }
-    // `logs … | head` closes the pipe: that is an end, and no failure.
-    process.stdout.on('error', error => {
-      if (codeOf(error) === 'EPIPE') process.exit(EXIT.ok)
-      throw error
-    })
+    const tail = tailLines(run.flags)
 
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await registerClusterSecrets(kubectl)
-    const target = await findTarget(kubectl, run.args[0] ?? (await choose(kubectl)))
-    const nameOf = ({ pod, container }: Container | Line) => `${pod}/${container}`
-    const write = async (text: string) => {
-      if (!process.stdout.write(`${text}\n`))
-        await new Promise<void>(resolve => process.stdout.once('drain', () => resolve()))
-    }
-    const show = (line: Line) => {
-      // In one form, in UTC: kubelets write the time zone of their server.
-      const time = line.time && `${new Date(line.time).toISOString()} `
-      const text = printable(redact(line.text))
-      return write(`${run.log.colour.dim(`${time}${nameOf(line)}`)} ${text}`)
-    }
+    const now = () => Date.now() + kubectl.client.clockOffset
+    const range = rangeOf(run.flags, now())
+    const source = run.flags.source as Source | undefined
+    const name = raw ?? run.args[0] ?? (await choose(kubectl))
+    const preset = raw === undefined ? presetNamed(name) : undefined
+    const named = () => preset ?? findTarget(kubectl, name, { mayBeGone: source === 'loki' })
+    const target: Target = raw === undefined ? await named() : { name, matchers: [] }
+    const place = await placeOf(kubectl, target, { ...range, source, previous })
+    const { matchers, filters } = narrowed({ ...place, filters: preset?.filters ?? [] }, run.flags)
+    const query = raw ?? logQl({ matchers, filters })
 
-    if (follow)
-      return followLogs(
-        kubectl,
-        target,
-        wanted,
-        {
-          line: line => (json ? write(JSON.stringify({ ...line, text: redact(line.text) })) : show(line)),
-          silent: (container, why) => run.log.warn(`${nameOf(container)}: ${printable(why)}`),
-          warn: run.log.warn,
-        },
-        run.signal,
-      )
+    // What Loki has, or what is left where it does not answer.
+    const { warn } = run.log
+    const ask = lokiOf(kubectl, run.signal)
+    const instead = preset?.events ? 'the API server' : 'each pod'
+    const mayFallBack = raw === undefined && source === undefined
+    const fromLoki =
+      place.source === 'loki' &&
+      (await answers(kubectl, run.signal, query, mayFallBack ? { what: instead, warn } : undefined))
+    run.log.detail(fromLoki ? `Loki is asked: ${query}` : `read from ${instead}`)
 
-    const containers = await findContainers(kubectl, target, wanted)
-    if (containers.length === 0)
-      throw new ExpectedError(
-        `${target.name} has no pods`,
-        'see what is not ready, and why: npx tsx scripts/status.ts',
-      )
+    const output = new Output(run.log, json)
+    const keep = filters.length > 0 ? keeps(filters) : undefined
+    const wanted: Wanted = { previous, container, tailLines: tail, keep, ...range }
     const silent = new Map<Container, string>()
-    for (const each of containers) if (each.why) silent.set(each, each.why)
+    let lines: AsyncIterable<Line>
+    if (fromLoki) lines = lokiLines(ask, { query, tail, follow, now, signal: run.signal, warn, ...range })
+    else if (preset?.events) lines = eventLines(kubectl, wanted, follow, run.signal)
+    else if (follow) {
+      const follower = { line: output.line, silent: output.silent, warn }
+      return followLogs(kubectl, target, wanted, follower, run.signal)
+    } else {
+      const containers = await findContainers(kubectl, target, wanted)
+      if (containers.length === 0) throw noPods(name)
+      for (const each of containers) if (each.why) silent.set(each, each.why)
+      lines = readLogs(kubectl, containers, wanted, (each, why) => silent.set(each, why))
+    }
+
     const kept: Line[] = []
-    for await (const line of readLogs(kubectl, containers, wanted, (each, why) => silent.set(each, why)))
-      if (json) kept.push(line)
-      else await show(line)
-    const told = containers.flatMap(each => {
-      const { namespace, pod, container } = each
-      const why = silent.get(each)
-      return why ? [{ namespace, pod, container, why }] : []
-    })
-    for (const each of told) run.log.warn(`${each.pod}/${each.container}: ${printable(each.why)}`)
-    run.result = { target: target.name, lines: kept, silent: told }
+    let none = true
+    for await (const line of lines) {
+      none = false
+      if (json && !follow) kept.push(line)
+      else await output.line(line)
+    }
+    for (const [each, why] of silent) output.silent(each, why)
+    if (none && fromLoki && range.since === undefined)
+      warn('nothing in the last day; for what is older give --since 7d')
+    run.result = {
+      target: name,
+      source: fromLoki ? 'loki' : preset?.events ? 'events' : 'pods',
+      query: fromLoki ? query : undefined,
+      lines: kept,
+      silent: [...silent].map(([{ namespace, pod, container }, why]) => ({ namespace, pod, container, why })),
+    }
   },
 })
 
-/** The number of lines of `--tail`; undefined for all. */
-function tailLines(value: string | undefined, otherwise: number | undefined): number | undefined {
-  if (value === undefined) return otherwise
-  if (value === 'all') return undefined
-  if (!/^\d{1,9}$/.test(value))
-    throw new UsageError(`--tail ${JSON.stringify(value)} is no number of lines`, 'give a number, or `all`')
-  return Number(value)
-}
-
 /** Asks of what. */
 async function choose(kubectl: Kubectl): Promise<string> {
-  const choices = await targetNames(kubectl)
-  if (choices.length === 0)
-    throw new UsageError('OpenAppStack is not installed here', 'for any other pod give NAMESPACE/POD')
+  const installed = await targetNames(kubectl)
   return askSelect({
     message: 'The logs of what?',
-    flag: `what the logs are wanted of: ${choices.join(', ')}, or NAMESPACE/POD`,
-    choices,
+    flag: `what the logs are wanted of: ${installed.join(', ')}, NAMESPACE/POD, or a preset (--list)`,
+    choices: [...installed, ...PRESETS.map(preset => preset.name)],
   })
 }

@@ -1,11 +1,16 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ExpectedError, UsageError } from '../../lib/errors.ts'
-import { Kubectl, type KubeObject } from '../../lib/kubectl.ts'
-import { containersOf, type Line, lines, merge, podsOf, printable, targetNamed } from '../../lib/pod-logs.ts'
-import { expectedFrom } from './helpers.ts'
-import { kubeconfigFile, serve } from './transport.ts'
+import { ExpectedError, UsageError } from '../../../lib/errors.ts'
+import { Kubectl, type KubeObject } from '../../../lib/kubectl.ts'
+import { containersOf } from '../../../lib/logs/containers.ts'
+import { type Line, lines, merge, printable } from '../../../lib/logs/lines.ts'
+import { partsOf, streamsOf } from '../../../lib/logs/pods.ts'
+import { readLogs, type Wanted } from '../../../lib/logs/read.ts'
+import { selects } from '../../../lib/logs/selection.ts'
+import { targetNamed } from '../../../lib/logs/target.ts'
+import { expectedFrom } from '../helpers.ts'
+import { kubeconfigFile, serve } from '../transport.ts'
 
 type Labels = Record<string, string>
 
@@ -35,14 +40,12 @@ const releases = [
 
 test('a name is a Kustomization first, then a HelmRelease', () => {
   const app = targetNamed('nextcloud', kustomizations, releases)
-  assert.ok('releases' in app)
   assert.equal(
     app.releases.map(({ name }) => name),
     ['nextcloud', 'nextcloud-mariadb'],
   )
   assert.equal([app.kustomization, app.namespaces], ['nextcloud', ['oas-apps']])
   const release = targetNamed('hydra', kustomizations, releases)
-  assert.ok('releases' in release)
   assert.equal([release.kustomization, release.releases.length, release.namespaces], [undefined, 1, ['oas']])
 })
 
@@ -50,7 +53,6 @@ test('a Kustomization’s own workloads are looked for where they are', () => {
   const kustomization = object('Kustomization', 'x')
   kustomization.status = { inventory: { entries: [{ id: 'oas_job_batch_Job' }, { id: '_ns__Namespace' }] } }
   const target = targetNamed('x', [kustomization], [])
-  assert.ok('releases' in target)
   assert.equal(target.namespaces, ['oas'])
 })
 
@@ -70,7 +72,7 @@ test('a release is known by the name that Helm gives it', () => {
   const named = { ...object('HelmRelease', 'c'), spec: { targetNamespace: 'velero', releaseName: 'd' } }
   const instances = ['a', 'b', 'c'].map(name => {
     const target = targetNamed(name, [], [plain, moved, named])
-    return 'releases' in target && target.releases.map(each => `${each.targetNamespace}/${each.instance}`)
+    return target.releases.map(each => `${each.targetNamespace}/${each.instance}`)
   })
   assert.equal(instances, [['oas/a'], ['velero/velero-b'], ['velero/d']])
 })
@@ -98,12 +100,47 @@ test('pods are found by their owners’ labels or their own, and no others', () 
   ]
   const found = (name: string) => {
     const target = targetNamed(name, kustomizations, releases)
-    assert.ok('releases' in target)
-    return podsOf(target, pods, owners).map(({ metadata }) => metadata.name)
+    return partsOf(target, pods, owners).pods.map(({ metadata }) => metadata.name)
   }
   assert.equal(found('hydra'), ['by-instance', 'by-old-label', 'z-by-owner'])
   assert.equal(found('core'), ['by-instance', 'by-old-label', 'of-the-job', 'z-by-owner'])
   assert.equal(found('nextcloud'), [])
+})
+
+test('the streams of a target are those of its pods, also of those that are gone', () => {
+  const labels = { 'app.kubernetes.io/instance': 'hydra' }
+  const owners = [
+    object('Deployment', 'hydra', labels),
+    object('ReplicaSet', 'hydra-5d4f', labels, 'hydra'),
+    object('StatefulSet', 'hydra.db', labels),
+    object('CronJob', 'hydra-janitor', labels),
+    object('DaemonSet', 'another'),
+  ]
+  const pods = [object('Pod', 'hydra-5d4f-abcde', labels), object('Pod', 'by-an-operator', labels)]
+  const target = targetNamed('hydra', kustomizations, releases)
+  const streams = streamsOf(target, partsOf(target, pods, owners))!
+  const has = (pod: string, namespace = 'oas') => selects(streams, { pod, namespace })
+  for (const pod of ['hydra-5d4f-abcde', 'hydra-77c8-zzzzz', 'hydra.db-0', 'hydra-janitor-2931-abc4e'])
+    assert.ok(has(pod), pod)
+  assert.ok(has('by-an-operator'))
+  for (const pod of ['hydra', 'hydra-two-5d4f-abcde', 'hydraxdb-0', 'another-abcde', 'x-hydra.db-0'])
+    assert.not(has(pod), pod)
+  assert.not(has('hydra.db-0', 'else'))
+  assert.is(streamsOf(target, { pods: [], workloads: [] }), undefined)
+  // Workloads tell it; what they have made adds nothing.
+  const { workloads } = partsOf(target, pods, owners)
+  assert.equal(
+    workloads.map(({ metadata }) => metadata.name),
+    ['hydra', 'hydra-janitor', 'hydra.db'],
+  )
+})
+
+test('a long name is cut short in those of its pods, and they are found', () => {
+  const name = `n${'x'.repeat(52)}`
+  const target = targetNamed('hydra', kustomizations, releases)
+  const workloads = [object('Deployment', name)]
+  const streams = streamsOf(target, { pods: [], workloads })!
+  assert.ok(selects(streams, { namespace: 'oas', pod: `${`${name}-5d4f8b9c7d-`.slice(0, 58)}abcde` }))
 })
 
 /** A pod with one container in this state. */
@@ -285,6 +322,47 @@ test('transport: a log comes in pieces as they are sent, and characters are not 
     go() // only when the first piece is here
   }
   assert.equal(found, ['one\n', '€\n'])
+  kubectl.client.close()
+  close()
+})
+
+test('transport: what is searched for is searched for in the whole log, and its last lines are shown', async () => {
+  const asked: string[] = []
+  const { url, close } = await serve((request, response) => {
+    asked.push(new URL(request.url!, url).search)
+    const line = (i: number) => `2026-06-01T12:00:0${i}Z ${i % 2 ? 'odd' : 'even'} ${i}\n`
+    response.end(Array.from({ length: 9 }, (_, i) => line(i)).join(''))
+  })
+  const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
+  const [running] = containersOf(podWith({ state: { running: {} } }), false)
+  const read = async (wanted: Partial<Wanted>) => {
+    const log = readLogs(kubectl, [running!], { previous: false, ...wanted }, () => assert.unreachable())
+    return (await collect(log)).map(({ text }) => text)
+  }
+  const keep = (text: string) => text.startsWith('odd')
+  assert.equal(await read({ keep, tailLines: 2 }), ['odd 5', 'odd 7'])
+  const until = Date.parse('2026-06-01T12:00:05Z')
+  assert.equal(await read({ keep, until, since: until - 60_000 }), ['odd 1', 'odd 3'])
+  assert.equal((await read({ tailLines: 3 })).length, 9)
+  assert.equal(asked, [
+    '?container=app&timestamps=true',
+    '?container=app&sinceTime=2026-06-01T11%3A59%3A05.000Z&timestamps=true',
+    '?container=app&tailLines=3&timestamps=true',
+  ])
+  kubectl.client.close()
+  close()
+})
+
+test('transport: a kubelet that hangs is given up', async () => {
+  const { url, close } = await serve((_request, response) => response.write('2026-06-01T12:00:00Z one\n'))
+  const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
+  const [running] = containersOf(podWith({ state: { running: {} } }), false)
+  const patience = new AbortController()
+  const late = new ExpectedError('late', 'wait')
+  setTimeout(() => patience.abort(late), 100)
+  const wanted = { previous: false, signal: patience.signal }
+  const log = readLogs(kubectl, [running!], wanted, () => assert.unreachable())
+  assert.is(await expectedFrom(() => collect(log)), late)
   kubectl.client.close()
   close()
 })

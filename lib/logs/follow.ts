@@ -1,0 +1,107 @@
+import { ApiError } from '../api-error.ts'
+import { ExpectedError, messageOf, UsageError } from '../errors.ts'
+import type { Kubectl, LogOptions } from '../kubectl.ts'
+import { sleep } from '../wait.ts'
+import type { Container } from './containers.ts'
+import type { Line } from './lines.ts'
+import { findContainers, readLog, sinceTime, type Wanted } from './read.ts'
+import { POD, type Target } from './target.ts'
+
+/** Milliseconds between two looks for new containers. */
+export const LOOK = 2000
+/** Milliseconds that the API server may be away while logs are followed: a server restarts in this time. */
+export const PATIENCE = 300_000
+
+/** What `followLogs` tells. */
+export interface Follower {
+  /** A line; the next of the same container is read when this is done. */
+  line: (line: Line) => Promise<void>
+  /** Why a container has no log or does not run; once for each reason. */
+  silent: (container: Container, why: string) => void
+  warn: (text: string) => void
+}
+
+/**
+ * Follows the logs of a target until the signal ends it: through restarts, of new pods too, and after the
+ * connection was lost from where it was. That of a single pod ends with the pod.
+ */
+export async function followLogs(
+  kubectl: Kubectl,
+  target: Target,
+  wanted: Wanted,
+  { line, silent, warn }: Follower,
+  signal: AbortSignal,
+): Promise<void> {
+  /** Runs of containers that were or are read: the time of the last line, and whether they are read now. */
+  const runs = new Map<string, { last: string; open: boolean }>()
+  const told = new Map<string, string>()
+  const tell = (container: Container, why: string) => {
+    if (told.get(container.run) !== why) silent(container, why)
+    told.set(container.run, why)
+  }
+  let connection = new AbortController()
+  let failure: unknown
+  let awaySince: number | undefined
+  let first = true
+
+  const read = async (container: Container, options: LogOptions) => {
+    const run = runs.get(container.run) ?? { last: '', open: true }
+    runs.set(container.run, run)
+    run.open = true
+    const { last } = run
+    const follow = { ...options, follow: true, signal: connection.signal }
+    try {
+      for await (const each of readLog(kubectl, container, follow, tell)) {
+        // sinceTime counts in seconds: what was shown of that second comes again.
+        if (last !== '' && each.time !== '' && each.time <= last) continue
+        if (each.time !== '') run.last = each.time
+        if (!wanted.keep || wanted.keep(each.text)) await line(each)
+      }
+    } catch (error) {
+      // A lost connection is taken up again at the next look, which tells when the server is away.
+      const lost = error instanceof ExpectedError && !(error.cause instanceof ApiError)
+      if (!lost && !follow.signal.aborted) failure = error
+    }
+    run.open = false
+  }
+
+  try {
+    for (;;) {
+      try {
+        const containers = await findContainers(kubectl, target, wanted)
+        if (awaySince !== undefined) warn('the API server answers again')
+        awaySince = undefined
+        for (const container of containers) {
+          if (container.why) tell(container, container.why)
+          const run = runs.get(container.run)
+          if (!container.readable || run?.open || (run && !container.running)) continue
+          const start = first ? { tailLines: wanted.tailLines, sinceTime: sinceTime(wanted) } : {}
+          void read(container, run?.last ? { sinceTime: run.last } : start)
+        }
+        first = false
+        const over = containers.every(({ running, run }) => !running && !runs.get(run)?.open)
+        if ('pod' in target && over && (await isOver(kubectl, target.pod))) return
+      } catch (error) {
+        signal.throwIfAborted()
+        const answered = error instanceof ExpectedError && error.cause instanceof ApiError
+        if (error instanceof UsageError || (answered && (error.cause as ApiError).code < 429)) throw error
+        if (awaySince === undefined) warn(`${messageOf(error)}; trying again`)
+        awaySince ??= performance.now()
+        if (performance.now() - awaySince > PATIENCE) throw error
+        // What hangs on the old connections may never notice.
+        connection.abort()
+        connection = new AbortController()
+      }
+      await sleep(LOOK, signal)
+      if (failure) throw failure
+    }
+  } finally {
+    connection.abort()
+  }
+}
+
+/** Whether a pod has come to its end, or is gone. */
+async function isOver(kubectl: Kubectl, ref: { namespace: string; name: string }): Promise<boolean> {
+  const pod = await kubectl.get({ ...POD, ...ref })
+  return !pod || ['Succeeded', 'Failed'].includes(pod.status?.phase)
+}

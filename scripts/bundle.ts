@@ -1,0 +1,106 @@
+/**
+ * Packs what somebody who helps from afar has to see into one file: facts, findings, status, logs, transcripts
+ * and versions, without the secrets. It replaces sending the output of twenty commands one by one.
+ *
+ * Usage: npx tsx scripts/bundle.ts [--since AGE] [--no-logs] [--output FILE]
+ * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
+ * Safe to run again: each run makes another file.
+ */
+import { join, resolve } from 'node:path'
+import { duration } from '../lib/duration.ts'
+import { ExpectedError } from '../lib/errors.ts'
+import { privateFolder } from '../lib/files.ts'
+import { Kubectl } from '../lib/kubectl.ts'
+import { script } from '../lib/script.ts'
+import { sizeText } from '../lib/size.ts'
+import { fileTime } from '../lib/timestamp.ts'
+
+await script({
+  name: 'bundle',
+  summary:
+    'Pack facts, findings, logs and transcripts into one file for somebody who helps; without secrets.',
+  flags: {
+    output: {
+      type: 'string',
+      value: 'FILE',
+      help: 'where to (default clusters/NAME/bundles/NAME-TIME.tar.gz)',
+    },
+    since: { type: 'string', value: 'AGE', help: 'logs that are younger: 30m, 1h, 2d (default 1d)' },
+    'no-logs': { type: 'boolean', help: 'leave the logs out' },
+  },
+  examples: [
+    ['npx tsx scripts/bundle.ts', 'Everything that helps to help'],
+    ['npx tsx scripts/bundle.ts --since 2h', 'With the logs of the last two hours'],
+    ['npx tsx scripts/bundle.ts --no-logs --output /tmp/facts.tar.gz', 'Without what applications have said'],
+  ],
+  cluster: 'existing',
+  changes: false,
+  async run(run) {
+    const { cluster, signal, log, flags } = run
+    const age = duration('--since', flags.since ?? '1d')
+    const [bundle, { addLogs }, { registerEverySecret }, { indexText }, { checkOutput, writeBundle }] =
+      await Promise.all([
+        import('../lib/bundle/bundle.ts'),
+        import('../lib/bundle/logs.ts'),
+        import('../lib/bundle/known-secrets.ts'),
+        import('../lib/bundle/index-text.ts'),
+        import('../lib/bundle/write.ts'),
+      ])
+    const madeAt = new Date()
+    const name = `${cluster.name}-${fileTime(madeAt)}.tar.gz`
+    const file = resolve(flags.output ?? join(privateFolder(join(cluster.folder, 'bundles')), name))
+    checkOutput(file)
+
+    // What is secret is known before anything is added.
+    const collector = new bundle.Collector()
+    const kubectl = await collector.attempt('the kubeconfig', signal, () =>
+      Kubectl.connect(cluster.kubeconfig, signal),
+    )
+    const known =
+      kubectl &&
+      (await collector.attempt('the Secrets', signal, async () => {
+        await registerEverySecret(kubectl, cluster.folder)
+        return true
+      }))
+    const config = bundle.repositoryOf(cluster)
+    bundle.addFolder(collector, cluster)
+    log.progress('reading the cluster')
+    const snapshot = kubectl && (await bundle.addFacts(collector, kubectl, config, signal))
+    const versions = bundle.versionsOf(snapshot)
+    collector.addJson('versions.json', 'of the toolkit, Kubernetes, charts and images', versions)
+
+    if (flags['no-logs']) collector.leftOut.push({ what: 'logs', why: 'not wanted (--no-logs)' })
+    else if (!kubectl || !known)
+      collector.leftOut.push({
+        what: 'logs',
+        why: 'the Secrets could not be read, so that logs might show one',
+      })
+    else {
+      log.progress('reading the logs')
+      const now = Date.now() + kubectl.client.clockOffset
+      await addLogs(collector, kubectl, { since: now - age, now, signal })
+    }
+
+    const about = {
+      cluster: cluster.name,
+      madeAt: madeAt.toISOString(),
+      toolkit: versions.toolkit,
+      since: new Date(madeAt.getTime() - age).toISOString(),
+    }
+    collector.add('README.txt', 'this text', indexText(collector, about))
+    const size = await writeBundle(file, collector.files, signal)
+    const { gaps, leftOut } = collector
+    run.result = { file, size, files: collector.files.map(({ path }) => path), gaps, leftOut }
+    log.print(`${file} (${collector.files.length} files, ${sizeText(size)})`)
+    for (const { what, why } of gaps) log.warn(`${what}: ${why}`)
+    run.next([
+      `look into it before you give it away: tar -xzf ${file} -C /tmp`,
+      'README.txt in it says what is there and what is not',
+    ])
+    if (gaps.length > 0)
+      throw new ExpectedError(
+        `the bundle is written, but ${gaps.length} things could not be looked at: ${gaps.map(({ what }) => what).join(', ')}`,
+        'send it all the same: README.txt in it says why; or mend that first, then run it again',
+      )
+  },
+})
