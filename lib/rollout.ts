@@ -200,7 +200,7 @@ export async function waitForKustomizations(
       every: 700,
       patience: PATIENCE,
       describe: last => last ?? 'nothing',
-      fix: 'look closer with `npx tsx scripts/status.ts`, then run the same command again: it continues',
+      fix: 'look closer with `npx tsx scripts/diagnose.ts`, then run the same command again: it continues',
       signal: options.signal,
     },
   )

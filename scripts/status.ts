@@ -39,6 +39,7 @@ await script({
       if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')
       run.log.print(screen(sections, run.flags.all, run.log.colour))
       if (notReady.length === 0 && !empty) return
+      if (notReady.length > 0) run.log.info('Why, and what to do about it: npx tsx scripts/diagnose.ts')
       if (!run.flags.watch) throw new Findings()
       await sleep(2000, run.signal)
     }

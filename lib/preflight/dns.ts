@@ -125,7 +125,7 @@ export async function lookUp(
  * The CAA records of these names and of all names above them, where an authority looks for them, too (RFC 8659,
  * section 3). A name without any has an empty list.
  */
-async function lookUpCaa(
+export async function lookUpCaa(
   names: readonly string[],
   resolver: string,
   signal?: AbortSignal,

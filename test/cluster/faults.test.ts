@@ -28,6 +28,7 @@ import {
   succeeds,
   told,
   unready,
+  viewerFolder,
 } from './faults.ts'
 import { Bed, runScript } from './harness.ts'
 
@@ -140,27 +141,7 @@ test('a kubeconfig that does not work', async () => {
 })
 
 test('Forbidden', async () => {
-  const account = {
-    apiVersion: 'v1',
-    kind: 'ServiceAccount',
-    metadata: { namespace: 'default', name: 'reader' },
-  }
-  await bed.kubectl.apply(account)
-  await bed.kubectl.apply({
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'ClusterRoleBinding',
-    metadata: { name: 'reader' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
-    subjects: [{ kind: 'ServiceAccount', namespace: 'default', name: 'reader' }],
-  })
-  const { status } = await bed.kubectl.call<{ status: { token: string } }>({
-    method: 'POST',
-    path: '/api/v1/namespaces/default/serviceaccounts/reader/token',
-    body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} },
-  })
-  const flags = folderWith(bed, 'reader', config => {
-    config.users[0]!.user = { token: status.token }
-  })
+  const flags = await viewerFolder(bed)
   const fix = /kubeconfig of the cluster administrator/
   await fails('install-core', flags, {
     what: /Forbidden: the kubeconfig's user may not .*create secrets in flux-system, .*customresourcedefinitions/,
@@ -445,16 +426,30 @@ test('the API server is down, before and in the middle of a run', async () => {
 
 test('the API server is away for a moment: the wait goes on, and names what it finds afterwards', async () => {
   await overrideWekan('podAnnotations: {sandbox.openappstack.net/crash: "yes"}\n')
-  let outage: Promise<void> | undefined
+  /** Kills it and starts it again; resolves with the seconds that it was away. */
+  const interrupt = async () => {
+    const began = performance.now()
+    await signal('kube-apiserver', 'SIGKILL')
+    await repair()
+    return (performance.now() - began) / 1000
+  }
+  let outage: Promise<number> | undefined
   const outcome = await runScript('install-app', ['wekan', '--yes'], {
     kill: stderr => {
-      if (/ · waiting for wekan/.test(stderr)) outage ??= signal('kube-apiserver', 'SIGKILL').then(repair)
+      if (/ · waiting for wekan/.test(stderr)) outage ??= interrupt()
       return undefined
     },
   })
-  await outage
-  checkTold(outcome, { what: /HelmRelease oas-apps\/wekan|Pod oas-apps\/wekan/, fix: /./ })
-  await healWekan()
+  try {
+    // A machine under load may need longer than a run has patience for (25 s): then that is what is told.
+    const long = (await outage)! > 20
+    checkTold(outcome, {
+      what: long ? /cannot be reached|wekan/ : /HelmRelease oas-apps\/wekan|Pod oas-apps\/wekan/,
+      fix: /./,
+    })
+  } finally {
+    await healWekan()
+  }
 })
 
 /** An HTTP server that answers everything with one status. */

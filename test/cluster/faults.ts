@@ -10,7 +10,8 @@ import * as assert from 'uvu/assert'
 import { writeFileAtomic } from '../../lib/files.ts'
 import { GIT_REPOSITORY, HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux.ts'
 import type { KubeObject, Ref } from '../../lib/kubectl.ts'
-import { status, up } from '../../lib/sandbox/sandbox.ts'
+import { up } from '../../lib/sandbox/sandbox.ts'
+import { status } from '../../lib/sandbox/status.ts'
 import { until } from '../../lib/wait.ts'
 import { type Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 
@@ -45,8 +46,8 @@ export const WITHIN = 45
 export function checkTold(outcome: Outcome, expected: Expected): void {
   const failures = told(outcome)
   assert.is(failures.length, 1, `one failure should have been told:\n${outcome.stderr}`)
-  assert.match(failures[0]!.what, expected.what)
-  assert.match(failures[0]!.fix, expected.fix)
+  assert.match(failures[0]!.what, expected.what, `told was: ${failures[0]!.what}`)
+  assert.match(failures[0]!.fix, expected.fix, `told was: ${failures[0]!.fix}`)
   assert.is(outcome.code, expected.code ?? 1)
   assert.ok(outcome.seconds < WITHIN, `it took ${outcome.seconds} s`)
 }
@@ -129,7 +130,7 @@ export class Repository {
     }).trim()
   }
 
-  /** Commits the sound files with these edits; undefined deletes a file. */
+  /** Commits the sound files with these edits; undefined deletes a file, and a file that is not there is empty. */
   commit(edits: Record<string, ((text: string) => string) | undefined>): void {
     const temporary = mkdtempSync(join(this.#folder, 'index-'))
     try {
@@ -138,7 +139,8 @@ export class Repository {
       const entries = Object.entries(edits).map(([path, edit]) => {
         // Mode 0 removes; the object's name is then only of the right length.
         if (!edit) return `0 ${'0'.repeat(40)}\t${path}\n`
-        const text = this.#git(['show', `${this.#sound}:${path}`])
+        const there = this.#git(['ls-tree', '--name-only', this.#sound, path]) !== ''
+        const text = there ? this.#git(['show', `${this.#sound}:${path}`]) : ''
         const edited = edit(text)
         assert.is.not(edited, text, `nothing is edited in ${path}`)
         return `100644 ${this.#git(['hash-object', '-w', '--stdin'], {}, edited)}\t${path}\n`
@@ -148,6 +150,11 @@ export class Repository {
     } finally {
       rmSync(temporary, { recursive: true })
     }
+  }
+
+  /** Another branch at the same commit. */
+  branch(name: string): void {
+    this.#git(['branch', '--force', name, 'main'])
   }
 
   /** The administrator's correction: a new commit that holds what the first one did. */
@@ -264,4 +271,25 @@ export async function signal(name: string, signal: NodeJS.Signals): Promise<void
 /** Starts what is missing of the sandbox again. */
 export async function repair(): Promise<void> {
   await up({ worktree: true })
+}
+
+/** A cluster folder whose user may read everything but Secrets (the ClusterRole `view`). Returns its --cluster flag. */
+export async function viewerFolder(bed: Bed): Promise<string[]> {
+  const account = { namespace: 'default', name: 'viewer' }
+  await bed.kubectl.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: account })
+  await bed.kubectl.apply({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'viewer' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+    subjects: [{ kind: 'ServiceAccount', ...account }],
+  })
+  const { status } = await bed.kubectl.call<{ status: { token: string } }>({
+    method: 'POST',
+    path: '/api/v1/namespaces/default/serviceaccounts/viewer/token',
+    body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} },
+  })
+  return folderWith(bed, 'viewer', config => {
+    config.users[0]!.user = { token: status.token }
+  })
 }

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import { promisify } from 'node:util'
+import { dirname, join, relative } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/files.ts'
@@ -31,46 +29,17 @@ test('every script has a runbook page, and no page is without its script', () =>
   assert.equal(pages, scripts)
 })
 
-const flagsOf = new Map<string, Promise<Set<string>>>()
-/** The flags that a script shows in its help. */
-function flags(script: string): Promise<Set<string>> {
-  let found = flagsOf.get(script)
-  if (!found) {
-    found = promisify(execFile)(process.execPath, ['--import', 'tsx', `scripts/${script}.ts`, '--help'], {
-      cwd: ROOT,
-    }).then(({ stdout }) => new Set([...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map(match => match[1]!)))
-    flagsOf.set(script, found)
+test('README.md and the index of the pages name every script', () => {
+  for (const script of scripts) {
+    assert.match(read('README.md'), `](runbooks/${script}.md)`)
+    assert.match(read('runbooks/README.md'), `](${script}.md)`)
   }
-  return found
-}
+})
 
-const documents = [
-  ...['README.md'].filter(file => existsSync(join(ROOT, file))),
-  ...below('runbooks', '.md'),
-  ...below('lib', '.ts'),
-  ...below('scripts', '.ts'),
-]
-
-for (const file of documents) {
-  const text = read(file)
-    .replaceAll('\\\n', ' ') // a command that goes on in the next line
-    .replaceAll('${', '$') // what stands in a template is not checked, what is around it is
-  const commands = [...text.matchAll(/scripts\/([\w.-]+?)\.ts(?![\w.])((?: +(?:--?)?[^\s`'"|#;,)]+)*)/g)]
-    // An import is no command.
-    .filter(match => !/from '[^']*$/.test(text.slice(0, match.index)))
-  if (commands.length === 0) continue
-  test(`${file} names scripts and flags that exist`, async () => {
-    for (const [command, script, args] of commands) {
-      assert.ok(scripts.includes(script!), `${command}: there is no script ${script}`)
-      const known = await flags(script!)
-      for (const [flag] of args!.matchAll(/(?<= )--[\w-]+/g))
-        assert.ok(known.has(flag), `${command}: ${script} has no flag ${flag}`)
-    }
-  })
-}
-
-test('README.md is there', () => {
-  assert.ok(existsSync(join(ROOT, 'README.md')))
+test('every link between the documents leads to a file that is there', () => {
+  for (const file of ['README.md', ...below('runbooks', '.md')])
+    for (const [, target] of read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g))
+      assert.ok(existsSync(join(ROOT, dirname(file), target!)), `${file}: there is no ${target}`)
 })
 
 test.run()

@@ -1,0 +1,46 @@
+import { messageOf } from '../errors.ts'
+import type { Finding, RootCause, Rule } from './finding.ts'
+import { fold } from './fold.ts'
+import { type Ignored, withoutIgnored } from './ignore.ts'
+import type { Gap, Snapshot } from './snapshot.ts'
+import { Index } from './snapshot.ts'
+
+/** What a diagnosis has come to. */
+export interface Diagnosis {
+  /** What is wrong, the most important first. */
+  causes: RootCause[]
+  ignored: { finding: RootCause; by: Ignored }[]
+  /** What could not be looked at. */
+  gaps: Gap[]
+  /** How many objects are not in order. */
+  affected: number
+}
+
+/** Every rule, or those that are given, on a snapshot. A rule that fails leaves a gap and not a lost diagnosis. Pure. */
+export function diagnose(
+  snapshot: Snapshot,
+  rules: readonly Rule[],
+  options: { ignored?: readonly Ignored[]; only?: (cause: RootCause, index: Index) => boolean } = {},
+): Diagnosis {
+  const index = new Index(snapshot)
+  const gaps = [...snapshot.gaps]
+  const findings = rules.flatMap((rule): Finding[] => {
+    try {
+      return rule(index)
+    } catch (error) {
+      gaps.push({ what: `rule ${rule.name}`, why: `a defect of the toolkit: ${messageOf(error)}` })
+      return []
+    }
+  })
+  const { only = () => true } = options
+  const folded = fold(findings, index).filter(cause => only(cause, index))
+  const { told, ignored } = withoutIgnored(folded, options.ignored ?? [], index.now)
+  const broken = told.filter(({ verdict }) => verdict === 'broken')
+  const subjects = broken.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)
+  return {
+    causes: told,
+    ignored,
+    gaps,
+    affected: new Set(subjects.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size,
+  }
+}

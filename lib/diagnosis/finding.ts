@@ -1,0 +1,53 @@
+import type { Ref } from '../kubectl.ts'
+import type { Index } from './snapshot.ts'
+
+/** What a script does about a finding when it is told to by --fix. Each is one change, and safe to be repeated. */
+export type Action =
+  /** Asks Flux to look again; its source first, where one is given. `reset` gives a release new tries, `force`
+   * has Helm run even though nothing changed. */
+  | { do: 'reconcile'; ref: Ref; reset?: true; force?: true; source?: Ref }
+  | { do: 'resume'; ref: Ref }
+  /** Deletes exactly the object that was looked at: another one of the same name has another uid. */
+  | { do: 'delete'; ref: Ref; uid: string }
+  /** A JSON merge patch; `why` says what it changes. */
+  | { do: 'patch'; ref: Ref; patch: object; why: string; subresource?: 'status' }
+  /** One of our scripts, with its arguments. */
+  | { do: 'script'; script: string; args: readonly string[] }
+
+/** What to do about a finding. */
+export interface Remedy {
+  /** One sentence for somebody under stress. */
+  text: string
+  /** The exact command, where one does it. */
+  command?: string
+  /** What --fix does; absent where a person has to decide. */
+  action?: Action
+}
+
+/** Something that is wrong. */
+export interface Finding {
+  /** The rule's name, e.g. `release-values-rejected`. It stays the same: findings are ignored by it. */
+  rule: string
+  /** Does it not work now, or will it stop to? */
+  verdict: 'broken' | 'warning'
+  /** The object at fault. A host name is `{ apiVersion: '', kind: 'Host', name }`. */
+  subject: Ref
+  /** One sentence, without a period. */
+  cause: string
+  /** What was seen: conditions, events, answers. */
+  evidence: readonly string[]
+  remedy: Remedy
+  /** It only repeats what something deeper says, and is folded into that when there is something. */
+  symptom?: true
+  /** Objects that this depends on beyond those that the objects' own fields name, e.g. by a message. */
+  causedBy?: readonly Ref[]
+}
+
+/** Findings from facts, and nothing else. Pure. */
+export type Rule = (index: Index) => Finding[]
+
+/** A finding with everything that it is the cause of. */
+export interface RootCause extends Finding {
+  /** The findings that were folded into it. */
+  explains: readonly Finding[]
+}

@@ -1,0 +1,155 @@
+import { condition, reconcile, standing } from '../flux.ts'
+import { type Kubectl, type KubeObject, type Ref, refText } from '../kubectl.ts'
+import { lockCluster } from '../lock.ts'
+import { askConfirm } from '../prompt.ts'
+import type { Run } from '../run.ts'
+import { until } from '../wait.ts'
+import type { Diagnosis } from './diagnose.ts'
+import type { Action, RootCause } from './finding.ts'
+import { controllerOf, keyOf } from './graph.ts'
+import { act } from './remedy.ts'
+import { actionText } from './show.ts'
+import { Index, type Snapshot } from './snapshot.ts'
+
+/** A look at the cluster, and what it has come to. */
+export interface Look {
+  snapshot: Snapshot
+  diagnosis: Diagnosis
+}
+
+/** The part of a run that remedies need. */
+type FixingRun = Pick<Run, 'log' | 'signal' | 'abort' | 'onEnd' | 'step' | 'cluster'> & {
+  flags: { yes: boolean; 'dry-run': boolean }
+}
+
+/** One remedy may uncover the next cause; more rounds than this are no progress. */
+const ROUNDS = 4
+
+/**
+ * Offers the remedies that a script can do, one by one, does those that are agreed to, and watches until what
+ * they were for is healthy. What comes to light then is offered in turn. Returns the last look. Throws an
+ * ExpectedError with the last state when the deadline (milliseconds, for each round) passes.
+ */
+export async function fix(
+  run: FixingRun,
+  kubectl: Kubectl,
+  first: Look,
+  again: () => Promise<Look>,
+  deadline: number,
+): Promise<Look> {
+  const tried = new Set<string>()
+  let look = first
+  for (let round = 0; round < ROUNDS; round++) {
+    const offered = look.diagnosis.causes.filter(
+      cause => cause.remedy.action && !tried.has(identity(cause)),
+    ) as Fixable[]
+    for (const cause of offered) tried.add(identity(cause))
+    if (offered.length === 0) {
+      if (round === 0) run.log.info('There is nothing that a script can do about it: see `do:` above.')
+      return look
+    }
+    run.log.heading('Remedies')
+    for (const cause of offered) run.log.info(`  ${actionText(cause.remedy.action)}`)
+    if (run.flags['dry-run']) {
+      run.log.info('Dry run: nothing was changed.')
+      return look
+    }
+    const agreed: Fixable[] = []
+    for (const cause of offered) if (await agree(run, cause)) agreed.push(cause)
+    if (agreed.length === 0) return look
+    for (const cause of agreed) await remedy(run, kubectl, cause)
+    look = await watch(run, agreed, again, deadline)
+  }
+  return look
+}
+
+type Fixable = RootCause & { remedy: { action: Action } }
+
+const identity = ({ rule, subject, remedy }: RootCause) =>
+  `${rule} ${keyOf(subject)} ${JSON.stringify(remedy.action)}`
+
+function agree(run: FixingRun, { remedy }: Fixable): Promise<boolean> | boolean {
+  return run.flags.yes || askConfirm({ message: `${upper(actionText(remedy.action))}?`, flag: '--yes' })
+}
+
+const upper = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+
+/** Does one remedy, and asks Flux to look at what waited for it. */
+async function remedy(run: FixingRun, kubectl: Kubectl, cause: Fixable): Promise<void> {
+  const { action, command } = cause.remedy
+  // A script of ours takes the lock itself.
+  const release = action.do === 'script' ? undefined : await lockCluster(kubectl, run)
+  await run.step(upper(actionText(action)), command, async () => {
+    await act(kubectl, action, run.cluster.name)
+    for (const ref of waiting(cause))
+      if (await kubectl.get(ref)) await reconcile(kubectl, ref, { reset: ref.kind === 'HelmRelease' })
+    return undefined
+  })
+  await release?.()
+}
+
+/** The objects of Flux that look again only minutes later: the one at fault and those that it keeps waiting. */
+function waiting(cause: Fixable): Ref[] {
+  const { action } = cause.remedy
+  const asked = action.do === 'reconcile' || action.do === 'resume' ? keyOf(action.ref) : undefined
+  const found = new Map([cause, ...cause.explains].map(({ subject }) => [keyOf(subject), subject]))
+  return [...found.values()].filter(
+    ref => ref.apiVersion && keyOf(ref) !== asked && controllerOf(ref.kind) !== undefined,
+  )
+}
+
+/** Looks again and again until what was remedied is healthy, or something else is wrong with it. */
+function watch(
+  run: FixingRun,
+  agreed: readonly Fixable[],
+  again: () => Promise<Look>,
+  deadline: number,
+): Promise<Look> {
+  const affected = agreed.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)
+  const before = new Set(agreed.map(({ rule, subject }) => `${rule} ${keyOf(subject)}`))
+  return until<string, Look>(
+    async () => {
+      const look = await again()
+      const index = new Index(look.snapshot)
+      const still = look.diagnosis.causes.filter(({ rule, subject }) =>
+        before.has(`${rule} ${keyOf(subject)}`),
+      )
+      const unsettled = affected.filter(ref => !settled(index.find(ref)))
+      const next = look.diagnosis.causes.some(
+        cause => cause.remedy.action && !before.has(`${cause.rule} ${keyOf(cause.subject)}`),
+      )
+      if (still.length === 0 && (unsettled.length === 0 || next)) return { done: look }
+      const names = [...new Set([...still.map(({ subject }) => subject), ...unsettled].map(refText))]
+      run.log.progress(`waiting for ${names.slice(0, 5).join(', ')}`)
+      return { last: `not healthy yet: ${names.join(', ')}` }
+    },
+    {
+      deadline,
+      every: 1500,
+      patience: 25_000,
+      describe: last => last ?? 'nothing',
+      fix: 'run it again: it looks anew, and names what is wrong by then',
+      signal: run.signal,
+    },
+  )
+}
+
+/** Whether an object is as it should be; one that is gone is. Pure. */
+export function settled(object: KubeObject | undefined): boolean {
+  if (!object) return true
+  if (controllerOf(object.kind)) return standing(object).state === 'ready'
+  switch (object.kind) {
+    case 'Deployment':
+    case 'StatefulSet':
+      return (object.status?.readyReplicas ?? 0) >= (object.spec?.replicas ?? 1)
+    case 'Certificate':
+    case 'ClusterIssuer':
+    case 'Issuer':
+    case 'Node':
+      return condition(object, 'Ready')?.status === 'True'
+    case 'PersistentVolumeClaim':
+      return object.status?.phase === 'Bound'
+    default:
+      return true
+  }
+}

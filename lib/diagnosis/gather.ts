@@ -1,0 +1,187 @@
+import { X509Certificate } from 'node:crypto'
+import { variablesOf } from '../configure.ts'
+import { messageOf } from '../errors.ts'
+import { type FluxKinds, servedKinds } from '../flux-versions.ts'
+import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl.ts'
+import { type CatalogueEntry, keysOf, loadCatalogue, secretValues } from '../secrets.ts'
+import { type CertificateFacts, type Gap, type SecretShape, type Snapshot, stripped } from './snapshot.ts'
+
+/** The kinds that a diagnosis reads besides those of Flux. A kind that is not served has no objects. */
+const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][] = [
+  ['v1', 'Node'],
+  ['v1', 'Namespace'],
+  ['v1', 'Pod'],
+  ['v1', 'Service'],
+  ['v1', 'PersistentVolumeClaim'],
+  ['v1', 'PersistentVolume'],
+  ['v1', 'ConfigMap', { metadataOnly: true }],
+  ['v1', 'ResourceQuota'],
+  ['v1', 'Event'],
+  ['apps/v1', 'Deployment'],
+  ['apps/v1', 'ReplicaSet'],
+  ['apps/v1', 'StatefulSet'],
+  ['apps/v1', 'DaemonSet'],
+  ['batch/v1', 'Job'],
+  ['discovery.k8s.io/v1', 'EndpointSlice'],
+  ['networking.k8s.io/v1', 'Ingress'],
+  ['networking.k8s.io/v1', 'IngressClass'],
+  ['storage.k8s.io/v1', 'StorageClass'],
+  ['admissionregistration.k8s.io/v1', 'ValidatingWebhookConfiguration'],
+  ['admissionregistration.k8s.io/v1', 'MutatingWebhookConfiguration'],
+  ['apiregistration.k8s.io/v1', 'APIService'],
+  ['cert-manager.io/v1', 'Certificate'],
+  ['cert-manager.io/v1', 'CertificateRequest'],
+  ['cert-manager.io/v1', 'Issuer'],
+  ['cert-manager.io/v1', 'ClusterIssuer'],
+  ['acme.cert-manager.io/v1', 'Order'],
+  ['acme.cert-manager.io/v1', 'Challenge'],
+  ['hydra.ory.sh/v1alpha1', 'OAuth2Client'],
+  ['velero.io/v1', 'BackupStorageLocation'],
+  ['velero.io/v1', 'Backup'],
+  ['velero.io/v1', 'Schedule'],
+]
+
+/** What is known besides the cluster. */
+export interface GatherOptions {
+  config?: Snapshot['config']
+}
+
+/**
+ * Reads everything that a diagnosis wants to know: once, in parallel, in pages, and only reading. What cannot
+ * be read becomes a gap, with the reason. Throws an ExpectedError when nothing at all could be read.
+ */
+export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Promise<Snapshot> {
+  const gaps: Gap[] = []
+  const failures: unknown[] = []
+  let readings = 0
+  async function read<T>(what: string, work: () => Promise<T>, otherwise: T): Promise<T> {
+    readings++
+    try {
+      return await work()
+    } catch (error) {
+      failures.push(error)
+      gaps.push({ what, why: messageOf(error) })
+      return otherwise
+    }
+  }
+  const list = (apiVersion: string, kind: string, options?: ListOptions) =>
+    read(kind, async () => (await kubectl.list(apiVersion, kind, options)).map(stripped), [])
+
+  const groups = read('the served APIs', () => servedGroups(kubectl), [])
+  const catalogue = await loadCatalogue()
+  const [kubernetes, flux, secrets, pending, ...kinds] = await Promise.all([
+    read<string | undefined>('the version', () => kubectl.serverVersion(), undefined),
+    read<FluxKinds | undefined>('the APIs of Flux', () => fluxKinds(kubectl, groups), undefined).then(
+      served =>
+        Promise.all(Object.values(served ?? {}).map(({ apiVersion, kind }) => list(apiVersion, kind))),
+    ),
+    read('Secret', () => secretShapes(kubectl, catalogue), []),
+    read('Helm’s releases', async () => {
+      const labelSelector = 'owner=helm,status in (pending-install,pending-upgrade,pending-rollback)'
+      const found = await kubectl.list('v1', 'Secret', { labelSelector, metadataOnly: true })
+      return found.map(secret => secretShape({ ...secret, type: 'helm.sh/release.v1' }))
+    }, []),
+    ...KINDS.map(([apiVersion, kind, options]) => list(apiVersion, kind, options)),
+  ])
+  if (failures.length === readings) throw failures[0]
+  return {
+    version: 1,
+    takenAt: new Date(Date.now() + kubectl.client.clockOffset).toISOString(),
+    server: kubectl.client.server,
+    kubernetes,
+    clockOffset: Math.round(kubectl.client.clockOffset / 1000),
+    groups: await groups,
+    objects: [...flux, ...kinds].flat(),
+    secrets: [...secrets, ...pending],
+    catalogue: catalogue.map(entry => ({
+      namespace: entry.namespace,
+      name: entry.name,
+      app: entry.app,
+      keys: keysOf(entry),
+    })),
+    config: options.config,
+    gaps: gaps.sort((a, b) => a.what.localeCompare(b.what)),
+  }
+}
+
+/**
+ * The Secrets without their values, except the releases that Helm keeps in Secrets: those are large. The values
+ * of generated secrets and of the configuration are registered, so that no message shows one.
+ */
+async function secretShapes(kubectl: Kubectl, catalogue: readonly CatalogueEntry[]): Promise<SecretShape[]> {
+  const secrets = await kubectl.list('v1', 'Secret', { fieldSelector: 'type!=helm.sh/release.v1' })
+  const generated = new Set(catalogue.map(({ namespace, name }) => `${namespace}/${name}`))
+  for (const secret of secrets) {
+    const name = `${secret.metadata.namespace}/${secret.metadata.name}`
+    if (generated.has(name)) secretValues(secret)
+    if (name === 'flux-system/oas-cluster-variables') variablesOf(secret)
+  }
+  return secrets.map(secretShape)
+}
+
+/** The versions of Flux's kinds; none when Flux is not installed at all, which is a finding and no gap. */
+async function fluxKinds(
+  kubectl: Kubectl,
+  groups: Promise<readonly string[]>,
+): Promise<FluxKinds | undefined> {
+  try {
+    return await servedKinds(kubectl)
+  } catch (error) {
+    const served = await groups
+    if (served.length > 0 && !served.some(group => group.includes('.toolkit.fluxcd.io/'))) return undefined
+    throw error
+  }
+}
+
+/** The group versions that the API server serves; a group whose own server is down is not among them. */
+async function servedGroups(kubectl: Kubectl): Promise<string[]> {
+  try {
+    const { groups } = await kubectl.call<{ groups: { versions: { groupVersion: string }[] }[] }>({
+      path: '/apis',
+    })
+    return groups.flatMap(({ versions }) => versions.map(({ groupVersion }) => groupVersion))
+  } catch (error) {
+    throw explainApiError(error, 'asking what is served')
+  }
+}
+
+/** What a Secret has, without its values. Pure. */
+export function secretShape(secret: KubeObject): SecretShape {
+  const { metadata, type, data } = stripped(secret)
+  const values = Object.entries((data ?? {}) as Record<string, string>).map(
+    ([name, value]) => [name, Buffer.from(value, 'base64')] as const,
+  )
+  const newline = values.flatMap(([name, value]) => (value.at(-1) === 0x0a ? [name] : []))
+  const certificate = values.find(([name]) => name === 'tls.crt')?.[1]
+  const pem = /^(tls|ca)\.(crt|key)$/
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid,
+    created: metadata.creationTimestamp,
+    type: type ?? '',
+    labels: metadata.labels,
+    annotations: metadata.annotations,
+    keys: Object.fromEntries(values.map(([name, value]) => [name, value.length])),
+    newline: newline.filter(name => !pem.test(name)), // PEM ends with one
+    certificate: certificate && certificateFacts(certificate),
+  }
+}
+
+/** The public part of a certificate in PEM or DER, or why it cannot be read. Pure. */
+export function certificateFacts(certificate: Buffer): CertificateFacts | { error: string } {
+  if (certificate.length === 0) return { error: 'is empty' }
+  try {
+    const parsed = new X509Certificate(certificate)
+    return {
+      subject: parsed.subject?.replaceAll('\n', ', ') ?? '',
+      issuer: parsed.issuer?.replaceAll('\n', ', ') ?? '',
+      dnsNames: [...(parsed.subjectAltName ?? '').matchAll(/DNS:([^,\s]+)/g)].map(match => match[1]!),
+      notBefore: new Date(parsed.validFrom).toISOString(),
+      notAfter: new Date(parsed.validTo).toISOString(),
+      fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
+    }
+  } catch {
+    return { error: 'is no certificate' }
+  }
+}

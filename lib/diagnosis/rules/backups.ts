@@ -1,0 +1,172 @@
+/** Backups by Velero: where they go, whether they come to a good end, and whether there are any. */
+import { durationText } from '../../duration.ts'
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { refTo, since } from './workload-facts.ts'
+
+/** Places for backups that cannot be used. */
+const locations: Rule = index =>
+  index.all('BackupStorageLocation').flatMap((location): Finding[] => {
+    if (location.status?.phase !== 'Unavailable') return []
+    const { objectStorage, config } = location.spec ?? {}
+    return [
+      {
+        rule: 'backup-location-unavailable',
+        verdict: 'broken',
+        subject: refOf(location),
+        cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,
+        evidence: location.status?.message ? [short(location.status.message)] : [],
+        remedy: {
+          text: 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env), then install it again',
+          command: 'npx tsx scripts/preflight.ts --only backup',
+        },
+      },
+    ]
+  })
+
+const FAILED = /^(Failed|PartiallyFailed|FailedValidation)$/
+
+/** When a backup was begun, in milliseconds. */
+const begun = ({ status, metadata }: KubeObject) =>
+  Date.parse(status?.startTimestamp ?? metadata.creationTimestamp ?? '') || 0
+
+/** The backups of a schedule, the newest first. */
+function backupsOf(schedule: KubeObject, index: Index): KubeObject[] {
+  return index
+    .all('Backup')
+    .filter(
+      ({ metadata }) =>
+        metadata.namespace === schedule.metadata.namespace &&
+        metadata.labels?.['velero.io/schedule-name'] === schedule.metadata.name,
+    )
+    .sort((a, b) => begun(b) - begun(a))
+}
+
+/** Schedules that are held, wrong, behind, or whose last backup has failed. */
+const schedules: Rule = index =>
+  index.all('Schedule').flatMap((schedule): Finding[] => {
+    const { namespace, name } = schedule.metadata
+    const backups = backupsOf(schedule, index)
+    const location = schedule.spec?.template?.storageLocation
+    const finding = (
+      rule: string,
+      cause: string,
+      more: Pick<Finding, 'remedy'> & Partial<Finding>,
+    ): Finding => ({
+      rule,
+      verdict: 'warning',
+      subject: refOf(schedule),
+      cause,
+      evidence: [],
+      ...more,
+    })
+    if (schedule.spec?.paused === true)
+      return [
+        finding('backup-schedule-paused', 'is paused: nothing is backed up', {
+          remedy: {
+            text: 'go on with the backups when the work is over',
+            command: `velero schedule unpause ${name} -n ${namespace}`,
+            action: {
+              do: 'patch',
+              ref: refOf(schedule),
+              patch: { spec: { paused: false } },
+              why: 'go on with the backups',
+            },
+          },
+        }),
+      ]
+    if (schedule.status?.phase === 'FailedValidation')
+      return [
+        finding('backup-schedule-invalid', 'is refused by Velero: nothing is backed up', {
+          evidence: ((schedule.status.validationErrors ?? []) as string[]).map(error => short(error)),
+          remedy: {
+            text: 'correct the schedule',
+            command: `kubectl -n ${namespace} describe schedule ${name}`,
+          },
+        }),
+      ]
+    const behind = {
+      symptom: true as const,
+      causedBy: location ? [refTo('BackupStorageLocation', namespace, location)] : [],
+    }
+    const last = backups.find(
+      ({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed',
+    )
+    if (last && FAILED.test(last.status?.phase ?? '')) return [lastFailed(last, finding, behind)]
+    const period = periodOf(String(schedule.spec?.schedule ?? ''))
+    const done = backups.find(({ status }) => status?.phase === 'Completed')
+    const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
+    if (period === undefined || age < period * 1.5) return []
+    return [
+      finding(
+        'backup-overdue',
+        done ? `its last backup is ${durationText(age * 1000)} old` : 'it has never made a backup',
+        {
+          evidence: [`schedule ${schedule.spec?.schedule}`],
+          remedy: {
+            text: 'make one now, and see whether it comes to an end',
+            command: `velero backup create --from-schedule ${name} -n ${namespace} --wait`,
+          },
+          ...behind,
+          causedBy: [...behind.causedBy, refTo('Deployment', namespace, 'velero')],
+        },
+      ),
+    ]
+  })
+
+function lastFailed(
+  backup: KubeObject,
+  finding: (rule: string, cause: string, more: Pick<Finding, 'remedy'> & Partial<Finding>) => Finding,
+  behind: Partial<Finding>,
+): Finding {
+  const { name, namespace } = backup.metadata
+  const { phase, failureReason, validationErrors = [], errors } = backup.status
+  return finding('backup-failed', `its last backup ${name} has failed`, {
+    evidence: [
+      `${phase}${errors ? `, ${errors} errors` : ''}`,
+      ...[failureReason, ...validationErrors].filter(Boolean).map((text: string) => short(text)),
+    ],
+    remedy: {
+      text: 'read its log, correct what it names, then make a backup now',
+      command: `velero backup logs ${name} -n ${namespace}`,
+    },
+    ...behind,
+  })
+}
+
+/**
+ * Seconds from one run of a cron expression to the next, at most; undefined for what is none. Close enough to
+ * tell that runs are missing. Pure.
+ */
+export function periodOf(schedule: string): number | undefined {
+  const [hour, day] = [3600, 86_400]
+  const named: Record<string, number> = {
+    hourly: hour,
+    daily: day,
+    midnight: day,
+    weekly: 7 * day,
+    monthly: 31 * day,
+  }
+  const word = /^@(\w+)$/.exec(schedule)?.[1]
+  if (word) return named[word]
+  const every = /^@every (?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(schedule)
+  if (every)
+    return Number(every[1] ?? 0) * hour + Number(every[2] ?? 0) * 60 + Number(every[3] ?? 0) || undefined
+  const fields = schedule
+    .replace(/^(CRON_)?TZ=\S+\s+/, '')
+    .trim()
+    .split(/\s+/)
+  if (fields.length !== 5) return undefined
+  const [, hours = '', ofMonth = '', ofYear = '', ofWeek = ''] = fields
+  const any = (field: string) => field === '*' || field === '?'
+  if (!any(ofYear)) return 366 * day
+  if (!any(ofMonth)) return 31 * day
+  if (!any(ofWeek)) return 7 * day
+  if (any(hours)) return hour
+  const step = /^\*\/(\d+)$/.exec(hours)?.[1]
+  return step ? Number(step) * hour : day
+}
+
+export const rules: Rule[] = [locations, schedules]

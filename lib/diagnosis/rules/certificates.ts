@@ -1,0 +1,125 @@
+import { ageOf, chainOf, namesOf } from '../../cert-debug/chain.ts'
+import { condition } from '../../flux.ts'
+import { type KubeObject, refOf, refText } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { warnings } from './certificate-events.ts'
+import { deployment, SETTLING } from './issuers.ts'
+import { storedFinding } from './stored-certificates.ts'
+
+/** Certificates that are not issued, or not any more. What is below them says why, or the issuer, or cert-manager. */
+const certificates: Rule = index =>
+  index.all('Certificate').flatMap((certificate): Finding[] => {
+    const stored = storedFinding(certificate, index)
+    if (stored) return [stored]
+    const ready = condition(certificate, 'Ready')
+    const issuing = condition(certificate, 'Issuing')
+    if (!ready || ready.status === 'True' || ageOf(certificate, index.now) < SETTLING) return []
+    // A try that has just begun may end well.
+    if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < SETTLING) return []
+    const told = [ready, issuing].flatMap(each =>
+      each?.message ? [short(`${each.type}: ${each.message}`)] : [],
+    )
+    const { namespace, name } = certificate.metadata
+    return [
+      {
+        rule: 'certificate-not-ready',
+        verdict: 'broken',
+        subject: refOf(certificate),
+        cause: `there is no usable certificate for ${namesOf(certificate).join(', ') || 'it'}`,
+        evidence: [...told, ...warnings(certificate, index)],
+        remedy: {
+          text: 'See what its CertificateRequest, Order and Challenge say',
+          command: `kubectl describe certificate -n ${namespace} ${name}`,
+        },
+        symptom: true,
+        causedBy: [deployment('cert-manager')],
+      },
+    ]
+  })
+
+/** Requests that say something of their own, or repeat what their Order says. */
+const requests: Rule = index =>
+  index.all('Certificate').flatMap((certificate): Finding[] => {
+    const { request } = chainOf(certificate, index)
+    if (!request) return []
+    const ready = condition(request, 'Ready')
+    const denied = condition(request, 'Denied')
+    const approved = condition(request, 'Approved')
+    const isFailed = ready?.status === 'False' && ready.reason === 'Failed'
+    const isInvalid = condition(request, 'InvalidRequest')?.status === 'True'
+    if (denied?.status === 'True')
+      return [requestFinding(request, 'request-denied', 'it was denied', denied.message, index)]
+    if (isInvalid)
+      return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
+    if (!isFailed && ageOf(request, index.now) < SETTLING) return []
+    if (isFailed) return [requestFinding(request, 'request-failed', 'it has failed', ready.message, index)]
+    if (!approved)
+      return [
+        {
+          ...requestFinding(request, 'request-not-approved', 'nobody has approved it', ready?.message, index),
+          causedBy: [deployment('cert-manager')],
+        },
+      ]
+    if (ready?.status === 'True') return []
+    return [requestFinding(request, 'request-waits', 'it is not answered', ready?.message, index)]
+  })
+
+function requestFinding(
+  request: KubeObject,
+  rule: string,
+  cause: string,
+  message: string | undefined,
+  index: Index,
+): Finding {
+  const { namespace, name } = request.metadata
+  return {
+    rule,
+    verdict: 'broken',
+    subject: refOf(request),
+    cause,
+    evidence: [...(message ? [short(message)] : []), ...warnings(request, index)],
+    remedy: {
+      text: 'Correct what its message names',
+      command: `kubectl describe certificaterequest -n ${namespace} ${name}`,
+    },
+    symptom: true,
+  }
+}
+
+/** Two Certificates that write into the same Secret: only one of them gets it. */
+const shared: Rule = index => {
+  const users = new Map<string, KubeObject[]>()
+  for (const certificate of index.all('Certificate')) {
+    const key = `${certificate.metadata.namespace}/${certificate.spec?.secretName}`
+    users.set(key, [...(users.get(key) ?? []), certificate])
+  }
+  return [...users.entries()].flatMap(([key, certificates]): Finding[] => {
+    if (certificates.length < 2) return []
+    const owner = index.secret(...(key.split('/') as [string, string]))?.annotations?.[
+      'cert-manager.io/certificate-name'
+    ]
+    // The one that has it stays; cert-manager itself gives it to the oldest.
+    const sorted = [...certificates].sort((a, b) => ageOf(b, index.now) - ageOf(a, index.now))
+    const keeper = sorted.find(({ metadata }) => metadata.name === owner) ?? sorted[0]!
+    return sorted
+      .filter(certificate => certificate !== keeper)
+      .map(certificate => ({
+        rule: 'certificate-secret-shared',
+        verdict: 'broken',
+        subject: refOf(certificate),
+        cause: `it wants the Secret ${key}, which belongs to ${refText(refOf(keeper))}: only one of them gets it`,
+        evidence: [
+          `${refText(refOf(keeper))} is for ${namesOf(keeper).join(', ')}, this one for ${namesOf(certificate).join(', ')}`,
+        ],
+        remedy: {
+          text: 'Give one of them another Secret: secretName of the Certificate, or of the ingress that it was made for',
+          command: `kubectl -n ${certificate.metadata.namespace} get certificates,ingresses`,
+        },
+      }))
+  })
+}
+
+/** The rules for Certificates, what they ask for, and what is stored of them. */
+export const rules: readonly Rule[] = [certificates, requests, shared]

@@ -1,0 +1,203 @@
+import { acmeServer, ageOf, chainOf, isStaging, issuerOf } from '../../cert-debug/chain.ts'
+import { type ChallengeProblem, parseReason } from '../../cert-debug/challenge-message.ts'
+import { challengeTexts } from '../../cert-debug/challenge-texts.ts'
+import { factsOf, hopsText, isCauseGone } from '../../cert-debug/host-problems.ts'
+import { allowance } from '../../cert-debug/rate-limits.ts'
+import { renewal } from '../../cert-debug/renew.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Finding, Remedy, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { warnings } from './certificate-events.ts'
+import { SETTLING } from './issuers.ts'
+
+/** Orders and Challenges of certificates that are to be issued: the deepest that say why they do not get on. */
+const issuance: Rule = index => {
+  const findings = index.all('Certificate').flatMap((certificate): Finding[] => {
+    const { order, challenges } = chainOf(certificate, index)
+    if (!order) return []
+    const failed = challenges.flatMap(challenge => challengeFinding(certificate, challenge, index))
+    return [...failed, ...orderFinding(certificate, order, failed.length > 0, index)]
+  })
+  return alike(findings)
+}
+
+/** A Challenge that is not answered, or was answered wrongly. */
+function challengeFinding(certificate: KubeObject, challenge: KubeObject, index: Index): Finding[] {
+  const { state = '', reason = '', processing, presented } = challenge.status ?? {}
+  if (state === 'valid' || state === 'ready') return []
+  const isOver = state !== '' && state !== 'pending' && state !== 'processing'
+  // A new one is answered with 404 or 503 until the ingress controller knows of it.
+  if (!isOver && ageOf(challenge, index.now) < SETTLING) return []
+  const host = String(challenge.spec?.dnsName ?? '')
+  const parsed = parseReason(reason)
+  const problem: ChallengeProblem =
+    parsed.problem === 'unknown' && !reason && !processing && !isOver ? 'queued' : parsed.problem
+  const { cause, text, look } = challengeTexts(problem, host, parsed.status, isOver)
+  return [
+    {
+      rule: `challenge-${problem}`,
+      verdict: 'broken',
+      subject: refOf(challenge),
+      cause,
+      evidence: [
+        ...(reason
+          ? [short(reason)]
+          : [`state ${state || 'not known yet'}, ${presented ? 'presented' : 'not presented'}`]),
+        ...warnings(challenge, index),
+        ...probed(host, index),
+      ],
+      remedy: remedy(certificate, [host], { text, command: look }, index, isOver ? undefined : challenge),
+      symptom: true,
+      causedBy: [
+        ...index.ownedBy(challenge).map(refOf),
+        ...quotas(reason, challenge),
+        ...ingressControllers(index),
+      ],
+    },
+  ]
+}
+
+/** The quota that a message names: "exceeded quota: NAME, requested: …". */
+function quotas(reason: string, { metadata }: KubeObject): Ref[] {
+  const [, name] = /exceeded quota: ([\w.-]+)/.exec(reason) ?? []
+  return name ? [{ apiVersion: 'v1', kind: 'ResourceQuota', namespace: metadata.namespace, name }] : []
+}
+
+/** An Order that has failed by itself, or whose Challenges are gone, or that does not begin. */
+function orderFinding(
+  certificate: KubeObject,
+  order: KubeObject,
+  hasFailedChallenge: boolean,
+  index: Index,
+): Finding[] {
+  const { state = '', reason = '' } = order.status ?? {}
+  const events = warnings(order, index)
+  const isOver = state === 'errored' || state === 'invalid' || state === 'expired'
+  const isStuck =
+    state !== 'valid' && (state === '' || events.length > 0) && ageOf(order, index.now) > SETTLING
+  if (!isOver && !isStuck) return []
+  const hosts = (order.spec?.dnsNames ?? []) as string[]
+  const { problem } = parseReason(reason || events.join(' '))
+  const named = ['rate-limited', 'name-rejected', 'caa', 'no-solver', 'server-error'] as ChallengeProblem[]
+  const { cause, text, look } = hasFailedChallenge
+    ? { cause: `it is ${state}: a validation has failed`, text: 'See to the challenge', look: undefined }
+    : named.includes(problem)
+      ? challengeTexts(problem, hosts.join(', '), undefined, true)
+      : isOver
+        ? {
+            cause: `the authority has ended it as ${state}${reason ? '' : ', and does not say why'}`,
+            text: 'Correct what is named, then have the certificate issued anew',
+            look: `kubectl describe order -n ${order.metadata.namespace} ${order.metadata.name}`,
+          }
+        : {
+            cause: 'the authority has not taken it yet',
+            text: 'See whether cert-manager reaches the authority',
+            look: 'kubectl -n cert-manager logs deploy/cert-manager --since=10m',
+          }
+  return [
+    {
+      rule: `order-${named.includes(problem) ? problem : isOver ? 'failed' : 'pending'}`,
+      verdict: 'broken',
+      subject: refOf(order),
+      cause,
+      evidence: [
+        ...(reason ? [short(reason)] : []),
+        ...events,
+        ...(state ? [`state ${state}`] : ['it has no state yet']),
+      ],
+      remedy: remedy(certificate, hosts, { text, command: look }, index, undefined, problem),
+      ...(hasFailedChallenge || !named.includes(problem) ? { symptom: true as const } : {}),
+    },
+  ]
+}
+
+/**
+ * What may be done: nothing before the cause is gone and the authority would take another request. A challenge
+ * that still waits is deleted, so that it is asked anew; after a failure the certificate is issued anew.
+ */
+function remedy(
+  certificate: KubeObject,
+  hosts: readonly string[],
+  otherwise: Pick<Remedy, 'text' | 'command'>,
+  index: Index,
+  waiting: KubeObject | undefined,
+  problem?: ChallengeProblem,
+): Remedy {
+  const { allowed, until, why } = allowance(certificate, index)
+  if (!allowed)
+    return {
+      text: `${otherwise.text}. Do not retry before ${until}: ${why}`,
+      command: otherwise.command,
+    }
+  const isRefused = problem === 'rate-limited' || problem === 'name-rejected' || problem === 'no-solver'
+  if (isRefused || !isCauseGone(hosts, index)) return otherwise
+  const { namespace, name } = certificate.metadata
+  return waiting
+    ? {
+        text: 'The cause is gone: delete the challenge, so that it is asked anew at once',
+        command: `kubectl -n ${namespace} delete challenges.acme.cert-manager.io ${waiting.metadata.name}`,
+        action: { do: 'delete', ref: refOf(waiting), uid: waiting.metadata.uid ?? '' },
+      }
+    : {
+        text: 'The cause is gone: have the certificate issued anew, rather than wait for cert-manager’s next try',
+        command: `cmctl renew -n ${namespace} ${name}`,
+        action: renewal(certificate, index),
+      }
+}
+
+/** What was seen of a host’s port 80 from outside. */
+function probed(host: string, index: Index): string[] {
+  return (factsOf(host, index)?.http ?? []).slice(0, 2).map(each => `from here: ${hopsText(each)}`)
+}
+
+/** What serves port 80: Traefik, or what else somebody has installed in its place. */
+export function ingressControllers(index: Index): Ref[] {
+  return ['Deployment', 'DaemonSet']
+    .flatMap(kind => index.all(kind))
+    .filter(({ metadata }) =>
+      ['traefik', 'ingress-nginx'].includes(metadata.labels?.['app.kubernetes.io/name'] ?? ''),
+    )
+    .map(refOf)
+}
+
+/** Many challenges that fail by what all of them go through are one: the others follow the first. */
+function alike(findings: readonly Finding[]): Finding[] {
+  const first = new Map<string, Finding>()
+  return findings.map(finding => {
+    const isCommon = /^challenge-(refused|timeout|unreachable|dns-fails)$/.test(finding.rule)
+    if (!isCommon || finding.remedy.action) return finding
+    const known = first.get(finding.rule)
+    if (known) return { ...finding, causedBy: [...(finding.causedBy ?? []), known.subject] }
+    first.set(finding.rule, finding)
+    return finding
+  })
+}
+
+/** Certificates of an environment for trials beside others that are not. */
+const staging: Rule = index => {
+  const certificates = index.all('Certificate').map(certificate => {
+    const server = acmeServer(index.find(issuerOf(certificate)))
+    return { certificate, server }
+  })
+  if (!certificates.some(({ server }) => server !== undefined && !isStaging(server))) return []
+  return certificates
+    .filter(({ server }) => isStaging(server))
+    .map(({ certificate, server }): Finding => {
+      const { namespace, name } = certificate.metadata
+      return {
+        rule: 'certificate-staging',
+        verdict: 'warning',
+        subject: refOf(certificate),
+        cause: 'it is issued by an environment for trials, others are not: browsers warn of it',
+        evidence: [`its issuer is ${issuerOf(certificate).name}, at ${server}`],
+        remedy: {
+          text: 'Have it issued by letsencrypt-production: by cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
+          command: `kubectl -n ${namespace} get certificate ${name} -o yaml`,
+        },
+      }
+    })
+}
+
+/** The rules for Orders and Challenges. */
+export const rules: readonly Rule[] = [issuance, staging]

@@ -1,0 +1,226 @@
+/** Claims: those that are missing, not bound, about to go, or not as large as they should be. */
+import { durationText } from '../../duration.ts'
+import { condition } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { claimsOf } from './pods.ts'
+import { quantity } from './quantity.ts'
+import { eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { pods } from './workloads.ts'
+
+const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
+const SELECTED = 'volume.kubernetes.io/selected-node'
+
+type Told = Pick<Finding, 'rule' | 'cause' | 'remedy'> & Partial<Finding>
+
+const findingOf = (subject: Ref, told: Told): Finding => ({
+  verdict: 'broken',
+  subject,
+  evidence: [],
+  ...told,
+})
+
+const describe = ({ kind, name, namespace }: Ref) =>
+  `kubectl ${namespace ? `-n ${namespace} ` : ''}describe ${kind === 'PersistentVolume' ? 'pv' : 'pvc'} ${name}`
+
+/** Claims that pods name and that do not exist. */
+const missingClaims: Rule = index => {
+  if (index.blind('PersistentVolumeClaim')) return []
+  const found = new Map<string, Finding>()
+  for (const pod of podsOf(index)) {
+    const { namespace = '' } = pod.metadata
+    if (
+      pod.spec?.nodeName ||
+      pod.status?.phase !== 'Pending' ||
+      since(index, pod.metadata.creationTimestamp) < 10
+    )
+      continue
+    for (const name of claimsOf(pod)) {
+      if (index.get('PersistentVolumeClaim', namespace, name) || found.has(`${namespace}/${name}`)) continue
+      const subject: Ref = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name }
+      found.set(
+        `${namespace}/${name}`,
+        findingOf(subject, {
+          rule: 'claim-missing',
+          cause: `${refText(refOf(pod))} needs it, and it does not exist`,
+          remedy: {
+            text: `correct the name of the claim ${whereToChange(workloadOf(pod, index), index)}; if it was deleted, have it made again and restore its data`,
+            command: `kubectl -n ${namespace} get pvc`,
+          },
+        }),
+      )
+    }
+  }
+  return [...found.values()]
+}
+
+/** Claims that are not bound, have lost their volume, or are about to go. */
+const claims: Rule = index =>
+  index.all('PersistentVolumeClaim').flatMap((claim): Finding[] => {
+    const told =
+      claim.status?.phase === 'Lost'
+        ? lost(claim)
+        : claim.metadata.deletionTimestamp
+          ? leaving(claim, index)
+          : claim.status?.phase === 'Pending'
+            ? pending(claim, index)
+            : resizing(claim, index)
+    return told ? [findingOf(refOf(claim), told)] : []
+  })
+
+function lost(claim: KubeObject): Told {
+  return {
+    rule: 'claim-lost',
+    cause: `its volume ${claim.spec?.volumeName ?? ''} is gone, and its data with it as far as Kubernetes knows`,
+    remedy: {
+      text: 'the folder may still be in the local storage of the server: look there before the claim is made anew; else restore the data from a backup',
+      command: 'npx tsx scripts/ssh.ts --sudo -- ls -l /var/lib/OpenAppStack/local-storage',
+    },
+  }
+}
+
+/** Kubernetes keeps a deleted claim for as long as a pod uses it, and deletes its data after that. */
+function leaving(claim: KubeObject, index: Index): Told | undefined {
+  if (since(index, claim.metadata.deletionTimestamp) < 60) return undefined
+  const user = podsOf(index).find(
+    pod => pod.metadata.namespace === claim.metadata.namespace && claimsOf(pod).includes(claim.metadata.name),
+  )
+  return {
+    rule: 'claim-being-deleted',
+    verdict: 'warning',
+    cause: user
+      ? `was deleted: it and its data go as soon as ${refText(refOf(user))} ends`
+      : 'was deleted, and something keeps it',
+    evidence: [`finalizers: ${((claim.metadata as { finalizers?: string[] }).finalizers ?? []).join(', ')}`],
+    remedy: {
+      text: user
+        ? 'do not restart that pod: back its data up first, and set the reclaim policy of the volume to Retain'
+        : 'see what keeps it',
+      command: user
+        ? `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`
+        : describe(refOf(claim)),
+    },
+  }
+}
+
+function pending(claim: KubeObject, index: Index): Told | undefined {
+  const { spec, metadata } = claim
+  const age = since(index, metadata.creationTimestamp)
+  const failed = eventsOf(index, claim, /^(ProvisioningFailed|FailedBinding|VolumeMismatch)$/)[0]
+  const evidence = failed ? [`${failed.reason}: ${short(failed.message ?? '')}`] : []
+  if (spec?.volumeName) {
+    const volume = index.get('PersistentVolume', undefined, spec.volumeName)
+    if (age < 30) return undefined
+    return {
+      rule: 'claim-volume-taken',
+      cause: volume
+        ? `its volume ${spec.volumeName} is bound to another claim or does not fit`
+        : `its volume ${spec.volumeName} does not exist`,
+      evidence,
+      remedy: { text: 'correct spec.volumeName, or free the volume', command: describe(refOf(claim)) },
+    }
+  }
+  const classes = index.all('StorageClass')
+  if (index.blind('StorageClass') || age < 10) return undefined
+  if (spec?.storageClassName === undefined || spec.storageClassName === null) {
+    if (classes.some(({ metadata: { annotations } }) => annotations?.[DEFAULT] === 'true')) return undefined
+    return {
+      rule: 'claim-without-class',
+      cause: 'it names no StorageClass, and no class is the default',
+      evidence,
+      remedy: classes[0]
+        ? {
+            text: `make ${classes[0].metadata.name} the default class`,
+            command: `kubectl annotate storageclass ${classes[0].metadata.name} ${DEFAULT}=true`,
+            action: {
+              do: 'patch',
+              ref: refOf(classes[0]),
+              patch: { metadata: { annotations: { [DEFAULT]: 'true' } } },
+              why: 'make it the default class',
+            },
+          }
+        : { text: 'there is no StorageClass: the release local-path-provisioner in oas brings one' },
+    }
+  }
+  if (spec.storageClassName === '')
+    return {
+      rule: 'claim-without-volume',
+      cause: 'it wants a volume that somebody has made by hand, and there is none for it',
+      evidence,
+      remedy: { text: 'make the volume, or name a StorageClass', command: describe(refOf(claim)) },
+    }
+  const storage = classes.find(each => each.metadata.name === spec.storageClassName)
+  if (!storage)
+    return {
+      rule: 'claim-class-missing',
+      cause: `its StorageClass ${spec.storageClassName} does not exist`,
+      evidence,
+      remedy: {
+        text: `there is ${classes.map(each => each.metadata.name).join(', ') || 'none'}: a claim cannot be changed, so correct its class where it is made, delete it while it is empty, and have it made anew`,
+        command: `kubectl -n ${metadata.namespace} delete pvc ${metadata.name}`,
+      },
+    }
+  return unprovisioned(claim, storage, failed, index)
+}
+
+/** A claim that its provisioner does not serve. Until a pod is placed there may be nothing to do. */
+function unprovisioned(
+  claim: KubeObject,
+  storage: KubeObject,
+  failed: KubeObject | undefined,
+  index: Index,
+): Told | undefined {
+  const waitsForPod = storage.volumeBindingMode === 'WaitForFirstConsumer'
+  if (waitsForPod && !claim.metadata.annotations?.[SELECTED]) return undefined
+  const provisioner = String(storage.provisioner ?? '')
+  const word = provisioner.split('/').pop() ?? ''
+  const servers = index.all('Deployment').filter(({ metadata }) => word && metadata.name.includes(word))
+  const down = servers.every(server => pods(server).available === 0)
+  const age = since(index, claim.metadata.creationTimestamp)
+  if (age < (down || failed ? 15 : 180)) return undefined
+  return {
+    rule: 'claim-not-provisioned',
+    cause:
+      servers.length === 0
+        ? `nothing makes volumes of its class ${storage.metadata.name}: the provisioner ${provisioner} is not installed`
+        : `${provisioner} has not made its volume for ${durationText(age * 1000)}`,
+    evidence: failed ? [`${failed.reason}: ${short(failed.message ?? '')}`] : [],
+    remedy: {
+      text: servers[0]
+        ? `see ${refText(refOf(servers[0]))}`
+        : `install ${provisioner}, or name another class`,
+      command: servers[0]
+        ? `kubectl -n ${servers[0].metadata.namespace} logs deployment/${servers[0].metadata.name}`
+        : 'kubectl get storageclass',
+    },
+    ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
+  }
+}
+
+function resizing(claim: KubeObject, index: Index): Told | undefined {
+  const wanted = claim.spec?.resources?.requests?.storage
+  const has = claim.status?.capacity?.storage
+  const waits = condition(claim, 'FileSystemResizePending') ?? condition(claim, 'Resizing')
+  if (!wanted || !has || quantity(wanted) <= quantity(has)) return undefined
+  const [event] = eventsOf(index, claim, /^(VolumeResizeFailed|ExternalExpanding|FileSystemResizeFailed)$/)
+  return {
+    rule: 'claim-resize-pending',
+    verdict: 'warning',
+    cause: `it was enlarged to ${wanted}, and still has ${has}`,
+    evidence: [
+      ...(waits ? [`${waits.type}: ${short(waits.message ?? '')}`] : []),
+      ...(event ? [`${event.reason}: ${short(event.message ?? '')}`] : []),
+    ],
+    remedy: {
+      text:
+        waits?.type === 'FileSystemResizePending'
+          ? 'restart the pod that uses it: the file system grows when it is mounted'
+          : 'local volumes have no size of their own and never grow: ask for the former size again; the disk of the server is the limit',
+      command: describe(refOf(claim)),
+    },
+  }
+}
+
+export const rules: Rule[] = [missingClaims, claims]

@@ -1,0 +1,178 @@
+/** What concerns the whole cluster or a whole namespace: APIs, webhooks, deletions, quotas. */
+import { durationText } from '../../duration.ts'
+import { type Condition, condition } from '../../flux.ts'
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { quantity } from './quantity.ts'
+import { endpointsOf, serviceRef } from './services.ts'
+import { eventsOf, since } from './workload-facts.ts'
+
+/** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
+const apis: Rule = index =>
+  index.all('APIService').flatMap((api): Finding[] => {
+    const available = condition(api, 'Available')
+    if (available?.status !== 'False' || since(index, available.lastTransitionTime) < 15) return []
+    const service = serviceRef(api.spec?.service)
+    const missing = service && !index.find(service) && !index.blind('Service')
+    return [
+      {
+        rule: 'api-unavailable',
+        verdict: 'broken',
+        subject: refOf(api),
+        cause: missing
+          ? `the API ${api.metadata.name} has no server any more: Service ${service.namespace}/${service.name} does not exist`
+          : `the API ${api.metadata.name} does not answer`,
+        evidence: [`Available=False ${available.reason ?? ''}: ${short(available.message ?? '')}`],
+        remedy: missing
+          ? {
+              text: 'delete the registration if what served it was removed',
+              command: `kubectl delete apiservice ${api.metadata.name}`,
+              ...leftover(api, index),
+            }
+          : {
+              text: 'see the pods of its Service',
+              command: `kubectl describe apiservice ${api.metadata.name}`,
+            },
+        ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
+      },
+    ]
+  })
+
+/** The deletion of what nobody of ours has installed, or whose release is gone. */
+function leftover(object: KubeObject, index: Index): Pick<Finding['remedy'], 'action'> {
+  const { annotations, labels, uid } = object.metadata
+  const name = annotations?.['meta.helm.sh/release-name'] ?? labels?.['kustomize.toolkit.fluxcd.io/name']
+  const installed = [...index.all('HelmRelease'), ...index.all('Kustomization')].some(
+    each => each.metadata.name === name || each.spec?.releaseName === name,
+  )
+  if (!uid || (name && installed)) return {}
+  return { action: { do: 'delete', ref: refOf(object), uid } }
+}
+
+interface Webhook {
+  name?: string
+  failurePolicy?: string
+  clientConfig?: { service?: { namespace?: string; name?: string } }
+}
+
+/** Webhooks behind which nobody answers. With failurePolicy Fail, whatever they are asked about is refused. */
+const webhooks: Rule = index =>
+  ['ValidatingWebhookConfiguration', 'MutatingWebhookConfiguration'].flatMap(kind =>
+    index.all(kind).flatMap((configuration): Finding[] => {
+      const silent = ((configuration.webhooks ?? []) as Webhook[]).filter(webhook => {
+        const service = serviceRef(webhook?.clientConfig?.service)
+        return service && !index.blind('Service') && endpointsOf(service, index) === 0
+      })
+      const worst = silent.find(({ failurePolicy }) => failurePolicy !== 'Ignore') ?? silent[0]
+      const service = serviceRef(worst?.clientConfig?.service)
+      if (
+        !worst ||
+        !service ||
+        since(index, configuration.metadata.creationTimestamp) < (index.find(service) ? 120 : 10)
+      )
+        return []
+      const missing = !index.find(service)
+      const place = `Service ${service.namespace}/${service.name}`
+      const blocks = worst.failurePolicy !== 'Ignore'
+      return [
+        {
+          rule: 'webhook-without-endpoints',
+          verdict: blocks ? 'broken' : 'warning',
+          subject: refOf(configuration),
+          cause: `${missing ? `${place}, which serves its webhook ${worst.name}, does not exist` : `nobody answers for its webhook ${worst.name}: ${place} has no ready pod`}${blocks ? '; what it has to consent to is refused' : ''}`,
+          evidence: [`failurePolicy ${worst.failurePolicy ?? 'Fail'}`],
+          remedy: missing
+            ? {
+                text: 'delete the configuration if what it belongs to was removed',
+                command: `kubectl delete ${kind.toLowerCase()} ${configuration.metadata.name}`,
+                ...leftover(configuration, index),
+              }
+            : {
+                text: 'see why the pods behind it do not run',
+                command: `kubectl -n ${service.namespace} get pods`,
+              },
+          ...(missing ? {} : { symptom: true, causedBy: [service] }),
+        },
+      ]
+    }),
+  )
+
+/** Namespaces that are being deleted and do not go. */
+const namespaces: Rule = index =>
+  index.all('Namespace').flatMap((namespace): Finding[] => {
+    const age = since(index, namespace.metadata.deletionTimestamp)
+    if (!namespace.metadata.deletionTimestamp || age < 20) return []
+    const { name } = namespace.metadata
+    const conditions = ((namespace.status?.conditions ?? []) as Condition[]).filter(
+      ({ status, message }) => status === 'True' && message,
+    )
+    const text = conditions.map(({ message }) => message).join('\n')
+    // `metrics.k8s.io/v1beta1: stale GroupVersion discovery` is told of an API that does not answer.
+    const apis = index.all('APIService').filter(api => {
+      const { group, version } = api.spec ?? {}
+      return condition(api, 'Available')?.status === 'False' && group && text.includes(`${group}/${version}`)
+    })
+    const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
+    return [
+      {
+        rule: 'namespace-stuck-terminating',
+        verdict: 'broken',
+        subject: refOf(namespace),
+        cause: finalizer
+          ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
+          : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
+        evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
+        remedy: {
+          text: 'see what is left in it; the finalizer is removed by the program that it belongs to, so that has to run',
+          command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
+        },
+        ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
+      },
+    ]
+  })
+
+/** Quotas that are used up: a warning until something was refused for it. */
+const quotas: Rule = index =>
+  index.all('ResourceQuota').flatMap((quota): Finding[] => {
+    const { namespace, name } = quota.metadata
+    const hard = (quota.status?.hard ?? {}) as Record<string, string>
+    const used = (quota.status?.used ?? {}) as Record<string, string>
+    const full = Object.keys(hard).filter(
+      resource => used[resource] !== undefined && quantity(used[resource]) >= quantity(hard[resource]),
+    )
+    const refused = refusalsBy(quota, index)
+    if (refused.length === 0 && full.length === 0) return []
+    const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
+    return [
+      {
+        rule: 'quota-exhausted',
+        verdict: refused.length > 0 ? 'broken' : 'warning',
+        subject: refOf(quota),
+        cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; pods are refused' : ''}`,
+        evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
+        remedy: {
+          text: 'raise it, or remove what is not needed in the namespace',
+          command: `kubectl -n ${namespace} edit resourcequota ${name}`,
+        },
+      },
+    ]
+  })
+
+/** What was refused because of a quota and is still missing. */
+function refusalsBy({ metadata: { namespace, name } }: KubeObject, index: Index): { message?: string }[] {
+  const says = (message: unknown) => new RegExp(`exceeded quota: ${name}(,|$)`).test(String(message ?? ''))
+  const here = (kind: string) => index.all(kind).filter(each => each.metadata.namespace === namespace)
+  const replicas = here('ReplicaSet').flatMap(set => {
+    const failed = condition(set, 'ReplicaFailure')
+    return failed?.status === 'True' && says(failed.message) ? [failed] : []
+  })
+  const events = ['StatefulSet', 'DaemonSet', 'Job']
+    .flatMap(here)
+    .flatMap(maker => eventsOf(index, maker, /^FailedCreate$/, 900))
+    .filter(({ message }) => says(message))
+  return [...replicas, ...events].map(({ message }) => ({ message }))
+}
+
+export const rules: Rule[] = [apis, webhooks, namespaces, quotas]

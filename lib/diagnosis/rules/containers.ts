@@ -1,0 +1,181 @@
+/** Containers that do not start, do not stay, or are not ready. */
+import { durationText } from '../../duration.ts'
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { IMAGE_REASONS, imageTrouble } from './images.ts'
+import { logsOf, type Trouble, unfinished, unready } from './readiness.ts'
+import {
+  type Container,
+  containersOf,
+  eventsOf,
+  isOfOldRevision,
+  oncePerWorkload,
+  podsOf,
+  since,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
+
+/** The trouble of each pod: that of its first container which has some, since the others may wait for it. */
+const containerTroubles: Rule = index =>
+  oncePerWorkload(
+    podsOf(index).flatMap(pod => {
+      if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return []
+      for (const container of containersOf(pod)) {
+        const trouble = troubleOf(pod, container, index)
+        const of = workloadOf(pod, index)
+        if (!trouble) continue
+        // What was wrong before a correction is told with the pod that stands in its way.
+        const old = isOfOldRevision(pod, of) ? ({ symptom: true } as const) : {}
+        return [{ ...finding(pod, container, trouble), ...old, of }]
+      }
+      return []
+    }),
+  )
+
+function finding(pod: KubeObject, { status }: Container, trouble: Trouble): Finding {
+  const { rule, cause, fix, command, causedBy, symptom, verdict = 'broken', evidence = [] } = trouble
+  const waiting = status.state?.waiting
+  const seen = waiting?.reason ? [`${waiting.reason}: ${short(waiting.message ?? '')}`] : []
+  return {
+    rule,
+    verdict,
+    subject: refOf(pod),
+    cause,
+    evidence: [...seen, ...evidence],
+    remedy: { text: fix, ...(command ? { command } : {}) },
+    ...(symptom ? { symptom } : {}),
+    ...(causedBy ? { causedBy } : {}),
+  }
+}
+
+function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+  const { name, status } = container
+  const { waiting, running, terminated } = status.state ?? {}
+  const reason = String(waiting?.reason ?? '')
+  const message = String(waiting?.message ?? '')
+  const age = since(index, pod.status?.startTime, pod.metadata.creationTimestamp)
+  const where = whereToChange(workloadOf(pod, index), index)
+  if (IMAGE_REASONS.test(reason)) {
+    // The first refusal may be a hiccup of the network; the second leads to the back-off.
+    if (reason === 'ErrImagePull' && age < 30) return undefined
+    return imageTrouble(pod, container.spec?.image ?? status.image ?? '', reason, message, where, index)
+  }
+  if (reason === 'CrashLoopBackOff') return settles(status, age) ? undefined : crash(pod, container, index)
+  if (/^(Run|Create)Container(Config)?Error$|^(PostStart|PreStart)HookError$/.test(reason)) {
+    if (age < 10 || waitsForObject(message)) return undefined
+    return {
+      rule: 'pod-cannot-start',
+      cause: `container ${name} cannot be started: ${short(message, 200)}`,
+      fix: `correct its command, mounts or security context ${where}`,
+      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+    }
+  }
+  if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
+  if (!running) return undefined
+  if (container.init) return unfinished(pod, container, index)
+  return (
+    (status.ready === false ? unready(pod, container, index) : undefined) ?? restarting(pod, container, index)
+  )
+}
+
+/** Whether an end or two are part of a start: an application waits for its database so. */
+function settles(status: Container['status'], age: number): boolean {
+  return (status.restartCount ?? 0) < 3 && age < 180
+}
+
+/** A Secret or ConfigMap that is not there: the rules in needs.ts tell it. */
+function waitsForObject(message: string): boolean {
+  return /(secret|configmap) "[^"]*" not found|couldn't find key/i.test(message)
+}
+
+const SIGNALS: Record<number, string> = {
+  126: 'its command may not be executed',
+  127: 'its command is not there',
+  137: 'killed',
+  139: 'a segmentation fault',
+  143: 'told to end',
+}
+
+/** A container that ends again and again, by how it has ended last. */
+function crash(pod: KubeObject, container: Container, index: Index): Trouble {
+  const { name, init, status } = container
+  const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
+  const title = `${init ? 'init container' : 'container'} ${name}`
+  const where = whereToChange(workloadOf(pod, index), index)
+  const evidence = [endText(container, index), ...(last.message ? [short(last.message)] : [])]
+  const command = logsOf(pod, name)
+  if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
+  if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
+    return {
+      rule: 'pod-cannot-start',
+      cause: `${title} cannot be started${last.message ? `: ${short(last.message, 200)}` : ''}`,
+      fix: `correct its command or its image ${where}`,
+      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+      evidence,
+    }
+  const probed = eventsOf(index, pod, /^(Killing|Unhealthy)$/).find(({ message }) =>
+    /(liveness|startup) probe/i.test(message ?? ''),
+  )
+  if (probed && !init)
+    return {
+      rule: 'pod-liveness-failing',
+      cause: `${title} is killed again and again, since it does not answer its liveness or startup probe`,
+      fix: `read what it does all the time; if it only is slow, give the probe more time ${where}`,
+      command,
+      evidence: [short(probed.message ?? ''), ...evidence],
+    }
+  const meaning = SIGNALS[last.exitCode] ? ` (${SIGNALS[last.exitCode]})` : ''
+  const how = last.exitCode === undefined ? '' : ` with exit code ${last.exitCode}${meaning}`
+  return {
+    rule: init ? 'pod-init-failing' : 'pod-crash-looping',
+    cause: `${title} ends again and again${how}`,
+    fix: `read why it ends, then correct its configuration ${where}`,
+    command,
+    evidence,
+  }
+}
+
+/** How and when a container has ended last: `ended with Error, exit code 1; 5 restarts, the last end 2 min ago`. */
+function endText({ status }: Container, index: Index): string {
+  const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
+  const ago = last.finishedAt
+    ? `, the last end ${durationText(since(index, last.finishedAt) * 1000)} ago`
+    : ''
+  return `ended with ${last.reason ?? 'Error'}, exit code ${last.exitCode}; ${status.restartCount ?? 0} restarts${ago}`
+}
+
+function outOfMemory(pod: KubeObject, container: Container, index: Index): Trouble {
+  const { name, spec } = container
+  const limit = spec?.resources?.limits?.memory
+  const where = whereToChange(workloadOf(pod, index), index)
+  return {
+    rule: 'pod-out-of-memory',
+    cause: limit
+      ? `container ${name} is killed when it needs more than its limit of ${limit} of memory`
+      : `container ${name} is killed because the server is out of memory: it has no limit of its own`,
+    fix: limit
+      ? `raise its memory limit ${where}`
+      : 'give the server more memory, or remove what it does not need',
+    evidence: [endText(container, index)],
+  }
+}
+
+/** A container that runs at the moment, and has been killed or has ended not long ago. */
+function restarting(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+  const { status } = container
+  const last = status.lastState?.terminated
+  if (!last) return undefined
+  const ago = since(index, last.finishedAt)
+  const killed = last.reason === 'OOMKilled'
+  const often = (status.restartCount ?? 0) >= 3
+  if (killed ? ago > 24 * 3600 : !often || ago > 900 || last.exitCode === 0) return undefined
+  const trouble = crash(pod, container, index)
+  // Between two ends it runs for a moment, and may even be ready.
+  const lives = since(index, status.state.running.startedAt) > 60 || (killed && !often)
+  return lives ? { ...trouble, verdict: 'warning' } : trouble
+}
+
+export const rules: Rule[] = [containerTroubles]

@@ -1,0 +1,195 @@
+/** Pods that the API server does not let a workload make, and Jobs that have failed. */
+import { type Condition, condition } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { containersOf, eventsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { pods } from './workloads.ts'
+
+interface Refusal {
+  rule: string
+  pattern: RegExp
+  cause: (match: RegExpExecArray) => string
+  fix: (match: RegExpExecArray, where: string) => string
+  /** What refuses; then the workload only suffers. */
+  by?: (match: RegExpExecArray, namespace: string, index: Index) => Ref[]
+  /** What is at fault instead of the workload. */
+  subject?: (match: RegExpExecArray, namespace: string) => Ref
+}
+
+/** What the API server says when it refuses a pod. The first that matches counts. */
+const REFUSALS: readonly Refusal[] = [
+  {
+    rule: 'pods-refused-by-quota',
+    pattern: /exceeded quota: ([\w.-]+)(?:, requested: ([^,]*))?/,
+    cause: ([, quota, wanted]) =>
+      `its pods do not fit into ResourceQuota ${quota}${wanted ? `: ${wanted} more are wanted` : ''}`,
+    fix: ([, quota]) => `raise ResourceQuota ${quota}, or remove what is not needed`,
+    by: ([, quota], namespace) => [refTo('ResourceQuota', namespace, quota!)],
+  },
+  {
+    rule: 'pods-refused-by-quota',
+    pattern: /failed quota: ([\w.-]+): must specify ([^\n]+)/,
+    cause: ([, quota, what]) =>
+      `ResourceQuota ${quota} takes no pod that does not say its ${short(what!, 120)}`,
+    fix: ([, quota], where) => `say it ${where}, or add a LimitRange with defaults beside ${quota}`,
+  },
+  {
+    rule: 'service-account-missing',
+    pattern: /serviceaccount "([\w.-]+)" not found/,
+    cause: () => 'does not exist, and pods are to run as it',
+    fix: ([, name], where) => `create ServiceAccount ${name}, or correct the name ${where}`,
+    subject: ([, name], namespace) => ({ apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: name! }),
+  },
+  {
+    rule: 'pods-refused-by-webhook',
+    pattern: /failed calling webhook "([\w./-]+)"(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?/,
+    cause: ([, webhook]) => `its pods need the consent of the webhook ${webhook}, which does not answer`,
+    fix: () => 'see why the webhook does not answer',
+    by: ([, webhook, service, namespace], _own, index) => [
+      ...(service && namespace ? [refTo('Service', namespace, service)] : []),
+      ...['ValidatingWebhookConfiguration', 'MutatingWebhookConfiguration']
+        .flatMap(kind => index.all(kind))
+        .filter(({ webhooks }) =>
+          ((webhooks ?? []) as { name?: string }[]).some(each => each?.name === webhook),
+        )
+        .map(refOf),
+    ],
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /admission webhook "([\w./-]+)" denied the request: ([^\n]+)/,
+    cause: ([, webhook, why]) => `the webhook ${webhook} refuses its pods: ${short(why!, 200)}`,
+    fix: (_match, where) => `correct what it names ${where}`,
+  },
+  {
+    rule: 'pods-refused-by-pod-security',
+    pattern: /violates PodSecurity "([\w.:-]+)": ([^\n]+)/,
+    cause: ([, level, why]) =>
+      `the pod security level ${level} of its namespace refuses its pods: ${short(why!, 200)}`,
+    fix: (_match, where) =>
+      `correct the security context ${where}, or the label pod-security.kubernetes.io/enforce of the namespace`,
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /because it is being terminated/,
+    cause: () => 'its namespace is being deleted: nothing new is made in it',
+    fix: () => 'see what keeps the namespace',
+    by: (_match, namespace) => [refTo('Namespace', undefined, namespace)],
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /([\s\S]+)/,
+    cause: ([message]) => `the API server refuses its pods: ${short(message, 200)}`,
+    fix: (_match, where) => `correct what it names ${where}`,
+  },
+]
+
+/** Workloads that cannot make their pods. */
+const refused: Rule = index =>
+  ['ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job'].flatMap(kind =>
+    index.all(kind).flatMap((maker): Finding[] => {
+      const message = refusalOf(maker, index)
+      if (!message) return []
+      const workload = workloadOf(maker, index)
+      const { namespace = '' } = workload.metadata
+      const where = whereToChange(workload, index)
+      for (const { rule, pattern, ...refusal } of REFUSALS) {
+        const match = pattern.exec(message)
+        if (!match) continue
+        const told = { rule, verdict: 'broken', cause: refusal.cause(match) } as const
+        const evidence = [`${workload.kind} ${namespace}/${workload.metadata.name}: ${short(message)}`]
+        const remedy = {
+          text: refusal.fix(match, where),
+          command: `kubectl -n ${namespace} describe ${maker.kind.toLowerCase()} ${maker.metadata.name}`,
+        }
+        const subject = refusal.subject?.(match, namespace)
+        const by = subject ? [subject] : refusal.by?.(match, namespace, index)
+        const suffers: Finding = {
+          ...told,
+          ...(subject ? { rule: 'pods-refused', cause: 'the API server refuses its pods' } : {}),
+          subject: refOf(workload),
+          evidence,
+          remedy,
+          ...(by ? { symptom: true, causedBy: by } : {}),
+        }
+        return subject ? [{ ...told, subject, evidence, remedy }, suffers] : [suffers]
+      }
+      return []
+    }),
+  )
+
+/** Why a maker of pods has failed to make one it still lacks; undefined when it has not. */
+function refusalOf(maker: KubeObject, index: Index): string | undefined {
+  if (maker.kind === 'ReplicaSet') {
+    const failed = condition(maker, 'ReplicaFailure')
+    return failed?.status === 'True' && (maker.spec?.replicas ?? 0) > 0 ? failed.message : undefined
+  }
+  const lacking =
+    maker.kind === 'Job'
+      ? !maker.status?.completionTime && !maker.status?.active && !maker.status?.conditions
+      : pods(maker).available < pods(maker).wanted
+  if (!lacking) return undefined
+  const [event] = eventsOf(index, maker, /^FailedCreate$/)
+  // One made since then shows that the reason is gone.
+  const [made] = eventsOf(index, maker, /^SuccessfulCreate$/)
+  if (!event || (made && index.events(maker).indexOf(made) < index.events(maker).indexOf(event)))
+    return undefined
+  return String(event.message ?? '')
+}
+
+/** Jobs that have given up. One of a CronJob is no news once a later one has come to a good end. */
+const failedJobs: Rule = index =>
+  index.all('Job').flatMap((job): Finding[] => {
+    const failed = condition(job, 'Failed')
+    if (failed?.status !== 'True') return []
+    const cron = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.uid
+    const repository = job.metadata.labels?.['velero.io/repo-name']
+    const alike = (other: KubeObject) =>
+      (cron && other.metadata.ownerReferences?.some(({ uid }) => uid === cron)) ||
+      (repository && other.metadata.labels?.['velero.io/repo-name'] === repository)
+    const later = index
+      .all('Job')
+      .some(
+        other =>
+          alike(other) &&
+          other !== job &&
+          since(index, other.metadata.creationTimestamp) < since(index, job.metadata.creationTimestamp),
+      )
+    return later ? [] : [jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)]
+  })
+
+function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdict'], index: Index): Finding {
+  const { namespace, name, labels } = job.metadata
+  const ends = index
+    .ownedBy(job)
+    .flatMap(containersOf)
+    .flatMap(({ name: container, status }) => {
+      const last = status.state?.terminated ?? status.lastState?.terminated
+      if (!last || last.exitCode === 0) return []
+      const message = last.message ? `: ${short(last.message)}` : ''
+      return [
+        `container ${container} ended with ${last.reason ?? 'Error'}, exit code ${last.exitCode}${message}`,
+      ]
+    })
+  const kustomization = labels?.['kustomize.toolkit.fluxcd.io/name']
+  const late = failed.reason === 'DeadlineExceeded'
+  return {
+    rule: 'job-failed',
+    verdict,
+    subject: refOf(job),
+    cause: late
+      ? 'was ended: it has taken longer than it may'
+      : 'has failed too often and is not tried again',
+    evidence: [`Failed ${failed.reason ?? ''}: ${short(failed.message ?? '')}`, ...new Set(ends)],
+    remedy: {
+      text: kustomization
+        ? `read why, correct it, then delete the Job: Kustomization ${kustomization} makes it anew`
+        : 'read why, and correct it; then delete the Job, and have made it anew what has made it',
+      command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
+    },
+  }
+}
+
+export const rules: Rule[] = [refused, failedJobs]

@@ -1,0 +1,113 @@
+import { condition, standing } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import type { Action, Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { findingOf, refTo, sourceOf } from './failure.ts'
+
+/** What a Kustomization or a release waits for, by its dependsOn. Pure. */
+function dependenciesIn({ kind, metadata, spec }: KubeObject): Ref[] {
+  const named = (spec?.dependsOn ?? []) as { name: string; namespace?: string }[]
+  return named.map(({ name, namespace }) => refTo(kind, namespace ?? metadata.namespace, name))
+}
+
+const keyOf = ({ namespace, name }: Ref) => `${namespace}/${name}`
+
+/**
+ * The circle of dependencies in which an object stands, told by the first of its members in the alphabet alone.
+ * Pure.
+ */
+function cycleOf(object: KubeObject, index: Index): Ref[] | undefined {
+  const start = refOf(object)
+  const walk = (ref: Ref, path: readonly Ref[]): Ref[] | undefined => {
+    const found = index.find(ref)
+    for (const next of found ? dependenciesIn(found) : []) {
+      if (keyOf(next) === keyOf(start)) return [...path]
+      if (seen.has(keyOf(next))) continue
+      seen.add(keyOf(next))
+      const circle = walk(next, [...path, next])
+      if (circle) return circle
+    }
+    return undefined
+  }
+  const seen = new Set<string>()
+  const circle = walk(start, [start])
+  return circle?.every(other => keyOf(start) <= keyOf(other)) ? circle : undefined
+}
+
+/**
+ * Whether an object waits for something that does not become ready by itself: a dependency that has failed, is
+ * absent or suspended, or that waits for such a one. Pure.
+ */
+function blocked(object: KubeObject, index: Index, seen: Set<string> = new Set()): boolean {
+  return dependenciesIn(object).some(ref => {
+    if (seen.has(keyOf(ref))) return true // they wait for each other
+    const found = index.find(ref)
+    if (!found) return true
+    const { state } = standing(found)
+    if (state === 'failed') return true
+    if (state === 'suspended') return condition(found, 'Ready')?.status !== 'True'
+    return blocked(found, index, new Set([...seen, keyOf(ref)]))
+  })
+}
+
+/** Dependencies that never become ready: each other, or what is not there. For releases as well. */
+const depending: Rule = index =>
+  ['Kustomization', 'HelmRelease'].flatMap(kind =>
+    index.all(kind).flatMap((object): Finding[] => {
+      const dependencies = dependenciesIn(object)
+      const cycle = cycleOf(object, index)
+      if (cycle)
+        return [
+          findingOf(
+            object,
+            {
+              rule: 'dependency-circle',
+              cause: `waits for itself: ${[...cycle, cycle[0]!].map(({ name }) => name).join(' → ')}`,
+              fix: 'take one of these dependsOn out of flux2/ and commit that; then have Flux look at it, which a new commit alone does not achieve while there is a circle',
+              grace: 0,
+            },
+            { action: fromTheTop(object, index) },
+          ),
+        ]
+      const absent = index.blind(kind) ? [] : dependencies.filter(ref => !index.find(ref))
+      if (absent.length > 0)
+        return [
+          findingOf(object, {
+            rule: 'dependency-missing',
+            cause: `depends on ${absent.map(refText).join(', ')}, which is not there`,
+            fix: 'install what it depends on (`npx tsx scripts/install-core.ts` for the core), or correct its dependsOn in flux2/',
+            grace: 0,
+          }),
+        ]
+      if (condition(object, 'Ready')?.reason !== 'DependencyNotReady' || !blocked(object, index)) return []
+      return [
+        findingOf(object, {
+          rule: 'dependency-not-ready',
+          cause: short(condition(object, 'Ready')?.message ?? ''),
+          fix: `heal ${dependencies.map(refText).join(', ')} first`,
+          grace: 0,
+          symptom: true,
+        }),
+      ]
+    }),
+  )
+
+/**
+ * Has the Kustomization look again that has applied an object. kustomize-controller tells the Kustomizations of a
+ * new revision in the order of their dependencies, and none of them when these are a circle (requestsForRevisionChangeOf
+ * in https://github.com/fluxcd/kustomize-controller/blob/v1.9.5/internal/controller/kustomization_indexers.go).
+ */
+function fromTheTop({ metadata }: KubeObject, index: Index): Action | undefined {
+  const { labels = {} } = metadata
+  const owner = index.get(
+    'Kustomization',
+    labels['kustomize.toolkit.fluxcd.io/namespace'],
+    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
+  )
+  const source = owner && sourceOf(owner, index)
+  return owner && { do: 'reconcile', ref: refOf(owner), ...(source ? { source: refOf(source) } : {}) }
+}
+
+/** What waits for each other, for what is not there, and for what does not become ready. */
+export const rules: Rule[] = [depending]

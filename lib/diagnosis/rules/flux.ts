@@ -1,0 +1,223 @@
+import { type Condition, condition, handled } from '../../flux.ts'
+import { type KubeObject, refOf, refText } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import { controllerOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { type Failure, findingOf, fluxKind, lasted, PATIENCE, seconds } from './failure.ts'
+import { SOURCES } from './sources.ts'
+
+const KINDS = [...SOURCES, 'Kustomization', 'HelmRelease'] as const
+const CONTROLLERS = ['source-controller', 'kustomize-controller', 'helm-controller'] as const
+
+/** Whether anything of Flux is there; what could not be looked at may be. */
+function installed(index: Index): boolean {
+  if (['the served APIs', 'Deployment', 'Kustomization'].some(kind => index.blind(kind))) return true
+  return (
+    index.snapshot.groups.some(group => group.includes('.toolkit.fluxcd.io/')) &&
+    (index.all('Kustomization').length > 0 ||
+      CONTROLLERS.some(name => index.get('Deployment', 'flux-system', name)))
+  )
+}
+
+const absent: Rule = index => {
+  if (installed(index)) return []
+  return [
+    {
+      rule: 'flux-not-installed',
+      verdict: 'broken',
+      subject: { apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' },
+      cause: 'Flux is not here, and no Kustomization: OpenAppStack is not installed',
+      evidence: [],
+      remedy: {
+        text: 'is it the right cluster? Then install the core',
+        command: 'npx tsx scripts/install-core.ts',
+        action: { do: 'script', script: 'install-core', args: [] },
+      },
+    },
+  ]
+}
+
+/** Why a controller of Flux does not run; undefined when it does. Pure. */
+export function controllerFailure(deployment: KubeObject): Failure | undefined {
+  const wanted = deployment.spec?.replicas ?? 1
+  if (wanted > 0 && (deployment.status?.readyReplicas ?? 0) >= wanted) return undefined
+  const fix = `look at its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}`
+  const rule = 'flux-controller-down'
+  return wanted === 0
+    ? { rule, cause: 'Flux’s controller is scaled down to 0', fix, grace: 60 }
+    : { rule, cause: 'Flux’s controller is not running', fix, grace: 60, symptom: true }
+}
+
+const down: Rule = index => {
+  if (!installed(index) || index.blind('Deployment') || index.blind('the served APIs')) return []
+  return CONTROLLERS.flatMap((name): Finding[] => {
+    const deployment = index.get('Deployment', 'flux-system', name)
+    if (!deployment)
+      return [
+        findingOf(
+          { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: 'flux-system' } },
+          {
+            rule: 'flux-controller-missing',
+            cause: 'Flux’s controller is not there: its Deployment was deleted',
+            fix: 'install the core again: it brings Flux',
+            script: ['install-core'],
+            grace: 0,
+          },
+        ),
+      ]
+    const failure = controllerFailure(deployment)
+    if (!failure) return []
+    if (deployment.spec?.replicas === 0)
+      return [
+        findingOf(
+          deployment,
+          { ...failure, fix: 'if nobody works on it: scale it to 1' },
+          {
+            command: `kubectl -n flux-system scale deployment ${name} --replicas=1`,
+            action: {
+              do: 'patch',
+              ref: refOf(deployment),
+              patch: { spec: { replicas: 1 } },
+              why: 'scale to 1',
+            },
+          },
+        ),
+      ]
+    return lasted(index, condition(deployment, 'Available')) < PATIENCE
+      ? []
+      : [findingOf(deployment, failure)]
+  })
+}
+
+/** Why an object is not looked at, although Flux was asked to. Pure. */
+export function silentFailure(controller: string): Failure {
+  return {
+    rule: 'flux-controller-silent',
+    cause: `${controller} has not looked at it since it was asked to`,
+    fix: `see whether it runs: kubectl -n flux-system get pods -l app=${controller} (in the sandbox: npx tsx scripts/sandbox.ts up)`,
+    grace: 25,
+    symptom: true,
+  }
+}
+
+/** Objects that wait in vain for their controller, which says that it runs. */
+const silent: Rule = index =>
+  CONTROLLERS.flatMap((name): Finding[] => {
+    const deployment = index.get('Deployment', 'flux-system', name)
+    if (!deployment || controllerFailure(deployment)) return []
+    const objects = KINDS.filter(kind => controllerOf(kind) === name).flatMap(kind => index.all(kind))
+    if (objects.some(object => isBusy(object, index))) return []
+    const ignored = objects.filter(object => isIgnored(object, index))
+    if (ignored.length === 0) return []
+    const { fix } = silentFailure(name)
+    const at = new Date(index.now).toISOString()
+    const restart = { 'kubectl.kubernetes.io/restartedAt': at }
+    return [
+      findingOf(
+        deployment,
+        {
+          ...silentFailure(name),
+          cause: `runs, and looks at nothing: ${ignored.length} objects wait for it`,
+          fix: `${fix}; if its log tells nothing, restart it`,
+        },
+        {
+          evidence: ignored.slice(0, 5).map(object => `${refText(refOf(object))} was asked to be looked at`),
+          command: `kubectl -n flux-system rollout restart deployment ${name}`,
+          action: {
+            do: 'patch',
+            ref: refOf(deployment),
+            patch: { spec: { template: { metadata: { annotations: restart } } } },
+            why: 'restart its pods',
+          },
+        },
+      ),
+    ]
+  })
+
+/** Whether Flux works on an object: not what a controller said that was killed long ago. */
+function isBusy(object: KubeObject, index: Index): boolean {
+  const found = condition(object, 'Reconciling')
+  return found?.status === 'True' && lasted(index, found) < seconds(object.spec?.timeout ?? '5m') + 60
+}
+
+function isIgnored(object: KubeObject, index: Index): boolean {
+  const { annotations, creationTimestamp, deletionTimestamp } = object.metadata
+  if (object.spec?.suspend === true || deletionTimestamp) return false
+  const asked = handled(object) ? undefined : annotations?.['reconcile.fluxcd.io/requestedAt']
+  const since = asked ?? (object.status?.conditions === undefined ? creationTimestamp : undefined)
+  return (index.now - Date.parse(since ?? '')) / 1000 > PATIENCE
+}
+
+/** What is known of an object that is suspended. Pure. */
+export function suspendedFailure(object: KubeObject): Failure {
+  const { namespace, name } = object.metadata
+  const layer = { Kustomization: 'kustomization', HelmRelease: 'release' }[object.kind] ?? 'source'
+  return {
+    rule: `${layer}-suspended`,
+    cause: 'is suspended: somebody told Flux to leave it alone',
+    fix: `resume it when that is over: flux resume ${fluxKind(object.kind)} ${name} -n ${namespace}`,
+    grace: 0,
+  }
+}
+
+const suspended: Rule = index =>
+  KINDS.flatMap(kind => index.all(kind))
+    .filter(({ spec, metadata }) => spec?.suspend === true && !metadata.deletionTimestamp)
+    .map((object): Finding => {
+      const found = findingOf(object, suspendedFailure(object), {
+        action: { do: 'resume', ref: refOf(object) },
+      })
+      // What was ready goes on as it is, and gets neither changes nor repairs.
+      return condition(object, 'Ready')?.status === 'True' ? { ...found, verdict: 'warning' } : found
+    })
+
+/** Seconds that a deletion may take: an uninstallation waits for pods to end, a stranger's finalizer for nobody we know. */
+const DELETION = { own: 300, foreign: PATIENCE }
+
+const undeletable: Rule = index =>
+  KINDS.flatMap(kind => index.all(kind)).flatMap((object): Finding[] => {
+    const { deletionTimestamp, resourceVersion } = object.metadata
+    if (!deletionTimestamp) return []
+    const age = (index.now - Date.parse(deletionTimestamp)) / 1000
+    const finalizers = (object.metadata as { finalizers?: string[] }).finalizers ?? []
+    const foreign = finalizers.filter(
+      name => !/fluxcd\.io|kubernetes\.io|^foregroundDeletion$|^orphan$/.test(name),
+    )
+    if (finalizers.length === 0 || age < (foreign.length > 0 ? DELETION.foreign : DELETION.own)) return []
+    const names = (foreign.length > 0 ? foreign : finalizers).join(', ')
+    const kept = finalizers.filter(name => !foreign.includes(name))
+    return [
+      findingOf(
+        object,
+        {
+          rule: 'deletion-stuck',
+          cause: `was deleted ${Math.round(age / 60)} minutes ago and is still there: the finalizer ${names} holds it`,
+          fix:
+            foreign.length > 0
+              ? `let the program finish that has set ${names}; if it is gone for good, remove the finalizer`
+              : `see why ${controllerOf(object.kind)} does not finish: npx tsx scripts/logs.ts ${controllerOf(object.kind)}`,
+          grace: 0,
+          ...(foreign.length > 0 ? {} : { symptom: true as const }),
+        },
+        {
+          evidence: statusText(condition(object, 'Ready')),
+          action:
+            foreign.length > 0
+              ? {
+                  do: 'patch',
+                  ref: refOf(object),
+                  // Refused when somebody else was faster.
+                  patch: { metadata: { resourceVersion, finalizers: kept } },
+                  why: `remove the finalizer ${foreign.join(', ')}`,
+                }
+              : undefined,
+        },
+      ),
+    ]
+  })
+
+const statusText = (found: Condition | undefined) =>
+  found?.message ? [`Ready=${found.status}: ${found.message}`] : []
+
+/** What is wrong with Flux itself, and with objects of any of its kinds. */
+export const rules: Rule[] = [absent, down, silent, suspended, undeletable]

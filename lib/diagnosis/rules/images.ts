@@ -1,0 +1,120 @@
+/** Why an image is not pulled, by what containerd and the registry say. */
+import type { KubeObject, Ref } from '../../kubectl.ts'
+import type { Index } from '../snapshot.ts'
+import { eventsOf, refTo } from './workload-facts.ts'
+
+/** A trouble with an image. */
+export interface ImageTrouble {
+  rule: string
+  cause: string
+  fix: string
+  causedBy?: readonly Ref[]
+}
+
+/** The waiting reasons of a container whose image is not there. */
+export const IMAGE_REASONS =
+  /^(ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|ImageInspectError|RegistryUnavailable)$/
+
+interface Kind {
+  rule: string
+  pattern: RegExp
+  cause: (image: string, registry: string) => string
+  fix: (registry: string, where: string) => string
+}
+
+/** In this order: what a registry refuses says `not found` or `denied` beside the reason. */
+const KINDS: readonly Kind[] = [
+  {
+    rule: 'image-rate-limited',
+    pattern: /toomanyrequests|\b429\b/i,
+    cause: (image, registry) => `${registry} refuses to hand out ${image}: too many pulls`,
+    fix: registry =>
+      `wait: the limit passes by itself within hours, and the kubelet tries again; an account at ${registry} (imagePullSecrets) has a higher one`,
+  },
+  {
+    rule: 'image-disk-full',
+    pattern: /no space left on device/i,
+    cause: image => `there is no space on the node for the image ${image}`,
+    fix: () => 'make room on the disk of the server: npx tsx scripts/ssh.ts -- df -h',
+  },
+  {
+    rule: 'image-registry-untrusted',
+    pattern: /x509:|certificate (signed by|has expired|is not)|server gave HTTP response to HTTPS/i,
+    cause: (image, registry) => `the certificate of ${registry}, where ${image} lies, is not accepted`,
+    fix: registry =>
+      `look at the certificate that ${registry} shows, at the clock of the server, and at /etc/rancher/k3s/registries.yaml`,
+  },
+  {
+    rule: 'image-registry-unreachable',
+    pattern:
+      /no such host|dial tcp|i\/o timeout|connection refused|connection reset|network is unreachable|no route to host|TLS handshake timeout|deadline exceeded|Client\.Timeout|server misbehaving|\b50[0234]\b|unexpected EOF/i,
+    cause: (image, registry) => `the server cannot reach ${registry}, where ${image} lies`,
+    fix: registry =>
+      `check DNS and the way out of the server: npx tsx scripts/ssh.ts -- curl -sS https://${registry}/v2/ (a name that does not exist is a mistake in the image)`,
+  },
+  {
+    rule: 'image-unauthorized',
+    pattern:
+      /unauthorized|\b401\b|\b403\b|forbidden|authorization failed|insufficient_scope|access denied|no basic auth credentials/i,
+    cause: (image, registry) => `${registry} wants a login for ${image}, or does not have it`,
+    fix: (_registry, where) =>
+      `check the name of the image; for a private one add a pull secret ${where} (imagePullSecrets)`,
+  },
+  {
+    rule: 'image-not-found',
+    pattern: /not found|manifest unknown|name unknown|no match for platform|does not exist/i,
+    cause: (image, registry) => `${registry} has no image ${image}`,
+    fix: (_registry, where) => `correct the name or the tag of the image ${where}`,
+  },
+]
+
+/** The registry of an image's name: a first part that looks like a host, else Docker Hub's. Pure. */
+export function registryOf(image: string): string {
+  const [first = '', ...rest] = image.split('/')
+  return rest.length > 0 && /[.:]|^localhost$/.test(first) ? first : 'docker.io'
+}
+
+/** What is wrong with the image of a waiting container; `where` is the place to correct it. Pure. */
+export function imageTrouble(
+  pod: KubeObject,
+  image: string,
+  reason: string,
+  message: string,
+  where: string,
+  index: Index,
+): ImageTrouble {
+  if (reason === 'InvalidImageName')
+    return {
+      rule: 'image-name-invalid',
+      cause: `${JSON.stringify(image)} is no name of an image`,
+      fix: `correct the name of the image ${where}`,
+    }
+  if (reason === 'ErrImageNeverPull')
+    return {
+      rule: 'image-not-found',
+      cause: `the node does not have the image ${image}, and its imagePullPolicy is Never`,
+      fix: `set imagePullPolicy to IfNotPresent ${where}`,
+    }
+  // A back-off repeats the last refusal since Kubernetes 1.31 only; the events have it always.
+  const told = [message, ...eventsOf(index, pod, /^Failed$/).map(event => String(event.message ?? ''))]
+  const registry = registryOf(image)
+  const kind = told.flatMap(
+    text => KINDS.find(({ pattern }) => pattern.test(withoutName(text, image))) ?? [],
+  )[0]
+  if (!kind)
+    return {
+      rule: 'image-pull-failing',
+      cause: `the image ${image} cannot be pulled`,
+      fix: `check the name of the image ${where}, and that the server reaches ${registry}`,
+    }
+  const node = kind.rule === 'image-disk-full' ? pod.spec?.nodeName : undefined
+  return {
+    rule: kind.rule,
+    cause: kind.cause(image, registry),
+    fix: kind.fix(registry, where),
+    ...(node ? { causedBy: [refTo('Node', undefined, node)] } : {}),
+  }
+}
+
+/** A message without the image's name in it: that may hold any word, and `:403`. */
+const withoutName = (text: string, image: string) => (image ? text.replaceAll(image, 'IMAGE') : text)

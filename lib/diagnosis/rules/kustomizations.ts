@@ -1,0 +1,209 @@
+import { condition, inventory, standing } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import type { Action, Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { rules as depending } from './dependencies.ts'
+import {
+  type Failure,
+  findingOf,
+  type Known,
+  lasted,
+  PATIENCE,
+  recognise,
+  scriptCommand,
+  sourceOf,
+} from './failure.ts'
+import { installerOf, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
+
+const known: readonly Known[] = [
+  ...refusals,
+  {
+    rule: 'kustomization-path-missing',
+    pattern: /kustomization path not found/,
+    fix: ({ spec }) =>
+      `correct ${spec?.path} in the repository: the branch that is followed has no such folder`,
+  },
+  {
+    rule: 'kustomization-source-missing',
+    pattern: /unable to get source '([^']+)'|^Source '(.+)' not found/,
+    fix: (_object, [, source, other]) =>
+      `create the source ${source ?? other} again: run \`npx tsx scripts/install-core.ts\``,
+    script: ['install-core'],
+  },
+  {
+    rule: 'kustomization-build-failed',
+    pattern: /kustomize build failed|accumulating resources|yaml|unmarshal|post build failed/i,
+    fix: ({ spec }) => `correct ${spec?.path} in the repository: it is no set of manifests as it is`,
+  },
+  {
+    rule: 'kustomization-refused',
+    pattern: /dry-run failed|Invalid value|is invalid|Forbidden|unknown field|strict decoding/i,
+    fix: ({ spec }) => `correct ${spec?.path} in the repository: the API server refuses what stands there`,
+  },
+]
+
+/** Why a Kustomization is not applied. Pure. */
+export function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
+  const { state, reason, message } = standing(kustomization)
+  if (state !== 'failed') return undefined
+  const { spec } = kustomization
+  const grace = passing.test(message) ? 90 : 4
+  const variable = /variable not set \(strict mode\): "?(\w+)"?/.exec(message)?.[1]
+  if (variable)
+    return {
+      rule: 'kustomization-variable-missing',
+      cause: `the variable \${${variable}} is used in ${spec?.path} and defined nowhere`,
+      fix: `run install-core again: it adds missing variables; if it does not know ${variable}, correct flux2/`,
+      script: ['install-core'],
+      grace: 4,
+      symptom: true,
+    }
+  const named = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
+  const secret = named?.[1] ?? named?.[2]
+  if (secret) {
+    const script = installerOf(kustomization, secret)
+    return {
+      rule: 'kustomization-secret-missing',
+      cause: short(message, 400),
+      fix: `run \`${scriptCommand(script)}\`: it creates ${secret}`,
+      script,
+      grace: 4,
+      symptom: true,
+    }
+  }
+  if (reason === 'HealthCheckFailed')
+    return {
+      rule: 'kustomization-unhealthy',
+      cause: `health check: ${short(message, 400)}`,
+      fix: 'see what is not ready: npx tsx scripts/status.ts',
+      grace: 30,
+      symptom: true,
+    }
+  // A source that is not ready is named by its own finding; a path that is not in it is not.
+  if (reason === 'ArtifactFailed' && /^Source (artifact not found|is not ready)/.test(message))
+    return undefined
+  return (
+    recognise(known, kustomization, message, grace) ?? {
+      rule: 'kustomization-failed',
+      cause: short(message, 400),
+      fix: `correct ${spec?.path} in the repository`,
+      grace,
+    }
+  )
+}
+
+const failing: Rule = index =>
+  index.all('Kustomization').flatMap((kustomization): Finding[] => {
+    const { state, message } = standing(kustomization)
+    if (state !== 'failed') return []
+    const failure = kustomizationFailure(kustomization)
+    if (!failure)
+      return [
+        findingOf(kustomization, {
+          rule: 'kustomization-waits-for-source',
+          cause: short(message),
+          fix: 'heal its source first',
+          grace: 4,
+          symptom: true,
+        }),
+      ]
+    // What passes by itself is told once it has not.
+    if (failure.grace > PATIENCE && lasted(index, condition(kustomization, 'Ready')) < PATIENCE) return []
+    const gone = failure.rule === 'field-immutable' && isGone(kustomization, index)
+    const told = gone ? retryOf(failure) : failure
+    return [findingOf(kustomization, told, { action: mend(kustomization, told, index) })]
+  })
+
+/** A reconciliation from the source on: the correction is a commit. What cannot be changed is deleted before. */
+function mend(kustomization: KubeObject, failure: Failure, index: Index): Action | undefined {
+  if (failure.script) return undefined
+  if (failure.rule === 'field-immutable') {
+    const refused = refusedBy(kustomization, index)
+    if (refused?.kind === 'PersistentVolumeClaim' || !refused?.metadata.uid) return undefined
+    return { do: 'delete', ref: refOf(refused), uid: refused.metadata.uid }
+  }
+  if (failure.rule === 'kind-missing') {
+    const bringer = failure.causedBy?.[0] && index.find(failure.causedBy[0])
+    if (bringer) return { do: 'reconcile', ref: refOf(bringer), force: true }
+  }
+  const source = sourceOf(kustomization, index)
+  return { do: 'reconcile', ref: refOf(kustomization), ...(source ? { source: refOf(source) } : {}) }
+}
+
+/** What a Kustomization has applied and is gone: somebody has deleted it, and Flux looks again after hours only. */
+const missing: Rule = index =>
+  index.all('Kustomization').flatMap(kustomization => {
+    if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return []
+    return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
+      if (!WATCHED.has(kind) || index.blind(kind)) return []
+      const there =
+        kind === 'Secret' ? index.secret(namespace, name) : index.get(kind, namespace || undefined, name)
+      if (there) return []
+      const ref: Ref = {
+        apiVersion: group ? `${group}/${version}` : version,
+        kind,
+        name,
+        ...(namespace ? { namespace } : {}),
+      }
+      const owner = refOf(kustomization)
+      return [
+        {
+          rule: 'applied-object-missing',
+          verdict: 'broken',
+          subject: ref,
+          cause: `${refText(owner)} has applied it, and it is gone: somebody has deleted it`,
+          evidence: [`${refText(owner)} lists it in its inventory`],
+          remedy: {
+            text: `have Flux apply ${owner.name} again`,
+            command: `flux reconcile kustomization ${owner.name} -n ${owner.namespace}`,
+            action: { do: 'reconcile', ref: owner },
+          },
+        },
+      ]
+    })
+  })
+
+const WATCHED = new Set([
+  'HelmRelease',
+  'HelmRepository',
+  'Kustomization',
+  'ConfigMap',
+  'Secret',
+  'Namespace',
+])
+
+/** Seconds after which a Kustomization has at least begun with what its source has fetched. */
+const BEHIND = 120
+
+const behind: Rule = index =>
+  index.all('Kustomization').flatMap(kustomization => {
+    const artifact = sourceOf(kustomization, index)?.status?.artifact
+    const since = (index.now - Date.parse(artifact?.lastUpdateTime ?? '')) / 1000
+    const { state } = standing(kustomization)
+    if (
+      !artifact?.revision ||
+      !(since > BEHIND) ||
+      !['ready', 'waiting'].includes(state) ||
+      kustomization.status?.lastAttemptedRevision === artifact.revision ||
+      condition(kustomization, 'Ready')?.reason === 'DependencyNotReady' ||
+      condition(kustomization, 'Reconciling')?.status === 'True'
+    )
+      return []
+    return [
+      findingOf(
+        kustomization,
+        {
+          rule: 'kustomization-behind',
+          cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, and its source at ${artifact.revision} since ${Math.round(since / 60)} minutes`,
+          fix: 'have Flux apply it now',
+          grace: BEHIND,
+          symptom: true,
+        },
+        { action: { do: 'reconcile', ref: refOf(kustomization) } },
+      ),
+    ]
+  })
+
+/** What is wrong with Kustomizations, and with what they and releases wait for. */
+export const rules: Rule[] = [failing, missing, behind, ...depending]

@@ -1,0 +1,196 @@
+/** Secrets and ConfigMaps that a pod waits for. */
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { containersOf, eventsOf, podsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+
+/** An object that a pod cannot start without, and the key of it where one is meant. */
+interface Need {
+  kind: 'Secret' | 'ConfigMap'
+  name: string
+  key?: string
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: parts of a PodSpec
+type Part = any
+
+const need = (kind: Need['kind'], name: unknown, part: Part, key?: unknown): Need[] =>
+  typeof name === 'string' && part?.optional !== true
+    ? [{ kind, name, ...(typeof key === 'string' ? { key } : {}) }]
+    : []
+
+/** The same for the files of a volume: each item is a key. */
+const files = (kind: Need['kind'], name: unknown, part: Part): Need[] =>
+  part?.items?.length > 0
+    ? part.items.flatMap((item: Part) => need(kind, name, part, item?.key))
+    : need(kind, name, part)
+
+/** Everything that a pod's spec names and does not call optional. Pure. */
+export function needsOf(pod: KubeObject): Need[] {
+  const containers: Part[] = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]
+  const sources = (pod.spec?.volumes ?? []).flatMap((volume: Part) => volume?.projected?.sources ?? [])
+  return [
+    ...[...(pod.spec?.volumes ?? []), ...sources].flatMap((volume: Part) => [
+      ...files('Secret', volume?.secret?.secretName ?? volume?.secret?.name, volume?.secret),
+      ...files('ConfigMap', volume?.configMap?.name, volume?.configMap),
+    ]),
+    ...containers.flatMap(container => [
+      ...(container?.env ?? []).flatMap(({ valueFrom }: Part) => [
+        ...need(
+          'Secret',
+          valueFrom?.secretKeyRef?.name,
+          valueFrom?.secretKeyRef,
+          valueFrom?.secretKeyRef?.key,
+        ),
+        ...need(
+          'ConfigMap',
+          valueFrom?.configMapKeyRef?.name,
+          valueFrom?.configMapKeyRef,
+          valueFrom?.configMapKeyRef?.key,
+        ),
+      ]),
+      ...(container?.envFrom ?? []).flatMap(({ secretRef, configMapRef }: Part) => [
+        ...need('Secret', secretRef?.name, secretRef),
+        ...need('ConfigMap', configMapRef?.name, configMapRef),
+      ]),
+    ]),
+  ]
+}
+
+/** Whether an object or a key of it is not there, as far as the snapshot knows: it holds no keys of ConfigMaps. */
+function lacks({ kind, name, key }: Need, namespace: string, index: Index): boolean {
+  if (index.blind(kind)) return false
+  if (kind === 'ConfigMap') return index.get(kind, namespace, name) === undefined
+  const secret = index.secret(namespace, name)
+  return !secret || (key !== undefined && !(key in secret.keys))
+}
+
+const MESSAGES: readonly [RegExp, (match: RegExpExecArray) => Need][] = [
+  [
+    /couldn't find key ([\w.-]+) in (Secret|ConfigMap) [\w-]+\/([\w.-]+)/,
+    ([, key, kind, name]) => ({ kind: kind as Need['kind'], name: name!, key }),
+  ],
+  [
+    /configmap references non-existent config key: ([\w.-]+)/,
+    ([, key]) => ({ kind: 'ConfigMap', name: '', key }),
+  ],
+  [
+    /\b(secret|configmap) "([\w.-]+)" not found/i,
+    ([, kind, name]) => ({ kind: /secret/i.test(kind!) ? 'Secret' : 'ConfigMap', name: name! }),
+  ],
+]
+
+/** What the kubelet says that a pod waits for: the keys of ConfigMaps are known from it alone. */
+function toldBy(pod: KubeObject, index: Index): Need[] {
+  const messages = [
+    ...containersOf(pod).map(({ status }) => status.state?.waiting?.message),
+    ...eventsOf(index, pod, /^FailedMount$/, 600).map(({ message }) => message),
+  ]
+  return messages.flatMap(message =>
+    MESSAGES.flatMap(([pattern, of]) => {
+      const match = pattern.exec(String(message ?? ''))
+      return match ? [of(match)] : []
+    }).slice(0, 1),
+  )
+}
+
+/** Whether a pod has not started all of its containers although it had the time. */
+function waits(pod: KubeObject, index: Index): boolean {
+  if (since(index, pod.status?.startTime, pod.metadata.creationTimestamp) < 10 || !pod.spec?.nodeName)
+    return false
+  return (
+    pod.status?.phase === 'Pending' ||
+    containersOf(pod).some(({ status }) => status.state?.waiting?.reason === 'CreateContainerConfigError')
+  )
+}
+
+/** What pods wait for, each missing object or key once, and each waiting pod as its symptom. */
+const missingObjects: Rule = index => {
+  const waiting = new Map<string, { need: Need; namespace: string; pods: KubeObject[] }>()
+  for (const pod of podsOf(index)) {
+    if (!waits(pod, index)) continue
+    const { namespace = '' } = pod.metadata
+    const needs = [...needsOf(pod).filter(each => lacks(each, namespace, index)), ...toldBy(pod, index)]
+    for (const each of needs) {
+      const named = each.name ? each : { ...each, name: nameByKey(pod, each) }
+      // What was missing a moment ago may be there: the kubelet tries again within two minutes.
+      if (!named.name || (named.kind === 'Secret' && !lacks(named, namespace, index))) continue
+      if (named.kind === 'ConfigMap' && !named.key && !lacks(named, namespace, index)) continue
+      const found = lacks({ kind: named.kind, name: named.name }, namespace, index)
+      const key = `${named.kind} ${namespace}/${named.name} ${found ? '' : (named.key ?? '')}`
+      const entry = waiting.get(key) ?? { need: named, namespace, pods: [] }
+      if (!entry.pods.includes(pod)) entry.pods.push(pod)
+      waiting.set(key, entry)
+    }
+  }
+  return [...waiting.values()].flatMap(({ need: missing, namespace, pods }) => [
+    ...objectFinding(missing, namespace, pods, index),
+    ...pods.map((pod): Finding => podFinding(pod, missing)),
+  ])
+}
+
+/** The ConfigMap that holds a key, when the kubelet names the key alone. */
+function nameByKey(pod: KubeObject, { kind, key }: Need): string {
+  return needsOf(pod).find(each => each.kind === kind && each.key === key)?.name ?? ''
+}
+
+function objectFinding(
+  { kind, name, key }: Need,
+  namespace: string,
+  pods: KubeObject[],
+  index: Index,
+): Finding[] {
+  const subject = refTo(kind, namespace, name)
+  const absent = lacks({ kind, name }, namespace, index)
+  const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
+  const where = whereToChange(workloadOf(pods[0]!, index), index)
+  return [
+    {
+      rule: `${kind.toLowerCase()}-${absent ? 'missing' : 'key-missing'}`,
+      verdict: 'broken',
+      subject: { ...subject, apiVersion: 'v1' },
+      cause: absent
+        ? `${refText(refOf(pods[0]!))} needs it, and it does not exist`
+        : `${refText(refOf(pods[0]!))} needs its key ${key}, which it does not have`,
+      evidence: pods.map(pod => `${refText(refOf(pod))} waits for it`),
+      remedy:
+        makers.length > 0
+          ? { text: `see why ${refText(makers[0]!)}, which makes it, has not` }
+          : {
+              text: absent
+                ? `create it, or correct its name ${where}`
+                : `add the key, or correct its name ${where}`,
+              command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
+            },
+      ...(makers.length > 0 ? { symptom: true, causedBy: makers } : {}),
+    },
+  ]
+}
+
+/** What makes a Secret: a Certificate its TLS secret, an OAuth2Client that of its credentials. */
+function makersOf(namespace: string, name: string, index: Index): Ref[] {
+  const makers = ['Certificate', 'OAuth2Client']
+    .flatMap(kind => index.all(kind))
+    .filter(({ metadata, spec }) => metadata.namespace === namespace && spec?.secretName === name)
+  // hydra-maester, the operator of OAuth2Clients, has no edge of its own.
+  const maester = makers.some(({ kind }) => kind === 'OAuth2Client')
+    ? index.all('Deployment').filter(({ metadata }) => /maester/.test(metadata.name))
+    : []
+  return [...makers, ...maester].map(refOf)
+}
+
+function podFinding(pod: KubeObject, { kind, name, key }: Need): Finding {
+  const what = `${kind} ${name}`
+  return {
+    rule: 'pod-waits-for-object',
+    verdict: 'broken',
+    subject: refOf(pod),
+    cause: `cannot start without ${key ? `the key ${key} of ` : ''}${what}`,
+    evidence: [],
+    remedy: { text: `see ${what}` },
+    symptom: true,
+    causedBy: [refTo(kind, pod.metadata.namespace, name)],
+  }
+}
+
+export const rules: Rule[] = [missingObjects]

@@ -1,0 +1,179 @@
+/** Servers that are out of order, full, or not to be used. */
+import { durationText } from '../../duration.ts'
+import { type Condition, condition } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { podsOf, since } from './workload-facts.ts'
+
+const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
+
+/** What each bad condition of a node means. */
+const CONDITIONS: readonly { type: string; rule: string; cause: string; text: string; command: string }[] = [
+  {
+    type: 'DiskPressure',
+    rule: 'node-disk-pressure',
+    cause: 'its disk is full: it evicts pods, and takes no new ones',
+    text: 'make room: see what is large; `k3s crictl rmi --prune` removes images that nobody uses',
+    command: ssh('du -xh --max-depth=2 /var --threshold=1G'),
+  },
+  {
+    type: 'MemoryPressure',
+    rule: 'node-memory-pressure',
+    cause: 'its memory is full: it evicts pods, and takes no new ones',
+    text: 'give the server more memory, or remove what it does not need: see what needs most',
+    command: ssh('ps aux --sort=-rss'),
+  },
+  {
+    type: 'PIDPressure',
+    rule: 'node-pid-pressure',
+    cause: 'it has too many processes: it evicts pods, and takes no new ones',
+    text: 'see which container starts so many',
+    command: ssh('systemd-cgtop --order=tasks --iterations=1'),
+  },
+  {
+    type: 'NetworkUnavailable',
+    rule: 'node-network-failing',
+    cause: 'its network for pods does not work',
+    text: 'k3s sets the network up when it starts: restart it, and read what it says',
+    command: ssh('systemctl restart k3s'),
+  },
+]
+
+/** Nodes that are not ready, or short of something. */
+const conditions: Rule = index =>
+  index.all('Node').flatMap((node): Finding[] => {
+    const ready = condition(node, 'Ready')
+    const found = ready?.status === 'True' ? [] : [notReady(node, ready, index)].flat()
+    // A kubelet that is silent leaves everything else unknown.
+    const bad = CONDITIONS.flatMap(({ type, text, command, ...told }): Finding[] => {
+      const state = condition(node, type)
+      if (state?.status !== 'True') return []
+      return [
+        {
+          ...told,
+          verdict: 'broken',
+          subject: refOf(node),
+          evidence: [seen(state)],
+          remedy: { text, command },
+        },
+      ]
+    })
+    return [...found, ...bad]
+  })
+
+const seen = ({ type, status, reason, message }: Condition) =>
+  `${type}=${status} ${reason ?? ''}: ${short(message ?? '')}`
+
+function notReady(node: KubeObject, ready: Condition | undefined, index: Index): Finding[] {
+  const lasts = since(index, ready?.lastTransitionTime, node.metadata.creationTimestamp)
+  const finding = (rule: string, cause: string, text: string, command: string): Finding[] => [
+    {
+      rule,
+      verdict: 'broken',
+      subject: refOf(node),
+      cause,
+      evidence: ready ? [seen(ready)] : [],
+      remedy: { text, command },
+    },
+  ]
+  if (ready?.status === 'Unknown' || ready === undefined)
+    return ready === undefined && lasts < 60
+      ? []
+      : finding(
+          'node-silent',
+          `its kubelet has said nothing for ${durationText(lasts * 1000)}: the server is down, cut off, or k3s does not run on it`,
+          'see whether the server runs, and start k3s on it',
+          ssh('systemctl restart k3s'),
+        )
+  const network = /network (plugin )?(is )?not ready|cni/i.test(ready.message ?? '')
+  // A kubelet that has just started says so for some seconds.
+  if (lasts < 30) return []
+  return finding(
+    network ? 'node-network-failing' : 'node-not-ready',
+    network
+      ? 'its network for pods is not set up'
+      : `its kubelet says that it is not ready: ${short(ready.message ?? '', 200)}`,
+    'read what k3s says on the server, then restart it',
+    ssh('journalctl -u k3s -n 50 --no-pager'),
+  )
+}
+
+/** Nodes that take no new pods because somebody has said so: a warning until a pod waits for one. */
+const cordoned: Rule = index =>
+  index.all('Node').flatMap((node): Finding[] => {
+    if (node.spec?.unschedulable !== true) return []
+    const { name } = node.metadata
+    const waiting = podsOf(index).filter(
+      pod =>
+        !pod.spec?.nodeName &&
+        /unschedulable|untolerated taint/.test(condition(pod, 'PodScheduled')?.message ?? ''),
+    )
+    return [
+      {
+        rule: 'node-cordoned',
+        verdict: waiting.length > 0 ? 'broken' : 'warning',
+        subject: refOf(node),
+        cause: 'somebody has told it to take no new pods (cordon)',
+        evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
+        remedy: {
+          text: 'let it take pods again when the work on it is over',
+          command: `kubectl uncordon ${name}`,
+          action: {
+            do: 'patch',
+            ref: refOf(node),
+            patch: { spec: { unschedulable: null } },
+            why: 'let it take pods again',
+          },
+        },
+      },
+    ]
+  })
+
+/** A cluster without any node runs nothing. */
+const none: Rule = index => {
+  if (index.all('Node').length > 0 || index.blind('Node')) return []
+  return [
+    {
+      rule: 'cluster-without-nodes',
+      verdict: 'broken',
+      subject: hostOf(index),
+      cause: 'the cluster has no node: nothing can run',
+      evidence: [],
+      remedy: { text: 'start k3s on the server', command: ssh('systemctl restart k3s') },
+    },
+  ]
+}
+
+/** Seconds by which two clocks may differ: more confuses whoever compares times, tokens and certificates. */
+const CLOCKS = 30
+
+/** The clocks of the cluster and of this machine. */
+const clocks: Rule = index => {
+  const offset = index.snapshot.clockOffset
+  if (typeof offset !== 'number' || Math.abs(offset) < CLOCKS) return []
+  const far = durationText(Math.abs(offset) * 1000)
+  return [
+    {
+      rule: 'clock-offset',
+      verdict: 'warning',
+      subject: hostOf(index),
+      cause: `its clock is ${far} ${offset > 0 ? 'ahead of' : 'behind'} that of this machine`,
+      evidence: [],
+      remedy: {
+        text: 'see which of the two is wrong, and have it set by NTP: certificates and tokens fail by wrong clocks',
+        command: ssh('timedatectl'),
+      },
+    },
+  ]
+}
+
+/** The server of the API, as its address names it. */
+function hostOf(index: Index): Ref {
+  const { server } = index.snapshot
+  const name = URL.canParse(server) ? new URL(server).hostname : String(server)
+  return { apiVersion: '', kind: 'Host', name }
+}
+
+export const rules: Rule[] = [conditions, cordoned, none, clocks]

@@ -1,0 +1,154 @@
+/** Why the scheduler finds no node for a pod. */
+import { condition } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import { sizeText } from '../../size.ts'
+import type { Finding } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { quantity } from './quantity.ts'
+import { refTo, whereToChange, workloadOf } from './workload-facts.ts'
+
+/** Taints that the control plane sets itself: the node's own finding says why. */
+const OF_NODE =
+  /node\.kubernetes\.io\/(not-ready|unreachable|disk-pressure|memory-pressure|pid-pressure|network-unavailable|unschedulable)/
+
+/** What is in the way of a pod, by the scheduler's message. */
+export function placing(pod: KubeObject, message: string, index: Index): Finding {
+  const where = whereToChange(workloadOf(pod, index), index)
+  const finding = (rule: string, cause: string, text: string, more: Partial<Finding> = {}): Finding => ({
+    rule,
+    verdict: 'broken',
+    subject: refOf(pod),
+    cause,
+    evidence: [short(message)],
+    remedy: { text },
+    ...more,
+  })
+  const nodes = index.all('Node')
+  const inTheWay = nodes.filter(
+    node =>
+      node.spec?.unschedulable ||
+      condition(node, 'Ready')?.status !== 'True' ||
+      (node.spec?.taints ?? []).some(({ key }: { key?: string }) => OF_NODE.test(key ?? '')),
+  )
+  // With a node that is out of order the other reasons are no news: it would have had the room.
+  if (/unschedulable|untolerated taint|no nodes available/.test(message) && inTheWay.length > 0)
+    return finding('pod-waits-for-node', 'no node takes it', 'see the node', {
+      symptom: true,
+      causedBy: inTheWay.map(refOf),
+    })
+  const short_ = [...message.matchAll(/Insufficient ([\w./-]*\w)|(Too many pods)/g)].map(
+    match => match[1] ?? 'pods',
+  )
+  if (short_.length > 0)
+    return finding(
+      'pod-unschedulable-resources',
+      `no node has enough ${[...new Set(short_)].join(' and ')} for it`,
+      `give the server more, remove what it does not need, or lower what the pod requests ${where}`,
+      { evidence: [...room(pod, short_, nodes, index), short(message)] },
+    )
+  if (/PersistentVolume's node affinity|volume node affinity conflict/.test(message)) {
+    const volume = volumesOf(pod, index)[0]
+    return finding(
+      'pod-volume-elsewhere',
+      `its volume ${volume?.name ?? ''} lies on another node`,
+      'bring that node back: data on a local volume exists nowhere else; or restore it from a backup into a new claim',
+      volume ? { symptom: true, causedBy: [volume] } : {},
+    )
+  }
+  if (/anti-affinity|pod affinity|topology spread/.test(message))
+    return finding(
+      'pod-unschedulable-affinity',
+      'its rules about other pods leave no node',
+      `lower its replicas to the number of nodes, or correct its affinity ${where}`,
+    )
+  if (/node affinity\/selector|node selector/.test(message))
+    return finding(
+      'pod-unschedulable-affinity',
+      `it wants a node that does not exist: ${wanted(pod)}`,
+      `correct nodeSelector or affinity ${where}, or label the node`,
+    )
+  if (/taint/.test(message)) {
+    const tainted = nodes.flatMap(node =>
+      ((node.spec?.taints ?? []) as Taint[]).map(taint => ({ node, taint })),
+    )[0]
+    return finding(
+      'pod-unschedulable-taint',
+      'every node has a taint that it does not tolerate',
+      tainted ? 'take the taint away if nobody needs it' : `add a toleration ${where}`,
+      tainted
+        ? {
+            evidence: [`Node ${tainted.node.metadata.name}: ${taintText(tainted.taint)}`, short(message)],
+            remedy: {
+              text: 'take the taint away if nobody needs it',
+              command: `kubectl taint node ${tainted.node.metadata.name} ${tainted.taint.key}:${tainted.taint.effect}-`,
+            },
+          }
+        : {},
+    )
+  }
+  return finding('pod-unschedulable', 'no node takes it', `correct what the message names ${where}`)
+}
+
+interface Taint {
+  key?: string
+  value?: string
+  effect?: string
+}
+
+const taintText = ({ key, value, effect }: Taint) => `${key}${value ? `=${value}` : ''}:${effect}`
+
+function wanted(pod: KubeObject): string {
+  const labels = Object.entries(pod.spec?.nodeSelector ?? {}).map(([label, value]) => `${label}=${value}`)
+  return labels.length > 0 ? labels.join(', ') : 'see spec.affinity.nodeAffinity'
+}
+
+function volumesOf(pod: KubeObject, index: Index): Ref[] {
+  return (pod.spec?.volumes ?? []).flatMap(
+    ({ persistentVolumeClaim: claim }: { persistentVolumeClaim?: { claimName?: string } }) => {
+      const found = index.get('PersistentVolumeClaim', pod.metadata.namespace, claim?.claimName ?? '')
+      return found?.spec?.volumeName ? [refTo('PersistentVolume', undefined, found.spec.volumeName)] : []
+    },
+  )
+}
+
+/** What a pod requests of something, by its containers: an init container counts when it wants more than all. */
+function requested(pod: KubeObject, resource: string): number {
+  // biome-ignore lint/suspicious/noExplicitAny: a Container
+  const of = (container: any) => quantity(container?.resources?.requests?.[resource])
+  const all = ((pod.spec?.containers ?? []) as unknown[]).reduce((sum: number, each) => sum + of(each), 0)
+  return Math.max(all, ...(pod.spec?.initContainers ?? []).map(of))
+}
+
+/** What is wanted and what is free of each resource, on the node with the most room. */
+function room(
+  pod: KubeObject,
+  resources: readonly string[],
+  nodes: readonly KubeObject[],
+  index: Index,
+): string[] {
+  return [...new Set(resources)].flatMap(resource => {
+    if (resource === 'pods') return []
+    const free = nodes.map(node => {
+      const here = index
+        .all('Pod')
+        .filter(
+          ({ spec, status }) =>
+            spec?.nodeName === node.metadata.name &&
+            status?.phase !== 'Succeeded' &&
+            status?.phase !== 'Failed',
+        )
+      const taken = here.reduce((sum, each) => sum + requested(each, resource), 0)
+      return quantity(node.status?.allocatable?.[resource]) - taken
+    })
+    const text = (amount: number) =>
+      resource === 'cpu'
+        ? amount >= 10
+          ? String(Math.round(amount))
+          : `${Math.round(amount * 1000)}m`
+        : resource === 'memory'
+          ? sizeText(amount)
+          : String(amount)
+    return [`${resource}: ${text(requested(pod, resource))} requested, ${text(Math.max(0, ...free))} free`]
+  })
+}

@@ -1,0 +1,87 @@
+/** Containers that run, but do not get ready or do not come to their end. */
+import { durationText } from '../../duration.ts'
+import { condition } from '../../flux.ts'
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import type { ImageTrouble } from './images.ts'
+import { type Container, eventsOf, refTo, releaseOf, since, timesSeen, workloadOf } from './workload-facts.ts'
+
+/** A trouble with a container. */
+export interface Trouble extends ImageTrouble {
+  verdict?: 'warning'
+  symptom?: true
+  evidence?: string[]
+  command?: string
+}
+
+/** The command that reads a container's log; that of its former run unless told. */
+export const logsOf = (pod: KubeObject, name: string, previous = ' --previous') =>
+  `kubectl -n ${pod.metadata.namespace} logs ${pod.metadata.name} -c ${name}${previous}`
+
+/** An init container that does not come to its end: it waits for something. */
+export function unfinished(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+  const age = since(index, container.status.state.running.startedAt)
+  if (age < 600) return undefined
+  return {
+    rule: 'pod-init-unfinished',
+    cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}`,
+    fix: 'read what it waits for: most often a database or a service that does not answer',
+    command: logsOf(pod, container.name, ''),
+    ...waitsForOthers(pod, index),
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a Probe
+const allowance = (probe: any) =>
+  (probe?.initialDelaySeconds ?? 0) + (probe?.periodSeconds ?? 10) * (probe?.failureThreshold ?? 3)
+
+/** A container that runs and is not ready, after the time that its probes give it. */
+export function unready(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+  const { name, spec, status } = container
+  const age = since(index, status.state.running.startedAt)
+  const starting = spec?.startupProbe && status.started === false
+  const failed = eventsOf(index, pod, /^(Unhealthy|ProbeWarning)$/, 600)
+  const often = failed.reduce((sum, event) => sum + timesSeen(event), 0)
+  const patience = allowance(starting ? spec.startupProbe : spec?.readinessProbe)
+  const wasReady = since(index, condition(pod, 'Ready')?.lastTransitionTime) < age - 5
+  // Whatever has just started fails its first probes.
+  if (!(wasReady && often >= 3) && age < (failed.length > 0 ? patience + 120 : Math.max(patience, 300)))
+    return undefined
+  const message = String(failed[0]?.message ?? '')
+  const [, which, answer] =
+    /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
+  return {
+    rule: 'pod-not-ready',
+    cause: which
+      ? `container ${name} runs, but its ${which.toLowerCase()} probe fails: ${short(answer ?? '', 200)}`
+      : `container ${name} runs, but is not ready`,
+    fix: 'read what it waits for or complains about: most often a database or a service that does not answer',
+    command: logsOf(pod, name, ''),
+    evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+    ...waitsForOthers(pod, index),
+  }
+}
+
+/**
+ * What a container that runs may wait for: the other workloads of its release, and the releases that this one
+ * depends on. Only if one of them is broken, the container is no cause of its own.
+ */
+function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' | 'causedBy'> {
+  const own = workloadOf(pod, index)
+  const release = releaseOf(own, index)
+  if (!release) return {}
+  const others = ['StatefulSet', 'Deployment']
+    .flatMap(kind => index.all(kind))
+    .filter(each => each !== own && releaseOf(each, index) === release)
+  const dependencies = (release.spec?.dependsOn ?? []) as { name?: string; namespace?: string }[]
+  return {
+    symptom: true,
+    causedBy: [
+      ...others.map(refOf),
+      ...dependencies.flatMap(({ name, namespace = release.metadata.namespace }) =>
+        name ? [refTo('HelmRelease', namespace, name)] : [],
+      ),
+    ],
+  }
+}

@@ -1,0 +1,153 @@
+import { CORE_KUSTOMIZATIONS } from '../../apps.ts'
+import type { KubeObject, Ref } from '../../kubectl.ts'
+import type { Index } from '../snapshot.ts'
+import { type Failure, type Known, refTo } from './failure.ts'
+
+/** The releases that bring kinds of their own, by the API group. */
+const BRINGS: readonly [group: RegExp, namespace: string, release: string][] = [
+  [/(^|\.)cert-manager\.io$/, 'cert-manager', 'cert-manager'],
+  [/^monitoring\.coreos\.com$/, 'oas', 'kube-prometheus-stack'],
+  [/^hydra\.ory\.sh$/, 'oas', 'hydra'],
+  [/(^|\.)traefik\.io$/, 'oas', 'ingress'],
+  [/^velero\.io$/, 'velero', 'velero'],
+]
+
+/** The release that brings the kinds of an apiVersion. */
+function bringerOf(apiVersion: string | undefined): Ref | undefined {
+  const group = apiVersion?.split('/')[0] ?? ''
+  const found = BRINGS.find(([pattern]) => pattern.test(group))
+  return found && refTo('HelmRelease', found[1], found[2])
+}
+
+/** The kind that is not there, and its apiVersion or group as far as the message has it. */
+function kindIn([, kind, version, object, resource, group]: RegExpExecArray) {
+  return { kind: kind ?? object ?? resource ?? 'of one of its objects', version: version ?? group }
+}
+
+/** What passes by itself: another release brings the kind, a webhook's pod starts. */
+export const passing = /no matches for kind|failed calling webhook|connection refused|timed? ?out/i
+
+/**
+ * What the API server refuses for a reason that lies outside of the object: the same in a message of Helm and of
+ * a Kustomization.
+ */
+export const refusals: readonly Known[] = [
+  {
+    rule: 'webhook-down',
+    pattern:
+      /failed calling webhook "?([\w.-]+)"?(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?|no endpoints available for service "([\w-]+)"/,
+    cause: (_object, [, webhook, service, namespace, endless]) =>
+      `the webhook ${webhook ?? endless} does not answer${service ? ` (Service ${namespace}/${service})` : ''}`,
+    fix: (_object, [, , service, namespace]) =>
+      `the API server asks this webhook before it takes the object: see why its pods${namespace ? ` in ${namespace}` : ''} do not run${service ? ` behind the Service ${service}` : ''}; wait for what it needs`,
+    causedBy: (_object, [, , service, namespace]) =>
+      service && namespace
+        ? [refTo('Service', namespace, service), refTo('Deployment', namespace, service)]
+        : [],
+    grace: 90,
+    symptom: true,
+  },
+  {
+    rule: 'kind-missing',
+    pattern:
+      /no matches for kind "?(\w+)"? in (?:version|group) "?([\w./-]+)"?|(?:(\w+)\/\S+ not found: )?the server could not find the requested resource(?: \(\w+ (\w+)\.([\w.-]+) )?/,
+    cause: (_object, match) => {
+      const { kind, version } = kindIn(match)
+      return `the kind ${kind}${version ? ` of ${version}` : ''} is not known to the API server`
+    },
+    fix: (_object, match) => {
+      const { kind, version } = kindIn(match)
+      const bringer = bringerOf(version)
+      return bringer
+        ? `${kind} comes with HelmRelease ${bringer.namespace}/${bringer.name}: wait for what it needs, or have Helm run it again: flux reconcile helmrelease ${bringer.name} -n ${bringer.namespace} --force`
+        : `install what brings the kind ${kind}, or correct its apiVersion in flux2/`
+    },
+    causedBy: (_object, match) => {
+      const bringer = bringerOf(kindIn(match).version)
+      return bringer ? [bringer] : []
+    },
+    grace: 90,
+    symptom: true,
+  },
+  {
+    rule: 'quota-exceeded',
+    pattern: /exceeded quota: ([\w.-]+)(?:, requested: ([^\n]*?), used: [^\n]*?, limited: ([^\n:;]*))?/,
+    cause: (_object, [, quota, wanted, limit]) =>
+      `the quota ${quota} refuses it${wanted ? `: ${wanted} are wanted, ${limit} is the limit` : ''}`,
+    fix: (object, [, quota]) =>
+      `raise the ResourceQuota ${quota} in ${namespaceOf(object)}, or remove what is not needed there`,
+    causedBy: (object, [, quota]) => [refTo('ResourceQuota', namespaceOf(object), quota!)],
+    grace: 4,
+    symptom: true,
+  },
+  {
+    rule: 'field-immutable',
+    pattern:
+      /field is immutable|updates to statefulset spec for fields other than|spec is immutable after creation|cannot change roleRef/i,
+    fix: object =>
+      `a field that cannot be changed is to be changed: ${immutableText(object)}, then Flux makes it anew`,
+    grace: 0,
+  },
+]
+
+const namespaceOf = ({ spec, metadata }: KubeObject) => spec?.targetNamespace ?? metadata.namespace
+
+function immutableText(object: KubeObject): string {
+  const message = messageOfRefused(object)
+  const refused = refusedObject(message)
+  if (!refused) return 'delete the object that it names'
+  if (refused.kind === 'PersistentVolumeClaim')
+    return `take the change of PersistentVolumeClaim ${refused.name} back (to delete it would delete its data)`
+  return `delete ${refused.kind} ${refused.name}`
+}
+
+/** The message in which a refusal stands. */
+export function messageOfRefused(object: KubeObject): string {
+  const conditions = (object.status?.conditions ?? []) as { type: string; message?: string }[]
+  const ofType = (type: string) => conditions.find(each => each.type === type)?.message ?? ''
+  return [ofType('Ready'), ofType('Released')].find(text => refusedObject(text)) ?? ofType('Ready')
+}
+
+/**
+ * The object that a message of the API server is about: `Deployment.apps "x" is invalid`, or in a dry run of
+ * kustomize-controller `Job/oas/x dry-run failed`. Pure.
+ */
+export function refusedObject(
+  message: string,
+): { kind: string; name: string; namespace?: string } | undefined {
+  const dry = /(\w+)\/([\w.-]+)\/([\w.:-]+) dry-run failed/.exec(message)
+  if (dry) return { kind: dry[1]!, namespace: dry[2], name: dry[3]! }
+  const invalid = /\b([A-Z]\w+)(?:\.[\w.-]+)? "([\w.:-]+)" is invalid/.exec(message)
+  return invalid ? { kind: invalid[1]!, name: invalid[2]! } : undefined
+}
+
+/** The object that the API server refuses to change, as far as it is in the snapshot. */
+export function refusedBy(object: KubeObject, index: Index): KubeObject | undefined {
+  const refused = refusedObject(messageOfRefused(object))
+  return refused && index.get(refused.kind, refused.namespace ?? namespaceOf(object), refused.name)
+}
+
+/** Whether the object in the way is deleted already. Kinds that a diagnosis does not read tell nothing. */
+export function isGone(object: KubeObject, index: Index): boolean {
+  const refused = refusedObject(messageOfRefused(object))
+  return refused !== undefined && index.all(refused.kind).length > 0 && !refusedBy(object, index)
+}
+
+/** What is left to be done once the object in the way is gone. */
+export function retryOf(failure: Failure): Failure {
+  return {
+    ...failure,
+    rule: 'retry-due',
+    cause: 'what could not be changed is gone, and Flux has not tried again yet',
+    fix: 'have Flux try again now',
+  }
+}
+
+/** The script that creates a Secret which a Kustomization needs. */
+export function installerOf(
+  { metadata }: KubeObject,
+  secret: string | undefined,
+): readonly [string, ...string[]] {
+  const core = secret === 'oas-cluster-variables' || CORE_KUSTOMIZATIONS.some(name => name === metadata.name)
+  return core ? ['install-core'] : ['install-app', metadata.name]
+}

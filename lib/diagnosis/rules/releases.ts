@@ -1,0 +1,216 @@
+import { condition, failures, handled, standing } from '../../flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Action, Finding, Rule } from '../finding.ts'
+import { dependenciesOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import {
+  type Failure,
+  findingOf,
+  type Known,
+  lasted,
+  PATIENCE,
+  recognise,
+  refTo,
+  seconds,
+} from './failure.ts'
+import { rules as pending } from './pending.ts'
+import { isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
+import { lackingKeys } from './secrets.ts'
+
+/** Messages of Helm that another try does not change. */
+const finalMessages =
+  /values don't meet the specifications of the schema|parse error|execution error at|template: |cannot unmarshal|is invalid: |unable to build kubernetes objects|error validating|Unsupported value|Invalid value|unknown field/i
+
+/** What a value that is there and empty makes charts say. */
+const emptyValue = /<b64enc>|expected string|got null|nil pointer|must not be empty|is required|minLength/i
+
+const values = ({ metadata }: KubeObject) =>
+  `correct the values (flux2/, or the override ConfigMap or Secret in ${metadata.namespace})`
+
+const newTries = ({ metadata }: KubeObject) =>
+  `then give it new tries: flux reconcile helmrelease ${metadata.name} -n ${metadata.namespace} --reset`
+
+const known: readonly Known[] = [
+  ...refusals,
+  {
+    rule: 'release-kubernetes-too-old',
+    pattern: /chart requires kubeVersion: (.+?) which is incompatible with Kubernetes (v[\d.]+)/,
+    cause: (_object, [, wanted, version]) => `the chart wants Kubernetes ${wanted}, and this is ${version}`,
+    fix: () =>
+      'upgrade Kubernetes (`npx tsx scripts/install-cluster.ts` for k3s), or pin an older chart in flux2/',
+    grace: 0,
+  },
+  {
+    rule: 'release-locked',
+    pattern: /another operation \(install\/upgrade\/rollback\) is in progress/,
+    cause: () => 'Helm takes it for being worked on: an earlier action was interrupted',
+    fix: ({ metadata }) =>
+      `when nobody runs Helm on it, delete the Secret of the pending revision in ${metadata.namespace}`,
+    symptom: true,
+  },
+  // The values may be those from before an empty secret was filled: Flux passes it on after it has built anew.
+  { rule: 'release-values-rejected', pattern: /<b64enc>|got null/, fix: values, grace: 30 },
+  { rule: 'release-values-rejected', pattern: finalMessages, fix: values, grace: 0 },
+  {
+    rule: 'release-timeout',
+    pattern: /timed? ?out|deadline exceeded|not ready|connection refused/i,
+    fix: ({ metadata }) =>
+      `look at its pods: kubectl -n ${metadata.namespace} get pods; wait for what it needs`,
+    symptom: true,
+  },
+]
+
+/** The last failure of a release, also while Helm tries again. */
+function lastFailure(release: KubeObject): { reason: string; message: string; over: boolean } | undefined {
+  const { state, reason, message } = standing(release)
+  const released = condition(release, 'Released')
+  const last = released?.status === 'False' ? (released.message ?? '') : ''
+  if (state === 'failed')
+    // After a rollback Ready only says that there was one.
+    return {
+      reason,
+      message: /^Helm (rollback|uninstall) .*succeeded/.test(message) && last ? last : message,
+      over: true,
+    }
+  // While Helm tries again, Ready is unknown and the last failure stands in Released.
+  if (state === 'waiting' && handled(release) && failures(release) > 0 && last)
+    return { reason: released?.reason ?? '', message: last, over: false }
+  return undefined
+}
+
+/** Why a release is not installed; `over` where Helm does not try again at this moment. Pure. */
+export function releaseFailure(release: KubeObject): (Failure & { over: boolean }) | undefined {
+  const last = lastFailure(release)
+  if (!last) return undefined
+  const { reason, message, over } = last
+  if (reason === 'ValuesError')
+    return {
+      ...(/not found|missing key/i.test(message)
+        ? {
+            rule: 'release-values-missing',
+            fix: 'create what is missing: the script that installs it does',
+            symptom: true,
+          }
+        : { rule: 'release-values-rejected', fix: values(release) }),
+      cause: short(message, 400),
+      grace: 5,
+      over,
+    }
+  // The chart is named by its own finding.
+  if (waitsForChart(reason, message)) return undefined
+  const exhausted =
+    reason === 'RetriesExceeded' || /retries (exhausted|exceeded)|exceeded maximum retries/i.test(message)
+  const failure = recognise(known, release, message, passing.test(message) ? 90 : 45) ?? {
+    rule: 'release-failed',
+    cause: short(message, 400),
+    fix: `look at its pods: kubectl -n ${release.metadata.namespace} get pods`,
+    grace: 45,
+  }
+  if (!exhausted) return { ...failure, over }
+  const own = ['release-timeout', 'release-failed'].includes(failure.rule)
+  return {
+    ...failure,
+    rule: own ? 'release-retries-exhausted' : failure.rule,
+    fix: `${own ? 'remove the cause' : failure.fix}, ${newTries(release)}`,
+    grace: 0,
+    over,
+  }
+}
+
+const waitsForChart = (reason: string, message: string) =>
+  reason === 'SourceNotReady' || reason === 'ArtifactFailed' || /HelmChart .* not ready/.test(message)
+
+const failing: Rule = index =>
+  index.all('HelmRelease').flatMap((release): Finding[] => {
+    const last = lastFailure(release)
+    if (!last) return []
+    if (waitsForChart(last.reason, last.message))
+      return [
+        findingOf(release, {
+          rule: 'release-waits-for-chart',
+          cause: short(last.message),
+          fix: 'heal its chart or repository first',
+          grace: 4,
+          symptom: true,
+        }),
+      ]
+    const failure = releaseFailure(release)
+    if (!failure) return []
+    const since = Math.max(...['Ready', 'Released'].map(type => lasted(index, condition(release, type))))
+    // What passes by itself is told once it has not.
+    if (failure.grace > PATIENCE && since < PATIENCE && failures(release) < 2) return []
+    if (failure.rule === 'field-immutable' && isGone(release, index))
+      return [
+        findingOf(release, retryOf(failure), {
+          action: { do: 'reconcile', ref: refOf(release), reset: true },
+        }),
+      ]
+    const secrets = emptyValue.test(last.message) ? lackingSecrets(release, index) : []
+    const { over: _over, ...told } = failure
+    return [
+      findingOf(release, secrets.length > 0 ? { ...told, symptom: true, causedBy: secrets } : told, {
+        action: mend(release, failure, index),
+      }),
+    ]
+  })
+
+/** The generated Secrets with a key that is missing or empty, of which the Kustomization of a release is made. */
+function lackingSecrets(release: KubeObject, index: Index): Ref[] {
+  const labels = release.metadata.labels ?? {}
+  const owner = index.get(
+    'Kustomization',
+    labels['kustomize.toolkit.fluxcd.io/namespace'],
+    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
+  )
+  const named = (owner?.spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
+  return named
+    .filter(({ kind, name }) => kind === 'Secret' && lackingKeys(index, 'flux-system', name))
+    .map(({ name }) => refTo('Secret', 'flux-system', name))
+}
+
+/** New tries; what cannot be changed is deleted before, except for data. */
+function mend(release: KubeObject, failure: Failure, index: Index): Action | undefined {
+  const tries: Action = { do: 'reconcile', ref: refOf(release), reset: true }
+  if (failure.rule === 'kind-missing') {
+    const bringer = failure.causedBy?.[0] && index.find(failure.causedBy[0])
+    return bringer ? { do: 'reconcile', ref: refOf(bringer), force: true } : tries
+  }
+  if (failure.rule !== 'field-immutable') return tries
+  const refused = refusedBy(release, index)
+  if (refused?.kind === 'PersistentVolumeClaim') return undefined
+  return refused?.metadata.uid ? { do: 'delete', ref: refOf(refused), uid: refused.metadata.uid } : undefined
+}
+
+/** Releases that wait for pods which do not start: Helm's own timeout is minutes away. */
+const waiting: Rule = index =>
+  index.all('HelmRelease').flatMap((release): Finding[] => {
+    const ready = condition(release, 'Ready')
+    if (ready?.status !== 'Unknown' || !/^Running '/.test(ready.message ?? '') || lastFailure(release))
+      return []
+    const overdue = lasted(index, ready) > seconds(release.spec?.timeout ?? '5m') + 60
+    if (!overdue && !dependenciesOf(release, index).some(ref => stuck(index.find(ref)))) return []
+    return [
+      findingOf(release, {
+        rule: 'release-waits-for-pods',
+        cause: short(ready.message ?? ''),
+        fix: `see why its pods do not become ready: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
+        grace: 0,
+        symptom: true,
+      }),
+    ]
+  })
+
+/** Whether a pod has a container that does not start, or has no place. */
+function stuck(pod: KubeObject | undefined): boolean {
+  if (pod?.kind !== 'Pod') return false
+  const { initContainerStatuses = [], containerStatuses = [], conditions = [] } = pod.status ?? {}
+  return (
+    [...initContainerStatuses, ...containerStatuses].some(each =>
+      /BackOff|Err|Invalid/.test(each.state?.waiting?.reason ?? ''),
+    ) || conditions.some((each: { reason?: string }) => each.reason === 'Unschedulable')
+  )
+}
+
+/** What is wrong with HelmReleases. */
+export const rules: Rule[] = [failing, waiting, ...pending]

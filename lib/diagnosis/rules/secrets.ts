@@ -1,0 +1,152 @@
+import { CONFIG_KEYS } from '../../config-keys.ts'
+import type { KubeObject } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { refTo, type ScriptCall, scriptCommand } from './failure.ts'
+import { installerOf } from './refusals.ts'
+
+/** The Secret of what `.flux.env` says. Its values may be empty. */
+const VARIABLES = 'oas-cluster-variables'
+
+/** One Secret that the platform needs: which keys, and which script makes them. */
+interface Needed {
+  namespace: string
+  name: string
+  keys: readonly string[]
+  script: ScriptCall
+  /** An empty value is as good as none. */
+  filled: boolean
+}
+
+/** The Secrets of the catalogue whose application is installed, and that of the configuration. */
+function neededSecrets(index: Index): Needed[] {
+  const installed = (app: string) => index.get('Kustomization', 'flux-system', app) !== undefined
+  if (!installed('core')) return []
+  const generated = (index.snapshot.catalogue ?? [])
+    .filter(({ app }) => installed(app))
+    .map(({ namespace, name, app, keys }): Needed => {
+      const script: ScriptCall = app === 'core' ? ['install-core'] : ['install-app', app]
+      return { namespace, name, keys, script, filled: true }
+    })
+  const keys = CONFIG_KEYS.filter(({ use }) => use === 'variable').map(({ name }) => name)
+  return [
+    ...generated,
+    { namespace: 'flux-system', name: VARIABLES, keys, script: ['install-core'], filled: false },
+  ]
+}
+
+/** Whether a Secret of variables lacks a key, or has an empty one. */
+export function lackingKeys(index: Index, namespace: string, name: string): boolean {
+  const shape = index.secret(namespace, name)
+  return neededSecrets(index).some(
+    needed =>
+      needed.namespace === namespace &&
+      needed.name === name &&
+      (!shape || needed.keys.some(key => (needed.filled ? !shape.keys[key] : shape.keys[key] === undefined))),
+  )
+}
+
+const restored = (script: ScriptCall) =>
+  `run \`${scriptCommand(script)}\`: it puts the value back that clusters/ has a copy of, and makes a new one only where there is none; for an older one take \`npx tsx scripts/restore-secrets.ts\` before`
+
+const finding = (
+  needed: Pick<Needed, 'namespace' | 'name' | 'script'>,
+  rule: string,
+  cause: string,
+): Finding => ({
+  rule,
+  verdict: 'broken',
+  subject: { ...refTo('Secret', needed.namespace, needed.name), apiVersion: 'v1' },
+  cause,
+  evidence: [],
+  remedy: {
+    text:
+      needed.name === VARIABLES
+        ? `run \`${scriptCommand(needed.script)}\`: it makes it from .flux.env`
+        : restored(needed.script),
+    command: scriptCommand(needed.script),
+    action: { do: 'script', script: needed.script[0], args: needed.script.slice(1) },
+  },
+})
+
+/** Secrets that are not there, or lack something: from the catalogue, and whatever a Kustomization is made of. */
+const lacking: Rule = index => {
+  if (index.blind('Secret')) return []
+  const needed = neededSecrets(index)
+  const known = new Set(needed.map(({ namespace, name }) => `${namespace}/${name}`))
+  const others = index.all('Kustomization').flatMap(kustomization => {
+    const { namespace = '' } = kustomization.metadata
+    const named = (kustomization.spec?.postBuild?.substituteFrom ?? []) as Substitute[]
+    return named
+      .filter(each => each.kind === 'Secret' && !each.optional && !known.has(`${namespace}/${each.name}`))
+      .map(({ name }) => ({ namespace, name, script: installerOf(kustomization, name) }))
+  })
+  const absent = [...needed, ...others].filter(({ namespace, name }) => !index.secret(namespace, name))
+  const once = new Map(
+    absent.map(each => [`${each.namespace}/${each.name}`, each]).reverse() as [string, (typeof absent)[0]][],
+  )
+  return [
+    ...[...once.values()].map(each =>
+      finding(each, 'secret-missing', `does not exist, and ${usersText(each, index)}`),
+    ),
+    ...needed.flatMap(each => {
+      const shape = index.secret(each.namespace, each.name)
+      if (!shape) return []
+      const missing = each.keys.filter(key => shape.keys[key] === undefined)
+      const empty = each.filled ? each.keys.filter(key => shape.keys[key] === 0) : []
+      return [
+        ...(missing.length > 0 ? [finding(each, 'secret-key-missing', `lacks ${missing.join(', ')}`)] : []),
+        ...(empty.length > 0
+          ? [
+              finding(
+                each,
+                'secret-key-empty',
+                `${empty.join(', ')} ${empty.length > 1 ? 'are' : 'is'} empty`,
+              ),
+            ]
+          : []),
+      ]
+    }),
+  ]
+}
+
+interface Substitute {
+  kind: string
+  name: string
+  optional?: boolean
+}
+
+/** Who cannot do without a Secret. */
+function usersText({ namespace, name }: { namespace: string; name: string }, index: Index): string {
+  const uses = ({ metadata, spec }: KubeObject) =>
+    metadata.namespace === namespace &&
+    ((spec?.postBuild?.substituteFrom ?? []) as Substitute[]).some(each => each.name === name)
+  const users = index.all('Kustomization').filter(uses)
+  if (users.length === 0) return 'the platform needs it'
+  const names = users.map(({ metadata }) => metadata.name)
+  return `${users.length > 1 ? 'the Kustomizations' : 'the Kustomization'} ${names.join(', ')} cannot be built without it`
+}
+
+/** `echo password | base64`, as the docs of 0.7.0 had it, encodes the newline too. */
+const newlines: Rule = index =>
+  neededSecrets(index).flatMap((needed): Finding[] => {
+    const shape = index.secret(needed.namespace, needed.name)
+    const keys = (shape?.newline ?? []).filter(key => needed.keys.includes(key))
+    if (keys.length === 0) return []
+    return [
+      {
+        ...finding(
+          needed,
+          'secret-newline',
+          `${keys.join(', ')} ${keys.length > 1 ? 'end' : 'ends'} with a newline`,
+        ),
+        verdict: 'warning',
+        remedy: {
+          text: 'if the application works with it, leave it; otherwise set it again without one: printf %s VALUE | base64',
+        },
+      },
+    ]
+  })
+
+/** What is wrong with the Secrets that the platform is configured by. */
+export const rules: Rule[] = [lacking, newlines]

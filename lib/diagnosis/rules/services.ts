@@ -1,0 +1,223 @@
+/** Services without pods behind them, and what sends its requests to them. */
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import { keyOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { podsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { troubledPods } from './workloads.ts'
+
+const slices = new WeakMap<Index, Map<string, number>>()
+
+/** How many ready endpoints a Service has; undefined when that could not be looked at. */
+export function endpointsOf(service: { namespace?: string; name: string }, index: Index): number | undefined {
+  if (index.blind('EndpointSlice')) return undefined
+  let counts = slices.get(index)
+  if (!counts) {
+    counts = new Map()
+    for (const slice of index.all('EndpointSlice')) {
+      const key = `${slice.metadata.namespace}/${slice.metadata.labels?.['kubernetes.io/service-name']}`
+      const ready = ((slice.endpoints ?? []) as { conditions?: { ready?: boolean } }[]).filter(
+        ({ conditions }) => conditions?.ready !== false,
+      )
+      counts.set(key, (counts.get(key) ?? 0) + ready.length)
+    }
+    slices.set(index, counts)
+  }
+  return counts.get(`${service.namespace}/${service.name}`) ?? 0
+}
+
+type Labels = Record<string, string>
+
+/** Their pods are made by an operator from objects of its own, and are missing for as long as it works. */
+const OPERATED = /^(prometheus|alertmanager)$/
+
+const selects = (selector: Labels, labels: Labels | undefined) =>
+  Object.entries(selector).every(([label, value]) => labels?.[label] === value)
+
+/** Services whose requests nobody answers. */
+const withoutEndpoints: Rule = index =>
+  index.all('Service').flatMap((service): Finding[] => {
+    const { namespace, name } = service.metadata
+    const selector = (service.spec?.selector ?? {}) as Labels
+    const plain = service.spec?.type !== 'ExternalName' && service.spec?.clusterIP !== 'None'
+    if (!plain || Object.keys(selector).length === 0 || endpointsOf({ namespace, name }, index) !== 0)
+      return []
+    if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return []
+    const here = (kind: string) => index.all(kind).filter(each => each.metadata.namespace === namespace)
+    const pods = here('Pod').filter(({ metadata }) => selects(selector, metadata.labels))
+    const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
+      .flatMap(here)
+      .filter(({ spec }) => selects(selector, spec?.template?.metadata?.labels))
+    if (pods.length === 0 && workloads.length === 0)
+      return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
+        ? []
+        : [selectsNothing(service, selector, index)]
+    // Pods that are starting are no news.
+    const known =
+      pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
+      workloads.some(({ spec }) => spec?.replicas === 0)
+    if (!known) return []
+    return [
+      {
+        rule: 'service-without-endpoints',
+        verdict: 'broken',
+        subject: refOf(service),
+        cause: 'none of its pods is ready: nobody answers its requests',
+        evidence: [],
+        remedy: {
+          text: 'see what its pods say',
+          command: `kubectl -n ${namespace} get pods -l ${labelText(selector)}`,
+        },
+        symptom: true,
+        causedBy: workloads.map(refOf),
+      },
+    ]
+  })
+
+const labelText = (labels: Labels) =>
+  Object.entries(labels)
+    .map(([label, value]) => `${label}=${value}`)
+    .join(',')
+
+function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
+  const users = usersOf(service, index)
+  return {
+    rule: 'service-selects-nothing',
+    verdict: users.length > 0 ? 'broken' : 'warning',
+    subject: refOf(service),
+    cause: `no pod has the labels that it selects: ${labelText(selector)}`,
+    evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
+    remedy: {
+      text: `correct its selector ${whereToChange(service, index)}, or delete it if what it was for is gone`,
+      command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
+    },
+  }
+}
+
+/** What sends requests to a Service: Ingresses, webhooks and APIs. */
+function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): Ref[] {
+  const same = (service?: { name?: string; namespace?: string }) =>
+    service?.name === name && service?.namespace === namespace
+  return [
+    ...index
+      .all('Ingress')
+      .filter(
+        ingress =>
+          ingress.metadata.namespace === namespace && backendsOf(ingress).some(each => each.name === name),
+      ),
+    ...index.all('APIService').filter(({ spec }) => same(spec?.service)),
+    ...['ValidatingWebhookConfiguration', 'MutatingWebhookConfiguration']
+      .flatMap(kind => index.all(kind))
+      .filter(({ webhooks }) =>
+        ((webhooks ?? []) as { clientConfig?: { service?: Ref } }[]).some(each =>
+          same(each?.clientConfig?.service),
+        ),
+      ),
+  ].map(refOf)
+}
+
+interface Backend {
+  name?: string
+  port?: { name?: string; number?: number }
+}
+
+/** The Services that an Ingress sends requests to. */
+function backendsOf({ spec }: KubeObject): Backend[] {
+  const rules = (spec?.rules ?? []) as { http?: { paths?: { backend?: { service?: Backend } }[] } }[]
+  return [
+    ...rules.flatMap(rule => (rule?.http?.paths ?? []).map(path => path?.backend?.service)),
+    spec?.defaultBackend?.service,
+  ].filter(service => service !== undefined)
+}
+
+/** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
+const ingresses: Rule = index =>
+  index.all('Ingress').flatMap((ingress): Finding[] => {
+    const { namespace, name, annotations } = ingress.metadata
+    const finding = (rule: string, cause: string, text: string, command: string): Finding => ({
+      rule,
+      verdict: 'broken',
+      subject: refOf(ingress),
+      cause,
+      evidence: [],
+      remedy: { text, command },
+    })
+    const where = whereToChange(ingress, index)
+    const found: Finding[] = []
+    const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
+    const classes = index.all('IngressClass')
+    if (wanted && !index.blind('IngressClass') && !classes.some(({ metadata }) => metadata.name === wanted)) {
+      const others = classes.map(({ metadata }) => metadata.name).join(', ')
+      found.push(
+        finding(
+          'ingress-class-missing',
+          `its IngressClass ${wanted} does not exist: nobody serves it`,
+          others
+            ? `correct the class ${where}: there is ${others}`
+            : 'the release `ingress` in oas brings the class: see whether it is ready',
+          'kubectl get ingressclass',
+        ),
+      )
+    }
+    for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
+      const service = index.get('Service', namespace, target)
+      const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
+      if (!service)
+        found.push(
+          finding(
+            'ingress-service-missing',
+            `it leads to the Service ${target}, which does not exist`,
+            `correct the name of the Service ${where}, or have made it what should have`,
+            `kubectl -n ${namespace} describe ingress ${name}`,
+          ),
+        )
+      else if (port && !ports.some(each => (port.name ? each.name === port.name : each.port === port.number)))
+        found.push(
+          finding(
+            'ingress-port-missing',
+            `it leads to port ${port.name ?? port.number} of the Service ${target}, which has no such port`,
+            `correct the port ${where}: the Service has ${ports.map(each => each.port).join(', ') || 'none'}`,
+            `kubectl -n ${namespace} describe ingress ${name}`,
+          ),
+        )
+    }
+    // Several hosts of one Ingress mostly lead to the same Service.
+    return found.filter((each, i) => found.findIndex(other => other.cause === each.cause) === i)
+  })
+
+/** Services that wait for an address: nobody from outside gets in without. */
+const withoutAddress: Rule = index =>
+  index.all('Service').flatMap((service): Finding[] => {
+    const { namespace, name } = service.metadata
+    const addresses = service.status?.loadBalancer?.ingress ?? []
+    if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return []
+    if (since(index, service.metadata.creationTimestamp) < 120) return []
+    return [
+      {
+        rule: 'service-without-address',
+        verdict: 'broken',
+        subject: refOf(service),
+        cause: 'it has no address: nobody from outside reaches it',
+        evidence: [],
+        remedy: {
+          text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+          command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+        },
+        causedBy: balancersOf(service, index),
+      },
+    ]
+  })
+
+/** The pods by which k3s gives a Service the ports of its nodes. */
+function balancersOf({ metadata: { name } }: KubeObject, index: Index): Ref[] {
+  return podsOf(index)
+    .filter(pod => pod.metadata.labels?.['svccontroller.k3s.cattle.io/svcname'] === name)
+    .map(pod => refOf(workloadOf(pod, index)))
+}
+
+/** The Ref of a Service that a webhook or an API is served by. */
+export function serviceRef(service: { namespace?: string; name?: string } | undefined): Ref | undefined {
+  return service?.name ? refTo('Service', service.namespace, service.name) : undefined
+}
+
+export const rules: Rule[] = [withoutEndpoints, ingresses, withoutAddress]

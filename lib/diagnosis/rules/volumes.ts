@@ -1,0 +1,78 @@
+/** Volumes that nobody uses any more, or that lie on a node which is gone. */
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { since } from './workload-facts.ts'
+
+const volumes: Rule = index =>
+  index.all('PersistentVolume').flatMap((volume): Finding[] => {
+    const { phase, lastPhaseTransitionTime, message, reason } = volume.status ?? {}
+    const claim = volume.spec?.claimRef
+    const owner = claim ? `${claim.namespace}/${claim.name}` : 'nobody'
+    if (
+      phase === 'Released' &&
+      since(index, lastPhaseTransitionTime, volume.metadata.creationTimestamp) > 120
+    )
+      return [
+        {
+          subject: refOf(volume),
+          rule: 'volume-released',
+          verdict: 'warning',
+          cause: `nobody uses it any more: its claim ${owner} was deleted, and its data is kept`,
+          evidence: [`reclaim policy ${volume.spec?.persistentVolumeReclaimPolicy}`],
+          remedy: {
+            text: 'bind it to a new claim by removing spec.claimRef.uid, or back its data up and delete it',
+            command: `kubectl describe pv ${volume.metadata.name}`,
+          },
+        },
+      ]
+    if (phase === 'Failed')
+      return [
+        {
+          subject: refOf(volume),
+          rule: 'volume-failed',
+          verdict: 'warning',
+          cause: `its data could not be deleted after its claim ${owner} was`,
+          evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
+          remedy: {
+            text: 'remove its folder on the server, then the volume',
+            command: `kubectl describe pv ${volume.metadata.name}`,
+          },
+        },
+      ]
+    return phase === 'Bound' ? elsewhere(volume, index) : []
+  })
+
+/** A local volume whose node is not in the cluster (any more). */
+function elsewhere(volume: KubeObject, index: Index): Finding[] {
+  const nodes = index.all('Node')
+  const wanted = (
+    (volume.spec?.nodeAffinity?.required?.nodeSelectorTerms ?? []) as {
+      matchExpressions?: { key?: string; values?: string[] }[]
+    }[]
+  ).flatMap(term =>
+    (term?.matchExpressions ?? []).flatMap(({ key, values }) =>
+      key === 'kubernetes.io/hostname' ? (values ?? []) : [],
+    ),
+  )
+  const there = nodes.some(({ metadata }) =>
+    wanted.includes(metadata.labels?.['kubernetes.io/hostname'] ?? metadata.name),
+  )
+  if (wanted.length === 0 || there || nodes.length === 0) return []
+  return [
+    {
+      subject: refOf(volume),
+      rule: 'volume-node-missing',
+      verdict: 'broken',
+      cause: `it lies on the node ${wanted.join(', ')}, which is not in the cluster`,
+      evidence: [`path ${volume.spec?.local?.path ?? volume.spec?.hostPath?.path ?? 'unknown'}`],
+      remedy: {
+        text: 'bring that node back under its old name: its data exists nowhere else; or restore it from a backup into a new claim',
+        command: 'kubectl get nodes --show-labels',
+      },
+    },
+  ]
+}
+
+export const rules: Rule[] = [volumes]

@@ -1,0 +1,126 @@
+/** What the rules on workloads, their pods and their volumes share. */
+import { currentPods } from '../../facts.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import type { Finding } from '../finding.ts'
+import { keyOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+
+/** A Ref by which a cause is looked up: the kind, namespace and name alone tell objects apart. */
+export function refTo(kind: string, namespace: string | undefined, name: string): Ref {
+  return { apiVersion: '', kind, namespace, name }
+}
+
+/** Seconds since the first of these times that is known; 0, as of something that begins now, when none is. */
+export function since(index: Index, ...times: unknown[]): number {
+  for (const time of times) {
+    const at = typeof time === 'string' ? Date.parse(time) : Number.NaN
+    if (!Number.isNaN(at)) return (index.now - at) / 1000
+  }
+  return 0
+}
+
+const pods = new WeakMap<Index, KubeObject[]>()
+
+/** The pods that count: neither those of old ReplicaSets nor those that are being deleted. */
+export function podsOf(index: Index): readonly KubeObject[] {
+  const found = pods.get(index) ?? currentPods(index.all('Pod'), index.all('ReplicaSet'))
+  pods.set(index, found)
+  return found
+}
+
+/** A container of a pod as its status tells it. */
+export interface Container {
+  name: string
+  /** It has to end before the others start. */
+  init: boolean
+  // biome-ignore lint/suspicious/noExplicitAny: a ContainerStatus
+  status: any
+  // biome-ignore lint/suspicious/noExplicitAny: a Container
+  spec: any
+}
+
+/** The containers of a pod, the first to start first. */
+export function containersOf(pod: KubeObject): Container[] {
+  const list = (statuses: unknown, specs: unknown, init: boolean): Container[] =>
+    ((statuses ?? []) as { name?: string }[]).map(status => {
+      const spec = ((specs ?? []) as { name?: string; restartPolicy?: string }[]).find(
+        each => each.name === status.name,
+      )
+      // An init container that is always restarted is a sidecar.
+      return { name: status.name ?? '', init: init && spec?.restartPolicy !== 'Always', status, spec }
+    })
+  return [
+    ...list(pod.status?.initContainerStatuses, pod.spec?.initContainers, true),
+    ...list(pod.status?.containerStatuses, pod.spec?.containers, false),
+  ]
+}
+
+/** The workload that a pod belongs to, past its ReplicaSet; the pod itself when nothing has made it. */
+export function workloadOf(object: KubeObject, index: Index): KubeObject {
+  const owner = object.metadata.ownerReferences?.find(({ controller }) => controller)
+  const found = owner && index.get(owner.kind, object.metadata.namespace, owner.name)
+  return found ? workloadOf(found, index) : object
+}
+
+/** The HelmRelease that has brought a workload: helm-controller labels what it installs. */
+export function releaseOf(workload: KubeObject, index: Index): KubeObject | undefined {
+  const { labels } = workload.metadata
+  const name = labels?.['helm.toolkit.fluxcd.io/name']
+  return name ? index.get('HelmRelease', labels?.['helm.toolkit.fluxcd.io/namespace'], name) : undefined
+}
+
+/** Whether a pod was made before its StatefulSet was changed, which has not come to replace it. */
+export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
+  const { updateRevision, currentRevision } = set.status ?? {}
+  const revision = pod.metadata.labels?.['controller-revision-hash']
+  return (
+    set.kind === 'StatefulSet' &&
+    Boolean(revision && updateRevision) &&
+    revision !== updateRevision &&
+    currentRevision !== updateRevision
+  )
+}
+
+/** Where an administrator changes the values by which a workload was made. */
+export function whereToChange(workload: KubeObject, index: Index): string {
+  const release = releaseOf(workload, index)
+  const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]
+  const override = sources.find(({ kind, optional }) => kind === 'ConfigMap' && optional)
+  if (!release || !override) return `in the manifest of ${workload.kind} ${workload.metadata.name}`
+  return `by an override: ConfigMap ${release.metadata.namespace}/${override.name}`
+}
+
+/** The events of a reason about an object, the newest first; those older than `within` seconds are history. */
+export function eventsOf(index: Index, object: KubeObject, reason: RegExp, within = 3600): KubeObject[] {
+  return index
+    .events(object)
+    .filter(
+      event =>
+        reason.test(event.reason ?? '') &&
+        since(
+          index,
+          event.series?.lastObservedTime,
+          event.lastTimestamp,
+          event.eventTime,
+          event.metadata.creationTimestamp,
+        ) < within,
+    )
+}
+
+/** How often an event was seen. */
+export function timesSeen(event: KubeObject): number {
+  return event.series?.count ?? event.count ?? 1
+}
+
+/**
+ * Pods of one workload that are in the same trouble are one finding: the others only repeat the first. Pure.
+ */
+export function oncePerWorkload(found: readonly (Finding & { of: KubeObject })[]): Finding[] {
+  const first = new Map<string, Finding>()
+  return found.map(({ of, ...finding }) => {
+    const key = `${finding.rule} ${keyOf(refOf(of))}`
+    const earlier = first.get(key)
+    if (!earlier) first.set(key, finding)
+    return earlier ? { ...finding, symptom: true, causedBy: [earlier.subject] } : finding
+  })
+}

@@ -1,0 +1,221 @@
+/** Workloads whose pods are missing, or not all ready. */
+import { type Condition, condition } from '../../flux.ts'
+import { type KubeObject, refOf } from '../../kubectl.ts'
+import { NOTE } from '../../migrate-data/scale.ts'
+import type { Finding, Remedy, Rule } from '../finding.ts'
+import { keyOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { rules as ofContainers } from './containers.ts'
+import { rules as ofNeeds } from './needs.ts'
+import { rules as ofPods } from './pods.ts'
+import { isOfOldRevision, podsOf, releaseOf, since, workloadOf } from './workload-facts.ts'
+
+/** Flux's own controllers are told by the rules on Flux. */
+const FLUX = /^(source|kustomize|helm)-controller$/
+const isFlux = ({ metadata }: KubeObject) => metadata.namespace === 'flux-system' && FLUX.test(metadata.name)
+
+const troubled = new WeakMap<Index, Map<string, Finding>>()
+
+/** The pods of which a rule tells something, each with that. */
+export function troubledPods(index: Index): ReadonlyMap<string, Finding> {
+  let found = troubled.get(index)
+  if (!found) {
+    const all = [...ofContainers, ...ofNeeds, ...ofPods].flatMap(rule => rule(index))
+    found = new Map(
+      all
+        .filter(({ subject, verdict }) => subject.kind === 'Pod' && verdict === 'broken')
+        .map(finding => [keyOf(finding.subject), finding]),
+    )
+    troubled.set(index, found)
+  }
+  return found
+}
+
+/** How many pods a workload wants, and how many of them can be used. */
+export function pods(workload: KubeObject): { wanted: number; available: number } {
+  const { spec, status } = workload
+  return workload.kind === 'DaemonSet'
+    ? { wanted: status?.desiredNumberScheduled ?? 0, available: status?.numberAvailable ?? 0 }
+    : { wanted: spec?.replicas ?? 1, available: status?.availableReplicas ?? status?.readyReplicas ?? 0 }
+}
+
+/** Seconds for which a start is no news: images are pulled and databases are prepared in that time. */
+const START = 300
+
+/** Workloads without all of their pods: a symptom of whatever the pods have. */
+const unavailable: Rule = index => {
+  const mine = new Map<KubeObject, KubeObject[]>()
+  for (const pod of podsOf(index)) {
+    const workload = workloadOf(pod, index)
+    mine.set(workload, [...(mine.get(workload) ?? []), pod])
+  }
+  return ['Deployment', 'StatefulSet', 'DaemonSet'].flatMap(kind =>
+    index.all(kind).flatMap((workload): Finding[] => {
+      const { wanted, available } = pods(workload)
+      const progressing = condition(workload, 'Progressing')
+      const stuck = progressing?.status === 'False'
+      if (isFlux(workload) || (available >= wanted && !stuck)) return []
+      const owned = mine.get(workload) ?? []
+      const sick = owned.some(pod => troubledPods(index).has(keyOf(refOf(pod))))
+      if (!sick && !stuck && quiet(workload, owned, index) < START) return []
+      return [unavailableFinding(workload, progressing)]
+    }),
+  )
+}
+
+/** Seconds since anything has happened to a workload or its pods. */
+function quiet(workload: KubeObject, owned: readonly KubeObject[], index: Index): number {
+  const conditions = (workload.status?.conditions ?? []) as (Condition & { lastUpdateTime?: string })[]
+  return Math.min(
+    since(index, workload.metadata.creationTimestamp),
+    ...conditions.map(each => since(index, each.lastUpdateTime, each.lastTransitionTime)),
+    ...owned.map(pod =>
+      since(index, condition(pod, 'Ready')?.lastTransitionTime, pod.metadata.creationTimestamp),
+    ),
+  )
+}
+
+function unavailableFinding(workload: KubeObject, progressing: Condition | undefined): Finding {
+  const { namespace, name } = workload.metadata
+  const { wanted, available } = pods(workload)
+  const dns = namespace === 'kube-system' && name === 'coredns'
+  const late = progressing?.status === 'False'
+  const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready`
+  const cause =
+    late && available >= wanted
+      ? 'its new pods have not become ready in time; the old ones still run'
+      : late
+        ? `${counted}, and the time for that is over`
+        : counted
+  return {
+    rule: dns ? 'cluster-dns-down' : 'workload-unavailable',
+    verdict: 'broken',
+    subject: refOf(workload),
+    cause: dns ? `no name is resolved in the cluster: ${counted}` : cause,
+    evidence: late ? [`Progressing=False ${progressing.reason}: ${short(progressing.message ?? '')}`] : [],
+    remedy: {
+      text: 'see what its pods say',
+      command: `kubectl -n ${namespace} describe ${workload.kind.toLowerCase()} ${name}`,
+    },
+    symptom: true,
+  }
+}
+
+/** Workloads that somebody has scaled to 0, although what has installed them wants them to run. */
+const scaledToZero: Rule = index =>
+  ['Deployment', 'StatefulSet'].flatMap(kind =>
+    index.all(kind).flatMap((workload): Finding[] => {
+      const { namespace } = workload.metadata
+      // cert-manager's are told with what that means for certificates (issuers.ts).
+      if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return []
+      const remedy = scaleBack(workload, index)
+      if (!remedy) return []
+      return [
+        {
+          rule: 'workload-scaled-to-zero',
+          verdict: 'broken',
+          subject: refOf(workload),
+          cause: 'is scaled to 0: somebody has stopped it by hand',
+          evidence: [],
+          remedy,
+        },
+      ]
+    }),
+  )
+
+/** How a workload comes back; undefined for one that nobody of ours has installed. */
+function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
+  const { namespace, name, labels, annotations } = workload.metadata
+  if (annotations?.[NOTE] !== undefined)
+    return {
+      text: 'a migration of data has stopped it and was not ended: run the same migrate-data command again',
+      command: 'npx tsx scripts/migrate-data.ts --help',
+    }
+  const release = releaseOf(workload, index)
+  if (release) {
+    const { namespace: place, name: title } = release.metadata
+    if (release.spec?.suspend === true)
+      return {
+        text: 'its release is suspended: resume that when the work on it is over, then have Helm run again',
+        command: `flux resume helmrelease ${title} -n ${place} && flux reconcile helmrelease ${title} -n ${place} --force`,
+      }
+    return {
+      text: 'have Helm set it as the release wants it',
+      command: `flux reconcile helmrelease ${title} -n ${place} --force`,
+      action: { do: 'reconcile', ref: refOf(release), force: true },
+    }
+  }
+  const kustomization = labels?.['kustomize.toolkit.fluxcd.io/name']
+  const owner =
+    kustomization &&
+    index.get('Kustomization', labels?.['kustomize.toolkit.fluxcd.io/namespace'], kustomization)
+  if (owner)
+    return {
+      text: 'have Flux apply it again',
+      command: `flux reconcile kustomization ${kustomization} -n ${owner.metadata.namespace}`,
+      action: { do: 'reconcile', ref: refOf(owner) },
+    }
+  if (namespace !== 'kube-system') return undefined
+  return {
+    text: 'let it run again',
+    command: `kubectl -n ${namespace} scale ${workload.kind.toLowerCase()} ${name} --replicas=1`,
+    action: { do: 'patch', ref: refOf(workload), patch: { spec: { replicas: 1 } }, why: 'let it run again' },
+  }
+}
+
+/** Deployments whose changes are held back. */
+const paused: Rule = index =>
+  index.all('Deployment').flatMap((workload): Finding[] => {
+    if (workload.spec?.paused !== true || isFlux(workload)) return []
+    const { namespace, name } = workload.metadata
+    return [
+      {
+        rule: 'workload-paused',
+        verdict: (workload.status?.updatedReplicas ?? 0) < pods(workload).wanted ? 'broken' : 'warning',
+        subject: refOf(workload),
+        cause: 'its rollout is paused: a change of it has no effect',
+        evidence: [],
+        remedy: {
+          text: 'go on with the rollout',
+          command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
+          action: {
+            do: 'patch',
+            ref: refOf(workload),
+            patch: { spec: { paused: null } },
+            why: 'go on with the rollout',
+          },
+        },
+      },
+    ]
+  })
+
+/**
+ * Pods that were made before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
+ * waits for each to be ready first.
+ * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+ */
+const oldRevision: Rule = index =>
+  podsOf(index).flatMap((pod): Finding[] => {
+    const set = workloadOf(pod, index)
+    if (!isOfOldRevision(pod, set) || !pod.metadata.uid) return []
+    const trouble = troubledPods(index).get(keyOf(refOf(pod)))
+    if (!trouble) return []
+    const { namespace, name } = pod.metadata
+    return [
+      {
+        rule: 'pod-of-old-revision',
+        verdict: 'broken',
+        subject: refOf(pod),
+        cause: `StatefulSet ${set.metadata.name} was changed, but waits for this pod, made before, to become ready`,
+        evidence: [trouble.cause],
+        remedy: {
+          text: 'delete the pod: it is made anew as it is wanted now, with the same volume',
+          command: `kubectl -n ${namespace} delete pod ${name}`,
+          action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
+        },
+      },
+    ]
+  })
+
+export const rules: Rule[] = [unavailable, scaledToZero, paused, oldRevision]

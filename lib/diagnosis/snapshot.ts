@@ -1,0 +1,240 @@
+import type { HostFacts } from '../cert-debug/host-facts.ts'
+import { ExpectedError } from '../errors.ts'
+import type { KubeObject, Ref } from '../kubectl.ts'
+
+/** What a Secret has: names and sizes, and never a value. */
+export interface SecretShape {
+  namespace: string
+  name: string
+  uid?: string
+  /** ISO 8601. */
+  created?: string
+  type: string
+  labels?: Record<string, string>
+  annotations?: Record<string, string>
+  /** Bytes of each key's value. */
+  keys: Record<string, number>
+  /** Keys whose value ends with a newline, as `echo VALUE | base64` leaves one. */
+  newline?: string[]
+  /** The public part of a TLS secret, or why it cannot be read. */
+  certificate?: CertificateFacts | { error: string }
+}
+
+/** What a stored or a served certificate says of itself. */
+export interface CertificateFacts {
+  subject: string
+  issuer: string
+  dnsNames: string[]
+  /** ISO 8601. */
+  notBefore: string
+  notAfter: string
+  /** SHA-256 of the certificate, in hexadecimal digits. */
+  fingerprint: string
+}
+
+/** A Secret that the toolkit generates: what should be in it, and for whom. */
+export interface GeneratedSecret {
+  namespace: string
+  name: string
+  /** `core`, or an application. */
+  app: string
+  keys: string[]
+}
+
+/** Something that could not be looked at. */
+export interface Gap {
+  what: string
+  why: string
+}
+
+/** Everything that a diagnosis knows: read once, then judged by rules alone. Holds no secret. */
+export interface Snapshot {
+  version: 1
+  /** ISO 8601, by the clock of the cluster. */
+  takenAt: string
+  /** The address of the API server. */
+  server: string
+  kubernetes?: string
+  /** Seconds that the cluster's clock is ahead of this machine's. */
+  clockOffset: number
+  /** The group versions that are served, e.g. `cert-manager.io/v1`. */
+  groups: string[]
+  objects: KubeObject[]
+  secrets: SecretShape[]
+  gaps: Gap[]
+  /** The Secrets that the toolkit generates, with their keys. */
+  catalogue?: GeneratedSecret[]
+  /** What `.flux.env` says of the repository, where there is such a file. */
+  config?: { git_url?: string; git_branch?: string }
+  /** What DNS, the ports and TLS say of hosts, where that was asked. */
+  hosts?: HostFacts[]
+}
+
+/** Lookups over a snapshot. */
+export class Index {
+  readonly snapshot: Snapshot
+  /** Milliseconds since the epoch at which the snapshot was taken: rules have no other clock. */
+  readonly now: number
+  readonly #kinds = new Map<string, KubeObject[]>()
+  readonly #objects = new Map<string, KubeObject>()
+  readonly #secrets = new Map<string, SecretShape>()
+  readonly #events = new Map<string, KubeObject[]>()
+  readonly #owned = new Map<string, KubeObject[]>()
+
+  constructor(snapshot: Snapshot) {
+    this.snapshot = snapshot
+    this.now = Date.parse(snapshot.takenAt)
+    for (const object of snapshot.objects) {
+      const { kind, metadata } = object
+      if (kind === 'Event') {
+        const { kind: of = '', namespace, name = '' } = object.involvedObject ?? {}
+        append(this.#events, key(of, namespace, name), object)
+        continue
+      }
+      append(this.#kinds, kind, object)
+      this.#objects.set(key(kind, metadata.namespace, metadata.name), object)
+      for (const owner of metadata.ownerReferences ?? []) append(this.#owned, owner.uid, object)
+    }
+    for (const secret of snapshot.secrets)
+      this.#secrets.set(key('Secret', secret.namespace, secret.name), secret)
+  }
+
+  /** All objects of a kind. */
+  all(kind: string): readonly KubeObject[] {
+    return this.#kinds.get(kind) ?? []
+  }
+
+  /** One object; leave the namespace out for kinds without one. */
+  get(kind: string, namespace: string | undefined, name: string): KubeObject | undefined {
+    return this.#objects.get(key(kind, namespace, name))
+  }
+
+  /** The object that a Ref means. */
+  find(ref: Ref): KubeObject | undefined {
+    return this.get(ref.kind, ref.namespace, ref.name)
+  }
+
+  /** What a Secret has; undefined when it does not exist, or could not be read (see `blind`). */
+  secret(namespace: string, name: string): SecretShape | undefined {
+    return this.#secrets.get(key('Secret', namespace, name))
+  }
+
+  /** The objects that an object owns. */
+  ownedBy(owner: KubeObject): readonly KubeObject[] {
+    return this.#owned.get(owner.metadata.uid ?? '') ?? []
+  }
+
+  /** The events about an object, the newest first. */
+  events(object: Ref | KubeObject): readonly KubeObject[] {
+    const { kind, namespace, name } =
+      'metadata' in object ? { kind: object.kind, ...object.metadata } : object
+    const found = this.#events.get(key(kind, namespace, name)) ?? []
+    return [...found].sort((a, b) => eventTime(b) - eventTime(a))
+  }
+
+  /** Whether objects of a kind could not be read: then their absence proves nothing. */
+  blind(kind: string): boolean {
+    return this.snapshot.gaps.some(gap => gap.what === kind)
+  }
+}
+
+const key = (kind: string, namespace: string | undefined, name: string) =>
+  `${kind} ${namespace ?? ''}/${name}`
+
+function append<T>(map: Map<string, T[]>, name: string, item: T): void {
+  const list = map.get(name)
+  if (list) list.push(item)
+  else map.set(name, [item])
+}
+
+/** When an event was last seen, in milliseconds. Pure. */
+export function eventTime(event: KubeObject): number {
+  const time =
+    event.series?.lastObservedTime ??
+    event.lastTimestamp ??
+    event.eventTime ??
+    event.metadata.creationTimestamp
+  return Date.parse(time ?? '') || 0
+}
+
+/**
+ * An object without what a diagnosis has no use for and what may hold a secret: values of releases and of
+ * substitutions, environment variables, command lines, and who manages which field. Pure.
+ */
+export function stripped(object: KubeObject): KubeObject {
+  const { managedFields: _managed, annotations, ...metadata } = object.metadata
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _last, ...kept } = annotations ?? {}
+  const result: KubeObject = {
+    ...object,
+    metadata: { ...metadata, ...(Object.keys(kept).length > 0 ? { annotations: kept } : {}) },
+  }
+  if (result.kind === 'Pod') result.spec = withoutValues(result.spec)
+  else if (result.kind === 'CronJob') result.spec = { ...result.spec, jobTemplate: undefined }
+  else if (result.spec?.template?.spec)
+    result.spec = {
+      ...result.spec,
+      template: { ...result.spec.template, spec: withoutValues(result.spec.template.spec) },
+    }
+  if (result.kind === 'HelmRelease') result.spec = { ...result.spec, values: undefined }
+  if (result.kind === 'Kustomization' && result.spec?.postBuild?.substitute)
+    result.spec = { ...result.spec, postBuild: { ...result.spec.postBuild, substitute: undefined } }
+  if (typeof result.spec?.url === 'string')
+    result.spec = { ...result.spec, url: withoutCredentials(result.spec.url) }
+  return result
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a PodSpec
+function withoutValues(spec: any): any {
+  // biome-ignore lint/suspicious/noExplicitAny: a Container
+  const container = ({ args: _args, command: _command, env, ...rest }: any) => ({
+    ...rest,
+    // biome-ignore lint/suspicious/noExplicitAny: an EnvVar
+    env: env?.filter((each: any) => each.valueFrom),
+  })
+  return {
+    ...spec,
+    containers: spec?.containers?.map(container),
+    initContainers: spec?.initContainers?.map(container),
+  }
+}
+
+/** A text without the user and password of URLs in it. Pure. */
+export function withoutCredentials(text: string): string {
+  return text.replaceAll(/(\w+:\/\/)[^/\s@"']+@/g, '$1***@')
+}
+
+/** A snapshot from the text of a file. Throws an ExpectedError when it is none, or of another version. */
+export function parseSnapshot(text: string, file: string): Snapshot {
+  const fix = 'give a file that was made by `diagnose --save FILE`'
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new ExpectedError(`${file} is no snapshot: it is not JSON`, fix, { cause: error })
+  }
+  const snapshot = value as Snapshot
+  if (typeof value !== 'object' || value === null || snapshot.version === undefined)
+    throw new ExpectedError(`${file} is no snapshot`, fix)
+  if (snapshot.version !== 1)
+    throw new ExpectedError(
+      `${file} is a snapshot of version ${JSON.stringify(snapshot.version)}, and 1 is known here`,
+      'use the toolkit that made it',
+    )
+  const named = (object: unknown) =>
+    typeof (object as KubeObject)?.kind === 'string' &&
+    typeof (object as KubeObject).metadata?.name === 'string'
+  const shaped = (secret: unknown) =>
+    typeof (secret as SecretShape)?.name === 'string' && typeof (secret as SecretShape).keys === 'object'
+  const sound =
+    !Number.isNaN(Date.parse(snapshot.takenAt)) &&
+    isArrayOf(snapshot.objects, named) &&
+    isArrayOf(snapshot.secrets, shaped) &&
+    isArrayOf(snapshot.gaps, gap => typeof (gap as Gap)?.what === 'string') &&
+    isArrayOf(snapshot.groups, group => typeof group === 'string') &&
+    (snapshot.hosts === undefined ||
+      isArrayOf(snapshot.hosts, host => typeof (host as HostFacts)?.host === 'string'))
+  if (!sound) throw new ExpectedError(`${file} is a damaged snapshot`, fix)
+  return snapshot
+}
+
+const isArrayOf = (value: unknown, is: (item: unknown) => boolean) => Array.isArray(value) && value.every(is)

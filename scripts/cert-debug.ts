@@ -1,0 +1,72 @@
+/**
+ * Says why a host has no valid certificate, of all hosts or of one: issuer, cert-manager, Certificate → Request →
+ * Order → Challenge, DNS, port 80, and what is served against what is stored. It replaces the seven commands of the
+ * docs' chapter "HTTPS Certificates", and the deletion of a challenge that they end with.
+ *
+ * Usage: npx tsx scripts/cert-debug.ts [HOST] [--fix]
+ * Needs: a cluster folder with a kubeconfig. Changes nothing without --fix.
+ * Safe to run again: it looks anew every time, and retries nothing that the authority would count against you.
+ */
+import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
+import { UsageError } from '../lib/errors.ts'
+import { script } from '../lib/script.ts'
+
+const flags = {
+  ...diagnosisFlags,
+  'no-probes': { type: 'boolean', help: 'look at the cluster alone: ask neither DNS nor ports' },
+  resolver: {
+    type: 'string',
+    value: 'IP',
+    multiple: true,
+    help: 'ask this DNS resolver instead of the usual ones (IP:PORT for another port); may be repeated',
+  },
+  'connect-to': {
+    type: 'string',
+    value: 'IP',
+    help: 'ask the ports there, not where DNS leads: IP, IP:PORT80 or IP:PORT80:PORT443 (before DNS is switched over)',
+  },
+} as const
+
+await script({
+  name: 'cert-debug',
+  summary: 'Say why a host has no valid certificate, and what to do about it; exit code 3 for findings.',
+  args: { name: 'HOST', help: 'a host name, e.g. chat.oas.example.org; all hosts without one', max: 1 },
+  flags,
+  examples: [
+    ['npx tsx scripts/cert-debug.ts', 'All hosts'],
+    ['npx tsx scripts/cert-debug.ts chat.oas.example.org', 'One'],
+    [
+      'npx tsx scripts/cert-debug.ts chat.oas.example.org --fix',
+      'Do what can be done, after a question each',
+    ],
+    ['npx tsx scripts/cert-debug.ts --connect-to 203.0.113.7', 'Before DNS leads to the server'],
+    ['npx tsx scripts/cert-debug.ts --no-probes', 'What the cluster says, without DNS and ports'],
+    ["npx tsx scripts/cert-debug.ts --json | jq '.result.causes[].cause'", 'For other programs'],
+  ],
+  cluster: 'existing',
+  offline,
+  changes: true,
+  async run(run) {
+    const [given] = run.args
+    const { resolver, 'connect-to': direct, 'no-probes': noProbes, from } = run.flags
+    const asked = [...resolver, ...(direct === undefined ? [] : [direct])]
+    if (asked.length > 0 && (noProbes || from !== undefined))
+      throw new UsageError(
+        `${noProbes ? '--no-probes' : '--from'} asks no host`,
+        'leave it away, or --resolver and --connect-to',
+      )
+    const { parseHostName, parseConnectTo } = await import('../lib/cert-debug/host-name.ts')
+    const host = given === undefined ? undefined : parseHostName(given)
+    const connectTo = direct === undefined ? undefined : parseConnectTo(direct)
+    const { parseResolver } = await import('../lib/preflight/dns.ts')
+    const resolvers = resolver.length > 0 ? resolver.map(parseResolver) : undefined
+
+    const [{ diagnosisSession }, { certificateScope }] = await Promise.all([
+      import('../lib/diagnosis/session.ts'),
+      import('../lib/cert-debug/cert-debug.ts'),
+    ])
+    const env = from === undefined ? run.cluster.env : undefined
+    const scope = { host, probes: !noProbes, resolvers, connectTo, env, signal: run.signal }
+    await diagnosisSession(run, certificateScope(scope))
+  },
+})

@@ -1,0 +1,31 @@
+/**
+ * Looks at everything once and names what is wrong: one cause, one remedy, and what follows from it. It replaces
+ * the round of `flux get …`, `kubectl get …` and `kubectl describe …` of the docs' troubleshooting chapter.
+ *
+ * Usage: npx tsx scripts/diagnose.ts [--fix]
+ * Needs: a cluster folder with a kubeconfig. Changes nothing without --fix.
+ * Safe to run again: it looks anew every time.
+ */
+import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
+import { script } from '../lib/script.ts'
+
+await script({
+  name: 'diagnose',
+  summary:
+    'Name what is wrong with the platform: the cause, the remedy, and what follows from it; exit code 3 for findings.',
+  flags: diagnosisFlags,
+  examples: [
+    ['npx tsx scripts/diagnose.ts', 'What is wrong, and what to do about it'],
+    ['npx tsx scripts/diagnose.ts --fix', 'Do it, remedy by remedy, after a question each'],
+    ['npx tsx scripts/diagnose.ts --save facts.json', 'Keep what was seen, for somebody else'],
+    ['npx tsx scripts/diagnose.ts --from facts.json', 'Look at what somebody else has seen'],
+    ["npx tsx scripts/diagnose.ts --json | jq '.result.causes[].cause'", 'For other programs'],
+  ],
+  cluster: 'existing',
+  offline,
+  changes: true,
+  async run(run) {
+    const { diagnosisSession } = await import('../lib/diagnosis/session.ts')
+    await diagnosisSession(run)
+  },
+})

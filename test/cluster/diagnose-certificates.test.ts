@@ -1,0 +1,175 @@
+/**
+ * Diagnoses of certificates on the real controllers of cert-manager, a real ACME server (pebble) and a real DNS
+ * server. What plays the ingress controller is a web server of the sandbox that serves by Ingresses and Secrets.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { concerns } from '../../lib/cert-debug/scope.ts'
+import { diagnose } from '../../lib/diagnosis/diagnose.ts'
+import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { RULES } from '../../lib/diagnosis/rules/index.ts'
+import { parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
+import { condition } from '../../lib/flux.ts'
+import { refText } from '../../lib/kubectl.ts'
+import { until } from '../../lib/wait.ts'
+import { type Expected, healthy, testFaults } from './fault-suite.ts'
+import {
+  apart,
+  type CertificateFault,
+  certificate,
+  hostOf,
+  probing,
+  remove,
+  together,
+} from './faults/certificates.ts'
+import { succeeds } from './faults.ts'
+import { Bed, runScript } from './harness.ts'
+
+const test = suite('diagnose-certificates')
+let bed: Bed
+let snapshot: Snapshot
+
+test.before(async () => {
+  bed = await Bed.start({ certificates: true, audit: true })
+  await succeeds('install-core')
+})
+test.after(() => bed?.stop())
+
+/** What `cert-debug HOST` tells of a snapshot. */
+function causesFor(host: string): RootCause[] {
+  return diagnose(snapshot, RULES, { only: (cause, index) => concerns(cause, host, index) }).causes
+}
+
+const told = ({ rule, subject, cause }: RootCause) => `${rule} ${refText(subject)}: ${cause}`
+
+/** Why a fault is not named first for its host; undefined when it is. */
+function mistaken({ host, expect }: CertificateFault): string | undefined {
+  const [{ rule, subject, remedy }] = [expect].flat() as [Expected]
+  const causes = causesFor(host)
+  const [first] = causes
+  const isNamed = first?.rule === rule && subject.test(refText(first.subject))
+  const isRemedied = !remedy || remedy.test(`${first?.remedy.text} ${first?.remedy.command ?? ''}`)
+  return isNamed && isRemedied ? undefined : `${host}: ${causes.map(told).join('\n') || 'nothing'}`
+}
+
+/** Looks at the cluster and all hosts as a user does, and keeps what was seen. */
+async function look(): Promise<void> {
+  const file = join(bed.folder, 'facts.json')
+  const mark = bed.auditMark()
+  await runScript('cert-debug', ['--save', file, ...probing(bed)])
+  assert.equal(bed.writesSince(mark), [], 'a diagnosis has written')
+  snapshot = parseSnapshot(readFileSync(file, 'utf8'), file)
+}
+
+test('nothing is found on a new platform, with probes and without', async () => {
+  await healthy(probing(bed), 'cert-debug')
+  await healthy()
+})
+
+test('the docs’ example runs as written: 503, the cause removed, the challenge deleted, the certificate ready', async () => {
+  const object = certificate('chat')
+  const host = hostOf('chat')
+  const ref = { apiVersion: 'cert-manager.io/v1', kind: 'Certificate', namespace: 'oas-apps', name: 'chat' }
+  bed.certificates.fault(host, 503)
+  await bed.kubectl.apply(object)
+  try {
+    const seen = await until<string, string>(
+      async () => {
+        const { stdout } = await runScript('cert-debug', [host, ...probing(bed)])
+        return /^✗ Challenge oas-apps\/chat-/m.test(stdout) ? { done: stdout } : { last: stdout }
+      },
+      { deadline: 120_000, every: 1000, describe: last => last ?? '' },
+    )
+    assert.match(seen, "Waiting for HTTP-01 challenge propagation: wrong status code '503', expected '200'")
+    assert.match(seen, /explains: .*Certificate oas-apps\/chat/)
+
+    // While the cause is there, nothing is deleted.
+    const before = bed.auditMark()
+    const refused = await runScript('cert-debug', [host, ...probing(bed), '--fix', '--yes'])
+    assert.is(refused.code, 3, refused.stderr)
+    assert.equal(bed.writesSince(before), [])
+
+    bed.certificates.fault(host, undefined)
+    const mark = bed.auditMark()
+    const fixed = await runScript('cert-debug', [host, ...probing(bed), '--fix', '--yes'])
+    assert.is(fixed.code, 0, `${fixed.stdout}\n${fixed.stderr}`)
+    const deletions = bed.writesSince(mark).filter(write => write.startsWith('delete challenges'))
+    assert.is(deletions.length, 1, bed.writesSince(mark).join('\n'))
+    const issued = await bed.kubectl.get(ref)
+    assert.is(condition(issued!, 'Ready')?.status, 'True')
+  } finally {
+    bed.certificates.fault(host, undefined)
+    await remove(bed, object)
+  }
+})
+
+test('many faults at once: each is named first for its host', async () => {
+  await Promise.all(apart.map(fault => fault.seed(bed)))
+  await until<string[], true>(
+    async () => {
+      await look()
+      const wrong = apart.flatMap(fault => mistaken(fault) ?? [])
+      return wrong.length === 0 ? { done: true } : { last: wrong }
+    },
+    { deadline: 180_000, every: 1000, describe: last => (last ?? []).join('\n') },
+  )
+})
+
+for (const fault of apart)
+  test(`${fault.layer}: ${fault.name}`, () => {
+    assert.is(mistaken(fault), undefined)
+  })
+
+for (const fault of apart.filter(({ fix }) => fix))
+  test(`--fix heals: ${fault.name}`, async () => {
+    await fault.fix?.after?.(bed)
+    const outcome = await runScript('cert-debug', [fault.host, ...probing(bed), '--fix', '--yes'])
+    assert.is(outcome.code, 0, `${outcome.stdout}\n${outcome.stderr}`)
+  })
+
+test('nothing is found once all of them are gone', async () => {
+  await Promise.all(apart.map(fault => fault.heal(bed)))
+  await healthy(probing(bed), 'cert-debug')
+})
+
+test('after five failed validations nothing is retried within the hour', async () => {
+  const objects = ['a', 'b', 'c', 'd', 'e'].map(each =>
+    certificate(`limited-${each}`, { dnsNames: [hostOf('limited')] }),
+  )
+  const host = hostOf('limited')
+  bed.certificates.fault(host, 503, 'acme')
+  try {
+    for (const object of objects) await bed.kubectl.apply(object)
+    await until<string, true>(
+      async () => {
+        await look()
+        const remedies = causesFor(host).map(({ remedy }) => remedy.text)
+        const isLimited = remedies.some(text => /before \d{4}-.*5 validations/.test(text))
+        return isLimited ? { done: true } : { last: remedies.join('\n') }
+      },
+      { deadline: 180_000, every: 1000, describe: last => last ?? '' },
+    )
+    bed.certificates.fault(host, undefined)
+    const mark = bed.auditMark()
+    const outcome = await runScript('cert-debug', [host, ...probing(bed), '--fix', '--yes'])
+    assert.is(outcome.code, 3, outcome.stderr)
+    assert.equal(bed.writesSince(mark), [])
+  } finally {
+    bed.certificates.fault(host, undefined)
+    await remove(bed, ...objects)
+  }
+})
+
+testFaults(test, () => bed, together)
+
+test('no secret is in what was said, nor in what was kept', async () => {
+  const values = await bed.secretValues()
+  assert.equal(bed.leaks(values), [])
+  const kept = readFileSync(join(bed.folder, 'facts.json'), 'utf8')
+  assert.not(values.some(value => value !== '' && kept.includes(value)))
+  assert.not(kept.includes('PRIVATE KEY'))
+})
+
+test.run()

@@ -1,0 +1,134 @@
+/**
+ * Runs faults: each is seeded on the real programs, has to be named first and with its remedy by a diagnosis, is
+ * healed by --fix where that is claimed, and leaves a healthy platform behind.
+ */
+import type { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
+import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { refText } from '../../lib/kubectl.ts'
+import { until } from '../../lib/wait.ts'
+import { type Bed, type Outcome, runScript } from './harness.ts'
+
+/** What has to be told of a fault. */
+export interface Expected {
+  rule: string
+  /** The subject as it is titled, e.g. `HelmRelease oas-apps/wekan`. */
+  subject: RegExp
+  /** What the remedy has to say, in words or as a command. */
+  remedy?: RegExp
+}
+
+/** A script that makes a diagnosis, with its arguments. */
+export interface Look {
+  script: 'diagnose' | 'app-debug' | 'cert-debug'
+  /** Some are known only once the bed runs. */
+  args?: readonly string[] | ((bed: Bed) => readonly string[])
+}
+
+const argsOf = ({ args = [] }: Look, bed: Bed) => (typeof args === 'function' ? args(bed) : args)
+
+/** Something that can be wrong with a platform. */
+export interface Fault {
+  /** A row of the table in README.md: what is wrong, in plain words. No two are alike. */
+  name: string
+  /** Where it lies: source, Kustomization, HelmRelease, pod, … */
+  layer: string
+  /** Brings it about on the real programs; a status is never written by hand. */
+  seed(bed: Bed): Promise<void>
+  /** What has to be told first; of two faults at once both, in any order. */
+  expect: Expected | readonly Expected[]
+  /** It is not named first yet: what is told in its place. Published all the same. */
+  missed?: string
+  /** The script that sees it; `diagnose` unless told. Faults of hosts are seen by the probes of cert-debug alone. */
+  look?: Look
+  /** --fix of this script is claimed to heal it. */
+  fix?: Look & {
+    /** What a person corrects before a script can help. */
+    after?: (bed: Bed) => Promise<void>
+  }
+  /** Takes the cause away, as the administrator would: instead of the fix, or what is left after it. */
+  heal(bed: Bed): Promise<void>
+}
+
+/** Milliseconds within which a fault has to be named: Flux and the kubelet need their time to notice it. */
+const NOTICED = 60_000
+/** Milliseconds within which the platform has to be healthy once the cause is gone. */
+const HEALTHY = 120_000
+
+/** What a script says of the platform, with --json. */
+export async function diagnosis(
+  args: readonly string[] = [],
+  script: Look['script'] = 'diagnose',
+): Promise<Diagnosis & { outcome: Outcome }> {
+  const outcome = await runScript(script, [...args, '--json'])
+  const document = JSON.parse(outcome.stdout) as { result?: Diagnosis }
+  assert.ok(document.result, `no diagnosis:\n${outcome.stderr}`)
+  return { ...document.result!, outcome }
+}
+
+const told = (cause: RootCause) => `${cause.rule} ${refText(cause.subject)}: ${cause.cause}`
+const all = (causes: readonly RootCause[]) => causes.map(told).join('\n') || 'nothing'
+
+function matches(cause: RootCause | undefined, { rule, subject, remedy }: Expected): boolean {
+  if (!cause || cause.rule !== rule || !subject.test(refText(cause.subject))) return false
+  return !remedy || remedy.test(`${cause.remedy.text} ${cause.remedy.command ?? ''}`)
+}
+
+/** Waits until a script tells these first, in any order. Throws what it tells in their place after a minute. */
+export async function named(
+  expected: readonly Expected[],
+  args: readonly string[] = [],
+  script: Look['script'] = 'diagnose',
+): Promise<void> {
+  await until<string, true>(
+    async () => {
+      const { causes, outcome } = await diagnosis(args, script)
+      const first = causes.slice(0, expected.length)
+      if (!expected.every(each => first.some(cause => matches(cause, each)))) return { last: all(causes) }
+      assert.is(outcome.code, 3, outcome.stderr)
+      return { done: true }
+    },
+    { deadline: NOTICED, every: 500, describe: last => last ?? '' },
+  )
+}
+
+/** Waits until a script finds nothing. Throws what it still finds when that takes too long. */
+export async function healthy(
+  args: readonly string[] = [],
+  script: Look['script'] = 'diagnose',
+): Promise<void> {
+  await until<string, true>(
+    async () => {
+      const { causes, gaps } = await diagnosis(args, script)
+      if (causes.length === 0 && gaps.length === 0) return { done: true }
+      return { last: `${all(causes)}\n${gaps.map(({ what, why }) => `${what}: ${why}`).join('\n')}` }
+    },
+    { deadline: HEALTHY, every: 500, describe: last => last ?? '' },
+  )
+}
+
+/** Makes a test of each fault. The bed is there when the tests run. */
+export function testFaults(test: ReturnType<typeof suite>, bed: () => Bed, faults: readonly Fault[]): void {
+  for (const { layer, name, seed, expect, look, fix, heal } of faults.filter(({ missed }) => !missed))
+    test(`${layer}: ${name}`, async () => {
+      const seen = [look ? argsOf(look, bed()) : [], look?.script ?? 'diagnose'] as const
+      try {
+        await seed(bed())
+        await named([expect].flat(), ...seen)
+        if (fix) {
+          await fix.after?.(bed())
+          const args = [...argsOf(fix, bed()), '--fix', '--yes', '--timeout', '2']
+          const outcome = await runScript(fix.script, args)
+          assert.is(
+            outcome.code,
+            0,
+            `--fix ended with ${outcome.code}:\n${outcome.stdout}\n${outcome.stderr}`,
+          )
+        }
+      } finally {
+        await heal(bed())
+      }
+      await healthy(...seen)
+    })
+}

@@ -1,0 +1,762 @@
+/** Faults in the layers of Kubernetes: pods, workloads, volumes, nodes, the cluster. */
+
+import { ROOT } from '../../../lib/files.ts'
+import { reconcile } from '../../../lib/flux.ts'
+import type { KubeObject, Ref } from '../../../lib/kubectl.ts'
+import { readObjects } from '../../../lib/sandbox/data.ts'
+import { until } from '../../../lib/wait.ts'
+import type { Fault } from '../fault-suite.ts'
+import { override, release } from '../faults.ts'
+import type { Bed } from '../harness.ts'
+import { diskPressure, noDiskPressure, PLAY, played, STAGES } from './kubelets.ts'
+
+/** The namespace of what the tests add to the platform. */
+const NAMESPACE = 'faults'
+
+const ref = (apiVersion: string, kind: string, name: string, namespace?: string): Ref => ({
+  apiVersion,
+  kind,
+  name,
+  ...(namespace ? { namespace } : {}),
+})
+
+/** What the faults need: the Stages, and a namespace of their own. */
+export async function prepare(bed: Bed): Promise<void> {
+  for (const each of [...STAGES, diskPressure, noDiskPressure]) await bed.kubectl.apply(each)
+  await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } })
+  await appears(bed, ref('v1', 'ServiceAccount', 'default', NAMESPACE))
+}
+
+function appears(bed: Bed, wanted: Ref): Promise<true> {
+  return until<string, true>(
+    async () => ((await bed.kubectl.get(wanted)) ? { done: true } : { last: 'absent' }),
+    { deadline: 60_000, every: 100, describe: last => last ?? '' },
+  )
+}
+
+type Course = Pick<Fault, 'seed' | 'heal'>
+
+/** Objects that are there for as long as the fault is. */
+function added(...objects: KubeObject[]): Course {
+  return {
+    async seed(bed) {
+      for (const object of objects) await bed.kubectl.apply(object)
+    },
+    async heal(bed) {
+      for (const { apiVersion, kind, metadata } of [...objects].reverse())
+        await bed.kubectl.delete(ref(apiVersion, kind, metadata.name, metadata.namespace))
+    },
+  }
+}
+
+/** An object of the platform that somebody edits by hand; `back` is how it was. */
+function edited(target: Ref, change: unknown, back: unknown): Course {
+  return {
+    async seed(bed) {
+      await bed.kubectl.patch(target, change)
+    },
+    async heal(bed) {
+      await bed.kubectl.patch(target, back)
+    },
+  }
+}
+
+/** An override of wekan's values: it reaches the pods by Flux and Helm. */
+function overriding(values: string): Course {
+  return {
+    async seed(bed) {
+      await bed.kubectl.apply(override('wekan', values))
+    },
+    async heal(bed) {
+      const { apiVersion, kind, metadata } = override('wekan', '')
+      await bed.kubectl.delete(ref(apiVersion, kind, metadata.name, metadata.namespace))
+      await reconcile(bed.kubectl, release('wekan'), { reset: true })
+    },
+  }
+}
+
+/** One after the other; healed in the opposite order. */
+function both(...courses: Course[]): Course {
+  return {
+    async seed(bed) {
+      for (const course of courses) await course.seed(bed)
+    },
+    async heal(bed) {
+      for (const course of [...courses].reverse()) await course.heal(bed)
+    },
+  }
+}
+
+interface Shop {
+  name?: string
+  kind?: 'Deployment' | 'StatefulSet'
+  namespace?: string
+  /** The Stage that plays its kubelet. */
+  play?: string
+  /** Fields of the PodSpec. */
+  pod?: object
+  container?: object
+}
+
+/** A workload of one pod. */
+function shop(options: Shop = {}): KubeObject {
+  const { name = 'shop', kind = 'Deployment', namespace = NAMESPACE, play, pod, container } = options
+  const labels = { app: name }
+  return {
+    apiVersion: 'apps/v1',
+    kind,
+    metadata: { name, namespace },
+    spec: {
+      replicas: 1,
+      ...(kind === 'StatefulSet' ? { serviceName: name } : {}),
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels, ...(play ? { annotations: played(play) } : {}) },
+        spec: {
+          terminationGracePeriodSeconds: 0,
+          containers: [{ name: 'app', image: 'docker.io/library/shop:2', ...container }],
+          ...pod,
+        },
+      },
+    },
+  }
+}
+
+/** A claim for the shop. */
+function claim(spec: object = {}): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name: 'shop-data', namespace: NAMESPACE },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, ...spec },
+  }
+}
+
+/** The shop with a volume. */
+const storing = (): KubeObject =>
+  shop({ pod: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'shop-data' } }] } })
+
+const POD = /^Pod faults\/shop-/
+const WEKAN = /^Pod oas-apps\/wekan-/
+const NODE = ref('v1', 'Node', 'sandbox')
+const diagnose = { script: 'diagnose' } as const
+
+/** A pod that its kubelet has trouble with. */
+const kubelet = (name: string, play: string, rule: string, remedy?: RegExp, more: Shop = {}): Fault => ({
+  name,
+  layer: 'pod',
+  ...added(shop({ play, ...more })),
+  expect: { rule, subject: POD, ...(remedy ? { remedy } : {}) },
+})
+
+/** The same with wekan, through all layers above. */
+const wekan = (name: string, values: string, rule: string, remedy: RegExp): Fault => ({
+  name,
+  layer: 'pod',
+  ...overriding(values),
+  expect: { rule, subject: WEKAN, remedy },
+})
+
+const playing = (play: string) => `podAnnotations: {${PLAY}: ${play}}\n`
+
+const pods: Fault[] = [
+  wekan(
+    'An application ends again and again',
+    playing('crash'),
+    'pod-crash-looping',
+    /kubectl -n oas-apps logs wekan-\S+ -c wekan --previous/,
+  ),
+  wekan(
+    'An application needs more memory than its limit',
+    `${playing('out-of-memory')}resources: {limits: {memory: 300Mi}}\n`,
+    'pod-out-of-memory',
+    /memory limit by an override: ConfigMap oas-apps\/oas-wekan-override/,
+  ),
+  wekan(
+    'The registry of an image cannot be reached',
+    'image: {repository: registry.invalid/wekan}\n',
+    'image-registry-unreachable',
+    /https:\/\/registry\.invalid\/v2\//,
+  ),
+  wekan(
+    'No node has the CPU that an application requests',
+    'resources: {requests: {cpu: "500"}}\n',
+    'pod-unschedulable-resources',
+    /lower what the pod requests by an override/,
+  ),
+  wekan('An init container fails', playing('init-crash'), 'pod-init-failing', /-c volume-permissions/),
+  kubelet('An image does not exist', 'image-absent', 'image-not-found', /tag of the image/),
+  kubelet('An image wants a login', 'image-private', 'image-unauthorized', /pull secret/),
+  kubelet('The registry hands out no more images today', 'image-limited', 'image-rate-limited', /wait/),
+  kubelet('The certificate of a registry is not accepted', 'image-untrusted', 'image-registry-untrusted'),
+  kubelet('The name of an image is none', 'image-name', 'image-name-invalid'),
+  kubelet(
+    'The command of a container does not exist',
+    'not-startable',
+    'pod-cannot-start',
+    /command or its image/,
+  ),
+  kubelet('A container may not run as root, and does', 'root', 'pod-cannot-start', /security context/),
+  kubelet(
+    'A container does not answer its liveness probe',
+    'liveness',
+    'pod-liveness-failing',
+    /probe more time/,
+  ),
+  kubelet(
+    'A container was killed for its memory, and runs again',
+    'killed-once',
+    'pod-out-of-memory',
+    /memory/,
+  ),
+  kubelet('A folder of the server that a pod mounts is none', 'no-mount', 'pod-mount-failed', /describe pod/),
+  {
+    name: 'The network of a node does not take pods',
+    layer: 'node',
+    ...added(shop({ play: 'no-sandbox' })),
+    expect: { rule: 'node-network-failing', subject: /^Node sandbox$/, remedy: /restart k3s/ },
+  },
+  {
+    name: 'A Secret that a pod needs is missing',
+    layer: 'Secret',
+    ...added(
+      shop({
+        play: 'no-secret',
+        container: {
+          env: [
+            { name: 'PASSWORD', valueFrom: { secretKeyRef: { name: 'shop-password', key: 'password' } } },
+          ],
+        },
+      }),
+    ),
+    expect: { rule: 'secret-missing', subject: /^Secret faults\/shop-password$/, remedy: /create it/ },
+  },
+  {
+    name: 'A ConfigMap lacks a key that a pod needs',
+    layer: 'ConfigMap',
+    ...added(
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'shop-settings', namespace: NAMESPACE },
+        data: {},
+      },
+      shop({ play: 'no-key' }),
+    ),
+    expect: {
+      rule: 'configmap-key-missing',
+      subject: /^ConfigMap faults\/shop-settings$/,
+      remedy: /add the key/,
+    },
+  },
+  {
+    name: 'A pod wants a node that does not exist',
+    layer: 'pod',
+    ...added(shop({ pod: { nodeSelector: { disk: 'ssd' } } })),
+    expect: { rule: 'pod-unschedulable-affinity', subject: POD, remedy: /label the node/ },
+  },
+  {
+    name: 'Pods that were evicted from a full node are left behind',
+    layer: 'pod',
+    ...added({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'evicted', namespace: NAMESPACE, annotations: played('evicted') },
+      spec: { containers: [{ name: 'app', image: 'shop' }] },
+    }),
+    expect: { rule: 'evicted-pods-left', subject: /^Namespace faults$/, remedy: /delete-evicted-pods/ },
+    fix: diagnose,
+  },
+  {
+    name: 'A pod does not end, because of a finalizer that nobody removes',
+    layer: 'pod',
+    async seed(bed) {
+      const pod = ref('v1', 'Pod', 'kept', NAMESPACE)
+      await bed.kubectl.create({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: {
+          name: 'kept',
+          namespace: NAMESPACE,
+          finalizers: ['faults.openappstack.net/keep'],
+        } as object as KubeObject['metadata'],
+        spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'shop' }] },
+      })
+      await bed.kubectl.delete(pod)
+    },
+    async heal(bed) {
+      await bed.kubectl.patch(ref('v1', 'Pod', 'kept', NAMESPACE), { metadata: { finalizers: null } })
+    },
+    expect: { rule: 'pod-stuck-terminating', subject: /^Pod faults\/kept$/, remedy: /finalizer/ },
+  },
+]
+
+const wekanDeployment = ref('apps/v1', 'Deployment', 'wekan', 'oas-apps')
+const wekanIngress = ref('networking.k8s.io/v1', 'Ingress', 'wekan', 'oas-apps')
+
+/** wekan's Ingress with its one rule changed, and back. */
+function misled(change: (backend: { name: string; port: unknown }) => object): Course {
+  const set = async (bed: Bed, backend: (found: { name: string; port: unknown }) => object) => {
+    const found = (await bed.kubectl.get(wekanIngress))!
+    const rules = structuredClone(found.spec.rules)
+    for (const rule of rules)
+      for (const path of rule.http.paths) path.backend.service = backend(path.backend.service)
+    await bed.kubectl.patch(wekanIngress, { spec: { rules } })
+  }
+  let before: object
+  return {
+    async seed(bed) {
+      before = (await bed.kubectl.get(wekanIngress))!.spec.rules
+      await set(bed, change)
+    },
+    async heal(bed) {
+      await bed.kubectl.patch(wekanIngress, { spec: { rules: before } })
+    },
+  }
+}
+
+const failing: KubeObject = {
+  apiVersion: 'batch/v1',
+  kind: 'Job',
+  metadata: { name: 'shop-import', namespace: NAMESPACE },
+  spec: {
+    backoffLimit: 0,
+    template: {
+      metadata: { annotations: played('job-end') },
+      spec: { restartPolicy: 'Never', containers: [{ name: 'import', image: 'shop' }] },
+    },
+  },
+}
+
+const workloads: Fault[] = [
+  {
+    name: 'Somebody has scaled an application to 0',
+    layer: 'workload',
+    ...edited(wekanDeployment, { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
+    expect: {
+      rule: 'workload-scaled-to-zero',
+      subject: /^Deployment oas-apps\/wekan$/,
+      remedy: /flux reconcile helmrelease wekan -n oas-apps --force/,
+    },
+    fix: diagnose,
+  },
+  {
+    name: 'Somebody has paused the rollout of an application',
+    layer: 'workload',
+    ...edited(wekanDeployment, { spec: { paused: true } }, { spec: { paused: null } }),
+    expect: { rule: 'workload-paused', subject: /^Deployment oas-apps\/wekan$/, remedy: /rollout resume/ },
+    fix: diagnose,
+  },
+  {
+    name: 'A corrected StatefulSet waits for its broken pod',
+    layer: 'workload',
+    async seed(bed) {
+      await bed.kubectl.apply(shop({ kind: 'StatefulSet', play: 'image-absent' }))
+      await appears(bed, ref('v1', 'Pod', 'shop-0', NAMESPACE))
+      // The administrator corrects it; a merge patch takes the annotation away.
+      const set = ref('apps/v1', 'StatefulSet', 'shop', NAMESPACE)
+      await until<string, true>(
+        async () => {
+          const pod = await bed.kubectl.get(ref('v1', 'Pod', 'shop-0', NAMESPACE))
+          const waits = pod?.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff'
+          return waits ? { done: true } : { last: JSON.stringify(pod?.status) }
+        },
+        { deadline: 60_000, every: 100, describe: last => last ?? '' },
+      )
+      await bed.kubectl.patch(set, { spec: { template: { metadata: { annotations: { [PLAY]: null } } } } })
+    },
+    async heal(bed) {
+      await bed.kubectl.delete(ref('apps/v1', 'StatefulSet', 'shop', NAMESPACE))
+    },
+    expect: { rule: 'pod-of-old-revision', subject: /^Pod faults\/shop-0$/, remedy: /delete pod shop-0/ },
+    fix: diagnose,
+  },
+  {
+    name: 'A Job has failed too often',
+    layer: 'workload',
+    ...added(failing),
+    expect: { rule: 'job-failed', subject: /^Job faults\/shop-import$/, remedy: /logs job\/shop-import/ },
+  },
+  {
+    name: 'Pods are to run as a ServiceAccount that does not exist',
+    layer: 'workload',
+    ...added(shop({ pod: { serviceAccountName: 'shopkeeper' } })),
+    expect: { rule: 'service-account-missing', subject: /^ServiceAccount faults\/shopkeeper$/ },
+  },
+  {
+    name: 'A quota has no room for a pod',
+    layer: 'namespace',
+    ...added(
+      {
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: 'few', namespace: NAMESPACE },
+        spec: { hard: { pods: '0' } },
+      },
+      shop(),
+    ),
+    expect: {
+      rule: 'quota-exhausted',
+      subject: /^ResourceQuota faults\/few$/,
+      remedy: /edit resourcequota few/,
+    },
+  },
+  {
+    name: 'A quota wants limits that a pod does not have',
+    layer: 'namespace',
+    ...added(
+      {
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: 'memory', namespace: NAMESPACE },
+        spec: { hard: { 'limits.memory': '1Gi' } },
+      },
+      shop(),
+    ),
+    expect: { rule: 'pods-refused-by-quota', subject: /^Deployment faults\/shop$/, remedy: /LimitRange/ },
+  },
+  {
+    name: 'The pod security of a namespace refuses a pod',
+    layer: 'namespace',
+    ...both(
+      edited(
+        ref('v1', 'Namespace', NAMESPACE),
+        { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } },
+        { metadata: { labels: { 'pod-security.kubernetes.io/enforce': null } } },
+      ),
+      added(shop()),
+    ),
+    expect: {
+      rule: 'pods-refused-by-pod-security',
+      subject: /^Deployment faults\/shop$/,
+      remedy: /security context/,
+    },
+  },
+  {
+    name: 'The Service of an application selects no pod',
+    layer: 'service',
+    ...edited(
+      ref('v1', 'Service', 'wekan', 'oas-apps'),
+      { spec: { selector: { component: 'wekam' } } },
+      { spec: { selector: { component: 'wekan' } } },
+    ),
+    expect: {
+      rule: 'service-selects-nothing',
+      subject: /^Service oas-apps\/wekan$/,
+      remedy: /correct its selector/,
+    },
+  },
+  {
+    name: 'An Ingress leads to a Service that does not exist',
+    layer: 'ingress',
+    ...misled(backend => ({ ...backend, name: 'wekam' })),
+    expect: {
+      rule: 'ingress-service-missing',
+      subject: /^Ingress oas-apps\/wekan$/,
+      remedy: /name of the Service/,
+    },
+  },
+  {
+    name: 'An Ingress leads to a port that its Service does not have',
+    layer: 'ingress',
+    ...misled(backend => ({ ...backend, port: { number: 8089 } })),
+    expect: {
+      rule: 'ingress-port-missing',
+      subject: /^Ingress oas-apps\/wekan$/,
+      remedy: /correct the port/,
+    },
+  },
+  {
+    name: 'An Ingress is of a class that nobody serves',
+    layer: 'ingress',
+    ...edited(wekanIngress, { spec: { ingressClassName: 'nginz' } }, { spec: { ingressClassName: 'nginx' } }),
+    expect: { rule: 'ingress-class-missing', subject: /^Ingress oas-apps\/wekan$/, remedy: /there is nginx/ },
+  },
+]
+
+const DEFAULT_CLASS = 'storageclass.kubernetes.io/is-default-class'
+const localPath = ref('storage.k8s.io/v1', 'StorageClass', 'local-path')
+const provisioner = ref('apps/v1', 'Deployment', 'local-path-provisioner', 'oas')
+const provisioning = readObjects(`${ROOT}/test/bed/stages/volume.yaml`).find(
+  ({ metadata }) => metadata.name === 'pvc-provision',
+)!
+
+const volumes: Fault[] = [
+  {
+    name: 'A pod names a claim that does not exist',
+    layer: 'volume',
+    ...added(storing()),
+    expect: {
+      rule: 'claim-missing',
+      subject: /^PersistentVolumeClaim faults\/shop-data$/,
+      remedy: /name of the claim/,
+    },
+  },
+  {
+    name: 'A claim is of a StorageClass that does not exist',
+    layer: 'volume',
+    ...added(claim({ storageClassName: 'ceph' }), storing()),
+    expect: {
+      rule: 'claim-class-missing',
+      subject: /^PersistentVolumeClaim faults\/shop-data$/,
+      remedy: /there is local-path/,
+    },
+  },
+  {
+    name: 'No StorageClass is the default any more',
+    layer: 'volume',
+    ...both(
+      edited(
+        localPath,
+        { metadata: { annotations: { [DEFAULT_CLASS]: null } } },
+        { metadata: { annotations: { [DEFAULT_CLASS]: 'true' } } },
+      ),
+      added(claim(), storing()),
+    ),
+    expect: {
+      rule: 'claim-without-class',
+      subject: /^PersistentVolumeClaim faults\/shop-data$/,
+      remedy: /make local-path the default class/,
+    },
+    fix: diagnose,
+  },
+  {
+    name: 'What makes volumes is scaled to 0',
+    layer: 'volume',
+    ...both(
+      {
+        async seed(bed) {
+          await bed.kubectl.patch(provisioner, { spec: { replicas: 0 } })
+          // The Stage that plays it ends with it.
+          await bed.kubectl.delete(ref(provisioning.apiVersion, 'Stage', 'pvc-provision'))
+        },
+        async heal(bed) {
+          await bed.kubectl.patch(provisioner, { spec: { replicas: 1 } })
+          await bed.kubectl.apply(provisioning)
+        },
+      },
+      added(claim({ storageClassName: 'local-path' }), storing()),
+    ),
+    expect: {
+      rule: 'workload-scaled-to-zero',
+      subject: /^Deployment oas\/local-path-provisioner$/,
+      remedy: /flux reconcile helmrelease local-path-provisioner/,
+    },
+    fix: {
+      ...diagnose,
+      after: async bed => {
+        await bed.kubectl.apply(provisioning)
+      },
+    },
+  },
+  {
+    name: 'A volume lies on a node that is gone',
+    layer: 'volume',
+    ...added(
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: 'shop-data' },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          capacity: { storage: '1Gi' },
+          storageClassName: 'local-path',
+          persistentVolumeReclaimPolicy: 'Delete',
+          claimRef: { name: 'shop-data', namespace: NAMESPACE },
+          local: { path: '/var/lib/OpenAppStack/local-storage/shop' },
+          nodeAffinity: {
+            required: {
+              nodeSelectorTerms: [
+                { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['former'] }] },
+              ],
+            },
+          },
+        },
+      },
+      claim({ storageClassName: 'local-path', volumeName: 'shop-data' }),
+      storing(),
+    ),
+    expect: {
+      rule: 'volume-node-missing',
+      subject: /^PersistentVolume shop-data$/,
+      remedy: /bring that node back/,
+    },
+  },
+]
+
+const webhook: KubeObject = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingWebhookConfiguration',
+  metadata: { name: 'former-policy' },
+  webhooks: [
+    {
+      name: 'pods.former-policy.example.org',
+      admissionReviewVersions: ['v1'],
+      sideEffects: 'None',
+      timeoutSeconds: 2,
+      clientConfig: { service: { namespace: 'former-policy', name: 'policy' } },
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': NAMESPACE } },
+      rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+    },
+  ],
+}
+
+const api: KubeObject = {
+  apiVersion: 'apiregistration.k8s.io/v1',
+  kind: 'APIService',
+  metadata: { name: 'v1.former.example.org' },
+  spec: {
+    group: 'former.example.org',
+    version: 'v1',
+    groupPriorityMinimum: 100,
+    versionPriority: 100,
+    insecureSkipTLSVerify: true,
+    service: { namespace: 'former', name: 'api' },
+  },
+}
+
+const taint = { key: 'example.org/upgrade', value: 'yes', effect: 'NoSchedule' }
+
+const cluster: Fault[] = [
+  {
+    name: 'A node was told to take no pods, and one waits',
+    layer: 'node',
+    ...both(
+      edited(NODE, { spec: { unschedulable: true } }, { spec: { unschedulable: null } }),
+      added(shop()),
+    ),
+    expect: { rule: 'node-cordoned', subject: /^Node sandbox$/, remedy: /kubectl uncordon sandbox/ },
+    fix: diagnose,
+  },
+  {
+    name: 'A node has a taint that nobody tolerates',
+    layer: 'node',
+    ...both(edited(NODE, { spec: { taints: [taint] } }, { spec: { taints: null } }), added(shop())),
+    expect: {
+      rule: 'pod-unschedulable-taint',
+      subject: POD,
+      remedy: /kubectl taint node sandbox example\.org\/upgrade:NoSchedule-/,
+    },
+  },
+  {
+    name: 'The disk of a node is full',
+    layer: 'node',
+    ...edited(
+      NODE,
+      { metadata: { annotations: played('disk-pressure') } },
+      { metadata: { annotations: played('disk-room') } },
+    ),
+    expect: { rule: 'node-disk-pressure', subject: /^Node sandbox$/, remedy: /make room/ },
+  },
+  {
+    name: 'A webhook of software that is gone refuses pods',
+    layer: 'cluster',
+    ...added(webhook, shop()),
+    expect: {
+      rule: 'webhook-without-endpoints',
+      subject: /^ValidatingWebhookConfiguration former-policy$/,
+      remedy: /delete the configuration/,
+    },
+    fix: diagnose,
+  },
+  {
+    name: 'An API is registered whose server is gone',
+    layer: 'cluster',
+    ...added(api),
+    expect: {
+      rule: 'api-unavailable',
+      subject: /^APIService v1\.former\.example\.org$/,
+      remedy: /delete apiservice/,
+    },
+    fix: diagnose,
+  },
+  {
+    name: 'A namespace does not go, because of a finalizer in it',
+    layer: 'namespace',
+    async seed(bed) {
+      await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'going' } })
+      await bed.kubectl.create({
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: {
+          name: 'kept',
+          namespace: 'going',
+          finalizers: ['faults.openappstack.net/keep'],
+        } as object as KubeObject['metadata'],
+      })
+      await bed.kubectl.delete(ref('v1', 'Namespace', 'going'))
+    },
+    async heal(bed) {
+      await bed.kubectl.patch(ref('v1', 'ConfigMap', 'kept', 'going'), { metadata: { finalizers: null } })
+    },
+    expect: { rule: 'namespace-stuck-terminating', subject: /^Namespace going$/, remedy: /finalizer/ },
+  },
+  {
+    name: 'The scheduler does not work',
+    layer: 'cluster',
+    ...both(
+      {
+        seed: bed => bed.signal('kube-scheduler', 'SIGSTOP'),
+        heal: bed => bed.signal('kube-scheduler', 'SIGCONT'),
+      },
+      added(shop()),
+    ),
+    expect: { rule: 'scheduler-silent', subject: POD, remedy: /restart k3s/ },
+  },
+  {
+    name: 'The bucket for backups is gone',
+    layer: 'backup',
+    ...edited(
+      ref('velero.io/v1', 'BackupStorageLocation', 'default', 'velero'),
+      { metadata: { annotations: played('unavailable') } },
+      { metadata: { annotations: { [PLAY]: null } } },
+    ),
+    expect: {
+      rule: 'backup-location-unavailable',
+      subject: /^BackupStorageLocation velero\/default$/,
+      remedy: /--only backup/,
+    },
+  },
+  {
+    name: 'Somebody has paused the backups',
+    layer: 'backup',
+    ...edited(
+      ref('velero.io/v1', 'Schedule', 'velero-nightly', 'velero'),
+      { spec: { paused: true } },
+      { spec: { paused: false } },
+    ),
+    expect: {
+      rule: 'backup-schedule-paused',
+      subject: /^Schedule velero\/velero-nightly$/,
+      remedy: /go on with the backups/,
+    },
+    fix: diagnose,
+  },
+]
+
+const atOnce: Fault[] = [
+  {
+    name: 'Two at once: an application crashes, and a claim is missing',
+    layer: 'several',
+    ...both(added(shop({ name: 'bank', play: 'crash' })), added(storing())),
+    expect: [
+      { rule: 'pod-crash-looping', subject: /^Pod faults\/bank-/ },
+      { rule: 'claim-missing', subject: /^PersistentVolumeClaim faults\/shop-data$/ },
+    ],
+  },
+  {
+    name: 'Two at once: wekan is scaled to 0, and an image is missing',
+    layer: 'several',
+    ...both(
+      edited(wekanDeployment, { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
+      added(shop({ play: 'image-absent' })),
+    ),
+    expect: [
+      { rule: 'workload-scaled-to-zero', subject: /^Deployment oas-apps\/wekan$/ },
+      { rule: 'image-not-found', subject: POD },
+    ],
+  },
+]
+
+/** The faults, in the order in which they are tried. */
+export const faults: readonly Fault[] = [...pods, ...workloads, ...volumes, ...cluster, ...atOnce]
