@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
+import { sleep } from '../wait.ts'
 import { LOOPBACK, PORTS, type Ports } from './spec.ts'
 
 /**
@@ -8,6 +9,12 @@ import { LOOPBACK, PORTS, type Ports } from './spec.ts'
  */
 const LOWEST = 20_000
 const HIGHEST = 32_000
+
+/**
+ * Milliseconds that remembered ports are waited for: a process that was killed keeps its own until the kernel is
+ * done with it, and a cluster that moves to another address is lost to whoever works with it.
+ */
+const LINGER = 5_000
 
 /**
  * A port for every listener: the remembered ones, except those that somebody else has taken in the
@@ -25,10 +32,22 @@ export async function choosePorts(
     if (release) held.push(release)
     return release !== undefined
   }
+  const end = performance.now() + LINGER
+  const freeSoon = async (port: number) => {
+    while (!(await free(port))) {
+      if (performance.now() > end) return false
+      await sleep(50)
+    }
+    return true
+  }
   try {
     for (const name of PORTS) {
       let port = remembered[name]
-      while (port === undefined || !(ours.has(port) || (await free(port)))) port = randomInt(LOWEST, HIGHEST)
+      if (port !== undefined && !ours.has(port) && !(await freeSoon(port))) port = undefined
+      while (port === undefined) {
+        const candidate = randomInt(LOWEST, HIGHEST)
+        if (!ours.has(candidate) && (await free(candidate))) port = candidate
+      }
       ports[name] = port
     }
   } finally {

@@ -114,6 +114,14 @@ test('remembers ports, and replaces those that somebody else has taken', async (
   taker.close()
 })
 
+test('waits for the port of a process that is ending, and does not move', async () => {
+  const first = await choosePorts({})
+  const ending = createServer()
+  await new Promise<void>(resolve => ending.listen(first.apiServer, '127.0.0.1', resolve))
+  setTimeout(() => ending.close(), 300)
+  assert.equal(await choosePorts(first), first)
+})
+
 test('serves Git, which cannot be pushed to, and charts, and nothing else', async () => {
   const layout = newLayout('serving')
   const { server: port } = await choosePorts({})
