@@ -160,6 +160,22 @@ async function reviveAbsent(kubectl: Kubectl, names: readonly string[], facts: F
       await reconcile(kubectl, refOf(kustomization))
 }
 
+/**
+ * The Kustomizations whose health check has failed by releases that are ready by now, as they are after a failure
+ * was corrected: Flux would look again only after their retry interval. Pure.
+ */
+export function outdatedFailures(names: readonly string[], facts: Facts): KubeObject[] {
+  return facts.kustomizations.filter(kustomization => {
+    if (!names.includes(kustomization.metadata.name)) return false
+    const { state, reason } = standing(kustomization)
+    if (state !== 'failed' || reason !== 'HealthCheckFailed') return false
+    const { found, absent } = releasesOf(kustomization, facts)
+    return (
+      found.length > 0 && absent.length === 0 && found.every(release => standing(release).state === 'ready')
+    )
+  })
+}
+
 /** A cause as an error in two lines. */
 export function causeError(cause: Cause): ExpectedError {
   return new ExpectedError(`${cause.subject}: ${cause.cause}`, cause.fix)
@@ -176,6 +192,7 @@ export async function waitForKustomizations(
   options: { deadline: number; log: Log; signal: AbortSignal },
 ): Promise<void> {
   const since = new Map<string, number>()
+  const askedAgain = new Set<string>() // once: what fails again has another reason
   await until(
     async () => {
       const facts = await gatherFacts(kubectl)
@@ -183,6 +200,11 @@ export async function waitForKustomizations(
       if (wrong.length === 0) return { done: undefined }
       options.log.progress(progressLine(names, facts))
       await reviveAbsent(kubectl, names, facts)
+      for (const kustomization of outdatedFailures(names, facts))
+        if (!askedAgain.has(kustomization.metadata.name)) {
+          askedAgain.add(kustomization.metadata.name)
+          await reconcile(kubectl, refOf(kustomization))
+        }
       const now = performance.now()
       const causes = findCauses(relevantFacts(names, facts))
       const own = new Set(findCauses(relevantFacts(names, facts, { dependencies: false })).map(keyOf))

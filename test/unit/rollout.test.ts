@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Facts } from '../../lib/causes.ts'
-import { causeError, notInOrder, progressLine } from '../../lib/rollout.ts'
+import { causeError, notInOrder, outdatedFailures, progressLine } from '../../lib/rollout.ts'
 import { facts, git, kustomization, release, unready } from './flux-objects.ts'
 
 const order = (more: Partial<Facts>) =>
@@ -45,6 +45,24 @@ test('the progress is one line: how many are ready, and which are waited for', (
   )
   assert.is(progressLine(['nextcloud'], all), 'Kustomizations 1/1 · HelmReleases 1/1')
   assert.is(progressLine(['absent'], all), 'Kustomizations 0/1 · HelmReleases 0/0')
+})
+
+test('a failed health check is outdated once all releases that it waited for are ready', () => {
+  const failed = kustomization(
+    'wekan',
+    [],
+    'Ready=False HealthCheckFailed: failed early due to stalled resources',
+  )
+  const outdated = (more: Partial<Facts>) =>
+    outdatedFailures(
+      ['wekan'],
+      facts({ kustomizations: [failed], helmReleases: [release('wekan')], ...more }),
+    ).length
+  assert.is(outdated({}), 1)
+  assert.is(outdated({ helmReleases: [release('wekan', unready)] }), 0)
+  assert.is(outdated({ helmReleases: [] }), 0)
+  assert.is(outdated({ kustomizations: [kustomization('wekan', [], 'Ready=False BuildFailed: x')] }), 0)
+  assert.is(outdated({ kustomizations: [kustomization('wekan')] }), 0)
 })
 
 test('a cause becomes an error in two lines', () => {
