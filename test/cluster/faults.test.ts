@@ -444,7 +444,9 @@ test('the API server is away for a moment: the wait goes on, and names what it f
     // A machine under load may need longer than a run has patience for (25 s): then that is what is told.
     const long = (await outage)! > 20
     checkTold(outcome, {
-      what: long ? /cannot be reached|wekan/ : /HelmRelease oas-apps\/wekan|Pod oas-apps\/wekan/,
+      what: long
+        ? /cannot be reached|wekan/
+        : /(HelmRelease|Pod) oas-apps\/wekan|Kustomization flux-system\/wekan/,
       fix: /./,
     })
   } finally {

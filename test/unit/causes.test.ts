@@ -201,7 +201,7 @@ const unhealthy = kustomization(
 )
 
 test('a failed health check counts only when nothing below it has failed', () => {
-  assert.match(only({ kustomizations: [unhealthy] }).fix, 'scripts/status.ts')
+  assert.match(only({ kustomizations: [unhealthy] }).fix, 'scripts/diagnose.ts')
   const found = causes({ kustomizations: [unhealthy], sources: [repository(': 404 Not Found')] })
   assert.equal(
     found.map(cause => cause.subject),

@@ -76,8 +76,9 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
     return {
       rule: 'kustomization-unhealthy',
       cause: `health check: ${short(message, 400)}`,
-      fix: 'see what is not ready: npx tsx scripts/status.ts',
-      grace: 30,
+      fix: 'see what is not ready, and why: npx tsx scripts/diagnose.ts',
+      // Flux could not write its status down: the API server was away, and Flux tries again.
+      grace: /unable to update/.test(message) ? 90 : 30,
       symptom: true,
     }
   // A source that is not ready is named by its own finding; a path that is not in it is not.

@@ -55,7 +55,7 @@ for (const [message, reason, rule, remedy, symptom] of [
     "health check failed after 5m0s: timeout waiting for: [HelmRelease/oas/loki status: 'InProgress']",
     'HealthCheckFailed',
     'kustomization-unhealthy',
-    /status/,
+    /diagnose/,
     true,
   ],
   [
