@@ -95,18 +95,32 @@ export async function forgetAccounts(api: Api, server: string, acme: string): Pr
     })
 }
 
+/**
+ * Waits until a CRD is established, and its kind served: on a busy machine the API server says the one some time
+ * before it does the other, and answers 404 in between.
+ */
 async function established(api: Api, server: string, name: string): Promise<void> {
   await until<string, true>(
     async () => {
-      const { body } = await api.request(`${server}${CRDS}/${name}`)
-      const conditions: { type: string; status: string }[] = JSON.parse(body).status?.conditions ?? []
-      const done = conditions.some(({ type, status }) => type === 'Established' && status === 'True')
-      return done ? { done } : { last: conditions.map(({ type, status }) => `${type} ${status}`).join(', ') }
+      const { spec, status } = JSON.parse((await api.request(`${server}${CRDS}/${name}`)).body) as KubeObject
+      const conditions: { type: string; status: string }[] = status?.conditions ?? []
+      if (!conditions.some(({ type, status }) => type === 'Established' && status === 'True'))
+        return { last: conditions.map(({ type, status }) => `${type} ${status}`).join(', ') }
+      const version = (spec.versions as { name: string; served: boolean }[]).find(
+        ({ served }) => served,
+      )?.name
+      const path = `${server}/apis/${spec.group}/${version}`
+      const [kinds, objects] = await Promise.all([
+        api.request(path),
+        api.request(`${path}/${spec.names.plural}?limit=1`),
+      ])
+      const served = kinds.status === 200 && kinds.body.includes(`"${spec.names.plural}"`)
+      return served && objects.status === 200 ? { done: true } : { last: 'established, and not served' }
     },
     {
-      deadline: 30_000,
+      deadline: 60_000,
       every: 50,
-      describe: last => `the CRD ${name} is not established (${last || 'no condition'})`,
+      describe: last => `the CRD ${name} is not served (${last || 'no condition'})`,
     },
   )
 }

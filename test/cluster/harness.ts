@@ -43,6 +43,7 @@ export class Bed {
       const started = await up({ worktree: true, ...options })
       return new Bed(folder, started, await Kubectl.connect(started.kubeconfig))
     } catch (error) {
+      console.error(error) // uvu keeps to itself what a hook throws
       await down()
       rmSync(folder, { recursive: true, force: true })
       throw error
