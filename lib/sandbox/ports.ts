@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 import { sleep } from '../wait.ts'
 import { LOOPBACK, PORTS, type Ports } from './spec.ts'
@@ -8,7 +7,13 @@ import { LOOPBACK, PORTS, type Ports } from './spec.ts'
  * connections theirs: otherwise one of those could sit on our port when we come back.
  */
 const LOWEST = 20_000
-const HIGHEST = 32_000
+
+/**
+ * A sandbox's ports are chosen some seconds before it listens on them. Two that are started at once must not choose
+ * the same: each begins at a block of its own, by the number of its process.
+ */
+const BLOCK = 40
+const BLOCKS = 300
 
 /**
  * Milliseconds that remembered ports are waited for: a process that was killed keeps its own until the kernel is
@@ -40,13 +45,16 @@ export async function choosePorts(
     }
     return true
   }
+  const kept = new Set([...ours, ...Object.values(remembered)])
+  let next = process.pid * BLOCK
+  const candidate = () => LOWEST + (next++ % (BLOCK * BLOCKS))
   try {
     for (const name of PORTS) {
       let port = remembered[name]
       if (port !== undefined && !ours.has(port) && !(await freeSoon(port))) port = undefined
       while (port === undefined) {
-        const candidate = randomInt(LOWEST, HIGHEST)
-        if (!ours.has(candidate) && (await free(candidate))) port = candidate
+        const found = candidate()
+        if (!kept.has(found) && (await free(found))) port = found
       }
       ports[name] = port
     }
