@@ -8,7 +8,7 @@
  * Safe to run again: it looks anew every time.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
-import { script } from '../lib/script.ts'
+import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'app-debug',
@@ -37,10 +37,10 @@ await script({
         import('../lib/diagnosis/gather.ts'),
         import('../lib/diagnosis/snapshot.ts'),
         import('../lib/diagnosis/show.ts'),
-        import('../lib/app-debug/chain.ts'),
+        import('./app-debug/chain.ts'),
       ])
-    const { lastWords } = await import('../lib/app-debug/last-words.ts')
-    const { table } = await import('../lib/log.ts')
+    const { lastWords } = await import('./app-debug/last-words.ts')
+    const { table } = await import('../lib/script/log.ts')
     const name = run.args[0] ?? (await choose())
     let said: { container: string; text: string }[] = []
 
@@ -94,9 +94,9 @@ await script({
 
     /** Asks of what, where somebody is there to answer; everything otherwise. */
     async function choose(): Promise<string | undefined> {
-      const { askSelect, interactive } = await import('../lib/prompt.ts')
+      const { askSelect, interactive } = await import('../lib/script/prompt.ts')
       if (offline(run.flags) || !interactive()) return undefined
-      const { Kubectl } = await import('../lib/kubectl.ts')
+      const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
       const { targetNames } = await import('../lib/logs/target.ts')
       const names = await targetNames(await Kubectl.connect(run.cluster.kubeconfig, run.signal))
       if (names.length === 0) return undefined

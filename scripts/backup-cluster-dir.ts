@@ -6,12 +6,13 @@
  * Needs: a cluster folder; SSH to the server, unless --no-server; an age recipient or a passphrase.
  * Safe to run again: an archive gets its name only when it is whole and verified; nothing is replaced unasked.
  */
-import { archiveFlags } from '../lib/archive/flags.ts'
-import { chooseCluster } from '../lib/cluster.ts'
-import { UsageError } from '../lib/errors.ts'
-import { table } from '../lib/log.ts'
-import { script } from '../lib/script.ts'
-import { sizeText } from '../lib/size.ts'
+
+import { chooseCluster } from '../lib/script/cluster.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { table } from '../lib/script/log.ts'
+import { script } from '../lib/script/script.ts'
+import { sizeText } from '../lib/script/size.ts'
+import { archiveFlags } from './backup-cluster-dir/flags.ts'
 
 await script({
   name: 'backup-cluster-dir',
@@ -46,11 +47,11 @@ await script({
     if (restore === undefined || server)
       run.cluster = await chooseCluster(run.cluster.name, { mayBeNew: false })
     // Here, so that `--help` need not wait for them.
-    const { backUp } = await import('../lib/archive/backup.ts')
+    const { backUp } = await import('./backup-cluster-dir/backup.ts')
     const { backupsOf, lastArchive, listArchives, openArchive, verifyArchive } = await import(
-      '../lib/archive/store.ts'
+      './backup-cluster-dir/store.ts'
     )
-    const { archiveText, restoreToFolder, restoreToServer } = await import('../lib/archive/restore.ts')
+    const { archiveText, restoreToFolder, restoreToServer } = await import('./backup-cluster-dir/restore.ts')
     const { keysOf } = await import('../lib/age/keys.ts')
 
     if (list) {

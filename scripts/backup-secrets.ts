@@ -9,11 +9,11 @@
  */
 import { dirname, resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
-import { ExpectedError } from '../lib/errors.ts'
-import { privateFolder } from '../lib/files.ts'
-import type { FlagSpecs } from '../lib/flags.ts'
-import { Kubectl, type KubeObject } from '../lib/kubectl.ts'
-import { script } from '../lib/script.ts'
+import { Kubectl, type KubeObject } from '../lib/kubectl/kubectl.ts'
+import { ExpectedError } from '../lib/script/errors.ts'
+import { privateFolder } from '../lib/script/files.ts'
+import type { FlagSpecs } from '../lib/script/flags.ts'
+import { script } from '../lib/script/script.ts'
 import { pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
 import { backupFolder, refuseExisting, writeBackup } from '../lib/secret-backup/files.ts'
 import { lockFor, readAgain } from '../lib/secret-backup/keys.ts'
@@ -62,7 +62,7 @@ await script({
   changes: true,
   async run(run) {
     if (run.flags.verify !== undefined) {
-      const { verifyBackup } = await import('../lib/secret-backup/verify.ts')
+      const { verifyBackup } = await import('./backup-secrets/verify.ts')
       return verifyBackup(run, resolve(run.flags.verify))
     }
     const at = new Date()
@@ -119,7 +119,7 @@ await script({
 
 /** The ten, the catalogue, and whatever else in the cluster is named like one of them. */
 async function everything(found: readonly KubeObject[]): Promise<readonly SecretName[]> {
-  const { loadCatalogue } = await import('../lib/secrets.ts')
+  const { loadCatalogue } = await import('../lib/platform/secrets.ts')
   const names = [...TEN, ...(await loadCatalogue()), ...found.map(nameOf).filter(looksGenerated)]
   return [...new Map(names.map(name => [placeOf(name), name])).values()]
 }

@@ -7,13 +7,13 @@
  * Safe to run again: each run makes another file.
  */
 import { join, resolve } from 'node:path'
-import { duration } from '../lib/duration.ts'
-import { ExpectedError } from '../lib/errors.ts'
-import { privateFolder } from '../lib/files.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { script } from '../lib/script.ts'
-import { sizeText } from '../lib/size.ts'
-import { fileTime } from '../lib/timestamp.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { duration } from '../lib/script/duration.ts'
+import { ExpectedError } from '../lib/script/errors.ts'
+import { privateFolder } from '../lib/script/files.ts'
+import { script } from '../lib/script/script.ts'
+import { sizeText } from '../lib/script/size.ts'
+import { fileTime } from '../lib/script/timestamp.ts'
 
 await script({
   name: 'bundle',
@@ -40,11 +40,11 @@ await script({
     const age = duration('--since', flags.since ?? '1d')
     const [bundle, { addLogs }, { registerEverySecret }, { indexText }, { checkOutput, writeBundle }] =
       await Promise.all([
-        import('../lib/bundle/bundle.ts'),
-        import('../lib/bundle/logs.ts'),
-        import('../lib/bundle/known-secrets.ts'),
-        import('../lib/bundle/index-text.ts'),
-        import('../lib/bundle/write.ts'),
+        import('./bundle/bundle.ts'),
+        import('./bundle/logs.ts'),
+        import('./bundle/known-secrets.ts'),
+        import('./bundle/index-text.ts'),
+        import('./bundle/write.ts'),
       ])
     const madeAt = new Date()
     const name = `${cluster.name}-${fileTime(madeAt)}.tar.gz`

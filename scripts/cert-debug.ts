@@ -8,8 +8,8 @@
  * Safe to run again: it looks anew every time, and retries nothing that the authority would count against you.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
-import { UsageError } from '../lib/errors.ts'
-import { script } from '../lib/script.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
 
 const flags = {
   ...diagnosisFlags,
@@ -55,7 +55,7 @@ await script({
         `${noProbes ? '--no-probes' : '--from'} asks no host`,
         'leave it away, or --resolver and --connect-to',
       )
-    const { parseHostName, parseConnectTo } = await import('../lib/cert-debug/host-name.ts')
+    const { parseHostName, parseConnectTo } = await import('./cert-debug/host-name.ts')
     const host = given === undefined ? undefined : parseHostName(given)
     const connectTo = direct === undefined ? undefined : parseConnectTo(direct)
     const { parseResolver } = await import('../lib/preflight/dns.ts')
@@ -63,7 +63,7 @@ await script({
 
     const [{ diagnosisSession }, { certificateScope }] = await Promise.all([
       import('../lib/diagnosis/session.ts'),
-      import('../lib/cert-debug/cert-debug.ts'),
+      import('./cert-debug/cert-debug.ts'),
     ])
     const env = from === undefined ? run.cluster.env : undefined
     const scope = { host, probes: !noProbes, resolvers, connectTo, env, signal: run.signal }

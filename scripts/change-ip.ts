@@ -6,11 +6,12 @@
  * Needs: a server that answers at the new address already.
  * Safe to run again: a change that was cut off is completed, or taken back with --undo; one that fails is taken back.
  */
-import { readState } from '../lib/change-ip/state.ts'
-import { ExpectedError, UsageError } from '../lib/errors.ts'
-import { script } from '../lib/script.ts'
+
+import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
-import { minutes } from '../lib/wait.ts'
+import { readState } from './change-ip/state.ts'
 
 await script({
   name: 'change-ip',
@@ -48,10 +49,10 @@ await script({
     if (undo && (run.flags.from || run.args[0] !== undefined))
       throw new UsageError('--undo takes neither NEW nor --from', 'it takes back the last change')
     // Here, so that `--help` need not wait for them.
-    const { canUndo, lookAhead, lookBack, providerOf } = await import('../lib/change-ip/change.ts')
-    const { applyChange, planUndo, undoChange } = await import('../lib/change-ip/steps.ts')
-    const { ClusterLock } = await import('../lib/change-ip/api.ts')
-    const { holdServer } = await import('../lib/server.ts')
+    const { canUndo, lookAhead, lookBack, providerOf } = await import('./change-ip/change.ts')
+    const { applyChange, planUndo, undoChange } = await import('./change-ip/steps.ts')
+    const { ClusterLock } = await import('./change-ip/api.ts')
+    const { holdServer } = await import('../lib/server/server.ts')
     const provider = providerOf(run.flags, run.signal)
     const last = readState(run.cluster)
     const found = undo

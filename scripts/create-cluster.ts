@@ -6,12 +6,21 @@
  * Needs: a server with a public address, or the API token of a provider in the environment.
  * Safe to run again: it looks before it creates, completes what is there, and replaces no value unasked.
  */
-import { checkClusterName, clusterNamed } from '../lib/cluster.ts'
-import { inventoryFile, planFolder, writeFolder } from '../lib/create-cluster/cluster-files.ts'
-import { flags, usageProblems } from '../lib/create-cluster/create-flags.ts'
-import type { DomainRecord } from '../lib/create-cluster/dns-records.ts'
-import { addressOf } from '../lib/create-cluster/droplet.ts'
-import { answers, refuseReplacing, tellNext, wordpressDomain } from '../lib/create-cluster/new-cluster.ts'
+
+import { inventoryFile, planFolder, writeFolder } from '../lib/platform/cluster-files.ts'
+import { lockFolder } from '../lib/platform/folder-lock.ts'
+import { readInventory, serverOf } from '../lib/platform/inventory.ts'
+import { oneLine } from '../lib/provider/provider-client.ts'
+import { checkClusterName, clusterNamed } from '../lib/script/cluster.ts'
+import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
+import { privateFolder } from '../lib/script/files.ts'
+import { askText } from '../lib/script/prompt.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
+import { flags, usageProblems } from './create-cluster/create-flags.ts'
+import type { DomainRecord } from './create-cluster/dns-records.ts'
+import { addressOf } from './create-cluster/droplet.ts'
+import { answers, refuseReplacing, tellNext, wordpressDomain } from './create-cluster/new-cluster.ts'
 import {
   callText,
   completeOrder,
@@ -23,15 +32,7 @@ import {
   orderFor,
   providerFor,
   recordCall,
-} from '../lib/create-cluster/new-server.ts'
-import { oneLine } from '../lib/create-cluster/provider-client.ts'
-import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
-import { privateFolder } from '../lib/files.ts'
-import { lockFolder } from '../lib/folder-lock.ts'
-import { readInventory, serverOf } from '../lib/inventory.ts'
-import { askText } from '../lib/prompt.ts'
-import { script } from '../lib/script.ts'
-import { minutes } from '../lib/wait.ts'
+} from './create-cluster/new-server.ts'
 
 /** Stands for the address of a server that is not there yet. */
 const FUTURE_ADDRESS = 'ADDRESS_OF_THE_NEW_SERVER'

@@ -6,8 +6,7 @@
  * Needs: a cluster folder with a kubeconfig.
  * Safe to run again: what is deleted is deleted, the rest is found again.
  */
-import { duration, durationText } from '../lib/duration.ts'
-import { UsageError } from '../lib/errors.ts'
+
 import {
   countsText,
   deleteEvicted,
@@ -16,14 +15,16 @@ import {
   type Survey,
   surveyFailed,
   surveyRows,
-} from '../lib/eviction.ts'
-import { suggestion } from '../lib/flags.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { lockCluster } from '../lib/lock.ts'
-import { table } from '../lib/log.ts'
+} from '../lib/diagnosis/eviction.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { lockCluster } from '../lib/platform/lock.ts'
 import { checkRights } from '../lib/preflight/preflight.ts'
-import { Findings } from '../lib/run.ts'
-import { script } from '../lib/script.ts'
+import { duration, durationText } from '../lib/script/duration.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { suggestion } from '../lib/script/flags.ts'
+import { table } from '../lib/script/log.ts'
+import { Findings } from '../lib/script/run.ts'
+import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'delete-evicted-pods',

@@ -7,7 +7,7 @@
  * Safe to run again: it looks anew every time.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
-import { script } from '../lib/script.ts'
+import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'diagnose',

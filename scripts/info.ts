@@ -5,14 +5,15 @@
  * Usage: npx tsx scripts/info.ts
  * Needs: a cluster folder; SSH to the servers of inventory.yml for what they have to say. Changes nothing.
  */
-import { APPS } from '../lib/apps.ts'
-import { installedConfig } from '../lib/configure.ts'
-import { messageOf } from '../lib/errors.ts'
-import { KUSTOMIZATION } from '../lib/flux.ts'
-import { fluxRelease } from '../lib/flux-install.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { table } from '../lib/log.ts'
-import { script } from '../lib/script.ts'
+
+import { KUSTOMIZATION } from '../lib/flux/flux.ts'
+import { fluxRelease } from '../lib/flux/flux-install.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { APPS } from '../lib/platform/apps.ts'
+import { installedConfig } from '../lib/platform/configure.ts'
+import { messageOf } from '../lib/script/errors.ts'
+import { table } from '../lib/script/log.ts'
+import { script } from '../lib/script/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
@@ -47,7 +48,7 @@ await script({
       run.log.warn(`the cluster was not asked: ${messageOf(error)}`)
     }
     // Here, so that `--help` need not wait for it.
-    const { askServers, serverRows } = await import('../lib/server-info.ts')
+    const { askServers, serverRows } = await import('./info/server-info.ts')
     const servers = run.flags['no-ssh'] ? [] : await askServers(run)
     for (const asked of servers)
       if ('problem' in asked) run.log.warn(`the server ${asked.ssh} was not asked: ${asked.problem}`)

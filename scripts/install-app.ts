@@ -6,19 +6,20 @@
  * Needs: a cluster with the core installed (install-core).
  * Safe to run again: what is installed and ready is left alone; what is broken is brought in order.
  */
-import { applyPlanned, applyText, planApply } from '../lib/apply.ts'
-import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
-import type { Config } from '../lib/config.ts'
-import { installedConfig } from '../lib/configure.ts'
-import { ExpectedError, UsageError } from '../lib/errors.ts'
-import { gatherFacts } from '../lib/facts.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { lockCluster } from '../lib/lock.ts'
-import { PlatformPart } from '../lib/platform-part.ts'
+
+import { gatherFacts } from '../lib/diagnosis/facts.ts'
+import { applyPlanned, applyText, planApply } from '../lib/flux/apply.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
+import type { Config } from '../lib/platform/config.ts'
+import { installedConfig } from '../lib/platform/configure.ts'
+import { lockCluster } from '../lib/platform/lock.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
-import { askSeveral } from '../lib/prompt.ts'
-import { script } from '../lib/script.ts'
-import { minutes } from '../lib/wait.ts'
+import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { askSeveral } from '../lib/script/prompt.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
 
 await script({
   name: 'install-app',

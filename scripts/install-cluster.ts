@@ -6,9 +6,10 @@
  * Needs: clusters/NAME/ (create-cluster), a server with Debian, a key that it accepts, root or sudo there.
  * Safe to run again, also after it was killed: it looks first, and does only what is missing.
  */
-import { installFlags } from '../lib/k3s/flags.ts'
-import { script } from '../lib/script.ts'
-import { minutes } from '../lib/wait.ts'
+
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
+import { installFlags } from './install-cluster/flags.ts'
 
 await script({
   name: 'install-cluster',
@@ -27,8 +28,8 @@ await script({
   async run(run) {
     const limits = { deadline: minutes(run.flags.timeout, 15), signal: run.signal, log: run.log }
     // Here, so that `--help` need not wait for them.
-    const { checkFlags, K3sCluster } = await import('../lib/k3s/cluster.ts')
-    const { bringDownloads, installHost, joinToken, verifyHost } = await import('../lib/k3s/host.ts')
+    const { checkFlags, K3sCluster } = await import('./install-cluster/cluster.ts')
+    const { bringDownloads, installHost, joinToken, verifyHost } = await import('./install-cluster/host.ts')
     checkFlags(run.flags)
 
     const k3s = await K3sCluster.connect(run, limits)

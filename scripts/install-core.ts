@@ -7,9 +7,11 @@
  * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
  * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
  */
-import { applyPlanned, applyText, planApply, planCreate } from '../lib/apply.ts'
-import { CORE_KUSTOMIZATIONS } from '../lib/apps.ts'
-import { clusterVariables } from '../lib/config.ts'
+import { applyPlanned, applyText, planApply, planCreate } from '../lib/flux/apply.ts'
+import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux/flux-install.ts'
+import { Kubectl, refOf } from '../lib/kubectl/kubectl.ts'
+import { CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
+import { clusterVariables } from '../lib/platform/config.ts'
 import {
   checkConfig,
   configure,
@@ -17,17 +19,15 @@ import {
   parseSettings,
   saveConfig,
   variablesOf,
-} from '../lib/configure.ts'
-import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux-install.ts'
-import { adoptKubeconfig, kubeconfigFor } from '../lib/kubeconfig.ts'
-import { Kubectl, refOf } from '../lib/kubectl.ts'
-import { lockCluster } from '../lib/lock.ts'
-import { gitRepository, namespaces, rootKustomization, variablesSecret } from '../lib/platform.ts'
-import { PlatformPart } from '../lib/platform-part.ts'
+} from '../lib/platform/configure.ts'
+import { lockCluster } from '../lib/platform/lock.ts'
 import { coreHosts } from '../lib/preflight/hosts.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
-import { script } from '../lib/script.ts'
-import { minutes } from '../lib/wait.ts'
+import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
+import { adoptKubeconfig, kubeconfigFor } from './install-core/kubeconfig.ts'
+import { gitRepository, namespaces, rootKustomization, variablesSecret } from './install-core/platform.ts'
 
 const nextSteps = [
   'npx tsx scripts/secrets.ts --show userbackend_admin_password   # the password of the user admin',
@@ -126,7 +126,6 @@ await script({
       return
     }
     if (!(await run.agree(plan, `Install the core of OpenAppStack on ${kubectl.client.server}?`))) return
-
     await lockCluster(kubectl, run)
     saveConfig(run.cluster, text)
     adoptKubeconfig(run.cluster, source)

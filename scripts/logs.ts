@@ -6,24 +6,24 @@
  * Usage: npx tsx scripts/logs.ts [APP|PRESET]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
-import { Kubectl } from '../lib/kubectl.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import type { Container } from '../lib/logs/containers.ts'
-import { eventLines } from '../lib/logs/events.ts'
-import { checkLogFlags, type Source, tailLines } from '../lib/logs/flags.ts'
 import { followLogs } from '../lib/logs/follow.ts'
-import { lokiLines } from '../lib/logs/from-loki.ts'
 import type { Line } from '../lib/logs/lines.ts'
 import { lokiOf } from '../lib/logs/loki.ts'
-import { Output } from '../lib/logs/output.ts'
 import { narrowed, PRESETS, presetNamed } from '../lib/logs/presets.ts'
-import { rangeOf } from '../lib/logs/range.ts'
 import { findContainers, readLogs, type Wanted } from '../lib/logs/read.ts'
-import { registerClusterSecrets } from '../lib/logs/secrets.ts'
 import { keeps, logQl } from '../lib/logs/selection.ts'
-import { answers, noPods, placeOf } from '../lib/logs/source.ts'
 import { findTarget, type Target, targetNames } from '../lib/logs/target.ts'
-import { askSelect } from '../lib/prompt.ts'
-import { script } from '../lib/script.ts'
+import { askSelect } from '../lib/script/prompt.ts'
+import { script } from '../lib/script/script.ts'
+import { eventLines } from './logs/events.ts'
+import { checkLogFlags, type Source, tailLines } from './logs/flags.ts'
+import { lokiLines } from './logs/from-loki.ts'
+import { Output } from './logs/output.ts'
+import { rangeOf } from './logs/range.ts'
+import { registerClusterSecrets } from './logs/secrets.ts'
+import { answers, noPods, placeOf } from './logs/source.ts'
 
 await script({
   name: 'logs',

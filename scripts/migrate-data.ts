@@ -7,13 +7,14 @@
  * Needs: the old volumes in a folder on the new server, which is only read; SSH; a cluster with the applications.
  * Safe to run again: volumes that are filled are left alone, and what broke off is completed.
  */
-import { EXIT, ExpectedError, throwAll } from '../lib/errors.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { table } from '../lib/log.ts'
-import { migrateFlags } from '../lib/migrate-data/flags.ts'
-import { readVolumes, volumeName } from '../lib/migrate-data/volumes.ts'
-import { script } from '../lib/script.ts'
-import { connectServer, holdServer } from '../lib/server.ts'
+
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { readVolumes, volumeName } from '../lib/kubectl/volumes.ts'
+import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
+import { table } from '../lib/script/log.ts'
+import { script } from '../lib/script/script.ts'
+import { connectServer, holdServer } from '../lib/server/server.ts'
+import { migrateFlags } from './migrate-data/flags.ts'
 
 await script({
   name: 'migrate-data',
@@ -36,9 +37,9 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const plans = await import('../lib/migrate-data/plan.ts')
-    const { claimsOf, decideMatches } = await import('../lib/migrate-data/volume-match.ts')
-    const { decideOpen, readOld, saveMap } = await import('../lib/migrate-data/inputs.ts')
+    const plans = await import('./migrate-data/plan.ts')
+    const { claimsOf, decideMatches } = await import('./migrate-data/volume-match.ts')
+    const { decideOpen, readOld, saveMap } = await import('./migrate-data/inputs.ts')
     const { from, map: old } = await readOld(run)
     const file = run.flags['save-map']
     if (old && file !== undefined) return saveMap(run, old, file)
@@ -55,7 +56,7 @@ await script({
     for (const { claim, why } of fresh.others) run.log.info(`= ${claim} of the new cluster: ${why}`)
     for (const { claim, why } of old?.others ?? []) run.log.warn(`${claim} of the old cluster: ${why}`)
     const news = plans.targetsOf(fresh.volumes)
-    const server = await import('../lib/migrate-data/server.ts')
+    const server = await import('./migrate-data/server.ts')
     const ssh = run.flags.print && old ? undefined : await connectServer(run)
     const folders = ssh && (await server.listFolders(ssh, from))
     const sources = plans.sourcesOf(
@@ -85,7 +86,7 @@ await script({
       lacking: sources.lacking.map(volumeName),
     }
 
-    const scaling = await import('../lib/migrate-data/scale.ts')
+    const scaling = await import('../lib/kubectl/scale.ts')
     const usersOf = async (list: typeof matches) => {
       const pods = scaling.podsUsing(await kubectl.list('v1', 'Pod'), claimsOf(list))
       return { ...(await scaling.ownersOf(kubectl, pods)), inUse: scaling.claimsOfPods(pods) }
@@ -124,10 +125,10 @@ await script({
     throwAll(all)
     if (!agreed) return
 
-    const { lockCluster } = await import('../lib/lock.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
     await holdServer(ssh, run)
     await lockCluster(kubectl, run)
-    await (await import('../lib/migrate-data/fill.ts')).fill(run, { kubectl, ssh, pending, workloads })
+    await (await import('./migrate-data/fill.ts')).fill(run, { kubectl, ssh, pending, workloads })
     run.log.ok(`${pending.length} volumes are filled; ${from} is as it was.`)
     run.next([
       `npx tsx scripts/status.ts --cluster ${run.cluster.name}   # do the applications start?`,

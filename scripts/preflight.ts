@@ -6,13 +6,14 @@
  * Needs: a cluster folder (create-cluster); for the server a key that it accepts, and root or sudo.
  * Changes nothing: a small object is written to the storage for backups and deleted at once.
  */
-import { throwAll, UsageError } from '../lib/errors.ts'
-import { suggestion } from '../lib/flags.ts'
+
 import type { Finding } from '../lib/preflight/findings.ts'
-import { lookAround, SECTIONS, type Section, type SectionName } from '../lib/preflight/surroundings.ts'
-import { Findings, type Run } from '../lib/run.ts'
-import { script } from '../lib/script.ts'
+import { throwAll, UsageError } from '../lib/script/errors.ts'
+import { suggestion } from '../lib/script/flags.ts'
+import { Findings, type Run } from '../lib/script/run.ts'
+import { script } from '../lib/script/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
+import { lookAround, SECTIONS, type Section, type SectionName } from './preflight/surroundings.ts'
 
 const NAMES = Object.keys(SECTIONS) as SectionName[]
 

@@ -7,11 +7,11 @@
  * Safe to run again: a purge that broke off is known by the mark on the server, and completed.
  */
 import { existsSync, renameSync } from 'node:fs'
-import { duration } from '../lib/duration.ts'
-import { throwAll } from '../lib/errors.ts'
-import { script } from '../lib/script.ts'
+import { duration } from '../lib/script/duration.ts'
+import { throwAll } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import { fileTime } from '../lib/script/timestamp.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
-import { fileTime } from '../lib/timestamp.ts'
 
 await script({
   name: 'purge',
@@ -41,11 +41,13 @@ await script({
       maxAge: duration('--max-backup-age', run.flags['max-backup-age'] ?? '24h'),
     }
     // Here, so that `--help` need not wait for them.
-    const { connectServer, holdServer } = await import('../lib/server.ts')
-    const { identityText, knownIdentity, MARK, readIdentity } = await import('../lib/server-identity.ts')
-    const { factsDocument, gatherFacts, markFor } = await import('../lib/purge/facts.ts')
-    const plans = await import('../lib/purge/plan.ts')
-    const { beginPurge, proveGone, removePaths, stopK3s, unmark } = await import('../lib/purge/server.ts')
+    const { connectServer, holdServer } = await import('../lib/server/server.ts')
+    const { identityText, knownIdentity, MARK, readIdentity } = await import(
+      '../lib/server/server-identity.ts'
+    )
+    const { factsDocument, gatherFacts, markFor } = await import('./purge/facts.ts')
+    const plans = await import('./purge/plan.ts')
+    const { beginPurge, proveGone, removePaths, stopK3s, unmark } = await import('./purge/server.ts')
 
     const known = await knownIdentity(run.cluster)
     const ssh = await connectServer(run)

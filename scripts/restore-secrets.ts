@@ -9,11 +9,11 @@
  */
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
-import { EXIT, ExpectedError } from '../lib/errors.ts'
-import type { FlagSpecs } from '../lib/flags.ts'
-import { Kubectl } from '../lib/kubectl.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { checkRights } from '../lib/preflight/preflight.ts'
-import { script } from '../lib/script.ts'
+import { EXIT, ExpectedError } from '../lib/script/errors.ts'
+import type { FlagSpecs } from '../lib/script/flags.ts'
+import { script } from '../lib/script/script.ts'
 import { readSecrets } from '../lib/secret-backup/cluster.ts'
 import { readBackup } from '../lib/secret-backup/files.ts'
 import { keysFor } from '../lib/secret-backup/keys.ts'
@@ -63,9 +63,9 @@ await script({
     const { diffBackup, diffText, fingerprints } = await import('../lib/secret-backup/diff.ts')
     const { checkRestored, choose, chooseBackup, keepReplaced, missingNamespaces, restoreSecret } =
       await import('../lib/secret-backup/restore.ts')
-    const { lockCluster } = await import('../lib/lock.ts')
-    const { keepCopies, SecretCopies } = await import('../lib/secret-copies.ts')
-    const { loadCatalogue } = await import('../lib/secrets.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { keepCopies, SecretCopies } = await import('../lib/platform/secret-copies.ts')
+    const { loadCatalogue } = await import('../lib/platform/secrets.ts')
     const folder = resolve(run.args[0] ?? (await chooseBackup(run.cluster)))
     const backup = await readBackup(folder, await keysFor(run))
     const { cluster, createdAt, secrets, absent } = backup.manifest

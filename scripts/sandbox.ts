@@ -7,9 +7,10 @@
  * Needs: Linux, git, and for the first `up` Go, some GB of disk and up to an hour; with --server also root.
  * Safe to run again: yes. `up` completes what is missing; only `reset` destroys, and asks for the name.
  */
-import { checkFlags, flags } from '../lib/sandbox/flags.ts'
-import { layoutOf } from '../lib/sandbox/layout.ts'
-import { script } from '../lib/script.ts'
+
+import { script } from '../lib/script/script.ts'
+import { checkFlags, flags } from '../test/bed/cluster/flags.ts'
+import { layoutOf } from '../test/bed/cluster/layout.ts'
 
 await script({
   name: 'sandbox',
@@ -41,8 +42,8 @@ await script({
     checkFlags(run)
     // Loaded now, so that `--help` need not wait for it.
     const { startIt, endIt, showIt, removeIt } = run.flags.server
-      ? await import('../lib/sandbox/server-commands.ts')
-      : await import('../lib/sandbox/cluster-commands.ts')
+      ? await import('../test/bed/server/server-commands.ts')
+      : await import('../test/bed/cluster/cluster-commands.ts')
     switch (run.args[0]) {
       case 'up':
         return await startIt(run, name)

@@ -5,15 +5,16 @@
  * Usage: npx tsx scripts/secrets.ts [--show KEY] [--app APP]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
-import { APP_NAMES } from '../lib/apps.ts'
-import { ExpectedError, UsageError } from '../lib/errors.ts'
-import { suggestion } from '../lib/flags.ts'
-import { KUSTOMIZATION } from '../lib/flux.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { table } from '../lib/log.ts'
-import { Findings } from '../lib/run.ts'
-import { script } from '../lib/script.ts'
-import { auditSecrets, keysOf, loadCatalogue, secretRef, secretValues } from '../lib/secrets.ts'
+
+import { KUSTOMIZATION } from '../lib/flux/flux.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { APP_NAMES } from '../lib/platform/apps.ts'
+import { auditSecrets, keysOf, loadCatalogue, secretRef, secretValues } from '../lib/platform/secrets.ts'
+import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { suggestion } from '../lib/script/flags.ts'
+import { table } from '../lib/script/log.ts'
+import { Findings } from '../lib/script/run.ts'
+import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'secrets',

@@ -7,11 +7,11 @@
  * Changes nothing by itself; a host key that you accept is added to known_hosts.
  */
 import { spawn } from 'node:child_process'
-import { codeOf, ExpectedError, UsageError } from '../lib/errors.ts'
-import { script } from '../lib/script.ts'
+import { codeOf, ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import type { Ssh } from '../lib/ssh/ssh.ts'
-import { minutes } from '../lib/wait.ts'
 
 await script({
   name: 'ssh',
@@ -44,7 +44,7 @@ await script({
       )
     // Here, so that `--help` need not wait for them.
     const { failed } = await import('../lib/ssh/ssh.ts')
-    const { connectServer, verifyServer } = await import('../lib/server.ts')
+    const { connectServer, verifyServer } = await import('../lib/server/server.ts')
     if (program === undefined) {
       await shell(await verifyServer(run))
       return

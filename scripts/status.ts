@@ -5,12 +5,13 @@
  * Usage: npx tsx scripts/status.ts [--watch] [--json]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
-import { Kubectl } from '../lib/kubectl.ts'
-import { type Log, table } from '../lib/log.ts'
-import { Findings } from '../lib/run.ts'
-import { script } from '../lib/script.ts'
-import { gatherStatus, type StatusSection } from '../lib/status.ts'
-import { sleep } from '../lib/wait.ts'
+
+import { gatherStatus, type StatusSection } from '../lib/diagnosis/status.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { type Log, table } from '../lib/script/log.ts'
+import { Findings } from '../lib/script/run.ts'
+import { script } from '../lib/script/script.ts'
+import { sleep } from '../lib/script/wait.ts'
 
 await script({
   name: 'status',

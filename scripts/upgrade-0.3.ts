@@ -7,19 +7,19 @@
  * Needs: the cluster folder; for the releases and volumes also the kubeconfig of the old cluster.
  * Safe to run again: what is moved or deleted is left alone.
  */
-import type { FlagSpecs } from '../lib/flags.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { table } from '../lib/log.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { checkRights } from '../lib/preflight/preflight.ts'
-import { interactive } from '../lib/prompt.ts'
-import { script } from '../lib/script.ts'
+import type { FlagSpecs } from '../lib/script/flags.ts'
+import { table } from '../lib/script/log.ts'
+import { interactive } from '../lib/script/prompt.ts'
+import { script } from '../lib/script/script.ts'
 import {
   claimName,
   OLD_RELEASES,
   readOldClaims,
   readReleases,
   removeCommands,
-} from '../lib/upgrade-0.3/old-releases.ts'
+} from './upgrade-0.3/old-releases.ts'
 import {
   chooseClaims,
   claimRows,
@@ -27,7 +27,7 @@ import {
   lossText,
   moveSettings,
   settingsMove,
-} from '../lib/upgrade-0.3/upgrade-0.3.ts'
+} from './upgrade-0.3/upgrade-0.3.ts'
 
 const flags = {
   confirm: {
@@ -118,7 +118,7 @@ await script({
         await run.preflight([
           () => checkRights(kubectl, [...rights, ['update', 'coordination.k8s.io', 'leases', 'kube-system']]),
         ])
-        const { lockCluster } = await import('../lib/lock.ts')
+        const { lockCluster } = await import('../lib/platform/lock.ts')
         await lockCluster(kubectl, run)
       }
       if (settings.state === 'move')

@@ -9,15 +9,15 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { missingKeys, parseConfig, readConfig } from '../lib/config.ts'
-import { saveConfig } from '../lib/configure.ts'
-import { UsageError } from '../lib/errors.ts'
-import { ROOT, readIfExists } from '../lib/files.ts'
-import type { FlagSpecs } from '../lib/flags.ts'
-import { Findings } from '../lib/run.ts'
-import { script } from '../lib/script.ts'
-import { migrateSettings } from '../lib/upgrade-0.6/settings-migration.ts'
-import { findSettings, leftComments, planSettings, settingsText } from '../lib/upgrade-0.6/settings-plan.ts'
+import { missingKeys, parseConfig, readConfig } from '../lib/platform/config.ts'
+import { saveConfig } from '../lib/platform/configure.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { ROOT, readIfExists } from '../lib/script/files.ts'
+import type { FlagSpecs } from '../lib/script/flags.ts'
+import { Findings } from '../lib/script/run.ts'
+import { script } from '../lib/script/script.ts'
+import { migrateSettings } from './upgrade-0.6/settings-migration.ts'
+import { findSettings, leftComments, planSettings, settingsText } from './upgrade-0.6/settings-plan.ts'
 
 const flags = {
   settings: {

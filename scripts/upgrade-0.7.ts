@@ -9,11 +9,11 @@
  */
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
-import { EXIT, ExpectedError } from '../lib/errors.ts'
-import type { FlagSpecs } from '../lib/flags.ts'
-import { Kubectl } from '../lib/kubectl.ts'
-import { script } from '../lib/script.ts'
-import { minutes } from '../lib/wait.ts'
+import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { EXIT, ExpectedError } from '../lib/script/errors.ts'
+import type { FlagSpecs } from '../lib/script/flags.ts'
+import { script } from '../lib/script/script.ts'
+import { minutes } from '../lib/script/wait.ts'
 
 const flags = {
   branch: { type: 'string', value: 'NAME', help: 'the branch of 0.7 (default v0.7)' },
@@ -40,16 +40,16 @@ await script({
   changes: true,
   async run(run) {
     const deadline = minutes(run.flags.timeout, 60)
-    const { servedKinds, kindsText } = await import('../lib/flux-versions.ts')
-    const { gatherUpgradeFacts } = await import('../lib/upgrade-0.7/facts.ts')
-    const upgrade = await import('../lib/upgrade-0.7/upgrade.ts')
-    const { backupOf, readState, writeState } = await import('../lib/upgrade-0.7/state.ts')
-    const { backUp, readSubject } = await import('../lib/upgrade-0.7/backup.ts')
+    const { servedKinds, kindsText } = await import('../lib/flux/flux-versions.ts')
+    const { gatherUpgradeFacts } = await import('./upgrade-0.7/facts.ts')
+    const upgrade = await import('./upgrade-0.7/upgrade.ts')
+    const { backupOf, readState, writeState } = await import('./upgrade-0.7/state.ts')
+    const { backUp, readSubject } = await import('./upgrade-0.7/backup.ts')
     const { readBackup } = await import('../lib/secret-backup/files.ts')
     const { keysFor } = await import('../lib/secret-backup/keys.ts')
-    const { checkBranch } = await import('../lib/upgrade-0.7/git.ts')
+    const { checkBranch } = await import('./upgrade-0.7/git.ts')
     const { checkClock, checkRights } = await import('../lib/preflight/preflight.ts')
-    const { lockCluster } = await import('../lib/lock.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
 
     let state = readState(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -75,7 +75,7 @@ await script({
     ]
 
     if (run.flags.rollback) {
-      const { returnable, rollBack, rollbackPlan } = await import('../lib/upgrade-0.7/rollback.ts')
+      const { returnable, rollBack, rollbackPlan } = await import('./upgrade-0.7/rollback.ts')
       const begun = returnable(state)
       const backup = await opened(backupOf(run.cluster, begun))
       await run.preflight(checks(begun.before))
@@ -117,7 +117,7 @@ await script({
     const backup = await opened(folder!)
     if (!(await run.agree(planned(backup.folder), question))) return
     state ??= writeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
-    const { goForward } = await import('../lib/upgrade-0.7/forward.ts')
+    const { goForward } = await import('./upgrade-0.7/forward.ts')
     await goForward(run, options, state, backup)
     run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)
     run.next([

@@ -1,7 +1,7 @@
 /** What tests share that run scripts as a user runs them: as processes. */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { ROOT } from '../lib/files.ts'
+import { ROOT } from '../lib/script/files.ts'
 
 /** How a script ended, and all that it said. */
 export interface Outcome {

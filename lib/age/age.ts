@@ -1,4 +1,4 @@
-import { codeOf, ExpectedError, messageOf, UsageError } from '../errors.ts'
+import { codeOf, ExpectedError, messageOf, UsageError } from '../script/errors.ts'
 import { binaryOf } from './armor.ts'
 
 /** To whom something is encrypted. The format allows recipients or one passphrase, never both. */

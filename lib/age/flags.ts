@@ -1,4 +1,4 @@
-import type { FlagSpecs } from '../flags.ts'
+import type { FlagSpecs } from '../script/flags.ts'
 
 /** Flags of every script that encrypts or decrypts with age. */
 export const ageFlags = {

@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../script/errors.ts'
 import type { Finding, RootCause, Rule } from './finding.ts'
 import { fold } from './fold.ts'
 import { type Ignored, withoutIgnored } from './ignore.ts'

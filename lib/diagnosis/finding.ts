@@ -1,4 +1,4 @@
-import type { Ref } from '../kubectl.ts'
+import type { Ref } from '../kubectl/kubectl.ts'
 import type { Index } from './snapshot.ts'
 
 /** What a script does about a finding when it is told to by --fix. Each is one change, and safe to be repeated. */

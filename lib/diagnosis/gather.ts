@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto'
-import { variablesOf } from '../configure.ts'
-import { messageOf } from '../errors.ts'
-import { type FluxKinds, servedKinds } from '../flux-versions.ts'
-import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl.ts'
-import { type CatalogueEntry, keysOf, loadCatalogue, secretValues } from '../secrets.ts'
+import { type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
+import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
+import { variablesOf } from '../platform/configure.ts'
+import { type CatalogueEntry, keysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
+import { messageOf } from '../script/errors.ts'
 import { type CertificateFacts, type Gap, type SecretShape, type Snapshot, stripped } from './snapshot.ts'
 
 /** The kinds that a diagnosis reads besides those of Flux. A kind that is not served has no objects. */

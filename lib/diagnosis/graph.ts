@@ -1,5 +1,5 @@
-import { inventory } from '../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../kubectl.ts'
+import { inventory } from '../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../kubectl/kubectl.ts'
 import type { Index } from './snapshot.ts'
 
 /** How an object is told apart in a snapshot: its kind, namespace and name. */

@@ -1,6 +1,6 @@
-import { UsageError } from '../errors.ts'
-import { readIfExists } from '../files.ts'
-import { refText } from '../kubectl.ts'
+import { refText } from '../kubectl/kubectl.ts'
+import { UsageError } from '../script/errors.ts'
+import { readIfExists } from '../script/files.ts'
 import type { Finding } from './finding.ts'
 
 /** A finding that somebody knows of and does not want to be told until a day. */

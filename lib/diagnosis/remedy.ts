@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { EXIT, ExpectedError } from '../errors.ts'
-import { ROOT } from '../files.ts'
-import { reconcile } from '../flux.ts'
-import type { Kubectl } from '../kubectl.ts'
+import { reconcile } from '../flux/flux.ts'
+import type { Kubectl } from '../kubectl/kubectl.ts'
+import { EXIT, ExpectedError } from '../script/errors.ts'
+import { ROOT } from '../script/files.ts'
 import type { Action } from './finding.ts'
 
 /** Does what a remedy says. Throws an ExpectedError when the cluster refuses it, or a script of ours fails. */

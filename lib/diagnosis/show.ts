@@ -1,5 +1,5 @@
-import { refText } from '../kubectl.ts'
-import type { Log } from '../log.ts'
+import { refText } from '../kubectl/kubectl.ts'
+import type { Log } from '../script/log.ts'
 import type { Diagnosis } from './diagnose.ts'
 import type { Action, RootCause } from './finding.ts'
 

@@ -1,6 +1,6 @@
-import type { HostFacts } from '../cert-debug/host-facts.ts'
-import { ExpectedError } from '../errors.ts'
-import type { KubeObject, Ref } from '../kubectl.ts'
+import type { KubeObject, Ref } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import type { HostFacts } from './certificates/host-facts.ts'
 
 /** What a Secret has: names and sizes, and never a value. */
 export interface SecretShape {

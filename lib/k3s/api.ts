@@ -1,7 +1,7 @@
 import { checkServerIdentity, connect } from 'node:tls'
-import type { Cluster } from '../cluster.ts'
-import { EXIT, ExpectedError, messageOf, TransientError } from '../errors.ts'
-import { privateFolder, readIfExists, writeFileAtomic } from '../files.ts'
+import type { Cluster } from '../script/cluster.ts'
+import { EXIT, ExpectedError, messageOf, TransientError } from '../script/errors.ts'
+import { privateFolder, readIfExists, writeFileAtomic } from '../script/files.ts'
 import type { Ssh } from '../ssh/ssh.ts'
 import { K3S, kubeconfigAt } from './k3s.ts'
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Cluster } from '../cluster.ts'
-import { messageOf, UsageError } from '../errors.ts'
-import { ROOT, readIfExists } from '../files.ts'
-import { fluxRelease } from '../flux-install.ts'
+import { fluxRelease } from '../flux/flux-install.ts'
+import type { Cluster } from '../script/cluster.ts'
+import { messageOf, UsageError } from '../script/errors.ts'
+import { ROOT, readIfExists } from '../script/files.ts'
 
 /** What is downloaded for a server. */
 export const RELEASES = ['k3s', 'installer', 'images', 'flux', 'helm', 'velero', 'krew'] as const

@@ -1,5 +1,5 @@
 import semver from 'semver'
-import { EXIT, ExpectedError, UsageError } from '../errors.ts'
+import { EXIT, ExpectedError, UsageError } from '../script/errors.ts'
 
 /** A version of k3s: that of Kubernetes, and the number of k3s' release of it. */
 interface K3sVersion {

@@ -1,5 +1,5 @@
-import { type Condition, condition } from '../flux.ts'
-import type { KubeObject } from '../kubectl.ts'
+import { type Condition, condition } from '../flux/flux.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
 import { type Labels, labelsOf } from './selection.ts'
 
 /** A container of a pod, and whether it has a log. */

@@ -1,5 +1,5 @@
-import { TransientError } from '../errors.ts'
-import { sleep } from '../wait.ts'
+import { TransientError } from '../script/errors.ts'
+import { sleep } from '../script/wait.ts'
 import { LOOK, PATIENCE } from './follow.ts'
 import { type Ask, type Entry, nanoseconds } from './loki.ts'
 

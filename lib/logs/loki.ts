@@ -1,6 +1,6 @@
-import { ApiError } from '../api-error.ts'
-import { TransientError, UsageError } from '../errors.ts'
-import type { Kubectl } from '../kubectl.ts'
+import { ApiError } from '../kubectl/api-error.ts'
+import type { Kubectl } from '../kubectl/kubectl.ts'
+import { TransientError, UsageError } from '../script/errors.ts'
 import type { Line } from './lines.ts'
 import type { Labels } from './selection.ts'
 

@@ -1,4 +1,4 @@
-import type { Kubectl, KubeObject } from '../kubectl.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { labelsOf, literally, type Matcher, selects } from './selection.ts'
 import { type Parts, POD, type Target } from './target.ts'
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../kubectl.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
 
 /** The labels of a stream, as Loki has them. */
 export type Labels = Readonly<Record<string, string>>

@@ -1,8 +1,8 @@
-import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../apps.ts'
-import { ExpectedError, UsageError } from '../errors.ts'
-import { suggestion } from '../flags.ts'
-import { HELM_RELEASE, KUSTOMIZATION } from '../flux.ts'
-import type { Kubectl, KubeObject } from '../kubectl.ts'
+import { HELM_RELEASE, KUSTOMIZATION } from '../flux/flux.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../platform/apps.ts'
+import { ExpectedError, UsageError } from '../script/errors.ts'
+import { suggestion } from '../script/flags.ts'
 import { PRESETS } from './presets.ts'
 import type { Matcher } from './selection.ts'
 

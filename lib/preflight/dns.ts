@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { getServers, Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { codeOf, ExpectedError, UsageError } from '../errors.ts'
+import { codeOf, ExpectedError, UsageError } from '../script/errors.ts'
 import { type CaaRecord, caaFindings, dnsFindings } from './dns-rules.ts'
 import type { Finding } from './findings.ts'
 import { isPublic } from './net.ts'

@@ -1,5 +1,5 @@
-import { ExpectedError, throwAll } from '../errors.ts'
-import type { Log } from '../log.ts'
+import { ExpectedError, throwAll } from '../script/errors.ts'
+import type { Log } from '../script/log.ts'
 
 /** Something that a check found: what is wrong and what to do about it, as an ExpectedError tells it. */
 export interface Finding {

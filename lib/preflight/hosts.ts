@@ -1,5 +1,5 @@
-import { APPS } from '../apps.ts'
-import type { Config } from '../config.ts'
+import { APPS } from '../platform/apps.ts'
+import type { Config } from '../platform/config.ts'
 
 /** The host names of the core: login, user panel, and monitoring. */
 export function coreHosts(config: Config): string[] {

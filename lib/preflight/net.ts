@@ -1,5 +1,5 @@
 import { BlockList, connect, isIP } from 'node:net'
-import { codeOf, ExpectedError, messageOf } from '../errors.ts'
+import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { error, type Finding, listed, quoted } from './findings.ts'
 
 /** What a connection to a port met: somebody who listens, a machine where nobody does, or silence. */

@@ -1,7 +1,7 @@
-import type { Config } from '../config.ts'
-import { ExpectedError } from '../errors.ts'
-import type { Kubectl } from '../kubectl.ts'
-import type { Run } from '../run.ts'
+import type { Kubectl } from '../kubectl/kubectl.ts'
+import type { Config } from '../platform/config.ts'
+import { ExpectedError } from '../script/errors.ts'
+import type { Run } from '../script/run.ts'
 import { error, type Finding, refuse, warning } from './findings.ts'
 
 /** The oldest Kubernetes that Flux 2.9 runs on (https://fluxcd.io/flux/installation/#prerequisites). */

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { AwsClient } from 'aws4fetch'
-import type { Config } from '../config.ts'
+import type { Config } from '../platform/config.ts'
 import { error, type Finding, quoted, warning } from './findings.ts'
 import { connectionProblem, innermost } from './net.ts'
 

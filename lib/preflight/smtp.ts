@@ -1,5 +1,5 @@
-import type { Config } from '../config.ts'
-import { messageOf } from '../errors.ts'
+import type { Config } from '../platform/config.ts'
+import { messageOf } from '../script/errors.ts'
 import { error, type Finding, quoted, warning } from './findings.ts'
 import { connectionProblem } from './net.ts'
 

@@ -1,7 +1,7 @@
-import { showsVariable } from '../config.ts'
-import { ExpectedError, throwAll } from '../errors.ts'
-import type { Kubectl, KubeObject } from '../kubectl.ts'
-import { registerSecret } from '../redact.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { showsVariable } from '../platform/config.ts'
+import { ExpectedError, throwAll } from '../script/errors.ts'
+import { registerSecret } from '../script/redact.ts'
 import type { Backup } from './files.ts'
 import { differences, nameOf, placeOf, type SecretName, valuesOf } from './secret-backup.ts'
 

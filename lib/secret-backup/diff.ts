@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import type { KubeObject } from '../kubectl.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
 import { pick } from './cluster.ts'
 import { nameOf, placeOf, valuesOf } from './secret-backup.ts'
 

@@ -1,9 +1,9 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgeKeys, AgeLock } from '../age/age.ts'
-import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../errors.ts'
-import type { KubeObject } from '../kubectl.ts'
-import { fileTime } from '../timestamp.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../script/errors.ts'
+import { fileTime } from '../script/timestamp.ts'
 import {
   damaged,
   fileOf,

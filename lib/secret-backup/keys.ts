@@ -1,7 +1,7 @@
 import type { AgeKeys, AgeLock } from '../age/age.ts'
 import type { ageFlags } from '../age/flags.ts'
-import type { KubeObject } from '../kubectl.ts'
-import type { Run } from '../run.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import type { Run } from '../script/run.ts'
 import { type Backup, readBackup, readManifest } from './files.ts'
 
 /** A run of a script that takes the flags of age. */

@@ -1,5 +1,5 @@
-import { ExpectedError } from '../errors.ts'
-import type { KubeObject } from '../kubectl.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
 import {
   isSecretName,
   nameOf,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { ExpectedError } from '../errors.ts'
-import type { KubeObject } from '../kubectl.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
 
 /** A Secret's place. */
 export interface SecretName {

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
-import { codeOf, messageOf } from '../errors.ts'
-import { readIfExists } from '../files.ts'
-import { askSecret, interactive } from '../prompt.ts'
-import { registerSecret } from '../redact.ts'
+import { codeOf, messageOf } from '../script/errors.ts'
+import { readIfExists } from '../script/files.ts'
+import { askSecret, interactive } from '../script/prompt.ts'
+import { registerSecret } from '../script/redact.ts'
 import type { SshSettings } from './config.ts'
 
 /** A key, as ssh2 parses it. */

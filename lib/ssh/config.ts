@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import SSHConfig, { glob } from 'ssh-config'
-import { UsageError } from '../errors.ts'
-import { readIfExists } from '../files.ts'
+import { UsageError } from '../script/errors.ts'
+import { readIfExists } from '../script/files.ts'
 
 /** Who asks: what `~`, `%u` and the default user stand for. */
 export interface LocalUser {

@@ -1,7 +1,7 @@
 import { homedir, userInfo } from 'node:os'
 import type { Duplex } from 'node:stream'
 import type { NodeSSH } from 'node-ssh'
-import { ExpectedError, messageOf, UsageError } from '../errors.ts'
+import { ExpectedError, messageOf, UsageError } from '../script/errors.ts'
 import { Login } from './auth.ts'
 import { parseDestination, readSshConfig, resolveHost, type SshSettings } from './config.ts'
 import { again, ConnectionLost, explain, HostKeyError, timedOut } from './errors.ts'

@@ -1,5 +1,5 @@
-import { codeOf, ExpectedError, messageOf } from '../errors.ts'
-import { quote } from '../quote.ts'
+import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
+import { quote } from '../script/quote.ts'
 import type { Login } from './auth.ts'
 import type { SshSettings } from './config.ts'
 import { fingerprint, keyType } from './known-hosts.ts'

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
-import { ExpectedError, messageOf } from '../errors.ts'
+import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { Connection } from './connection.ts'
 import { again, seconds } from './errors.ts'
 import type { Channel, ExecOptions, ExecResult } from './types.ts'

@@ -1,4 +1,4 @@
-import type { FlagSpecs } from '../flags.ts'
+import type { FlagSpecs } from '../script/flags.ts'
 
 /** Flags of every script that connects to a server. */
 export const sshFlags = {

@@ -1,7 +1,7 @@
 import { appendFileSync, chmodSync, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { privateFolder, readIfExists } from '../files.ts'
-import { askConfirm } from '../prompt.ts'
+import { privateFolder, readIfExists } from '../script/files.ts'
+import { askConfirm } from '../script/prompt.ts'
 import type { SshSettings } from './config.ts'
 import { HostKeyError, hostKeyError, otherMachine } from './errors.ts'
 import {

@@ -1,6 +1,6 @@
-import { ExpectedError } from '../errors.ts'
-import type { Log } from '../log.ts'
-import { sleep } from '../wait.ts'
+import { ExpectedError } from '../script/errors.ts'
+import type { Log } from '../script/log.ts'
+import { sleep } from '../script/wait.ts'
 import { again } from './errors.ts'
 import type { Ssh } from './ssh.ts'
 

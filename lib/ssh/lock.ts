@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream'
-import { EXIT, ExpectedError } from '../errors.ts'
+import { EXIT, ExpectedError } from '../script/errors.ts'
 import type { Ssh } from './ssh.ts'
 
 /** Seconds without a sign of life after which the server gives the lock back. */

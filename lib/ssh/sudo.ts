@@ -1,6 +1,6 @@
-import { ExpectedError } from '../errors.ts'
-import { askSecret, interactive } from '../prompt.ts'
-import { registerSecret } from '../redact.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { askSecret, interactive } from '../script/prompt.ts'
+import { registerSecret } from '../script/redact.ts'
 import { again, lastLine } from './errors.ts'
 import type { Ssh } from './ssh.ts'
 

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import type { Log } from '../log.ts'
+import type { Log } from '../script/log.ts'
 
 /** A server to connect to. What is absent is taken from ssh_config, in which `host` may be an alias. */
 export interface SshTarget {

@@ -9,9 +9,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ROOT } from '../../lib/files.ts'
-import { namespaces } from '../../lib/platform.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
+import { namespaces } from '../../scripts/install-core/platform.ts'
 import { Bed } from '../cluster/harness.ts'
 import { alternate, findKubectl, tellRatios, timed, timedScript } from './measure.ts'
 

@@ -6,10 +6,10 @@
  * Environment: KUBECTL, the kubectl to compare with; without it one is built once.
  */
 import { join } from 'node:path'
-import { ROOT } from '../../lib/files.ts'
-import { namespaces } from '../../lib/platform.ts'
-import { SecretCopies } from '../../lib/secret-copies.ts'
-import { ensureSecrets, loadCatalogue } from '../../lib/secrets.ts'
+import { SecretCopies } from '../../lib/platform/secret-copies.ts'
+import { ensureSecrets, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { namespaces } from '../../scripts/install-core/platform.ts'
 import { Bed } from '../cluster/harness.ts'
 import { alternate, findKubectl, tellRatios, timed, timedScript } from './measure.ts'
 

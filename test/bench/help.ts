@@ -5,7 +5,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from '../../lib/files.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import { alternate, tellRatios, timedScript } from './measure.ts'
 
 const scripts = readdirSync(join(ROOT, 'scripts')).filter(name => name.endsWith('.ts'))

@@ -1,9 +1,9 @@
 /** What the benchmarks share: medians of alternating runs, told as ratios. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { table } from '../../lib/log.ts'
-import { builtPrograms } from '../../lib/sandbox/build.ts'
-import { BED } from '../../lib/sandbox/programs.ts'
+import { table } from '../../lib/script/log.ts'
+import { builtPrograms } from '../bed/build/build.ts'
+import { BED } from '../bed/build/programs.ts'
 
 /** The middle one of some numbers. */
 export function median(numbers: readonly number[]): number {

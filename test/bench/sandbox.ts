@@ -7,9 +7,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ROOT } from '../../lib/files.ts'
-import { table } from '../../lib/log.ts'
-import { status } from '../../lib/sandbox/status.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { table } from '../../lib/script/log.ts'
+import { status } from '../bed/cluster/status.ts'
 import { median, timedScript } from './measure.ts'
 
 const sandbox = async (...args: string[]) =>

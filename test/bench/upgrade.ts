@@ -6,8 +6,8 @@
  * Usage: npx tsx test/bench/upgrade.ts [ROUNDS]
  */
 import { join } from 'node:path'
-import { CURRENT_KINDS } from '../../lib/flux-versions.ts'
-import { table } from '../../lib/log.ts'
+import { CURRENT_KINDS } from '../../lib/flux/flux-versions.ts'
+import { table } from '../../lib/script/log.ts'
 import { Bed, runScript } from '../cluster/harness.ts'
 import { APPS, commitPlatform, platformObjects, platformReady } from '../fixtures/upgrade/platform.ts'
 import { median } from './measure.ts'

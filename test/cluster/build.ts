@@ -1,7 +1,8 @@
 /** Builds the programs of the bed, unless they are in the cache: a step of its own, since it takes long. */
-import { ensureBed } from '../../lib/sandbox/bed.ts'
-import { builtPrograms } from '../../lib/sandbox/build.ts'
-import { ensureExtras } from '../../lib/sandbox/extras.ts'
+
+import { builtPrograms } from '../bed/build/build.ts'
+import { ensureBed } from '../bed/cluster/bed.ts'
+import { ensureExtras } from '../bed/cluster/extras.ts'
 import { OLD_FLUX } from './old-flux.ts'
 
 const building = {

@@ -1,17 +1,17 @@
 import { X509Certificate } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { Api } from '../../lib/sandbox/api.ts'
-import { acmeServer } from '../../lib/sandbox/certificates.ts'
-import type { Layout } from '../../lib/sandbox/layout.ts'
-import { LOOPBACK, type Ports } from '../../lib/sandbox/spec.ts'
-import { readState } from '../../lib/sandbox/state.ts'
+import { Api } from '../bed/cluster/api.ts'
+import { acmeServer } from '../bed/cluster/certificates.ts'
+import type { Layout } from '../bed/cluster/layout.ts'
+import { LOOPBACK, type Ports } from '../bed/cluster/spec.ts'
+import { readState } from '../bed/cluster/state.ts'
 import {
   editFaults,
   faultsFile,
   type HttpFault,
   type TlsFault,
   type Whom,
-} from '../../lib/sandbox/web-faults.ts'
+} from '../bed/cluster/web-faults.ts'
 
 /** Records of a name in the DNS server of the bed. What is left away is as for every name: A 127.0.0.1 alone. */
 export interface Records {

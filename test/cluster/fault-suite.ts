@@ -6,8 +6,8 @@ import type { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
-import { refText } from '../../lib/kubectl.ts'
-import { until } from '../../lib/wait.ts'
+import { refText } from '../../lib/kubectl/kubectl.ts'
+import { until } from '../../lib/script/wait.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
 
 /** What has to be told of a fault. */

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ROOT, writeFileAtomic } from '../../lib/files.ts'
+import { ROOT, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Fault } from './fault-suite.ts'
 import { faults as certificates } from './faults/certificates.ts'
 import { faults as flux } from './faults/flux.ts'

@@ -7,18 +7,24 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Config, clusterVariables, completeConfig, parseConfig, readConfig } from '../../lib/config.ts'
-import { CONFIG_KEYS, checkValue } from '../../lib/config-keys.ts'
-import { ROOT } from '../../lib/files.ts'
-import { HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux.ts'
-import { type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl.ts'
-import { gitRepository, namespaces, variablesSecret } from '../../lib/platform.ts'
-import { readObjects } from '../../lib/sandbox/data.ts'
-import { layoutOf } from '../../lib/sandbox/layout.ts'
-import { stop } from '../../lib/sandbox/processes.ts'
-import { SecretCopies } from '../../lib/secret-copies.ts'
-import { ensureSecrets, loadCatalogue } from '../../lib/secrets.ts'
-import { until } from '../../lib/wait.ts'
+import { HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import {
+  type Config,
+  clusterVariables,
+  completeConfig,
+  parseConfig,
+  readConfig,
+} from '../../lib/platform/config.ts'
+import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
+import { SecretCopies } from '../../lib/platform/secret-copies.ts'
+import { ensureSecrets, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { until } from '../../lib/script/wait.ts'
+import { gitRepository, namespaces, variablesSecret } from '../../scripts/install-core/platform.ts'
+import { readObjects } from '../bed/build/data.ts'
+import { layoutOf } from '../bed/cluster/layout.ts'
+import { stop } from '../bed/cluster/processes.ts'
 import {
   CERTIFICATES,
   ingressesIn,

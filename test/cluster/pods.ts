@@ -1,5 +1,5 @@
 /** What tests and the benchmark of failed pods share: pods as a kubelet leaves them, on the real API server. */
-import type { Kubectl, KubeObject } from '../../lib/kubectl.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 
 /** The status that the kubelet gives a pod which it evicts, for a full disk. */
 export const EVICTED = {

@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allOf, decryptWith, encryptTo } from '../../lib/age/age.ts'
 import { keysOf, lockOf, newIdentity } from '../../lib/age/keys.ts'
-import { sleep } from '../../lib/wait.ts'
+import { sleep } from '../../lib/script/wait.ts'
 import { cleanUp, folder, local } from './sshd.ts'
 
 // Against Debian's age and age-keygen: what one writes the other has to read.

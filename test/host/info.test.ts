@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseServerInfo, serverRows } from '../../lib/server-info.ts'
+import { parseServerInfo, serverRows } from '../../scripts/info/server-info.ts'
 import { cleanUp, folder, me, newHome, newKey, runScript, Sshd } from './sshd.ts'
 
 const home = newHome()

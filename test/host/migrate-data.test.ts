@@ -20,7 +20,9 @@ import {
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ExpectedError } from '../../lib/errors.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { sleep } from '../../lib/script/wait.ts'
+import { Ssh } from '../../lib/ssh/ssh.ts'
 import {
   type CopyJob,
   copyVolume,
@@ -28,9 +30,7 @@ import {
   lookAtJobs,
   placeCopy,
   workFolder,
-} from '../../lib/migrate-data/server.ts'
-import { Ssh } from '../../lib/ssh/ssh.ts'
-import { sleep } from '../../lib/wait.ts'
+} from '../../scripts/migrate-data/server.ts'
 import { cleanUp, folder, me, newHome, newKey, newUser, Sshd } from './sshd.ts'
 
 if (process.getuid?.() !== 0)

@@ -5,10 +5,10 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/files.ts'
 import type { Finding } from '../../lib/preflight/findings.ts'
-import type { ServerFacts } from '../../lib/preflight/server-facts.ts'
-import { sleep } from '../../lib/wait.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { sleep } from '../../lib/script/wait.ts'
+import type { ServerFacts } from '../../lib/server/server-facts.ts'
 import {
   addS3User,
   certificateFiles,

@@ -14,13 +14,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ExpectedError } from '../../lib/errors.ts'
-import { redact } from '../../lib/redact.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { redact } from '../../lib/script/redact.ts'
+import { sleep } from '../../lib/script/wait.ts'
 import { readSshConfig, resolveHost } from '../../lib/ssh/config.ts'
 import { judgeHostKey, parseKnownHosts } from '../../lib/ssh/known-hosts.ts'
 import { lockServer } from '../../lib/ssh/lock.ts'
 import { ConnectionLost, type ConnectOptions, HostKeyError, Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
-import { sleep } from '../../lib/wait.ts'
 import {
   agent,
   cleanUp,

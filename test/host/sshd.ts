@@ -12,9 +12,9 @@ import {
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { codeOf } from '../../lib/errors.ts'
-import { ROOT } from '../../lib/files.ts'
-import { sleep } from '../../lib/wait.ts'
+import { codeOf } from '../../lib/script/errors.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { sleep } from '../../lib/script/wait.ts'
 
 /**
  * What the tests of SSH share: Debian's real sshd on loopback with host keys and a configuration of its own, a

@@ -3,8 +3,8 @@ import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ChangeState } from '../../lib/change-ip/state.ts'
-import { sleep } from '../../lib/wait.ts'
+import { sleep } from '../../lib/script/wait.ts'
+import type { ChangeState } from '../../scripts/change-ip/state.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 
 const OLD = '10.77.0.2'

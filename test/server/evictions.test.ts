@@ -3,8 +3,8 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { writeFileAtomic } from '../../lib/files.ts'
-import { until } from '../../lib/wait.ts'
+import { writeFileAtomic } from '../../lib/script/files.ts'
+import { until } from '../../lib/script/wait.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('evictions')

@@ -6,8 +6,8 @@ import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CGROUP_V1 } from '../../lib/sandbox/machine-disk.ts'
-import { until } from '../../lib/wait.ts'
+import { until } from '../../lib/script/wait.ts'
+import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('lifecycle')

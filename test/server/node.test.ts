@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/files.ts'
-import { sleep } from '../../lib/wait.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { sleep } from '../../lib/script/wait.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('node')

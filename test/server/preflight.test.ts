@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Finding } from '../../lib/preflight/findings.ts'
-import type { ServerFacts } from '../../lib/preflight/server-facts.ts'
+import type { ServerFacts } from '../../lib/server/server-facts.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 let bed: ServerBed

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
-import { CGROUP_V1 } from '../../lib/sandbox/machine-disk.ts'
-import { sleep, until } from '../../lib/wait.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
+import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 
 const CLUSTER = 'oas.example.org'
@@ -336,7 +336,7 @@ test('links and foreign mounts are refused with what to do, bind mounts on the s
   // Those who come later than the survey are stopped by the guard in front of rm itself.
   const remove = `
     const { Ssh } = await import('./lib/ssh/ssh.ts')
-    const { removePaths } = await import('./lib/purge/server.ts')
+    const { removePaths } = await import('./scripts/purge/server.ts')
     const log = { info() {}, warn() {}, detail() {} }
     const ssh = await Ssh.connect({ host: ${JSON.stringify(server.address)}, user: 'root' }, { log })
     for (const [mark, paths] of JSON.parse(process.argv[1]))

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/files.ts'
+import { ROOT } from '../../lib/script/files.ts'
 
 const names = (folder: string, extension: string) =>
   readdirSync(join(ROOT, folder))

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/files.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import { FAULTS, withTable } from '../cluster/fault-table.ts'
 
 test('the table of faults in README.md is that of the tests', () => {

@@ -1,6 +1,12 @@
-import type { Facts } from '../../lib/causes.ts'
-import { GIT_REPOSITORY, HELM_CHART, HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION } from '../../lib/flux.ts'
-import type { KubeObject } from '../../lib/kubectl.ts'
+import type { Facts } from '../../lib/diagnosis/causes.ts'
+import {
+  GIT_REPOSITORY,
+  HELM_CHART,
+  HELM_RELEASE,
+  HELM_REPOSITORY,
+  KUSTOMIZATION,
+} from '../../lib/flux/flux.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 
 const types = {
   GitRepository: GIT_REPOSITORY,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { ExpectedError, ExpectedErrors } from '../../lib/errors.ts'
+import { ExpectedError, ExpectedErrors } from '../../lib/script/errors.ts'
 
 const folders: string[] = []
 process.on('exit', () => {

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join, normalize } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { APPS } from '../../lib/apps.ts'
-import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/config.ts'
-import { CONFIG_KEYS, checkValue } from '../../lib/config-keys.ts'
-import { ROOT } from '../../lib/files.ts'
-import type { KubeObject } from '../../lib/kubectl.ts'
-import { keysOf, loadCatalogue } from '../../lib/secrets.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { APPS } from '../../lib/platform/apps.ts'
+import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/platform/config.ts'
+import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
+import { keysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import {
   CERTIFICATES,
   filesBelow,

@@ -3,11 +3,13 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/files.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import { temporaryFolder } from './helpers.ts'
 import { kubeconfigFile, nobody } from './transport.ts'
 
-const scripts = readdirSync(join(ROOT, 'scripts')).map(file => file.replace(/\.ts$/, ''))
+const scripts = readdirSync(join(ROOT, 'scripts'))
+  .filter(file => file.endsWith('.ts'))
+  .map(file => file.replace(/\.ts$/, ''))
 /** Scripts whose cluster need not have a folder yet. */
 const mayBeNew = ['install-core', 'upgrade-0.6']
 const needCluster = scripts.filter(name => !['sandbox', 'create-cluster'].includes(name))

@@ -1,6 +1,7 @@
 /** Backups by Velero: where they go, whether they come to a good end, and whether there are any. */
-import { durationText } from '../../duration.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 

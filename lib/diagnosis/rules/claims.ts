@@ -1,7 +1,8 @@
 /** Claims: those that are missing, not bound, about to go, or not as large as they should be. */
-import { durationText } from '../../duration.ts'
-import { condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

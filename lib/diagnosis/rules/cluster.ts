@@ -1,7 +1,8 @@
 /** What concerns the whole cluster or a whole namespace: APIs, webhooks, deletions, quotas. */
-import { durationText } from '../../duration.ts'
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,6 +1,7 @@
 /** Containers that do not start, do not stay, or are not ready. */
-import { durationText } from '../../duration.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,6 +1,6 @@
 /** Pods that the API server does not let a workload make, and Jobs that have failed. */
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

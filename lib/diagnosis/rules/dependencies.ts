@@ -1,5 +1,5 @@
-import { condition, standing } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import { condition, standing } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,6 +1,6 @@
 /** What the rules on the layers of Flux share: how a failure is known, and how it is told as a finding. */
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Finding } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -8,7 +8,7 @@ import { short } from '../text.ts'
 /** One of our scripts, with its arguments. */
 export type ScriptCall = readonly [name: string, ...args: string[]]
 
-/** Why one object has failed, and what to do about it. A wait (lib/rollout.ts) and a diagnosis tell the same. */
+/** Why one object has failed, and what to do about it. A wait (lib/rollout/rollout.ts) and a diagnosis tell the same. */
 export interface Failure {
   rule: string
   /** One sentence, without a period. */

@@ -1,5 +1,5 @@
-import { type Condition, condition, handled } from '../../flux.ts'
-import { type KubeObject, refOf, refText } from '../../kubectl.ts'
+import { type Condition, condition, handled } from '../../flux/flux.ts'
+import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { controllerOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'

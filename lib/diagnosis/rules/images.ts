@@ -1,5 +1,5 @@
 /** Why an image is not pulled, by what containerd and the registry say. */
-import type { KubeObject, Ref } from '../../kubectl.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { eventsOf, refTo } from './workload-facts.ts'
 

@@ -1,5 +1,5 @@
 /** Secrets and ConfigMaps that a pod waits for. */
-import { type KubeObject, type Ref, refOf, refText } from '../../kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { containersOf, eventsOf, podsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'

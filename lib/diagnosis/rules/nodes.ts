@@ -1,7 +1,8 @@
 /** Servers that are out of order, full, or not to be used. */
-import { durationText } from '../../duration.ts'
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,5 +1,5 @@
-import { condition } from '../../flux.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { SecretShape } from '../snapshot.ts'
 import { findingOf, refTo, seconds } from './failure.ts'

@@ -1,7 +1,7 @@
 /** Why the scheduler finds no node for a pod. */
-import { condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
-import { sizeText } from '../../size.ts'
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { sizeText } from '../../script/size.ts'
 import type { Finding } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

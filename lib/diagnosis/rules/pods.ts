@@ -1,8 +1,9 @@
 /** Pods that are not placed, not begun, not ended, or left behind. */
-import { durationText } from '../../duration.ts'
-import { evictionCause, isEvicted } from '../../eviction.ts'
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import { evictionCause, isEvicted } from '../eviction.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,7 +1,8 @@
 /** Containers that run, but do not get ready or do not come to their end. */
-import { durationText } from '../../duration.ts'
-import { condition } from '../../flux.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import type { ImageTrouble } from './images.ts'

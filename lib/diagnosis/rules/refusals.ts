@@ -1,5 +1,5 @@
-import { CORE_KUSTOMIZATIONS } from '../../apps.ts'
-import type { KubeObject, Ref } from '../../kubectl.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
 import type { Index } from '../snapshot.ts'
 import { type Failure, type Known, refTo } from './failure.ts'
 

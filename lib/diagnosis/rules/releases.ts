@@ -1,5 +1,5 @@
-import { condition, failures, handled, standing } from '../../flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import { condition, failures, handled, standing } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
 import { dependenciesOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'

@@ -1,5 +1,5 @@
-import { CONFIG_KEYS } from '../../config-keys.ts'
-import type { KubeObject } from '../../kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { CONFIG_KEYS } from '../../platform/config-keys.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo, type ScriptCall, scriptCommand } from './failure.ts'

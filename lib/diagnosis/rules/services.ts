@@ -1,5 +1,5 @@
 /** Services without pods behind them, and what sends its requests to them. */
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'

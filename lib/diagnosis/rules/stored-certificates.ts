@@ -1,3 +1,5 @@
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import {
   acmeServer,
   ageOf,
@@ -6,10 +8,8 @@ import {
   isStagingCertificate,
   issuerOf,
   namesOf,
-} from '../../cert-debug/chain.ts'
-import { reissue } from '../../cert-debug/renew.ts'
-import { condition } from '../../flux.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
+} from '../certificates/chain.ts'
+import { reissue } from '../certificates/renew.ts'
 import type { Finding, Remedy } from '../finding.ts'
 import type { CertificateFacts, Index } from '../snapshot.ts'
 import { deployment, SETTLING } from './issuers.ts'

@@ -1,5 +1,5 @@
 /** Volumes that nobody uses any more, or that lie on a node which is gone. */
-import { type KubeObject, refOf } from '../../kubectl.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,6 +1,7 @@
 /** What the rules on workloads, their pods and their volumes share. */
-import { currentPods } from '../../facts.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl.ts'
+
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { currentPods } from '../facts.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'

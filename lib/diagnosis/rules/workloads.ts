@@ -1,7 +1,7 @@
 /** Workloads whose pods are missing, or not all ready. */
-import { type Condition, condition } from '../../flux.ts'
-import { type KubeObject, refOf } from '../../kubectl.ts'
-import { NOTE } from '../../migrate-data/scale.ts'
+import { type Condition, condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { NOTE } from '../../kubectl/scale.ts'
 import type { Finding, Remedy, Rule } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'

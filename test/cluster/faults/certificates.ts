@@ -1,9 +1,10 @@
 /** Faults of certificates, on the real controllers of cert-manager, a real ACME server and a real DNS server. */
-import { probeTls } from '../../../lib/cert-debug/tls-probe.ts'
-import { condition } from '../../../lib/flux.ts'
-import type { KubeObject, Ref } from '../../../lib/kubectl.ts'
-import type { HttpFault, TlsFault, Whom } from '../../../lib/sandbox/web-faults.ts'
-import { until } from '../../../lib/wait.ts'
+
+import { condition } from '../../../lib/flux/flux.ts'
+import type { KubeObject, Ref } from '../../../lib/kubectl/kubectl.ts'
+import { until } from '../../../lib/script/wait.ts'
+import { probeTls } from '../../../scripts/cert-debug/tls-probe.ts'
+import type { HttpFault, TlsFault, Whom } from '../../bed/cluster/web-faults.ts'
 import type { Records } from '../certificates-bed.ts'
 import type { Fault } from '../fault-suite.ts'
 import type { Bed } from '../harness.ts'

@@ -3,9 +3,9 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { condition, GIT_REPOSITORY, HELM_REPOSITORY, reconcile, standing } from '../../../lib/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../../lib/kubectl.ts'
-import { until } from '../../../lib/wait.ts'
+import { condition, GIT_REPOSITORY, HELM_REPOSITORY, reconcile, standing } from '../../../lib/flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../../lib/kubectl/kubectl.ts'
+import { until } from '../../../lib/script/wait.ts'
 import { certificate } from '../../unit/certificates.ts'
 import type { Fault } from '../fault-suite.ts'
 import {

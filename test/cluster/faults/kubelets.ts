@@ -3,7 +3,7 @@
  * the storage for backups) that carry its name in an annotation. Messages are those of the kubelet 1.36,
  * containerd 2 and Velero 1.18.
  */
-import type { KubeObject } from '../../../lib/kubectl.ts'
+import type { KubeObject } from '../../../lib/kubectl/kubectl.ts'
 
 /** The annotation that names the Stage to be played. */
 export const PLAY = 'faults.openappstack.net/play'

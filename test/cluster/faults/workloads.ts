@@ -1,10 +1,10 @@
 /** Faults in the layers of Kubernetes: pods, workloads, volumes, nodes, the cluster. */
 
-import { ROOT } from '../../../lib/files.ts'
-import { reconcile } from '../../../lib/flux.ts'
-import type { KubeObject, Ref } from '../../../lib/kubectl.ts'
-import { readObjects } from '../../../lib/sandbox/data.ts'
-import { until } from '../../../lib/wait.ts'
+import { reconcile } from '../../../lib/flux/flux.ts'
+import type { KubeObject, Ref } from '../../../lib/kubectl/kubectl.ts'
+import { ROOT } from '../../../lib/script/files.ts'
+import { until } from '../../../lib/script/wait.ts'
+import { readObjects } from '../../bed/build/data.ts'
 import type { Fault } from '../fault-suite.ts'
 import { override, release } from '../faults.ts'
 import type { Bed } from '../harness.ts'

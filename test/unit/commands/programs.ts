@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from '../../../lib/files.ts'
+import { ROOT } from '../../../lib/script/files.ts'
 
 /** Programs whose `--help` was read: see test/fixtures/programs/read-help.ts. */
 const read: Record<string, string> = JSON.parse(

@@ -1,4 +1,4 @@
-import { nearest } from '../../../lib/flags.ts'
+import { nearest } from '../../../lib/script/flags.ts'
 import { UNKNOWN } from './check.ts'
 import { PROGRAMS } from './programs.ts'
 

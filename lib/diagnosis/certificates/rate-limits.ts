@@ -1,0 +1,114 @@
+import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { eventTime, type Index } from '../snapshot.ts'
+import { acmeServer, isStaging, issuerOf, namesOf } from './chain.ts'
+import { parseReason } from './challenge-message.ts'
+
+/** Failed validations of one host and account in an hour (https://letsencrypt.org/docs/rate-limits/). */
+export const FAILURES_PER_HOUR = 5
+
+/** Certificates for exactly the same names in seven days. */
+export const DUPLICATES_PER_WEEK = 5
+
+const HOUR = 3_600_000
+const WEEK = 7 * 24 * HOUR
+
+/** Whether an authority would take another request, as far as the cluster remembers earlier ones. */
+export interface Allowance {
+  allowed: boolean
+  /** Failed validations in the last hour, of the host with the most of them. */
+  failures: number
+  /** Certificates for the same names in the last week. */
+  duplicates: number
+  /** When it may be tried again, ISO 8601, while it may not. */
+  until?: string
+  /** What stands against it, in words. */
+  why?: string
+}
+
+/**
+ * Counts what an authority counts before anything is tried again: failed validations from Challenges, Orders and
+ * events (which the API server keeps for an hour), certificates from Orders. Environments for trials have limits
+ * that nobody reaches. Pure.
+ */
+export function allowance(certificate: KubeObject, index: Index): Allowance {
+  const names = namesOf(certificate)
+  const issuer = index.find(issuerOf(certificate))
+  const counted = acmeServer(issuer) !== undefined && !isStaging(acmeServer(issuer))
+  if (!counted) return { allowed: true, failures: 0, duplicates: 0 }
+
+  const failed = names.map(name => failuresOf(name, index)).sort((a, b) => b.length - a.length)[0] ?? []
+  const issued = issuedFor(names, index)
+  const counts = { failures: failed.length, duplicates: issued.length }
+  const told = toldUntil(certificate, names, index)
+  if (told !== undefined && told > index.now)
+    return {
+      allowed: false,
+      ...counts,
+      until: iso(told),
+      why: 'the authority says that there were too many requests',
+    }
+  if (failed.length >= FAILURES_PER_HOUR)
+    return {
+      allowed: false,
+      ...counts,
+      until: iso(failed.at(-FAILURES_PER_HOUR)! + HOUR),
+      why: `${failed.length} validations of one host have failed in the last hour, and ${FAILURES_PER_HOUR} are allowed`,
+    }
+  if (issued.length >= DUPLICATES_PER_WEEK)
+    return {
+      allowed: false,
+      ...counts,
+      until: iso(issued.at(-DUPLICATES_PER_WEEK)! + WEEK),
+      why: `${issued.length} certificates for the same names were issued in the last week, and ${DUPLICATES_PER_WEEK} are allowed`,
+    }
+  return { allowed: true, ...counts }
+}
+
+const iso = (time: number) => new Date(time).toISOString()
+
+/** When validations of a host failed in the last hour, sorted; one Challenge fails once. */
+function failuresOf(host: string, index: Index): number[] {
+  const times = new Map<string, number>()
+  for (const event of index.snapshot.objects) {
+    if (event.kind !== 'Event' || event.involvedObject?.kind !== 'Challenge' || event.reason !== 'Failed')
+      continue
+    if (String(event.message).includes(`authorization error for ${host}:`))
+      times.set(`${event.involvedObject.namespace}/${event.involvedObject.name}`, eventTime(event))
+  }
+  for (const challenge of index.all('Challenge')) {
+    if (challenge.spec?.dnsName !== host || challenge.status?.state !== 'invalid') continue
+    const key = `${challenge.metadata.namespace}/${challenge.metadata.name}`
+    const owner = challenge.metadata.ownerReferences?.find(({ kind }) => kind === 'Order')
+    const order = owner && index.get('Order', challenge.metadata.namespace, owner.name)
+    const time = Date.parse(order?.status?.failureTime ?? challenge.metadata.creationTimestamp ?? '')
+    if (!times.has(key) && !Number.isNaN(time)) times.set(key, time)
+  }
+  return [...times.values()].filter(time => index.now - time < HOUR).sort((a, b) => a - b)
+}
+
+/** When certificates for exactly these names were issued in the last week, sorted. */
+function issuedFor(names: readonly string[], index: Index): number[] {
+  const wanted = [...names].sort().join(' ')
+  return index
+    .all('Order')
+    .filter(order => order.status?.state === 'valid' && namesOf(order).sort().join(' ') === wanted)
+    .map(order => Date.parse(order.metadata.creationTimestamp ?? ''))
+    .filter(time => index.now - time < WEEK)
+    .sort((a, b) => a - b)
+}
+
+/** Until when an authority itself has refused further requests for these names. */
+function toldUntil(certificate: KubeObject, names: readonly string[], index: Index): number | undefined {
+  const times = index
+    .all('Order')
+    .filter(order => order.metadata.namespace === certificate.metadata.namespace)
+    .filter(order => namesOf(order).some(name => names.includes(name)))
+    .flatMap(order => {
+      const { problem, retryAfter } = parseReason(String(order.status?.reason ?? ''))
+      if (problem !== 'rate-limited') return []
+      // Without a time: the shortest of the limits is that of an hour.
+      const refused = Date.parse(order.status?.failureTime ?? order.metadata.creationTimestamp ?? '')
+      return [retryAfter ? Date.parse(retryAfter) : refused + HOUR]
+    })
+  return times.length > 0 ? Math.max(...times) : undefined
+}

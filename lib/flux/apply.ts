@@ -1,0 +1,56 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
+
+/** What applying one object would do. */
+export interface ApplyPlan {
+  object: KubeObject
+  action: 'create' | 'change' | 'keep'
+}
+
+/** An object without what the server changes at every write, for comparing. */
+function essence(object: KubeObject): unknown {
+  const { managedFields: _m, resourceVersion: _r, generation: _g, ...metadata } = object.metadata
+  const { status: _s, ...rest } = object
+  return { ...rest, metadata }
+}
+
+/**
+ * Says what a server-side apply of these objects would change, by asking the server (dry run), so that a
+ * second run writes nothing. Objects whose namespace or kind is yet to come count as `create`.
+ */
+export async function planApply(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
+  return Promise.all(
+    objects.map(async (object): Promise<ApplyPlan> => {
+      const existing = await kubectl.get(refOf(object))
+      if (!existing) return { object, action: 'create' }
+      const applied = await kubectl.apply(object, { dryRun: true })
+      return { object, action: isDeepStrictEqual(essence(existing), essence(applied)) ? 'keep' : 'change' }
+    }),
+  )
+}
+
+/** Says which of these objects are absent; those that exist are left as they are, whatever they look like. */
+export async function planCreate(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
+  return Promise.all(
+    objects.map(
+      async (object): Promise<ApplyPlan> => ({
+        object,
+        action: (await kubectl.get(refOf(object))) ? 'keep' : 'create',
+      }),
+    ),
+  )
+}
+
+/** What is to be created or changed, as lines of a plan. */
+export function applyText(plans: readonly ApplyPlan[]): string[] {
+  return plans
+    .filter(plan => plan.action !== 'keep')
+    .map(plan => `${plan.action} ${refText(refOf(plan.object))}`)
+}
+
+/** Applies what is to be created or changed, in the order given. Returns 'unchanged' or how many objects. */
+export async function applyPlanned(kubectl: Kubectl, plans: readonly ApplyPlan[]): Promise<string> {
+  const todo = plans.filter(plan => plan.action !== 'keep')
+  for (const plan of todo) await kubectl.apply(plan.object)
+  return todo.length === 0 ? 'unchanged' : `${todo.length} object${todo.length === 1 ? '' : 's'}`
+}

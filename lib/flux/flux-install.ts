@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
+import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
+import { ROOT } from '../script/files.ts'
+import { until } from '../script/wait.ts'
+
+/**
+ * What kustomize- and helm-controller get beside their own arguments. Without this gate a release whose pod
+ * does not start blocks its own correction until Helm's timeout is over: new values wait in line behind the
+ * health check of the old ones.
+ * Source: https://fluxcd.io/flux/components/helm/options/#feature-gates
+ */
+export const FEATURE_GATES = '--feature-gates=CancelHealthCheckOnNewRevision=true'
+
+/** The pinned release of Flux, install/flux.yaml. */
+export interface FluxRelease {
+  version: string
+  url: string
+  sha256: string
+}
+
+/** The pinned release of Flux. */
+export async function fluxRelease(): Promise<FluxRelease> {
+  const { load } = await import('js-yaml')
+  return load(readFileSync(join(ROOT, 'install', 'flux.yaml'), 'utf8')) as FluxRelease
+}
+
+/**
+ * The objects of Flux's install manifest: from a file, or downloaded from the release and held against the
+ * recorded checksum. Throws an ExpectedError when it cannot be had, is not what was recorded, or is no manifest.
+ */
+export async function loadFluxManifest(file: string | undefined): Promise<KubeObject[]> {
+  const release = await fluxRelease()
+  const objects = file
+    ? await parseManifest(readManifest(file), file)
+    : await parseManifest(await download(release), release.url)
+  for (const object of objects) addFeatureGates(object)
+  // Namespaces and CRDs have to be there before what lives in them or is of their kind.
+  const rank = (object: KubeObject) => ['Namespace', 'CustomResourceDefinition'].indexOf(object.kind)
+  return objects.sort((a, b) => (rank(a) < 0 ? 2 : rank(a)) - (rank(b) < 0 ? 2 : rank(b)))
+}
+
+function addFeatureGates({ kind, metadata, spec }: KubeObject): void {
+  if (kind !== 'Deployment' || !['kustomize-controller', 'helm-controller'].includes(metadata.name)) return
+  for (const container of spec?.template?.spec?.containers ?? [])
+    if (!container.args?.some((arg: string) => arg.startsWith('--feature-gates')))
+      container.args = [...(container.args ?? []), FEATURE_GATES]
+}
+
+function readManifest(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ExpectedError(
+      `the Flux manifest ${file} cannot be read: ${messageOf(error)}`,
+      'give an existing file with --flux-manifest FILE',
+      { cause: error },
+    )
+  }
+}
+
+async function download(release: FluxRelease): Promise<string> {
+  let body: Buffer
+  try {
+    const response = await fetch(release.url, { signal: AbortSignal.timeout(60_000) })
+    if (!response.ok) throw new Error(`HTTP ${response.status}`)
+    body = Buffer.from(await response.arrayBuffer())
+  } catch (error) {
+    throw new ExpectedError(
+      `Flux ${release.version} cannot be downloaded from ${release.url}: ${codeOf(error) ?? messageOf(error)}`,
+      'without internet, fetch that file elsewhere and give it with --flux-manifest FILE',
+      { cause: error },
+    )
+  }
+  const sum = createHash('sha256').update(body).digest('hex')
+  if (sum !== release.sha256)
+    throw new ExpectedError(
+      `the download of Flux ${release.version} has the checksum ${sum}, recorded is ${release.sha256}`,
+      'do not use it: the download was cut short or is not the release; try again, or check install/flux.yaml',
+    )
+  return body.toString('utf8')
+}
+
+async function parseManifest(text: string, name: string): Promise<KubeObject[]> {
+  const { loadAll } = await import('js-yaml')
+  const wrong = (what: string) =>
+    new ExpectedError(
+      `${name} is not an install manifest of Flux: ${what}`,
+      'take install.yaml of a Flux release',
+    )
+  let objects: KubeObject[]
+  try {
+    objects = loadAll(text).filter(Boolean) as KubeObject[]
+  } catch (error) {
+    throw wrong(messageOf(error).split('\n')[0] ?? '')
+  }
+  if (objects.some(object => !object.kind || !object.apiVersion || !object.metadata?.name))
+    throw wrong('it holds something that is no Kubernetes object')
+  for (const name of ['source-controller', 'kustomize-controller', 'helm-controller'])
+    if (!objects.some(object => object.kind === 'Deployment' && object.metadata.name === name))
+      throw wrong(`it has no Deployment ${name}`)
+  return objects
+}
+
+/** Waits until the CRDs are established and Flux's Deployments are ready. `deadline` in milliseconds. */
+export async function waitForFlux(
+  kubectl: Kubectl,
+  objects: readonly KubeObject[],
+  options: { deadline: number; signal: AbortSignal },
+): Promise<void> {
+  const awaited = objects.filter(({ kind }) => kind === 'CustomResourceDefinition' || kind === 'Deployment')
+  await until(
+    async () => {
+      const states = await Promise.all(awaited.map(object => kubectl.get(refOf(object))))
+      const missing = awaited.filter((_, i) => !isUp(states[i]))
+      return missing.length === 0
+        ? { done: undefined }
+        : { last: missing.map(object => object.metadata.name).join(', ') }
+    },
+    {
+      ...options,
+      every: 500,
+      patience: 25_000,
+      describe: last => `not ready: ${last}`,
+      fix: 'look at the pods of Flux: kubectl -n flux-system get pods; then run the same command again',
+    },
+  )
+  kubectl.rediscover()
+}
+
+function isUp(object: KubeObject | undefined): boolean {
+  if (object?.kind === 'Deployment')
+    return (object.status?.readyReplicas ?? 0) >= (object.spec?.replicas ?? 1)
+  const conditions = (object?.status?.conditions ?? []) as { type: string; status: string }[]
+  return conditions.some(condition => condition.type === 'Established' && condition.status === 'True')
+}

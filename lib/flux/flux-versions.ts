@@ -1,0 +1,88 @@
+import { explainApiError, isNotFound, type Kubectl } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { GIT_REPOSITORY, HELM_CHART, HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION } from './flux.ts'
+
+/** A kind at one version of its API. */
+export interface Served {
+  apiVersion: string
+  kind: string
+}
+
+/** The kinds of Flux that the platform uses, each at the version at which a cluster is talked to. */
+export interface FluxKinds {
+  gitRepository: Served
+  helmRepository: Served
+  helmChart: Served
+  kustomization: Served
+  helmRelease: Served
+}
+
+/** The kinds as Flux 2.9 serves them. */
+export const CURRENT_KINDS: FluxKinds = {
+  gitRepository: GIT_REPOSITORY,
+  helmRepository: HELM_REPOSITORY,
+  helmChart: HELM_CHART,
+  kustomization: KUSTOMIZATION,
+  helmRelease: HELM_RELEASE,
+}
+
+/** The versions that this toolkit can talk, the newest first. Flux 0.14, of the platform's 0.6, has the last of each. */
+const VERSIONS: Record<string, readonly string[]> = {
+  'source.toolkit.fluxcd.io': ['v1', 'v1beta2', 'v1beta1'],
+  'kustomize.toolkit.fluxcd.io': ['v1', 'v1beta2', 'v1beta1'],
+  'helm.toolkit.fluxcd.io': ['v2', 'v2beta2', 'v2beta1'],
+}
+
+/** Every apiVersion of a kind that this toolkit can talk, the newest first. Pure. */
+export function apiVersionsOf({ apiVersion }: Served): string[] {
+  const group = apiVersion.split('/')[0]!
+  return VERSIONS[group]!.map(version => `${group}/${version}`)
+}
+
+/**
+ * The newest version of each kind among what is served: a map from apiVersion to kinds. The newest one, since it
+ * has every field that its controller knows; an older one beside it only hides some. Not every kind of a group is
+ * served at the same versions (Flux 2.0 had GitRepository v1 and HelmChart v1beta2). Throws an ExpectedError that
+ * names what is served at none. Pure.
+ */
+export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): FluxKinds {
+  const absent: string[] = []
+  const kinds = Object.fromEntries(
+    Object.entries(CURRENT_KINDS).map(([name, { apiVersion, kind }]) => {
+      const found = apiVersionsOf({ apiVersion, kind }).find(each => served.get(each)?.has(kind))
+      if (!found) absent.push(kind)
+      return [name, { apiVersion: found ?? apiVersion, kind }]
+    }),
+  )
+  if (absent.length > 0)
+    throw new ExpectedError(
+      `the cluster serves no ${absent.join(', ')} of a version that is known here: Flux is not installed in it, or only in part`,
+      'is it the right cluster? Look with: kubectl api-resources | grep fluxcd.io',
+    )
+  return kinds as unknown as FluxKinds
+}
+
+/** Asks the API server which versions of Flux's kinds it serves, and takes the newest of each. */
+export async function servedKinds(kubectl: Kubectl): Promise<FluxKinds> {
+  const versions = [...new Set(Object.values(CURRENT_KINDS).flatMap(apiVersionsOf))]
+  const served = await Promise.all(
+    versions.map(async (version): Promise<[string, Set<string>]> => {
+      try {
+        const { resources } = await kubectl.call<{ resources: { kind: string }[] }>({
+          path: `/apis/${version}`,
+        })
+        return [version, new Set(resources.map(({ kind }) => kind))]
+      } catch (error) {
+        if (isNotFound(error)) return [version, new Set()]
+        throw explainApiError(error, `asking for ${version}`)
+      }
+    }),
+  )
+  return newestServed(new Map(served))
+}
+
+/** The versions in words: `source v1beta1, kustomize v1beta1, helm v2beta1`. Pure. */
+export function kindsText(kinds: FluxKinds): string {
+  const groups = Object.values(kinds).map(({ apiVersion }) => apiVersion.replace('.toolkit.fluxcd.io/', ' '))
+  return [...new Set(groups)].join(', ')
+}

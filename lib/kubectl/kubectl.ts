@@ -1,0 +1,361 @@
+import { ExpectedError, TransientError } from '../script/errors.ts'
+import { ApiError } from './api-error.ts'
+import type { KubeClient } from './kube-client.ts'
+
+/** Any Kubernetes object. Only what every object has is typed; the rest is the kind's own matter. */
+export interface KubeObject {
+  apiVersion: string
+  kind: string
+  metadata: {
+    name: string
+    namespace?: string
+    uid?: string
+    resourceVersion?: string
+    generation?: number
+    creationTimestamp?: string
+    deletionTimestamp?: string
+    labels?: Record<string, string>
+    annotations?: Record<string, string>
+    ownerReferences?: { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean }[]
+    managedFields?: unknown
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: the fields of a kind are known to whoever asked for it
+  [field: string]: any
+}
+
+/** What identifies an object. `namespace` is left out for kinds without one. */
+export interface Ref {
+  apiVersion: string
+  kind: string
+  name: string
+  namespace?: string
+}
+
+/** Which objects of a kind are listed. */
+export interface ListOptions {
+  namespace?: string
+  labelSelector?: string
+  fieldSelector?: string
+  /** Only the metadata of each object: of Secrets and ConfigMaps the names and labels, but no value. */
+  metadataOnly?: boolean
+}
+
+/** The media type by which the API server leaves everything but the metadata away. */
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+
+/** Which part of a container's log is read: the fields of PodLogOptions. */
+export interface LogOptions {
+  follow?: boolean
+  previous?: boolean
+  timestamps?: boolean
+  tailLines?: number
+  sinceSeconds?: number
+  sinceTime?: string
+  signal?: AbortSignal
+}
+
+/** The manager of the fields that our server-side applies set. */
+export const FIELD_MANAGER = 'openappstack-runbooks'
+
+interface Resource {
+  path: string
+  namespaced: boolean
+}
+
+/** `kind namespace/name`, as messages name an object. */
+export function refText(ref: Ref): string {
+  return `${ref.kind} ${ref.namespace ? `${ref.namespace}/` : ''}${ref.name}`
+}
+
+/** The Ref of an object. */
+export function refOf(object: KubeObject): Ref {
+  const { apiVersion, kind, metadata } = object
+  return { apiVersion, kind, name: metadata.name, namespace: metadata.namespace }
+}
+
+/** Whether an error says that the object does not exist. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 404
+}
+
+/** An ApiError in two lines, with the right that is missing or the way on; anything else unchanged. */
+export function explainApiError(error: unknown, doing: string): unknown {
+  if (!(error instanceof ApiError)) return error
+  const options = { cause: error }
+  if (error.code === 401)
+    return new ExpectedError(
+      `${doing}: the API server does not accept the credentials of the kubeconfig (Unauthorized)`,
+      'fetch the kubeconfig from the cluster again, or renew its client certificate or token',
+      options,
+    )
+  if (error.code === 403)
+    return new ExpectedError(
+      `${doing}: ${error.message}`,
+      'use the kubeconfig of the cluster administrator, or grant this user the right',
+      options,
+    )
+  if (error.code === 429 || error.code >= 500)
+    return new TransientError(
+      `${doing}: the API server answers ${error.code} (${error.message})`,
+      'it is starting or overloaded: wait a minute, then run the same command again',
+      options,
+    )
+  return new ExpectedError(
+    `${doing}: ${error.message}`,
+    'correct what the API server refuses, then run it again',
+    options,
+  )
+}
+
+/**
+ * kubectl's verbs over the API, so that the administrator's machine needs no kubectl. Every method throws an
+ * ExpectedError that says what was being done; a missing object is `undefined` from `get` and false from
+ * `delete`, never an error.
+ */
+export class Kubectl {
+  readonly client: KubeClient
+  readonly #signal: AbortSignal | undefined
+  readonly #discovered = new Map<string, Promise<Map<string, Resource>>>()
+
+  constructor(client: KubeClient, signal?: AbortSignal) {
+    this.client = client
+    this.#signal = signal
+  }
+
+  /** Connects with a kubeconfig. Nothing is sent before the first verb. */
+  static async connect(kubeconfig: string, signal?: AbortSignal): Promise<Kubectl> {
+    // Loaded here, so that `--help` need not wait for it.
+    const { connect } = await import('./kube-client.ts')
+    return new Kubectl(await connect(kubeconfig), signal)
+  }
+
+  async #try<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw explainApiError(error, doing)
+    }
+  }
+
+  /** Calls the API server with the run's signal. Throws ApiError: for callers that tell codes apart. */
+  call: KubeClient['request'] = request => this.client.request({ signal: this.#signal, ...request })
+
+  /** The server's version, e.g. `v1.36.4`. */
+  async serverVersion(): Promise<string> {
+    return this.#try('asking for the version', async () => {
+      return (await this.call<{ gitVersion: string }>({ path: '/version' })).gitVersion
+    })
+  }
+
+  /** The resources of one apiVersion by kind; empty when the server does not serve it. Remembered. */
+  #resources(apiVersion: string): Promise<Map<string, Resource>> {
+    let found = this.#discovered.get(apiVersion)
+    if (!found) {
+      const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+      found = this.call<{ resources: { name: string; kind: string; namespaced: boolean }[] }>({
+        path: base,
+      }).then(
+        list =>
+          new Map(
+            list.resources
+              .filter(resource => !resource.name.includes('/'))
+              .map(({ kind, name, namespaced }) => [kind, { path: `${base}/%ns${name}`, namespaced }]),
+          ),
+        error => {
+          this.#discovered.delete(apiVersion)
+          if (isNotFound(error)) return new Map<string, Resource>()
+          throw error
+        },
+      )
+      this.#discovered.set(apiVersion, found)
+    }
+    return found
+  }
+
+  /** Forgets what the server serves: after CRDs were installed. */
+  rediscover(): void {
+    this.#discovered.clear()
+  }
+
+  async #path(ref: { apiVersion: string; kind: string; name?: string; namespace?: string }): Promise<string> {
+    const resource = (await this.#resources(ref.apiVersion)).get(ref.kind)
+    if (!resource) {
+      this.#discovered.delete(ref.apiVersion) // a CRD may be installed meanwhile
+      throw new ApiError(404, {
+        reason: 'NoSuchKind',
+        message: `the server does not serve ${ref.kind} of ${ref.apiVersion}`,
+      })
+    }
+    const namespace =
+      resource.namespaced && ref.namespace !== undefined
+        ? `namespaces/${encodeURIComponent(ref.namespace)}/`
+        : ''
+    const path = resource.path.replace('%ns', namespace)
+    return ref.name === undefined ? path : `${path}/${encodeURIComponent(ref.name)}`
+  }
+
+  /** The object, or undefined when it or its kind does not exist. */
+  async get<T extends KubeObject = KubeObject>(ref: Ref): Promise<T | undefined> {
+    return this.#try(`reading ${refText(ref)}`, async () => {
+      try {
+        return await this.call<T>({ path: await this.#path(ref) })
+      } catch (error) {
+        if (isNotFound(error)) return undefined
+        throw error
+      }
+    })
+  }
+
+  /** All objects of a kind, in one namespace or in all. An empty list when the kind is not served. */
+  async list<T extends KubeObject = KubeObject>(
+    apiVersion: string,
+    kind: string,
+    options: ListOptions = {},
+  ): Promise<T[]> {
+    const items: T[] = []
+    for await (const page of this.pages<T>(apiVersion, kind, options))
+      for (const item of page) items.push(item)
+    return items
+  }
+
+  /**
+   * The same in pages of 500, for lists that are too long to be kept. Items of a list carry no apiVersion and
+   * kind of their own: they are filled in.
+   */
+  async *pages<T extends KubeObject = KubeObject>(
+    apiVersion: string,
+    kind: string,
+    options: ListOptions = {},
+  ): AsyncGenerator<T[], void> {
+    const { namespace, metadataOnly, ...query } = options
+    let token: string | undefined
+    do {
+      const page = await this.#try(`listing ${kind}`, async () => {
+        try {
+          return await this.call<{ items: T[]; metadata: { continue?: string } }>({
+            path: await this.#path({ apiVersion, kind, namespace }),
+            query: { ...query, limit: 500, continue: token },
+            accept: metadataOnly ? METADATA_ONLY : undefined,
+          })
+        } catch (error) {
+          if (isNotFound(error)) return { items: [], metadata: {} }
+          throw error
+        }
+      })
+      // An empty list of metadata has null in place of items.
+      yield (page.items ?? []).map(item => ({ ...item, apiVersion, kind }))
+      token = page.metadata.continue || undefined
+    } while (token)
+  }
+
+  /** The log of a container, in pieces as they come. Ends with the log, or with the container when it follows. */
+  async *logs(
+    pod: { namespace: string; name: string },
+    container: string,
+    options: LogOptions = {},
+  ): AsyncGenerator<string, void> {
+    const { signal, ...query } = options
+    const signals = [this.#signal, signal].filter(each => each !== undefined)
+    const [namespace, name] = [pod.namespace, pod.name].map(encodeURIComponent)
+    try {
+      yield* this.client.stream({
+        path: `/api/v1/namespaces/${namespace}/pods/${name}/log`,
+        query: { container, ...query },
+        signal: AbortSignal.any(signals),
+      })
+    } catch (error) {
+      throw explainApiError(error, `reading the log of ${pod.namespace}/${pod.name} ${container}`)
+    }
+  }
+
+  /**
+   * Server-side apply. Returns the object as it is afterwards, or as it would be with `dryRun`. `force` takes
+   * over fields that somebody else's manager owns; without it a conflict is an error that names the manager.
+   */
+  async apply(object: KubeObject, options: { dryRun?: boolean; force?: boolean } = {}): Promise<KubeObject> {
+    return this.#try(`applying ${refText(refOf(object))}`, async () =>
+      this.call<KubeObject>({
+        method: 'PATCH',
+        path: await this.#path(refOf(object)),
+        contentType: 'application/apply-patch+yaml',
+        query: {
+          fieldManager: FIELD_MANAGER,
+          force: options.force ?? true,
+          dryRun: options.dryRun ? 'All' : undefined,
+          fieldValidation: 'Strict',
+        },
+        body: object,
+        timeout: 30_000,
+      }),
+    )
+  }
+
+  /** Creates an object. Undefined when it exists already: nothing is overwritten. */
+  async create(object: KubeObject, options: { dryRun?: boolean } = {}): Promise<KubeObject | undefined> {
+    return this.#try(`creating ${refText(refOf(object))}`, async () => {
+      const { name: _name, ...place } = refOf(object)
+      try {
+        return await this.call<KubeObject>({
+          method: 'POST',
+          path: await this.#path(place),
+          query: { fieldManager: FIELD_MANAGER, dryRun: options.dryRun ? 'All' : undefined },
+          body: object,
+        })
+      } catch (error) {
+        if (error instanceof ApiError && error.reason === 'AlreadyExists') return undefined
+        throw error
+      }
+    })
+  }
+
+  /** A JSON merge patch. A `resourceVersion` in it makes the server refuse when somebody else was faster. */
+  async patch(ref: Ref, patch: unknown, options: { subresource?: string } = {}): Promise<KubeObject> {
+    return this.#try(`patching ${refText(ref)}`, async () =>
+      this.call<KubeObject>({
+        method: 'PATCH',
+        path: `${await this.#path(ref)}${options.subresource ? `/${options.subresource}` : ''}`,
+        contentType: 'application/merge-patch+json',
+        query: { fieldManager: FIELD_MANAGER },
+        body: patch,
+      }),
+    )
+  }
+
+  /** Deletes an object; false when there was none. */
+  async delete(ref: Ref, options: { uid?: string } = {}): Promise<boolean> {
+    return this.#try(`deleting ${refText(ref)}`, async () => {
+      try {
+        await this.call({
+          method: 'DELETE',
+          path: await this.#path(ref),
+          body: {
+            apiVersion: 'v1',
+            kind: 'DeleteOptions',
+            propagationPolicy: 'Background',
+            ...(options.uid ? { preconditions: { uid: options.uid } } : {}),
+          },
+        })
+        return true
+      } catch (error) {
+        if (isNotFound(error)) return false
+        throw error
+      }
+    })
+  }
+
+  /** Whether the current user may do something, by a SelfSubjectAccessReview. */
+  async may(verb: string, group: string, resource: string, namespace?: string): Promise<boolean> {
+    return this.#try('asking for rights', async () => {
+      const review = await this.call<KubeObject>({
+        method: 'POST',
+        path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+        body: {
+          apiVersion: 'authorization.k8s.io/v1',
+          kind: 'SelfSubjectAccessReview',
+          spec: { resourceAttributes: { verb, group, resource, namespace } },
+        },
+      })
+      return review.status?.allowed === true
+    })
+  }
+}

@@ -1,0 +1,154 @@
+import { ExpectedError } from '../script/errors.ts'
+import { until } from '../script/wait.ts'
+import type { Kubectl, KubeObject, Ref } from './kubectl.ts'
+import { claimsOfPod } from './volumes.ts'
+
+/** What makes pods, and how many. */
+export interface Workload {
+  ref: Ref
+  /** As `kubectl` is given it. */
+  name: string
+  /** Undefined when it does not say, which means its default. */
+  replicas: number | undefined
+}
+
+/** How many replicas something had before it was scaled to 0 for a migration; empty when it did not say. */
+export const NOTE = 'openappstack.net/replicas-before-migration'
+
+/** Kinds with `spec.replicas`, and the word that kubectl has for them. */
+const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: string]>> = {
+  Deployment: ['apps/v1', 'deployment'],
+  StatefulSet: ['apps/v1', 'statefulset'],
+  ReplicaSet: ['apps/v1', 'replicaset'],
+  // Their operator scales its StatefulSets back at once.
+  Prometheus: ['monitoring.coreos.com/v1', 'prometheus'],
+  Alertmanager: ['monitoring.coreos.com/v1', 'alertmanager'],
+}
+
+/** Milliseconds that pods get to end. */
+const ENDING = 5 * 60_000
+
+const isOver = ({ status }: KubeObject) => status?.phase === 'Succeeded' || status?.phase === 'Failed'
+
+/** The pods that use one of these claims (`namespace/name`) now, or are about to. Pure. */
+export function podsUsing(pods: readonly KubeObject[], claims: ReadonlySet<string>): KubeObject[] {
+  return pods.filter(
+    pod => !isOver(pod) && claimsOfPod(pod).some(name => claims.has(`${pod.metadata.namespace}/${name}`)),
+  )
+}
+
+/** The claims that these pods use, as `namespace/name`. Pure. */
+export function claimsOfPods(pods: readonly KubeObject[]): Set<string> {
+  return new Set(pods.flatMap(pod => claimsOfPod(pod).map(name => `${pod.metadata.namespace}/${name}`)))
+}
+
+function workloadOf(object: KubeObject): Workload | undefined {
+  const word = SCALABLE[object.kind]?.[1]
+  if (!word) return undefined
+  const { apiVersion, kind, metadata, spec } = object
+  const noted = metadata.annotations?.[NOTE]
+  return {
+    ref: { apiVersion, kind, name: metadata.name, namespace: metadata.namespace },
+    name: `-n ${metadata.namespace} ${word} ${metadata.name}`,
+    replicas: noted === undefined ? spec?.replicas : replicasOf(noted),
+  }
+}
+
+/**
+ * What has to be scaled to 0 for these pods to end: the last of their owners. Pods of anything that cannot be
+ * scaled come back as problems.
+ */
+export async function ownersOf(
+  kubectl: Kubectl,
+  pods: readonly KubeObject[],
+): Promise<{ workloads: Workload[]; problems: ExpectedError[] }> {
+  const workloads = new Map<string, Workload>()
+  const problems: ExpectedError[] = []
+  for (const pod of pods) {
+    let last = pod
+    for (let depth = 0; depth < 6; depth++) {
+      const owner = last.metadata.ownerReferences?.find(({ controller }) => controller)
+      const found = owner && (await kubectl.get({ ...owner, namespace: pod.metadata.namespace }))
+      if (!found) break
+      last = { ...found, apiVersion: owner.apiVersion, kind: owner.kind }
+    }
+    const workload = last === pod ? undefined : workloadOf(last)
+    const where = `pod ${pod.metadata.namespace}/${pod.metadata.name}`
+    if (workload) workloads.set(workload.name, workload)
+    else
+      problems.push(
+        new ExpectedError(
+          last === pod
+            ? `${where} uses a volume, and nothing owns it`
+            : `${where} uses a volume, and belongs to ${last.kind} ${last.metadata.name}, which cannot be scaled`,
+          last === pod
+            ? `delete it: kubectl -n ${pod.metadata.namespace} delete pod ${pod.metadata.name}`
+            : 'wait for its end, or suspend or delete it; then run the same command again',
+        ),
+      )
+  }
+  return { workloads: [...workloads.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), problems }
+}
+
+/** Scales to 0, and notes on the object itself how many there were: a run that is killed forgets. */
+export async function scaleDown(kubectl: Kubectl, { ref, replicas }: Workload): Promise<void> {
+  const object = await kubectl.get(ref)
+  if (!object) return
+  const isNoted = object.metadata.annotations?.[NOTE] !== undefined
+  await kubectl.patch(ref, {
+    metadata: {
+      resourceVersion: object.metadata.resourceVersion,
+      ...(isNoted ? {} : { annotations: { [NOTE]: String(object.spec?.replicas ?? replicas ?? '') } }),
+    },
+    spec: { replicas: 0 },
+  })
+}
+
+/** A note as a number. */
+const replicasOf = (noted: string) => (/^\d+$/.test(noted) ? Number(noted) : undefined)
+
+/** What an earlier run, or this one, has scaled to 0. Controllers copy the note to what they own. */
+export async function scaledDown(kubectl: Kubectl): Promise<Workload[]> {
+  const lists = await Promise.all(
+    Object.entries(SCALABLE).map(([kind, [apiVersion]]) => kubectl.list(apiVersion, kind)),
+  )
+  return lists
+    .flat()
+    .filter(({ metadata }) => metadata.annotations?.[NOTE] !== undefined)
+    .filter(({ metadata }) => !metadata.ownerReferences?.some(({ controller }) => controller))
+    .flatMap(object => workloadOf(object) ?? [])
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Gives back the replicas that were noted. */
+export async function scaleBack(kubectl: Kubectl, { ref }: Workload): Promise<void> {
+  const object = await kubectl.get(ref)
+  const noted = object?.metadata.annotations?.[NOTE]
+  if (noted === undefined) return
+  await kubectl.patch(ref, {
+    metadata: { resourceVersion: object!.metadata.resourceVersion, annotations: { [NOTE]: null } },
+    spec: { replicas: replicasOf(noted) ?? null },
+  })
+}
+
+/** Waits until no pod uses these claims any more. */
+export async function untilUnused(
+  kubectl: Kubectl,
+  claims: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  await until(
+    async () => {
+      const using = podsUsing(await kubectl.list('v1', 'Pod'), claims)
+      return using.length === 0 ? { done: true } : { last: using }
+    },
+    {
+      deadline: ENDING,
+      patience: 60_000,
+      describe: last =>
+        `${last?.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(', ')} still there`,
+      fix: 'see why these pods do not end (kubectl describe pod), then run the same command again',
+      signal,
+    },
+  )
+}

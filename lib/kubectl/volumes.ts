@@ -1,0 +1,203 @@
+import { posix } from 'node:path'
+import { UsageError } from '../script/errors.ts'
+import type { Kubectl, KubeObject } from './kubectl.ts'
+
+/** A persistent volume that is a folder on a server, with what tells whose data it holds. */
+export interface FolderVolume {
+  /** The name of its folder. */
+  folder: string
+  /** Where that is on its server; absent when only the name is known. */
+  path?: string
+  namespace?: string
+  claim?: string
+  /** What the claim asks for, as Kubernetes writes it: `2Gi`. */
+  size?: string
+  node?: string
+  /** What labels call the application. */
+  apps: string[]
+  /** The pods that use it, or used it. */
+  pods: string[]
+}
+
+/** The volumes of a cluster, as they are kept in a file for the time when it is gone. */
+export interface VolumeMap {
+  version: 1
+  /** The uid of the namespace kube-system, which no two clusters share. */
+  cluster: string
+  madeAt: string
+  volumes: FolderVolume[]
+  /** Claims whose data is no folder: not bound yet, or on storage of another kind. */
+  others: { claim: string; why: string }[]
+}
+
+/** What the volumes of a cluster are made out of. */
+export interface VolumeObjects {
+  claims: readonly KubeObject[]
+  volumes: readonly KubeObject[]
+  pods: readonly KubeObject[]
+}
+
+/** A pvc-UID, with the namespace and the claim since local-path-provisioner 0.0.13. No part holds an underscore. */
+const FOLDER = /^pvc-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_([a-z0-9.-]+)_([a-z0-9.-]+))?$/
+
+const LABELS = [
+  'app.kubernetes.io/name',
+  'app.kubernetes.io/instance',
+  'app',
+  'release',
+  'app.kubernetes.io/part-of',
+]
+
+/** `namespace/claim` of a volume, or the name of its folder where these are not known. */
+export function volumeName({
+  namespace,
+  claim,
+  folder,
+}: Pick<FolderVolume, 'namespace' | 'claim' | 'folder'>): string {
+  return claim === undefined ? folder : `${namespace}/${claim}`
+}
+
+/** Whether a folder is one that local-path-provisioner makes. */
+export function isVolumeFolder(name: string): boolean {
+  return FOLDER.test(name)
+}
+
+/** What the name of a folder tells. Pure. */
+export function volumeOfFolder(name: string): FolderVolume {
+  const [, namespace, claim] = FOLDER.exec(name) ?? []
+  return { folder: name, ...(claim ? { namespace, claim } : {}), apps: [], pods: [] }
+}
+
+/** The names of the claims that a pod uses. */
+export function claimsOfPod(pod: KubeObject): string[] {
+  const volumes: KubeObject[] = pod.spec?.volumes ?? []
+  return volumes.flatMap(({ persistentVolumeClaim: claim }) => (claim ? [claim.claimName as string] : []))
+}
+
+/**
+ * The volumes of a cluster that are folders. A volume whose claim was deleted is one of them: its data may be
+ * the only copy. Pure.
+ */
+export function volumesOfCluster({
+  claims,
+  volumes,
+  pods,
+}: VolumeObjects): Pick<VolumeMap, 'volumes' | 'others'> {
+  const found: FolderVolume[] = []
+  const others: VolumeMap['others'] = []
+  const byName = new Map(claims.map(claim => [`${claim.metadata.namespace}/${claim.metadata.name}`, claim]))
+  const bound = new Set<string>()
+  for (const { spec } of volumes) {
+    const ref = spec.claimRef
+    if (!ref) continue
+    const name = `${ref.namespace}/${ref.name}`
+    const claim = byName.get(name)
+    const isCurrent = claim === undefined || !ref.uid || claim.metadata.uid === ref.uid
+    if (claim && isCurrent) bound.add(name)
+    const path: string | undefined = spec.hostPath?.path ?? spec.local?.path
+    if (path === undefined) {
+      others.push({ claim: name, why: `it is no folder, but ${kindOfStorage(spec)}` })
+      continue
+    }
+    const users = isCurrent
+      ? pods.filter(pod => pod.metadata.namespace === ref.namespace && claimsOfPod(pod).includes(ref.name))
+      : []
+    const labels = [claim, ...users].map(object => object?.metadata.labels ?? {})
+    const node = nodeOf(spec)
+    found.push({
+      folder: posix.basename(path),
+      path: posix.normalize(path).replace(/(?<=.)\/$/, ''),
+      namespace: ref.namespace,
+      claim: ref.name,
+      ...(spec.capacity?.storage ? { size: spec.capacity.storage } : {}),
+      ...(node ? { node } : {}),
+      apps: [...new Set(labels.flatMap(all => LABELS.flatMap(label => all[label] ?? [])))].sort(),
+      pods: users.map(({ metadata }) => metadata.name).sort(),
+    })
+  }
+  for (const [name, { status }] of byName)
+    if (!bound.has(name))
+      others.push({ claim: name, why: `it is ${status?.phase ?? 'not bound'}: it has no volume yet` })
+  const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  return {
+    volumes: found.sort((a, b) => order(volumeName(a) + a.folder, volumeName(b) + b.folder)),
+    others: others.sort((a, b) => order(a.claim, b.claim)),
+  }
+}
+
+/** The node that a volume of local-path-provisioner is bound to. */
+// biome-ignore lint/suspicious/noExplicitAny: as KubeObject
+function nodeOf(spec: any): string | undefined {
+  const terms = spec.nodeAffinity?.required?.nodeSelectorTerms ?? []
+  return terms[0]?.matchExpressions?.find((each: { key: string }) => each.key === 'kubernetes.io/hostname')
+    ?.values?.[0]
+}
+
+function kindOfStorage(spec: Record<string, unknown>): string {
+  const known = [
+    'nfs',
+    'csi',
+    'cinder',
+    'rbd',
+    'cephfs',
+    'glusterfs',
+    'iscsi',
+    'awsElasticBlockStore',
+    'gcePersistentDisk',
+  ]
+  return known.find(kind => spec[kind] !== undefined) ?? 'storage of another kind'
+}
+
+/** Reads the volumes of a cluster. Core v1 alone is asked, which every Kubernetes serves. Changes nothing. */
+export async function readVolumes(kubectl: Kubectl): Promise<VolumeMap> {
+  const [system, claims, volumes, pods] = await Promise.all([
+    kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'kube-system' }),
+    kubectl.list('v1', 'PersistentVolumeClaim'),
+    kubectl.list('v1', 'PersistentVolume'),
+    kubectl.list('v1', 'Pod'),
+  ])
+  const madeAt = new Date(Date.now() + kubectl.client.clockOffset).toISOString()
+  return {
+    version: 1,
+    cluster: system?.metadata.uid ?? '',
+    madeAt,
+    ...volumesOfCluster({ claims, volumes, pods }),
+  }
+}
+
+/** A map as the text of a file. */
+export function mapText(map: VolumeMap): string {
+  return `${JSON.stringify(map, null, 2)}\n`
+}
+
+/** Reads the text of a map's file. Throws a UsageError for anything else: paths in it are used on a server. */
+export function parseMap(text: string, file: string): VolumeMap {
+  const wrong = (what: string) =>
+    new UsageError(`${file} is no map of volumes: ${what}`, 'give a file that --save-map has written')
+  let map: VolumeMap
+  try {
+    map = JSON.parse(text)
+  } catch {
+    throw wrong('it is no JSON')
+  }
+  if (map?.version !== 1 || !Array.isArray(map.volumes)) throw wrong('it has no version 1, or no volumes')
+  const isText = (value: unknown) => value === undefined || typeof value === 'string'
+  const isTexts = (value: unknown) => Array.isArray(value) && value.every(each => typeof each === 'string')
+  for (const volume of map.volumes) {
+    const { folder, path, namespace, claim, size, node, apps, pods } = volume ?? {}
+    const isWhole =
+      typeof folder === 'string' &&
+      [path, namespace, claim, size, node].every(isText) &&
+      [apps, pods].every(isTexts) &&
+      (namespace === undefined) === (claim === undefined)
+    if (!isWhole) throw wrong('a volume in it is incomplete')
+    if (folder === '' || folder === '.' || folder === '..' || /[/\0\n]/.test(folder))
+      throw wrong(`${JSON.stringify(folder)} is no name of a folder`)
+  }
+  return {
+    ...map,
+    cluster: String(map.cluster ?? ''),
+    madeAt: String(map.madeAt ?? ''),
+    others: map.others ?? [],
+  }
+}

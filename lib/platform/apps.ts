@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import { ROOT } from '../script/files.ts'
+import type { Config } from './config.ts'
+
+/** An application that can be installed, and what an administrator wants to know once it is. */
+export interface App {
+  name: string
+  title: string
+  /** Its addresses, the first being where people begin. Empty for what has no page. */
+  hosts: (config: Config) => string[]
+  /** Who logs in first, and the key of the catalogue that holds the password. */
+  login?: { user: string; key: string }
+}
+
+/** The applications, by the names of their Kustomizations (docs 0.7.0, "Install additional applications"). */
+export const APPS: readonly App[] = [
+  {
+    name: 'nextcloud',
+    title: 'Nextcloud with OnlyOffice',
+    hosts: config => [`files.${config.domain}`, `office.${config.domain}`],
+    login: { user: 'admin', key: 'nextcloud_password' },
+  },
+  {
+    name: 'rocketchat',
+    title: 'Rocket.Chat',
+    hosts: config => [`chat.${config.domain}`],
+    login: { user: 'admin', key: 'rocketchat_admin_password' },
+  },
+  { name: 'wekan', title: 'Wekan', hosts: config => [`wekan.${config.domain}`] },
+  {
+    name: 'wordpress',
+    title: 'WordPress',
+    hosts: config => [config.wordpress_domain ?? ''],
+    login: { user: 'admin', key: 'wordpress_admin_password' },
+  },
+  { name: 'velero', title: 'Velero, nightly backups to S3', hosts: () => [] },
+]
+
+/** The names of the applications. */
+export const APP_NAMES: readonly string[] = APPS.map(app => app.name)
+
+/** The Kustomizations of the platform itself, in the order in which they become ready. */
+export const CORE_KUSTOMIZATIONS = [
+  'openappstack',
+  'infrastructure',
+  'infrastructure-configs',
+  'core',
+] as const
+
+/** The Flux Kustomization of an application, from flux2/cluster/apps/. */
+export async function appKustomization(name: string): Promise<KubeObject> {
+  const { load } = await import('js-yaml')
+  return load(readFileSync(join(ROOT, 'flux2', 'cluster', 'apps', `${name}.yaml`), 'utf8')) as KubeObject
+}

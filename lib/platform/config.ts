@@ -1,0 +1,119 @@
+import { type ExpectedError, throwAll, UsageError } from '../script/errors.ts'
+import { readIfExists } from '../script/files.ts'
+import { suggestion } from '../script/flags.ts'
+import { registerSecret } from '../script/redact.ts'
+import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
+
+const byName = new Map(CONFIG_KEYS.map(key => [key.name, key]))
+/** The values of a cluster's configuration by key, complete and valid. */
+export type Config = Readonly<Record<string, string>>
+
+/**
+ * Parses the text of a `.flux.env`: `key=value` a line, `#` comments, values up to the end of the line
+ * (quotes and all, without white space at the ends), as `kubectl apply -k` takes them. Throws all problems at once: lines that are none, unknown keys
+ * (with a suggestion), keys given twice, values that are not valid. Never quotes the value of a secret.
+ */
+export function parseConfig(text: string, file = '.flux.env'): Record<string, string> {
+  const problems: ExpectedError[] = []
+  const values: Record<string, string> = {}
+  if (text.length > 20_000) throw new UsageError(`${file} is larger than 20 kB`, 'is it the right file?')
+  text.split(/\r?\n/).forEach((raw, i) => {
+    const line = raw.trimStart()
+    if (line === '' || line.startsWith('#')) return
+    const at = `${file} line ${i + 1}`
+    const equals = line.indexOf('=')
+    const name = line.slice(0, Math.max(0, equals)).trim()
+    if (equals < 1 || !/^\w+$/.test(name)) {
+      problems.push(new UsageError(`${at} is not of the form key=value`, 'correct it, or begin it with #'))
+      return
+    }
+    const key = byName.get(name)
+    if (!key) {
+      problems.push(new UsageError(`${at}: unknown key ${name}`, suggestion(name, [...byName.keys()])))
+      return
+    }
+    const value = line.slice(equals + 1).trim()
+    if (key.secret) registerSecret(value)
+    if (Object.hasOwn(values, name))
+      problems.push(new UsageError(`${at}: ${name} is given twice`, 'keep one of them'))
+    values[name] = value
+    const problem = checkValue(key, value)
+    if (problem)
+      problems.push(
+        new UsageError(
+          `${at}: ${name} ${problem}`,
+          'correct the value; install/.flux.env.example explains it',
+        ),
+      )
+  })
+  throwAll(problems)
+  return values
+}
+
+/** Both halves of the sender's address: they are taken from it when they are not given. */
+const halves = ['outgoing_mail_from_local_part', 'outgoing_mail_domain']
+
+/** The keys that a configuration still lacks, in the order to ask for them. */
+export function missingKeys(values: Record<string, string>): ConfigKey[] {
+  return CONFIG_KEYS.filter(key => {
+    if (values[key.name] || key.default !== undefined || halves.includes(key.name)) return false
+    return key.neededBy === undefined || values[key.neededBy] === 'true'
+  })
+}
+
+/** A complete configuration: defaults filled in, and empty what is neither given nor needed. Pure. */
+export function completeConfig(values: Record<string, string>): Config {
+  const complete: Record<string, string> = {}
+  for (const key of CONFIG_KEYS) {
+    complete[key.name] = values[key.name] || (key.default ?? '').replace('DOMAIN', values.domain ?? '')
+  }
+  const [localPart, mailDomain] = (values.outgoing_mail_from_address ?? '').split('@')
+  complete.outgoing_mail_from_local_part ||= localPart ?? ''
+  complete.outgoing_mail_domain ||= mailDomain ?? ''
+  return complete
+}
+
+/**
+ * What goes into the Secret `oas-cluster-variables`: every key but the settings of the scripts, and the mail
+ * account as one URI, which some applications want. Pure.
+ */
+export function clusterVariables(config: Config): Record<string, string> {
+  const variables: Record<string, string> = {}
+  for (const key of CONFIG_KEYS) if (key.use === 'variable') variables[key.name] = config[key.name] ?? ''
+  variables.outgoing_mail_smtp_uri = smtpUri(config)
+  return variables
+}
+
+/** `smtp://USER:PASSWORD@HOST:PORT/`, smtps for port 465 (TLS from the start); empty while mail is off. */
+function smtpUri(config: Config): string {
+  if (config.outgoing_mail_enabled !== 'true') return ''
+  const { outgoing_mail_smtp_host: host, outgoing_mail_smtp_port: port } = config
+  const user = encodeURIComponent(config.outgoing_mail_smtp_user ?? '')
+  const password = encodeURIComponent(config.outgoing_mail_smtp_password ?? '')
+  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${host}:${port}/`
+}
+
+/** Whether the value of a variable may be shown: it is known here and no secret. */
+export function showsVariable(name: string): boolean {
+  const key = byName.get(name)
+  return key !== undefined && !key.secret
+}
+
+/** The text of a `.flux.env` with these values set: lines that are there are replaced, others appended. Pure. */
+export function editConfig(text: string, values: Record<string, string>): string {
+  const left = new Map(Object.entries(values))
+  const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  const edited = lines.map(line => {
+    const name = /^\s*(\w+)\s*=/.exec(line)?.[1]
+    if (name === undefined || !left.has(name)) return line
+    const value = left.get(name)
+    left.delete(name)
+    return `${name}=${value}`
+  })
+  return `${[...edited, ...[...left].map(([name, value]) => `${name}=${value}`)].join('\n')}\n`
+}
+
+/** Reads a cluster's `.flux.env` as far as it goes; empty when there is none yet. Throws what is wrong in it. */
+export function readConfig(file: string): Record<string, string> {
+  return parseConfig(readIfExists(file) ?? '', file)
+}

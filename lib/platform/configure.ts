@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import type { Cluster } from '../script/cluster.ts'
+import { throwAll, UsageError } from '../script/errors.ts'
+import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/files.ts'
+import { suggestion } from '../script/flags.ts'
+import { askSecret, askText, interactive } from '../script/prompt.ts'
+import { registerSecret } from '../script/redact.ts'
+import { type Config, completeConfig, editConfig, missingKeys, readConfig, showsVariable } from './config.ts'
+import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
+
+/** The values of repeated `--set KEY=VALUE`. Throws all that is wrong with them at once. Pure. */
+export function parseSettings(settings: readonly string[]): Record<string, string> {
+  const values: Record<string, string> = {}
+  throwAll(
+    settings.flatMap(setting => {
+      const equals = setting.indexOf('=')
+      const name = setting.slice(0, Math.max(0, equals))
+      const key = CONFIG_KEYS.find(candidate => candidate.name === name)
+      if (equals < 1)
+        return [new UsageError('--set wants KEY=VALUE', 'for example --set domain=oas.example.org')]
+      if (!key)
+        return [
+          new UsageError(
+            `--set ${name}: unknown key`,
+            suggestion(
+              name,
+              CONFIG_KEYS.map(k => k.name),
+            ),
+          ),
+        ]
+      if (key.secret)
+        return [new UsageError(`--set ${name}: a secret must not stand on a command line`, inFile(key))]
+      if (Object.hasOwn(values, name))
+        return [new UsageError(`--set ${name} was given twice`, 'give it once')]
+      const value = setting.slice(equals + 1)
+      const problem = value === '' ? 'is empty' : checkValue(key, value)
+      if (problem) return [new UsageError(`--set ${name}: ${name} ${problem}`, 'correct the value')]
+      values[name] = value
+      return []
+    }),
+  )
+  return values
+}
+
+const inFile = (key: ConfigKey) => `write ${key.name}=… into the cluster's .flux.env`
+
+/**
+ * Throws all that is wrong with a cluster's `.flux.env` at once: what is not valid, and without a terminal to
+ * ask on also what is missing.
+ */
+export function checkConfig(cluster: Cluster, settings: Record<string, string>): void {
+  const values = { ...readConfig(cluster.env), ...settings }
+  if (interactive()) return
+  throwAll(
+    missingKeys(values).map(
+      key =>
+        new UsageError(
+          `${cluster.env} lacks ${key.name}: ${key.ask}`,
+          key.secret ? inFile(key) : `give --set ${key.name}=VALUE, or ${inFile(key)}`,
+        ),
+    ),
+  )
+}
+
+/**
+ * The complete configuration of a cluster: what its `.flux.env` says, with `settings` over it; the rest is
+ * asked for. Returns also the new text of the file, for `saveConfig`; nothing is written here.
+ */
+export async function configure(
+  cluster: Cluster,
+  settings: Record<string, string>,
+): Promise<{ config: Config; text: string; changed: boolean }> {
+  const values = { ...readConfig(cluster.env), ...settings }
+  const answers: Record<string, string> = {}
+  // One at a time: an answer may make further keys necessary.
+  for (let key = missingKeys(values)[0]; key; key = missingKeys(values)[0]) {
+    const current = key
+    const question = {
+      message: `${current.ask}:`,
+      flag: current.secret ? inFile(current) : `--set ${current.name}=VALUE`,
+      check: (text: string) => (text === '' ? 'it is needed' : checkValue(current, text)),
+    }
+    const answer = current.secret ? await askSecret(question) : await askText(question)
+    answers[current.name] = answer
+    values[current.name] = answer
+  }
+  const before = readIfExists(cluster.env) ?? ''
+  const text = editConfig(before, { ...settings, ...answers })
+  return { config: completeConfig(values), text, changed: before !== text }
+}
+
+/**
+ * Writes the `.flux.env`, 0600 in the cluster's 0700 folder, and beside it the kustomization.yaml with which
+ * `kubectl apply -k clusters/NAME` brings it into the cluster by hand (docs, "Install core applications").
+ */
+export function saveConfig(cluster: Cluster, text: string): void {
+  privateFolder(cluster.folder)
+  writeFileAtomic(cluster.env, text)
+  const kustomization = join(cluster.folder, 'kustomization.yaml')
+  if (readIfExists(kustomization) === undefined)
+    writeFileAtomic(kustomization, readFileSync(join(ROOT, 'install', 'kustomization.yaml')))
+}
+
+/** The complete configuration of an installed cluster. Throws a UsageError when it was never completed. */
+export function installedConfig(cluster: Cluster): Config {
+  const values = readConfig(cluster.env)
+  const missing = missingKeys(values)
+  if (missing.length > 0)
+    throw new UsageError(
+      `${cluster.env} lacks ${missing.map(key => key.name).join(', ')}`,
+      `run \`npx tsx scripts/install-core.ts --cluster ${cluster.name}\` first`,
+    )
+  return completeConfig(values)
+}
+
+/** The values of `oas-cluster-variables` as the cluster has them; those that are secret are registered as such. */
+export function variablesOf(secret: KubeObject | undefined): Record<string, string> {
+  const values: Record<string, string> = {}
+  for (const [name, encoded] of Object.entries((secret?.data ?? {}) as Record<string, string>)) {
+    values[name] = Buffer.from(encoded, 'base64').toString('utf8')
+    if (!showsVariable(name)) registerSecret(values[name])
+  }
+  return values
+}
+
+/**
+ * What changes in the cluster's variables, line by line, with secrets hidden: `+` new, `~` changed. Keys that
+ * only the cluster has are left alone: `kubectl apply -k` puts the settings of the scripts there, too. Pure.
+ */
+export function diffVariables(before: Record<string, string>, after: Record<string, string>): string[] {
+  const show = (name: string, value: string) => (showsVariable(name) ? JSON.stringify(value) : '(hidden)')
+  return Object.entries(after)
+    .sort(([a], [b]) => a.localeCompare(b))
+    .flatMap(([name, now]) => {
+      const old = before[name]
+      if (old === now) return []
+      if (old === undefined) return [`+ ${name} = ${show(name, now)}`]
+      return [`~ ${name}: ${show(name, old)} → ${show(name, now)}`]
+    })
+}

@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
+import { ApiError } from '../kubectl/api-error.ts'
+import { explainApiError, FIELD_MANAGER, type Kubectl, type KubeObject } from '../kubectl/kubectl.ts'
+import { EXIT, ExpectedError } from '../script/errors.ts'
+import type { Run } from '../script/run.ts'
+
+/** Seconds without renewal after which a lock counts as left behind. */
+export const LEASE_SECONDS = 30
+
+/** kube-system is there on every cluster, before the first run has created anything. */
+const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
+const name = 'openappstack-runbooks'
+
+/**
+ * Where pids mean the same: this boot of this machine, in this pid namespace. Host names are no proof of it
+ * (many are called `debian`). Undefined where /proc is missing; then only time tells.
+ */
+const pidSpace = (() => {
+  try {
+    const place = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8') + readlinkSync('/proc/self/ns/pid')
+    return createHash('sha256').update(place).digest('hex').slice(0, 8)
+  } catch {
+    return undefined
+  }
+})()
+
+/** The user's name; a uid without an entry in the list of users (in a container) has only its number. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}`
+  }
+}
+
+/** Who holds a lock: user@host, with the pid and the space in which it means something. */
+export const whoami = `${userName()}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
+
+/** Whether the holder of a Lease can be presumed gone: its time is over by the server's clock, or its process is. */
+export function isStale(lease: KubeObject, serverNow: number, alive: (pid: number) => boolean): boolean {
+  const holder = String(lease.spec?.holderIdentity ?? '')
+  if (holder === '') return true
+  const [, pid, space] = /\(pid (\d+) in (\w+)\)$/.exec(holder) ?? []
+  if (pidSpace !== undefined && space === pidSpace && !alive(Number(pid))) return true
+  const renewed = Date.parse(lease.spec?.renewTime ?? '')
+  return (
+    Number.isNaN(renewed) || renewed + (lease.spec?.leaseDurationSeconds ?? LEASE_SECONDS) * 1000 < serverNow
+  )
+}
+
+function pidAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** The Lease object that says who works on the cluster; times are the server's, so clocks may differ. */
+function lease(serverNow: number, resourceVersion?: string): KubeObject {
+  const now = new Date(serverNow).toISOString().replace('Z', '000Z') // MicroTime
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name, namespace: 'kube-system', resourceVersion },
+    spec: { holderIdentity: whoami, leaseDurationSeconds: LEASE_SECONDS, acquireTime: now, renewTime: now },
+  }
+}
+
+/** The part of a run that a lock needs. */
+type LockingRun = Pick<Run, 'log' | 'abort' | 'onEnd'>
+
+/**
+ * Takes the cluster's lock for this run, so that two changing runs never work side by side: a Lease in
+ * kube-system that names its holder, is renewed every ten seconds, given back at the end of the run, and taken
+ * over when its holder is gone. Throws an ExpectedError with exit code 75 that names the holder.
+ * A lock that is lost while the run goes on aborts the run. Returns how it is given back before the run's end.
+ */
+export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<() => Promise<void>> {
+  let held = await acquire(kubectl, run)
+  let renewed = performance.now()
+  let renewal: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    renewal = renew()
+  }, 10_000)
+  const renew = async () => {
+    try {
+      const next = lease(Date.now() + kubectl.client.clockOffset, held.metadata.resourceVersion)
+      next.spec.acquireTime = held.spec.acquireTime
+      held = await kubectl.client.request<KubeObject>({
+        method: 'PUT',
+        path: `${path}/${name}`,
+        body: next,
+        timeout: 5000,
+      })
+      renewed = performance.now()
+    } catch (error) {
+      const taken = error instanceof ApiError && (error.code === 409 || error.code === 404)
+      if (taken || performance.now() - renewed > LEASE_SECONDS * 1000)
+        run.abort(
+          new ExpectedError(
+            taken ? 'the lock was taken over by another run' : 'the lock could not be renewed for 30 s',
+            'see who else works on this cluster, then run the same command again',
+            { exitCode: EXIT.locked, cause: error },
+          ),
+        )
+    }
+  }
+  let released = false
+  const release = async () => {
+    if (released) return
+    released = true
+    clearInterval(timer)
+    await renewal
+    // Only what is still ours: a takeover keeps the uid, but not the resourceVersion.
+    await kubectl.client
+      .request({
+        method: 'DELETE',
+        path: `${path}/${name}`,
+        body: {
+          apiVersion: 'v1',
+          kind: 'DeleteOptions',
+          preconditions: { uid: held.metadata.uid, resourceVersion: held.metadata.resourceVersion },
+        },
+        timeout: 5000,
+      })
+      .catch(error => {
+        if (!(error instanceof ApiError)) throw error
+      })
+  }
+  run.onEnd(release)
+  return release
+}
+
+async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
+  const query = { fieldManager: FIELD_MANAGER }
+  for (let attempt = 0; attempt < 5; attempt++) {
+    try {
+      // The first answer tells the server's clock, by which the times in the Lease are.
+      const found = await kubectl.client
+        .request<KubeObject>({ path: `${path}/${name}` })
+        .catch(error => (error instanceof ApiError && error.code === 404 ? undefined : Promise.reject(error)))
+      const serverNow = Date.now() + kubectl.client.clockOffset
+      if (!found)
+        return await kubectl.client.request<KubeObject>({
+          method: 'POST',
+          path,
+          query,
+          body: lease(serverNow),
+        })
+      if (!isStale(found, serverNow, pidAlive)) throw locked(found)
+      run.log.warn(`taking over the lock that ${found.spec?.holderIdentity || 'nobody'} left behind`)
+      return await kubectl.client.request<KubeObject>({
+        method: 'PUT',
+        path: `${path}/${name}`,
+        query,
+        body: lease(serverNow, found.metadata.resourceVersion),
+      })
+    } catch (error) {
+      // Somebody else was faster: look again.
+      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) continue
+      throw explainApiError(error, 'taking the lock')
+    }
+  }
+  throw new ExpectedError('the lock could not be taken: others are faster', 'run the same command again', {
+    exitCode: EXIT.locked,
+  })
+}
+
+function locked(found: KubeObject): ExpectedError {
+  return new ExpectedError(
+    `another run holds the lock since ${found.spec?.acquireTime}: ${found.spec?.holderIdentity}`,
+    `wait for its end; if it was killed on another machine, the lock is free ${LEASE_SECONDS} s after its death`,
+    { exitCode: EXIT.locked },
+  )
+}

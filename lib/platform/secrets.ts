@@ -1,0 +1,194 @@
+import { randomInt } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Kubectl, type KubeObject, type Ref, refText } from '../kubectl/kubectl.ts'
+import { ROOT } from '../script/files.ts'
+import { registerSecret } from '../script/redact.ts'
+import type { SecretCopies } from './secret-copies.ts'
+
+/** One Secret of the catalogue of generated secrets, install/secrets.yaml. */
+export interface CatalogueEntry {
+  name: string
+  namespace: string
+  /** What needs it: `core`, or an application. */
+  app: string
+  /** Keys with passwords of this many letters and digits. */
+  keys?: Record<string, { length: number }>
+  /** Keys `pass` and `auth` (a htpasswd line) for this user. */
+  basicAuth?: { user: string }
+}
+
+/** What is to be done about one Secret: nothing is ever overwritten. */
+export interface SecretPlan {
+  entry: CatalogueEntry
+  action: 'create' | 'merge' | 'keep'
+  /** The keys that are absent or empty. */
+  missing: string[]
+}
+
+const file = join(ROOT, 'install', 'secrets.yaml')
+
+/** The catalogue of generated secrets. */
+export async function loadCatalogue(): Promise<CatalogueEntry[]> {
+  const { load } = await import('js-yaml')
+  return (load(readFileSync(file, 'utf8')) as { secrets: CatalogueEntry[] }).secrets
+}
+
+/** The names of the keys of an entry. */
+export function keysOf(entry: CatalogueEntry): string[] {
+  return [...Object.keys(entry.keys ?? {}), ...(entry.basicAuth ? ['pass', 'auth'] : [])]
+}
+
+/** The Ref of an entry's Secret. */
+export function secretRef(entry: { name: string; namespace: string }): Ref {
+  return { apiVersion: 'v1', kind: 'Secret', name: entry.name, namespace: entry.namespace }
+}
+
+/** The values of a Secret, decoded, and registered so that they never show. Binary values stay base64. */
+export function secretValues(secret: KubeObject | undefined): Record<string, string> {
+  const values: Record<string, string> = {}
+  for (const [key, encoded] of Object.entries((secret?.data ?? {}) as Record<string, string>)) {
+    values[key] = Buffer.from(encoded, 'base64').toString('utf8')
+    registerSecret(values[key])
+    registerSecret(values[key].trim())
+  }
+  return values
+}
+
+/** What to do about one Secret, given what the cluster has. Existing values win. Pure. */
+export function planSecret(entry: CatalogueEntry, existing: KubeObject | undefined): SecretPlan {
+  const data = (existing?.data ?? {}) as Record<string, string>
+  const missing = keysOf(entry).filter(key => !data[key])
+  return { entry, missing, action: !existing ? 'create' : missing.length > 0 ? 'merge' : 'keep' }
+}
+
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+
+/** A random password of letters and digits, evenly distributed. */
+export function generatePassword(length: number): string {
+  return Array.from({ length }, () => LETTERS[randomInt(LETTERS.length)]).join('')
+}
+
+/** Values for the missing keys of an entry: those of `known` that are there, else newly generated ones. */
+async function valuesFor(plan: SecretPlan, known: Record<string, string>): Promise<Record<string, string>> {
+  const values: Record<string, string> = {}
+  for (const key of plan.missing) {
+    const length = plan.entry.keys?.[key]?.length
+    if (known[key]) values[key] = known[key]
+    else if (length) values[key] = generatePassword(length)
+  }
+  const user = plan.entry.basicAuth?.user
+  if (user && plan.missing.some(key => key === 'pass' || key === 'auth')) {
+    // The line must fit the password: where one of both is missing, the other is kept or both are made.
+    const { hash } = await import('bcryptjs')
+    const pass = known.pass || generatePassword(32)
+    if (plan.missing.includes('pass')) values.pass = pass
+    values.auth =
+      plan.missing.includes('pass') && known.auth && known.pass
+        ? known.auth
+        : `${user}:${await hash(pass, 10)}`
+  }
+  for (const value of Object.values(values)) registerSecret(value)
+  return values
+}
+
+/** Reads the Secrets of these entries and says what is to be done about each; all their values are registered. */
+export async function planSecrets(
+  kubectl: Kubectl,
+  entries: readonly CatalogueEntry[],
+): Promise<SecretPlan[]> {
+  return Promise.all(
+    entries.map(async entry => {
+      const existing = await kubectl.get(secretRef(entry))
+      secretValues(existing)
+      return planSecret(entry, existing)
+    }),
+  )
+}
+
+/** One line of a plan, for people. */
+export function planText(plan: SecretPlan): string | undefined {
+  const name = refText(secretRef(plan.entry))
+  if (plan.action === 'create') return `create ${name} with ${plan.missing.join(', ')}`
+  if (plan.action === 'merge') return `add to ${name} the missing ${plan.missing.join(', ')}`
+  return undefined
+}
+
+/**
+ * Creates what is absent and adds what is missing, then keeps a copy. Looks again right before it writes, and
+ * gives the resourceVersion along, so that a value which somebody else has just set is never overwritten.
+ * Returns 'unchanged', or how many values were generated and how many came back from the copy.
+ */
+export async function ensureSecrets(
+  kubectl: Kubectl,
+  entries: readonly CatalogueEntry[],
+  copies: SecretCopies,
+): Promise<string> {
+  let generated = 0
+  let restored = 0
+  for (const entry of entries) {
+    const ref = secretRef(entry)
+    let secret = await kubectl.get(ref)
+    const plan = planSecret(entry, secret)
+    if (plan.action !== 'keep') {
+      const copy = await copies.read(entry)
+      // An empty value is none: it must not hide the one in the copy.
+      const present = Object.entries(secretValues(secret)).filter(([, value]) => value !== '')
+      const known = { ...copy, ...Object.fromEntries(present) }
+      const values = await valuesFor(plan, known)
+      for (const key of Object.keys(values)) copy[key] === values[key] ? restored++ : generated++
+      const data = Object.fromEntries(
+        Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+      )
+      secret = secret
+        ? await kubectl.patch(ref, { metadata: { resourceVersion: secret.metadata.resourceVersion }, data })
+        : await kubectl.create({
+            apiVersion: 'v1',
+            kind: 'Secret',
+            // Flux reconciles at once what reads a Secret with this label, instead of at the next interval.
+            metadata: { ...ref, labels: { 'reconcile.fluxcd.io/watch': 'Enabled' } },
+            type: 'Opaque',
+            data,
+          })
+      secret ??= await kubectl.get(ref) // somebody else was faster: theirs is as good
+    }
+    if (secret) await copies.keep(entry, secret)
+  }
+  if (generated + restored === 0) return 'unchanged'
+  return [
+    generated > 0 ? `${generated} values generated` : '',
+    restored > 0 ? `${restored} values restored from clusters/…/secrets` : '',
+  ]
+    .filter(Boolean)
+    .join(', ')
+}
+
+/** Something that is wrong with a key of a generated secret, and what to do about it. */
+export interface SecretFinding {
+  secret: string
+  key: string
+  problem: string
+  fix: string
+}
+
+/** What is wrong with the values of a Secret. Pure. */
+export function auditSecrets(entry: CatalogueEntry, values: Record<string, string>): SecretFinding[] {
+  const secret = `${entry.namespace}/${entry.name}`
+  const rerun = `run \`npx tsx scripts/install-${entry.app === 'core' ? 'core.ts' : `app.ts ${entry.app}`}\`: it adds what is missing`
+  const findings: SecretFinding[] = []
+  for (const key of keysOf(entry)) {
+    const value = values[key]
+    if (value === undefined) findings.push({ secret, key, problem: 'is missing', fix: rerun })
+    else if (value === '') findings.push({ secret, key, problem: 'is empty', fix: rerun })
+  }
+  // `echo password | base64`, as the docs of 0.7.0 had it, encodes the newline too.
+  for (const [key, value] of Object.entries(values))
+    if (/[\r\n]$/.test(value))
+      findings.push({
+        secret,
+        key,
+        problem: 'ends with a newline',
+        fix: 'if the application works with it, leave it; otherwise set it again without one: printf %s VALUE | base64',
+      })
+  return findings
+}

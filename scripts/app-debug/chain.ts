@@ -1,0 +1,169 @@
+import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { settled } from '../../lib/diagnosis/fix.ts'
+import { dependenciesOf, keyOf } from '../../lib/diagnosis/graph.ts'
+import type { Index } from '../../lib/diagnosis/snapshot.ts'
+import { fluxItem, volumeItem, workloadItem } from '../../lib/diagnosis/status.ts'
+import { short } from '../../lib/diagnosis/text.ts'
+import { condition, standing } from '../../lib/flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
+import { targetNamed } from '../../lib/logs/target.ts'
+
+/** From what an application comes down to what it runs on. */
+const LAYERS = [
+  'GitRepository',
+  'Kustomization',
+  'HelmRepository',
+  'HelmChart',
+  'HelmRelease',
+  'Deployment',
+  'StatefulSet',
+  'DaemonSet',
+  'Job',
+  'Pod',
+  'PersistentVolumeClaim',
+  'Node',
+]
+
+/** Everything that an application depends on. */
+export interface Chain {
+  name: string
+  /** From the top to the bottom. */
+  refs: readonly Ref[]
+}
+
+/**
+ * What the application, the part of the core or the release of this name depends on: its Kustomization, what
+ * that is made of and what it applies, down to the nodes. Of what it waits for only the part that is not ready.
+ * Throws as `logs` does for a name that is not known. Pure.
+ */
+export function chainOf(name: string, index: Index): Chain {
+  const kustomizations = index.all('Kustomization')
+  const target = targetNamed(name, kustomizations, index.all('HelmRelease'))
+  const above: Ref[] = []
+  const starts = kustomizations.filter(({ metadata }) => metadata.name === target.kustomization)
+  for (const { namespace, name } of target.releases) {
+    const release = index.get('HelmRelease', namespace, name)
+    if (!release) continue
+    if (!target.kustomization) above.push(...ownersOf(release, index))
+    starts.push(release)
+  }
+  return { name, refs: sorted([...above, ...below(starts.map(refOf), index)]) }
+}
+
+/** The Kustomization that has applied a release, and the source of that. */
+function ownersOf(release: KubeObject, index: Index): Ref[] {
+  const labels = release.metadata.labels ?? {}
+  const owner = index.get(
+    'Kustomization',
+    labels['kustomize.toolkit.fluxcd.io/namespace'],
+    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
+  )
+  if (!owner) return []
+  const source = dependenciesOf(owner, index).filter(({ kind }) => kind === 'GitRepository')
+  return [refOf(owner), ...source]
+}
+
+function below(starts: readonly Ref[], index: Index): Ref[] {
+  const first = new Set(starts.map(keyOf))
+  const found = new Map<string, Ref>()
+  const open = [...starts]
+  for (let ref = open.shift(); ref; ref = open.shift()) {
+    if (found.has(keyOf(ref))) continue
+    found.set(keyOf(ref), ref)
+    const object = index.find(ref)
+    if (!object) continue
+    // What it waits for and is ready is no matter of this application.
+    const other = ['Kustomization', 'HelmRelease'].includes(ref.kind) && !first.has(keyOf(ref))
+    if (other && ref.kind === 'Kustomization' && standing(object).state === 'ready') continue
+    open.push(...dependenciesOf(object, index))
+  }
+  return [...found.values()]
+}
+
+function sorted(refs: readonly Ref[]): Ref[] {
+  const rank = ({ kind }: Ref) => {
+    const layer = LAYERS.indexOf(kind)
+    return layer < 0 ? LAYERS.indexOf('HelmRelease') : layer
+  }
+  const once = new Map(refs.map(ref => [keyOf(ref), ref]))
+  return [...once.values()].sort((a, b) => rank(a) - rank(b) || keyOf(a).localeCompare(keyOf(b)))
+}
+
+/** Whether a cause lies in a chain, or something in it does not work because of the cause. Pure. */
+export function concerns(cause: RootCause, chain: Chain): boolean {
+  const keys = new Set(chain.refs.map(keyOf))
+  return [cause, ...cause.explains].some(({ subject }) => keys.has(keyOf(subject)))
+}
+
+/** Whether everything that is shown of a chain is in order. Pure. */
+export function inOrder(chain: Chain, index: Index, causes: readonly RootCause[]): boolean {
+  return chainRows(chain, index, causes).every(([mark]) => mark === '✓')
+}
+
+/**
+ * A chain from top to bottom, one row for each link: its mark (✓ in order, ✗ broken, ! works and will not for
+ * long, … on its way), what it is, and what there is to say. Pure.
+ */
+export function chainRows(chain: Chain, index: Index, causes: readonly RootCause[]): string[][] {
+  const roots = new Map(causes.map(cause => [keyOf(cause.subject), cause]))
+  const symptoms = new Set(causes.flatMap(({ explains }) => explains).map(({ subject }) => keyOf(subject)))
+  return chain.refs.flatMap(ref => {
+    const root = roots.get(keyOf(ref))
+    const object = index.find(ref)
+    const name = `${ref.namespace ? `${ref.namespace}/` : ''}${ref.name}`
+    if (root) {
+      const mark = root.verdict === 'broken' ? '✗' : '!'
+      return [
+        [mark, ref.kind, name, `${short(root.cause, 120)}  ← ${mark === '✗' ? 'the cause' : 'a warning'}`],
+      ]
+    }
+    const broken = symptoms.has(keyOf(ref))
+    // Flux itself, and what has no state of its own, is shown when something is wrong with it.
+    if (!broken && (!object || !LAYERS.includes(ref.kind) || isFluxItself(object))) return []
+    const ready = object !== undefined && isReady(object)
+    return [
+      [broken ? '✗' : ready ? '✓' : '…', ref.kind, name, object ? detailOf(object, index) : 'is not there'],
+    ]
+  })
+}
+
+const isFluxItself = ({ kind, metadata }: KubeObject) =>
+  ['Deployment', 'Pod'].includes(kind) && metadata.namespace === 'flux-system'
+
+function isReady(object: KubeObject): boolean {
+  if (object.kind === 'Pod')
+    return object.status?.phase === 'Succeeded' || condition(object, 'Ready')?.status === 'True'
+  // What is suspended was in order when it was; that it is suspended is told as a warning.
+  if (object.spec?.suspend === true) return condition(object, 'Ready')?.status === 'True'
+  return settled(object)
+}
+
+function detailOf(object: KubeObject, index: Index): string {
+  switch (object.kind) {
+    case 'Pod': {
+      const { phase = '', containerStatuses = [] } = object.status ?? {}
+      const waiting = containerStatuses
+        .map((each: ContainerStatus) => each.state?.waiting?.reason)
+        .find(Boolean)
+      return waiting ?? phase
+    }
+    case 'PersistentVolumeClaim':
+      return volumeItem(object).detail
+    case 'Node':
+      return object.status?.nodeInfo?.kubeletVersion ?? ''
+    case 'Job':
+      return `${object.status?.succeeded ?? 0}/${object.spec?.completions ?? 1} succeeded`
+    case 'Deployment':
+    case 'StatefulSet':
+    case 'DaemonSet':
+      return workloadItem(object, index.all('Pod')).detail
+    default: {
+      const { detail } = fluxItem(object)
+      return detail.startsWith('sha256:') ? '' : short(detail, 120) // the digest of an index tells nobody anything
+    }
+  }
+}
+
+interface ContainerStatus {
+  state?: { waiting?: { reason?: string } }
+}

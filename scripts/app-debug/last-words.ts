@@ -1,0 +1,56 @@
+import { keyOf } from '../../lib/diagnosis/graph.ts'
+import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { printable } from '../../lib/logs/lines.ts'
+import { redact } from '../../lib/script/redact.ts'
+import type { Chain } from './chain.ts'
+
+/** Of how many containers the log is read: each is a request. */
+const MOST = 3
+
+/** What a container has said before it ended. */
+export interface LastWords {
+  container: string
+  text: string
+}
+
+/**
+ * The last line of containers in a chain that end again and again, of the run before. Known secrets are blacked
+ * out. A log that cannot be read is left out: it is no more than an illustration.
+ */
+export async function lastWords(
+  kubectl: Kubectl,
+  snapshot: Snapshot,
+  chain: Pick<Chain, 'refs'>,
+): Promise<LastWords[]> {
+  const keys = new Set(chain.refs.map(keyOf))
+  const crashing = new Index(snapshot)
+    .all('Pod')
+    .filter(({ kind, metadata }) => keys.has(keyOf({ apiVersion: '', kind, ...metadata })))
+    .flatMap(pod => crashingIn(pod).map(container => ({ pod, container })))
+  const told = await Promise.all(
+    crashing.slice(0, MOST).map(async ({ pod, container }): Promise<LastWords[]> => {
+      const { namespace = '', name } = pod.metadata
+      let log = ''
+      try {
+        for await (const piece of kubectl.logs({ namespace, name }, container, {
+          previous: true,
+          tailLines: 5,
+        }))
+          log += piece
+      } catch {
+        return []
+      }
+      const line = log.trimEnd().split('\n').at(-1) ?? ''
+      return line ? [{ container: `${name}/${container}`, text: printable(redact(line)).slice(0, 300) }] : []
+    }),
+  )
+  return told.flat()
+}
+
+function crashingIn(pod: KubeObject): string[] {
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
+  return statuses
+    .filter(status => status.state?.waiting?.reason === 'CrashLoopBackOff')
+    .map(status => status.name)
+}

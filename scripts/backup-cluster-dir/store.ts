@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type AgeKeys, type AgeLock, type Chunks, decryptWith, encryptTo } from '../../lib/age/age.ts'
+import { newIdentity, parseIdentities } from '../../lib/age/keys.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
+import { fileTime } from '../../lib/script/timestamp.ts'
+import { K3S_COPY, type Manifest, readArchive } from './archive.ts'
+import { checkCopy } from './k3s.ts'
+
+/** Where the archives of a cluster folder are, unless told otherwise. */
+export const backupsOf = (cluster: Cluster): string => join(cluster.folder, 'backups')
+
+/** The recipients that the archives of a cluster are encrypted to when nothing else is said. */
+export const recipientsFile = (cluster: Cluster): string => join(cluster.folder, 'backup-recipients.txt')
+
+/** The record of the newest archive. */
+const lastFile = (cluster: Cluster): string => join(backupsOf(cluster), 'last.json')
+
+/** What is recorded of an archive, when it has been verified. */
+export interface Record {
+  /** When it was begun. */
+  at: string
+  file: string
+  /** Whether it holds the datastore and token of k3s. */
+  server: boolean
+  sha256: string
+}
+
+/** The file of an archive that is begun now. Pure. */
+export function archiveName(cluster: Cluster, now: Date): string {
+  return `${cluster.name}-${fileTime(now)}.tar.age`
+}
+
+/** An archive that is there. */
+export interface Listed {
+  file: string
+  size: number
+  modified: string
+}
+
+/** The archives of a cluster in a folder, the newest first. */
+export function listArchives(cluster: Cluster, folder: string): Listed[] {
+  return namesIn(folder)
+    .filter(name => name.startsWith(`${cluster.name}-`) && name.endsWith('.tar.age'))
+    .sort()
+    .reverse()
+    .map(name => {
+      const file = join(folder, name)
+      const { size, mtime } = statSync(file)
+      return { file, size, modified: mtime.toISOString() }
+    })
+}
+
+/** What is recorded of the newest archive. */
+export function lastArchive(cluster: Cluster): Record | undefined {
+  const text = readIfExists(lastFile(cluster))
+  return text === undefined ? undefined : (JSON.parse(text) as Record)
+}
+
+function namesIn(folder: string): string[] {
+  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder) : []
+}
+
+/**
+ * Encrypts an archive into a folder and reads it back from the disk: decrypted, every file compared with its
+ * manifest. Only then it gets its name, and is recorded as the newest. What a killed run left is removed.
+ */
+export async function storeArchive(
+  cluster: Cluster,
+  folder: string,
+  now: Date,
+  lock: AgeLock,
+  archive: Chunks,
+): Promise<Record & { manifest: Manifest; size: number }> {
+  privateFolder(folder)
+  const name = archiveName(cluster, now)
+  for (const left of namesIn(folder))
+    if (left.startsWith(`.${cluster.name}-`) && left.endsWith('.tar.age.tmp')) rmSync(join(folder, left))
+  const temporary = join(folder, `.${name}.tmp`)
+  try {
+    const { withUs, keys } = await readableByUs(lock)
+    await pipeline(
+      Readable.from(encryptTo(withUs, archive)),
+      createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true }),
+    )
+    const hash = createHash('sha256')
+    const manifest = await verifyArchive(keys, hashing(createReadStream(temporary), hash), name)
+    const file = resolve(folder, name)
+    const { size } = statSync(temporary)
+    renameSync(temporary, file)
+    const record: Record = {
+      at: now.toISOString(),
+      file,
+      server: manifest.server !== undefined,
+      sha256: hash.digest('hex'),
+    }
+    privateFolder(backupsOf(cluster))
+    writeFileAtomic(lastFile(cluster), `${JSON.stringify(record, null, 2)}\n`)
+    return { ...record, manifest, size }
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+/**
+ * Recipients alone could not be read back here, since their identities are elsewhere. One more recipient, whose
+ * identity is forgotten afterwards, makes that possible and opens nothing to anybody.
+ */
+async function readableByUs(lock: AgeLock): Promise<{ withUs: AgeLock; keys: AgeKeys }> {
+  if ('passphrase' in lock)
+    return { withUs: lock, keys: { identities: [], passphrase: async () => lock.passphrase } }
+  const { text, recipient } = await newIdentity()
+  return {
+    withUs: { recipients: [...lock.recipients, recipient] },
+    keys: {
+      identities: await parseIdentities(text, 'identity'),
+      passphrase: () => Promise.reject(new Error('an archive to recipients asked for a passphrase')),
+    },
+  }
+}
+
+async function* hashing(chunks: Chunks, hash: { update(data: Uint8Array): unknown }) {
+  for await (const chunk of chunks) {
+    hash.update(chunk)
+    yield chunk
+  }
+}
+
+/** Decrypts an archive to its end and compares all of it with its manifest. */
+export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string): Promise<Manifest> {
+  const manifest = await readArchive(decryptWith(keys, archive, name), name, async ({ path }, content) => {
+    if (path === K3S_COPY) await checkCopy(content, name)
+  })
+  const hasCopy = manifest.files.some(({ path }) => path === K3S_COPY)
+  if (hasCopy === (manifest.server !== undefined)) return manifest
+  throw new ExpectedError(`${name} has a manifest that does not fit its files`, 'take another archive')
+}
+
+/** The archive of this path, or of this name in the cluster's own folder, as a stream, with what to call it. */
+export function openArchive(cluster: Cluster, path: string): { name: string; read: () => Chunks } {
+  const beside = join(backupsOf(cluster), path)
+  const file = [path, beside].find(each => statSync(each, { throwIfNoEntry: false })?.isFile())
+  if (file === undefined)
+    throw new ExpectedError(
+      `there is no archive ${path}`,
+      `list what is there: npx tsx scripts/backup-cluster-dir.ts --list`,
+    )
+  return { name: basename(file), read: () => createReadStream(file) }
+}

@@ -1,0 +1,162 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { diagnose } from '../../lib/diagnosis/diagnose.ts'
+import { gather } from '../../lib/diagnosis/gather.ts'
+import { RULES } from '../../lib/diagnosis/rules/index.ts'
+import { causeLines, headline } from '../../lib/diagnosis/show.ts'
+import { type Gap, Index, type Snapshot, withoutCredentials } from '../../lib/diagnosis/snapshot.ts'
+import { gatherStatus } from '../../lib/diagnosis/status.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { readConfig, showsVariable } from '../../lib/platform/config.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { messageOf } from '../../lib/script/errors.ts'
+import { ROOT, readIfExists } from '../../lib/script/files.ts'
+import { scrub, scrubbedJson } from './scrub.ts'
+
+/** A file of a bundle. */
+export interface BundleFile {
+  path: string
+  /** What it is, for the index; files of one folder are told together. */
+  what: string
+  text: string
+}
+
+/** What goes into a bundle, and what does not. */
+export interface Contents {
+  files: BundleFile[]
+  /** What could not be looked at. */
+  gaps: Gap[]
+  /** What was left out on purpose, or was not there. */
+  leftOut: Gap[]
+}
+
+/** Collects the files of a bundle; what fails becomes a gap. Every text is scrubbed when it is added. */
+export class Collector implements Contents {
+  readonly files: BundleFile[] = []
+  readonly gaps: Gap[] = []
+  readonly leftOut: Gap[] = []
+
+  add(path: string, what: string, text: string): void {
+    this.files.push({ path, what, text: scrub(text) })
+  }
+
+  addJson(path: string, what: string, value: unknown): void {
+    this.files.push({ path, what, text: `${scrubbedJson(value)}\n` })
+  }
+
+  /** Does a part of the work; its failure is a gap. The signal's own reason goes on. */
+  async attempt<T>(what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      this.gaps.push({ what, why: messageOf(error) })
+      return undefined
+    }
+  }
+}
+
+/** Adds the facts, findings and the status. Returns the facts when there are any. */
+export async function addFacts(
+  collector: Collector,
+  kubectl: Kubectl,
+  config: Snapshot['config'],
+  signal: AbortSignal,
+): Promise<Snapshot | undefined> {
+  const [snapshot, status] = await Promise.all([
+    collector.attempt('the facts', signal, () => gather(kubectl, { config })),
+    collector.attempt('the status', signal, () => gatherStatus(kubectl)),
+  ])
+  if (status) collector.addJson('status.json', 'what `status --json` shows', { sections: status })
+  if (!snapshot) return undefined
+  collector.addJson('facts.json', 'all objects without values; read it with `diagnose --from`', snapshot)
+  const diagnosis = diagnose(snapshot, RULES)
+  for (const gap of diagnosis.gaps) collector.gaps.push(gap)
+  const findings = [headline(diagnosis), ...diagnosis.causes.flatMap(cause => ['', ...causeLines(cause)])]
+  collector.add('findings.txt', 'what is wrong, and what to do about it', `${findings.join('\n')}\n`)
+  collector.addJson('findings.json', 'the same for programs', diagnosis)
+  return snapshot
+}
+
+/** The versions of everything: of the toolkit, of Kubernetes, of charts and images. Pure. */
+export function versionsOf(snapshot: Snapshot | undefined): { toolkit: string; [what: string]: unknown } {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  const local = { toolkit: version as string, node: process.version, platform: process.platform }
+  if (!snapshot) return local
+  const index = new Index(snapshot)
+  const images = index
+    .all('Pod')
+    .flatMap(pod => [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])])
+    .map(({ image }) => String(image))
+  return {
+    ...local,
+    kubernetes: snapshot.kubernetes,
+    kubelets: Object.fromEntries(
+      index.all('Node').map(node => [node.metadata.name, node.status?.nodeInfo?.kubeletVersion]),
+    ),
+    charts: Object.fromEntries(
+      index
+        .all('HelmRelease')
+        .map(({ metadata, spec, status }) => [
+          `${metadata.namespace}/${metadata.name}`,
+          { wanted: spec?.chart?.spec?.version, installed: status?.history?.[0]?.chartVersion },
+        ]),
+    ),
+    sources: Object.fromEntries(
+      index
+        .all('GitRepository')
+        .map(({ metadata, status }) => [
+          `${metadata.namespace}/${metadata.name}`,
+          status?.artifact?.revision,
+        ]),
+    ),
+    images: [...new Set(images)].sort(),
+  }
+}
+
+/**
+ * What `.flux.env` says of the repository, as far as it can be read: what is wrong with it can be seen in it. Its
+ * secrets are registered.
+ */
+export function repositoryOf(cluster: Cluster): Snapshot['config'] {
+  try {
+    const { git_url, git_branch } = readConfig(cluster.env)
+    return { git_url: git_url && withoutCredentials(git_url), git_branch }
+  } catch {
+    return undefined
+  }
+}
+
+/** Transcripts of the newest runs that are put into a bundle. */
+const RUNS = 50
+
+/** Adds what the cluster folder has to tell: the configuration without its secrets, and the journal. */
+export function addFolder(collector: Collector, cluster: Cluster): void {
+  const text = readIfExists(cluster.env)
+  if (text !== undefined)
+    collector.add('flux.env.txt', 'the configuration without its secrets', withoutSecrets(text))
+  const folder = cluster.journal
+  const names = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder).sort() : []
+  const runs = names.filter(name => name.endsWith('.md'))
+  for (const name of runs.slice(-RUNS))
+    collector.add(`journal/${name}`, 'transcripts of runs', readFileSync(join(folder, name), 'utf8'))
+  if (runs.length > RUNS)
+    collector.leftOut.push({ what: `${runs.length - RUNS} older transcripts`, why: 'too many' })
+  collector.leftOut.push({
+    what: 'the kubeconfig, SSH keys, copies of secrets and backups of the cluster folder',
+    why: 'secret',
+  })
+}
+
+/** A `.flux.env` in which only variables that are known and no secret have their value. Pure. */
+export function withoutSecrets(text: string): string {
+  return text
+    .split('\n')
+    .map(line => {
+      if (/^\s*(#|$)/.test(line)) return line.includes('=') ? '# (left out)' : line
+      const name = /^\s*(\w+)\s*=/.exec(line)?.[1]
+      if (name === undefined) return '(a line that is none)'
+      return showsVariable(name) ? line : `${name}=***`
+    })
+    .join('\n')
+}

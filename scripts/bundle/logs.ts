@@ -1,0 +1,121 @@
+import { NAMESPACES } from '../../lib/diagnosis/facts.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { type Container, containersOf } from '../../lib/logs/containers.ts'
+import { type Line, printable } from '../../lib/logs/lines.ts'
+import { lineOf, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
+import { AHEAD, backward } from '../../lib/logs/loki-pages.ts'
+import { PRESETS } from '../../lib/logs/presets.ts'
+import { readLogs } from '../../lib/logs/read.ts'
+import { logQl } from '../../lib/logs/selection.ts'
+import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
+import type { Collector } from './bundle.ts'
+import { scrub } from './scrub.ts'
+
+/** The last lines of each container, and of each question to Loki. */
+const LINES = 1000
+/** Characters of a line, of a log, and of all logs together: a bundle is sent by mail. */
+const LINE = 4096
+const LOG = 1 << 20
+const ALL = 64 << 20
+/** Milliseconds after which a log is left out, and Loki. */
+const PATIENCE = 20_000
+/** Presets whose lines are asked of Loki: what pods that are gone have said, and events that are over. */
+const ASKED = ['errors', 'warnings']
+
+/** Which logs are wanted. */
+export interface LogOptions {
+  /** Milliseconds since the epoch. */
+  since: number
+  now: number
+  signal: AbortSignal
+}
+
+/** Adds the logs of all containers of the platform, of the run before too, and what Loki has of errors. */
+export async function addLogs(collector: Collector, kubectl: Kubectl, options: LogOptions): Promise<void> {
+  const { signal } = options
+  let left = ALL
+  const add = (path: string, what: string, lines: readonly Line[]) => {
+    const text = logText(lines)
+    if (text.length > left) {
+      collector.leftOut.push({ what: path, why: 'the logs are too large together' })
+      return
+    }
+    left -= text.length
+    collector.add(path, what, text)
+  }
+  await addFromLoki(collector, kubectl, options, add)
+  for (const namespace of NAMESPACES)
+    await collector.attempt(`the pods of ${namespace}`, signal, async () => {
+      for (const pod of await kubectl.list('v1', 'Pod', { namespace }))
+        for (const previous of [false, true])
+          for (const container of containersOf(pod, previous).filter(({ readable }) => readable)) {
+            const path = `logs/${namespace}/${container.pod}/${container.container}${previous ? '.previous' : ''}.log`
+            await collector.attempt(path, signal, async () => {
+              const refused = (why: string) => collector.leftOut.push({ what: path, why })
+              const lines = await linesOf(kubectl, container, previous, options.since, refused)
+              if (lines.length > 0) add(path, 'the last lines of containers', lines)
+            })
+          }
+    })
+}
+
+/** The last lines of a container. A node that hangs must not keep the bundle from being made. */
+async function linesOf(
+  kubectl: Kubectl,
+  container: Container,
+  previous: boolean,
+  since: number,
+  refused: (why: string) => void,
+): Promise<Line[]> {
+  const patience = new AbortController()
+  const late = new ExpectedError(
+    `its kubelet does not send it within ${PATIENCE / 1000} s`,
+    'see what is wrong with its node: npx tsx scripts/diagnose.ts',
+  )
+  const timer = setTimeout(() => patience.abort(late), PATIENCE)
+  try {
+    const lines: Line[] = []
+    const wanted = { previous, tailLines: LINES, since, signal: patience.signal }
+    for await (const line of readLogs(kubectl, [container], wanted, (_, why) => refused(why)))
+      lines.push(line)
+    return lines
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function addFromLoki(
+  collector: Collector,
+  kubectl: Kubectl,
+  { since, now, signal }: LogOptions,
+  add: (path: string, what: string, lines: readonly Line[]) => void,
+): Promise<void> {
+  const ask = lokiOf(kubectl, signal, PATIENCE)
+  try {
+    for (const preset of PRESETS.filter(({ name }) => ASKED.includes(name))) {
+      const search = { query: logQl(preset), start: nanoseconds(since), end: nanoseconds(now) + AHEAD }
+      const entries = await backward(ask, search, LINES, { warn: () => {} })
+      add(`loki/${preset.name}.log`, 'what Loki has kept, also of pods that are gone', entries.map(lineOf))
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    collector.leftOut.push({
+      what: 'logs from Loki',
+      why: messageOf(error),
+    })
+  }
+}
+
+/** Lines as text, the newest that fit. Secrets are taken out before anything is cut: half of one is one, too. */
+export function logText(lines: readonly Line[]): string {
+  const whole = lines.map(({ time, namespace, pod, container, text }) => {
+    const from = `${time} ${pod || namespace}/${container} `
+    const clean = printable(scrub(text))
+    return `${from}${clean.length > LINE ? `${clean.slice(0, LINE)}…` : clean}\n`
+  })
+  let size = 0
+  let first = whole.length
+  while (first > 0 && size + whole[first - 1]!.length <= LOG) size += whole[--first]!.length
+  const cut = first > 0 ? `(${first} older lines are left out)\n` : ''
+  return cut + whole.slice(first).join('')
+}

@@ -1,0 +1,27 @@
+import type { Failure } from '../../lib/diagnosis/certificates/host-facts.ts'
+import { innermost } from '../../lib/preflight/net.ts'
+import { codeOf } from '../../lib/script/errors.ts'
+
+/** Milliseconds for a connection and its answer: about as long as an authority waits (10 s). */
+export const PATIENCE = 8000
+
+/** The code of an error for a connection that nobody answered in time. */
+export const TIMEOUT = 'ETIMEDOUT'
+
+/** The same for one that was taken, and then nothing was said. */
+export const SILENCE = 'ESILENT'
+
+/** What came of a connection that failed, by the code of its error. Pure. */
+export function failureOf(error: unknown): Failure {
+  return { kind: kindOf(codeOf(error) ?? ''), message: innermost(error).slice(0, 200) }
+}
+
+function kindOf(code: string): Failure['kind'] {
+  if (code === 'ECONNREFUSED') return 'refused'
+  if (code === TIMEOUT) return 'timeout'
+  if (code === SILENCE) return 'silent'
+  if (['EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'].includes(code)) return 'unreachable'
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'reset'
+  if (/^(EPROTO$|ERR_SSL_|ERR_TLS_)/.test(code)) return 'tls'
+  return 'other'
+}

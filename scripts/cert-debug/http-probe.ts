@@ -1,0 +1,113 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { Hop, HttpFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import { failureOf, PATIENCE, SILENCE } from './failure.ts'
+
+/** As many redirects as Let's Encrypt follows (https://letsencrypt.org/docs/challenge-types/#http-01-challenge). */
+const MOST_HOPS = 10
+
+/** Bytes of an answer that are read: the answer to a challenge has about 90. */
+const MOST_BYTES = 2048
+
+/** What is asked of a host's port 80. */
+export interface HttpQuestion {
+  host: string
+  /** Where the connection goes: the host's name is sent all the same. */
+  address: string
+  http: number
+  https: number
+  path: string
+  /** The Challenge that the path belongs to, and what it has to be answered with. */
+  challenge?: { name: string; key: string }
+}
+
+/**
+ * Asks for a path as an authority does: on port 80, following redirects to ports 80 and 443 without a look at
+ * certificates. Redirects within the host go to the same address, those to others where their names lead. Never
+ * throws, but for the signal.
+ */
+export async function probeHttp(question: HttpQuestion, signal?: AbortSignal): Promise<HttpFacts> {
+  const { host, address, path, challenge } = question
+  const hops: Hop[] = []
+  const facts = { at: at(address, question.http), path, challenge: challenge?.name, hops }
+  let url = new URL(`http://${host}${path}`)
+  try {
+    for (;;) {
+      const { status, headers, body } = await get(url, question, signal)
+      const location = status >= 300 && status < 400 ? headers.location : undefined
+      const server = [headers.server].flat()[0]
+      hops.push({ url: url.href, status, server: server?.slice(0, 80), location: location?.slice(0, 300) })
+      if (location === undefined)
+        return { ...facts, matches: challenge && status === 200 && body === challenge.key }
+      if (!URL.canParse(location, url.href))
+        return redirects(facts, `to ${JSON.stringify(location.slice(0, 100))}`)
+      url = new URL(location, url.href)
+      if (!/^https?:$/.test(url.protocol) || url.port !== '')
+        return redirects(facts, `to ${url.origin}, and an authority follows to ports 80 and 443 only`)
+      if (hops.length > MOST_HOPS) return redirects(facts, 'in a circle')
+    }
+  } catch (error) {
+    signal?.throwIfAborted()
+    return { ...facts, failed: failureOf(error) }
+  }
+}
+
+const redirects = (facts: HttpFacts, where: string): HttpFacts => ({
+  ...facts,
+  failed: { kind: 'redirects', message: `it redirects ${where}` },
+})
+
+/** An address with a port, as it is written in a URL. Pure. */
+export function at(address: string, port: number): string {
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`
+}
+
+interface Answer {
+  status: number
+  headers: IncomingMessage['headers']
+  body: string
+}
+
+function get(url: URL, question: HttpQuestion, signal?: AbortSignal): Promise<Answer> {
+  const isSecure = url.protocol === 'https:'
+  const isOurs = url.hostname === question.host
+  return new Promise((resolve, reject) => {
+    const sent = (isSecure ? httpsRequest : httpRequest)({
+      host: isOurs ? question.address : url.hostname,
+      port: isOurs ? (isSecure ? question.https : question.http) : isSecure ? 443 : 80,
+      path: `${url.pathname}${url.search}`,
+      headers: { host: url.host, 'user-agent': 'openappstack-runbooks', connection: 'close' },
+      servername: url.hostname,
+      rejectUnauthorized: false, // an authority does not look at certificates either
+      agent: false,
+      signal,
+    })
+    // Of the whole exchange: a server that sends one byte a second would reset a timeout of the socket.
+    const timer = setTimeout(
+      () => sent.destroy(Object.assign(new Error('no answer in time'), { code: SILENCE })),
+      PATIENCE,
+    )
+    sent.on('close', () => clearTimeout(timer))
+    sent.on('error', reject)
+    sent.on('response', response => {
+      const chunks: Buffer[] = []
+      let length = 0
+      const end = () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString('latin1').trimEnd(),
+        })
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk)
+        length += chunk.length
+        if (length < MOST_BYTES) return
+        end()
+        sent.destroy()
+      })
+      response.on('end', end)
+      response.on('error', reject)
+    })
+    sent.end()
+  })
+}

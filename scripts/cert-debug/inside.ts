@@ -1,0 +1,40 @@
+import type { InsideFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import { ApiError } from '../../lib/kubectl/api-error.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { messageOf } from '../../lib/script/errors.ts'
+import { TRIAL_PATH } from './probe.ts'
+
+/** The services of the ingress controller, by the labels that charts give them. Pure. */
+export function ingressServices(objects: readonly KubeObject[]): KubeObject[] {
+  return objects.filter(
+    ({ kind, metadata, spec }) =>
+      kind === 'Service' &&
+      spec?.type === 'LoadBalancer' &&
+      ['traefik', 'ingress-nginx'].includes(metadata.labels?.['app.kubernetes.io/name'] ?? ''),
+  )
+}
+
+/** What the ingress controller answers from inside of the cluster, by way of the API server. Only reading. */
+export async function probeInside(
+  kubectl: Kubectl,
+  objects: readonly KubeObject[],
+): Promise<InsideFacts | undefined> {
+  const [service] = ingressServices(objects)
+  const port = (service?.spec?.ports as { port: number; name?: string }[] | undefined)?.find(
+    each => each.port === 80,
+  )
+  if (!service || !port) return undefined
+  const { namespace, name } = service.metadata
+  const told = { service: `${namespace}/${name}` }
+  try {
+    await kubectl.call({
+      path: `/api/v1/namespaces/${namespace}/services/http:${name}:${port.name || port.port}/proxy${TRIAL_PATH}`,
+      timeout: 8000,
+    })
+    return { ...told, status: 200 }
+  } catch (error) {
+    // The API server's own errors are objects; everything else was said by whoever it asked.
+    if (error instanceof ApiError && error.reason === '') return { ...told, status: error.code }
+    return { ...told, failed: messageOf(error).slice(0, 200) }
+  }
+}

@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs'
+import type { HostFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import { type GatherOptions, gather } from '../../lib/diagnosis/gather.ts'
+import type { Gap, Snapshot } from '../../lib/diagnosis/snapshot.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { readConfig } from '../../lib/platform/config.ts'
+import { ingressServices, probeInside } from './inside.ts'
+import { type ProbeOptions, probeHosts } from './probe.ts'
+import { chosenHosts } from './scope.ts'
+
+/** What is looked at. */
+export interface LookOptions extends Omit<ProbeOptions, 'expected'> {
+  host?: string
+  /** Whether hosts are asked, besides the cluster. */
+  probes: boolean
+  /** The `.flux.env` of the cluster, which knows the address of the server. */
+  env?: string
+  gather?: GatherOptions
+}
+
+/** The objects of the cluster, and what DNS and the ports say of its hosts. Only reading. */
+export async function lookAtCertificates(kubectl: Kubectl, options: LookOptions): Promise<Snapshot> {
+  const snapshot = await gather(kubectl, options.gather)
+  const hosts = chosenHosts(options.host, snapshot.objects)
+  if (!options.probes) return snapshot
+  const challenges = snapshot.objects.filter(({ kind }) => kind === 'Challenge')
+  const expected = addresses(snapshot.objects, options.env)
+  const [inside, facts] = await Promise.all([
+    probeInside(kubectl, snapshot.objects),
+    probeHosts(hosts, challenges, { ...options, expected }),
+  ])
+  return {
+    ...snapshot,
+    gaps: [...snapshot.gaps, ...silence(facts)],
+    hosts: facts.map(each => ({ ...each, inside })),
+  }
+}
+
+/** The addresses of the server: what was configured, and what its load balancers say. */
+function addresses(objects: readonly KubeObject[], env: string | undefined): string[] {
+  const configured = env && existsSync(env) ? readConfig(env).ip_address : undefined
+  const balanced = ingressServices(objects).flatMap(({ status }) =>
+    ((status?.loadBalancer?.ingress ?? []) as { ip?: string }[]).map(({ ip }) => ip),
+  )
+  return [
+    ...new Set([configured, ...balanced].filter(address => address !== undefined && address !== '')),
+  ] as string[]
+}
+
+/** That no resolver answers says nothing of the hosts. Pure. */
+export function silence(facts: readonly HostFacts[]): Gap[] {
+  const answers = facts.flatMap(({ dns }) => dns)
+  if (facts.length === 0 || answers.some(({ failed }) => failed === undefined || failed === 'ESERVFAIL'))
+    return []
+  const told = [...new Set(answers.map(({ resolver, failed }) => `${resolver} ${failed}`))]
+  return [{ what: 'DNS', why: `no resolver answers${told.length > 0 ? `: ${told.join(', ')}` : ''}` }]
+}

@@ -1,0 +1,121 @@
+import { setMaxListeners } from 'node:events'
+import type { Failure, HostFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { defaultResolvers, lookUp, lookUpCaa, upwards } from '../../lib/preflight/dns.ts'
+import type { CaaRecord } from '../../lib/preflight/dns-rules.ts'
+import { probePort } from '../../lib/preflight/net.ts'
+import { failureOf, TIMEOUT } from './failure.ts'
+import type { ConnectTo } from './host-name.ts'
+import { at, probeHttp } from './http-probe.ts'
+import { probeTls } from './tls-probe.ts'
+
+/** Hosts that are asked at the same time. */
+const AT_ONCE = 16
+
+/** A path below which an authority asks, and which nobody knows: the answer tells who answers. */
+export const TRIAL_PATH = '/.well-known/acme-challenge/test'
+
+/** How hosts are asked. */
+export interface ProbeOptions {
+  /** The addresses of the server, as far as they are known. */
+  expected: readonly string[]
+  resolvers?: readonly string[]
+  connectTo?: ConnectTo
+  signal?: AbortSignal
+}
+
+/**
+ * Asks DNS, port 80 and port 443 of each host, bounded and only reading. A challenge that waits for its answer is
+ * asked for it. Never throws, but for the signal: what cannot be asked is a fact, too.
+ */
+export async function probeHosts(
+  hosts: readonly string[],
+  challenges: readonly KubeObject[],
+  options: ProbeOptions,
+): Promise<HostFacts[]> {
+  if (options.signal) setMaxListeners(0, options.signal) // every question under way listens to it
+  const waiting = [...hosts]
+  const facts: HostFacts[] = []
+  const ports = new Map<string, Promise<Failure | undefined>>()
+  const work = async () => {
+    for (let host = waiting.shift(); host; host = waiting.shift())
+      facts.push(await probeHost(host, challenges, options, ports))
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  return facts.sort((a, b) => a.host.localeCompare(b.host))
+}
+
+async function probeHost(
+  host: string,
+  challenges: readonly KubeObject[],
+  { expected, resolvers = defaultResolvers(expected[0] ?? ''), connectTo, signal }: ProbeOptions,
+  ports: Map<string, Promise<Failure | undefined>>,
+): Promise<HostFacts> {
+  const dns = await lookUp([host], resolvers, signal)
+  const [answering] = dns.filter(answer => answer.failed === undefined)
+  // A resolver that fails for the host may be the only one: what it says of CAA then tells the same.
+  const records: ReadonlyMap<string, CaaRecord[] | { failed: string }> = resolvers[0]
+    ? await lookUpCaa([host], answering?.resolver ?? resolvers[0], signal)
+    : new Map()
+  const caa = upwards(host).flatMap(name => {
+    const found = records.get(name)
+    return found ? [{ name, records: found }] : []
+  })
+
+  const found = [...new Set(dns.flatMap(({ a, aaaa }) => [...a, ...aaaa]))]
+  const targets = connectTo ? [connectTo] : found.map(address => ({ address, http: 80, https: 443 }))
+  const waiting = challenges.find(
+    // One that is over is not answered any more.
+    ({ spec, status }) =>
+      spec?.dnsName === host &&
+      spec?.type === 'HTTP-01' &&
+      ['', 'pending', 'processing'].includes(status?.state ?? ''),
+  )
+  const challenge = waiting && { name: waiting.metadata.name, key: String(waiting.spec.key) }
+  const token = String(waiting?.spec.token ?? '')
+  const path = /^[\w-]+$/.test(token) ? `/.well-known/acme-challenge/${token}` : TRIAL_PATH
+  // Most hosts lead to one address: whether its ports are open is found out once, not waited for by each host.
+  const reach = (address: string, port: number) => {
+    const key = at(address, port)
+    const known = ports.get(key) ?? portFailure(address, port, signal)
+    ports.set(key, known)
+    return known
+  }
+  const [http, tls] = await Promise.all([
+    Promise.all(
+      targets.map(async target => {
+        const failed = await reach(target.address, target.http)
+        if (failed)
+          return { at: at(target.address, target.http), path, challenge: challenge?.name, hops: [], failed }
+        return probeHttp({ host, ...target, path, challenge }, signal)
+      }),
+    ),
+    Promise.all(
+      targets.map(async target => {
+        const failed = await reach(target.address, target.https)
+        if (failed) return { at: at(target.address, target.https), chain: [], failed }
+        return probeTls({ host, ...target }, signal)
+      }),
+    ),
+  ])
+  return { host, expected: [...expected], ...(connectTo ? { directed: true } : {}), dns, caa, http, tls }
+}
+
+/** Why nothing can be asked at a port; undefined when it is open. */
+async function portFailure(
+  address: string,
+  port: number,
+  signal?: AbortSignal,
+): Promise<Failure | undefined> {
+  try {
+    const state = await probePort(address, port, signal)
+    if (state === 'open') return undefined
+    const code = state === 'refused' ? 'ECONNREFUSED' : TIMEOUT
+    return failureOf(
+      Object.assign(new Error(state === 'refused' ? 'connection refused' : 'no answer'), { code }),
+    )
+  } catch (error) {
+    signal?.throwIfAborted()
+    return failureOf(error)
+  }
+}

@@ -1,0 +1,62 @@
+import { connect, type DetailedPeerCertificate } from 'node:tls'
+import type { TlsFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import { certificateFacts } from '../../lib/diagnosis/gather.ts'
+import type { CertificateFacts } from '../../lib/diagnosis/snapshot.ts'
+import { failureOf, PATIENCE, SILENCE } from './failure.ts'
+import { at } from './http-probe.ts'
+
+/** As long as no honest chain is. */
+const LONGEST = 10
+
+/** What is served for a host's name (SNI) on a port, valid or not. Never throws, but for the signal. */
+export async function probeTls(
+  { host, address, https }: { host: string; address: string; https: number },
+  signal?: AbortSignal,
+): Promise<TlsFacts> {
+  signal?.throwIfAborted()
+  try {
+    const chain = await new Promise<CertificateFacts[]>((resolve, reject) => {
+      const socket = connect({
+        host: address,
+        port: https,
+        servername: host,
+        rejectUnauthorized: false, // a bad certificate is what is looked for
+        ALPNProtocols: ['http/1.1'],
+      })
+      const timer = setTimeout(
+        () => end(() => reject(Object.assign(new Error('no answer in time'), { code: SILENCE }))),
+        PATIENCE,
+      )
+      const abort = () => end(() => reject(signal?.reason))
+      signal?.addEventListener('abort', abort, { once: true })
+      const end = (settle: () => void) => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+        socket.destroy()
+        settle()
+      }
+      socket.once('error', error => end(() => reject(error)))
+      socket.once('secureConnect', () => {
+        const chain = chainOf(socket.getPeerCertificate(true))
+        end(() => resolve(chain))
+      })
+    })
+    return { at: at(address, https), chain }
+  } catch (error) {
+    signal?.throwIfAborted()
+    return { at: at(address, https), chain: [], failed: failureOf(error) }
+  }
+}
+
+/** The certificates that were sent, the server's own first. The last one of a whole chain is its own issuer. */
+function chainOf(first: DetailedPeerCertificate): CertificateFacts[] {
+  const chain: CertificateFacts[] = []
+  let next: DetailedPeerCertificate | undefined = first
+  while (next?.raw && chain.length < LONGEST) {
+    const facts = certificateFacts(next.raw)
+    if ('error' in facts) break
+    chain.push(facts)
+    next = next.issuerCertificate === next ? undefined : next.issuerCertificate
+  }
+  return chain
+}

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Kubectl, type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
+import { inUrl, mentions, replaceAddress } from './address.ts'
+import type { VariableEdit } from './state.ts'
+
+const VARIABLES: Ref = {
+  apiVersion: 'v1',
+  kind: 'Secret',
+  namespace: 'flux-system',
+  name: 'oas-cluster-variables',
+}
+
+/**
+ * The API server of a cluster at an address, whatever the kubeconfig says; undefined without a kubeconfig. With
+ * `anyName` the certificate need not name the address yet: every certificate of k3s names `kubernetes`
+ * (github.com/k3s-io/k3s, pkg/cluster/https.go), and only this cluster's authority can have signed it.
+ */
+export async function apiAt(
+  cluster: Cluster,
+  host: string,
+  options: { anyName?: boolean; signal?: AbortSignal } = {},
+): Promise<Kubectl | undefined> {
+  const text = readIfExists(cluster.kubeconfig)
+  if (text === undefined) return undefined
+  const { load, dump } = await import('js-yaml')
+  // biome-ignore lint/suspicious/noExplicitAny: a kubeconfig may be anything, and what fails is caught
+  let config: any
+  try {
+    config = load(text)
+    const context = config.contexts.find((each: { name: string }) => each.name === config['current-context'])
+    const { cluster: target } = config.clusters.find(
+      (each: { name: string }) => each.name === context.context.cluster,
+    )
+    const url = new URL(target.server)
+    target.server = `https://${inUrl(host)}:${url.port || 443}`
+    if (options.anyName) target['tls-server-name'] = 'kubernetes'
+    else delete target['tls-server-name']
+  } catch (error) {
+    throw new ExpectedError(
+      `${cluster.kubeconfig} is no kubeconfig with a server`,
+      'fetch it from the server again',
+      { cause: error },
+    )
+  }
+  // In the same folder, since the files that it may name are relative to it; it is read at once.
+  const file = join(cluster.folder, `.change-ip.${randomBytes(6).toString('hex')}.yml`)
+  try {
+    writeFileAtomic(file, dump(config, { lineWidth: -1 }))
+    return await Kubectl.connect(file, options.signal)
+  } finally {
+    rmSync(file, { force: true })
+  }
+}
+
+/** The edits of the values in the cluster's variables that hold the old address. */
+export async function planVariables(kubectl: Kubectl, old: string, address: string): Promise<VariableEdit[]> {
+  return editsOf((await kubectl.get(VARIABLES))?.data ?? {}, old, address)
+}
+
+/** The same for the data of a Secret. Pure. */
+export function editsOf(data: Record<string, string>, old: string, address: string): VariableEdit[] {
+  return Object.entries(data).flatMap(([key, encoded]) => {
+    const before = Buffer.from(encoded, 'base64').toString()
+    const after = replaceAddress(before, old, address)
+    return after === before ? [] : [{ key, before, after }]
+  })
+}
+
+/** Brings the cluster's variables to what they are to become; 'unchanged' when they are that already. */
+export async function writeVariables(kubectl: Kubectl, edits: readonly VariableEdit[]): Promise<string> {
+  const secret = await kubectl.get(VARIABLES)
+  const encode = (text: string) => Buffer.from(text).toString('base64')
+  const open = edits.filter(({ key, after }) => secret?.data?.[key] !== encode(after))
+  if (!secret || open.length === 0) return 'unchanged'
+  await kubectl.patch(VARIABLES, {
+    metadata: { resourceVersion: secret.metadata.resourceVersion },
+    data: Object.fromEntries(open.map(({ key, after }) => [key, encode(after)])),
+  })
+  return open.map(({ key }) => key).join(', ')
+}
+
+/** Kinds that say by themselves where things are, and follow a change without being asked. */
+const FOLLOWING = new Set([
+  'ComponentStatus',
+  'ControllerRevision',
+  'CSINode',
+  'Endpoints',
+  'EndpointSlice',
+  'Event',
+  'Lease',
+  'Node',
+  'Pod',
+  'ReplicaSet',
+])
+
+/** Objects of k3s itself: it writes them anew, or they only tell what its certificate was once asked for. */
+const OF_K3S = /^kube-system\/(k3s-serving|coredns|.*\.node-password\.k3s)$/
+
+/** Where an object holds an address, as paths into it; values of Secrets are decoded. Pure. */
+export function placesIn(object: KubeObject, address: string): string[] {
+  const { kind, metadata, status: _status, ...rest } = object
+  const { namespace = '', name, managedFields: _fields, ...meta } = metadata
+  if (FOLLOWING.has(kind) || OF_K3S.test(`${namespace}/${name}`)) return []
+  // What has an owner follows it; a release of Helm is a compressed copy of what was applied.
+  if (metadata.ownerReferences?.some(owner => owner.controller) || object.type === 'helm.sh/release.v1')
+    return []
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _last, ...annotations } = meta.annotations ?? {}
+  const places: string[] = []
+  const walk = (value: unknown, path: string): void => {
+    if (typeof value === 'string') {
+      const text =
+        kind === 'Secret' && path.startsWith('data.') ? Buffer.from(value, 'base64').toString() : value
+      if (mentions(text, address)) places.push(path)
+    } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${path}[${i}]`)
+    else if (typeof value === 'object' && value !== null)
+      for (const [key, item] of Object.entries(value)) walk(item, path === '' ? key : `${path}.${key}`)
+  }
+  walk({ ...rest, metadata: { ...meta, annotations } }, '')
+  return places
+}
+
+/** Everything in the cluster that holds an address and does not follow by itself, as `Kind namespace/name: path`. */
+export async function findInCluster(kubectl: Kubectl, address: string): Promise<string[]> {
+  const { groups } = await kubectl.call<{ groups: { preferredVersion: { groupVersion: string } }[] }>({
+    path: '/apis',
+  })
+  const versions = ['v1', ...groups.map(group => group.preferredVersion.groupVersion)]
+  const found: string[] = []
+  for (const version of versions) {
+    const { resources } = await kubectl.call<{
+      resources: { name: string; kind: string; verbs: string[] }[]
+    }>({
+      path: version === 'v1' ? '/api/v1' : `/apis/${version}`,
+    })
+    for (const { name, kind, verbs } of resources) {
+      if (name.includes('/') || !verbs.includes('list') || FOLLOWING.has(kind)) continue
+      for await (const page of kubectl.pages(version, kind))
+        for (const object of page)
+          for (const path of placesIn(object, address)) found.push(`${refText(refOf(object))}: ${path}`)
+    }
+  }
+  return found.filter(place => !place.startsWith(`${refText(VARIABLES)}: data.`)).sort()
+}

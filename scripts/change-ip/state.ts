@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
+import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
+
+/** A file with what it is to become; undefined stands for no file. */
+export interface FileEdit {
+  place: 'server' | 'here'
+  path: string
+  mode: number
+  /** UID:GID of a file on the server. */
+  owner?: string
+  before: string | undefined
+  after: string | undefined
+}
+
+/** A value of a Secret in the cluster, not encoded. */
+export interface VariableEdit {
+  key: string
+  before: string
+  after: string
+}
+
+/** The data of a DNS record at a provider. */
+export interface RecordEdit {
+  zone: string
+  id: number
+  type: string
+  name: string
+  before: string
+  after: string
+}
+
+/** A file of the change, by the checksums of what it was and became; null stands for no file. */
+interface SavedFile extends Pick<FileEdit, 'place' | 'path' | 'mode' | 'owner'> {
+  before: string | null
+  after: string | null
+}
+
+/** Where a change of the address stands. Written before the first change, so that every next run knows. */
+export interface ChangeState {
+  version: 1
+  old: string
+  new: string
+  startedAt: string
+  phase: 'changing' | 'changed' | 'undoing' | 'undone'
+  /** Whether k3s has yet to be started with what was written. */
+  restart: boolean
+  /** Which addresses interfaces of the server had, and whether its API server answered at all. */
+  before: { hasOld: boolean; hasNew: boolean; api: boolean }
+  /** The nodes whose address the old one was. */
+  nodes: string[]
+  files: SavedFile[]
+  variables: VariableEdit[]
+  records: RecordEdit[]
+}
+
+const folderOf = (cluster: Cluster) => join(cluster.folder, 'change-ip')
+const stateFile = (cluster: Cluster) => join(folderOf(cluster), 'state.json')
+
+/** A change that is neither complete nor taken back. */
+export function isOpen(state: ChangeState | undefined): state is ChangeState {
+  return state?.phase === 'changing' || state?.phase === 'undoing'
+}
+
+/** SHA-256 of a text; null where there is none. */
+export function checksum(text: string | undefined): string | null {
+  return text === undefined ? null : createHash('sha256').update(text).digest('hex')
+}
+
+/** The state of the cluster's last change, if there was one. */
+export function readState(cluster: Cluster): ChangeState | undefined {
+  const file = stateFile(cluster)
+  const text = readIfExists(file)
+  if (text === undefined) return undefined
+  try {
+    const state = JSON.parse(text) as ChangeState
+    if (state.version !== 1 || !state.old || !state.new || !Array.isArray(state.files))
+      throw new Error('it is of another version')
+    return state
+  } catch (error) {
+    throw new ExpectedError(
+      `${file} cannot be used: ${messageOf(error)}`,
+      'the originals are in the folder beside it: compare them with the files in use, then move the folder away',
+      { cause: error },
+    )
+  }
+}
+
+/** Writes the state whole or not at all. */
+export function writeState(cluster: Cluster, state: ChangeState): void {
+  privateFolder(folderOf(cluster))
+  writeFileAtomic(stateFile(cluster), `${JSON.stringify(state, null, 2)}\n`)
+}
+
+/**
+ * Saves the originals of files that are about to change, then the state that knows them. A file that an earlier
+ * run of the same change has saved keeps its original, unless somebody else has changed it since.
+ */
+export function saveOriginals(cluster: Cluster, state: ChangeState, edits: readonly FileEdit[]): void {
+  const folder = privateFolder(join(privateFolder(folderOf(cluster)), 'originals'))
+  for (const edit of edits) {
+    const { place, path, mode, owner } = edit
+    const present = state.files.find(file => file.place === place && file.path === path)
+    const [before, after] = [checksum(edit.before), checksum(edit.after)]
+    if (present && (present.before === before || present.after === before)) {
+      present.after = after
+      continue
+    }
+    if (edit.before !== undefined) writeFileAtomic(join(folder, before!), edit.before)
+    const saved: SavedFile = { place, path, mode, owner, before, after }
+    if (present) Object.assign(present, saved)
+    else state.files.push(saved)
+  }
+  writeState(cluster, state)
+  // Those of a change before this one are of no use any more.
+  const used = new Set(state.files.map(file => file.before))
+  for (const name of readdirSync(folder)) if (!used.has(name)) rmSync(join(folder, name), { force: true })
+}
+
+/** The original of a saved file; undefined for one that was not there. Throws when it is not what was saved. */
+export function originalOf(cluster: Cluster, saved: SavedFile): string | undefined {
+  if (saved.before === null) return undefined
+  const file = join(folderOf(cluster), 'originals', saved.before)
+  const text = readIfExists(file)
+  if (checksum(text) === saved.before) return text
+  throw new ExpectedError(
+    `the saved original of ${saved.path} is ${text === undefined ? 'missing' : 'damaged'}: ${file}`,
+    `put ${saved.path} right by hand, or take it from a backup of the cluster folder`,
+  )
+}

@@ -1,0 +1,120 @@
+import { condition, HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
+import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import type { Log } from '../../lib/script/log.ts'
+import { until } from '../../lib/script/wait.ts'
+import { mentions } from './address.ts'
+
+/** The nodes that have an address as one of theirs. Pure. */
+export function nodesWith(nodes: readonly KubeObject[], address: string): string[] {
+  return nodes.filter(node => addresses(node).some(each => mentions(each.address, address))).map(nameOf)
+}
+
+const nameOf = ({ metadata }: KubeObject) => metadata.name
+const addresses = (node: KubeObject) => (node.status?.addresses ?? []) as { type: string; address: string }[]
+
+/** Whether a node is a member of k3s' embedded etcd. Pure. */
+export function inEtcd(node: KubeObject): boolean {
+  return node.metadata.labels?.['node-role.kubernetes.io/etcd'] === 'true'
+}
+
+/**
+ * Waits until all of these nodes are Ready and have `address`, and none has `old` any more. The kubelet tells its
+ * addresses again when it starts, and k3s' own cloud provider follows.
+ */
+export async function waitForNodes(
+  kubectl: Kubectl,
+  wanted: { names: readonly string[]; address: string; old: string | undefined },
+  options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
+): Promise<string> {
+  return until<string, string>(
+    async () => {
+      const nodes = await kubectl.list('v1', 'Node')
+      const last = nodes.flatMap(node => {
+        const own = addresses(node).map(each => each.address)
+        if (condition(node, 'Ready')?.status !== 'True') return [`${nameOf(node)} is not Ready`]
+        const missing =
+          wanted.names.includes(nameOf(node)) && !own.some(each => mentions(each, wanted.address))
+        const stale = wanted.old !== undefined && own.some(each => mentions(each, wanted.old!))
+        return missing || stale ? [`${nameOf(node)} has ${own.join(', ')}`] : []
+      })
+      if (nodes.length > 0 && last.length === 0) {
+        const shown = nodes.map(node => `${nameOf(node)} is Ready with ${addresses(node)[0]?.address}`)
+        return { done: shown.join(', ') }
+      }
+      const state = last.join('; ') || 'there is no node'
+      options.log.progress(state)
+      return { last: state }
+    },
+    {
+      deadline: options.deadline,
+      patience: 60_000,
+      describe: last => last ?? 'no answer',
+      fix: 'look at the kubelet: journalctl -u k3s -n 50 on the server',
+      signal: options.signal,
+    },
+  )
+}
+
+/**
+ * Replaces the pods that still carry the old address. The kubelet never corrects that of a running pod of the host
+ * network, and whoever looks for it (Prometheus, Services) goes to where nobody is. The pods of k3s' service load
+ * balancer keep the address of Services (github.com/k3s-io/k3s/issues/7036).
+ */
+export async function replacePods(kubectl: Kubectl, old: string): Promise<string> {
+  const [all, services] = await Promise.all([kubectl.list('v1', 'Pod'), kubectl.list('v1', 'Service')])
+  const stale = services
+    .filter(({ status }) => mentions(JSON.stringify(status?.loadBalancer?.ingress ?? ''), old))
+    .map(({ metadata }) => metadata.name)
+  const pods = all.filter(
+    ({ spec, status, metadata }) =>
+      !metadata.deletionTimestamp &&
+      metadata.ownerReferences?.some(owner => owner.controller) &&
+      ((spec?.hostNetwork === true && mentions(String(status?.podIP ?? ''), old)) ||
+        stale.includes(metadata.labels?.['svccontroller.k3s.cattle.io/svcname'] ?? '')),
+  )
+  for (const pod of pods) await kubectl.delete(refOf(pod), { uid: pod.metadata.uid })
+  return pods.length === 0
+    ? 'unchanged'
+    : pods.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(', ')
+}
+
+/** What Flux applies; nothing where it is not installed. */
+async function ofFlux(kubectl: Kubectl): Promise<KubeObject[]> {
+  const lists = [KUSTOMIZATION, HELM_RELEASE].map(({ apiVersion, kind }) => kubectl.list(apiVersion, kind))
+  return (await Promise.all(lists)).flat()
+}
+
+/** What of Flux is not in order, by name. */
+export async function unhealthy(kubectl: Kubectl): Promise<string[]> {
+  return (await ofFlux(kubectl))
+    .filter(object => !['ready', 'suspended'].includes(standing(object).state))
+    .map(object => refText(refOf(object)))
+    .sort()
+}
+
+/** Waits until nothing of Flux is out of order but what was before. */
+export async function waitForHealth(
+  kubectl: Kubectl,
+  before: readonly string[],
+  options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
+): Promise<string> {
+  return until<string, string>(
+    async () => {
+      const open = (await unhealthy(kubectl)).filter(name => !before.includes(name))
+      if (open.length === 0) {
+        if (before.length > 0) return { done: `as before; not ready then: ${before.join(', ')}` }
+        return { done: (await ofFlux(kubectl)).length > 0 ? 'everything is ready' : 'not installed' }
+      }
+      options.log.progress(`not ready: ${open.join(', ')}`)
+      return { last: open.join(', ') }
+    },
+    {
+      deadline: options.deadline,
+      every: 2000,
+      patience: 60_000,
+      describe: last => `not ready: ${last}`,
+      fix: 'look closer: npx tsx scripts/status.ts',
+      signal: options.signal,
+    },
+  )
+}

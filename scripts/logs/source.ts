@@ -1,0 +1,73 @@
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { containersOf } from '../../lib/logs/containers.ts'
+import { LokiAway, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
+import { findWorkloads, streamsOf } from '../../lib/logs/pods.ts'
+import type { Preset } from '../../lib/logs/presets.ts'
+import type { Matcher } from '../../lib/logs/selection.ts'
+import type { Target } from '../../lib/logs/target.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import type { Source } from './flags.ts'
+import type { Range } from './range.ts'
+
+/** What is wanted of the logs, and where it may be. */
+export interface Place {
+  source: Source
+  /** The streams in Loki. */
+  matchers: readonly Matcher[]
+}
+
+/**
+ * Where the logs of a target are read, unless it is told: those of a preset in Loki; those of an application by
+ * its pods, or in Loki when what is wanted goes back to before their containers were started, or has an end.
+ */
+export async function placeOf(
+  kubectl: Kubectl,
+  target: Target | Preset,
+  options: Range & { source: Source | undefined; previous: boolean },
+): Promise<Place> {
+  if ('matchers' in target) {
+    const source = options.source ?? (options.previous ? 'pods' : 'loki')
+    return { source, matchers: target.matchers }
+  }
+  const found = await findWorkloads(kubectl, target)
+  const matchers = streamsOf(target, found)
+  if (!matchers) throw noPods(target.name)
+  const since = options.since ?? Number.POSITIVE_INFINITY
+  const started = found.pods
+    .flatMap(pod => containersOf(pod, false))
+    .filter(({ running }) => running)
+    .map(({ startedAt }) => Date.parse(startedAt ?? ''))
+  const older = options.until !== undefined || started.some(time => time > since)
+  const source = options.source ?? (older && !options.previous ? 'loki' : 'pods')
+  return { source, matchers }
+}
+
+/** What is told of a target that nothing runs of. Pure. */
+export function noPods(name: string): ExpectedError {
+  return new ExpectedError(`${name} has no pods`, 'see what is not ready, and why: npx tsx scripts/status.ts')
+}
+
+/** Milliseconds in which Loki answers such a small question when it is well. */
+const PROMPT = 15_000
+
+/**
+ * Asks Loki for one line, and returns whether it answers. When it does not and nobody has asked for Loki alone,
+ * `warn` is told what is read in its place; otherwise its error is thrown.
+ */
+export async function answers(
+  kubectl: Kubectl,
+  signal: AbortSignal,
+  query: string,
+  instead: { what: string; warn: (text: string) => void } | undefined,
+): Promise<boolean> {
+  const end = nanoseconds(Date.now())
+  const start = end - nanoseconds(1000)
+  try {
+    await lokiOf(kubectl, signal, PROMPT)({ query, start, end, limit: 1, direction: 'backward' })
+    return true
+  } catch (error) {
+    if (!instead || !(error instanceof LokiAway)) throw error
+    instead.warn(`${error.message}; this is what ${instead.what} still has`)
+    return false
+  }
+}

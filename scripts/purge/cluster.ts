@@ -1,0 +1,153 @@
+import { HELM_RELEASE } from '../../lib/flux/flux.ts'
+import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
+import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { ServerSurvey } from './survey.ts'
+
+/** A persistent volume of the cluster, or a folder that looks like one while nobody can be asked. */
+export interface Volume {
+  name: string
+  /** `namespace/name` of the claim. */
+  claim: string
+  /** Where it is: a folder on this server, or what else holds it. */
+  place: string
+  /** Bytes on this server; undefined for what is not on it. */
+  size: number | undefined
+  /** Whether the newest backup holds its data; undefined while nobody can be asked. */
+  backedUp?: boolean
+}
+
+/** The newest backup of Velero that is worth something. */
+export interface VeleroBackup {
+  name: string
+  completed: number
+  /** Namespaces with data that it leaves out. */
+  missing: string[]
+  /** Claims whose data it holds, by uid. */
+  claims: Set<string>
+}
+
+/** What the API server of a cluster tells. */
+export interface ClusterSurvey {
+  volumes: KubeObject[]
+  claims: KubeObject[]
+  releases: string[]
+  /** Pods that run. */
+  pods: number
+  nodes: string[]
+  backup: VeleroBackup | undefined
+  /** The server's clock. */
+  now: number
+}
+
+/** Asks the API server. Changes nothing. */
+export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
+  const [volumes, claims, releases, pods, nodes, backups, saved] = await Promise.all([
+    kubectl.list('v1', 'PersistentVolume'),
+    kubectl.list('v1', 'PersistentVolumeClaim'),
+    helmReleases(kubectl),
+    kubectl.list('v1', 'Pod', { fieldSelector: 'status.phase=Running' }),
+    kubectl.list('v1', 'Node'),
+    kubectl.list('velero.io/v1', 'Backup'),
+    kubectl.list('velero.io/v1', 'PodVolumeBackup'),
+  ])
+  const now = Date.now() + kubectl.client.clockOffset
+  const namespaces = new Set(claims.map(({ metadata }) => metadata.namespace!))
+  return {
+    volumes,
+    claims,
+    releases: releases.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(),
+    pods: pods.length,
+    nodes: nodes.map(({ metadata }) => metadata.name),
+    backup: newestBackup(backups, saved, namespaces, now),
+    now,
+  }
+}
+
+/** The releases by the newest API that is served: a cluster of 0.7 has an older Flux. */
+async function helmReleases(kubectl: Kubectl): Promise<KubeObject[]> {
+  for (const version of apiVersionsOf(HELM_RELEASE)) {
+    const found = await kubectl.list(version, HELM_RELEASE.kind)
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+/**
+ * The newest backup that is complete and not expired; one that includes all of these namespaces wins over a newer
+ * one that does not. Pure.
+ */
+export function newestBackup(
+  backups: readonly KubeObject[],
+  saved: readonly KubeObject[],
+  namespaces: ReadonlySet<string>,
+  now: number,
+): VeleroBackup | undefined {
+  const candidates = backups
+    .filter(({ status }) => status?.phase === 'Completed' && !(Date.parse(status.expiration) <= now))
+    .map(backup => ({
+      name: backup.metadata.name,
+      completed: Date.parse(backup.status.completionTimestamp) || 0,
+      missing: [...namespaces].filter(namespace => !includes(backup, namespace)).sort(),
+      claims: new Set(
+        saved
+          .filter(
+            ({ metadata, status }) =>
+              metadata.labels?.['velero.io/backup-name'] === backup.metadata.name &&
+              status?.phase === 'Completed',
+          )
+          .map(({ metadata }) => metadata.labels?.['velero.io/pvc-uid'] ?? ''),
+      ),
+    }))
+    .sort((a, b) => b.completed - a.completed)
+  return candidates.find(({ missing }) => missing.length === 0) ?? candidates[0]
+}
+
+/** Whether a backup takes everything of a namespace. One with a label selector takes only some of it. */
+function includes({ spec }: KubeObject, namespace: string): boolean {
+  const included: string[] = spec?.includedNamespaces ?? []
+  const excluded: string[] = spec?.excludedNamespaces ?? []
+  const some = spec?.labelSelector ?? spec?.orLabelSelectors
+  return (
+    !some &&
+    !excluded.includes(namespace) &&
+    (included.length === 0 || included.includes('*') || included.includes(namespace))
+  )
+}
+
+/** The volumes with their sizes: as the API server tells, else as the folders on the server look. Pure. */
+export function volumesOf(
+  { folders }: Pick<ServerSurvey, 'folders'>,
+  cluster: Pick<ClusterSurvey, 'volumes' | 'claims' | 'backup'> | undefined,
+): Volume[] {
+  const left = new Map(folders.map(({ name, size }) => [`${LOCAL_STORAGE}/${name}`, size]))
+  const uids = new Map(
+    cluster?.claims.map(({ metadata }) => [`${metadata.namespace}/${metadata.name}`, metadata.uid]),
+  )
+  const known = (cluster?.volumes ?? []).map(({ metadata, spec }): Volume => {
+    const path: string | undefined = spec.hostPath?.path ?? spec.local?.path
+    const size = path === undefined ? undefined : left.get(path)
+    if (path !== undefined) left.delete(path)
+    const claim = spec.claimRef ? `${spec.claimRef.namespace}/${spec.claimRef.name}` : ''
+    return {
+      name: metadata.name,
+      claim,
+      place: path ?? spec.nfs?.server ?? spec.csi?.driver ?? 'elsewhere',
+      size,
+      backedUp: cluster?.backup?.claims.has(uids.get(claim) ?? '-') ?? false,
+    }
+  })
+  const unknown = [...left].map(([place, size]): Volume => {
+    const folder = place.slice(LOCAL_STORAGE.length + 1)
+    // The provisioner names folders pvc-UID_NAMESPACE_CLAIM; neither of the two may hold an underscore.
+    const [, namespace, name] = /^pvc-[0-9a-f-]{36}_([^_]+)_([^_]+)$/.exec(folder) ?? []
+    return {
+      name: folder,
+      claim: name ? `${namespace}/${name}` : '',
+      place,
+      size,
+      backedUp: cluster ? false : undefined,
+    }
+  })
+  return [...known, ...unknown].sort((a, b) => (b.size ?? 0) - (a.size ?? 0))
+}

@@ -1,0 +1,238 @@
+import { type Cause, findCauses } from '../../lib/diagnosis/causes.ts'
+import { releasesOf, relevantFacts } from '../../lib/diagnosis/facts.ts'
+import { condition, failures, handled, reconcile, standing } from '../../lib/flux/flux.ts'
+import type { FluxKinds } from '../../lib/flux/flux-versions.ts'
+import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import { causeError, notInOrder, progressLine } from '../../lib/rollout/rollout.ts'
+import { ExpectedError, TransientError } from '../../lib/script/errors.ts'
+import type { Log } from '../../lib/script/log.ts'
+import { sleep } from '../../lib/script/wait.ts'
+import { dependenciesOf, gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
+
+/** How often this run has asked Flux to look at an object, and when last; by `refText`. */
+export type Asked = Map<string, { at: number; times: number }>
+
+/** Milliseconds between two requests for the same object. */
+const RETRY = 10_000
+/** How often something that fails is tried before its cause is told. */
+export const TRIES = 5
+/** Milliseconds that the API server may be away; the lock of the cluster lasts longer. */
+const PATIENCE = 25_000
+/** Seconds that a failure may last at least: a change of the branch goes through everything. */
+const GRACE = 20
+/** Seconds that a pod may fail. */
+const POD_GRACE = 120
+
+const keyOf = (object: KubeObject) => refText(refOf(object))
+const messageOf = (release: KubeObject) =>
+  ['Ready', 'Released', 'Stalled'].map(type => {
+    const found = condition(release, type)
+    return `${found?.reason} ${found?.message}`
+  })
+
+/** An issue that the docs know ("Potential upgrade issues"). */
+export type KnownIssue = 'empty client secret' | 'retries exhausted'
+
+/** Which of the issues of the docs a HelmRelease has. Pure. */
+export function knownIssue(release: KubeObject): KnownIssue | undefined {
+  if (standing(release).state === 'ready') return undefined
+  const texts = messageOf(release)
+  if (texts.some(text => /b64enc\W.*(expected string|invalid value|wrong type)/s.test(text)))
+    return 'empty client secret'
+  const exhausted = /retries (exhausted|exceeded)|RetriesExceeded|exceeded maximum retries/
+  return texts.some(text => exhausted.test(text)) ? 'retries exhausted' : undefined
+}
+
+const CURES: Record<KnownIssue, string> = {
+  'empty client secret': 'its Kustomization takes the secrets again, then it gets new tries',
+  'retries exhausted': 'it gets new tries',
+}
+
+/** The issues of the docs that releases of the platform have. Pure. */
+export function issuesOf(facts: UpgradeFacts): [release: string, issue: KnownIssue][] {
+  return relevantFacts(facts.scope, facts).helmReleases.flatMap(release => {
+    const issue = knownIssue(release)
+    return issue ? [[keyOf(release), issue] as [string, KnownIssue]] : []
+  })
+}
+
+/** An object that Flux is to look at. */
+export interface Ask {
+  object: KubeObject
+  /** Whether it gets new tries. */
+  reset: boolean
+  /** Whether the client secrets have to be complete before. */
+  cure: boolean
+}
+
+/**
+ * What Flux is to be asked for now. Every Kustomization once in a run, as soon as what it depends on is in order:
+ * what it has substituted may be from before the secrets were there, and nothing tells. Then each of its releases.
+ * What fails is asked again, some times. Pure.
+ */
+export function nextAsks(facts: UpgradeFacts, asked: Asked, now: number): Ask[] {
+  const asks: Ask[] = []
+  const mayAsk = (object: KubeObject) => {
+    const before = asked.get(keyOf(object))
+    return !before || (before.times < TRIES && now - before.at >= RETRY && handled(object))
+  }
+  const ask = (object: KubeObject, reset = false, cure = false) => {
+    if (mayAsk(object)) asks.push({ object, reset, cure })
+  }
+  for (const name of facts.scope) {
+    const kustomization = facts.kustomizations.find(({ metadata }) => metadata.name === name)!
+    if (kustomization.spec?.suspend === true || kustomization.metadata.deletionTimestamp) continue
+    const { found, absent } = releasesOf(kustomization, facts)
+    if (!asked.has(keyOf(kustomization))) {
+      if (dependenciesOf(kustomization).every(dependency => isSettled(dependency, facts, asked)))
+        ask(kustomization)
+      continue
+    }
+    const empty = found.some(release => knownIssue(release) === 'empty client secret')
+    if (empty || absent.length > 0 || standing(kustomization).state === 'failed')
+      ask(kustomization, false, empty)
+    for (const release of found) {
+      if (release.metadata.deletionTimestamp || release.spec?.suspend === true) continue
+      const { state } = standing(release)
+      const failed = state === 'failed' || (state !== 'ready' && handled(release) && failures(release) > 0)
+      if (failed || (handled(kustomization) && !asked.has(keyOf(release)))) ask(release, failed)
+    }
+  }
+  const { sources } = relevantFacts(facts.scope, facts)
+  for (const source of sources)
+    if (source.kind !== 'GitRepository' && standing(source).state === 'failed') ask(source)
+  return asks
+}
+
+function isSettled(name: string, facts: UpgradeFacts, asked: Asked): boolean {
+  const found = facts.kustomizations.find(({ metadata }) => metadata.name === name)
+  if (!found) return false
+  return (!facts.scope.includes(name) || asked.has(keyOf(found))) && notInOrder(name, facts) === undefined
+}
+
+/** What is not done yet, in words; empty when everything was asked for and is in order. Pure. */
+export function unsettled(facts: UpgradeFacts, asked: Asked): string[] {
+  return facts.scope.flatMap(name => {
+    const why = notInOrder(name, facts)
+    if (why !== undefined) return [`${name} ${why}`]
+    const kustomization = facts.kustomizations.find(({ metadata }) => metadata.name === name)!
+    const { found } = releasesOf(kustomization, facts)
+    const open = [kustomization, ...found].filter(object => !asked.has(keyOf(object)))
+    return open.length > 0 ? [`${open[0]!.metadata.name} waits for its turn`] : []
+  })
+}
+
+/**
+ * The causes that more requests do not remove: those of objects that have been asked often enough. A pod has longer
+ * than elsewhere: the next try of its release, with the secrets, may replace it. Pure.
+ */
+export function lasting(facts: UpgradeFacts, asked: Asked): Cause[] {
+  return findCauses(relevantFacts(facts.scope, facts))
+    .filter(({ subject, cause }) => {
+      const ours = /^(Kustomization|HelmRelease|HelmChart|HelmRepository) /.test(subject)
+      return !ours || cause.startsWith('is suspended') || (asked.get(subject)?.times ?? 0) >= TRIES
+    })
+    .map(cause =>
+      cause.subject.startsWith('Pod ') ? { ...cause, grace: Math.max(cause.grace, POD_GRACE) } : cause,
+    )
+}
+
+/** What `drive` and the waits before it need. */
+export interface DriveOptions {
+  kubectl: Kubectl
+  kinds: FluxKinds
+  /** Milliseconds. */
+  deadline: number
+  log: Log
+  signal: AbortSignal
+}
+
+/** Ends a wait as soon as a cause has lasted longer than such a cause may. */
+export class Causes {
+  readonly #since = new Map<string, number>()
+  readonly #least: number
+
+  constructor(least: number) {
+    this.#least = least
+  }
+
+  /** Throws the first that has lasted too long. */
+  check(causes: readonly Cause[]): void {
+    const now = performance.now()
+    const textOf = ({ subject, fix }: Cause) => `${subject} ${fix.replaceAll(/\d+/g, '')}`
+    const present = new Set(causes.map(textOf))
+    for (const key of this.#since.keys()) if (!present.has(key)) this.#since.delete(key)
+    for (const cause of causes) {
+      const seen = this.#since.get(textOf(cause)) ?? now
+      this.#since.set(textOf(cause), seen)
+      if (now - seen >= Math.max(cause.grace, cause.grace === 0 ? 0 : this.#least) * 1000)
+        throw causeError(cause)
+    }
+  }
+}
+
+/**
+ * Looks at the facts until `look` has nothing left to wait for. `look` returns what is waited for, in words, with
+ * the causes that are known for it. An API server that is away for a moment is waited for. At the deadline the
+ * first cause is told, or the last state.
+ */
+export async function watch(
+  { kubectl, kinds, deadline, log, signal }: DriveOptions,
+  least: number,
+  look: (facts: UpgradeFacts) => Promise<{ open: string; causes: Cause[] } | undefined>,
+): Promise<void> {
+  const began = performance.now()
+  const judge = new Causes(least)
+  let answered = began
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      const facts = await gatherUpgradeFacts(kubectl, kinds)
+      const seen = await look(facts)
+      if (!seen) return
+      answered = performance.now()
+      log.progress(`${progressLine(facts.scope, facts)} · ${seen.open}`)
+      judge.check(seen.causes)
+      if (performance.now() - began >= deadline) {
+        const [cause] = seen.causes
+        throw new ExpectedError(
+          `gave up after ${Math.round(deadline / 1000)} s: ${cause ? `${cause.subject}: ${cause.cause}` : seen.open}`,
+          cause?.fix ?? 'run the same command again: it continues; --timeout MINUTES waits longer',
+        )
+      }
+    } catch (error) {
+      if (!(error instanceof TransientError) || performance.now() - answered >= PATIENCE) throw error
+    }
+    await sleep(700, signal)
+  }
+}
+
+/**
+ * Has Flux look at everything in the order of dependence, and at what fails again, until all Kustomizations of
+ * the platform and their releases are in order. `cure` is called for an empty client secret before its release is
+ * tried again. Returns the issues that were met, in words.
+ */
+export async function drive(options: DriveOptions, cure: () => Promise<unknown>): Promise<string[]> {
+  const { kubectl, log } = options
+  const asked: Asked = new Map()
+  const met = new Set<string>()
+  await watch(options, GRACE, async facts => {
+    const asks = nextAsks(facts, asked, performance.now())
+    for (const [release, issue] of issuesOf(facts)) {
+      const text = `${release}: ${issue}`
+      if (!met.has(text)) log.warn(`${text}; ${CURES[issue]}`)
+      met.add(text)
+    }
+    for (const { object, reset, cure: first } of asks) {
+      if (first) await cure()
+      const key = keyOf(object)
+      await reconcile(kubectl, refOf(object), { reset })
+      asked.set(key, { at: performance.now(), times: (asked.get(key)?.times ?? 0) + 1 })
+    }
+    const open = unsettled(facts, asked)
+    // What was asked for just now is not in these facts yet.
+    if (open.length === 0 && asks.length === 0) return undefined
+    return { open: open[0] ?? 'what was asked for last', causes: lasting(facts, asked) }
+  })
+  return [...met]
+}

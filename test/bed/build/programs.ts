@@ -1,0 +1,199 @@
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
+import { ROOT } from '../../../lib/script/files.ts'
+import { run } from './shell.ts'
+
+/** The folder of the Go module from which everything is built. */
+export const BED = join(ROOT, 'test/bed')
+
+/** A program of the sandbox, and the Go package it is built from. */
+export interface Program {
+  name: string
+  package: string
+  /** The module whose version is the program's. */
+  module: string
+  /** Whether it tells its version with `--version`. */
+  tellsVersion: boolean
+}
+
+const kubernetes = (name: string): Program => ({
+  name,
+  package: `k8s.io/kubernetes/cmd/${name}`,
+  module: 'k8s.io/kubernetes',
+  tellsVersion: true,
+})
+const flux = (name: string): Program => ({
+  name,
+  package: `github.com/fluxcd/${name}`,
+  module: `github.com/fluxcd/${name}`,
+  tellsVersion: false,
+})
+
+/** Every program of the sandbox. */
+export const PROGRAMS: readonly Program[] = [
+  {
+    name: 'etcd',
+    package: 'go.etcd.io/etcd/server/v3',
+    module: 'go.etcd.io/etcd/server/v3',
+    tellsVersion: true,
+  },
+  kubernetes('kube-apiserver'),
+  kubernetes('kube-controller-manager'),
+  kubernetes('kube-scheduler'),
+  { name: 'kwok', package: 'sigs.k8s.io/kwok/cmd/kwok', module: 'sigs.k8s.io/kwok', tellsVersion: true },
+  flux('source-controller'),
+  flux('kustomize-controller'),
+  flux('helm-controller'),
+]
+
+/** Programs that are built together, from one Go module. */
+export interface ProgramSet {
+  /** The folder of the Go module. */
+  folder: string
+  programs: readonly Program[]
+  /** How long a build from nothing takes, for the progress. */
+  takes: string
+}
+
+/** What the plain sandbox runs. */
+export const SANDBOX: ProgramSet = { folder: BED, programs: PROGRAMS, takes: '10 to 60 minutes' }
+
+const ours = (folder: string, name: string, path: string): ProgramSet => ({
+  folder: join(BED, folder),
+  programs: [{ name, package: path, module: `openappstack.net/test/bed/${folder}`, tellsVersion: false }],
+  takes: 'some minutes',
+})
+
+/** What a server of the bed needs besides to be a Kubernetes node, and the programs of its own images. */
+export const NODE_SETS: readonly ProgramSet[] = [
+  {
+    folder: BED,
+    programs: [kubernetes('kubelet'), kubernetes('kube-proxy'), kubernetes('kubectl')],
+    takes: '5 to 20 minutes',
+  },
+  {
+    // Built with others it fails: two of its dependencies differ only in upper and lower case.
+    folder: BED,
+    programs: [
+      {
+        name: 'local-path-provisioner',
+        package: 'github.com/rancher/local-path-provisioner',
+        module: 'github.com/rancher/local-path-provisioner',
+        tellsVersion: false,
+      },
+    ],
+    takes: 'some minutes',
+  },
+  ours('k3s', 'k3s', 'openappstack.net/test/bed/k3s'),
+  ours('k3s', 'app', 'openappstack.net/test/bed/k3s/app'),
+  ours('k3s/coredns', 'coredns', 'openappstack.net/test/bed/k3s/coredns'),
+]
+
+const tool = (name: string, path: string): Program => ({
+  name,
+  package: path,
+  module: path.replace(/\/cmd\/.*/, ''),
+  tellsVersion: false,
+})
+
+/** What issues certificates: cert-manager's controllers, and an ACME server with its DNS server. */
+export const CERTIFICATE_SETS: readonly ProgramSet[] = [
+  ours('cert-manager', 'cert-manager', 'openappstack.net/test/bed/cert-manager'),
+  {
+    folder: join(BED, 'pebble'),
+    programs: [
+      tool('pebble', 'github.com/letsencrypt/pebble/v2/cmd/pebble'),
+      tool('pebble-challtestsrv', 'github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv'),
+    ],
+    takes: 'a minute',
+  },
+]
+
+/** Loki. */
+export const LOKI_SETS: readonly ProgramSet[] = [
+  {
+    folder: join(BED, 'loki'),
+    programs: [tool('loki', 'github.com/grafana/loki/v3/cmd/loki')],
+    takes: '10 to 20 minutes',
+  },
+]
+
+/** The name that `go build` gives a package's program: the last element of its path that is no version. */
+export function builtName(path: string): string {
+  return path
+    .replace(/\/v\d+$/, '')
+    .split('/')
+    .at(-1)!
+}
+
+/** The text of test/bed/go.mod, where all versions are. */
+export function readGoMod(): string {
+  return readFileSync(join(BED, 'go.mod'), 'utf8')
+}
+
+/** The version that a go.mod requires of a module. Pure. */
+export function requiredVersion(goMod: string, module: string): string {
+  const line = goMod.split('\n').find(line =>
+    line
+      .trim()
+      .replace(/^require /, '')
+      .startsWith(`${module} v`),
+  )
+  const version = line?.match(/ (v[^\s]+)/)?.[1]
+  if (!version) throw new Error(`test/bed/go.mod requires no ${module}`)
+  return version
+}
+
+/**
+ * Checks the programs in a folder that somebody gives in place of ours: all there, and of the versions that
+ * we would build. Throws everything that is wrong at once.
+ */
+export async function checkPrograms(folder: string): Promise<void> {
+  const goMod = readGoMod()
+  const problems = await Promise.all(
+    PROGRAMS.map(async program => {
+      const path = join(folder, program.name)
+      const wanted = requiredVersion(goMod, program.module)
+      const fix = `put ${program.name} ${wanted} into ${folder}, or leave --bin-dir away`
+      if (!existsSync(path)) return new ExpectedError(`${path} does not exist`, fix)
+      try {
+        const found = program.tellsVersion ? await toldVersion(path) : builtVersion(path, program.module)
+        if (found === wanted) return undefined
+        return new ExpectedError(`${path} is ${found ?? 'of an unknown version'}, and not ${wanted}`, fix)
+      } catch (error) {
+        return new ExpectedError(`${path} cannot be used`, fix, { cause: error })
+      }
+    }),
+  )
+  throwAll(problems.filter(problem => problem !== undefined))
+}
+
+async function toldVersion(path: string): Promise<string | undefined> {
+  const number = (await run(path, ['--version'], { timeout: 20_000 })).match(/\d+\.\d+\.\d+[^\s]*/)?.[0]
+  return number && `v${number}`
+}
+
+/**
+ * The version of a main module in a program built by Go, which keeps it as a line `mod MODULE VERSION SUM`
+ * (https://pkg.go.dev/runtime/debug#BuildInfo). The programs are large: they are read in pieces.
+ */
+function builtVersion(path: string, module: string): string | undefined {
+  const piece = Buffer.alloc(8 * 1024 * 1024)
+  const overlap = 4096
+  const file = openSync(path, 'r')
+  try {
+    for (let at = 0; ; at += piece.length - overlap) {
+      const length = readSync(file, piece, 0, piece.length, at)
+      const start = piece.subarray(0, length).indexOf(`\nmod\t${module}\t`)
+      if (start >= 0)
+        return piece
+          .subarray(start, start + 512)
+          .toString('latin1')
+          .split(/[\t\n]/)[3]
+      if (length < piece.length) return undefined
+    }
+  } finally {
+    closeSync(file)
+  }
+}

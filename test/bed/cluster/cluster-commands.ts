@@ -1,0 +1,113 @@
+import { resolve } from 'node:path'
+import { ExpectedError } from '../../../lib/script/errors.ts'
+import { table } from '../../../lib/script/log.ts'
+import { Findings } from '../../../lib/script/run.ts'
+import { mebibytes } from '../../../lib/script/size.ts'
+import { named, type SandboxRun } from './flags.ts'
+import { layoutOf } from './layout.ts'
+import { down, reset, up } from './sandbox.ts'
+import { status } from './status.ts'
+
+/** Starts the control plane, or completes it, and tells how to go on. */
+export async function startIt(run: SandboxRun, name: string): Promise<void> {
+  const { certificates, loki } = run.flags
+  const more = [...(certificates ? ['cert-manager', 'an ACME server'] : []), ...(loki ? ['Loki'] : [])]
+  const plan = [
+    'build the programs, unless that was done before',
+    `start what does not run of ${['etcd', 'Kubernetes', 'kwok', ...more, 'the Flux controllers'].join(', ')} and the Git server`,
+    `serve ${run.flags.worktree ? 'the files of this checkout as they are' : 'the last commit of this checkout'} to Flux`,
+    `write ${layoutOf(name).cluster.folder}`,
+  ]
+  if (run.flags['dry-run']) return void (await run.agree(plan, ''))
+  run.cluster = layoutOf(name).cluster
+  const result = await up({
+    name,
+    binDir: absolute(run.flags['bin-dir']),
+    worktree: run.flags.worktree,
+    charts: absolute(run.flags.charts),
+    chartsMirror: run.flags['charts-mirror'],
+    certificates: run.flags.certificates,
+    loki: run.flags.loki,
+    audit: run.flags.audit,
+    signal: run.signal,
+    progress: run.log.progress,
+  })
+  run.result = result
+  const { served, started, seconds } = result
+  run.log.ok(
+    started.length > 0
+      ? `started ${started.join(', ')} in ${seconds.toFixed(1)} s`
+      : 'everything was running already',
+  )
+  run.log.ok(`Flux is served ${served.commit.slice(0, 12)}, made from the ${served.from}`)
+  if (result.moved.length > 0)
+    run.log.warn(`other ports than before, since they were taken: ${result.moved.join(', ')}`)
+  const cluster = `--cluster ${name}`
+  run.log.print(`export KUBECONFIG=${result.kubeconfig}`)
+  run.next([
+    `npx tsx scripts/install-core.ts ${cluster}    install Flux and the platform in it`,
+    `npx tsx scripts/sandbox.ts status${named(name)}    see its processes`,
+    `npx tsx scripts/sandbox.ts down${named(name)}    end it; its state is kept`,
+  ])
+}
+
+/** Ends it; its state is kept. */
+export async function endIt(run: SandboxRun, name: string): Promise<void> {
+  if (run.flags['dry-run'])
+    return void (await run.agree([`end the processes of the sandbox ${name}; its state is kept`], ''))
+  const stopped = await down(name, run.log.progress)
+  run.result = { name, stopped }
+  run.log.ok(stopped.length > 0 ? `ended ${stopped.join(', ')}` : 'nothing was running')
+}
+
+/** Shows its processes. Ends with findings when one does not work. */
+export async function showIt(run: SandboxRun, name: string): Promise<void> {
+  const processes = await status(name)
+  if (processes === undefined)
+    throw new ExpectedError(
+      `there is no sandbox ${name}`,
+      `start one: npx tsx scripts/sandbox.ts up${named(name)}`,
+    )
+  const memory = processes.reduce((sum, { memory }) => sum + (memory ?? 0), 0)
+  const sick = processes.filter(({ state }) => state !== 'works')
+  run.result = { name, kubeconfig: layoutOf(name).cluster.kubeconfig, memory, processes }
+  run.log.print(
+    table([
+      ['PROCESS', 'STATE', 'PID', 'PORTS', 'MEMORY', 'LOG'],
+      ...processes.map(each => [
+        each.name,
+        each.state,
+        String(each.pid ?? '-'),
+        each.ports.join(','),
+        mebibytes(each.memory),
+        each.log,
+      ]),
+    ]),
+  )
+  run.log.print(`${processes.length - sick.length} of ${processes.length} work, ${mebibytes(memory)} in all`)
+  if (sick.length === 0) return
+  run.next([`npx tsx scripts/sandbox.ts up${named(name)}    start what does not work`])
+  throw new Findings()
+}
+
+/** Removes it, once its name has been typed. */
+export async function removeIt(run: SandboxRun, name: string): Promise<void> {
+  const plan = [`end the sandbox ${name}`, `remove ${layoutOf(name).state} with all that is installed in it`]
+  if (
+    !(await run.agreeByName(
+      plan,
+      `Remove the sandbox ${name} with everything in it?`,
+      name,
+      run.flags.confirm,
+    ))
+  )
+    return
+  await reset(name, run.log.progress)
+  run.result = { name, removed: true }
+  run.log.ok(`the sandbox ${name} is removed`)
+  run.next([`npx tsx scripts/sandbox.ts up${named(name)}    start an empty one`])
+}
+
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path)
+}

@@ -1,0 +1,55 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
+import { type Building, builtPrograms } from '../build/build.ts'
+import { CERTIFICATE_SETS, LOKI_SETS, type ProgramSet } from '../build/programs.ts'
+import { certificateProcesses } from './certificates.ts'
+import { lokiProcesses } from './loki.ts'
+import type { Extras, ProcessSpec, Setting } from './spec.ts'
+
+/** What an `up` is asked to run besides. */
+export type Asked = Partial<Record<keyof Extras, boolean>>
+
+/**
+ * What the sandbox is to run besides: what is asked for now, and what was asked for before, each with its
+ * programs, built where they were not. Of these nothing is built or started as long as nobody asks for it.
+ */
+export async function ensureExtras(
+  asked: Asked,
+  before: Extras,
+  building: Building & { binDir?: string },
+): Promise<Extras> {
+  const wanted = (name: keyof Extras) => asked[name] || before[name] !== undefined
+  const extras: Extras = {}
+  if (wanted('audit')) extras.audit = true
+  if (wanted('certificates'))
+    extras.certificates = (await programs(CERTIFICATE_SETS, building)) as Extras['certificates']
+  if (wanted('loki')) extras.loki = (await programs(LOKI_SETS, building)) as Extras['loki']
+  return extras
+}
+
+/** The programs of these sets by name: those in `binDir`, or built ones. */
+async function programs(
+  sets: readonly ProgramSet[],
+  building: Building & { binDir?: string },
+): Promise<Record<string, string>> {
+  const paths: Record<string, string> = {}
+  for (const set of sets) {
+    const folder = building.binDir ?? (await builtPrograms(building, set))
+    for (const { name } of set.programs) paths[name] = join(folder, name)
+  }
+  throwAll(
+    Object.entries(paths)
+      .filter(([, path]) => !existsSync(path))
+      .map(
+        ([name, path]) =>
+          new ExpectedError(`${path} does not exist`, `put ${name} there, or leave --bin-dir away`),
+      ),
+  )
+  return paths
+}
+
+/** The processes of what it runs besides, in the order in which they are started. */
+export function extraProcesses(setting: Setting): ProcessSpec[] {
+  return [...certificateProcesses(setting), ...lokiProcesses(setting)]
+}

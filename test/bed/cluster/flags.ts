@@ -1,0 +1,93 @@
+import { statSync } from 'node:fs'
+import { throwAll, UsageError } from '../../../lib/script/errors.ts'
+import type { Run } from '../../../lib/script/run.ts'
+
+/** The flags of scripts/sandbox.ts. */
+export const flags = {
+  name: { type: 'string', value: 'NAME', help: 'the name of its cluster folder (default: sandbox)' },
+  server: {
+    type: 'boolean',
+    help: 'a Debian server to practise on (systemd, sshd) in place of the control plane; needs root',
+  },
+  count: { type: 'string', value: 'N', help: 'up --server: how many servers (default 1)' },
+  worktree: { type: 'boolean', help: 'up: serve the files as they are, and not the last commit' },
+  'bin-dir': { type: 'string', value: 'DIR', help: 'up: use the programs in this folder; nothing is built' },
+  charts: {
+    type: 'string',
+    value: 'DIR',
+    help: 'up: serve the chart archives (*.tgz) in this folder in place of the stand-ins',
+  },
+  'charts-mirror': { type: 'string', value: 'URL', help: 'up: take charts from this Helm repository' },
+  certificates: {
+    type: 'boolean',
+    help: 'up: the real cert-manager, and an ACME server that gives it certificates; from now on',
+  },
+  loki: { type: 'boolean', help: 'up: a real Loki, which `logs` finds; from now on' },
+  audit: { type: 'boolean', help: "up: the API server's audit log, in the folder of logs; from now on" },
+  confirm: { type: 'string', value: 'NAME', help: 'reset: the name again, in place of typing it' },
+} as const
+
+/** A run of scripts/sandbox.ts. */
+export type SandboxRun = Run<typeof flags>
+
+/** What a sandbox runs besides when it is asked to; servers do not. */
+const EXTRAS = ['certificates', 'loki', 'audit'] as const
+/** The flags that one command alone takes. */
+const ONLY = {
+  up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count', ...EXTRAS],
+  reset: ['confirm'],
+} as const
+/** More than these have no address: 10.77.0.2 to .9. */
+export const MOST_SERVERS = 8
+
+/** Throws everything that is wrong with the flags, before anything is done. */
+export function checkFlags({ args: [command], flags }: SandboxRun): void {
+  const problems: UsageError[] = []
+  for (const [owner, names] of Object.entries(ONLY))
+    for (const name of names)
+      if (flags[name] && command !== owner)
+        problems.push(
+          new UsageError(`--${name} is for \`${owner}\`, and this is \`${command}\``, 'leave it away'),
+        )
+  for (const name of ['bin-dir', 'charts'] as const)
+    if (flags[name] && !statSync(flags[name], { throwIfNoEntry: false })?.isDirectory())
+      problems.push(new UsageError(`--${name}: ${flags[name]} is not a folder`, 'give the path of a folder'))
+  const mirror = flags['charts-mirror']
+  if (mirror !== undefined && !(/^https?:/.test(mirror) && URL.canParse(mirror)))
+    problems.push(
+      new UsageError(
+        '--charts-mirror is not an http or https URL',
+        'give one like https://charts.example.org',
+      ),
+    )
+  if (flags.charts !== undefined && mirror !== undefined)
+    problems.push(new UsageError('--charts and --charts-mirror exclude each other', 'give one of them'))
+  if (flags.server && mirror !== undefined)
+    problems.push(
+      new UsageError(
+        '--charts-mirror is not for --server: its cluster is yours to configure',
+        'write charts_mirror=URL into the .flux.env of your cluster',
+      ),
+    )
+  if (flags.count !== undefined && !flags.server)
+    problems.push(new UsageError('--count is for --server', 'give --server, too, or leave it away'))
+  if (
+    flags.count !== undefined &&
+    !(/^\d$/.test(flags.count) && Number(flags.count) >= 1 && Number(flags.count) <= MOST_SERVERS)
+  )
+    problems.push(
+      new UsageError(
+        `--count ${JSON.stringify(flags.count)} is no number of servers`,
+        `give 1 to ${MOST_SERVERS}`,
+      ),
+    )
+  for (const name of EXTRAS)
+    if (flags.server && flags[name])
+      problems.push(new UsageError(`--${name} is not for --server`, 'leave it away'))
+  throwAll(problems)
+}
+
+/** ` --name NAME`, for a command line that is shown, where the sandbox has another name than the usual one. */
+export function named(name: string): string {
+  return name === 'sandbox' ? '' : ` --name ${name}`
+}

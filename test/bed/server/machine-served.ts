@@ -1,0 +1,103 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { until } from '../../../lib/script/wait.ts'
+import type { Building } from '../build/build.ts'
+import { refreshCharts } from '../build/charts.ts'
+import { refreshRepository, type Served } from '../build/git.ts'
+import { ensureBed } from '../cluster/bed.ts'
+import type { Layout } from '../cluster/layout.ts'
+import { failureOf, runningProcesses, start } from '../cluster/processes.ts'
+import type { ProcessSpec } from '../cluster/spec.ts'
+import type { Machine } from './machine.ts'
+import { netnsFile, OUR_ADDRESS } from './machine-network.ts'
+import { bedName } from './machines.ts'
+
+/** What servers find on our side of their network, as `.flux.env` calls it. */
+export interface ServedToMachines {
+  gitUrl: string
+  chartsMirror: string
+  fluxManifest: string
+  served: Served
+}
+
+/** On an address of our own any port would do; this one is hardly ever taken on all addresses. */
+const PORT = 7780
+
+/**
+ * Serves the checkout's Git repository and the charts to the servers, as the sandbox does to its own Flux. Brings
+ * both up to date where they are served already.
+ */
+export async function serveMachines(
+  layout: Layout,
+  machine: Machine,
+  options: Building & { worktree: boolean; onHost: boolean; charts?: string; binDir?: string },
+): Promise<ServedToMachines> {
+  const bed = await ensureBed(options)
+  const repository = join(layout.served, 'openappstack.git')
+  mkdirSync(layout.served, { recursive: true })
+  const served = await refreshRepository(repository, { worktree: options.worktree })
+  await refreshCharts({
+    repository,
+    charts: join(layout.served, 'charts'),
+    crds: bed.crds,
+    temporary: layout.temporary,
+    given: options.charts,
+  })
+  const url = `http://${OUR_ADDRESS}:${PORT}`
+  await ensureServed(layout, machine, {
+    name: 'git-and-charts',
+    file: 'server.ts',
+    args: [`--address=${OUR_ADDRESS}`, `--port=${PORT}`, `--root=${layout.served}`],
+    health: `${url}/healthz`,
+    onHost: options.onHost,
+  })
+  return {
+    gitUrl: `${url}/openappstack.git`,
+    chartsMirror: `${url}/charts`,
+    fluxManifest: bed.fluxManifest,
+    served,
+  }
+}
+
+/** Starts a server process of the sandbox on our side, unless it runs. Resolves when the machine reaches it. */
+export async function ensureServed(
+  layout: Layout,
+  machine: Machine,
+  options: { name: string; file: string; args: string[]; health: string; onHost: boolean },
+): Promise<void> {
+  const program = [
+    process.execPath,
+    '--import',
+    import.meta.resolve('tsx'),
+    join(import.meta.dirname, options.file),
+  ]
+  const [first = '', ...args] = options.onHost
+    ? program
+    : ['nsenter', `--net=${netnsFile(bedName(layout))}`, '--', ...program]
+  const spec: ProcessSpec = {
+    name: options.name,
+    program: first,
+    args: [...args, ...options.args],
+    health: options.health,
+    ports: [],
+  }
+  const running = () => runningProcesses(layout).some(({ name }) => name === options.name)
+  if (!running()) start(layout, spec, '')
+  await until<string, true>(
+    async () => {
+      try {
+        await machine.exec(['curl', '--silent', '--fail', '--insecure', '--max-time', '2', options.health])
+        return { done: true }
+      } catch {
+        if (!running()) throw failureOf(layout, spec, 'ended at once')
+        return { last: 'no answer' }
+      }
+    },
+    {
+      deadline: 30_000,
+      every: 100,
+      describe: last => `${options.name}: ${last}`,
+      fix: `read its log in ${layout.logs}`,
+    },
+  )
+}

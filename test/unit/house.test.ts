@@ -1,0 +1,129 @@
+/**
+ * The rule of the house, held by the imports of the tree: code of one script lies in the script's folder, code of
+ * several in a room of lib/, and nothing runs in a circle or reaches back up.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ROOT } from '../../lib/script/files.ts'
+
+const below = (folder: string) =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts'))
+    .map(file => posix.join(folder, file))
+    .sort()
+const files = [...below('lib'), ...below('scripts'), ...below('test/bed')]
+const text = new Map(files.map(file => [file, readFileSync(join(ROOT, file), 'utf8')]))
+
+/** The files of the tree that a file imports; those of which it needs more than types, unless `types`. */
+function importsOf(file: string, types: boolean): string[] {
+  const statements = text
+    .get(file)!
+    .matchAll(/(?:^|\n)(import|export)\s[^'";]*?from '(\.[^']+)'|import\('(\.[^']+)'\)/g)
+  return [...statements].flatMap(([statement, , fixed, late]) => {
+    const onlyTypes = /^\n?(import|export) type\s/.test(statement)
+    return onlyTypes && !types ? [] : [posix.join(posix.dirname(file), (fixed ?? late)!)]
+  })
+}
+const arrows = files.flatMap(from => importsOf(from, true).map(to => ({ from, to })))
+
+/** The script that a file belongs to, e.g. `purge`. */
+const scriptOf = (file: string) => /^scripts\/([^/]+?)(\/|\.ts$)/.exec(file)?.[1]
+const roomOf = (file: string) => /^lib\/([^/]+)\//.exec(file)?.[1]
+
+/** A way from a node back to itself, if there is one. */
+function circle(nodes: Iterable<string>, next: (node: string) => readonly string[]): string[] | undefined {
+  const done = new Set<string>()
+  const visit = (node: string, path: readonly string[]): string[] | undefined => {
+    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node]
+    if (done.has(node)) return undefined
+    for (const to of next(node)) {
+      const found = visit(to, [...path, node])
+      if (found) return found
+    }
+    done.add(node)
+    return undefined
+  }
+  for (const node of nodes) {
+    const found = visit(node, [])
+    if (found) return found
+  }
+  return undefined
+}
+
+test('every import leads to a file', () => {
+  assert.equal(
+    arrows.filter(({ to }) => !text.has(to)),
+    [],
+  )
+})
+
+test('nothing lies loose in lib/', () => {
+  assert.equal(
+    files.filter(file => /^lib\/[^/]+$/.test(file)),
+    [],
+  )
+})
+
+test('a file of lib/ serves two scripts or more', () => {
+  // What a file serves: the scripts, and the bed, from which a way of imports leads to it.
+  const serves = new Map<string, Set<string>>()
+  const reach = (file: string, user: string) => {
+    const users = serves.get(file) ?? new Set()
+    if (users.has(user)) return
+    serves.set(file, users.add(user))
+    for (const to of importsOf(file, true)) reach(to, user)
+  }
+  for (const file of files) {
+    const script = scriptOf(file)
+    if (script) reach(file, script)
+  }
+  const lonely = files.filter(file => roomOf(file) && (serves.get(file)?.size ?? 0) < 2)
+  assert.equal(
+    lonely.map(file => `${file} serves ${[...(serves.get(file) ?? ['no script'])].join()}`),
+    [],
+  )
+})
+
+test("no script reaches into another script's folder, and no folder has no script", () => {
+  const crossing = arrows.filter(
+    ({ from, to }) => scriptOf(to) !== undefined && scriptOf(from) !== scriptOf(to),
+  )
+  assert.equal(crossing, [])
+  const homeless = files.filter(file => scriptOf(file) && !text.has(`scripts/${scriptOf(file)}.ts`))
+  assert.equal(homeless, [])
+})
+
+test('only scripts/sandbox.ts reaches into test/', () => {
+  const reaching = arrows.filter(({ from, to }) => to.startsWith('test/') && !from.startsWith('test/'))
+  assert.equal(
+    reaching.filter(({ from }) => from !== 'scripts/sandbox.ts'),
+    [],
+  )
+})
+
+test('no file and no room imports itself in a circle', () => {
+  assert.is(circle(files, file => importsOf(file, false))?.join(' → '), undefined)
+  const rooms = new Set(files.flatMap(file => roomOf(file) ?? []))
+  const doors = (room: string) => [
+    ...new Set(
+      files
+        .filter(file => roomOf(file) === room)
+        .flatMap(file => importsOf(file, true))
+        .flatMap(to => roomOf(to) ?? [])
+        .filter(to => to !== room),
+    ),
+  ]
+  assert.is(circle(rooms, doors)?.join(' → '), undefined)
+})
+
+test('a script reads from top to bottom in at most 150 lines', () => {
+  const lines = (file: string) => text.get(file)!.split('\n').length - 1
+  assert.equal(
+    files.filter(file => /^scripts\/[^/]+$/.test(file) && lines(file) > 150),
+    [],
+  )
+})
+
+test.run()

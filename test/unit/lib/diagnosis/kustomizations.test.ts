@@ -1,0 +1,221 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { rules } from '../../../../lib/diagnosis/rules/kustomizations.ts'
+import type { Index } from '../../../../lib/diagnosis/snapshot.ts'
+import { refText } from '../../../../lib/kubectl/kubectl.ts'
+import { fluxObject, git, inventoryOf, ready } from '../../flux-objects.ts'
+import { indexOf, objectOf, shapeOf } from './snapshots.ts'
+
+// Messages are those of kustomize-controller 1.9.5 and of the API server.
+
+const judge = (index: Index) => rules.flatMap(rule => rule(index))
+const failed = (message: string, reason = 'ReconciliationFailed', name = 'wekan') =>
+  fluxObject('Kustomization', name, [`Ready=False ${reason}: ${message}`], {
+    spec: { path: './flux2/apps/wekan', sourceRef: { kind: 'GitRepository', name: 'openappstack' } },
+  })
+const source = git()
+
+for (const [message, reason, rule, remedy, symptom] of [
+  [
+    'post build failed for \'/v1, Kind=ConfigMap/x\': variable substitution failed: variable not set (strict mode): "domian"',
+    'BuildFailed',
+    'kustomization-variable-missing',
+    /install-core/,
+    true,
+  ],
+  [
+    "post build failed for 'x': substitute from 'Secret/oas-oauth-variables' error: secrets \"oas-oauth-variables\" not found",
+    'BuildFailed',
+    'kustomization-secret-missing',
+    /install-app\.ts wekan/,
+    true,
+  ],
+  [
+    'kustomization path not found: stat /tmp/x/flux2/apps/wekan: no such file or directory',
+    'ArtifactFailed',
+    'kustomization-path-missing',
+    /correct \.\/flux2\/apps\/wekan/,
+    undefined,
+  ],
+  [
+    'kustomize build failed: accumulating resources: MalformedYAMLError: yaml: line 2',
+    'BuildFailed',
+    'kustomization-build-failed',
+    /correct \.\/flux2/,
+    undefined,
+  ],
+  [
+    'NetworkPolicy/oas-apps/x dry-run failed (Invalid): NetworkPolicy.networking.k8s.io "x" is invalid: spec.ports: Invalid value: 270170',
+    'ReconciliationFailed',
+    'kustomization-refused',
+    /API server refuses/,
+    undefined,
+  ],
+  [
+    "health check failed after 5m0s: timeout waiting for: [HelmRelease/oas/loki status: 'InProgress']",
+    'HealthCheckFailed',
+    'kustomization-unhealthy',
+    /diagnose/,
+    true,
+  ],
+  [
+    'Source artifact not found, retrying in 5s',
+    'ArtifactFailed',
+    'kustomization-waits-for-source',
+    /source/,
+    true,
+  ],
+  [
+    'ServiceMonitor/oas/loki dry-run failed: no matches for kind "ServiceMonitor" in version "monitoring.coreos.com/v1"',
+    'ReconciliationFailed',
+    'kind-missing',
+    /HelmRelease oas\/kube-prometheus-stack/,
+    true,
+  ],
+  [
+    'ClusterIssuer/x dry-run failed (InternalError): Internal error occurred: failed calling webhook "webhook.cert-manager.io": failed to call webhook: Post "https://cert-manager-webhook.cert-manager.svc:443/validate?timeout=30s": dial tcp 10.43.1.2:443: connect: connection refused',
+    'ReconciliationFailed',
+    'webhook-down',
+    /cert-manager-webhook/,
+    true,
+  ],
+  [
+    'Pod/oas-apps/x dry-run failed (Forbidden): pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2',
+    'ReconciliationFailed',
+    'quota-exceeded',
+    /ResourceQuota small/,
+    true,
+  ],
+] as const)
+  test(`${rule} is told with its remedy`, () => {
+    const [finding, ...more] = judge(indexOf([failed(message, reason), source]))
+    assert.equal(more, [])
+    assert.is(finding?.rule, rule)
+    assert.match(finding!.remedy.text, remedy)
+    assert.is(finding!.symptom, symptom)
+  })
+
+test('what the API server waits for is named by the objects that it is about', () => {
+  const refs = (message: string) =>
+    (judge(indexOf([failed(message), source]))[0]!.causedBy ?? []).map(refText)
+  assert.equal(
+    refs(
+      'failed calling webhook "x": failed to call webhook: Post "https://hook.test.svc:443/validate?timeout=30s": EOF',
+    ),
+    ['Service test/hook', 'Deployment test/hook'],
+  )
+  for (const message of [
+    'no matches for kind "OAuth2Client" in version "hydra.ory.sh/v1alpha1"',
+    'OAuth2Client/oas-apps/wekan not found: the server could not find the requested resource (patch oauth2clients.hydra.ory.sh wekan)',
+  ])
+    assert.equal(refs(message), ['HelmRelease oas/hydra'])
+})
+
+test('what passes by itself is told once it has lasted', () => {
+  const young = failed('no matches for kind "X" in version "example.org/v1"')
+  young.status.conditions[0].lastTransitionTime = '2026-03-01T11:59:50Z'
+  assert.equal(judge(indexOf([young, source])), [])
+})
+
+const immutable = failed(
+  'Job/oas-apps/setup dry-run failed (Invalid): Job.batch "setup" is invalid: spec.template: Invalid value: core.PodTemplateSpec{}: field is immutable',
+)
+
+test('what cannot be changed is deleted, and then tried again; a volume never', () => {
+  const job = objectOf('Job', 'oas-apps', 'setup', { apiVersion: 'batch/v1' })
+  const [first] = judge(indexOf([immutable, source, job]))
+  assert.is(first!.rule, 'field-immutable')
+  assert.match(first!.remedy.text, 'delete Job setup')
+  assert.equal(first!.remedy.action, {
+    do: 'delete',
+    ref: { apiVersion: 'batch/v1', kind: 'Job', name: 'setup', namespace: 'oas-apps' },
+    uid: job.metadata.uid,
+  })
+  const [second] = judge(indexOf([immutable, source, objectOf('Job', 'oas', 'other')]))
+  assert.is(second!.rule, 'retry-due')
+  assert.is(second!.remedy.action?.do, 'reconcile')
+
+  const claim = failed(
+    'PersistentVolumeClaim/oas-apps/data dry-run failed (Invalid): PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation',
+  )
+  const [data] = judge(indexOf([claim, source, objectOf('PersistentVolumeClaim', 'oas-apps', 'data')]))
+  assert.is(data!.remedy.action, undefined)
+  assert.match(data!.remedy.text, 'would delete its data')
+})
+
+const named = (name: string, dependsOn: string[], condition = ready) =>
+  fluxObject('Kustomization', name, [condition], {
+    spec: { dependsOn: dependsOn.map(each => ({ name: each })) },
+  })
+const waits = "Ready=False DependencyNotReady: dependency 'flux-system/core' is not ready"
+
+test('a circle of dependencies is told once, with all its members', () => {
+  const found = judge(
+    indexOf([
+      named('a', ['b'], waits),
+      named('b', ['c'], waits),
+      named('c', ['a'], waits),
+      named('d', ['a'], waits),
+    ]),
+  )
+  assert.equal(
+    found.filter(({ rule }) => rule === 'dependency-circle').map(({ cause }) => cause),
+    ['waits for itself: a → b → c → a'],
+  )
+  assert.equal(
+    found.filter(({ symptom }) => symptom).map(({ subject }) => subject.name),
+    ['b', 'c', 'd'],
+  )
+})
+
+test('who waits for what will not come is a symptom; who waits for what is on its way is none', () => {
+  const on = named('core', [], 'Ready=Unknown Progressing: x')
+  assert.equal(judge(indexOf([named('wekan', ['core'], waits), on])), [])
+  const broken = named('core', [], 'Ready=False BuildFailed: kustomize build failed')
+  const found = judge(indexOf([named('deep', ['wekan'], waits), named('wekan', ['core'], waits), broken]))
+  assert.equal(
+    found.map(({ rule, subject }) => `${subject.name} ${rule}`),
+    ['core kustomization-build-failed', 'deep dependency-not-ready', 'wekan dependency-not-ready'],
+  )
+  assert.is(judge(indexOf([named('wekan', ['nowhere'], waits)]))[0]!.rule, 'dependency-missing')
+})
+
+test('what Flux has applied and somebody has deleted is named', () => {
+  const object = fluxObject('Kustomization', 'wekan', [ready], {
+    status: inventoryOf(
+      'oas-apps_wekan_helm.toolkit.fluxcd.io_HelmRelease',
+      'oas-apps_values__ConfigMap',
+      'oas-apps_env__Secret',
+      'oas-apps_x_example.org_Unknown',
+    ),
+  })
+  const there = { secrets: [shapeOf('oas-apps', 'env', { a: 1 })] }
+  const found = judge(indexOf([object, objectOf('ConfigMap', 'oas-apps', 'values')], there))
+  assert.equal(
+    found.map(({ subject }) => refText(subject)),
+    ['HelmRelease oas-apps/wekan'],
+  )
+  assert.is(found[0]!.subject.apiVersion, 'helm.toolkit.fluxcd.io/v2')
+  const gaps = ['HelmRelease', 'ConfigMap', 'Secret'].map(what => ({ what, why: 'Forbidden' }))
+  assert.equal(judge(indexOf([object], { gaps })), [])
+  object.metadata.deletionTimestamp = '2026-03-01T11:00:00Z'
+  assert.equal(judge(indexOf([object])), [])
+})
+
+test('a Kustomization that has long not looked at what is fetched is told', () => {
+  const fetched = git()
+  fetched.status.artifact.lastUpdateTime = '2026-03-01T11:50:00Z'
+  const at = (lastAttemptedRevision: string) =>
+    fluxObject('Kustomization', 'wekan', [ready], {
+      spec: { sourceRef: { kind: 'GitRepository', name: 'openappstack' } },
+      status: { lastAttemptedRevision },
+    })
+  const [finding] = judge(indexOf([fetched, at('main@sha1:old')]))
+  assert.is(finding!.rule, 'kustomization-behind')
+  assert.match(finding!.cause, 'since 10 minutes')
+  assert.equal(judge(indexOf([fetched, at(fetched.status.artifact.revision)])), [])
+  fetched.status.artifact.lastUpdateTime = '2026-03-01T11:59:30Z'
+  assert.equal(judge(indexOf([fetched, at('main@sha1:old')])), [])
+})
+
+test.run()

@@ -1,0 +1,147 @@
+import type { RequestListener } from 'node:http'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ApiError } from '../../../../lib/kubectl/api-error.ts'
+import { explainApiError, isNotFound, Kubectl, refOf, refText } from '../../../../lib/kubectl/kubectl.ts'
+import { ExpectedError } from '../../../../lib/script/errors.ts'
+import { expectedFrom } from '../../helpers.ts'
+import { kubeconfigFile, serve } from '../../transport.ts'
+
+const ref = { apiVersion: 'v1', kind: 'Secret', name: 's', namespace: 'oas' }
+
+test('an object is named by kind, namespace and name', () => {
+  assert.is(refText(ref), 'Secret oas/s')
+  assert.is(refText({ apiVersion: 'v1', kind: 'Node', name: 'n' }), 'Node n')
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 's', namespace: 'oas', uid: 'u' },
+    data: {},
+  }
+  assert.equal(refOf(object), ref)
+})
+
+for (const [code, message, fix] of [
+  [401, /credentials of the kubeconfig \(Unauthorized\)/, /renew its client certificate/],
+  [403, /^reading x: User "ann" cannot get/, /cluster administrator/],
+  [409, /^reading x: User "ann" cannot get/, /correct what the API server refuses/],
+  [422, /^reading x: User "ann" cannot get/, /correct what the API server refuses/],
+  [429, /answers 429/, /wait a minute/],
+  [503, /answers 503/, /wait a minute/],
+] as const)
+  test(`${code} is told with what to do`, () => {
+    const error = explainApiError(new ApiError(code, { message: 'User "ann" cannot get' }), 'reading x')
+    assert.instance(error, ExpectedError)
+    assert.match((error as ExpectedError).message, message)
+    assert.match((error as ExpectedError).fix, fix)
+  })
+
+test('any other error stays what it is', () => {
+  const error = new TypeError('x')
+  assert.is(explainApiError(error, 'reading x'), error)
+  assert.ok(isNotFound(new ApiError(404, {})))
+  assert.not.ok(isNotFound(new ApiError(410, {})))
+})
+
+const resources = {
+  resources: [
+    { name: 'secrets', kind: 'Secret', namespaced: true },
+    { name: 'secrets/status', kind: 'Secret', namespaced: true },
+  ],
+}
+
+/** A Kubectl against canned answers by `METHOD path`: what is tested is the client side of the wire. */
+async function against(
+  answers: Record<string, (url: URL) => { code?: number; body: unknown }>,
+  work: (kubectl: Kubectl, asked: string[]) => Promise<void>,
+) {
+  const asked: string[] = []
+  const answer: RequestListener = (request, response) => {
+    const url = new URL(request.url!, 'http://x')
+    asked.push(`${request.method} ${url.pathname}`)
+    const { code = 200, body } = answers[asked.at(-1)!]?.(url) ?? { code: 404, body: { reason: 'NotFound' } }
+    response.writeHead(code).end(JSON.stringify(body))
+  }
+  const { url, close } = await serve(answer)
+  const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
+  try {
+    await work(kubectl, asked)
+  } finally {
+    kubectl.client.close()
+    close()
+  }
+}
+const served = { 'GET /api/v1': () => ({ body: resources }) }
+
+test('transport: what or whose kind does not exist is absent, not an error', () =>
+  against(served, async kubectl => {
+    assert.is(await kubectl.get(ref), undefined)
+    assert.is(await kubectl.get({ ...ref, apiVersion: 'velero.io/v1', kind: 'Backup' }), undefined)
+    assert.equal(await kubectl.list('velero.io/v1', 'Backup'), [])
+    assert.is(await kubectl.delete(ref), false)
+  }))
+
+test('transport: what is served is asked once, and anew after rediscover', () =>
+  against(served, async (kubectl, asked) => {
+    await Promise.all([kubectl.get(ref), kubectl.get(ref)])
+    await kubectl.get(ref)
+    const count = () => asked.filter(each => each === 'GET /api/v1').length
+    assert.is(count(), 1)
+    kubectl.rediscover()
+    await kubectl.get(ref)
+    assert.is(count(), 2)
+  }))
+
+test('transport: a list is read to its last page, and its items know their kind', () =>
+  against(
+    {
+      ...served,
+      'GET /api/v1/namespaces/oas/secrets': url => {
+        const page = Number(url.searchParams.get('continue') ?? 0)
+        const items = [{ metadata: { name: `s${page}` } }]
+        return { body: { items, metadata: { continue: page < 2 ? String(page + 1) : '' } } }
+      },
+    },
+    async kubectl => {
+      const items = await kubectl.list('v1', 'Secret', { namespace: 'oas' })
+      assert.equal(
+        items.map(item => `${item.apiVersion} ${item.kind} ${item.metadata.name}`),
+        ['v1 Secret s0', 'v1 Secret s1', 'v1 Secret s2'],
+      )
+    },
+  ))
+
+test('transport: names cannot leave their place in the path', () =>
+  against(served, async (kubectl, asked) => {
+    await kubectl.get({ ...ref, name: '../x?y#z', namespace: 'a/b' })
+    assert.is(asked.at(-1), 'GET /api/v1/namespaces/a%2Fb/secrets/..%2Fx%3Fy%23z')
+  }))
+
+test('transport: an object that exists already is not created', () =>
+  against(
+    {
+      ...served,
+      'POST /api/v1/namespaces/oas/secrets': () => ({ code: 409, body: { reason: 'AlreadyExists' } }),
+    },
+    async kubectl => {
+      const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'oas' } }
+      assert.is(await kubectl.create(object), undefined)
+    },
+  ))
+
+test('transport: an error says what was being done', () =>
+  against(
+    {
+      ...served,
+      'GET /api/v1/namespaces/oas/secrets/s': () => ({
+        code: 403,
+        body: { message: 'secrets "s" is forbidden' },
+      }),
+    },
+    async kubectl => {
+      const error = await expectedFrom(() => kubectl.get(ref))
+      assert.is(error.message, 'reading Secret oas/s: secrets "s" is forbidden')
+    },
+  ))
+
+test.run()

@@ -1,0 +1,44 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { KUSTOMIZATION } from '../../../../lib/flux/flux.ts'
+import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../../../../lib/platform/apps.ts'
+import { completeConfig } from '../../../../lib/platform/config.ts'
+import { keysOf, loadCatalogue } from '../../../../lib/platform/secrets.ts'
+
+const config = completeConfig({ domain: 'oas.example.org' })
+const coreNames: readonly string[] = CORE_KUSTOMIZATIONS
+
+for (const name of APP_NAMES)
+  test(`${name} has a Kustomization of its own name, after parts of the core`, async () => {
+    const object = await appKustomization(name)
+    assert.equal([object.apiVersion, object.kind], [KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind])
+    assert.equal([object.metadata.namespace, object.metadata.name], ['flux-system', name])
+    assert.is(object.spec.path, `./flux2/apps/${name}`)
+    const before = object.spec.dependsOn.map((dependency: { name: string }) => dependency.name)
+    for (const dependency of before) assert.ok(coreNames.includes(dependency), dependency)
+    assert.ok(before.length > 0)
+  })
+
+test('the password that is told for an application is one of its own in the catalogue', async () => {
+  const catalogue = await loadCatalogue()
+  for (const { name, login } of APPS) {
+    if (!login) continue
+    const keys = catalogue.filter(entry => entry.app === name).flatMap(keysOf)
+    assert.ok(keys.includes(login.key), `${name}: ${login.key}`)
+  }
+})
+
+test('hosts are those of the docs', () => {
+  assert.equal(
+    APPS.flatMap(app => app.hosts(config)),
+    [
+      'files.oas.example.org',
+      'office.oas.example.org',
+      'chat.oas.example.org',
+      'wekan.oas.example.org',
+      'www.oas.example.org',
+    ],
+  )
+})
+
+test.run()

@@ -1,0 +1,178 @@
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  checkConfig,
+  configure,
+  diffVariables,
+  installedConfig,
+  parseSettings,
+  saveConfig,
+  variablesOf,
+} from '../../../../lib/platform/configure.ts'
+import type { Cluster } from '../../../../lib/script/cluster.ts'
+import { ExpectedErrors } from '../../../../lib/script/errors.ts'
+import { redact } from '../../../../lib/script/redact.ts'
+import { expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
+
+function cluster(text?: string): Cluster {
+  const folder = join(temporaryFolder(), 'oas')
+  if (text !== undefined) {
+    mkdirSync(folder)
+    writeFileSync(join(folder, '.flux.env'), text)
+  }
+  return {
+    name: 'oas',
+    folder,
+    env: join(folder, '.flux.env'),
+    kubeconfig: join(folder, 'k'),
+    journal: folder,
+  }
+}
+const required = 'domain=a.org\nip_address=203.0.113.7\nadmin_email=x@a.org\n'
+
+test('--set takes KEY=VALUE, split at the first equals sign', () => {
+  assert.equal(parseSettings(['domain=a.org', 'outgoing_mail_smtp_user=a=b']), {
+    domain: 'a.org',
+    outgoing_mail_smtp_user: 'a=b',
+  })
+  assert.equal(parseSettings([]), {})
+})
+
+test('all wrong settings are told at once, and no secret is taken or repeated', async () => {
+  const settings = [
+    'domain',
+    '=x',
+    'domian=a.org',
+    'domain=',
+    'ip_address=x',
+    'outgoing_mail_smtp_password=hunter2hunter2',
+    'outgoing_mail_smtp_pasword=hunter2hunter2',
+    '__proto__=x',
+    'hunter2hunter2',
+  ]
+  const error = await expectedFrom(() => parseSettings(settings))
+  assert.instance(error, ExpectedErrors)
+  const messages = messagesOf(error)
+  assert.is(messages.length, settings.length)
+  assert.not.match(messages.join(), 'hunter2')
+  assert.is(messages[2], '--set domian: unknown key')
+  assert.is((error as ExpectedErrors).problems[2]!.fix, 'did you mean domain?')
+  assert.is(messages[3], '--set domain: domain is empty')
+  assert.match(messages[5]!, 'a secret must not stand on a command line')
+  assert.is(error.exitCode, 2)
+})
+
+test('a key that is set twice is refused, as it is in the file', async () => {
+  const error = await expectedFrom(() => parseSettings(['domain=a.org', 'domain=b.org']))
+  assert.match(error.message, 'domain')
+})
+
+test('settings stand over the file, and nothing is written', async () => {
+  const { env, ...rest } = cluster(`# mine\n${required}`)
+  const { config, text, changed } = await configure({ env, ...rest }, { domain: 'b.org' })
+  assert.is(config.domain, 'b.org')
+  assert.is(config.wordpress_domain, 'www.b.org')
+  assert.ok(changed)
+  assert.is(text, `# mine\n${required.replace('a.org', 'b.org')}`)
+  assert.is(readFileSync(env, 'utf8'), `# mine\n${required}`)
+  assert.not.ok((await configure({ env, ...rest }, { domain: 'a.org' })).changed)
+})
+
+test('without a terminal all missing keys are told at once; a secret belongs into the file', async () => {
+  const where = cluster(`${required.replace('domain=a.org', 'domain=')}outgoing_mail_enabled=true\n`)
+  const error = (await expectedFrom(() => checkConfig(where, {}))) as ExpectedErrors
+  assert.is(error.exitCode, 2)
+  const fixes = new Map(
+    error.problems.map(problem => [/ lacks (\w+)/.exec(problem.message)![1]!, problem.fix] as const),
+  )
+  assert.equal(
+    [...fixes.keys()],
+    [
+      'domain',
+      'outgoing_mail_from_address',
+      'outgoing_mail_smtp_user',
+      'outgoing_mail_smtp_password',
+      'outgoing_mail_smtp_host',
+    ],
+  )
+  assert.match(fixes.get('domain')!, '--set domain=VALUE')
+  assert.not.match(fixes.get('outgoing_mail_smtp_password')!, '--set')
+  checkConfig(where, {
+    domain: 'a.org',
+    outgoing_mail_enabled: 'false',
+  })
+  assert.match((await expectedFrom(() => configure(where, {}))).fix, '--set domain=VALUE')
+})
+
+test('a saved configuration is private, in a private folder', () => {
+  const where = cluster(required)
+  chmodSync(where.env, 0o644)
+  saveConfig(where, 'domain=b.org\n')
+  assert.is(statSync(where.env).mode & 0o777, 0o600)
+  assert.is(statSync(where.folder).mode & 0o777, 0o700)
+  assert.is(readFileSync(where.env, 'utf8'), 'domain=b.org\n')
+  // For kubectl apply -k; who changes it keeps it.
+  const kustomization = join(where.folder, 'kustomization.yaml')
+  assert.match(readFileSync(kustomization, 'utf8'), 'oas-cluster-variables')
+  writeFileSync(kustomization, 'mine')
+  saveConfig(where, 'domain=c.org\n')
+  assert.is(readFileSync(kustomization, 'utf8'), 'mine')
+})
+
+test('of the variables in the cluster the secret and unknown ones are hidden, the others are not', () => {
+  const data = {
+    domain: 'shown.example.org',
+    outgoing_mail_smtp_password: 'cluster-password',
+    foreign: 'foreign-password',
+  }
+  const encoded = Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  )
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'oas-cluster-variables' },
+    data: encoded,
+  }
+  assert.equal(variablesOf(secret), data)
+  assert.is(redact('shown.example.org cluster-password foreign-password'), 'shown.example.org *** ***')
+  assert.equal(variablesOf(undefined), {})
+})
+
+test('an incomplete configuration is not one of an installed cluster', async () => {
+  assert.is(installedConfig(cluster(required)).domain, 'a.org')
+  const error = await expectedFrom(() => installedConfig(cluster('domain=a.org\n')))
+  assert.match(error.message, 'lacks ip_address, admin_email')
+  assert.match(error.fix, 'install-core.ts --cluster oas')
+})
+
+test('a diff of variables shows what changes and hides secrets', () => {
+  const before = {
+    domain: 'a.org',
+    admin_email: 'x@a.org',
+    outgoing_mail_smtp_password: 'old-pass',
+    somebodys_own: 'kept',
+  }
+  const after = {
+    domain: 'b.org',
+    admin_email: 'x@a.org',
+    outgoing_mail_smtp_password: 'new-pass',
+    backup_s3_aws_access_key_id: 'new-pass',
+    charts_mirror: '',
+  }
+  assert.equal(diffVariables(before, after), [
+    '+ backup_s3_aws_access_key_id = (hidden)',
+    '+ charts_mirror = ""',
+    '~ domain: "a.org" → "b.org"',
+    '~ outgoing_mail_smtp_password: (hidden) → (hidden)',
+  ])
+  assert.equal(diffVariables(after, after), [])
+  // A key of somebody else's may hold anything.
+  assert.equal(diffVariables({ foreign: 'old-pass' }, { foreign: 'new-pass' }), [
+    '~ foreign: (hidden) → (hidden)',
+  ])
+})
+
+test.run()

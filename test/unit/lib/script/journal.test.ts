@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type JournalEntry, journalMarkdown, writeJournal } from '../../../../lib/script/journal.ts'
+import { registerSecret } from '../../../../lib/script/redact.ts'
+import { temporaryFolder } from '../../helpers.ts'
+
+const entry: JournalEntry = {
+  script: 'install-app',
+  cluster: 'oas.example.org',
+  command: 'npx tsx scripts/install-app.ts wekan',
+  startedAt: '2026-01-02T03:04:05.678Z',
+  plan: ['create Kustomization wekan'],
+  steps: [
+    { title: 'Secrets', startedAt: 'x', outcome: 'done', seconds: 1.25, note: '3 values generated' },
+    { title: 'Wait', equivalent: 'flux get hr -A', startedAt: 'x', outcome: 'running' },
+  ],
+}
+
+test('the Markdown tells the plan, each step with its command, and how it ended', () => {
+  assert.is(
+    journalMarkdown(entry),
+    `# install-app on oas.example.org
+
+- command: \`npx tsx scripts/install-app.ts wekan\`
+- started: 2026-01-02T03:04:05.678Z
+- ended: not yet, or killed
+- exit code: none
+
+## Plan
+
+- create Kustomization wekan
+
+## Steps
+
+1. Secrets: done, 1.3 s
+   3 values generated
+2. Wait: running
+   by hand: \`flux get hr -A\`
+`,
+  )
+  const ended = journalMarkdown({ ...entry, exitCode: 0, error: { message: 'broken', fix: 'mend it' } })
+  assert.match(ended, '- exit code: 0\n')
+  assert.match(ended, '## Error\n\n- what: broken\n- fix: mend it\n')
+})
+
+test('both files are private, hold no secret, and the JSON stays a document', () => {
+  registerSecret('journal "secret"')
+  registerSecret('918273')
+  const folder = join(temporaryFolder(), 'journal')
+  const error = { message: 'the value journal "secret" is wrong', fix: 'x' }
+  const steps = [{ ...entry.steps[0]!, seconds: 0.918273, note: 'pin 918273' }]
+  writeJournal(folder, { ...entry, steps, error })
+  const name = '2026-01-02T03-04-05.678Z-install-app'
+  assert.equal(readdirSync(folder), [`${name}.json`, `${name}.md`])
+  for (const file of readdirSync(folder)) {
+    assert.is(statSync(join(folder, file)).mode & 0o777, 0o600)
+    assert.not.match(readFileSync(join(folder, file), 'utf8'), /secret|pin 918273/)
+  }
+  assert.is(statSync(folder).mode & 0o777, 0o700)
+  const json = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'))
+  assert.is(json.error.message, 'the value *** is wrong')
+  assert.is(json.steps[0].seconds, 0.918273)
+})
+
+test('a run writes one pair of files, the last state of it', () => {
+  const folder = temporaryFolder()
+  writeJournal(folder, entry)
+  writeJournal(folder, { ...entry, exitCode: 130 })
+  assert.is(readdirSync(folder).length, 2)
+  assert.match(readFileSync(join(folder, readdirSync(folder)[1]!), 'utf8'), 'exit code: 130')
+})
+
+test.run()

@@ -1,0 +1,63 @@
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Cluster } from '../../../../lib/script/cluster.ts'
+import { adoptKubeconfig, kubeconfigFor } from '../../../../scripts/install-core/kubeconfig.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+
+const place = (present?: string): Cluster => {
+  const folder = join(temporaryFolder(), 'oas')
+  const kubeconfig = join(folder, 'kube_config_cluster.yml')
+  if (present !== undefined) {
+    mkdirSync(folder)
+    writeFileSync(kubeconfig, present)
+  }
+  return { name: 'oas', folder, env: '', kubeconfig, journal: '' }
+}
+const given = (text: string) => {
+  const file = join(temporaryFolder(), 'k3s.yaml')
+  writeFileSync(file, text)
+  return file
+}
+const inline = 'users:\n- user:\n    client-certificate-data: AAAA\n'
+
+test('a kubeconfig that is given is used, else that of the cluster', () => {
+  const cluster = place()
+  const file = given(inline)
+  assert.is(kubeconfigFor(cluster, file), file)
+  assert.is(kubeconfigFor(cluster, undefined), cluster.kubeconfig)
+  assert.is(kubeconfigFor(place(inline), file), file)
+})
+
+test('another kubeconfig than the one of the cluster is refused', async () => {
+  const error = await expectedFrom(() => kubeconfigFor(place('other'), given(inline)))
+  assert.is(error.exitCode, 4)
+})
+
+test('a file that is not there is wrong usage', async () => {
+  assert.is((await expectedFrom(() => kubeconfigFor(place(), '/none'))).exitCode, 2)
+})
+
+test('a kubeconfig that refers to further files is refused with the command that makes one of it', async () => {
+  for (const text of [
+    'users:\n- user:\n    client-key: /x\n',
+    'clusters:\n- cluster:\n    certificate-authority: ca.crt\n',
+    'users:\n- user:\n    tokenFile: /x\n',
+    '{"users":[{"user":{"client-certificate":"/x"}}]}',
+    'users: [{user: {client-key: /x}}]',
+  ])
+    assert.match((await expectedFrom(() => kubeconfigFor(place(), given(text)))).fix, '--flatten --raw')
+})
+
+test('an adopted kubeconfig is a private copy, made once', () => {
+  const cluster = place()
+  adoptKubeconfig(cluster, given(inline))
+  assert.is(readFileSync(cluster.kubeconfig, 'utf8'), inline)
+  assert.is(statSync(cluster.kubeconfig).mode & 0o777, 0o600)
+  assert.is(statSync(cluster.folder).mode & 0o777, 0o700)
+  adoptKubeconfig(cluster, given('other'))
+  assert.is(readFileSync(cluster.kubeconfig, 'utf8'), inline)
+})
+
+test.run()
