@@ -49,7 +49,7 @@ await script({
     if (undo && (run.flags.from || run.args[0] !== undefined))
       throw new UsageError('--undo takes neither NEW nor --from', 'it takes back the last change')
     // Here, so that `--help` need not wait for them.
-    const { canUndo, lookAhead, lookBack, providerOf } = await import('./change-ip/change.ts')
+    const { canUndo, lookAhead, lookBack, providerOf } = await import('./change-ip/plan.ts')
     const { applyChange, planUndo, undoChange } = await import('./change-ip/steps.ts')
     const { ClusterLock } = await import('./change-ip/api.ts')
     const { holdServer } = await import('../lib/server/server.ts')

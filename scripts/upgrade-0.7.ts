@@ -117,7 +117,7 @@ await script({
     const backup = await opened(folder!)
     if (!(await run.agree(planned(backup.folder), question))) return
     state ??= writeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
-    const { goForward } = await import('./upgrade-0.7/forward.ts')
+    const { goForward } = await import('./upgrade-0.7/steps.ts')
     await goForward(run, options, state, backup)
     run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)
     run.next([

@@ -1,178 +1,219 @@
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
-import { isIP } from 'node:net'
-import { homedir, userInfo } from 'node:os'
-import { join, relative } from 'node:path'
-import { inventoryFile } from '../../lib/platform/cluster-files.ts'
-import { parseConfig, readConfig } from '../../lib/platform/config.ts'
-import { parseInventory } from '../../lib/platform/inventory.ts'
-import type { Cluster } from '../../lib/script/cluster.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { readConfig } from '../../lib/platform/config.ts'
+import { ProviderClient } from '../../lib/provider/provider-client.ts'
+import { checkProviderUrl, PROVIDERS, providerToken } from '../../lib/provider/providers.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
-import { ROOT, readIfExists } from '../../lib/script/files.ts'
-import { readSshConfig, resolveHost } from '../../lib/ssh/config.ts'
-import type { SshTarget } from '../../lib/ssh/types.ts'
-import { canonical, checkServerAddress, mentions, replaceAddress } from './address.ts'
-import { type ChangeState, type FileEdit, isOpen } from './state.ts'
+import { suggestion } from '../../lib/script/flags.ts'
+import { type ServerRun, serverOfCluster } from '../../lib/server/server.ts'
+import { ConnectionLost, HostKeyError, type Ssh } from '../../lib/ssh/ssh.ts'
+import { answering } from './api.ts'
+import { unifiedDiff } from './diff.ts'
+import { lookUp, lookupText, planRecords } from './dns.ts'
+import { addressArgument, namedAddresses, oldAddress } from './local.ts'
+import { type ChangeState, isOpen } from './state.ts'
+import { comparisons, type Edits, planUndo } from './steps.ts'
+import { checkIdentity, connectAt, look, lookAgain } from './survey.ts'
+import { unhealthy } from './verify.ts'
 
-/** The address on the command line, in its usual spelling. Throws a UsageError for what cannot be a server's. */
-export function addressArgument(what: string, value: string): string {
-  const problem = checkServerAddress(value)
-  if (problem)
-    throw new UsageError(
-      `${what} ${JSON.stringify(value)} ${problem}`,
-      'give the public address of the server',
-    )
-  return canonical(value)
+/** What one direction of a change is about to do. */
+export interface Prospect {
+  ssh: Ssh
+  state: ChangeState
+  edits: Edits
+  plan: string[]
+  question: string
+  /** The API server, where it answers. */
+  api: Kubectl | undefined
+  /** What of Flux is not in order now. */
+  unhealthy: readonly string[]
+  /** Hosts whose DNS leads to the new address already, and that the certificate of the API server names. */
+  domains: readonly string[]
+  /** What has to be done by hand afterwards. */
+  left: string[]
+  /** Why there is nothing to do, if so. */
+  done: string | undefined
+  result: Record<string, unknown>
+  /** Throws when something was changed since. To be called once the server is held. */
+  check: () => Promise<void>
 }
 
-/**
- * The address that is to be replaced: that of a change which is not complete, `given`, or the one that the files of
- * the cluster agree on. When they have the new one already, that of the last change, or the new one itself: then
- * there is only something to complete. Throws what does not go together.
- */
-export function oldAddress(
-  address: string,
-  found: readonly { file: string; address: string }[],
-  given: string | undefined,
-  state: ChangeState | undefined,
-): string {
-  const open = isOpen(state) ? state : undefined
-  if (open && open.new !== address)
+/** The client of --provider. Throws all that is wrong with the flags, and a token that is missing. */
+export function providerOf(
+  flags: { provider: string | undefined; 'provider-url': string | undefined },
+  signal: AbortSignal,
+): ProviderClient | undefined {
+  const { provider, 'provider-url': url } = flags
+  if (provider === undefined) {
+    if (url === undefined) return undefined
+    throw new UsageError('--provider-url needs a provider', 'add --provider NAME')
+  }
+  const spec = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined
+  if (!spec)
+    throw new UsageError(
+      `--provider ${JSON.stringify(provider)} is unknown`,
+      suggestion(provider, Object.keys(PROVIDERS)),
+    )
+  const problem = url === undefined ? undefined : checkProviderUrl(url)
+  if (problem) throw new UsageError(`--provider-url ${JSON.stringify(url)} ${problem}`, 'correct it')
+  return new ProviderClient(spec, url ?? spec.url, providerToken(spec), { signal })
+}
+
+/** Looks at everything that has to do with a change to this address, and plans it. Nothing is changed. */
+export async function lookAhead(
+  run: ServerRun,
+  argument: string,
+  from: string | undefined,
+  last: ChangeState | undefined,
+  provider: ProviderClient | undefined,
+): Promise<Prospect> {
+  const address = addressArgument('NEW', argument)
+  const { cluster } = run
+  const server = await serverOfCluster(cluster, run.flags.hostname)
+  const given = from === undefined ? undefined : addressArgument('--from', from)
+  const old = oldAddress(address, await namedAddresses(cluster, server.host), given, last)
+  const open = isOpen(last) ? last : undefined
+  const wanted = { old, address, server, state: open }
+  const found = await look(run, wanted)
+  const { ssh, api, edits } = found
+
+  const { domain, wordpress_domain: wordpress } = readConfig(cluster.env)
+  const hosts = [...new Set([domain, wordpress ?? (domain && `www.${domain}`)])].flatMap(host => host || [])
+  const lookups = await lookUp(domain ? [...hosts, `files.${domain}`] : hosts, address)
+  const records = provider && old !== address ? await planRecords(provider, hosts, old, address) : undefined
+  edits.records.push(...(records?.edits ?? []))
+  const dns = lookups.flatMap(lookup => lookupText(lookup, address) ?? [])
+  const left = [...found.left, ...(records?.others ?? [])]
+
+  const state: ChangeState = open ?? {
+    version: 1,
+    old,
+    new: address,
+    startedAt: new Date().toISOString(),
+    phase: 'changing',
+    restart: false,
+    before: found.before,
+    nodes: [],
+    files: [],
+    variables: [],
+    records: [],
+  }
+  state.nodes = [...new Set([...state.nodes, ...found.nodes])]
+  const diff = diffOf(edits)
+  const isRestarted = state.restart || found.stale || edits.files.some(({ place }) => place === 'server')
+  const nothing = !open && diff.length === 0 && !isRestarted
+  state.restart ||= found.stale
+  return {
+    ...(await standing({ ssh, state, edits, api })),
+    domains: lookups
+      .filter(
+        lookup => lookup.host === domain && !lookupText(lookup, address) && found.certifies(lookup.host),
+      )
+      .map(({ host }) => host),
+    left: [...dns, ...left.map(place => `${place} still has ${old}`)],
+    plan: [
+      ...(open ? [`complete the change that began ${open.startedAt}`] : []),
+      ...diff,
+      ...found.nodes.map(name => `node ${name}: ${old} → ${address}, by itself`),
+      ...(isRestarted ? ['restart k3s; the applications go on running'] : []),
+      ...(api ? [`see that the API server answers at ${address}, and that node and Flux are in order`] : []),
+      ...tell('left as it is', left),
+      ...tell('DNS', dns),
+      ...tell('WARNING', found.warnings),
+    ],
+    question: `Change the address of ${cluster.name} from ${old} to ${address}?`,
+    done: nothing ? `${cluster.name} has the address ${address} everywhere; nothing was changed.` : undefined,
+    result: { old: old === address ? undefined : old, new: address, diff, left, dns },
+    check: () => lookAgain(run, ssh, wanted, found),
+  }
+}
+
+/** Looks at what the last change has left, and plans how to take it back. Nothing is changed. */
+export async function lookBack(run: ServerRun, state: ChangeState | undefined): Promise<Prospect> {
+  const { cluster } = run
+  if (!state)
+    throw new UsageError(
+      `no change of the address of ${cluster.name} is known here`,
+      'change it with: change-ip NEW',
+    )
+  const { old, new: address } = state
+  const server = await serverOfCluster(cluster, run.flags.hostname)
+  const ssh = await connectAnywhere(run, server, address, old)
+  const addresses = await checkIdentity(run, ssh)
+  // Behind NAT neither of both was ever there; else what a change has made work must not be broken again.
+  const { hasOld, hasNew } = state.before
+  if (state.phase === 'changed' && (hasOld || hasNew) && !addresses.includes(old))
     throw new ExpectedError(
-      `the change from ${open.old} to ${open.new} is not complete`,
-      `complete it first (change-ip ${open.new}), or take it back (change-ip --undo)`,
+      `the server does not have ${old} any more (it has ${addresses.join(', ')})`,
+      `give it the address again first: ip address add ${old}/PREFIX dev INTERFACE`,
       { exitCode: EXIT.refused },
     )
-  if (open && given !== undefined && given !== open.old)
-    throw new UsageError(
-      `--from ${given}, but the change that is not complete is from ${open.old}`,
-      'leave out --from',
-    )
-  const others = found.filter(each => each.address !== address)
-  const distinct = [...new Set(others.map(each => each.address))]
-  if (!open && given === undefined && distinct.length > 1)
-    throw new UsageError(
-      `the files name several addresses: ${others.map(each => `${each.file} ${each.address}`).join(', ')}`,
-      'say which one is to be replaced: --from OLD',
-    )
-  const old = open?.old ?? given ?? distinct[0] ?? (state?.new === address ? state.old : address)
-  if (isIP(old) !== isIP(address))
-    throw new UsageError(
-      `${old} cannot become ${address}: a cluster of k3s keeps the family of its addresses (IPv4 or IPv6)`,
-      'give an address of the same family; another one needs a new installation, since the networks of pods and services are of it, too',
-    )
-  return old
-}
-
-/** The addresses that the files of a cluster folder name as that of the server. */
-export async function namedAddresses(
-  cluster: Cluster,
-  server: string,
-): Promise<{ file: string; address: string }[]> {
-  const api = /^\s*server:\s*["']?https:\/\/\[?([^\]\s/"']+?)\]?(:\d+)?["']?\s*$/m.exec(
-    readIfExists(cluster.kubeconfig) ?? '',
-  )?.[1]
-  return [
-    { file: '.flux.env', address: readConfig(cluster.env).ip_address ?? '' },
-    { file: 'inventory.yml', address: server },
-    { file: 'kube_config_cluster.yml', address: api ?? '' },
-  ]
-    .filter(({ address }) => isIP(address) && !checkServerAddress(address))
-    .map(each => ({ ...each, address: canonical(each.address) }))
-}
-
-/**
- * How to log in to the server at its new address: with the user, port and key of the old one. Known_hosts has it
- * under the old name still, which is what it is recognised by. Also tells what ssh_config says that has to change.
- */
-export function targetAt(
-  address: string,
-  server: SshTarget,
-  old: string,
-): { target: SshTarget; left: string[] } {
-  const local = { home: homedir(), name: process.env.USER || userInfo().username }
-  const settings = resolveHost(server.host, readSshConfig().text, server, local)
-  const left =
-    settings.hostName !== server.host && mentions(settings.hostName, old)
-      ? [`~/.ssh/config: HostName ${settings.hostName} of ${server.host}`]
-      : []
-  const { user, port } = settings
-  const keyFile = server.keyFile ?? settings.identityFiles.find(file => readIfExists(file) !== undefined)
-  const knownAs = settings.hostKeyAlias ?? settings.hostName
-  const hostKeyAs = knownAs === address ? old : knownAs
+  const edits = await planUndo({ cluster, ssh, state })
+  const diff = diffOf(edits)
+  const api = await answering(run, [address, old])
   return {
-    target: { host: address, user, port, keyFile, ...(hostKeyAs === address ? {} : { hostKeyAs }) },
-    left,
-  }
-}
-
-/** What the files of the cluster folder become. Throws when they would no longer be what they are. */
-export async function planHere(cluster: Cluster, old: string, address: string): Promise<FileEdit[]> {
-  const edits: FileEdit[] = []
-  for (const file of [cluster.kubeconfig, inventoryFile(cluster), cluster.env]) {
-    const before = readIfExists(file)
-    if (before === undefined) continue
-    const after = replaceAddress(before, old, address)
-    if (after === before) continue
-    if (file === cluster.env) parseConfig(after, file)
-    if (file === inventoryFile(cluster)) await parseInventory(after, file)
-    edits.push({ place: 'here', path: realpathSync(file), mode: statSync(file).mode & 0o777, before, after })
-  }
-  return edits
-}
-
-/** Folders of a cluster folder that tell of the past, or are somebody else's. */
-const NOT_SEARCHED = new Set(['.git', '.state', 'backups', 'change-ip', 'journal', 'node_modules'])
-const LARGEST = 1 << 20
-
-/** Files of people on this machine that hold an address, as PATH:LINE: overrides, and whatever is in the cluster folder. */
-export function findHere(cluster: Cluster, address: string, edits: readonly FileEdit[]): string[] {
-  const found: string[] = []
-  const walk = (folder: string) => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name)
-      if (entry.isDirectory() && !NOT_SEARCHED.has(entry.name)) walk(path)
-      if (
-        !entry.isFile() ||
-        statSync(path).size > LARGEST ||
-        edits.some(edit => edit.path === realpathSync(path))
-      )
-        continue
-      const text = readFileSync(path, 'latin1')
-      if (text.includes('\0')) continue
-      for (const [i, line] of text.split('\n').entries())
-        if (mentions(line, address)) found.push(`${shown(path)}:${i + 1}`)
-    }
-  }
-  for (const folder of [join(ROOT, 'install', 'overrides'), cluster.folder]) walk(folder)
-  return found
-}
-
-/** A path as it is short to read. */
-function shown(path: string): string {
-  const short = relative(process.cwd(), path)
-  return short.startsWith('..') ? path : short
-}
-
-/** Where systems configure their network. */
-const NETWORK = /^\/etc\/(network|netplan|systemd\/network|NetworkManager|dhcpcd|cloud)[./]/
-
-/**
- * What else on the server holds the old address, as PATH:LINE; and a warning when the network is configured with the
- * old address only, so that the new one would be gone after a reboot. Pure.
- */
-export function findElsewhere(
-  elsewhere: readonly { path: string; line: number; text: string }[],
-  old: string,
-  address: string,
-): { places: string[]; warning: string | undefined } {
-  const places = elsewhere.filter(({ text }) => mentions(text, old))
-  const network = places.find(({ path }) => NETWORK.test(path))
-  const known = elsewhere.some(({ path, text }) => NETWORK.test(path) && mentions(text, address))
-  return {
-    places: places.map(({ path, line }) => `server:${path}:${line}`),
-    warning:
-      network && !known
-        ? `${network.path} on the server configures ${old}, and nothing there configures ${address}: it would be gone after a reboot`
+    ...(await standing({ ssh, state, edits, api })),
+    domains: [],
+    left: [],
+    plan: [
+      ...diff,
+      ...(state.restart || edits.files.some(({ place }) => place === 'server')
+        ? ['restart k3s; the applications go on running']
+        : []),
+    ],
+    question: `Take the change of ${cluster.name} from ${old} to ${address} back?`,
+    done:
+      state.phase === 'undone' && edits.files.length === 0
+        ? `the change from ${old} to ${address} is taken back already; nothing was changed.`
         : undefined,
+    result: { old, new: address, undone: true, diff },
+    check: async () => {
+      const now = await planUndo({ cluster, ssh, state })
+      if (JSON.stringify(now) !== JSON.stringify(edits))
+        throw new ExpectedError(
+          'something was changed meanwhile',
+          'run the same command again and look at its plan',
+          {
+            exitCode: EXIT.refused,
+          },
+        )
+    },
   }
+}
+
+/** Where a change in either direction begins, with what of Flux is not in order before it. */
+async function standing(at: Pick<Prospect, 'ssh' | 'state' | 'edits' | 'api'>) {
+  return { ...at, unhealthy: at.api ? await unhealthy(at.api) : [] }
+}
+
+/** Logs in at whichever of the two addresses answers. */
+async function connectAnywhere(
+  run: ServerRun,
+  server: Parameters<typeof connectAt>[1]['server'],
+  address: string,
+  old: string,
+): Promise<Ssh> {
+  const at = (here: string, there: string) =>
+    connectAt(run, { old: there, address: here, server, state: undefined }).then(({ ssh }) => ssh)
+  return at(address, old).catch(error => {
+    if (error instanceof HostKeyError || run.signal.aborted) throw error
+    return at(old, address)
+  })
+}
+
+function diffOf(edits: Edits): string[] {
+  return comparisons(edits).flatMap(unifiedDiff)
+}
+
+function tell(what: string, lines: readonly string[]): string[] {
+  return lines.map(line => `${what}: ${line}`)
+}
+
+/** Whether a failure leaves us able to take the change back at once: not when the connection or the lock is gone. */
+export function canUndo(error: unknown, signal: AbortSignal): error is ExpectedError {
+  return (
+    error instanceof ExpectedError &&
+    !(error instanceof ConnectionLost) &&
+    error.exitCode !== EXIT.locked &&
+    !signal.aborted
+  )
 }

@@ -8,11 +8,11 @@ import { type Backup, readBackup } from '../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../lib/secret-backup/keys.ts'
 import { keepAside } from '../../lib/secret-backup/restore.ts'
 import { nameOf, placeOf } from '../../lib/secret-backup/secret-backup.ts'
-import { type DriveOptions, drive } from './drive.ts'
+import { switchBranch, waitUntilBack, waitWhileDying } from './branch.ts'
 import { gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
+import { type DriveOptions, drive } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, giveToHelm, grownSince, lostOf, putBack, withAdded } from './secrets.ts'
 import { closeState, type Ownership, type UpgradeState, writeState } from './state.ts'
-import { switchBranch, waitUntilBack, waitWhileDying } from './steps.ts'
 import { unfinished } from './upgrade.ts'
 
 /** What a rollback changes, in lines. Pure. */

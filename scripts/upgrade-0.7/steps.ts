@@ -1,89 +1,77 @@
-import { failures, handled, reconcile, standing } from '../../lib/flux/flux.ts'
-import { refOf } from '../../lib/kubectl/kubectl.ts'
-import { ExpectedError } from '../../lib/script/errors.ts'
-import { type DriveOptions, watch } from './drive.ts'
-import { applierOf, applies, gatherUpgradeFacts, OAS_SECRETS, type UpgradeFacts } from './facts.ts'
-import { holds, isFetched } from './hold.ts'
+import { keepCopies, SecretCopies } from '../../lib/platform/secret-copies.ts'
+import { loadCatalogue } from '../../lib/platform/secrets.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
+import { Findings, type Run } from '../../lib/script/run.ts'
+import type { Backup } from '../../lib/secret-backup/files.ts'
+import { checkStillTrue } from './backup.ts'
+import { switchBranch, waitUntilGone } from './branch.ts'
+import { gatherUpgradeFacts } from './facts.ts'
+import { type DriveOptions, drive } from './reconcile.ts'
+import { diffsOf, fillOauthKeys, lostOf, putBack } from './secrets.ts'
+import { stateFile, type UpgradeState, writeState } from './state.ts'
+import { foreign, unfinished } from './upgrade.ts'
 
-/** Seconds that whatever holds the release may last at least: Flux fetches, builds and prunes first. */
-const GRACE = 15
-
-/** Points the GitRepository to a branch and has Flux look at it now. Returns 'unchanged' when it was there. */
-export async function switchBranch(options: DriveOptions, branch: string): Promise<string> {
-  const { git } = await gatherUpgradeFacts(options.kubectl, options.kinds)
-  if (!git) throw new ExpectedError('the GitRepository is gone', 'run it again')
-  const before = git.spec?.ref?.branch
-  if (before !== branch)
-    await options.kubectl.patch(refOf(git), {
-      metadata: { resourceVersion: git.metadata.resourceVersion },
-      spec: { ref: { branch } },
-    })
-  await reconcile(options.kubectl, refOf(git))
-  return before === branch ? 'unchanged' : `${before} → ${branch}`
-}
-
-/** Asks once for the Kustomization that has to remove, or to bring, the release, when it has not looked yet. */
-async function nudge({ kubectl }: DriveOptions, facts: UpgradeFacts, asked: Set<string>): Promise<void> {
-  const { git, owner } = facts
-  const revision = git?.status?.artifact?.revision
-  const applier = owner && applierOf(owner)?.name
-  for (const kustomization of facts.kustomizations) {
-    const { name } = kustomization.metadata
-    const mine = applier ? name === applier : facts.scope.includes(name)
-    if (!mine || asked.has(`${name} ${revision}`) || !handled(kustomization)) continue
-    if (kustomization.status?.lastAttemptedRevision === revision && standing(kustomization).state === 'ready')
-      continue
-    asked.add(`${name} ${revision}`)
-    await reconcile(kubectl, refOf(kustomization))
-  }
-}
+/** What the steps need of a run. */
+type UpgradeRun = Pick<Run, 'step' | 'log' | 'result'> & { cluster: Cluster }
 
 /**
- * Waits until Flux has fetched the branch and the HelmRelease of the secrets is gone. What holds it is told as
- * soon as it has lasted longer than it may, and at the deadline.
+ * The steps to 0.7, from wherever the cluster stands. Ends with `Findings` when everything is in order but for
+ * values that are not those of the backup: which of them are right is not ours to say.
  */
-export async function waitUntilGone(options: DriveOptions, branch: string): Promise<void> {
-  const asked = new Set<string>()
-  await watch(options, GRACE, async facts => {
-    const fetched = isFetched(facts.git, branch)
-    if (!facts.owner && fetched) return undefined
-    if (fetched && !facts.owner?.metadata.deletionTimestamp) await nudge(options, facts, asked)
-    const causes = holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
-    return { open: fetched ? `${OAS_SECRETS} is still there` : `Flux has not fetched ${branch} yet`, causes }
+export async function goForward(
+  run: UpgradeRun,
+  options: DriveOptions,
+  state: UpgradeState,
+  backup: Backup,
+): Promise<void> {
+  const { kubectl, kinds } = options
+  const { target } = state
+  const look = () => gatherUpgradeFacts(kubectl, kinds)
+  await run.step(
+    `Branch ${target}`,
+    `kubectl -n flux-system patch gitrepository openappstack --type merge -p '{"spec":{"ref":{"branch":"${target}"}}}'`,
+    async () => {
+      await checkStillTrue(kubectl, await look(), backup, stateFile(run.cluster))
+      return switchBranch(options, target)
+    },
+  )
+  await run.step('Wait until oas-secrets is gone', 'flux get helmreleases -A --watch', async () => {
+    await waitUntilGone(options, target)
+    return undefined
   })
-}
-
-/** Waits until a release that Flux has begun to remove is gone: its uninstallation would take new secrets along. */
-export async function waitWhileDying(options: DriveOptions, branch: string): Promise<void> {
-  await watch(options, GRACE, async facts => {
-    if (!facts.owner?.metadata.deletionTimestamp) return undefined
-    const causes = holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
-    return { open: `${OAS_SECRETS} is being deleted`, causes }
+  await run.step('Put the secrets back', `kubectl apply --server-side -f ${backup.folder}`, async () => {
+    const written = await putBack(kubectl, backup)
+    const added = await fillOauthKeys(kubectl)
+    if (written + added.length === 0) return 'unchanged'
+    return [`${written} secrets`, ...added.map(key => `${key} newly made`)].join(', ')
   })
-}
-
-/** Waits until Flux has brought the HelmRelease of the secrets back from this branch, and Helm has installed it. */
-export async function waitUntilBack(options: DriveOptions, branch: string): Promise<void> {
-  const asked = new Set<string>()
-  let tries = 0
-  await watch(options, GRACE, async facts => {
-    const { owner, git } = facts
-    const fetched = isFetched(git, branch)
-    if (fetched) await nudge(options, facts, asked)
-    const revision = git?.status?.artifact?.revision
-    const applied = facts.kustomizations.some(
-      object => owner && applies(object, owner) && object.status?.lastAttemptedRevision === revision,
-    )
-    const ready = owner && !owner.metadata.deletionTimestamp && standing(owner).state === 'ready'
-    if (fetched && applied && ready) return undefined
-    if (owner && applied && handled(owner) && failures(owner) > 0 && tries < 3) {
-      tries++
-      await reconcile(options.kubectl, refOf(owner), { reset: true })
-    }
-    const causes = owner?.metadata.deletionTimestamp
-      ? holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
-      : []
-    const what = owner ? standing(owner).message.split('\n')[0]! : 'is not there yet'
-    return { open: fetched ? `${OAS_SECRETS}: ${what}` : `Flux has not fetched ${branch} yet`, causes }
+  let issues: string[] = []
+  await run.step(
+    'Bring everything in order',
+    'flux reconcile kustomization NAME   # one after the other',
+    async () => {
+      issues = await drive(options, () => fillOauthKeys(kubectl))
+      return issues.join('; ') || undefined
+    },
+  )
+  const verify = `npx tsx scripts/backup-secrets.ts --verify ${backup.folder}`
+  await run.step('Compare every value with the backup', verify, async () => {
+    const facts = await look()
+    throwAll(unfinished(facts, 'absent').map(what => new ExpectedError(what, 'run the same command again')))
+    const lost = lostOf(await diffsOf(kubectl, backup))
+    run.result = { backup: backup.folder, issues, lost, foreign: foreign(facts) }
+    for (const { secret, problem } of lost)
+      run.log.warn(
+        `Secret ${secret} ${problem}; to see it: npx tsx scripts/restore-secrets.ts --dry-run ${backup.folder}`,
+      )
+    for (const release of foreign(facts))
+      run.log.warn(`HelmRelease ${release} is not ready; it is none of this platform`)
+    if (lost.length > 0) throw new Findings()
+    // What install-core would put back for a lost Secret must not be older than this.
+    await keepCopies(kubectl, await loadCatalogue(), new SecretCopies(run.cluster.folder))
+    // What a way back that was broken off has kept is no longer what the cluster has.
+    writeState(run.cluster, { ...state, added: undefined, finishedAt: new Date().toISOString() })
+    return `${backup.secrets.length} secrets, byte by byte`
   })
 }

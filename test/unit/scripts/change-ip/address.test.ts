@@ -18,7 +18,7 @@ import { editsOf, placesIn } from '../../../../scripts/change-ip/cluster.ts'
 import { maskLine, unifiedDiff } from '../../../../scripts/change-ip/diff.ts'
 import { lookupText } from '../../../../scripts/change-ip/dns.ts'
 import { completeConfig } from '../../../../scripts/change-ip/k3s.ts'
-import { findElsewhere, oldAddress } from '../../../../scripts/change-ip/plan.ts'
+import { findElsewhere, oldAddress } from '../../../../scripts/change-ip/local.ts'
 import {
   needsInterface,
   parseServer,

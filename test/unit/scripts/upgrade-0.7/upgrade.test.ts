@@ -8,6 +8,9 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { diffBackup } from '../../../../lib/secret-backup/diff.ts'
 import type { Manifest } from '../../../../lib/secret-backup/manifest.ts'
+import { holds, isFetched } from '../../../../scripts/upgrade-0.7/blockers.ts'
+import { inOrderOfDependence, upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
+import { branchesIn } from '../../../../scripts/upgrade-0.7/git.ts'
 import {
   type Asked,
   knownIssue,
@@ -15,10 +18,7 @@ import {
   nextAsks,
   TRIES,
   unsettled,
-} from '../../../../scripts/upgrade-0.7/drive.ts'
-import { inOrderOfDependence, upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
-import { branchesIn } from '../../../../scripts/upgrade-0.7/git.ts'
-import { holds, isFetched } from '../../../../scripts/upgrade-0.7/hold.ts'
+} from '../../../../scripts/upgrade-0.7/reconcile.ts'
 import { grownSince, lostOf, withAdded } from '../../../../scripts/upgrade-0.7/secrets.ts'
 import {
   helmMetadata,

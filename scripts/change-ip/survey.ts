@@ -8,7 +8,7 @@ import { identityProblem, knownIdentity, readIdentity } from '../../lib/server/s
 import { HostKeyError, type Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
 import { answering } from './api.ts'
 import { apiAt, findInCluster, planVariables } from './cluster.ts'
-import { findElsewhere, findHere, planHere, targetAt } from './plan.ts'
+import { findElsewhere, findHere, planHere, targetAt } from './local.ts'
 import { needsInterface, planServer, readServer, type ServerState } from './server.ts'
 import type { ChangeState } from './state.ts'
 import type { Edits } from './steps.ts'
