@@ -107,13 +107,13 @@ const building: Record<string, Promise<void>> = {}
  * Builds what is not in the cache yet, once. It begins before it is needed: on a new machine it takes long, and
  * the tests leave the processors free most of the time.
  */
-function build(title: string, file: string): Promise<void> {
-  const args = ['-n', '19', process.execPath, '--import', 'tsx', file]
-  building[file] ??= check(title, 'nice', args, 75 * MINUTE)
-  return building[file]
+function build(title: string, ...names: string[]): Promise<void> {
+  const args = ['-n', '19', process.execPath, '--import', 'tsx', 'test/build.ts', ...names]
+  building[title] ??= check(title, 'nice', args, 75 * MINUTE)
+  return building[title]
 }
-const buildBed = () => build('build the programs of the bed', 'test/cluster/build.ts')
-const makeServers = () => build('make the servers of the bed', 'test/server/build.ts')
+const buildBed = () => build('build the programs of the bed', 'sandbox', 'certificates', 'old-flux')
+const makeServers = () => build('make the servers of the bed', 'debian', 'node')
 
 const parts: Record<string, () => Promise<void>> = {
   check: async () => {

@@ -78,7 +78,7 @@ export async function findKubectl(): Promise<string> {
   const kubectl = { name: 'kubectl', package: 'k8s.io/kubernetes/cmd/kubectl', module: 'k8s.io/kubernetes' }
   const waiting = (holder: string) => progress(`waiting for ${holder}`)
   const programs = [{ ...kubectl, tellsVersion: true }]
-  const bin = await builtPrograms({ progress, waiting }, { folder: BED, programs, takes: 'some minutes' })
+  const bin = await builtPrograms({ progress, waiting }, { folder: BED, programs })
   return `${bin}/kubectl`
 }
 

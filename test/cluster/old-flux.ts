@@ -12,19 +12,13 @@ import { load } from 'js-yaml'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { builtPrograms } from '../bed/build/build.ts'
-import { BED, type ProgramSet } from '../bed/build/programs.ts'
+import { OLD_FLUX } from '../bed/build/programs.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
 import { kubeconfigOf } from '../bed/cluster/spec.ts'
 import { type Meddling, signal } from './faults.ts'
 import type { Bed } from './harness.ts'
 
 const HELM = 'github.com/fluxcd/helm-controller'
-/** The old helm-controller: a module of its own, for its dependencies are years older than the bed's. */
-export const OLD_FLUX: ProgramSet = {
-  folder: join(BED, 'flux-0.6'),
-  programs: [{ name: 'helm-controller', package: HELM, module: HELM, tellsVersion: false }],
-  takes: 'some minutes',
-}
 /** Only its schemas are taken; the program needs libgit2. The sum is the one of sum.golang.org. */
 const SOURCE = {
   version: 'github.com/fluxcd/source-controller@v0.16.0',

@@ -1,9 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExpectedError } from '../../../lib/script/errors.ts'
-import { cached, cacheFolder, keyOf } from './cache.ts'
+import { cached, cacheFolder, damageOf, keyOf } from './cache.ts'
 import { GO_ENVIRONMENT, goVersion, runGo } from './go.ts'
-import { BED, builtName, type ProgramSet, readGoMod, requiredVersion, SANDBOX } from './programs.ts'
+import { withLock } from './lock.ts'
+import {
+  BED,
+  builtName,
+  type Program,
+  type ProgramSet,
+  readGoMod,
+  requiredVersion,
+  SANDBOX,
+} from './programs.ts'
 import { run } from './shell.ts'
 
 /** How the building is followed. */
@@ -18,6 +27,8 @@ const GiB = 2 ** 30
 const NEEDED_TO_BUILD = 6 * GiB
 /** Measured: the sources of all modules have 3.3 GiB. */
 const NEEDED_FOR_SOURCES = 4 * GiB
+/** Packages that are compiled in a minute: on two idle cores, and on two busy ones. */
+const [FAST, SLOW] = [500, 70]
 
 /**
  * The flags of the build. Without a version Kubernetes calls itself v0.0.0-master, and charts refuse to be
@@ -38,23 +49,45 @@ export function buildFlags(kubernetes: string): string[] {
 }
 
 /**
- * The folder of the programs: from the cache, or built into it. The key is everything that they are built
- * from, so that a changed version leads to a new build and an old checkout still finds its own.
+ * The folders of these sets, in their order: from the cache, or built into it. All that is missing is built
+ * together: one progress, one build cache of Go, so that nothing that two sets share is compiled twice, and as few
+ * calls of `go build` as the sets allow. The build cache is dropped at the end; interrupted, it is kept, and the
+ * next build continues.
  */
-export async function builtPrograms(building: Building, set: ProgramSet = SANDBOX): Promise<string> {
+export async function builtSets(building: Building, sets: readonly ProgramSet[]): Promise<string[]> {
   const flags = buildFlags(requiredVersion(readGoMod(), 'k8s.io/kubernetes'))
   const version = await goVersion()
-  const key = keyOf([
+  const wanted = sets.map(set => ({ set, entry: `programs-${keyOfSet(set, flags, version)}` }))
+  const missing = async () => {
+    const damages = await Promise.all(wanted.map(({ entry }) => damageOf(join(cacheFolder(), entry))))
+    const all = wanted.filter((_, i) => damages[i] !== undefined)
+    return all.filter(({ entry }, i) => all.findIndex(other => other.entry === entry) === i)
+  }
+  const goCache = join(cacheFolder(), 'go-build')
+  if ((await missing()).length > 0)
+    await withLock(goCache, building, async () => {
+      const left = await missing() // another process may have built some of them while we waited
+      await buildMissing(left, flags, goCache, building)
+      rmSync(goCache, { recursive: true, force: true })
+    })
+  return wanted.map(({ entry }) => join(cacheFolder(), entry))
+}
+
+/** The folder of the programs of one set, as `builtSets` has it. */
+export async function builtPrograms(building: Building, set: ProgramSet = SANDBOX): Promise<string> {
+  const [folder] = await builtSets(building, [set])
+  return folder!
+}
+
+/** Of everything that a set is built from: a changed version leads to a new build, an old checkout finds its own. */
+function keyOfSet(set: ProgramSet, flags: readonly string[], version: string): string {
+  return keyOf([
     ...['go.mod', 'go.sum'].map(name => readFileSync(join(set.folder, name), 'utf8')),
     ...(set.folder === BED ? [] : ownSources(set.folder)),
     ...flags,
     ...set.programs.map(({ package: path }) => path),
     `${process.platform} ${process.arch} ${version}`,
   ])
-  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
-  return await cached(`programs-${key}`, { ...building, damaged }, folder =>
-    build(folder, flags, set, building),
-  )
 }
 
 /** The text of every Go file of a module of ours. */
@@ -65,45 +98,96 @@ function ownSources(folder: string): string[] {
     .map(name => readFileSync(join(folder, name), 'utf8'))
 }
 
-async function build(
-  folder: string,
-  flags: readonly string[],
-  set: ProgramSet,
-  { progress, signal }: Building,
-): Promise<void> {
-  await checkSpace(folder)
-  const work = join(folder, 'work')
-  const env = { GOCACHE: join(cacheFolder(), 'go-build'), GOTMPDIR: join(work, 'tmp') }
-  rmSync(env.GOTMPDIR, { recursive: true, force: true })
-  mkdirSync(env.GOTMPDIR, { recursive: true })
-  const packages = set.programs.map(({ package: path }) => path)
-  const names = set.programs.map(({ name }) => name).join(', ')
-  const go = { cwd: set.folder, env, signal }
+/** A set, and the name of its folder in the cache. */
+interface Missing {
+  set: ProgramSet
+  entry: string
+}
 
-  progress('fetching the sources of the sandbox (once; up to 1 GB)')
-  const all = new Set<string>()
-  await runGo(['list', '-mod=readonly', '-deps', ...packages], { ...go, line: line => all.add(line) })
+/** Those sets together that one `go build` can build: of one module, with no file name twice. Pure. */
+export function groupsOf<T extends { set: ProgramSet }>(missing: readonly T[]): T[][] {
+  const groups: T[][] = []
+  const files = (each: T) => each.set.programs.map(({ package: path }) => builtName(path))
+  for (const each of missing) {
+    const fits = (group: T[]) =>
+      group.every(
+        other =>
+          other.set.folder === each.set.folder &&
+          !(other.set.alone || each.set.alone) &&
+          !files(other).some(file => files(each).includes(file)),
+      )
+    const group = groups.find(fits)
+    if (group) group.push(each)
+    else groups.push([each])
+  }
+  return groups
+}
+
+async function buildMissing(
+  missing: readonly Missing[],
+  flags: readonly string[],
+  goCache: string,
+  building: Building,
+): Promise<void> {
+  if (missing.length === 0) return
+  const { progress, signal } = building
+  mkdirSync(goCache, { recursive: true })
+  await checkSpace(goCache)
+  const work = join(cacheFolder(), 'go-work')
+  rmSync(work, { recursive: true, force: true })
+  const env = { GOCACHE: goCache, GOTMPDIR: join(work, 'tmp') }
+  mkdirSync(env.GOTMPDIR, { recursive: true })
+
+  progress('fetching the sources of the programs (once; up to 1 GB)')
+  const groups = groupsOf(missing).map(sets => {
+    const programs = sets.flatMap(({ set }) => set.programs)
+    return { sets, folder: sets[0]!.set.folder, programs, units: new Set<string>() }
+  })
+  const packages = (programs: readonly Program[]) => programs.map(({ package: path }) => path)
+  for (const { folder, programs, units } of groups)
+    await runGo(['list', '-mod=readonly', '-deps', ...packages(programs)], {
+      ...{ cwd: folder, env, signal },
+      line: line => units.add(unitOf(folder, line)),
+    })
+  const all = new Set(groups.flatMap(({ units }) => [...units]))
+  const names = groups.flatMap(({ programs }) => programs.map(({ name }) => name)).join(', ')
+  progress(`building ${names} (once; ${Math.ceil(all.size / SLOW)} to ${Math.ceil(all.size / FAST)} minutes)`)
 
   const began = performance.now()
-  let done = 0
+  const done = new Set<string>()
   let told = 0
-  const out = join(work, 'out')
-  progress(`building ${names} (once; ${set.takes} on two cores)`)
-  await runGo(['build', '-v', ...flags, '-o', `${out}/`, ...packages], {
-    ...go,
-    line: line => {
-      if (!all.has(line)) return
-      done++
-      const elapsed = performance.now() - began
-      const percent = Math.floor((100 * done) / all.size)
-      if (percent === told) return
-      told = percent
-      progress(buildProgress(percent, elapsed))
-    },
-  })
-  for (const { name, package: path } of set.programs)
-    renameSync(join(out, builtName(path)), join(folder, name))
+  const tell = () => {
+    const percent = Math.floor((100 * done.size) / all.size)
+    if (percent === told) return
+    told = percent
+    progress(buildProgress(percent, performance.now() - began))
+  }
+  for (const { sets, folder, programs, units } of groups) {
+    const out = join(work, 'out')
+    await runGo(['build', '-v', ...flags, '-o', `${out}/`, ...packages(programs)], {
+      ...{ cwd: folder, env, signal },
+      line: line => {
+        const unit = unitOf(folder, line)
+        if (all.has(unit)) done.add(unit)
+        tell()
+      },
+    })
+    const damaged = (what: string) => progress(`the cache is damaged and is made again: ${what}`)
+    for (const { set, entry } of sets)
+      await cached(entry, { ...building, damaged }, async into => {
+        for (const { name, package: path } of set.programs)
+          renameSync(join(out, builtName(path)), join(into, name))
+      })
+    // Go names only what it compiles, and not what an interrupted build has left.
+    for (const unit of units) done.add(unit)
+    tell()
+  }
   rmSync(work, { recursive: true, force: true })
+}
+
+/** What is compiled once: a package of Go itself for all modules, any other for each, since versions differ. */
+function unitOf(folder: string, path: string): string {
+  return /^(vendor\/|[^./]+(\/|$))/.test(path) ? path : `${folder} ${path}`
 }
 
 /** How far a build is, and how long it will take if it goes on like this. Pure. */

@@ -52,17 +52,16 @@ export interface ProgramSet {
   /** The folder of the Go module. */
   folder: string
   programs: readonly Program[]
-  /** How long a build from nothing takes, for the progress. */
-  takes: string
+  /** It cannot be built by the same call as others. */
+  alone?: true
 }
 
 /** What the plain sandbox runs. */
-export const SANDBOX: ProgramSet = { folder: BED, programs: PROGRAMS, takes: '10 to 60 minutes' }
+export const SANDBOX: ProgramSet = { folder: BED, programs: PROGRAMS }
 
 const ours = (folder: string, name: string, path: string): ProgramSet => ({
   folder: join(BED, folder),
   programs: [{ name, package: path, module: `openappstack.net/test/bed/${folder}`, tellsVersion: false }],
-  takes: 'some minutes',
 })
 
 /** What a server of the bed needs besides to be a Kubernetes node, and the programs of its own images. */
@@ -70,11 +69,11 @@ export const NODE_SETS: readonly ProgramSet[] = [
   {
     folder: BED,
     programs: [kubernetes('kubelet'), kubernetes('kube-proxy'), kubernetes('kubectl')],
-    takes: '5 to 20 minutes',
   },
   {
-    // Built with others it fails: two of its dependencies differ only in upper and lower case.
+    // Beside others the build fails: two dependencies then differ only in upper and lower case.
     folder: BED,
+    alone: true,
     programs: [
       {
         name: 'local-path-provisioner',
@@ -83,7 +82,6 @@ export const NODE_SETS: readonly ProgramSet[] = [
         tellsVersion: false,
       },
     ],
-    takes: 'some minutes',
   },
   ours('k3s', 'k3s', 'openappstack.net/test/bed/k3s'),
   ours('k3s', 'app', 'openappstack.net/test/bed/k3s/app'),
@@ -106,18 +104,23 @@ export const CERTIFICATE_SETS: readonly ProgramSet[] = [
       tool('pebble', 'github.com/letsencrypt/pebble/v2/cmd/pebble'),
       tool('pebble-challtestsrv', 'github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv'),
     ],
-    takes: 'a minute',
   },
 ]
 
 /** Loki. */
 export const LOKI_SETS: readonly ProgramSet[] = [
-  {
-    folder: join(BED, 'loki'),
-    programs: [tool('loki', 'github.com/grafana/loki/v3/cmd/loki')],
-    takes: '10 to 20 minutes',
-  },
+  { folder: join(BED, 'loki'), programs: [tool('loki', 'github.com/grafana/loki/v3/cmd/loki')] },
 ]
+
+const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
+
+/** The helm-controller of 0.6's age: a module of its own, for its dependencies are years older than the bed's. */
+export const OLD_FLUX: ProgramSet = {
+  folder: join(BED, 'flux-0.6'),
+  programs: [
+    { name: 'helm-controller', package: HELM_CONTROLLER, module: HELM_CONTROLLER, tellsVersion: false },
+  ],
+}
 
 /** The name that `go build` gives a package's program: the last element of its path that is no version. */
 export function builtName(path: string): string {

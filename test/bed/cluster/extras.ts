@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
-import { type Building, builtPrograms } from '../build/build.ts'
-import { CERTIFICATE_SETS, LOKI_SETS, type ProgramSet } from '../build/programs.ts'
+import { type Building, builtSets } from '../build/build.ts'
+import { CERTIFICATE_SETS, LOKI_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
 import { certificateProcesses } from './certificates.ts'
 import { lokiProcesses } from './loki.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
@@ -33,11 +33,13 @@ async function programs(
   sets: readonly ProgramSet[],
   building: Building & { binDir?: string },
 ): Promise<Record<string, string>> {
-  const paths: Record<string, string> = {}
-  for (const set of sets) {
-    const folder = building.binDir ?? (await builtPrograms(building, set))
-    for (const { name } of set.programs) paths[name] = join(folder, name)
-  }
+  // Built together with the programs that every sandbox needs, if those are missing, too.
+  const built = building.binDir === undefined ? (await builtSets(building, [SANDBOX, ...sets])).slice(1) : []
+  const paths = Object.fromEntries(
+    sets.flatMap(({ programs }, i) =>
+      programs.map(({ name }) => [name, join(building.binDir ?? built[i]!, name)]),
+    ),
+  )
   throwAll(
     Object.entries(paths)
       .filter(([, path]) => !existsSync(path))

@@ -1,9 +1,9 @@
 import { linkSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
-import { type Building, builtPrograms } from '../build/build.ts'
+import { type Building, builtSets } from '../build/build.ts'
 import { cached, keyOf } from '../build/cache.ts'
-import { BED, NODE_SETS } from '../build/programs.ts'
+import { BED, NODE_SETS, SANDBOX } from '../build/programs.ts'
 import { IMAGE_PROGRAMS } from '../server/images.ts'
 import { makeImageFiles, makeReleaseFiles } from '../server/release-files.ts'
 
@@ -28,8 +28,7 @@ export interface NodeParts {
 
 /** The programs of a node and the files of the releases: from the cache, or made into it. */
 export async function nodeParts(building: Building): Promise<NodeParts> {
-  const folders = [await builtPrograms(building)]
-  for (const set of NODE_SETS) folders.push(await builtPrograms(building, set))
+  const folders = await builtSets(building, [SANDBOX, ...NODE_SETS])
   const paths = new Map(
     folders.flatMap(folder =>
       readdirSync(folder)

@@ -79,8 +79,8 @@ export async function up(options: UpOptions = {}): Promise<Up> {
     )
   const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
   const building = { binDir: options.binDir, progress, waiting, signal: options.signal }
-  const bed = await ensureBed(building)
   const extras = await ensureExtras(options, readState(layout).extras, building)
+  const bed = await ensureBed(building)
   return await withLock(layout.state, { waiting, signal: options.signal }, () =>
     upLocked(layout, bed, extras, options, progress),
   )

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../lib/kubectl/kubectl.ts'
 import { parseConfig } from '../../../lib/platform/config.ts'
 import { ROOT } from '../../../lib/script/files.ts'
-import { buildFlags, buildProgress } from '../../bed/build/build.ts'
+import { buildFlags, buildProgress, groupsOf } from '../../bed/build/build.ts'
 import { dataModules, readObjects, withoutDescriptions } from '../../bed/build/data.ts'
 import { fluxManifest } from '../../bed/build/flux-manifest.ts'
 import { wantedGo } from '../../bed/build/go.ts'
@@ -15,9 +15,12 @@ import {
   builtName,
   CERTIFICATE_SETS,
   LOKI_SETS,
+  NODE_SETS,
+  OLD_FLUX,
   PROGRAMS,
   readGoMod,
   requiredVersion,
+  SANDBOX,
 } from '../../bed/build/programs.ts'
 import { allProcesses } from '../../bed/cluster/control-plane.ts'
 import { environment } from '../../bed/cluster/environment.ts'
@@ -73,6 +76,23 @@ test('estimates what is left of a build', () => {
   assert.is(buildProgress(1, 1000), 'building: 1 %')
   assert.is(buildProgress(50, 600_000), 'building: 50 %, about 10 min left')
   assert.match(buildProgress(100, 1), /linking/)
+})
+
+test('builds in one call what one call of `go build` can build', () => {
+  const sets = [SANDBOX, ...CERTIFICATE_SETS, OLD_FLUX, ...NODE_SETS]
+  const groups = groupsOf(sets.map(set => ({ set })))
+  const names = groups.map(group => group.flatMap(({ set }) => set.programs.map(({ name }) => name)))
+  assert.equal(names, [
+    [...PROGRAMS.map(({ name }) => name), 'kubelet', 'kube-proxy', 'kubectl'],
+    ['cert-manager'],
+    ['pebble', 'pebble-challtestsrv'],
+    ['helm-controller'],
+    ['local-path-provisioner'],
+    ['k3s', 'app'],
+    ['coredns'],
+  ])
+  const twice = { folder: BED, programs: [SANDBOX.programs[1]!] }
+  assert.is(groupsOf([{ set: SANDBOX }, { set: twice }]).length, 2)
 })
 
 test('takes the manifests of the Flux release that install-core installs', () => {

@@ -1,0 +1,37 @@
+/**
+ * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
+ * named are built together.
+ *
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, node, old-flux, debian)
+ */
+import { UsageError } from '../lib/script/errors.ts'
+import { builtSets } from './bed/build/build.ts'
+import { CERTIFICATE_SETS, NODE_SETS, OLD_FLUX, type ProgramSet, SANDBOX } from './bed/build/programs.ts'
+import { ensureBed } from './bed/cluster/bed.ts'
+import { nodeParts } from './bed/cluster/node.ts'
+import { debianRoot } from './bed/server/root.ts'
+
+const building = {
+  progress: (text: string) => console.log(text),
+  waiting: (holder: string) => console.log(`waiting for ${holder}, which builds the same`),
+}
+
+/** What each name stands for: the programs, and what is then made of them. */
+const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<unknown> }> = {
+  sandbox: { sets: [SANDBOX], make: () => ensureBed(building) },
+  certificates: { sets: CERTIFICATE_SETS },
+  node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
+  'old-flux': { sets: [OLD_FLUX] },
+  debian: { sets: [], make: () => debianRoot(building) },
+}
+
+const wanted = process.argv.slice(2).map(name => {
+  const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
+  if (!part) throw new UsageError(`${name} is unknown`, `names are ${Object.keys(PARTS).join(', ')}`)
+  return part
+})
+await builtSets(
+  building,
+  wanted.flatMap(({ sets }) => sets),
+)
+for (const { make } of wanted) await make?.()
