@@ -30,7 +30,7 @@ const argsOf = ({ args = [] }: Look, bed: Bed) => (typeof args === 'function' ? 
 
 /** Something that can be wrong with a platform. */
 export interface Fault {
-  /** A row of the table in README.md: what is wrong, in plain words. No two are alike. */
+  /** A row of the table in runbooks/faults.md: what is wrong, in plain words. No two are alike. */
   name: string
   /** Where it lies: source, Kustomization, HelmRelease, pod, … */
   layer: string

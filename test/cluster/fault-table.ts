@@ -1,6 +1,6 @@
 /**
- * The table in README.md of all faults that the tests seed on the real programs. Written by
- * `npx tsx test/cluster/fault-table.ts`; test/unit/fault-table.test.ts holds README.md against it.
+ * The table in runbooks/faults.md of all faults that the tests seed on the real programs. Written by
+ * `npx tsx test/cluster/fault-table.ts`; test/unit/fault-table.test.ts holds the page against it.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,26 +16,30 @@ export const FAULTS: readonly Fault[] = [...flux, ...workloads, ...certificates]
 
 const [BEGIN, END] = ['<!-- faults -->\n', '<!-- end of faults -->\n']
 
-/** The text of README.md with the table as it has to be. Throws when the place for it is not marked. */
-export function withTable(readme: string, faults: readonly Fault[] = FAULTS): string {
-  const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)]
-  if (from < 0 || to < from) throw new Error(`README.md lacks the lines ${BEGIN.trim()} and ${END.trim()}`)
-  return `${readme.slice(0, from + BEGIN.length)}${table(faults)}${readme.slice(to)}`
+/** The page with the table. */
+export const PAGE = join(ROOT, 'runbooks', 'faults.md')
+
+/** The text of the page with the table as it has to be. Throws when the place for it is not marked. */
+export function withTable(page: string, faults: readonly Fault[] = FAULTS): string {
+  const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)]
+  if (from < 0 || to < from) throw new Error(`${PAGE} lacks the lines ${BEGIN.trim()} and ${END.trim()}`)
+  return `${page.slice(0, from + BEGIN.length)}${table(faults)}${page.slice(to)}`
 }
 
 function table(faults: readonly Fault[]): string {
   const named = faults.filter(({ missed }) => missed === undefined).length
   const healed = faults.filter(({ fix }) => fix).length
-  const rows = faults.map(fault => {
-    const rules = [...new Set([fault.expect].flat().map(({ rule }) => `\`${rule}\``))].join(', ')
-    return `| ${fault.layer} | ${fault.name} | ${fault.missed ? `missed: ${fault.missed}` : rules} | ${fault.fix ? 'yes' : ''} |`
+  const rows = faults.map(({ layer, name, expect, missed, fix }) => {
+    const rules = [...new Set([expect].flat().map(({ rule }) => `\`${rule}\``))].join(', ')
+    const what = name[0]!.toUpperCase() + name.slice(1)
+    return `| ${layer} | ${what} | ${missed ? `missed: ${missed}` : rules}${fix ? ' ✓' : ''} |`
   })
   return [
     '',
-    `Of ${faults.length} faults the right cause is named first for ${named} (${Math.round((100 * named) / faults.length)} %); ${healed} are healed by \`--fix\`.`,
+    `Of ${faults.length} faults, the diagnosis names the right cause first for ${named} (${Math.round((100 * named) / faults.length)} %). \`--fix\` heals ${healed}: those with ✓.`,
     '',
-    '| layer | fault | named as | `--fix` |',
-    '|---|---|---|---|',
+    '| layer | fault | rule |',
+    '|---|---|---|',
     ...rows,
     '',
   ]
@@ -43,7 +47,5 @@ function table(faults: readonly Fault[]): string {
     .join('')
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const file = join(ROOT, 'README.md')
-  writeFileAtomic(file, withTable(readFileSync(file, 'utf8')), 0o644)
-}
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  writeFileAtomic(PAGE, withTable(readFileSync(PAGE, 'utf8')), 0o644)

@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ROOT } from '../../lib/script/files.ts'
-import { FAULTS, withTable } from '../cluster/fault-table.ts'
+import { FAULTS, PAGE, withTable } from '../cluster/fault-table.ts'
 
-test('the table of faults in README.md is that of the tests', () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
-  assert.ok(readme === withTable(readme), 'run: npx tsx test/cluster/fault-table.ts')
+test('the page of the faults has the table of the tests', () => {
+  const page = readFileSync(PAGE, 'utf8')
+  assert.ok(page === withTable(page), 'run: npx tsx test/cluster/fault-table.ts')
 })
 
 test('no two faults have one name, and there are enough of them', () => {

@@ -292,7 +292,7 @@ const leftover: CertificateFault = (() => {
   const object = certificate(name, { issuerRef: { kind: 'Issuer', name } })
   const ca = { ...secret(`${name}-ca`, NAMESPACE, { cert: '', key: '' }) }
   return {
-    name: 'a certificate for trials is left from before the issuer was switched to production',
+    name: 'a staging certificate remains after the switch to production',
     layer: 'certificate',
     host: hostOf(name),
     async seed(bed) {
@@ -320,10 +320,10 @@ export const apart: readonly CertificateFault[] = [
     fix: true,
   }),
   onPort80('not-found', 'another server answers the challenge with 404', 404, 'challenge-not-found'),
-  onPort80('login', 'a login stands before the challenge (401)', 401, 'challenge-forbidden'),
+  onPort80('login', 'the challenge needs a login (401)', 401, 'challenge-forbidden'),
   onPort80(
     'parked',
-    'a parked domain answers everything with its own page',
+    'a parked domain answers the challenge with its own page',
     'wrong',
     'challenge-wrong-answer',
     {
@@ -336,30 +336,30 @@ export const apart: readonly CertificateFault[] = [
     'redirect',
     'challenge-redirect',
   ),
-  onPort80('silent', 'port 80 takes connections and never answers', 'hang', 'host-port-80-broken', {
+  onPort80('silent', 'port 80 accepts connections and never answers', 'hang', 'host-port-80-broken', {
     subject: /^Host silent\./,
   }),
-  onPort80(
-    'outside',
-    'the challenge is answered inside, and with 503 to the authority',
-    503,
-    'challenge-no-backend',
-    {
-      only: 'acme',
-      fix: true,
-    },
-  ),
+  onPort80('outside', 'the challenge works inside; the authority gets 503', 503, 'challenge-no-backend', {
+    only: 'acme',
+    fix: true,
+  }),
   inDns(
     'caa',
-    'CAA records allow another authority only',
+    'CAA records allow only another authority',
     { caa: [{ tag: 'issue', value: 'ca.example.net' }] },
     'host-caa-forbids',
     /letsencrypt\.org/,
   ),
-  inDns('aaaa', 'an AAAA record leads elsewhere', { aaaa: ['2001:db8::7'] }, 'host-aaaa-elsewhere', /AAAA/),
+  inDns(
+    'aaaa',
+    'an AAAA record points to another server',
+    { aaaa: ['2001:db8::7'] },
+    'host-aaaa-elsewhere',
+    /AAAA/,
+  ),
   inDns(
     'moved',
-    'the A record leads to another server',
+    'the A record points to another server',
     { a: ['192.0.2.7'] },
     'host-dns-elsewhere',
     /change the record/i,
@@ -382,7 +382,7 @@ export const apart: readonly CertificateFault[] = [
   ),
   withIssuer(
     'refused',
-    'the ACME server does not accept the account (bad e-mail address)',
+    'the ACME server rejects the account (bad e-mail address)',
     () => ({ email: 'nobody' }),
     'issuer-account-refused',
   ),
@@ -409,7 +409,7 @@ export const apart: readonly CertificateFault[] = [
     heal: bed => remove(bed, certificate('misspelt')),
   },
   {
-    name: 'a ClusterIssuer is named as an Issuer',
+    name: 'a ClusterIssuer is referenced as an Issuer',
     layer: 'issuer',
     host: hostOf('wrong-kind'),
     seed: async bed => {
@@ -448,7 +448,7 @@ export const apart: readonly CertificateFault[] = [
     heal: bed => remove(bed, certificate('unsolved'), issuer(bed, 'unsolved')),
   },
   {
-    name: 'two Certificates write into one Secret',
+    name: 'two Certificates use one Secret',
     layer: 'certificate',
     host: hostOf('second'),
     seed: async bed => {
@@ -461,7 +461,7 @@ export const apart: readonly CertificateFault[] = [
     heal: bed => remove(bed, certificate('second'), certificate('first')),
   },
   {
-    name: 'the Secret of a certificate is deleted, and the challenge for a new one gets 503',
+    name: 'the Secret of a certificate was deleted; the new challenge gets 503',
     layer: 'certificate',
     host: hostOf('lost'),
     seed: async bed => {
@@ -505,7 +505,7 @@ export const apart: readonly CertificateFault[] = [
   ),
   withIngress(
     'nobody',
-    'an ingress names a Secret that nobody issues',
+    'an ingress names a Secret that no Certificate fills',
     ingress('nobody', { annotations: {} }),
     'ingress-secret-missing',
   ),
@@ -533,7 +533,7 @@ export const apart: readonly CertificateFault[] = [
   ),
   withIngress(
     'expired',
-    'a certificate that somebody put there has expired',
+    'a certificate provided by hand has expired',
     ingress('expired', { annotations: {} }),
     'ingress-secret-expired',
     {
@@ -546,7 +546,7 @@ export const apart: readonly CertificateFault[] = [
   ),
   withIngress(
     'strange',
-    'a certificate that somebody put there is for another host',
+    'a certificate provided by hand is for another host',
     ingress('strange', { annotations: {} }),
     'ingress-wrong-host',
     {
@@ -619,7 +619,7 @@ export const together: readonly CertificateFault[] = [
     },
   },
   {
-    name: 'nobody listens on port 80, of all hosts',
+    name: 'nobody listens on port 80',
     layer: 'port 80',
     host: hostOf('unserved'),
     seed: async bed => {

@@ -126,7 +126,7 @@ const nobody = async (): Promise<Place> => ({ url: 'http://127.0.0.1:1/x.git', c
 
 const sources: Fault[] = [
   {
-    name: 'Somebody has led the platform to a branch that does not exist',
+    name: 'The platform follows a branch that does not exist',
     layer: 'source',
     ...edit(source, { spec: { ref: { branch: 'nowhere' } } }, { spec: { ref: { branch: 'main' } } }),
     expect: {
@@ -204,7 +204,7 @@ const sources: Fault[] = [
     fix: { script: 'app-debug', args: ['wekan'] },
   },
   {
-    name: 'The repository of charts does not answer, and was changed by hand',
+    name: 'The chart repository does not answer; its URL was edited by hand',
     layer: 'source',
     async seed(bed) {
       await bed.kubectl.patch(charts, { spec: { url: 'http://127.0.0.1:1/charts' } })
@@ -260,7 +260,7 @@ const kustomizations: Fault[] = [
     fix: { script: 'app-debug', args: ['wekan'] },
   },
   {
-    name: 'A manifest uses a variable that nobody defines',
+    name: 'A manifest uses an undefined variable',
     layer: 'Kustomization',
     ...commit({ [`${folder}/values.yaml`]: text => text.replace('root_url: "', 'root_url: "${nowhere}') }),
     expect: {
@@ -270,7 +270,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'The folder of an application is gone from the repository',
+    name: 'The folder of an application is missing in the repository',
     layer: 'Kustomization',
     ...commit(
       Object.fromEntries(
@@ -287,7 +287,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'A manifest is no YAML',
+    name: 'A manifest is not valid YAML',
     layer: 'Kustomization',
     ...commit({ [`${folder}/network-policy.yaml`]: () => 'kind: [\n' }),
     expect: {
@@ -297,7 +297,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'The API server refuses a manifest',
+    name: 'The API server rejects a manifest',
     layer: 'Kustomization',
     ...commit({
       [`${folder}/network-policy.yaml`]: text => text.replace('port: 27017', 'port: 270170'),
@@ -324,7 +324,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'A Kustomization depends on one that is not there',
+    name: 'A Kustomization depends on one that does not exist',
     layer: 'Kustomization',
     ...edit(
       kustomization('wekan'),
@@ -338,7 +338,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'A manifest is of a kind that nobody brings',
+    name: 'A manifest has a kind that no CustomResourceDefinition defines',
     layer: 'Kustomization',
     ...commit({
       [`${folder}/network-policy.yaml`]: text =>
@@ -351,7 +351,7 @@ const kustomizations: Fault[] = [
     },
   },
   {
-    name: 'Somebody has deleted a CustomResourceDefinition',
+    name: 'A CustomResourceDefinition was deleted',
     layer: 'Kustomization',
     async seed(bed) {
       await bed.kubectl.delete(crd)
@@ -386,7 +386,7 @@ const forced = () => {
 
 const secrets: Fault[] = [
   {
-    name: 'A generated Secret is gone',
+    name: 'A generated Secret was deleted',
     layer: 'Secret',
     async seed(bed) {
       await bed.kubectl.delete(oauth)
@@ -421,7 +421,7 @@ const secrets: Fault[] = [
     },
   },
   {
-    name: 'A key of a generated Secret is empty, and a chart fails at b64enc',
+    name: 'A key of a generated Secret is empty, so a chart fails at b64enc',
     layer: 'Secret',
     async seed(bed) {
       repository(bed).commit(brokenBy('empty'))
@@ -551,7 +551,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'An override is no YAML',
+    name: 'An override is not valid YAML',
     layer: 'HelmRelease',
     ...overriding('replicaCount: [1\n  x: }\n'),
     expect: {
@@ -561,7 +561,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'A template of a chart fails',
+    name: 'A chart template fails',
     layer: 'HelmRelease',
     ...overriding('extraEnvFrom: \'{{ fail "no mail server" }}\'\n'),
     expect: {
@@ -571,7 +571,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'The API server refuses a value, and all tries are used up; it was corrected since',
+    name: 'The value that exhausted the retries was corrected',
     layer: 'HelmRelease',
     async seed(bed) {
       await bed.kubectl.patch(wekan, { metadata: { annotations: alone }, spec: once })
@@ -598,7 +598,7 @@ const releases: Fault[] = [
     heal: handedBack,
   },
   {
-    name: 'An upgrade took too long and its tries are used up; its pods are ready by now',
+    name: 'An upgrade exhausted its retries; its pods are ready now',
     layer: 'HelmRelease',
     async seed(bed) {
       await bed.kubectl.patch(wekan, {
@@ -650,7 +650,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'A field that cannot be changed is to be changed: the size of a volume in a StatefulSet',
+    name: 'A change touches an immutable field: the volume size of a StatefulSet',
     layer: 'HelmRelease',
     ...overriding('ferretdb: {storage: {size: 6Gi}}\n'),
     expect: {
@@ -678,7 +678,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'A chart wants a newer Kubernetes',
+    name: 'A chart requires a newer Kubernetes',
     layer: 'HelmRelease',
     ...commit(brokenBy('old')),
     expect: {
@@ -688,7 +688,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'Somebody has deleted the values of a release',
+    name: 'The values of a release were deleted',
     layer: 'HelmRelease',
     async seed(bed) {
       await bed.kubectl.delete(values)
@@ -705,7 +705,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'Somebody has deleted a HelmRelease',
+    name: 'A HelmRelease was deleted',
     layer: 'HelmRelease',
     async seed(bed) {
       await bed.kubectl.delete(wekan)
@@ -722,7 +722,7 @@ const releases: Fault[] = [
     },
   },
   {
-    name: 'A finalizer of a stranger holds a deleted HelmRelease',
+    name: 'A foreign finalizer blocks the deletion of a HelmRelease',
     layer: 'HelmRelease',
     async seed(bed) {
       const { finalizers = [] } = (await bed.kubectl.get(wekan))!.metadata as { finalizers?: string[] }
@@ -774,7 +774,7 @@ const deployment = (name: string): Ref => ({
 
 const flux: Fault[] = [
   {
-    name: 'A controller of Flux is scaled to 0',
+    name: 'A Flux controller is scaled to 0',
     layer: 'Flux',
     ...edit(deployment('helm-controller'), { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
     expect: {
@@ -785,7 +785,7 @@ const flux: Fault[] = [
     fix: { script: 'diagnose' },
   },
   {
-    name: 'The Deployment of a controller of Flux was deleted',
+    name: 'The Deployment of a Flux controller was deleted',
     layer: 'Flux',
     async seed(bed) {
       await bed.kubectl.delete(deployment('kustomize-controller'))
@@ -801,7 +801,7 @@ const flux: Fault[] = [
     },
   },
   {
-    name: 'helm-controller hangs: it does not look at what it is asked to',
+    name: 'helm-controller hangs: it does not process requests',
     layer: 'Flux',
     async seed(bed) {
       await signal('helm-controller', 'SIGSTOP')
@@ -820,7 +820,7 @@ const flux: Fault[] = [
 
 const both: Fault[] = [
   {
-    name: 'Two at once: a release rejects its values, and a repository of charts is away',
+    name: 'Values are rejected, and a chart repository is down',
     layer: 'two faults',
     async seed(bed) {
       await bed.kubectl.patch(ory, { spec: { url: 'http://127.0.0.1:1/charts' } })
@@ -838,7 +838,7 @@ const both: Fault[] = [
     },
   },
   {
-    name: 'Two at once: a release of the core is suspended, and a generated Secret lacks a key',
+    name: 'A core release is suspended, and a Secret lacks a key',
     layer: 'two faults',
     async seed(bed) {
       await bed.kubectl.patch(release('loki', 'oas'), { spec: { suspend: true } })

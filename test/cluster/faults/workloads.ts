@@ -161,7 +161,7 @@ const playing = (play: string) => `podAnnotations: {${PLAY}: ${play}}\n`
 
 const pods: Fault[] = [
   wekan(
-    'An application ends again and again',
+    'An application keeps crashing',
     playing('crash'),
     'pod-crash-looping',
     /kubectl -n oas-apps logs wekan-\S+ -c wekan --previous/,
@@ -179,39 +179,44 @@ const pods: Fault[] = [
     /https:\/\/registry\.invalid\/v2\//,
   ),
   wekan(
-    'No node has the CPU that an application requests',
+    'No node has enough CPU for the request of an application',
     'resources: {requests: {cpu: "500"}}\n',
     'pod-unschedulable-resources',
     /lower what the pod requests by an override/,
   ),
   wekan('An init container fails', playing('init-crash'), 'pod-init-failing', /-c volume-permissions/),
   kubelet('An image does not exist', 'image-absent', 'image-not-found', /tag of the image/),
-  kubelet('An image wants a login', 'image-private', 'image-unauthorized', /pull secret/),
-  kubelet('The registry hands out no more images today', 'image-limited', 'image-rate-limited', /wait/),
-  kubelet('The certificate of a registry is not accepted', 'image-untrusted', 'image-registry-untrusted'),
-  kubelet('The name of an image is none', 'image-name', 'image-name-invalid'),
+  kubelet('An image needs credentials', 'image-private', 'image-unauthorized', /pull secret/),
+  kubelet('The registry refuses pulls: rate limit', 'image-limited', 'image-rate-limited', /wait/),
+  kubelet('The certificate of a registry is not trusted', 'image-untrusted', 'image-registry-untrusted'),
+  kubelet('The name of an image is not valid', 'image-name', 'image-name-invalid'),
   kubelet(
     'The command of a container does not exist',
     'not-startable',
     'pod-cannot-start',
     /command or its image/,
   ),
-  kubelet('A container may not run as root, and does', 'root', 'pod-cannot-start', /security context/),
   kubelet(
-    'A container does not answer its liveness probe',
-    'liveness',
-    'pod-liveness-failing',
-    /probe more time/,
+    'A container runs as root although that is forbidden',
+    'root',
+    'pod-cannot-start',
+    /security context/,
   ),
+  kubelet('A container fails its liveness probe', 'liveness', 'pod-liveness-failing', /probe more time/),
   kubelet(
-    'A container was killed for its memory, and runs again',
+    'A container was killed for its memory use, and runs again',
     'killed-once',
     'pod-out-of-memory',
     /memory/,
   ),
-  kubelet('A folder of the server that a pod mounts is none', 'no-mount', 'pod-mount-failed', /describe pod/),
+  kubelet(
+    'The host path that a pod mounts is not a directory',
+    'no-mount',
+    'pod-mount-failed',
+    /describe pod/,
+  ),
   {
-    name: 'The network of a node does not take pods',
+    name: 'The network of a node does not accept pods',
     layer: 'node',
     ...added(shop({ play: 'no-sandbox' })),
     expect: { rule: 'node-network-failing', subject: /^Node sandbox$/, remedy: /restart k3s/ },
@@ -250,7 +255,7 @@ const pods: Fault[] = [
     },
   },
   {
-    name: 'A pod wants a node that does not exist',
+    name: 'A pod requires a node that does not exist',
     layer: 'pod',
     ...added(shop({ pod: { nodeSelector: { disk: 'ssd' } } })),
     expect: { rule: 'pod-unschedulable-affinity', subject: POD, remedy: /label the node/ },
@@ -268,7 +273,7 @@ const pods: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'A pod does not end, because of a finalizer that nobody removes',
+    name: 'A finalizer blocks the deletion of a pod',
     layer: 'pod',
     async seed(bed) {
       const pod = ref('v1', 'Pod', 'kept', NAMESPACE)
@@ -330,7 +335,7 @@ const failing: KubeObject = {
 
 const workloads: Fault[] = [
   {
-    name: 'Somebody has scaled an application to 0',
+    name: 'An application was scaled to 0',
     layer: 'workload',
     ...edited(wekanDeployment, { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
     expect: {
@@ -341,7 +346,7 @@ const workloads: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'Somebody has paused the rollout of an application',
+    name: 'The rollout of an application was paused',
     layer: 'workload',
     ...edited(wekanDeployment, { spec: { paused: true } }, { spec: { paused: null } }),
     expect: { rule: 'workload-paused', subject: /^Deployment oas-apps\/wekan$/, remedy: /rollout resume/ },
@@ -378,7 +383,7 @@ const workloads: Fault[] = [
     expect: { rule: 'job-failed', subject: /^Job faults\/shop-import$/, remedy: /logs job\/shop-import/ },
   },
   {
-    name: 'Pods are to run as a ServiceAccount that does not exist',
+    name: 'Pods use a ServiceAccount that does not exist',
     layer: 'workload',
     ...added(shop({ pod: { serviceAccountName: 'shopkeeper' } })),
     expect: { rule: 'service-account-missing', subject: /^ServiceAccount faults\/shopkeeper$/ },
@@ -402,7 +407,7 @@ const workloads: Fault[] = [
     },
   },
   {
-    name: 'A quota wants limits that a pod does not have',
+    name: 'A quota requires limits that a pod does not set',
     layer: 'namespace',
     ...added(
       {
@@ -416,7 +421,7 @@ const workloads: Fault[] = [
     expect: { rule: 'pods-refused-by-quota', subject: /^Deployment faults\/shop$/, remedy: /LimitRange/ },
   },
   {
-    name: 'The pod security of a namespace refuses a pod',
+    name: 'The pod security of a namespace rejects a pod',
     layer: 'namespace',
     ...both(
       edited(
@@ -447,7 +452,7 @@ const workloads: Fault[] = [
     },
   },
   {
-    name: 'An Ingress leads to a Service that does not exist',
+    name: 'An Ingress names a Service that does not exist',
     layer: 'ingress',
     ...misled(backend => ({ ...backend, name: 'wekam' })),
     expect: {
@@ -457,7 +462,7 @@ const workloads: Fault[] = [
     },
   },
   {
-    name: 'An Ingress leads to a port that its Service does not have',
+    name: 'An Ingress names a port that its Service does not have',
     layer: 'ingress',
     ...misled(backend => ({ ...backend, port: { number: 8089 } })),
     expect: {
@@ -467,7 +472,7 @@ const workloads: Fault[] = [
     },
   },
   {
-    name: 'An Ingress is of a class that nobody serves',
+    name: 'An Ingress has a class that no controller serves',
     layer: 'ingress',
     ...edited(wekanIngress, { spec: { ingressClassName: 'nginz' } }, { spec: { ingressClassName: 'nginx' } }),
     expect: { rule: 'ingress-class-missing', subject: /^Ingress oas-apps\/wekan$/, remedy: /there is nginx/ },
@@ -493,7 +498,7 @@ const volumes: Fault[] = [
     },
   },
   {
-    name: 'A claim is of a StorageClass that does not exist',
+    name: 'A claim names a StorageClass that does not exist',
     layer: 'volume',
     ...added(claim({ storageClassName: 'ceph' }), storing()),
     expect: {
@@ -503,7 +508,7 @@ const volumes: Fault[] = [
     },
   },
   {
-    name: 'No StorageClass is the default any more',
+    name: 'There is no default StorageClass any more',
     layer: 'volume',
     ...both(
       edited(
@@ -521,7 +526,7 @@ const volumes: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'What makes volumes is scaled to 0',
+    name: 'The volume provisioner is scaled to 0',
     layer: 'volume',
     ...both(
       {
@@ -550,7 +555,7 @@ const volumes: Fault[] = [
     },
   },
   {
-    name: 'A volume lies on a node that is gone',
+    name: 'A volume is on a node that was removed',
     layer: 'volume',
     ...added(
       {
@@ -619,7 +624,7 @@ const taint = { key: 'example.org/upgrade', value: 'yes', effect: 'NoSchedule' }
 
 const cluster: Fault[] = [
   {
-    name: 'A node was told to take no pods, and one waits',
+    name: 'A node was cordoned, and a pod is pending',
     layer: 'node',
     ...both(
       edited(NODE, { spec: { unschedulable: true } }, { spec: { unschedulable: null } }),
@@ -629,7 +634,7 @@ const cluster: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'A node has a taint that nobody tolerates',
+    name: 'A node has a taint that no pod tolerates',
     layer: 'node',
     ...both(edited(NODE, { spec: { taints: [taint] } }, { spec: { taints: null } }), added(shop())),
     expect: {
@@ -649,7 +654,7 @@ const cluster: Fault[] = [
     expect: { rule: 'node-disk-pressure', subject: /^Node sandbox$/, remedy: /make room/ },
   },
   {
-    name: 'A webhook of software that is gone refuses pods',
+    name: 'A webhook without a server rejects pods',
     layer: 'cluster',
     ...added(webhook, shop()),
     expect: {
@@ -660,7 +665,7 @@ const cluster: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'An API is registered whose server is gone',
+    name: 'A registered API has no server',
     layer: 'cluster',
     ...added(api),
     expect: {
@@ -671,7 +676,7 @@ const cluster: Fault[] = [
     fix: diagnose,
   },
   {
-    name: 'A namespace does not go, because of a finalizer in it',
+    name: 'A finalizer blocks the deletion of a namespace',
     layer: 'namespace',
     async seed(bed) {
       await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'going' } })
@@ -704,7 +709,7 @@ const cluster: Fault[] = [
     expect: { rule: 'scheduler-silent', subject: POD, remedy: /restart k3s/ },
   },
   {
-    name: 'The bucket for backups is gone',
+    name: 'The bucket for backups does not exist',
     layer: 'backup',
     ...edited(
       ref('velero.io/v1', 'BackupStorageLocation', 'default', 'velero'),
@@ -718,7 +723,7 @@ const cluster: Fault[] = [
     },
   },
   {
-    name: 'Somebody has paused the backups',
+    name: 'The backups were paused',
     layer: 'backup',
     ...edited(
       ref('velero.io/v1', 'Schedule', 'velero-nightly', 'velero'),
@@ -736,7 +741,7 @@ const cluster: Fault[] = [
 
 const atOnce: Fault[] = [
   {
-    name: 'Two at once: an application crashes, and a claim is missing',
+    name: 'An application crashes, and a claim is missing',
     layer: 'several',
     ...both(added(shop({ name: 'bank', play: 'crash' })), added(storing())),
     expect: [
@@ -745,7 +750,7 @@ const atOnce: Fault[] = [
     ],
   },
   {
-    name: 'Two at once: wekan is scaled to 0, and an image is missing',
+    name: 'Wekan is scaled to 0, and an image does not exist',
     layer: 'several',
     ...both(
       edited(wekanDeployment, { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
