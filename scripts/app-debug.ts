@@ -31,14 +31,19 @@ await script({
   offline,
   changes: true,
   async run(run) {
-    const [{ diagnosisSession }, { gather }, { Index }, { show }, { chainOf, chainRows, concerns, inOrder }] =
-      await Promise.all([
-        import('../lib/diagnosis/session.ts'),
-        import('../lib/diagnosis/gather.ts'),
-        import('../lib/diagnosis/snapshot.ts'),
-        import('../lib/diagnosis/show.ts'),
-        import('./app-debug/chain.ts'),
-      ])
+    const [
+      { diagnosisSession },
+      { gather },
+      { Index },
+      { show },
+      { appChainOf, chainRows, concernsApp, inOrder },
+    ] = await Promise.all([
+      import('../lib/diagnosis/session.ts'),
+      import('../lib/diagnosis/gather.ts'),
+      import('../lib/diagnosis/snapshot.ts'),
+      import('../lib/diagnosis/show.ts'),
+      import('./app-debug/chain.ts'),
+    ])
     const { lastWords } = await import('./app-debug/last-words.ts')
     const { table } = await import('../lib/script/log.ts')
     const name = run.args[0] ?? (await choose())
@@ -53,14 +58,14 @@ await script({
       },
       only(cause, index) {
         const chain = chainNamed(index)
-        return !chain || concerns(cause, chain)
+        return !chain || concernsApp(cause, chain)
       },
       show(look, log) {
         const index = new Index(look.snapshot)
         const { causes } = look.diagnosis
         const names = name === undefined ? index.all('Kustomization').map(each => each.metadata.name) : [name]
         for (const each of index.blind('Kustomization') ? [] : names) {
-          const chain = chainOf(each, index)
+          const chain = appChainOf(each, index)
           if (name === undefined && inOrder(chain, index, causes)) {
             log.ok(each)
             continue
@@ -81,7 +86,7 @@ await script({
     function chainNamed(index: InstanceType<typeof Index>) {
       return name === undefined || index.blind('Kustomization') || index.blind('HelmRelease')
         ? undefined
-        : chainOf(name, index)
+        : appChainOf(name, index)
     }
 
     function coloured(text: string): string {

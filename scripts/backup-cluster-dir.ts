@@ -47,12 +47,12 @@ await script({
     if (restore === undefined || server)
       run.cluster = await chooseCluster(run.cluster.name, { mayBeNew: false })
     // Here, so that `--help` need not wait for them.
-    const { backUp } = await import('./backup-cluster-dir/backup.ts')
+    const { archiveCluster } = await import('./backup-cluster-dir/backup.ts')
     const { backupsOf, lastArchive, listArchives, openArchive, verifyArchive } = await import(
       './backup-cluster-dir/store.ts'
     )
     const { archiveText, restoreToFolder, restoreToServer } = await import('./backup-cluster-dir/restore.ts')
-    const { keysOf } = await import('../lib/age/keys.ts')
+    const { ageKeysOf } = await import('../lib/age/keys.ts')
 
     if (list) {
       const archives = listArchives(run.cluster, run.flags.to ?? backupsOf(run.cluster))
@@ -65,8 +65,8 @@ await script({
       return
     }
     const file = verify ?? restore
-    if (file === undefined) return backUp(run)
-    const archive = { ...openArchive(run.cluster, file), keys: await keysOf(run.flags, run.log) }
+    if (file === undefined) return archiveCluster(run)
+    const archive = { ...openArchive(run.cluster, file), keys: await ageKeysOf(run.flags, run.log) }
     if (server) return restoreToServer(run, archive, confirm)
     if (restore !== undefined) return restoreToFolder(run, archive)
     const manifest = await verifyArchive(archive.keys, archive.read(), archive.name)

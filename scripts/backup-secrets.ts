@@ -16,14 +16,14 @@ import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
 import { pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
 import { backupFolder, refuseExisting, writeBackup } from '../lib/secret-backup/files.ts'
-import { lockFor, readAgain } from '../lib/secret-backup/keys.ts'
+import { readAgain, recipientsFor } from '../lib/secret-backup/keys.ts'
 import {
   absenceText,
   looksGenerated,
-  nameOf,
-  placeOf,
   plainSecret,
   type SecretName,
+  secretNameOf,
+  secretPlaceOf,
   TEN,
 } from '../lib/secret-backup/secret-backup.ts'
 
@@ -67,7 +67,7 @@ await script({
     }
     const at = new Date()
     const folder = run.flags.to === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.to)
-    const lock = await lockFor(run)
+    const to = await recipientsFor(run)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     let found: KubeObject[] = []
     await run.preflight([
@@ -83,23 +83,23 @@ await script({
         `none of the ${wanted.length} secrets is in the cluster ${kubectl.client.server}`,
         'is it the right cluster? Its kubeconfig is clusters/NAME/kube_config_cluster.yml',
       )
-    const places = new Set(secrets.map(secret => placeOf(nameOf(secret))))
-    const absent = wanted.filter(name => !places.has(placeOf(name)))
+    const places = new Set(secrets.map(secret => secretPlaceOf(secretNameOf(secret))))
+    const absent = wanted.filter(name => !places.has(secretPlaceOf(name)))
     const tell = () => {
       for (const [what, why] of absenceText(absent, secrets)) {
         run.log.warn(what)
         run.log.info(`  ${why}`)
       }
     }
-    const plan = [`write ${secrets.length} secrets to ${folder}${lock ? ', encrypted' : ''}`]
+    const plan = [`write ${secrets.length} secrets to ${folder}${to ? ', encrypted' : ''}`]
     if (run.flags['dry-run'] && !(await run.agree(plan, ''))) return tell()
 
     const byHand = `kubectl get secret -o yaml -n ${secrets[0]!.metadata.namespace} ${secrets[0]!.metadata.name} > FILE   # and so on`
     await run.step('Write the backup, read it again, compare it with the cluster', byHand, async () => {
       if (run.flags.to === undefined) privateFolder(dirname(folder))
       const origin = { cluster: run.cluster.name, server: kubectl.client.server, createdAt: at.toISOString() }
-      const manifest = await writeBackup(folder, { ...origin, absent, secrets }, lock, async part =>
-        proveBackup(kubectl, await readAgain(run, part, lock, secrets)),
+      const manifest = await writeBackup(folder, { ...origin, absent, secrets }, to, async part =>
+        proveBackup(kubectl, await readAgain(run, part, to, secrets)),
       )
       run.result = { folder, manifest }
       const keys = manifest.secrets.reduce((sum, secret) => sum + secret.keys, 0)
@@ -110,7 +110,7 @@ await script({
     run.next([
       `npx tsx scripts/backup-secrets.ts --verify ${folder}   # any time`,
       `npx tsx scripts/restore-secrets.ts --dry-run ${folder}   # what differs`,
-      ...(lock
+      ...(to
         ? []
         : ['the files are not encrypted: who has them has every password. --recipient encrypts them']),
     ])
@@ -120,6 +120,6 @@ await script({
 /** The ten, the catalogue, and whatever else in the cluster is named like one of them. */
 async function everything(found: readonly KubeObject[]): Promise<readonly SecretName[]> {
   const { loadCatalogue } = await import('../lib/platform/secrets.ts')
-  const names = [...TEN, ...(await loadCatalogue()), ...found.map(nameOf).filter(looksGenerated)]
-  return [...new Map(names.map(name => [placeOf(name), name])).values()]
+  const names = [...TEN, ...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]
+  return [...new Map(names.map(name => [secretPlaceOf(name), name])).values()]
 }

@@ -11,7 +11,7 @@ import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import { minutes } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
-import { readState } from './change-ip/state.ts'
+import { readChangeState } from './change-ip/state.ts'
 
 await script({
   name: 'change-ip',
@@ -54,7 +54,7 @@ await script({
     const { ClusterLock } = await import('./change-ip/api.ts')
     const { holdServer } = await import('../lib/server/server.ts')
     const provider = providerOf(run.flags, run.signal)
-    const last = readState(run.cluster)
+    const last = readChangeState(run.cluster)
     const found = undo
       ? await lookBack(run, last)
       : await lookAhead(run, run.args[0]!, run.flags.from, last, provider)

@@ -17,10 +17,10 @@ import { privateFolder } from '../lib/script/files.ts'
 import { askText } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
 import { minutes } from '../lib/script/wait.ts'
-import { flags, usageProblems } from './create-cluster/create-flags.ts'
+import { createFlags, usageProblems } from './create-cluster/create-flags.ts'
 import type { DomainRecord } from './create-cluster/dns-records.ts'
-import { addressOf } from './create-cluster/droplet.ts'
-import { answers, refuseReplacing, tellNext, wordpressDomain } from './create-cluster/new-cluster.ts'
+import { publicAddressOf } from './create-cluster/droplet.ts'
+import { askSettings, refuseReplacing, tellNext, wordpressDomain } from './create-cluster/new-cluster.ts'
 import {
   callText,
   completeOrder,
@@ -46,7 +46,7 @@ await script({
     help: 'NAME of the cluster folder, mostly the domain; DOMAIN of the platform',
     max: 2,
   },
-  flags,
+  flags: createFlags,
   examples: [
     [
       'npx tsx scripts/create-cluster.ts oas.example.org oas.example.org --ip-address 203.0.113.7',
@@ -72,14 +72,14 @@ await script({
     run.cluster = clusterNamed(name)
     const inventory = inventoryFile(run.cluster)
     const present = serverOf(await readInventory(inventory), run.flags.hostname, inventory)
-    const { domain, adminEmail, ipAddress } = await answers(run)
+    const { domain, adminEmail, ipAddress } = await askSettings(run)
     const zone = run.args[1]
 
     const provider = providerFor(run)
     const order = run.flags['create-droplet'] ? orderFor(run, domain, provider) : undefined
     const id = run.flags['droplet-id']
     const droplet = id ? await provider?.droplet(Number(id)) : order && (await provider?.ordered(order))
-    const known = droplet ? (droplet.status === 'new' ? undefined : addressOf(droplet)) : ipAddress
+    const known = droplet ? (droplet.status === 'new' ? undefined : publicAddressOf(droplet)) : ipAddress
     if (droplet?.status === 'off') run.log.warn(`server ${droplet.id} is switched off`)
     const records: DomainRecord[] = []
     await run.preflight([

@@ -28,9 +28,9 @@ await script({
   async run(run) {
     const limits = { deadline: minutes(run.flags.timeout, 15), signal: run.signal, log: run.log }
     // Here, so that `--help` need not wait for them.
-    const { checkFlags, K3sCluster } = await import('./install-cluster/cluster.ts')
+    const { checkInstallFlags, K3sCluster } = await import('./install-cluster/cluster.ts')
     const { bringDownloads, installHost, joinToken, verifyHost } = await import('./install-cluster/host.ts')
-    checkFlags(run.flags)
+    checkInstallFlags(run.flags)
 
     const k3s = await K3sCluster.connect(run, limits)
     await k3s.survey()

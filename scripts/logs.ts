@@ -7,23 +7,23 @@
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
-import type { Container } from '../lib/logs/containers.ts'
+import type { LogContainer } from '../lib/logs/containers.ts'
 import { followLogs } from '../lib/logs/follow.ts'
 import type { Line } from '../lib/logs/lines.ts'
 import { lokiOf } from '../lib/logs/loki.ts'
 import { narrowed, PRESETS, presetNamed } from '../lib/logs/presets.ts'
-import { findContainers, readLogs, type Wanted } from '../lib/logs/read.ts'
+import { findContainers, type LogReadOptions, readLogs } from '../lib/logs/read.ts'
 import { keeps, logQl } from '../lib/logs/selection.ts'
-import { findTarget, type Target, targetNames } from '../lib/logs/target.ts'
+import { findTarget, type LogTarget, targetNames } from '../lib/logs/target.ts'
 import { askSelect } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
 import { eventLines } from './logs/events.ts'
-import { checkLogFlags, type Source, tailLines } from './logs/flags.ts'
+import { checkLogFlags, type LogSource, tailLines } from './logs/flags.ts'
 import { lokiLines } from './logs/from-loki.ts'
 import { Output } from './logs/output.ts'
 import { rangeOf } from './logs/range.ts'
 import { registerClusterSecrets } from './logs/secrets.ts'
-import { answers, noPods, placeOf } from './logs/source.ts'
+import { logPlaceOf, lokiAnswers, noPods } from './logs/source.ts'
 
 await script({
   name: 'logs',
@@ -83,12 +83,12 @@ await script({
     await registerClusterSecrets(kubectl)
     const now = () => Date.now() + kubectl.client.clockOffset
     const range = rangeOf(run.flags, now())
-    const source = run.flags.source as Source | undefined
+    const source = run.flags.source as LogSource | undefined
     const name = raw ?? run.args[0] ?? (await choose(kubectl))
     const preset = raw === undefined ? presetNamed(name) : undefined
     const named = () => preset ?? findTarget(kubectl, name, { mayBeGone: source === 'loki' })
-    const target: Target = raw === undefined ? await named() : { name, matchers: [] }
-    const place = await placeOf(kubectl, target, { ...range, source, previous })
+    const target: LogTarget = raw === undefined ? await named() : { name, matchers: [] }
+    const place = await logPlaceOf(kubectl, target, { ...range, source, previous })
     const { matchers, filters } = narrowed({ ...place, filters: preset?.filters ?? [] }, run.flags)
     const query = raw ?? logQl({ matchers, filters })
 
@@ -99,13 +99,13 @@ await script({
     const mayFallBack = raw === undefined && source === undefined
     const fromLoki =
       place.source === 'loki' &&
-      (await answers(kubectl, run.signal, query, mayFallBack ? { what: instead, warn } : undefined))
+      (await lokiAnswers(kubectl, run.signal, query, mayFallBack ? { what: instead, warn } : undefined))
     run.log.detail(fromLoki ? `Loki is asked: ${query}` : `read from ${instead}`)
 
     const output = new Output(run.log, json)
     const keep = filters.length > 0 ? keeps(filters) : undefined
-    const wanted: Wanted = { previous, container, tailLines: tail, keep, ...range }
-    const silent = new Map<Container, string>()
+    const wanted: LogReadOptions = { previous, container, tailLines: tail, keep, ...range }
+    const silent = new Map<LogContainer, string>()
     let lines: AsyncIterable<Line>
     if (fromLoki) lines = lokiLines(ask, { query, tail, follow, now, signal: run.signal, warn, ...range })
     else if (preset?.events) lines = eventLines(kubectl, wanted, follow, run.signal)

@@ -38,7 +38,7 @@ await script({
   changes: true,
   async run(run) {
     const plans = await import('./migrate-data/plan.ts')
-    const { claimsOf, decideMatches } = await import('./migrate-data/volume-match.ts')
+    const { matchedClaims, decideMatches } = await import('./migrate-data/volume-match.ts')
     const { decideOpen, readOld, saveMap } = await import('./migrate-data/inputs.ts')
     const { from, map: old } = await readOld(run)
     const file = run.flags['save-map']
@@ -59,7 +59,7 @@ await script({
     const server = await import('./migrate-data/server.ts')
     const ssh = run.flags.print && old ? undefined : await connectServer(run)
     const folders = ssh && (await server.listFolders(ssh, from))
-    const sources = plans.sourcesOf(
+    const sources = plans.migrationSourcesOf(
       old?.volumes,
       folders?.map(({ name }) => name),
       {
@@ -88,7 +88,7 @@ await script({
 
     const scaling = await import('../lib/kubectl/scale.ts')
     const usersOf = async (list: typeof matches) => {
-      const pods = scaling.podsUsing(await kubectl.list('v1', 'Pod'), claimsOf(list))
+      const pods = scaling.podsUsing(await kubectl.list('v1', 'Pod'), matchedClaims(list))
       return { ...(await scaling.ownersOf(kubectl, pods)), inUse: scaling.claimsOfPods(pods) }
     }
     if (run.flags.print || !ssh) {

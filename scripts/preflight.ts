@@ -7,7 +7,7 @@
  * Changes nothing: a small object is written to the storage for backups and deleted at once.
  */
 
-import type { Finding } from '../lib/preflight/findings.ts'
+import type { PreflightFinding } from '../lib/preflight/findings.ts'
 import { throwAll, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { Findings, type Run } from '../lib/script/run.ts'
@@ -51,7 +51,7 @@ await script({
     const { parseResolver } = await import('../lib/preflight/dns.ts')
     const resolvers = run.flags.resolver.map(parseResolver)
     const { sections, problems } = await lookAround(run, wanted, resolvers)
-    const count = (severity: Finding['severity']) =>
+    const count = (severity: PreflightFinding['severity']) =>
       sections.flatMap(section => section.findings).filter(finding => finding.severity === severity).length
     const [errors, warnings] = [count('error'), count('warning')]
     run.result = { healthy: errors === 0 && problems.length === 0, errors, warnings, sections }

@@ -42,10 +42,10 @@ await script({
     }
     // Here, so that `--help` need not wait for them.
     const { connectServer, holdServer } = await import('../lib/server/server.ts')
-    const { identityText, knownIdentity, MARK, readIdentity } = await import(
+    const { identityText, knownIdentity, IDENTITY_FILE, readIdentity } = await import(
       '../lib/server/server-identity.ts'
     )
-    const { factsDocument, gatherFacts, markFor } = await import('./purge/facts.ts')
+    const { factsDocument, gatherPurgeFacts, markFor } = await import('./purge/facts.ts')
     const plans = await import('./purge/plan.ts')
     const { beginPurge, proveGone, removePaths, stopK3s, unmark } = await import('./purge/server.ts')
 
@@ -56,7 +56,7 @@ await script({
     // Without either there is nothing to purge any more, or nothing that proves whose server it is.
     const isKnown = identity.marked !== undefined || known.serverCa !== undefined
     if (isKnown) markFor(identity, known)
-    const facts = await gatherFacts(run, ssh, { identity, known })
+    const facts = await gatherPurgeFacts(run, ssh, { identity, known })
     const { server } = facts
     if (!isKnown && plans.isEmpty(server)) {
       run.log.ok(`there is nothing of a cluster on ${ssh.name}; nothing was changed.`)
@@ -109,7 +109,7 @@ await script({
         renameSync(kubeconfig, retired)
         return undefined
       })
-    await run.step('Remove the mark', `rm ${MARK}`, async () => {
+    await run.step('Remove the mark', `rm ${IDENTITY_FILE}`, async () => {
       await unmark(ssh, begun)
       return undefined
     })

@@ -17,7 +17,7 @@ import { script } from '../lib/script/script.ts'
 import { readSecrets } from '../lib/secret-backup/cluster.ts'
 import { readBackup } from '../lib/secret-backup/files.ts'
 import { keysFor } from '../lib/secret-backup/keys.ts'
-import { absenceText, nameOf, placeOf } from '../lib/secret-backup/secret-backup.ts'
+import { absenceText, secretNameOf, secretPlaceOf } from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
   only: {
@@ -83,7 +83,7 @@ await script({
     run.log.heading(`${folder}, made ${createdAt}`)
     for (const diff of diffs) for (const line of diffText(diff, print)) run.log.info(line)
     const summary = diffs.map(({ secret, state, keys }) => {
-      return { ...nameOf(secret), state, keys: keys.map(({ key, state }) => ({ key, state })) }
+      return { ...secretNameOf(secret), state, keys: keys.map(({ key, state }) => ({ key, state })) }
     })
     run.result = { folder, secrets: summary }
 
@@ -91,7 +91,7 @@ await script({
     for (const { secret, state } of diffs)
       if (state === 'different' && !chosen.some(({ diff }) => diff.secret === secret))
         run.log.warn(
-          `${placeOf(nameOf(secret))} is left as the cluster has it (to replace it: --overwrite ${secret.metadata.name})`,
+          `${secretPlaceOf(secretNameOf(secret))} is left as the cluster has it (to replace it: --overwrite ${secret.metadata.name})`,
         )
     if (chosen.length === 0) return run.log.ok('nothing to restore; nothing was changed.')
     const needed = await missingNamespaces(kubectl, chosen)
@@ -113,7 +113,7 @@ await script({
       ...(replaced.length > 0 ? ['back up what is replaced'] : []),
       ...chosen.map(({ diff, overwrite }) => {
         const verb = diff.state === 'missing' ? 'create' : overwrite ? 'REPLACE values of' : 'complete'
-        return `${verb} Secret ${placeOf(nameOf(diff.secret))}`
+        return `${verb} Secret ${secretPlaceOf(secretNameOf(diff.secret))}`
       }),
     ]
     if (
@@ -139,8 +139,8 @@ await script({
     await run.step('Read again and compare with the backup', undefined, async () => {
       await checkRestored(kubectl, chosen)
       // Their copies are what install-core puts back when a Secret is lost: none of them may be older.
-      const names = new Set(chosen.map(({ diff }) => placeOf(nameOf(diff.secret))))
-      const entries = (await loadCatalogue()).filter(entry => names.has(placeOf(entry)))
+      const names = new Set(chosen.map(({ diff }) => secretPlaceOf(secretNameOf(diff.secret))))
+      const entries = (await loadCatalogue()).filter(entry => names.has(secretPlaceOf(entry)))
       await keepCopies(kubectl, entries, new SecretCopies(run.cluster.folder))
       return 'byte by byte'
     })

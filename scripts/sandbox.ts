@@ -9,7 +9,7 @@
  */
 
 import { script } from '../lib/script/script.ts'
-import { checkFlags, flags } from '../test/bed/cluster/flags.ts'
+import { checkSandboxFlags, sandboxFlags } from '../test/bed/cluster/flags.ts'
 import { layoutOf } from '../test/bed/cluster/layout.ts'
 
 await script({
@@ -23,7 +23,7 @@ await script({
     max: 1,
     choices: ['up', 'down', 'status', 'reset'],
   },
-  flags,
+  flags: sandboxFlags,
   examples: [
     ['npx tsx scripts/sandbox.ts up', 'start it; what it needs is built on the first day'],
     ['npx tsx scripts/sandbox.ts up --worktree', 'serve files that are not committed yet'],
@@ -39,20 +39,11 @@ await script({
   changes: true,
   run: async run => {
     const { name } = layoutOf(run.flags.name ?? 'sandbox').cluster
-    checkFlags(run)
+    checkSandboxFlags(run)
     // Loaded now, so that `--help` need not wait for it.
-    const { startIt, endIt, showIt, removeIt } = run.flags.server
-      ? await import('../test/bed/server/server-commands.ts')
-      : await import('../test/bed/cluster/cluster-commands.ts')
-    switch (run.args[0]) {
-      case 'up':
-        return await startIt(run, name)
-      case 'down':
-        return await endIt(run, name)
-      case 'status':
-        return await showIt(run, name)
-      default:
-        return await removeIt(run, name)
-    }
+    const commands = run.flags.server
+      ? (await import('../test/bed/server/server-commands.ts')).serverCommands
+      : (await import('../test/bed/cluster/cluster-commands.ts')).sandboxCommands
+    await commands[run.args[0] as keyof typeof commands](run, name)
   },
 })

@@ -9,7 +9,13 @@
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES } from '../lib/platform/apps.ts'
-import { auditSecrets, keysOf, loadCatalogue, secretRef, secretValues } from '../lib/platform/secrets.ts'
+import {
+  auditSecrets,
+  generatedKeysOf,
+  loadCatalogue,
+  secretRef,
+  secretValues,
+} from '../lib/platform/secrets.ts'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { table } from '../lib/script/log.ts'
@@ -44,7 +50,7 @@ await script({
     const wanted = run.flags.show
     // Basic-auth Secrets all have the keys pass and auth: theirs are named SECRET/KEY.
     const names = catalogue.flatMap(entry =>
-      keysOf(entry).map(key => (entry.basicAuth ? `${entry.name}/${key}` : key)),
+      generatedKeysOf(entry).map(key => (entry.basicAuth ? `${entry.name}/${key}` : key)),
     )
     if (wanted !== undefined && !names.includes(wanted))
       throw new UsageError(`there is no key ${JSON.stringify(wanted)}`, suggestion(wanted, names))
@@ -57,7 +63,7 @@ await script({
       const { entry, values } = found.find(({ entry }) =>
         wanted.includes('/')
           ? wanted.startsWith(`${entry.name}/`)
-          : !entry.basicAuth && keysOf(entry).includes(wanted),
+          : !entry.basicAuth && generatedKeysOf(entry).includes(wanted),
       )!
       const value = values[wanted.split('/').at(-1)!]
       if (value === undefined)
@@ -81,7 +87,7 @@ await script({
         name: entry.name,
         namespace: entry.namespace,
         app: entry.app,
-        keys: keysOf(entry).filter(key => values[key] !== undefined),
+        keys: generatedKeysOf(entry).filter(key => values[key] !== undefined),
       })),
       findings,
     }
@@ -89,7 +95,7 @@ await script({
       table([
         ['APP', 'SECRET', 'KEY', 'STATE'],
         ...found.flatMap(({ entry, values }) =>
-          keysOf(entry).map(key => [
+          generatedKeysOf(entry).map(key => [
             entry.app,
             `${entry.namespace}/${entry.name}`,
             key,

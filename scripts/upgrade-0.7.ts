@@ -43,15 +43,15 @@ await script({
     const { servedKinds, kindsText } = await import('../lib/flux/flux-versions.ts')
     const { gatherUpgradeFacts } = await import('./upgrade-0.7/facts.ts')
     const upgrade = await import('./upgrade-0.7/upgrade.ts')
-    const { backupOf, readState, writeState } = await import('./upgrade-0.7/state.ts')
-    const { backUp, readSubject } = await import('./upgrade-0.7/backup.ts')
+    const { backupOf, readUpgradeState, writeUpgradeState } = await import('./upgrade-0.7/state.ts')
+    const { backUpSecrets, readSubject } = await import('./upgrade-0.7/backup.ts')
     const { readBackup } = await import('../lib/secret-backup/files.ts')
     const { keysFor } = await import('../lib/secret-backup/keys.ts')
     const { checkBranch } = await import('./upgrade-0.7/git.ts')
     const { checkClock, checkRights } = await import('../lib/preflight/preflight.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
 
-    let state = readState(run.cluster)
+    let state = readUpgradeState(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const kinds = await servedKinds(kubectl)
     run.log.ok(`Flux is there: ${kindsText(kinds)}`)
@@ -109,14 +109,14 @@ await script({
     let folder = old?.folder
     if (subject)
       await run.step('Back up the secrets and prove it', 'npx tsx scripts/backup-secrets.ts', async () => {
-        folder = await backUp(kubectl, run.cluster, subject, facts.owner!)
+        folder = await backUpSecrets(kubectl, run.cluster, subject, facts.owner!)
         const { owned } = subject
-        state = writeState(run.cluster, { target, before: from, backup: folder, owned, startedAt })
+        state = writeUpgradeState(run.cluster, { target, before: from, backup: folder, owned, startedAt })
         return `${subject.secrets.length} secrets in ${folder}`
       })
     const backup = await opened(folder!)
     if (!(await run.agree(planned(backup.folder), question))) return
-    state ??= writeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
+    state ??= writeUpgradeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
     const { goForward } = await import('./upgrade-0.7/steps.ts')
     await goForward(run, options, state, backup)
     run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)

@@ -2,7 +2,7 @@ import { codeOf, ExpectedError, messageOf, UsageError } from '../script/errors.t
 import { binaryOf } from './armor.ts'
 
 /** To whom something is encrypted. The format allows recipients or one passphrase, never both. */
-export type AgeLock = { recipients: readonly string[] } | { passphrase: string }
+export type Recipients = { recipients: readonly string[] } | { passphrase: string }
 
 /** What may open an age file; which of it is needed, the file says. */
 export interface AgeKeys {
@@ -27,15 +27,15 @@ const load = () => import('age-encryption')
  * Encrypts to recipients or with a passphrase, piece by piece, in the binary form that the program `age` reads.
  * Throws a UsageError for a recipient that is none.
  */
-export async function* encryptTo(lock: AgeLock, plain: Chunks): AsyncGenerator<Uint8Array> {
+export async function* encryptTo(to: Recipients, plain: Chunks): AsyncGenerator<Uint8Array> {
   const { Encrypter } = await load()
   const encrypter = new Encrypter()
-  if ('passphrase' in lock) encrypter.setPassphrase(lock.passphrase)
+  if ('passphrase' in to) encrypter.setPassphrase(to.passphrase)
   else {
     // Without a recipient nobody could ever read it.
-    if (lock.recipients.length === 0)
+    if (to.recipients.length === 0)
       throw new UsageError('there is nobody to encrypt to', 'give --recipient AGE1…, or --passphrase')
-    for (const recipient of lock.recipients) encrypter.addRecipient(recipient)
+    for (const recipient of to.recipients) encrypter.addRecipient(recipient)
   }
   yield* await encrypter.encrypt(ReadableStream.from(plain) as ReadableStream<Uint8Array>)
 }

@@ -5,7 +5,7 @@ import type { FlagValues } from '../script/flags.ts'
 import type { Log } from '../script/log.ts'
 import { askSecret } from '../script/prompt.ts'
 import { registerSecret } from '../script/redact.ts'
-import { type AgeKeys, type AgeLock, allOf, decryptWith } from './age.ts'
+import { type AgeKeys, allOf, decryptWith, type Recipients } from './age.ts'
 import type { ageFlags } from './flags.ts'
 
 type AgeValues = FlagValues<typeof ageFlags>
@@ -19,10 +19,10 @@ const SECRET = /^AGE-SECRET-KEY-/i
  * To whom the flags say to encrypt; without any of them, to the recipients in the file `remembered`. Throws a
  * UsageError when neither says so: what goes through here is never written unencrypted.
  */
-export async function lockOf(
+export async function recipientsOf(
   { recipient, passphrase }: Pick<AgeValues, 'recipient' | 'passphrase'>,
   remembered?: string,
-): Promise<AgeLock> {
+): Promise<Recipients> {
   if (passphrase && recipient.length > 0)
     throw new UsageError(
       'an age file is encrypted either with a passphrase or to recipients',
@@ -77,7 +77,7 @@ export async function parseRecipients(text: string, file: string): Promise<strin
 }
 
 /** What the flags give to open age files with. A passphrase is asked for only when a file wants one. */
-export async function keysOf(
+export async function ageKeysOf(
   { identity }: Pick<AgeValues, 'identity'>,
   log: Pick<Log, 'warn'>,
 ): Promise<AgeKeys> {

@@ -5,7 +5,7 @@ import { durationText } from '../script/duration.ts'
 import { sleep } from '../script/wait.ts'
 
 /** Which evicted pods are meant. */
-export interface Selection {
+export interface EvictionFilter {
   /** All namespaces when it is absent. */
   namespace?: string
   /** Only those that were evicted longer ago than this, in milliseconds. */
@@ -60,7 +60,7 @@ export function evictionCause(pod: KubeObject): string {
 }
 
 /** Whether an evicted pod is one of those that are meant. Pure. */
-export function isMeant(pod: KubeObject, selection: Selection, now: number): boolean {
+export function isMeant(pod: KubeObject, selection: EvictionFilter, now: number): boolean {
   const { olderThan } = selection
   return isEvicted(pod) && (olderThan === undefined || now - evictedAt(pod) >= olderThan)
 }
@@ -71,7 +71,7 @@ export function newSurvey(): Survey {
 }
 
 /** Adds one failed pod to a survey. */
-export function count(survey: Survey, pod: KubeObject, selection: Selection, now: number): void {
+export function count(survey: Survey, pod: KubeObject, selection: EvictionFilter, now: number): void {
   const increment = (map: Map<string, number>, key: string) => map.set(key, (map.get(key) ?? 0) + 1)
   if (!isEvicted(pod)) increment(survey.others, pod.status?.reason || 'no reason given')
   else if (!isMeant(pod, selection, now)) survey.younger++
@@ -179,7 +179,7 @@ function codeOfApi(error: unknown): number | undefined {
 }
 
 /** Counts the failed pods. */
-export function surveyFailed(kubectl: Kubectl, selection: Selection): Promise<Survey> {
+export function surveyFailed(kubectl: Kubectl, selection: EvictionFilter): Promise<Survey> {
   return withFreshList(async () => {
     const survey = newSurvey()
     for await (const pod of failedPods(kubectl, selection.namespace))
@@ -201,7 +201,7 @@ export interface Deletion {
  */
 export async function deleteEvicted(
   kubectl: Kubectl,
-  selection: Selection,
+  selection: EvictionFilter,
   told: (done: Deletion) => void,
   signal: AbortSignal,
 ): Promise<Deletion> {

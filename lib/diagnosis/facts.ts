@@ -79,7 +79,7 @@ function justAsked(release: KubeObject): boolean {
 }
 
 /** The GitRepository that a Kustomization is built from, if it exists. */
-export function sourceOf(kustomization: KubeObject, facts: Facts): KubeObject | undefined {
+export function gitSourceOf(kustomization: KubeObject, facts: Facts): KubeObject | undefined {
   return facts.sources.find(
     ({ kind, metadata }) => kind === 'GitRepository' && metadata.name === kustomization.spec?.sourceRef?.name,
   )
@@ -87,7 +87,7 @@ export function sourceOf(kustomization: KubeObject, facts: Facts): KubeObject | 
 
 /** Whether a Kustomization still has to look at what its source has fetched. */
 function awaitsRevision(kustomization: KubeObject, facts: Facts): boolean {
-  const source = sourceOf(kustomization, facts)
+  const source = gitSourceOf(kustomization, facts)
   const revision = source?.status?.artifact?.revision
   return (
     standing(kustomization).state === 'waiting' &&

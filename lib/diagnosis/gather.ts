@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
 import { variablesOf } from '../platform/configure.ts'
-import { type CatalogueEntry, keysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
+import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
 import { type CertificateFacts, type Gap, type SecretShape, type Snapshot, stripped } from './snapshot.ts'
 
@@ -97,7 +97,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
       namespace: entry.namespace,
       name: entry.name,
       app: entry.app,
-      keys: keysOf(entry),
+      keys: generatedKeysOf(entry),
     })),
     config: options.config,
     gaps: gaps.sort((a, b) => a.what.localeCompare(b.what)),

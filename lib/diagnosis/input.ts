@@ -18,7 +18,15 @@ export type DiagnosisRun = Pick<
 > & { flags: FlagValues<typeof diagnosisFlags> & FlagValues<CommonFlags> }
 
 /** Throws a UsageError for flags that exclude each other. */
-export function checkFlags({ from, save, fix }: { from?: string; save?: string; fix: boolean }): void {
+export function checkSnapshotFlags({
+  from,
+  save,
+  fix,
+}: {
+  from?: string
+  save?: string
+  fix: boolean
+}): void {
   if (from !== undefined && fix)
     throw new UsageError('--fix cannot change a saved snapshot', 'leave --from away, or --fix')
   if (from !== undefined && save !== undefined)
@@ -34,7 +42,7 @@ export async function obtain(
   look: (kubectl: Kubectl) => Promise<Snapshot>,
 ): Promise<{ snapshot: Snapshot; kubectl?: Kubectl }> {
   const { from, save } = run.flags
-  checkFlags(run.flags)
+  checkSnapshotFlags(run.flags)
   if (from !== undefined) return { snapshot: parseSnapshot(readSnapshot(from), from) }
   const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
   const snapshot = await look(kubectl)

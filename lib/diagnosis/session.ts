@@ -11,7 +11,7 @@ import { fix, type Look } from './fix.ts'
 import { offline } from './flags.ts'
 import { type GatherOptions, gather } from './gather.ts'
 import { IGNORED_FILE, readIgnored } from './ignore.ts'
-import { checkFlags, conclude, type DiagnosisRun, obtain } from './input.ts'
+import { checkSnapshotFlags, conclude, type DiagnosisRun, obtain } from './input.ts'
 import { RULES } from './rules/index.ts'
 import { show } from './show.ts'
 import { type Index, type Snapshot, withoutCredentials } from './snapshot.ts'
@@ -31,7 +31,7 @@ export interface Scope {
  * remedies and watch them, and end with the exit code that says how it stands.
  */
 export async function diagnosisSession(run: DiagnosisRun, scope: Scope = {}): Promise<void> {
-  checkFlags(run.flags)
+  checkSnapshotFlags(run.flags)
   const deadline = minutes(run.flags.timeout, 5)
   const ignored = offline(run.flags) ? [] : await readIgnored(join(run.cluster.folder, IGNORED_FILE))
   const judged = (snapshot: Snapshot): Look => ({

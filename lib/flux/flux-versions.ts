@@ -3,18 +3,18 @@ import { ExpectedError } from '../script/errors.ts'
 import { GIT_REPOSITORY, HELM_CHART, HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION } from './flux.ts'
 
 /** A kind at one version of its API. */
-export interface Served {
+export interface ServedKind {
   apiVersion: string
   kind: string
 }
 
 /** The kinds of Flux that the platform uses, each at the version at which a cluster is talked to. */
 export interface FluxKinds {
-  gitRepository: Served
-  helmRepository: Served
-  helmChart: Served
-  kustomization: Served
-  helmRelease: Served
+  gitRepository: ServedKind
+  helmRepository: ServedKind
+  helmChart: ServedKind
+  kustomization: ServedKind
+  helmRelease: ServedKind
 }
 
 /** The kinds as Flux 2.9 serves them. */
@@ -34,7 +34,7 @@ const VERSIONS: Record<string, readonly string[]> = {
 }
 
 /** Every apiVersion of a kind that this toolkit can talk, the newest first. Pure. */
-export function apiVersionsOf({ apiVersion }: Served): string[] {
+export function apiVersionsOf({ apiVersion }: ServedKind): string[] {
   const group = apiVersion.split('/')[0]!
   return VERSIONS[group]!.map(version => `${group}/${version}`)
 }

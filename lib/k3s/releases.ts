@@ -45,7 +45,7 @@ export interface Artifact {
 }
 
 /** The list of releases of a cluster: its own releases.yaml where it has one, else install/releases.yaml. */
-export async function releasesOf(cluster: Pick<Cluster, 'folder'>): Promise<Releases> {
+export async function releasesFor(cluster: Pick<Cluster, 'folder'>): Promise<Releases> {
   const own = join(cluster.folder, 'releases.yaml')
   return loadReleases(readIfExists(own) === undefined ? undefined : own)
 }
@@ -115,7 +115,7 @@ export function artifactsOf(
         'add it to that file',
       )
     const url = fill(template, encodeURIComponent)
-    const artifact: Artifact = { name, version, url, file: fileOf(url), sha256, checksums }
+    const artifact: Artifact = { name, version, url, file: fileNameOf(url), sha256, checksums }
     return [name, entry.member ? { ...artifact, member: fill(entry.member) } : artifact]
   })
   return Object.fromEntries(artifacts)
@@ -126,7 +126,7 @@ function pick(value: PerArch | undefined, arch: Arch): string | undefined {
 }
 
 /** How the file behind a URL is called in a folder. */
-export function fileOf(url: string): string {
+export function fileNameOf(url: string): string {
   return decodeURIComponent(new URL(url).pathname.split('/').at(-1)!)
 }
 

@@ -70,8 +70,9 @@ export function volumeOfFolder(name: string): FolderVolume {
 
 /** The names of the claims that a pod uses. */
 export function claimsOfPod(pod: KubeObject): string[] {
-  const volumes: KubeObject[] = pod.spec?.volumes ?? []
-  return volumes.flatMap(({ persistentVolumeClaim: claim }) => (claim ? [claim.claimName as string] : []))
+  return ((pod.spec?.volumes ?? []) as { persistentVolumeClaim?: { claimName?: string } }[]).flatMap(
+    ({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? [],
+  )
 }
 
 /**

@@ -3,7 +3,7 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { type Labels, labelsOf } from './selection.ts'
 
 /** A container of a pod, and whether it has a log. */
-export interface Container {
+export interface LogContainer {
   namespace: string
   pod: string
   container: string
@@ -25,7 +25,7 @@ export interface Container {
  * before the last restart. The kubelet serves the log of the last run while a container waits for its next.
  * Pure.
  */
-export function containersOf(pod: KubeObject, previous: boolean): Container[] {
+export function logContainersOf(pod: KubeObject, previous: boolean): LogContainer[] {
   const { status = {}, spec = {} } = pod
   const statuses = [
     ...(status.initContainerStatuses ?? []),

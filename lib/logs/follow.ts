@@ -2,22 +2,22 @@ import { ApiError } from '../kubectl/api-error.ts'
 import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
 import { ExpectedError, messageOf, UsageError } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
-import type { Container } from './containers.ts'
+import type { LogContainer } from './containers.ts'
 import type { Line } from './lines.ts'
-import { findContainers, readLog, sinceTime, type Wanted } from './read.ts'
-import { POD, type Target } from './target.ts'
+import { findContainers, type LogReadOptions, readLog, sinceTime } from './read.ts'
+import { type LogTarget, POD } from './target.ts'
 
 /** Milliseconds between two looks for new containers. */
-export const LOOK = 2000
+export const POLL_INTERVAL = 2000
 /** Milliseconds that the API server may be away while logs are followed: a server restarts in this time. */
-export const PATIENCE = 300_000
+export const RECONNECT_TIMEOUT = 300_000
 
 /** What `followLogs` tells. */
 export interface Follower {
   /** A line; the next of the same container is read when this is done. */
   line: (line: Line) => Promise<void>
   /** Why a container has no log or does not run; once for each reason. */
-  silent: (container: Container, why: string) => void
+  silent: (container: LogContainer, why: string) => void
   warn: (text: string) => void
 }
 
@@ -27,15 +27,15 @@ export interface Follower {
  */
 export async function followLogs(
   kubectl: Kubectl,
-  target: Target,
-  wanted: Wanted,
+  target: LogTarget,
+  wanted: LogReadOptions,
   { line, silent, warn }: Follower,
   signal: AbortSignal,
 ): Promise<void> {
   /** Runs of containers that were or are read: the time of the last line, and whether they are read now. */
   const runs = new Map<string, { last: string; open: boolean }>()
   const told = new Map<string, string>()
-  const tell = (container: Container, why: string) => {
+  const tell = (container: LogContainer, why: string) => {
     if (told.get(container.run) !== why) silent(container, why)
     told.set(container.run, why)
   }
@@ -44,7 +44,7 @@ export async function followLogs(
   let awaySince: number | undefined
   let first = true
 
-  const read = async (container: Container, options: LogOptions) => {
+  const read = async (container: LogContainer, options: LogOptions) => {
     const run = runs.get(container.run) ?? { last: '', open: true }
     runs.set(container.run, run)
     run.open = true
@@ -87,12 +87,12 @@ export async function followLogs(
         if (error instanceof UsageError || (answered && (error.cause as ApiError).code < 429)) throw error
         if (awaySince === undefined) warn(`${messageOf(error)}; trying again`)
         awaySince ??= performance.now()
-        if (performance.now() - awaySince > PATIENCE) throw error
+        if (performance.now() - awaySince > RECONNECT_TIMEOUT) throw error
         // What hangs on the old connections may never notice.
         connection.abort()
         connection = new AbortController()
       }
-      await sleep(LOOK, signal)
+      await sleep(POLL_INTERVAL, signal)
       if (failure) throw failure
     }
   } finally {

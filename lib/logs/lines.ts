@@ -1,4 +1,4 @@
-import type { Container } from './containers.ts'
+import type { LogContainer } from './containers.ts'
 
 /** One line of a log. */
 export interface Line {
@@ -13,7 +13,7 @@ export interface Line {
 /** The pieces of a log as lines, each with its time. */
 export async function* lines(
   pieces: AsyncIterable<string>,
-  { namespace, pod, container }: Pick<Container, 'namespace' | 'pod' | 'container'>,
+  { namespace, pod, container }: Pick<LogContainer, 'namespace' | 'pod' | 'container'>,
 ): AsyncGenerator<Line, void> {
   let rest: string[] = []
   const line = (all: string): Line => {

@@ -1,7 +1,7 @@
 import { TransientError } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
-import { LOOK, PATIENCE } from './follow.ts'
-import { type Ask, type Entry, nanoseconds } from './loki.ts'
+import { POLL_INTERVAL, RECONNECT_TIMEOUT } from './follow.ts'
+import { type AskLoki, type Entry, nanoseconds } from './loki.ts'
 
 /** Loki's limit of lines in one answer, unless its administrator has set another. */
 export const LIMIT = 5000
@@ -32,7 +32,7 @@ const crowded = (limit: number, time: bigint) =>
  * begins with that nanosecond, and what was had of it is left out.
  */
 export async function* forward(
-  ask: Ask,
+  ask: AskLoki,
   { query, start, end }: Search,
   { limit = LIMIT, warn }: Options,
 ): AsyncGenerator<Entry[], void> {
@@ -51,7 +51,7 @@ export async function* forward(
 
 /** The last lines of a search, ascending by time. */
 export async function backward(
-  ask: Ask,
+  ask: AskLoki,
   { query, start, end }: Search,
   count: number,
   { limit = LIMIT, warn }: Options,
@@ -98,8 +98,8 @@ export interface Following extends Options {
  * The lines of a query as they come, until the signal ends it. Every look goes back as far as lines may be late
  * and leaves out what was shown; a Loki that is away for some minutes is waited for.
  */
-export async function* followLoki(ask: Ask, following: Following): AsyncGenerator<Entry, void> {
-  const { query, now, signal, warn, tail, every = LOOK } = following
+export async function* followLoki(ask: AskLoki, following: Following): AsyncGenerator<Entry, void> {
+  const { query, now, signal, warn, tail, every = POLL_INTERVAL } = following
   /** What is not to be shown any more, by the time of it. */
   const shown = new Map<string, bigint>()
   const had = (entries: readonly Entry[]) => {
@@ -139,7 +139,7 @@ export async function* followLoki(ask: Ask, following: Following): AsyncGenerato
       if (signal.aborted || !(error instanceof TransientError)) throw error
       if (awaySince === undefined) warn(`${error.message}; trying again`)
       awaySince ??= performance.now()
-      if (performance.now() - awaySince > PATIENCE) throw error
+      if (performance.now() - awaySince > RECONNECT_TIMEOUT) throw error
     }
     from = start > looked - DELAY ? start : looked - DELAY
     for (const [id, time] of shown) if (time < from) shown.delete(id)

@@ -19,7 +19,7 @@ export interface Entry {
 }
 
 /** What Loki is asked: the lines of a query from `start` on and before `end`, the first or the last of them. */
-export interface Question {
+export interface LokiQuery {
   query: string
   start: bigint
   end: bigint
@@ -28,7 +28,7 @@ export interface Question {
 }
 
 /** Asks Loki. The entries come by time, ascending, whatever the direction. */
-export type Ask = (question: Question) => Promise<Entry[]>
+export type AskLoki = (question: LokiQuery) => Promise<Entry[]>
 
 /** Loki cannot be asked. What pods have may be read instead. */
 export class LokiAway extends TransientError {
@@ -36,7 +36,7 @@ export class LokiAway extends TransientError {
 }
 
 /** The body of an answer of query_range. */
-export interface Answer {
+export interface LokiAnswer {
   data: {
     resultType: string
     result: { stream: Record<string, string>; values: [time: string, text: string][] }[]
@@ -44,13 +44,13 @@ export interface Answer {
 }
 
 /** Asks the Loki of the platform, through the API server's service proxy; gives it up after `patience` ms. */
-export function lokiOf(kubectl: Kubectl, signal: AbortSignal, patience = TIMEOUT): Ask {
+export function lokiOf(kubectl: Kubectl, signal: AbortSignal, patience = TIMEOUT): AskLoki {
   const { namespace, service, port } = LOKI
   const path = `/api/v1/namespaces/${namespace}/services/http:${service}:${port}/proxy/loki/api/v1/query_range`
   return async ({ query, start, end, limit, direction }) => {
     const timeout = AbortSignal.timeout(patience)
     try {
-      const answer = await kubectl.call<Answer>({
+      const answer = await kubectl.call<LokiAnswer>({
         path,
         query: { query, start: `${start}`, end: `${end}`, limit, direction },
         timeout: 2 * patience,
@@ -72,7 +72,7 @@ export function lokiOf(kubectl: Kubectl, signal: AbortSignal, patience = TIMEOUT
  * The entries of an answer by time, and those of one nanosecond in the order in which they were written. Throws
  * a UsageError for numbers, which are no lines. Pure.
  */
-export function entriesOf({ data }: Answer, query: string, direction: Question['direction']): Entry[] {
+export function entriesOf({ data }: LokiAnswer, query: string, direction: LokiQuery['direction']): Entry[] {
   if (data?.resultType !== 'streams')
     throw new UsageError(
       `this query does not give lines but numbers: ${query}`,

@@ -1,6 +1,6 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { labelsOf, literally, type Matcher, selects } from './selection.ts'
-import { type Parts, POD, type Target } from './target.ts'
+import { type LogTarget, type Parts, POD } from './target.ts'
 
 /** What may own a pod, and what may own that. */
 const OWNERS = [
@@ -19,12 +19,12 @@ export interface Found {
 }
 
 /** The pods of a target as they are now, sorted by name. */
-export async function findPods(kubectl: Kubectl, target: Target): Promise<KubeObject[]> {
+export async function findPods(kubectl: Kubectl, target: LogTarget): Promise<KubeObject[]> {
   return (await findWorkloads(kubectl, target)).pods
 }
 
 /** The pods of a target, and its workloads also where they have no pods. */
-export async function findWorkloads(kubectl: Kubectl, target: Target): Promise<Found> {
+export async function findWorkloads(kubectl: Kubectl, target: LogTarget): Promise<Found> {
   if ('pod' in target) {
     const pod = await kubectl.get({ ...POD, ...target.pod })
     return { pods: pod ? [pod] : [], workloads: [] }
@@ -100,7 +100,7 @@ const LONG = 46
  * The streams of a target: those of the pods that it has, and of those that its workloads had before. Undefined
  * when it has neither. Pure.
  */
-export function streamsOf(target: Target, { pods, workloads }: Found): readonly Matcher[] | undefined {
+export function streamsOf(target: LogTarget, { pods, workloads }: Found): readonly Matcher[] | undefined {
   if ('matchers' in target) return target.matchers
   if ('pod' in target)
     return [

@@ -1,7 +1,7 @@
-import type { LineFilter, Matcher, Selection } from './selection.ts'
+import type { LineFilter, LogSelection, Matcher } from './selection.ts'
 
 /** A question that is asked often (docs 0.7.0, "LogQL query examples"), by the labels of flux2/core/alloy. */
-export interface Preset extends Selection {
+export interface Preset extends LogSelection {
   name: string
   /** What it shows. */
   what: string
@@ -93,7 +93,7 @@ export function presetNamed(name: string): Preset | undefined {
 }
 
 /** A selection narrowed to lines with all these texts, and to containers of a name. Pure. */
-export function narrowed<T extends Selection>(
+export function narrowed<T extends LogSelection>(
   selection: T,
   { grep = [], container: name }: { grep?: readonly string[]; container?: string },
 ): T {

@@ -2,14 +2,14 @@ import { ApiError } from '../kubectl/api-error.ts'
 import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
 import { ExpectedError, UsageError } from '../script/errors.ts'
 import { suggestion } from '../script/flags.ts'
-import { type Container, containersOf } from './containers.ts'
+import { type LogContainer, logContainersOf } from './containers.ts'
 import { type Line, lines, merge } from './lines.ts'
 import { findPods } from './pods.ts'
 import { selects } from './selection.ts'
-import type { Target } from './target.ts'
+import type { LogTarget } from './target.ts'
 
 /** Which part of the logs is wanted. */
-export interface Wanted {
+export interface LogReadOptions {
   previous: boolean
   container?: string
   /** The last lines of each container. */
@@ -24,9 +24,13 @@ export interface Wanted {
 }
 
 /** The containers of a target, those of one name when it is given. Throws when there are none of that name. */
-export async function findContainers(kubectl: Kubectl, target: Target, wanted: Wanted): Promise<Container[]> {
+export async function findContainers(
+  kubectl: Kubectl,
+  target: LogTarget,
+  wanted: LogReadOptions,
+): Promise<LogContainer[]> {
   const all = (await findPods(kubectl, target))
-    .flatMap(pod => containersOf(pod, wanted.previous))
+    .flatMap(pod => logContainersOf(pod, wanted.previous))
     .filter(({ labels }) => !('matchers' in target) || selects(target.matchers, labels))
   const found = all.filter(({ container }) => [undefined, container].includes(wanted.container))
   if (all.length > 0 && found.length === 0)
@@ -40,9 +44,9 @@ export async function findContainers(kubectl: Kubectl, target: Target, wanted: W
 /** The log of one container. `refused` is told why the kubelet has none, when it has none. */
 export async function* readLog(
   kubectl: Kubectl,
-  container: Container,
+  container: LogContainer,
   options: LogOptions,
-  refused: (container: Container, why: string) => void,
+  refused: (container: LogContainer, why: string) => void,
 ): AsyncGenerator<Line, void> {
   const pod = { namespace: container.namespace, name: container.pod }
   try {
@@ -58,9 +62,9 @@ export async function* readLog(
 /** The logs of these containers as far as they go now, merged by time. */
 export function readLogs(
   kubectl: Kubectl,
-  containers: readonly Container[],
-  wanted: Wanted,
-  refused: (container: Container, why: string) => void,
+  containers: readonly LogContainer[],
+  wanted: LogReadOptions,
+  refused: (container: LogContainer, why: string) => void,
 ): AsyncGenerator<Line, void> {
   const { tailLines, keep, until } = wanted
   // The kubelet counts before anything is left out here.
@@ -71,7 +75,7 @@ export function readLogs(
     sinceTime: sinceTime(wanted),
     signal: wanted.signal,
   }
-  const read = (container: Container) => {
+  const read = (container: LogContainer) => {
     const log = readLog(kubectl, container, options, refused)
     return counted ? last(wantedLines(log, wanted), tailLines) : log
   }
@@ -79,11 +83,11 @@ export function readLogs(
 }
 
 /** From when on the kubelet is asked. */
-export function sinceTime({ since }: Wanted): string | undefined {
+export function sinceTime({ since }: LogReadOptions): string | undefined {
   return since === undefined ? undefined : new Date(since).toISOString()
 }
 
-async function* wantedLines(log: AsyncGenerator<Line, void>, { keep, until }: Wanted) {
+async function* wantedLines(log: AsyncGenerator<Line, void>, { keep, until }: LogReadOptions) {
   for await (const line of log) {
     if (until !== undefined && Date.parse(line.time) >= until) return
     if (!keep || keep(line.text)) yield line

@@ -18,7 +18,7 @@ export interface LineFilter {
 }
 
 /** Streams, and lines of them. It is asked of Loki, or applied to what pods say. */
-export interface Selection {
+export interface LogSelection {
   matchers: readonly Matcher[]
   filters: readonly LineFilter[]
 }
@@ -27,7 +27,7 @@ export interface Selection {
  * A string of LogQL. JSON's escapes are all known to it, and what JSON leaves as it is may stand in it; half of
  * a surrogate pair, which UTF-8 cannot carry, becomes the replacement character. Pure.
  */
-export function quoted(text: string): string {
+export function quotedLabel(text: string): string {
   return JSON.stringify(text.toWellFormed())
 }
 
@@ -37,15 +37,15 @@ export function literally(text: string): string {
 }
 
 /** The selection as LogQL. Pure. */
-export function logQl({ matchers, filters }: Selection): string {
+export function logQl({ matchers, filters }: LogSelection): string {
   const streams = matchers.map(matcher => {
-    if ('pattern' in matcher) return `${matcher.label}=~${quoted(matcher.pattern)}`
+    if ('pattern' in matcher) return `${matcher.label}=~${quotedLabel(matcher.pattern)}`
     const [only, ...more] = matcher.values
-    if (only !== undefined && more.length === 0) return `${matcher.label}=${quoted(only)}`
-    return `${matcher.label}=~${quoted(matcher.values.map(literally).join('|'))}`
+    if (only !== undefined && more.length === 0) return `${matcher.label}=${quotedLabel(only)}`
+    return `${matcher.label}=~${quotedLabel(matcher.values.map(literally).join('|'))}`
   })
   const lines = filters.map(
-    ({ operator, text, ignoreCase }) => ` ${operator} ${quoted(`${ignoreCase ? '(?i)' : ''}${text}`)}`,
+    ({ operator, text, ignoreCase }) => ` ${operator} ${quotedLabel(`${ignoreCase ? '(?i)' : ''}${text}`)}`,
   )
   return `{${streams.join(', ')}}${lines.join('')}`
 }

@@ -15,7 +15,7 @@ export interface Parts {
 }
 
 /** What the logs are wanted of: one pod, parts of the platform, or the containers with some labels. */
-export type Target =
+export type LogTarget =
   | { name: string; pod: { namespace: string; name: string } }
   | { name: string; matchers: readonly Matcher[] }
   | Parts
@@ -40,7 +40,7 @@ export async function findTarget(
   kubectl: Kubectl,
   name: string,
   { mayBeGone = false } = {},
-): Promise<Target> {
+): Promise<LogTarget> {
   const [namespace, pod, rest] = name.split('/')
   if (namespace && pod && rest === undefined) {
     if (!mayBeGone && !(await kubectl.get({ ...POD, namespace, name: pod }))) {

@@ -35,7 +35,7 @@ export async function loadCatalogue(): Promise<CatalogueEntry[]> {
 }
 
 /** The names of the keys of an entry. */
-export function keysOf(entry: CatalogueEntry): string[] {
+export function generatedKeysOf(entry: CatalogueEntry): string[] {
   return [...Object.keys(entry.keys ?? {}), ...(entry.basicAuth ? ['pass', 'auth'] : [])]
 }
 
@@ -58,7 +58,7 @@ export function secretValues(secret: KubeObject | undefined): Record<string, str
 /** What to do about one Secret, given what the cluster has. Existing values win. Pure. */
 export function planSecret(entry: CatalogueEntry, existing: KubeObject | undefined): SecretPlan {
   const data = (existing?.data ?? {}) as Record<string, string>
-  const missing = keysOf(entry).filter(key => !data[key])
+  const missing = generatedKeysOf(entry).filter(key => !data[key])
   return { entry, missing, action: !existing ? 'create' : missing.length > 0 ? 'merge' : 'keep' }
 }
 
@@ -176,7 +176,7 @@ export function auditSecrets(entry: CatalogueEntry, values: Record<string, strin
   const secret = `${entry.namespace}/${entry.name}`
   const rerun = `run \`npx tsx scripts/install-${entry.app === 'core' ? 'core.ts' : `app.ts ${entry.app}`}\`: it adds what is missing`
   const findings: SecretFinding[] = []
-  for (const key of keysOf(entry)) {
+  for (const key of generatedKeysOf(entry)) {
     const value = values[key]
     if (value === undefined) findings.push({ secret, key, problem: 'is missing', fix: rerun })
     else if (value === '') findings.push({ secret, key, problem: 'is empty', fix: rerun })

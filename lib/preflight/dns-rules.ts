@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
-import type { Answer } from './dns.ts'
-import { error, type Finding, listed, quoted, warning } from './findings.ts'
+import type { DnsAnswer } from './dns.ts'
+import { error, listed, type PreflightFinding, quotedAnswer, warning } from './findings.ts'
 
 /** A CAA record as Node gives it: `critical`, and a property by its tag. */
 export type CaaRecord = { critical: number } & Record<string, string | number>
 
 /** What the names have to lead to. */
-export interface Target {
+export interface DnsTarget {
   domain: string
   address: string
   /** Further addresses that the server has. */
@@ -16,7 +16,7 @@ export interface Target {
 type Verdict = 'right' | 'missing' | 'wrong' | 'failed'
 
 /** What a resolver's answer is worth. */
-function judge(answer: Answer, { address }: Target): Verdict {
+function judge(answer: DnsAnswer, { address }: DnsTarget): Verdict {
   if (answer.failed !== undefined) return 'failed'
   const records = isIP(address) === 6 ? answer.aaaa : answer.a
   if (records.length === 0) return 'missing'
@@ -25,21 +25,21 @@ function judge(answer: Answer, { address }: Target): Verdict {
 
 /** Findings that differ in nothing but the name are one, which lists the names. */
 class Grouped {
-  readonly #groups = new Map<string, { names: string[]; tell: (names: string[]) => Finding }>()
+  readonly #groups = new Map<string, { names: string[]; tell: (names: string[]) => PreflightFinding }>()
 
-  add(key: string, name: string, tell: (names: string[]) => Finding): void {
+  add(key: string, name: string, tell: (names: string[]) => PreflightFinding): void {
     const group = this.#groups.get(key) ?? { names: [], tell }
     group.names.push(name)
     this.#groups.set(key, group)
   }
 
-  findings(): Finding[] {
+  findings(): PreflightFinding[] {
     return [...this.#groups.values()].map(({ names, tell }) => tell(names))
   }
 }
 
 /** What is wrong with the addresses of names, as several resolvers tell them. Pure. */
-export function dnsFindings(answers: readonly Answer[], target: Target): Finding[] {
+export function dnsFindings(answers: readonly DnsAnswer[], target: DnsTarget): PreflightFinding[] {
   const { domain, address } = target
   const type = isIP(address) === 6 ? 'AAAA' : 'A'
   const create = `create these records where the domain is managed: ${type} ${domain} → ${address}, CNAME *.${domain} → ${domain}; new ones take minutes`
@@ -143,7 +143,7 @@ const KNOWN_TAGS = ['issue', 'issuewild', 'iodef', 'issuemail', 'issuevmc', 'con
 export function caaFindings(
   hosts: readonly string[],
   records: ReadonlyMap<string, readonly CaaRecord[] | { failed: string }>,
-): Finding[] {
+): PreflightFinding[] {
   const found = new Grouped()
   for (const host of hosts) {
     const labels = host.split('.')
@@ -184,11 +184,11 @@ function caaProblem(records: readonly CaaRecord[]): string | undefined {
   const parsed = issuers.map(value => value.split(';').map(part => part.trim()))
   const ours = parsed.filter(([domain]) => domain?.toLowerCase() === AUTHORITY)
   if (ours.length === 0)
-    return `they allow ${listed(parsed.map(([domain]) => quoted(domain ?? '') || 'nobody').filter(unique))} only`
+    return `they allow ${listed(parsed.map(([domain]) => quotedAnswer(domain ?? '') || 'nobody').filter(unique))} only`
   const methods = ours.map(([, ...parameters]) =>
     parameters.find(parameter => /^validationmethods\s*=/i.test(parameter))?.replace(/^.*?=\s*/, ''),
   )
   if (methods.every(method => method !== undefined && !method.split(',').includes('http-01')))
-    return `they allow the validation by ${quoted(methods.join(', '))} only, not by http-01`
+    return `they allow the validation by ${quotedAnswer(methods.join(', '))} only, not by http-01`
   return undefined
 }

@@ -3,14 +3,14 @@ import { getServers, Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { codeOf, ExpectedError, UsageError } from '../script/errors.ts'
 import { type CaaRecord, caaFindings, dnsFindings } from './dns-rules.ts'
-import type { Finding } from './findings.ts'
+import type { PreflightFinding } from './findings.ts'
 import { isPublic } from './net.ts'
 
 /** Resolvers of the public that do not log who asks: Quad9 and Cloudflare. */
 export const PUBLIC_RESOLVERS = ['9.9.9.9', '1.1.1.1']
 
 /** What a resolver says of a name: its addresses (none where it has none), or the code with which it failed. */
-export interface Answer {
+export interface DnsAnswer {
   name: string
   resolver: string
   a: string[]
@@ -65,10 +65,10 @@ export interface DnsQuestion {
 export async function checkDns(
   question: DnsQuestion,
   signal?: AbortSignal,
-): Promise<{ answers: Answer[]; findings: Finding[] }> {
+): Promise<{ answers: DnsAnswer[]; findings: PreflightFinding[] }> {
   const { hosts, domain, address, alsoIts = [], resolvers = defaultResolvers(address) } = question
   const random = `oas-${randomBytes(6).toString('hex')}.${domain}`
-  const answers = await lookUp([...hosts, random], resolvers, signal)
+  const answers = await lookUpNames([...hosts, random], resolvers, signal)
   for (const answer of answers) if (answer.name === random) answer.name = `*.${domain}`
   const answering = resolvers.filter(resolver =>
     answers.some(({ failed, ...answer }) => answer.resolver === resolver && failed === undefined),
@@ -92,15 +92,15 @@ export async function checkDns(
 const unique = (item: string, i: number, all: readonly string[]) => all.indexOf(item) === i
 
 /** Asks every resolver for every name, all at once. */
-export async function lookUp(
+export async function lookUpNames(
   names: readonly string[],
   resolvers: readonly string[],
   signal?: AbortSignal,
-): Promise<Answer[]> {
+): Promise<DnsAnswer[]> {
   const perResolver = resolvers.map(resolver =>
     asking(resolver, signal, async client =>
       Promise.all(
-        names.map(async (name): Promise<Answer> => {
+        names.map(async (name): Promise<DnsAnswer> => {
           const [a, aaaa] = await Promise.all([
             found(client.resolve4(name, { ttl: true })),
             found(client.resolve6(name, { ttl: true })),

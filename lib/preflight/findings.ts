@@ -2,7 +2,7 @@ import { ExpectedError, throwAll } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 
 /** Something that a check found: what is wrong and what to do about it, as an ExpectedError tells it. */
-export interface Finding {
+export interface PreflightFinding {
   /** An error stands in the way of an installation; a warning does not. */
   severity: 'error' | 'warning'
   what: string
@@ -10,13 +10,13 @@ export interface Finding {
 }
 
 /** A finding that stands in the way. */
-export const error = (what: string, fix: string): Finding => ({ severity: 'error', what, fix })
+export const error = (what: string, fix: string): PreflightFinding => ({ severity: 'error', what, fix })
 
 /** A finding that one may live with. */
-export const warning = (what: string, fix: string): Finding => ({ severity: 'warning', what, fix })
+export const warning = (what: string, fix: string): PreflightFinding => ({ severity: 'warning', what, fix })
 
 /** For `run.preflight`: tells the warnings, then throws the errors, all at once. */
-export function refuse(findings: readonly Finding[], log: Pick<Log, 'warn' | 'info'>): void {
+export function refuse(findings: readonly PreflightFinding[], log: Pick<Log, 'warn' | 'info'>): void {
   for (const { what, fix } of findings.filter(({ severity }) => severity === 'warning')) {
     log.warn(what)
     log.info(`  fix: ${fix}`)
@@ -29,7 +29,7 @@ export function refuse(findings: readonly Finding[], log: Pick<Log, 'warn' | 'in
 }
 
 /** What another program said, in one line without control characters, for a message. */
-export function quoted(text: string): string {
+export function quotedAnswer(text: string): string {
   return text
     .trim()
     .replace(/[\s\p{Cc}]+/gu, ' ')

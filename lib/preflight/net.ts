@@ -1,6 +1,6 @@
 import { BlockList, connect, isIP } from 'node:net'
 import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
-import { error, type Finding, listed, quoted } from './findings.ts'
+import { error, listed, type PreflightFinding, quotedAnswer } from './findings.ts'
 
 /** What a connection to a port met: somebody who listens, a machine where nobody does, or silence. */
 export type PortState = 'open' | 'refused' | 'filtered'
@@ -79,7 +79,7 @@ export async function checkPorts(
   address: string,
   ports: readonly number[],
   signal?: AbortSignal,
-): Promise<{ states: Record<string, PortState>; findings: Finding[] }> {
+): Promise<{ states: Record<string, PortState>; findings: PreflightFinding[] }> {
   const states = Object.fromEntries(
     await Promise.all(ports.map(async port => [port, await probePort(address, port, signal)] as const)),
   )
@@ -87,7 +87,10 @@ export async function checkPorts(
 }
 
 /** The same, judged. Pure. */
-export function portFindings(address: string, states: Readonly<Record<string, PortState>>): Finding[] {
+export function portFindings(
+  address: string,
+  states: Readonly<Record<string, PortState>>,
+): PreflightFinding[] {
   const filtered = Object.keys(states).filter(port => states[port] === 'filtered')
   if (filtered.length === 0) return []
   return [
@@ -99,9 +102,12 @@ export function portFindings(address: string, states: Readonly<Record<string, Po
 }
 
 /** Why a TLS or TCP connection failed, in words; undefined for a failure of another kind. Pure. */
-export function connectionProblem(failure: unknown, to: string): Pick<Finding, 'what' | 'fix'> | undefined {
+export function connectionProblem(
+  failure: unknown,
+  to: string,
+): Pick<PreflightFinding, 'what' | 'fix'> | undefined {
   const code = codeOf(failure) ?? ''
-  const said = quoted(innermost(failure))
+  const said = quotedAnswer(innermost(failure))
   const tell = (what: string, fix: string) => ({ what, fix })
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EDNS')
     return tell(`the host name of ${to} is not known`, 'correct it, or check the DNS of this machine')

@@ -2,7 +2,7 @@ import type { Kubectl } from '../kubectl/kubectl.ts'
 import type { Config } from '../platform/config.ts'
 import { ExpectedError } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
-import { error, type Finding, refuse, warning } from './findings.ts'
+import { error, type PreflightFinding, refuse, warning } from './findings.ts'
 
 /** The oldest Kubernetes that Flux 2.9 runs on (https://fluxcd.io/flux/installation/#prerequisites). */
 export const OLDEST_KUBERNETES = '1.33.0'
@@ -86,7 +86,7 @@ export async function checkSurroundings(
     import('./s3.ts'),
   ])
   const { signal } = run
-  const lesser = async (findings: Promise<Finding[]>): Promise<Finding[]> =>
+  const lesser = async (findings: Promise<PreflightFinding[]>): Promise<PreflightFinding[]> =>
     (await findings).map(finding => ({ ...finding, severity: 'warning' }))
   const looked = await Promise.allSettled([
     checkDns({ hosts, domain, address }, signal).then(({ findings }) => findings),
@@ -105,7 +105,8 @@ export async function checkSurroundings(
     if (result.reason instanceof ExpectedError) return [warning(result.reason.message, result.reason.fix)]
     throw result.reason
   })
-  const orGoOn = ({ what, fix }: Finding) => error(what, `${fix}. To go on all the same: --skip-preflight`)
+  const orGoOn = ({ what, fix }: PreflightFinding) =>
+    error(what, `${fix}. To go on all the same: --skip-preflight`)
   refuse(
     findings.map(finding => (finding.severity === 'error' ? orGoOn(finding) : finding)),
     run.log,

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { AwsClient } from 'aws4fetch'
 import type { Config } from '../platform/config.ts'
-import { error, type Finding, quoted, warning } from './findings.ts'
+import { error, type PreflightFinding, quotedAnswer, warning } from './findings.ts'
 import { connectionProblem, innermost } from './net.ts'
 
 /** Milliseconds for one request. */
@@ -41,7 +41,7 @@ export class S3Error extends Error {
  * Lists the bucket, writes a small object, reads it and deletes it, as Velero will: with the bucket in the path
  * of the address (s3ForcePathStyle in flux2/apps/velero). The object is deleted whatever else fails.
  */
-export async function checkBackup(config: Config, signal?: AbortSignal): Promise<Finding[]> {
+export async function checkBackup(config: Config, signal?: AbortSignal): Promise<PreflightFinding[]> {
   const { AwsClient } = await import('aws4fetch')
   const client = new AwsClient({
     accessKeyId: config.backup_s3_aws_access_key_id ?? '',
@@ -56,7 +56,7 @@ export async function checkBackup(config: Config, signal?: AbortSignal): Promise
   // In no folder of its own: Velero refuses a prefix with folders that it does not know.
   const object = `${bucket}/${folder}openappstack-preflight-${randomBytes(6).toString('hex')}`
   const content = randomBytes(16).toString('hex')
-  const found: Finding[] = []
+  const found: PreflightFinding[] = []
   if (config.backup_s3_url?.startsWith('http:'))
     found.push(
       warning('backup_s3_url is http: backups can be read on the way', 'take https, if the service has it'),
@@ -141,12 +141,12 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
     if (problem) return [problem.what, problem.fix]
     const isLate = failure instanceof Error && failure.name === 'TimeoutError'
     return [
-      `${doing} ${bucket} ${isLate ? `was not done after ${PATIENCE / 1000} s` : `failed: ${quoted(innermost(failure))}`}`,
+      `${doing} ${bucket} ${isLate ? `was not done after ${PATIENCE / 1000} s` : `failed: ${quotedAnswer(innermost(failure))}`}`,
       'check backup_s3_url in .flux.env, and whether the service has a disturbance',
     ]
   }
   const { status, code, instead, clockOffset = 0 } = failure
-  const said = quoted(`${code ?? `status ${status}`}: ${failure.message}`)
+  const said = quotedAnswer(`${code ?? `status ${status}`}: ${failure.message}`)
   const not = `${doing} ${bucket} is refused: ${said}`
   switch (code) {
     case 'NoSuchBucket':
@@ -182,14 +182,14 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
     case 'TemporaryRedirect':
     case 'IllegalLocationConstraintException':
       return [
-        `the bucket ${name} is not in region ${region} at ${url}${instead ? ` but at ${quoted(instead)}` : ''}: ${said}`,
+        `the bucket ${name} is not in region ${region} at ${url}${instead ? ` but at ${quotedAnswer(instead)}` : ''}: ${said}`,
         'correct backup_s3_region and backup_s3_url',
       ]
     case 'QuotaExceeded':
       return [not, 'the storage is full: delete what is not needed, or enlarge it at the provider']
     case undefined:
       return [
-        `${url} does not answer like an S3 service: status ${status}${instead ? `, it points to ${quoted(instead)}` : ''} (${quoted(failure.message)})`,
+        `${url} does not answer like an S3 service: status ${status}${instead ? `, it points to ${quotedAnswer(instead)}` : ''} (${quotedAnswer(failure.message)})`,
         'backup_s3_url is the address of the API without the bucket, for example https://s3.example.org',
       ]
     default:

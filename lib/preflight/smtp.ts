@@ -1,6 +1,6 @@
 import type { Config } from '../platform/config.ts'
 import { messageOf } from '../script/errors.ts'
-import { error, type Finding, quoted, warning } from './findings.ts'
+import { error, type PreflightFinding, quotedAnswer, warning } from './findings.ts'
 import { connectionProblem } from './net.ts'
 
 /** Milliseconds for each step of the way: some servers keep strangers waiting before they greet them. */
@@ -18,7 +18,7 @@ interface MailError extends Error {
  * Connects to the configured SMTP server, encrypts, and logs in as the applications will; nothing is sent. The
  * password goes only through an encrypted connection whose certificate is valid.
  */
-export async function checkMail(config: Config, signal?: AbortSignal): Promise<Finding[]> {
+export async function checkMail(config: Config, signal?: AbortSignal): Promise<PreflightFinding[]> {
   const { outgoing_mail_smtp_host: host = '', outgoing_mail_smtp_port: port = '' } = config
   const { default: nodemailer } = await import('nodemailer')
   const transport = nodemailer.createTransport({
@@ -52,7 +52,7 @@ export async function checkMail(config: Config, signal?: AbortSignal): Promise<F
 }
 
 /** Nextcloud, WordPress and Grafana know STARTTLS only; see their values in flux2/. */
-function portAdvice(port: string): Finding[] {
+function portAdvice(port: string): PreflightFinding[] {
   if (port !== '465') return []
   return [
     warning(
@@ -66,7 +66,7 @@ function portAdvice(port: string): Finding[] {
 export function mailProblem(failure: MailError, config: Config): [what: string, fix: string] {
   const { outgoing_mail_smtp_host: host, outgoing_mail_smtp_port: port } = config
   const to = `the SMTP server ${host}:${port}`
-  const said = quoted(failure.response ?? messageOf(failure))
+  const said = quotedAnswer(failure.response ?? messageOf(failure))
   if (failure.code === 'EAUTH') {
     const { responseCode: code = 0 } = failure
     if (code === 535 || code === 530 || code === 534)

@@ -1,5 +1,5 @@
 import { type Cause, type Facts, findCauses } from '../diagnosis/causes.ts'
-import { gatherFacts, releasesOf, relevantFacts, sourceOf } from '../diagnosis/facts.ts'
+import { gatherFacts, gitSourceOf, releasesOf, relevantFacts } from '../diagnosis/facts.ts'
 import { condition, failures, handled, reconcile, standing } from '../flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
@@ -13,7 +13,7 @@ export function notInOrder(name: string, facts: Facts): string | undefined {
   if (!handled(kustomization)) return 'has not been looked at by Flux since it was asked to'
   const { state, reason, message } = standing(kustomization)
   if (state !== 'ready') return `is not ready (${reason || state}): ${message.split('\n')[0]}`
-  const source = sourceOf(kustomization, facts)
+  const source = gitSourceOf(kustomization, facts)
   if (source && standing(source).state !== 'ready')
     return `waits for its source: ${standing(source).message.split('\n')[0]}`
   const revision = source?.status?.artifact?.revision

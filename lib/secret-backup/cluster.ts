@@ -3,7 +3,7 @@ import { showsVariable } from '../platform/config.ts'
 import { ExpectedError, throwAll } from '../script/errors.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { Backup } from './files.ts'
-import { differences, nameOf, placeOf, type SecretName, valuesOf } from './secret-backup.ts'
+import { differences, type SecretName, secretNameOf, secretPlaceOf, valuesOf } from './secret-backup.ts'
 
 /** Whether a Secret holds the variables of `.flux.env`: not all of its values are secret. */
 const holdsSettings = ({ metadata }: KubeObject) => metadata.name === 'oas-cluster-variables'
@@ -32,8 +32,8 @@ export async function readSecrets(kubectl: Kubectl, namespaces: Iterable<string>
 
 /** The Secrets among these that are wanted, in the order of `wanted`, with their values hidden from now on. */
 export function pick(secrets: readonly KubeObject[], wanted: readonly SecretName[]): KubeObject[] {
-  const byPlace = new Map(secrets.map(secret => [placeOf(nameOf(secret)), secret]))
-  const picked = wanted.flatMap(name => byPlace.get(placeOf(name)) ?? [])
+  const byPlace = new Map(secrets.map(secret => [secretPlaceOf(secretNameOf(secret)), secret]))
+  const picked = wanted.flatMap(name => byPlace.get(secretPlaceOf(name)) ?? [])
   hideValues(picked)
   return picked
 }
@@ -51,16 +51,16 @@ export function compareBackup(
 ): Deviation[] {
   hideValues(secrets)
   const changed = secrets.flatMap((secret): Deviation[] => {
-    const name = nameOf(secret)
+    const name = secretNameOf(secret)
     const [existing] = pick(cluster, [name])
-    if (!existing) return [{ secret: placeOf(name), problem: 'is not in the cluster' }]
+    if (!existing) return [{ secret: secretPlaceOf(name), problem: 'is not in the cluster' }]
     const keys = differences(secret, existing)
     return keys.length === 0
       ? []
-      : [{ secret: placeOf(name), problem: `differs from the cluster in ${keys.join(', ')}` }]
+      : [{ secret: secretPlaceOf(name), problem: `differs from the cluster in ${keys.join(', ')}` }]
   })
   const added = pick(cluster, manifest.absent).map(secret => ({
-    secret: placeOf(nameOf(secret)),
+    secret: secretPlaceOf(secretNameOf(secret)),
     problem: 'is in the cluster, and was not when this backup was made',
   }))
   return [...changed, ...added]

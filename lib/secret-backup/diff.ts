@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import { pick } from './cluster.ts'
-import { nameOf, placeOf, valuesOf } from './secret-backup.ts'
+import { secretNameOf, secretPlaceOf, valuesOf } from './secret-backup.ts'
 
 /** One key of a Secret that is not the same in the backup and the cluster; values in base64. */
 export interface KeyDiff {
@@ -23,7 +23,7 @@ export interface SecretDiff {
 
 /** Compares the Secrets of a backup with those of the cluster. Pure but for hiding the values. */
 export function diffBackup(secrets: readonly KubeObject[], cluster: readonly KubeObject[]): SecretDiff[] {
-  return secrets.map(secret => diffSecret(secret, pick(cluster, [nameOf(secret)])[0]))
+  return secrets.map(secret => diffSecret(secret, pick(cluster, [secretNameOf(secret)])[0]))
 }
 
 /** Compares one Secret of a backup with the cluster's. An empty value there is none. Pure. */
@@ -80,7 +80,7 @@ export function writerOf(existing: KubeObject, keys: readonly string[]): string 
 
 /** A comparison for people, without any value: `+` to be restored, `~` would be replaced, `=` stays. Pure. */
 export function diffText(diff: SecretDiff, print: (encoded: string | undefined) => string): string[] {
-  const place = placeOf(nameOf(diff.secret))
+  const place = secretPlaceOf(secretNameOf(diff.secret))
   const others = diff.keys.filter(({ state }) => state === 'extra').length
   const same = valuesOf(diff.secret).size - (diff.keys.length - others)
   if (diff.state === 'same') return [`= ${place}: the same${others ? ', and more keys in the cluster' : ''}`]

@@ -1,32 +1,32 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { AgeKeys, AgeLock } from '../age/age.ts'
+import type { AgeKeys, Recipients } from '../age/age.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../script/errors.ts'
 import { fileTime } from '../script/timestamp.ts'
 import {
+  type BackupManifest,
   damaged,
-  fileOf,
   isSealed,
   MANIFEST,
-  type Manifest,
   manifestOf,
   parseManifest,
   parseStream,
   SEALED,
+  secretFileOf,
   streamText,
 } from './manifest.ts'
-import { nameOf, parseSecret, placeOf, secretText, sha256, valuesOf } from './secret-backup.ts'
+import { parseSecret, secretNameOf, secretPlaceOf, secretText, sha256, valuesOf } from './secret-backup.ts'
 
 /** A backup that was read: every file is the one that its manifest means. */
 export interface Backup {
   folder: string
-  manifest: Manifest
+  manifest: BackupManifest
   secrets: KubeObject[]
 }
 
 /** What is written into a backup. The Secrets are plain ones. */
-export interface BackupContent extends Pick<Manifest, 'cluster' | 'server' | 'createdAt' | 'absent'> {
+export interface BackupContent extends Pick<BackupManifest, 'cluster' | 'server' | 'createdAt' | 'absent'> {
   secrets: readonly KubeObject[]
 }
 
@@ -41,19 +41,21 @@ export function backupFolder(cluster: { name: string; folder: string }, at: Date
 
 /**
  * Writes a backup as a new folder (0700, files 0600), whole or not at all: it is written beside its place, `prove`
- * looks at what lies on the disk there, and only then it gets its name. With `lock` it is encrypted. Throws an
+ * looks at what lies on the disk there, and only then it gets its name. With `to` it is encrypted. Throws an
  * ExpectedError when there is something of that name already.
  */
 export async function writeBackup(
   folder: string,
   content: BackupContent,
-  lock: AgeLock | undefined,
+  to: Recipients | undefined,
   prove: (folder: string) => Promise<void>,
-): Promise<Manifest> {
+): Promise<BackupManifest> {
   const { secrets, ...origin } = content
   const files = new Map<string, Uint8Array>()
-  if (lock) files.set(SEALED, await seal(lock, streamText(secrets)))
-  else for (const secret of secrets) files.set(fileOf(nameOf(secret)), Buffer.from(secretText(secret)))
+  if (to) files.set(SEALED, await seal(to, streamText(secrets)))
+  else
+    for (const secret of secrets)
+      files.set(secretFileOf(secretNameOf(secret)), Buffer.from(secretText(secret)))
   const manifest = manifestOf(origin, secrets, files)
   files.set(MANIFEST, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
 
@@ -77,9 +79,9 @@ export async function writeBackup(
   return manifest
 }
 
-async function seal(lock: AgeLock, text: string): Promise<Uint8Array> {
+async function seal(to: Recipients, text: string): Promise<Uint8Array> {
   const { allOf, encryptTo } = await import('../age/age.ts')
-  return allOf(encryptTo(lock, [Buffer.from(text)]))
+  return allOf(encryptTo(to, [Buffer.from(text)]))
 }
 
 /** Throws when there is something where a backup is to be written: none is ever overwritten. */
@@ -111,7 +113,7 @@ function cannotWrite(folder: string, error: unknown): unknown {
  * Reads the manifest of a backup and checks every file against it, without opening an encrypted one. Throws all
  * that is wrong at once, each by the name of its file.
  */
-export function readManifest(folder: string): { manifest: Manifest; files: Map<string, Buffer> } {
+export function readManifest(folder: string): { manifest: BackupManifest; files: Map<string, Buffer> } {
   if (!lstatSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new UsageError(
       `there is no backup ${folder}`,
@@ -155,8 +157,8 @@ export async function readBackup(folder: string, keys: AgeKeys): Promise<Backup>
     secrets.push(...(await parseStream(text.toString(), from(SEALED))))
   } else for (const [file, data] of files) secrets.push(await parseSecret(data.toString(), from(file)))
   const told = (list: readonly { namespace: string; name: string; keys: number }[]) =>
-    list.map(item => `${placeOf(item)} ${item.keys}`).join('\n')
-  const found = secrets.map(secret => ({ ...nameOf(secret), keys: valuesOf(secret).size }))
+    list.map(item => `${secretPlaceOf(item)} ${item.keys}`).join('\n')
+  const found = secrets.map(secret => ({ ...secretNameOf(secret), keys: valuesOf(secret).size }))
   if (told(found) !== told(manifest.secrets))
     throw damaged(`${from(MANIFEST)} names other Secrets than the files hold`)
   return { folder, manifest, secrets }

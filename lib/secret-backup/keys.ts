@@ -1,4 +1,4 @@
-import type { AgeKeys, AgeLock } from '../age/age.ts'
+import type { AgeKeys, Recipients } from '../age/age.ts'
 import type { ageFlags } from '../age/flags.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import type { Run } from '../script/run.ts'
@@ -8,10 +8,10 @@ import { type Backup, readBackup, readManifest } from './files.ts'
 export type AgeRun = Pick<Run<typeof ageFlags>, 'flags' | 'log'>
 
 /** With what a backup is to be encrypted; undefined when no flag says so: then it is a plain one. */
-export async function lockFor(run: AgeRun): Promise<AgeLock | undefined> {
+export async function recipientsFor(run: AgeRun): Promise<Recipients | undefined> {
   if (!run.flags.passphrase && run.flags.recipient.length === 0) return undefined
-  const { lockOf } = await import('../age/keys.ts')
-  return lockOf(run.flags)
+  const { recipientsOf } = await import('../age/keys.ts')
+  return recipientsOf(run.flags)
 }
 
 /** What opens a plain backup: nothing is needed. */
@@ -21,7 +21,7 @@ export const NO_KEYS: AgeKeys = { identities: [], passphrase: async () => '' }
 export function keysFor(
   run: Pick<Run<Pick<typeof ageFlags, 'identity'>>, 'flags' | 'log'>,
 ): Promise<AgeKeys> {
-  const keys = async () => (await import('../age/keys.ts')).keysOf(run.flags, run.log)
+  const keys = async () => (await import('../age/keys.ts')).ageKeysOf(run.flags, run.log)
   if (run.flags.identity.length > 0) return keys()
   return Promise.resolve({ ...NO_KEYS, passphrase: async () => (await keys()).passphrase() })
 }
@@ -33,12 +33,11 @@ export function keysFor(
 export async function readAgain(
   run: AgeRun,
   folder: string,
-  lock: AgeLock | undefined,
+  to: Recipients | undefined,
   secrets: KubeObject[],
 ): Promise<Pick<Backup, 'manifest' | 'secrets'>> {
-  if (!lock || run.flags.identity.length > 0) return readBackup(folder, await keysFor(run))
-  if ('passphrase' in lock)
-    return readBackup(folder, { identities: [], passphrase: async () => lock.passphrase })
+  if (!to || run.flags.identity.length > 0) return readBackup(folder, await keysFor(run))
+  if ('passphrase' in to) return readBackup(folder, { identities: [], passphrase: async () => to.passphrase })
   run.log.info('without --identity it cannot be opened again: its checksum is, and what was encrypted')
   return { ...readManifest(folder), secrets }
 }

@@ -2,17 +2,17 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import {
   isSecretName,
-  nameOf,
   parseSecret,
-  placeOf,
   type SecretName,
+  secretNameOf,
+  secretPlaceOf,
   secretText,
   sha256,
   valuesOf,
 } from './secret-backup.ts'
 
 /** What a backup of Secrets consists of. */
-export interface Manifest {
+export interface BackupManifest {
   format: 'openappstack-secrets/1'
   /** The name of the cluster's folder. */
   cluster: string
@@ -34,26 +34,26 @@ export const MANIFEST = 'backup.manifest'
 export const SEALED = 'secrets.yaml.age'
 
 /** The file of a Secret in a backup that is not encrypted. Names of namespaces have no dot. */
-export function fileOf({ namespace, name }: SecretName): string {
+export function secretFileOf({ namespace, name }: SecretName): string {
   return `${namespace}.${name}.yaml`
 }
 
 /** Whether the Secrets of a backup lie in the encrypted file. */
-export function isSealed(manifest: Manifest): boolean {
+export function isSealed(manifest: BackupManifest): boolean {
   return manifest.files[0]?.file === SEALED
 }
 
 /** The manifest of a backup that consists of these files. Pure. */
 export function manifestOf(
-  origin: Pick<Manifest, 'cluster' | 'server' | 'createdAt' | 'absent'>,
+  origin: Pick<BackupManifest, 'cluster' | 'server' | 'createdAt' | 'absent'>,
   secrets: readonly KubeObject[],
   files: ReadonlyMap<string, Uint8Array>,
-): Manifest {
+): BackupManifest {
   return {
     format: 'openappstack-secrets/1',
     ...origin,
     absent: origin.absent.map(({ namespace, name }) => ({ namespace, name })),
-    secrets: secrets.map(secret => ({ ...nameOf(secret), keys: valuesOf(secret).size })),
+    secrets: secrets.map(secret => ({ ...secretNameOf(secret), keys: valuesOf(secret).size })),
     files: [...files].map(([file, data]) => ({ file, bytes: data.length, sha256: sha256(data) })),
   }
 }
@@ -95,8 +95,8 @@ const isList = (value: unknown, check: (item: Record<string, unknown>) => boolea
   Array.isArray(value) && value.every(item => typeof item === 'object' && item !== null && check(item))
 
 /** Reads a manifest. Throws an ExpectedError that names `where` for anything that this toolkit does not write. */
-export function parseManifest(text: string, where: string): Manifest {
-  let manifest: Manifest
+export function parseManifest(text: string, where: string): BackupManifest {
+  let manifest: BackupManifest
   try {
     manifest = JSON.parse(text)
   } catch {
@@ -117,8 +117,8 @@ export function parseManifest(text: string, where: string): Manifest {
   )
     throw damaged(`${where} was changed: it is not complete`)
   // Files are derived from the names of Secrets, so that no path of somebody else's is ever followed.
-  const expected = isSealed(manifest) ? [SEALED] : secrets.map(fileOf)
-  const places = [...secrets, ...absent].map(placeOf)
+  const expected = isSealed(manifest) ? [SEALED] : secrets.map(secretFileOf)
+  const places = [...secrets, ...absent].map(secretPlaceOf)
   if (
     files.map(({ file }) => file).join('\n') !== expected.join('\n') ||
     new Set(expected).size < expected.length ||

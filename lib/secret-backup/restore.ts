@@ -11,7 +11,7 @@ import { proveBackup, readSecrets } from './cluster.ts'
 import { diffBackup, type SecretDiff } from './diff.ts'
 import { backupFolder, readBackup, writeBackup } from './files.ts'
 import { NO_KEYS } from './keys.ts'
-import { nameOf, placeOf, plainSecret } from './secret-backup.ts'
+import { plainSecret, secretNameOf, secretPlaceOf } from './secret-backup.ts'
 
 /** A Secret that is to be restored, and whether values of the cluster may be replaced. */
 export interface Choice {
@@ -23,13 +23,16 @@ export interface Choice {
 function named(diffs: readonly SecretDiff[], flag: string, names: readonly string[]): SecretDiff[] {
   return names.map(name => {
     const found = diffs.filter(
-      ({ secret }) => name === secret.metadata.name || name === placeOf(nameOf(secret)),
+      ({ secret }) => name === secret.metadata.name || name === secretPlaceOf(secretNameOf(secret)),
     )
     if (found.length === 1) return found[0]!
     const known = diffs.map(({ secret }) => secret.metadata.name)
     throw found.length === 0
       ? new UsageError(`${flag} ${JSON.stringify(name)}: no Secret of this backup`, suggestion(name, known))
-      : new UsageError(`${flag} ${name}: there are several`, `write ${placeOf(nameOf(found[0]!.secret))}`)
+      : new UsageError(
+          `${flag} ${name}: there are several`,
+          `write ${secretPlaceOf(secretNameOf(found[0]!.secret))}`,
+        )
   })
 }
 
@@ -49,7 +52,7 @@ export async function choose({ flags }: ChoosingRun, diffs: readonly SecretDiff[
     refused.map(
       ({ secret }) =>
         new ExpectedError(
-          `Secret ${placeOf(nameOf(secret))} has other values in the cluster; nothing was changed`,
+          `Secret ${secretPlaceOf(secretNameOf(secret))} has other values in the cluster; nothing was changed`,
           `if those of the backup are right: --overwrite ${secret.metadata.name}`,
           { exitCode: EXIT.refused },
         ),
@@ -84,12 +87,12 @@ async function askWhich(
     choices: diffs
       .filter(diff => diff.state !== 'same' && !replace.has(diff))
       .map(({ secret, state }) => ({
-        value: placeOf(nameOf(secret)),
-        name: `${placeOf(nameOf(secret))} (${state})`,
+        value: secretPlaceOf(secretNameOf(secret)),
+        name: `${secretPlaceOf(secretNameOf(secret))} (${state})`,
         ...(state === 'different' ? { disabled: `differs: --overwrite ${secret.metadata.name}` } : {}),
       })),
   })
-  return diffs.filter(({ secret }) => answer.includes(placeOf(nameOf(secret))))
+  return diffs.filter(({ secret }) => answer.includes(secretPlaceOf(secretNameOf(secret))))
 }
 
 /** Asks for one of the backups in the cluster's folder, the newest first. */
@@ -110,7 +113,7 @@ export async function chooseBackup(cluster: Cluster): Promise<string> {
 
 /** The namespaces that are not there yet. Throws an ExpectedError for one that is being deleted. */
 export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choice[]): Promise<string[]> {
-  const names = [...new Set(chosen.map(({ diff }) => nameOf(diff.secret).namespace))]
+  const names = [...new Set(chosen.map(({ diff }) => secretNameOf(diff.secret).namespace))]
   const missing: string[] = []
   for (const name of names) {
     const namespace = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
@@ -161,7 +164,7 @@ export async function checkRestored(kubectl: Kubectl, chosen: readonly Choice[])
   const secrets = chosen.map(({ diff }) => diff.secret)
   const cluster = await readSecrets(
     kubectl,
-    secrets.map(secret => nameOf(secret).namespace),
+    secrets.map(secret => secretNameOf(secret).namespace),
   )
   throwAll(
     diffBackup(secrets, cluster)
@@ -169,7 +172,7 @@ export async function checkRestored(kubectl: Kubectl, chosen: readonly Choice[])
       .map(
         ({ secret }) =>
           new ExpectedError(
-            `Secret ${placeOf(nameOf(secret))} is not as in the backup after it was restored`,
+            `Secret ${secretPlaceOf(secretNameOf(secret))} is not as in the backup after it was restored`,
             'somebody else writes to it (Flux, a chart, a second person): find out who, then run this again',
           ),
       ),

@@ -9,12 +9,12 @@ export interface SecretName {
 }
 
 /** `NAMESPACE/NAME`, as messages name a Secret. */
-export function placeOf({ namespace, name }: SecretName): string {
+export function secretPlaceOf({ namespace, name }: SecretName): string {
   return `${namespace}/${name}`
 }
 
 /** The name of a Secret object. */
-export function nameOf({ metadata }: KubeObject): SecretName {
+export function secretNameOf({ metadata }: KubeObject): SecretName {
   return { namespace: metadata.namespace ?? '', name: metadata.name }
 }
 
@@ -86,8 +86,8 @@ export function absenceText(
   const missing = missingOauthKeys(secrets)
   return [
     ...absent.map((name): [string, string] => [
-      `Secret ${placeOf(name)} is not in the cluster`,
-      TEN.find(one => placeOf(one) === placeOf(name))?.absence ??
+      `Secret ${secretPlaceOf(name)} is not in the cluster`,
+      TEN.find(one => secretPlaceOf(one) === secretPlaceOf(name))?.absence ??
         'fine if what it is for was never installed',
     ]),
     ...(missing.length === 0
@@ -119,7 +119,7 @@ export function plainSecret(secret: KubeObject): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: { ...nameOf(secret) },
+    metadata: { ...secretNameOf(secret) },
     type: secret.type || 'Opaque',
     ...(secret.immutable === true ? { immutable: true } : {}),
     data: Object.fromEntries([...valuesOf(secret)].sort(([a], [b]) => (a < b ? -1 : 1))),
@@ -131,7 +131,7 @@ export function plainSecret(secret: KubeObject): KubeObject {
  * which is base64 all right, for a number, and YAML writers leave it bare. Pure.
  */
 export function secretText(secret: KubeObject): string {
-  const { namespace, name } = nameOf(secret)
+  const { namespace, name } = secretNameOf(secret)
   const values = [...valuesOf(secret)].map(([key, value]) => `  ${JSON.stringify(key)}: "${value}"\n`)
   return [
     'apiVersion: v1\nkind: Secret\nmetadata:\n',

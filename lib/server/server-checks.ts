@@ -1,4 +1,4 @@
-import type { Finding } from '../preflight/findings.ts'
+import type { PreflightFinding } from '../preflight/findings.ts'
 import type { Cluster } from '../script/cluster.ts'
 import type { Ssh } from '../ssh/ssh.ts'
 import { conflicts, type Owner } from './server-conflicts.ts'
@@ -7,7 +7,7 @@ import { identityProblem, knownIdentity, readIdentity } from './server-identity.
 import { machineProblems } from './server-rules.ts'
 
 /** Gathers the facts about the server of a cluster and judges them. Changes nothing on it. */
-export async function checkServer(ssh: Ssh, cluster: Cluster): Promise<Finding[]> {
+export async function checkServer(ssh: Ssh, cluster: Cluster): Promise<PreflightFinding[]> {
   return (await lookAtServer(ssh, cluster)).findings
 }
 
@@ -22,7 +22,7 @@ export async function lookAtServer(ssh: Ssh, cluster: Cluster) {
 }
 
 /** All that is wrong with a server for a platform of one node. Pure. */
-export function serverChecks(facts: ServerFacts, owner: Owner = 'nobody'): Finding[] {
+export function serverChecks(facts: ServerFacts, owner: Owner = 'nobody'): PreflightFinding[] {
   // Marked as ours it may be already, by an installation that did not come far.
   const inUse = owner === 'ours' && facts.k3s !== undefined
   return [...machineProblems(facts, inUse), ...conflicts(facts, owner, inUse)]

@@ -1,5 +1,5 @@
 import { LOCAL_STORAGE } from '../k3s/k3s.ts'
-import { error, type Finding, listed, quoted, warning } from '../preflight/findings.ts'
+import { error, listed, type PreflightFinding, quotedAnswer, warning } from '../preflight/findings.ts'
 import type { Listener, ServerFacts } from './server-facts.ts'
 
 /**
@@ -35,7 +35,7 @@ export type Owner = 'nobody' | 'ours' | { problem: string }
  * What is on a server that would be in the way of the platform, or the platform in its. On a server that is
  * `inUse` by it, what listens is the platform itself. Pure.
  */
-export function conflicts(facts: ServerFacts, owner: Owner, inUse: boolean): Finding[] {
+export function conflicts(facts: ServerFacts, owner: Owner, inUse: boolean): PreflightFinding[] {
   return [
     ...(inUse ? [] : ports(facts)),
     ...software(facts, owner),
@@ -44,7 +44,7 @@ export function conflicts(facts: ServerFacts, owner: Owner, inUse: boolean): Fin
   ]
 }
 
-function ports({ listeners }: ServerFacts): Finding[] {
+function ports({ listeners }: ServerFacts): PreflightFinding[] {
   const taken = new Map<string, Listener>()
   for (const listener of listeners) {
     const key = `${listener.protocol}/${listener.port}`
@@ -53,7 +53,7 @@ function ports({ listeners }: ServerFacts): Finding[] {
     if (!(isWeb && /^(127\.|::1$)/.test(listener.address)) && key in PORTS) taken.set(key, listener)
   }
   return [...taken].map(([key, { port, protocol, program }]) => {
-    const who = program === undefined ? 'the kernel' : quoted(program)
+    const who = program === undefined ? 'the kernel' : quotedAnswer(program)
     return error(
       `port ${port}/${protocol} is in use by ${who}, and ${PORTS[key]} needs it`,
       program === undefined
@@ -69,8 +69,8 @@ function serviceOf(program: string): string {
   return /^[\w.-]+$/.test(program) && !program.startsWith('-') ? program : 'SERVICE'
 }
 
-function software({ services, firewall }: ServerFacts, owner: Owner): Finding[] {
-  const found: Finding[] = []
+function software({ services, firewall }: ServerFacts, owner: Owner): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   const named = (pattern: RegExp) => services.filter(name => pattern.test(name))
   const stop = (names: string[]) => `systemctl disable --now ${names.join(' ')}`
   const kubernetes = named(KUBERNETES)
@@ -119,9 +119,9 @@ function software({ services, firewall }: ServerFacts, owner: Owner): Finding[] 
 }
 
 /** What an earlier installation left. With a cluster on the server all of it is in use. */
-function remains({ k3s, remains: paths, mounts }: ServerFacts, owner: Owner): Finding[] {
+function remains({ k3s, remains: paths, mounts }: ServerFacts, owner: Owner): PreflightFinding[] {
   if (owner !== 'nobody' || k3s !== undefined) return []
-  const found: Finding[] = []
+  const found: PreflightFinding[] = []
   // The mount point of a disk for the data is there before the first installation.
   const left = paths.filter(path => !mounts.some(({ target }) => target === path || isBelow(target, [path])))
   if (left.length > 0)
@@ -135,7 +135,7 @@ function remains({ k3s, remains: paths, mounts }: ServerFacts, owner: Owner): Fi
   if (inUse.length > 0)
     found.push(
       warning(
-        `${listed(inUse.map(({ target }) => quoted(target)))} is still mounted from an earlier installation`,
+        `${listed(inUse.map(({ target }) => quotedAnswer(target)))} is still mounted from an earlier installation`,
         'reboot the server',
       ),
     )
@@ -143,7 +143,7 @@ function remains({ k3s, remains: paths, mounts }: ServerFacts, owner: Owner): Fi
 }
 
 /** Purge, backups and the copying of volumes would go into what is mounted below their folders. */
-function foreignMounts({ mounts }: ServerFacts): Finding[] {
+function foreignMounts({ mounts }: ServerFacts): PreflightFinding[] {
   const foreign = mounts
     .map(({ target }) => target)
     .filter(
@@ -156,7 +156,7 @@ function foreignMounts({ mounts }: ServerFacts): Finding[] {
   if (foreign.length === 0) return []
   return [
     warning(
-      `${listed(foreign.map(quoted))} is mounted below the data of the platform, which backups and purge go through`,
+      `${listed(foreign.map(quotedAnswer))} is mounted below the data of the platform, which backups and purge go through`,
       'mount it elsewhere (/etc/fstab)',
     ),
   ]

@@ -6,7 +6,7 @@ import { readIfExists } from '../script/files.ts'
 import type { Ssh } from '../ssh/ssh.ts'
 
 /** The file on a server that says which cluster it belongs to. */
-export const MARK = '/etc/openappstack/cluster.json'
+export const IDENTITY_FILE = '/etc/openappstack/cluster.json'
 
 /** What the mark of a server says. */
 export interface Mark {
@@ -62,7 +62,9 @@ done
 
 /** Reads who a server is. Throws an ExpectedError (exit code 4) for a mark that cannot be read. */
 export async function readIdentity(ssh: Ssh): Promise<ServerIdentity> {
-  return parseIdentity(await ssh.sh(READ, [MARK], { sudo: true, title: 'reading who the server is' }))
+  return parseIdentity(
+    await ssh.sh(READ, [IDENTITY_FILE], { sudo: true, title: 'reading who the server is' }),
+  )
 }
 
 /** What the server says, parsed. Pure. */
@@ -97,7 +99,7 @@ function parseMark(text: string): Mark {
     return mark
   } catch (error) {
     throw new ExpectedError(
-      `${MARK} on the server is damaged: ${messageOf(error)}`,
+      `${IDENTITY_FILE} on the server is damaged: ${messageOf(error)}`,
       'find out which cluster this server belongs to, and correct the file by hand',
       { exitCode: EXIT.refused, cause: error },
     )
@@ -165,8 +167,8 @@ export function identityProblem(server: ServerIdentity, known: KnownIdentity): s
     return `its k3s has another certificate authority than the kubeconfig of ${known.cluster} (${short(serverCa)} there, ${short(known.serverCa)} here)`
   if (marked || (serverCa !== undefined && known.serverCa !== undefined)) return undefined
   return serverCa === undefined
-    ? `it has neither a mark (${MARK}) nor a k3s to know it by`
-    : `it has no mark (${MARK}), and there is no kubeconfig here to compare its k3s with`
+    ? `it has neither a mark (${IDENTITY_FILE}) nor a k3s to know it by`
+    : `it has no mark (${IDENTITY_FILE}), and there is no kubeconfig here to compare its k3s with`
 }
 
 /** Who a server says it is, in one line for people. Pure. */
@@ -212,7 +214,7 @@ export function checkPurged(server: string, marked: Mark | undefined): void {
 /** Writes the mark of a server; everybody on the server may read it. */
 export async function writeMark(ssh: Ssh, mark: Mark): Promise<void> {
   await ssh.run(['install', '-d', '-m', '0755', '/etc/openappstack'], { sudo: true })
-  await ssh.upload(`${markText(mark)}\n`, MARK, { mode: 0o644, sudo: true })
+  await ssh.upload(`${markText(mark)}\n`, IDENTITY_FILE, { mode: 0o644, sudo: true })
 }
 
 /** The text of a mark, as it is in the file, without the newline at its end. */

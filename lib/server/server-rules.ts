@@ -1,4 +1,4 @@
-import { error, type Finding, listed, quoted, warning } from '../preflight/findings.ts'
+import { error, listed, type PreflightFinding, quotedAnswer, warning } from '../preflight/findings.ts'
 import type { Disk, ServerFacts } from './server-facts.ts'
 
 const GB = 1e9
@@ -27,7 +27,7 @@ const CLOCK_TOLERANCE = 120_000
  * What is wrong with the machine itself: its system, size, disks, clock and kernel. A server that is `inUse`
  * by a cluster has its data already, so that only running out of space counts. Pure.
  */
-export function machineProblems(facts: ServerFacts, inUse: boolean): Finding[] {
+export function machineProblems(facts: ServerFacts, inUse: boolean): PreflightFinding[] {
   return [
     ...system(facts),
     ...resources(facts),
@@ -38,10 +38,10 @@ export function machineProblems(facts: ServerFacts, inUse: boolean): Finding[] {
   ]
 }
 
-function system({ os, architecture, hostname, systemd, virtualisation }: ServerFacts): Finding[] {
-  const found: Finding[] = []
+function system({ os, architecture, hostname, systemd, virtualisation }: ServerFacts): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   const known = RELEASES[os.id]
-  const name = quoted(os.name || `${os.id} ${os.version}`) || 'an unknown system'
+  const name = quotedAnswer(os.name || `${os.id} ${os.version}`) || 'an unknown system'
   const wanted = 'Debian 11, 12 or 13, or Ubuntu 22.04, 24.04 or 26.04 LTS'
   if (!known) found.push(error(`the server runs ${name}, which is not supported`, `install ${wanted} on it`))
   else if (!known.includes(os.version)) {
@@ -53,7 +53,7 @@ function system({ os, architecture, hostname, systemd, virtualisation }: ServerF
   if (!['x86_64', 'aarch64'].includes(architecture))
     found.push(
       error(
-        `the server's architecture is ${quoted(architecture) || 'unknown'}`,
+        `the server's architecture is ${quotedAnswer(architecture) || 'unknown'}`,
         'take a server with x86_64 (amd64) or aarch64 (arm64)',
       ),
     )
@@ -70,7 +70,7 @@ function system({ os, architecture, hostname, systemd, virtualisation }: ServerF
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(hostname))
     found.push(
       error(
-        `the server's hostname ${JSON.stringify(quoted(hostname))} cannot be the name of a node`,
+        `the server's hostname ${JSON.stringify(quotedAnswer(hostname))} cannot be the name of a node`,
         'set one of letters, digits and dashes: hostnamectl set-hostname NAME',
       ),
     )
@@ -79,8 +79,8 @@ function system({ os, architecture, hostname, systemd, virtualisation }: ServerF
   return found
 }
 
-function resources({ cpus, memory, swap }: ServerFacts): Finding[] {
-  const found: Finding[] = []
+function resources({ cpus, memory, swap }: ServerFacts): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   if (cpus !== undefined && cpus < NEEDS.cpus.good)
     found.push(
       (cpus < NEEDS.cpus.least ? error : warning)(
@@ -98,19 +98,19 @@ function resources({ cpus, memory, swap }: ServerFacts): Finding[] {
   if (swap.length > 0)
     found.push(
       warning(
-        `the server swaps to ${listed(swap.map(quoted))}: pods get slow instead of being ended at their limit`,
+        `the server swaps to ${listed(swap.map(quotedAnswer))}: pods get slow instead of being ended at their limit`,
         'switch it off: swapoff -a, and remove the swap line from /etc/fstab',
       ),
     )
   return found
 }
 
-function space({ disks }: ServerFacts, inUse: boolean): Finding[] {
-  const found: Finding[] = []
+function space({ disks }: ServerFacts, inUse: boolean): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   const tell = (disk: Disk, isBad: boolean, what: string) =>
     found.push(
       (isBad ? error : warning)(
-        `${quoted(disk.target)} ${what}`,
+        `${quotedAnswer(disk.target)} ${what}`,
         'free some space (du -xh /var | sort -h | tail), or enlarge the disk',
       ),
     )
@@ -132,29 +132,29 @@ function space({ disks }: ServerFacts, inUse: boolean): Finding[] {
   return found
 }
 
-function fileSystems({ mounts }: ServerFacts): Finding[] {
-  const found: Finding[] = []
+function fileSystems({ mounts }: ServerFacts): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   for (const { target, type, options } of mounts) {
     const isRancher = /^\/var\/lib(\/rancher(\/k3s)?)?$/.test(target)
     const holdsData = isRancher || /^\/var\/lib\/OpenAppStack(\/local-storage)?$/.test(target)
     if (holdsData && options.includes('ro'))
       found.push(
         error(
-          `${quoted(target)} is mounted read-only`,
-          `mount -o remount,rw ${quoted(target)}; look into dmesg for why it is`,
+          `${quotedAnswer(target)} is mounted read-only`,
+          `mount -o remount,rw ${quotedAnswer(target)}; look into dmesg for why it is`,
         ),
       )
     if (isRancher && options.includes('noexec'))
       found.push(
         error(
-          `${quoted(target)} is mounted noexec, and k3s runs its programs from there`,
-          `take noexec out of /etc/fstab, then: mount -o remount,exec ${quoted(target)}`,
+          `${quotedAnswer(target)} is mounted noexec, and k3s runs its programs from there`,
+          `take noexec out of /etc/fstab, then: mount -o remount,exec ${quotedAnswer(target)}`,
         ),
       )
     if (/^(nfs4?|cifs|smb3|9p|fuse\.\S+)$/.test(type) && holdsData)
       found.push(
         error(
-          `${quoted(target)} is a network file system (${quoted(type)}), on which databases break`,
+          `${quotedAnswer(target)} is a network file system (${quotedAnswer(type)}), on which databases break`,
           'mount a disk of the server there, or nothing',
         ),
       )
@@ -162,8 +162,8 @@ function fileSystems({ mounts }: ServerFacts): Finding[] {
   return found
 }
 
-function clock({ clockOffset, clockSynchronised }: ServerFacts): Finding[] {
-  const found: Finding[] = []
+function clock({ clockOffset, clockSynchronised }: ServerFacts): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   if (Math.abs(clockOffset) > CLOCK_TOLERANCE)
     found.push(
       error(
@@ -181,8 +181,8 @@ function clock({ clockOffset, clockSynchronised }: ServerFacts): Finding[] {
   return found
 }
 
-function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): Finding[] {
-  const found: Finding[] = []
+function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): PreflightFinding[] {
+  const found: PreflightFinding[] = []
   if (cgroup.version === 1 && !cgroupV1Allowed)
     found.push(
       error(
@@ -224,7 +224,7 @@ function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes }: ServerFacts):
   if (k3s === undefined && clashes.length > 0)
     found.push(
       error(
-        `the server routes ${listed(clashes.map(({ to, device }) => quoted(`${to} to ${device}`)))}, and k3s gives 10.42.0.0/16 to pods and 10.43.0.0/16 to services`,
+        `the server routes ${listed(clashes.map(({ to, device }) => quotedAnswer(`${to} to ${device}`)))}, and k3s gives 10.42.0.0/16 to pods and 10.43.0.0/16 to services`,
         'give that network other addresses, or the cluster (cluster-cidr and service-cidr in /etc/rancher/k3s/config.yaml)',
       ),
     )

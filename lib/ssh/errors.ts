@@ -19,7 +19,7 @@ export class HostKeyError extends ExpectedError {
 export const again = 'then run the same command again'
 
 /** Milliseconds in words. */
-export const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`
+export const secondsText = (ms: number): string => `${Math.round(ms / 100) / 10} s`
 
 /** What a command is called in errors. */
 export const titleOf = (command: readonly string[], options: ExecOptions): string =>
@@ -51,7 +51,7 @@ export function failed(
 /** Nobody answered, or the login took too long. */
 export function timedOut({ hostName, port }: SshSettings, ms: number): ExpectedError {
   return new ExpectedError(
-    `${hostName} port ${port} does not answer within ${seconds(ms)}`,
+    `${hostName} port ${port} does not answer within ${secondsText(ms)}`,
     'check the address, that the server is up (ping), and that no firewall drops this port',
   )
 }

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { Connection } from './connection.ts'
-import { again, seconds } from './errors.ts'
+import { again, secondsText } from './errors.ts'
 import type { Channel, ExecOptions, ExecResult } from './types.ts'
 
 /** More output than this in memory is a mistake: give `stdout` a place to go. */
@@ -65,7 +65,7 @@ export async function execute(
     const late = (ms: number, what: string) =>
       stop(
         new ExpectedError(
-          `\`${title}\` on ${connection.name} ${what} ${seconds(ms)}, and was ended`,
+          `\`${title}\` on ${connection.name} ${what} ${secondsText(ms)}, and was ended`,
           options.fix ?? `look at what the server does (top, df -h, journalctl -e), ${again}`,
         ),
       )

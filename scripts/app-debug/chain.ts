@@ -25,7 +25,7 @@ const LAYERS = [
 ]
 
 /** Everything that an application depends on. */
-export interface Chain {
+export interface AppChain {
   name: string
   /** From the top to the bottom. */
   refs: readonly Ref[]
@@ -36,7 +36,7 @@ export interface Chain {
  * that is made of and what it applies, down to the nodes. Of what it waits for only the part that is not ready.
  * Throws as `logs` does for a name that is not known. Pure.
  */
-export function chainOf(name: string, index: Index): Chain {
+export function appChainOf(name: string, index: Index): AppChain {
   const kustomizations = index.all('Kustomization')
   const target = targetNamed(name, kustomizations, index.all('HelmRelease'))
   const above: Ref[] = []
@@ -90,13 +90,13 @@ function sorted(refs: readonly Ref[]): Ref[] {
 }
 
 /** Whether a cause lies in a chain, or something in it does not work because of the cause. Pure. */
-export function concerns(cause: RootCause, chain: Chain): boolean {
+export function concernsApp(cause: RootCause, chain: AppChain): boolean {
   const keys = new Set(chain.refs.map(keyOf))
   return [cause, ...cause.explains].some(({ subject }) => keys.has(keyOf(subject)))
 }
 
 /** Whether everything that is shown of a chain is in order. Pure. */
-export function inOrder(chain: Chain, index: Index, causes: readonly RootCause[]): boolean {
+export function inOrder(chain: AppChain, index: Index, causes: readonly RootCause[]): boolean {
   return chainRows(chain, index, causes).every(([mark]) => mark === '✓')
 }
 
@@ -104,7 +104,7 @@ export function inOrder(chain: Chain, index: Index, causes: readonly RootCause[]
  * A chain from top to bottom, one row for each link: its mark (✓ in order, ✗ broken, ! works and will not for
  * long, … on its way), what it is, and what there is to say. Pure.
  */
-export function chainRows(chain: Chain, index: Index, causes: readonly RootCause[]): string[][] {
+export function chainRows(chain: AppChain, index: Index, causes: readonly RootCause[]): string[][] {
   const roots = new Map(causes.map(cause => [keyOf(cause.subject), cause]))
   const symptoms = new Set(causes.flatMap(({ explains }) => explains).map(({ subject }) => keyOf(subject)))
   return chain.refs.flatMap(ref => {

@@ -3,7 +3,7 @@ import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { printable } from '../../lib/logs/lines.ts'
 import { redact } from '../../lib/script/redact.ts'
-import type { Chain } from './chain.ts'
+import type { AppChain } from './chain.ts'
 
 /** Of how many containers the log is read: each is a request. */
 const MOST = 3
@@ -21,7 +21,7 @@ export interface LastWords {
 export async function lastWords(
   kubectl: Kubectl,
   snapshot: Snapshot,
-  chain: Pick<Chain, 'refs'>,
+  chain: Pick<AppChain, 'refs'>,
 ): Promise<LastWords[]> {
   const keys = new Set(chain.refs.map(keyOf))
   const crashing = new Index(snapshot)

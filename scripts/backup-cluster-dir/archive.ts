@@ -13,7 +13,7 @@ export interface ArchivedFile {
 }
 
 /** What an archive says about itself: its last member. */
-export interface Manifest {
+export interface ArchiveManifest {
   format: 1
   cluster: string
   /** When it was begun. */
@@ -24,7 +24,7 @@ export interface Manifest {
 }
 
 /** A file that is to be archived. */
-export interface Source {
+export interface ArchiveSource {
   path: string
   mode: number
   size: number
@@ -51,8 +51,8 @@ export function checkPath(path: string): string | undefined {
 
 /** The bytes of an archive, a tar archive with a manifest at its end. Memory stays at one piece of a file. */
 export async function* writeArchive(
-  about: Omit<Manifest, 'files' | 'format'>,
-  sources: AsyncIterable<Source> | Iterable<Source>,
+  about: Omit<ArchiveManifest, 'files' | 'format'>,
+  sources: AsyncIterable<ArchiveSource> | Iterable<ArchiveSource>,
 ): AsyncGenerator<Uint8Array> {
   const files: ArchivedFile[] = []
   for await (const { path, mode, size, content } of sources) {
@@ -60,7 +60,7 @@ export async function* writeArchive(
     yield* tarFile({ path, mode, size }, hashed(content, hash))
     files.push({ path, mode, size, sha256: hash.digest('hex') })
   }
-  const manifest: Manifest = { format: 1, ...about, files }
+  const manifest: ArchiveManifest = { format: 1, ...about, files }
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
   yield* tarFile({ path: MANIFEST, mode: 0o600, size: text.length }, [text])
   yield tarEnd()
@@ -82,7 +82,7 @@ export async function readArchive(
   chunks: Chunks,
   name: string,
   onFile?: (file: Member, content: AsyncGenerator<Uint8Array>) => Promise<void>,
-): Promise<Manifest> {
+): Promise<ArchiveManifest> {
   const wrong = (what: string, cause?: unknown) =>
     new ExpectedError(
       `${name} is no archive of a cluster folder: ${what}`,
@@ -90,7 +90,7 @@ export async function readArchive(
       { cause },
     )
   const found = new Map<string, ArchivedFile>()
-  let manifest: Manifest | undefined
+  let manifest: ArchiveManifest | undefined
   try {
     for await (const { member, content } of tarMembers(chunks)) {
       const { path, type, mode, size } = member
@@ -100,7 +100,7 @@ export async function readArchive(
       if (manifest || found.has(path)) throw wrong(`${path} is too many`)
       if (path === MANIFEST) {
         if (size > MOST_MANIFEST) throw wrong('its manifest is too large')
-        manifest = JSON.parse((await allOf(content)).toString()) as Manifest
+        manifest = JSON.parse((await allOf(content)).toString()) as ArchiveManifest
         continue
       }
       if (path !== K3S_COPY && !path.startsWith(FOLDER)) throw wrong(`${path} does not belong into one`)

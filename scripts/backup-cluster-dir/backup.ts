@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { lockOf, newIdentity } from '../../lib/age/keys.ts'
+import { newIdentity, recipientsOf } from '../../lib/age/keys.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
@@ -10,7 +10,7 @@ import { identityProblem, knownIdentity, readIdentity } from '../../lib/server/s
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { K3S_COPY, writeArchive } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
-import { folderFiles, sourcesOf } from './folder.ts'
+import { archiveSourcesOf, folderFiles } from './folder.ts'
 import { contentOfCopy, copyK3s, type K3sState, lookAtK3s, removeCopy } from './k3s.ts'
 import { archiveName, backupsOf, recipientsFile, storeArchive } from './store.ts'
 
@@ -18,14 +18,14 @@ import { archiveName, backupsOf, recipientsFile, storeArchive } from './store.ts
 const SPARE = 64 << 20
 
 /** Makes an archive of the cluster folder, with the state of k3s unless told otherwise. */
-export async function backUp(run: ArchiveRun): Promise<void> {
+export async function archiveCluster(run: ArchiveRun): Promise<void> {
   const { cluster, log } = run
   const keyFile = run.flags['new-identity']
   const fresh = keyFile === undefined ? undefined : await newIdentity()
   if (keyFile !== undefined) refuseKeyFile(keyFile, run)
   const recipient = [...run.flags.recipient, ...(fresh ? [fresh.recipient] : [])]
-  const lock = await lockOf({ ...run.flags, recipient }, recipientsFile(cluster))
-  if (run.flags.remember && !('recipients' in lock))
+  const to = await recipientsOf({ ...run.flags, recipient }, recipientsFile(cluster))
+  if (run.flags.remember && !('recipients' in to))
     throw new UsageError('a passphrase is never remembered', 'leave out --remember')
   const folder = resolve(run.flags.to ?? backupsOf(cluster))
   const files = folderFiles(cluster, text => log.warn(text))
@@ -33,7 +33,7 @@ export async function backUp(run: ArchiveRun): Promise<void> {
   const ssh = run.flags['no-server'] ? undefined : await connectServer(run)
   const state = ssh && (await survey(run, ssh))
   const now = new Date()
-  const to = 'recipients' in lock ? `to ${lock.recipients.join(', ')}` : 'with a passphrase'
+  const shown = 'recipients' in to ? `to ${to.recipients.join(', ')}` : 'with a passphrase'
   const plan = [
     ...(keyFile === undefined ? [] : [`write a new identity to ${keyFile}`]),
     ...(run.flags.remember ? [`remember the recipients in ${recipientsFile(cluster)}`] : []),
@@ -42,7 +42,7 @@ export async function backUp(run: ArchiveRun): Promise<void> {
           `copy the state of k3s ${state.version} on ${ssh.name} (${sizeText(state.size)}): k3s stands still for some seconds, applications go on`,
         ]
       : []),
-    `archive ${files.length} files of ${cluster.folder}${ssh ? ' and that copy' : ''}, encrypted ${to}`,
+    `archive ${files.length} files of ${cluster.folder}${ssh ? ' and that copy' : ''}, encrypted ${shown}`,
     `verify it, and name it ${folder}/${archiveName(cluster, now)}`,
   ]
   if (!(await run.agree(plan, ssh ? 'Stop k3s for a moment and back up?' : 'Back up?'))) return
@@ -54,9 +54,9 @@ export async function backUp(run: ArchiveRun): Promise<void> {
       writeFileAtomic(keyFile, fresh.text)
       return `keep ${keyFile} somewhere else: without it nobody can open the archives`
     })
-  if (run.flags.remember && 'recipients' in lock)
+  if (run.flags.remember && 'recipients' in to)
     await run.step('Recipients', undefined, async () => {
-      writeFileAtomic(recipientsFile(cluster), `${lock.recipients.join('\n')}\n`)
+      writeFileAtomic(recipientsFile(cluster), `${to.recipients.join('\n')}\n`)
       return undefined
     })
   let copy: { size: number; sha256: string } | undefined
@@ -75,14 +75,14 @@ export async function backUp(run: ArchiveRun): Promise<void> {
       ...(ssh && state ? { server: { name: ssh.name, k3s: state.version } } : {}),
     }
     async function* sources() {
-      yield* sourcesOf(
+      yield* archiveSourcesOf(
         cluster,
         folderFiles(cluster, () => {}),
       )
       if (ssh && copy)
         yield { path: K3S_COPY, mode: 0o600, size: copy.size, content: contentOfCopy(ssh, copy.sha256) }
     }
-    const stored = await storeArchive(cluster, folder, now, lock, writeArchive(about, sources()))
+    const stored = await storeArchive(cluster, folder, now, to, writeArchive(about, sources()))
     run.result = { file: stored.file, size: stored.size, sha256: stored.sha256, server: stored.server }
     return `${stored.file}, ${sizeText(stored.size)}, verified`
   })

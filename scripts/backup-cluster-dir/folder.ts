@@ -5,7 +5,7 @@ import { allOf, type Chunks } from '../../lib/age/age.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
-import { FOLDER, type Manifest, readArchive, type Source } from './archive.ts'
+import { type ArchiveManifest, type ArchiveSource, FOLDER, readArchive } from './archive.ts'
 
 /** What of a cluster folder is not archived: the archives themselves, locks, and what a killed run left. */
 const LEFT_OUT = /^(backups|bundles)$|^\.lock|\.tmp$/
@@ -28,7 +28,7 @@ export function folderFiles(cluster: Cluster, warn: (text: string) => void): str
 }
 
 /** These files for an archive, each read when its turn has come: a journal may be written meanwhile. */
-export function* sourcesOf(cluster: Cluster, files: readonly string[]): Generator<Source> {
+export function* archiveSourcesOf(cluster: Cluster, files: readonly string[]): Generator<ArchiveSource> {
   for (const path of files) {
     const file = join(cluster.folder, path)
     const data = readFileSync(file)
@@ -49,7 +49,7 @@ export interface FolderChanges {
 }
 
 /** Compares a cluster folder with an archive. */
-export function compareFolder(cluster: Cluster, manifest: Manifest): FolderChanges {
+export function compareFolder(cluster: Cluster, manifest: ArchiveManifest): FolderChanges {
   const changes: FolderChanges = { added: [], changed: [], same: [] }
   for (const { path, sha256 } of manifest.files) {
     if (!path.startsWith(FOLDER)) continue
@@ -73,7 +73,7 @@ export async function restoreFolder(
   cluster: Cluster,
   archive: Chunks,
   name: string,
-  manifest: Manifest,
+  manifest: ArchiveManifest,
 ): Promise<number> {
   const known = new Map(manifest.files.map(file => [file.path, file]))
   let written = 0

@@ -13,27 +13,27 @@ import {
   readIdentity,
 } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { K3S_COPY, type Manifest } from './archive.ts'
+import { type ArchiveManifest, K3S_COPY } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
 import { compareFolder, restoreFolder } from './folder.ts'
 import { K3S_PARTS, removeCopy, restoreK3s, uploadCopy } from './k3s.ts'
 import { verifyArchive } from './store.ts'
 
 /** An archive that can be read as often as needed. */
-export interface Archive {
+export interface OpenArchive {
   name: string
   read: () => Chunks
   keys: AgeKeys
 }
 
 /** What an archive is, for people. */
-export function archiveText({ cluster, createdAt, server, files }: Manifest): string {
+export function archiveText({ cluster, createdAt, server, files }: ArchiveManifest): string {
   const k3s = server ? `, k3s ${server.k3s} of ${server.name}` : ', without k3s'
   return `${cluster}, ${createdAt}, ${files.length} files${k3s}`
 }
 
 /** Restores the files of a cluster folder, after it has shown which of them are other ones now. */
-export async function restoreToFolder(run: ArchiveRun, archive: Archive): Promise<void> {
+export async function restoreToFolder(run: ArchiveRun, archive: OpenArchive): Promise<void> {
   const { cluster } = run
   const manifest = await verifyArchive(archive.keys, archive.read(), archive.name)
   refuseOther(run, manifest)
@@ -71,7 +71,7 @@ export async function restoreToFolder(run: ArchiveRun, archive: Archive): Promis
 /** Gives a server the datastore, token and certificates of an archive, after its name was typed. */
 export async function restoreToServer(
   run: ArchiveRun,
-  archive: Archive,
+  archive: OpenArchive,
   confirm: string | undefined,
 ): Promise<void> {
   const { cluster } = run
@@ -122,14 +122,14 @@ export async function restoreToServer(
 }
 
 /** The copy of k3s in an archive, decrypted, as a stream: an archive is read from its beginning to its end. */
-async function* k3sCopy({ keys, read, name }: Archive): AsyncGenerator<Uint8Array> {
+async function* k3sCopy({ keys, read, name }: OpenArchive): AsyncGenerator<Uint8Array> {
   const { tarMembers } = await import('../../lib/age/tar.ts')
   for await (const { member, content } of tarMembers(decryptWith(keys, read(), name)))
     if (member.path === K3S_COPY) yield* content
 }
 
 /** An archive of another cluster would replace this one's folder or state. */
-function refuseOther(run: ArchiveRun, manifest: Manifest): void {
+function refuseOther(run: ArchiveRun, manifest: ArchiveManifest): void {
   if (manifest.cluster === run.cluster.name) return
   throw new ExpectedError(
     `this is an archive of the cluster ${manifest.cluster}, not of ${run.cluster.name}`,

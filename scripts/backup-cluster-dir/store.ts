@@ -3,13 +3,13 @@ import { createReadStream, createWriteStream, readdirSync, renameSync, rmSync, s
 import { basename, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type AgeKeys, type AgeLock, type Chunks, decryptWith, encryptTo } from '../../lib/age/age.ts'
+import { type AgeKeys, type Chunks, decryptWith, encryptTo, type Recipients } from '../../lib/age/age.ts'
 import { newIdentity, parseIdentities } from '../../lib/age/keys.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
-import { K3S_COPY, type Manifest, readArchive } from './archive.ts'
+import { type ArchiveManifest, K3S_COPY, readArchive } from './archive.ts'
 import { checkCopy } from './k3s.ts'
 
 /** Where the archives of a cluster folder are, unless told otherwise. */
@@ -74,16 +74,16 @@ export async function storeArchive(
   cluster: Cluster,
   folder: string,
   now: Date,
-  lock: AgeLock,
+  to: Recipients,
   archive: Chunks,
-): Promise<Record & { manifest: Manifest; size: number }> {
+): Promise<Record & { manifest: ArchiveManifest; size: number }> {
   privateFolder(folder)
   const name = archiveName(cluster, now)
   for (const left of namesIn(folder))
     if (left.startsWith(`.${cluster.name}-`) && left.endsWith('.tar.age.tmp')) rmSync(join(folder, left))
   const temporary = join(folder, `.${name}.tmp`)
   try {
-    const { withUs, keys } = await readableByUs(lock)
+    const { withUs, keys } = await readableByUs(to)
     await pipeline(
       Readable.from(encryptTo(withUs, archive)),
       createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true }),
@@ -112,12 +112,12 @@ export async function storeArchive(
  * Recipients alone could not be read back here, since their identities are elsewhere. One more recipient, whose
  * identity is forgotten afterwards, makes that possible and opens nothing to anybody.
  */
-async function readableByUs(lock: AgeLock): Promise<{ withUs: AgeLock; keys: AgeKeys }> {
-  if ('passphrase' in lock)
-    return { withUs: lock, keys: { identities: [], passphrase: async () => lock.passphrase } }
+async function readableByUs(to: Recipients): Promise<{ withUs: Recipients; keys: AgeKeys }> {
+  if ('passphrase' in to)
+    return { withUs: to, keys: { identities: [], passphrase: async () => to.passphrase } }
   const { text, recipient } = await newIdentity()
   return {
-    withUs: { recipients: [...lock.recipients, recipient] },
+    withUs: { recipients: [...to.recipients, recipient] },
     keys: {
       identities: await parseIdentities(text, 'identity'),
       passphrase: () => Promise.reject(new Error('an archive to recipients asked for a passphrase')),
@@ -133,7 +133,7 @@ async function* hashing(chunks: Chunks, hash: { update(data: Uint8Array): unknow
 }
 
 /** Decrypts an archive to its end and compares all of it with its manifest. */
-export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string): Promise<Manifest> {
+export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string): Promise<ArchiveManifest> {
   const manifest = await readArchive(decryptWith(keys, archive, name), name, async ({ path }, content) => {
     if (path === K3S_COPY) await checkCopy(content, name)
   })

@@ -1,6 +1,6 @@
 import { NAMESPACES } from '../../lib/diagnosis/facts.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { type Container, containersOf } from '../../lib/logs/containers.ts'
+import { type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
 import { type Line, printable } from '../../lib/logs/lines.ts'
 import { lineOf, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { AHEAD, backward } from '../../lib/logs/loki-pages.ts'
@@ -23,7 +23,7 @@ const PATIENCE = 20_000
 const ASKED = ['errors', 'warnings']
 
 /** Which logs are wanted. */
-export interface LogOptions {
+export interface LogWindow {
   /** Milliseconds since the epoch. */
   since: number
   now: number
@@ -31,7 +31,7 @@ export interface LogOptions {
 }
 
 /** Adds the logs of all containers of the platform, of the run before too, and what Loki has of errors. */
-export async function addLogs(collector: Collector, kubectl: Kubectl, options: LogOptions): Promise<void> {
+export async function addLogs(collector: Collector, kubectl: Kubectl, options: LogWindow): Promise<void> {
   const { signal } = options
   let left = ALL
   const add = (path: string, what: string, lines: readonly Line[]) => {
@@ -48,7 +48,7 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
     await collector.attempt(`the pods of ${namespace}`, signal, async () => {
       for (const pod of await kubectl.list('v1', 'Pod', { namespace }))
         for (const previous of [false, true])
-          for (const container of containersOf(pod, previous).filter(({ readable }) => readable)) {
+          for (const container of logContainersOf(pod, previous).filter(({ readable }) => readable)) {
             const path = `logs/${namespace}/${container.pod}/${container.container}${previous ? '.previous' : ''}.log`
             await collector.attempt(path, signal, async () => {
               const refused = (why: string) => collector.leftOut.push({ what: path, why })
@@ -62,7 +62,7 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
 /** The last lines of a container. A node that hangs must not keep the bundle from being made. */
 async function linesOf(
   kubectl: Kubectl,
-  container: Container,
+  container: LogContainer,
   previous: boolean,
   since: number,
   refused: (why: string) => void,
@@ -87,7 +87,7 @@ async function linesOf(
 async function addFromLoki(
   collector: Collector,
   kubectl: Kubectl,
-  { since, now, signal }: LogOptions,
+  { since, now, signal }: LogWindow,
   add: (path: string, what: string, lines: readonly Line[]) => void,
 ): Promise<void> {
   const ask = lokiOf(kubectl, signal, PATIENCE)

@@ -1,9 +1,9 @@
-import type { Failure } from '../../lib/diagnosis/certificates/host-facts.ts'
+import type { ProbeFailure } from '../../lib/diagnosis/certificates/host-facts.ts'
 import { innermost } from '../../lib/preflight/net.ts'
 import { codeOf } from '../../lib/script/errors.ts'
 
 /** Milliseconds for a connection and its answer: about as long as an authority waits (10 s). */
-export const PATIENCE = 8000
+export const PROBE_TIMEOUT = 8000
 
 /** The code of an error for a connection that nobody answered in time. */
 export const TIMEOUT = 'ETIMEDOUT'
@@ -12,11 +12,11 @@ export const TIMEOUT = 'ETIMEDOUT'
 export const SILENCE = 'ESILENT'
 
 /** What came of a connection that failed, by the code of its error. Pure. */
-export function failureOf(error: unknown): Failure {
+export function probeFailureOf(error: unknown): ProbeFailure {
   return { kind: kindOf(codeOf(error) ?? ''), message: innermost(error).slice(0, 200) }
 }
 
-function kindOf(code: string): Failure['kind'] {
+function kindOf(code: string): ProbeFailure['kind'] {
   if (code === 'ECONNREFUSED') return 'refused'
   if (code === TIMEOUT) return 'timeout'
   if (code === SILENCE) return 'silent'

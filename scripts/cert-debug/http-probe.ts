@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Hop, HttpFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
-import { failureOf, PATIENCE, SILENCE } from './failure.ts'
+import { PROBE_TIMEOUT, probeFailureOf, SILENCE } from './failure.ts'
 
 /** As many redirects as Let's Encrypt follows (https://letsencrypt.org/docs/challenge-types/#http-01-challenge). */
 const MOST_HOPS = 10
@@ -48,7 +48,7 @@ export async function probeHttp(question: HttpQuestion, signal?: AbortSignal): P
     }
   } catch (error) {
     signal?.throwIfAborted()
-    return { ...facts, failed: failureOf(error) }
+    return { ...facts, failed: probeFailureOf(error) }
   }
 }
 
@@ -85,7 +85,7 @@ function get(url: URL, question: HttpQuestion, signal?: AbortSignal): Promise<An
     // Of the whole exchange: a server that sends one byte a second would reset a timeout of the socket.
     const timer = setTimeout(
       () => sent.destroy(Object.assign(new Error('no answer in time'), { code: SILENCE })),
-      PATIENCE,
+      PROBE_TIMEOUT,
     )
     sent.on('close', () => clearTimeout(timer))
     sent.on('error', reject)

@@ -1,10 +1,10 @@
 import { setMaxListeners } from 'node:events'
-import type { Failure, HostFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
+import type { HostFacts, ProbeFailure } from '../../lib/diagnosis/certificates/host-facts.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { defaultResolvers, lookUp, lookUpCaa, upwards } from '../../lib/preflight/dns.ts'
+import { defaultResolvers, lookUpCaa, lookUpNames, upwards } from '../../lib/preflight/dns.ts'
 import type { CaaRecord } from '../../lib/preflight/dns-rules.ts'
 import { probePort } from '../../lib/preflight/net.ts'
-import { failureOf, TIMEOUT } from './failure.ts'
+import { probeFailureOf, TIMEOUT } from './failure.ts'
 import type { ConnectTo } from './host-name.ts'
 import { at, probeHttp } from './http-probe.ts'
 import { probeTls } from './tls-probe.ts'
@@ -36,7 +36,7 @@ export async function probeHosts(
   if (options.signal) setMaxListeners(0, options.signal) // every question under way listens to it
   const waiting = [...hosts]
   const facts: HostFacts[] = []
-  const ports = new Map<string, Promise<Failure | undefined>>()
+  const ports = new Map<string, Promise<ProbeFailure | undefined>>()
   const work = async () => {
     for (let host = waiting.shift(); host; host = waiting.shift())
       facts.push(await probeHost(host, challenges, options, ports))
@@ -49,9 +49,9 @@ async function probeHost(
   host: string,
   challenges: readonly KubeObject[],
   { expected, resolvers = defaultResolvers(expected[0] ?? ''), connectTo, signal }: ProbeOptions,
-  ports: Map<string, Promise<Failure | undefined>>,
+  ports: Map<string, Promise<ProbeFailure | undefined>>,
 ): Promise<HostFacts> {
-  const dns = await lookUp([host], resolvers, signal)
+  const dns = await lookUpNames([host], resolvers, signal)
   const [answering] = dns.filter(answer => answer.failed === undefined)
   // A resolver that fails for the host may be the only one: what it says of CAA then tells the same.
   const records: ReadonlyMap<string, CaaRecord[] | { failed: string }> = resolvers[0]
@@ -106,16 +106,16 @@ async function portFailure(
   address: string,
   port: number,
   signal?: AbortSignal,
-): Promise<Failure | undefined> {
+): Promise<ProbeFailure | undefined> {
   try {
     const state = await probePort(address, port, signal)
     if (state === 'open') return undefined
     const code = state === 'refused' ? 'ECONNREFUSED' : TIMEOUT
-    return failureOf(
+    return probeFailureOf(
       Object.assign(new Error(state === 'refused' ? 'connection refused' : 'no answer'), { code }),
     )
   } catch (error) {
     signal?.throwIfAborted()
-    return failureOf(error)
+    return probeFailureOf(error)
   }
 }

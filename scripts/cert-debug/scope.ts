@@ -39,7 +39,7 @@ export function chosenHosts(host: string | undefined, objects: readonly KubeObje
 const isFor = (certificate: KubeObject, host: string) => namesOf(certificate).some(name => covers(name, host))
 
 /** Whether a cause is about certificates, and about this host where one was asked for. Pure. */
-export function concerns(cause: RootCause, host: string | undefined, index: Index): boolean {
+export function concernsHost(cause: RootCause, host: string | undefined, index: Index): boolean {
   const told = [cause, ...cause.explains]
   const about = told.filter(
     ({ rule, subject }) =>

@@ -1,4 +1,4 @@
-import { acmeServer, covers, isStaging, issuerOf, namesOf } from '../../lib/diagnosis/certificates/chain.ts'
+import { acmeServerOf, covers, isStaging, issuerOf, namesOf } from '../../lib/diagnosis/certificates/chain.ts'
 import type { HostFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
 import { factsOf } from '../../lib/diagnosis/certificates/host-problems.ts'
 import { storedFor } from '../../lib/diagnosis/rules/stored-certificates.ts'
@@ -15,7 +15,7 @@ export function screen(hosts: readonly string[], index: Index): string {
     const ready = certificates.find(each => condition(each, 'Ready')?.status === 'True') ?? certificates[0]
     const stored = ready && storedFor(ready, index)
     const issuer = ready && issuerOf(ready)
-    const server = issuer && acmeServer(index.find(issuer))
+    const server = issuer && acmeServerOf(index.find(issuer))
     const isReady = ready && condition(ready, 'Ready')?.status === 'True'
     return [
       isReady ? '✓' : '✗',

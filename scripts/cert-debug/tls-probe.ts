@@ -2,7 +2,7 @@ import { connect, type DetailedPeerCertificate } from 'node:tls'
 import type { TlsFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
 import { certificateFacts } from '../../lib/diagnosis/gather.ts'
 import type { CertificateFacts } from '../../lib/diagnosis/snapshot.ts'
-import { failureOf, PATIENCE, SILENCE } from './failure.ts'
+import { PROBE_TIMEOUT, probeFailureOf, SILENCE } from './failure.ts'
 import { at } from './http-probe.ts'
 
 /** As long as no honest chain is. */
@@ -25,7 +25,7 @@ export async function probeTls(
       })
       const timer = setTimeout(
         () => end(() => reject(Object.assign(new Error('no answer in time'), { code: SILENCE }))),
-        PATIENCE,
+        PROBE_TIMEOUT,
       )
       const abort = () => end(() => reject(signal?.reason))
       signal?.addEventListener('abort', abort, { once: true })
@@ -44,7 +44,7 @@ export async function probeTls(
     return { at: at(address, https), chain }
   } catch (error) {
     signal?.throwIfAborted()
-    return { at: at(address, https), chain: [], failed: failureOf(error) }
+    return { at: at(address, https), chain: [], failed: probeFailureOf(error) }
   }
 }
 

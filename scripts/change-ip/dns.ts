@@ -13,7 +13,7 @@ export interface Lookup {
 }
 
 /** Asks the resolvers of this machine for the addresses of hosts, of the family of `like`. */
-export async function lookUp(hosts: readonly string[], like: string): Promise<Lookup[]> {
+export async function lookUpHosts(hosts: readonly string[], like: string): Promise<Lookup[]> {
   const resolver = new Resolver({ timeout: 2000, tries: 2 })
   return Promise.all(
     hosts.map(async host => {

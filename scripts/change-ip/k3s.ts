@@ -27,7 +27,7 @@ export interface WantedAddress {
  * (https://docs.k3s.io/cli/server#listeners, --tls-san-security). Without node-ip the node has the address of the
  * interface that leads to the default gateway (https://docs.k3s.io/cli/agent#networking).
  */
-export async function completeConfig(
+export async function withAddress(
   configs: readonly NamedText[],
   unit: string,
   wanted: WantedAddress,

@@ -8,7 +8,7 @@ import { type ServerRun, serverOfCluster } from '../../lib/server/server.ts'
 import { ConnectionLost, HostKeyError, type Ssh } from '../../lib/ssh/ssh.ts'
 import { answering } from './api.ts'
 import { unifiedDiff } from './diff.ts'
-import { lookUp, lookupText, planRecords } from './dns.ts'
+import { lookUpHosts, lookupText, planRecords } from './dns.ts'
 import { addressArgument, namedAddresses, oldAddress } from './local.ts'
 import { type ChangeState, isOpen } from './state.ts'
 import { comparisons, type Edits, planUndo } from './steps.ts'
@@ -78,7 +78,7 @@ export async function lookAhead(
 
   const { domain, wordpress_domain: wordpress } = readConfig(cluster.env)
   const hosts = [...new Set([domain, wordpress ?? (domain && `www.${domain}`)])].flatMap(host => host || [])
-  const lookups = await lookUp(domain ? [...hosts, `files.${domain}`] : hosts, address)
+  const lookups = await lookUpHosts(domain ? [...hosts, `files.${domain}`] : hosts, address)
   const records = provider && old !== address ? await planRecords(provider, hosts, old, address) : undefined
   edits.records.push(...(records?.edits ?? []))
   const dns = lookups.flatMap(lookup => lookupText(lookup, address) ?? [])

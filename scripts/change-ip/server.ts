@@ -2,7 +2,7 @@ import { K3S } from '../../lib/k3s/k3s.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { mentions, replaceAddress } from './address.ts'
-import { completeConfig, type NamedText } from './k3s.ts'
+import { type NamedText, withAddress } from './k3s.ts'
 import type { FileEdit } from './state.ts'
 
 /** A file of the server as it is. */
@@ -114,7 +114,7 @@ export async function planServer(
   if (state.k3s !== 'absent') {
     const configs = replaced.filter(({ path }) => isConfig(path))
     const unit = unitText({ ...state, files: replaced })
-    for (const { path, text } of await completeConfig(configs, unit, { address, nodeIp })) {
+    for (const { path, text } of await withAddress(configs, unit, { address, nodeIp })) {
       const file = replaced.find(each => each.path === path)
       if (file) file.text = text
       else replaced.push({ path, text, mode: 0o600, owner: '0:0' })

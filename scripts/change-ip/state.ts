@@ -71,7 +71,7 @@ export function checksum(text: string | undefined): string | null {
 }
 
 /** The state of the cluster's last change, if there was one. */
-export function readState(cluster: Cluster): ChangeState | undefined {
+export function readChangeState(cluster: Cluster): ChangeState | undefined {
   const file = stateFile(cluster)
   const text = readIfExists(file)
   if (text === undefined) return undefined
@@ -90,7 +90,7 @@ export function readState(cluster: Cluster): ChangeState | undefined {
 }
 
 /** Writes the state whole or not at all. */
-export function writeState(cluster: Cluster, state: ChangeState): void {
+export function writeChangeState(cluster: Cluster, state: ChangeState): void {
   privateFolder(folderOf(cluster))
   writeFileAtomic(stateFile(cluster), `${JSON.stringify(state, null, 2)}\n`)
 }
@@ -114,7 +114,7 @@ export function saveOriginals(cluster: Cluster, state: ChangeState, edits: reado
     if (present) Object.assign(present, saved)
     else state.files.push(saved)
   }
-  writeState(cluster, state)
+  writeChangeState(cluster, state)
   // Those of a change before this one are of no use any more.
   const used = new Set(state.files.map(file => file.before))
   for (const name of readdirSync(folder)) if (!used.has(name)) rmSync(join(folder, name), { force: true })

@@ -20,7 +20,7 @@ import {
   type RecordEdit,
   saveOriginals,
   type VariableEdit,
-  writeState,
+  writeChangeState,
 } from './state.ts'
 import { replacePods, waitForHealth } from './verify.ts'
 
@@ -126,7 +126,7 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
     await lock.take(kubectl)
     // The API server may not have answered before; and what the plan has shown is part of it.
     merge(state.variables, await planVariables(kubectl, old, address), ({ key }) => key)
-    writeState(run.cluster, state)
+    writeChangeState(run.cluster, state)
     if (state.variables.length > 0)
       await run.step(
         'Variables of the cluster',
@@ -138,7 +138,7 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
   for (const record of state.records) await changeRecord(context, provider, record)
   if (kubectl) await run.step('Flux', 'flux get all -A', () => healthy(context, kubectl))
   state.phase = 'changed'
-  writeState(run.cluster, state)
+  writeChangeState(run.cluster, state)
   return kubectl && !api ? findInCluster(kubectl, old) : []
 }
 
@@ -151,7 +151,7 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
   if (api) await lock.take(api)
   state.phase = 'undoing'
   state.restart ||= onServer.length > 0
-  writeState(run.cluster, state)
+  writeChangeState(run.cluster, state)
   for (const record of edits.records) await changeRecord(context, provider, record)
   if (api && edits.variables.length > 0)
     await run.step(
@@ -177,7 +177,7 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
     }
   }
   state.phase = 'undone'
-  writeState(run.cluster, state)
+  writeChangeState(run.cluster, state)
 }
 
 /** Adds to a list what it does not have yet; what an earlier run has noted keeps its original. */
@@ -209,7 +209,7 @@ async function writeOnServer(
         run.log.warn(`${error.message}; it did not run before either`)
       })
       state.restart = false
-      writeState(run.cluster, state)
+      writeChangeState(run.cluster, state)
       return undefined
     })
 }

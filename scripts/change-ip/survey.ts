@@ -15,7 +15,7 @@ import type { Edits } from './steps.ts'
 import { inEtcd, nodesWith } from './verify.ts'
 
 /** From which address to which, on which server. */
-export interface Wanted {
+export interface AddressChange {
   old: string
   address: string
   /** How the server is reached by the files of the cluster. */
@@ -46,7 +46,7 @@ export interface Situation {
 /** Logs in to the server at its new address. When that does not answer, the error tells what to do about it. */
 export async function connectAt(
   run: ServerRun,
-  { old, address, server }: Wanted,
+  { old, address, server }: AddressChange,
 ): Promise<{ ssh: Ssh; left: string[] }> {
   const { target, left } = targetAt(address, server, old)
   try {
@@ -83,7 +83,7 @@ export async function checkIdentity(run: ServerRun, ssh: Ssh): Promise<string[]>
 }
 
 /** Looks at everything that may hold the old address. Throws all that stands in the way at once. */
-export async function look(run: ServerRun, wanted: Wanted): Promise<Situation> {
+export async function look(run: ServerRun, wanted: AddressChange): Promise<Situation> {
   const { old, address, state } = wanted
   const { cluster } = run
   const { ssh, left } = await connectAt(run, wanted)
@@ -187,7 +187,7 @@ async function isValid(run: ServerRun, address: string): Promise<boolean> {
 /** Whether the port of the API server is open where it will be needed. */
 async function apiProblems(
   run: ServerRun,
-  { old, address }: Wanted,
+  { old, address }: AddressChange,
   api: Kubectl | undefined,
   bound: readonly string[],
 ): Promise<ExpectedError[]> {
@@ -212,7 +212,12 @@ async function apiProblems(
 }
 
 /** The same edits, looked for again: another run may have been here before we had the lock. */
-export async function lookAgain(run: ServerRun, ssh: Ssh, wanted: Wanted, before: Situation): Promise<void> {
+export async function lookAgain(
+  run: ServerRun,
+  ssh: Ssh,
+  wanted: AddressChange,
+  before: Situation,
+): Promise<void> {
   const { old, address } = wanted
   const server: ServerState = await readServer(ssh, old, address)
   const files = [

@@ -8,7 +8,7 @@ import { interactive } from '../../lib/script/prompt.ts'
 import type { Run } from '../../lib/script/run.ts'
 
 /** The flags of create-cluster. */
-export const flags = {
+export const createFlags = {
   'ip-address': { type: 'string', value: 'IP', help: 'public address of the server, IPv4 or IPv6' },
   'admin-email': { type: 'string', value: 'MAIL', help: 'mail address of the administrator' },
   subdomain: {
@@ -56,7 +56,7 @@ const PROVIDER_FLAGS = [
 ] as const
 
 /** A run of create-cluster. */
-export type CreateRun = Run<typeof flags>
+export type CreateRun = Run<typeof createFlags>
 
 /** All that is wrong with the command line, before anything is looked at. */
 export function usageProblems({ args: [name, domain], flags: given }: CreateRun): UsageError[] {
@@ -65,7 +65,7 @@ export function usageProblems({ args: [name, domain], flags: given }: CreateRun)
     const wrong = value === undefined ? undefined : value === '' ? 'is empty' : problem(value)
     if (wrong) problems.push(new UsageError(`${what} ${JSON.stringify(value)}: ${wrong}`, 'correct it'))
   }
-  const exclude = (one: keyof typeof flags, other: keyof typeof flags) => {
+  const exclude = (one: keyof typeof createFlags, other: keyof typeof createFlags) => {
     if (given[one] && given[other])
       problems.push(new UsageError(`--${one} and --${other} exclude each other`, 'give one of them'))
   }

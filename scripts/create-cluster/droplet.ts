@@ -31,7 +31,7 @@ export interface Offer {
 }
 
 /** The address at which a server is reached from outside; IPv4 before IPv6. */
-export function addressOf(droplet: Droplet): string | undefined {
+export function publicAddressOf(droplet: Droplet): string | undefined {
   for (const family of ['v4', 'v6'] as const)
     for (const { ip_address: address, type } of droplet.networks?.[family] ?? [])
       if ((type ?? 'public') === 'public' && isIP(address)) return address

@@ -9,7 +9,7 @@ import { type CreateRun, checkKey } from './create-flags.ts'
 import { wantedRecords } from './dns-records.ts'
 
 /** What the files do not say and the command line does not tell is asked for, or told all at once. */
-export async function answers({ args, flags: given, cluster }: CreateRun) {
+export async function askSettings({ args, flags: given, cluster }: CreateRun) {
   const config = readConfig(cluster.env)
   const fqdn = args[1] && given.subdomain ? `${given.subdomain}.${args[1]}` : args[1]
   const byProvider = given['create-droplet'] || given['droplet-id'] !== undefined

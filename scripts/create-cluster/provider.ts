@@ -2,7 +2,7 @@ import { NoAnswer, type ProviderClient } from '../../lib/provider/provider-clien
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 import { type DomainRecord, recordBody, recordConflict, recordState } from './dns-records.ts'
-import { addressOf, type Droplet, type DropletOrder, dropletBody, type Offer } from './droplet.ts'
+import { type Droplet, type DropletOrder, dropletBody, type Offer, publicAddressOf } from './droplet.ts'
 
 /** The servers and DNS records of an account. Nothing is created here without having looked for it before. */
 export class Provider {
@@ -106,7 +106,7 @@ export class Provider {
     return until<string, { droplet: Droplet; address: string }>(
       async () => {
         const droplet = await this.droplet(id)
-        const address = addressOf(droplet)
+        const address = publicAddressOf(droplet)
         if (droplet.status === 'active' && address) return { done: { droplet, address } }
         const last = `server ${id} is ${droplet.status ?? 'in no known state'}, ${address ?? 'without an address'}`
         tell(last)

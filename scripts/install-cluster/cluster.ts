@@ -6,7 +6,7 @@ import {
   remoteKubeconfig,
   saveKubeconfig,
 } from '../../lib/k3s/api.ts'
-import { releasesOf } from '../../lib/k3s/releases.ts'
+import { releasesFor } from '../../lib/k3s/releases.ts'
 import { checkK3sVersion } from '../../lib/k3s/version.ts'
 import { readConfig } from '../../lib/platform/config.ts'
 import { refuse } from '../../lib/preflight/findings.ts'
@@ -27,7 +27,7 @@ import { type Limits, waitForNode } from './run.ts'
 type InstallRun = Run<typeof installFlags>
 
 /** Throws what is wrong with the flags. */
-export function checkFlags(flags: Partial<FlagValues<typeof installFlags>>): void {
+export function checkInstallFlags(flags: Partial<FlagValues<typeof installFlags>>): void {
   const { 'k3s-version': version, airgap, upload, mirror } = flags
   if (airgap !== undefined && (upload || mirror))
     throw new UsageError('--airgap downloads nothing', 'leave out --upload and --mirror')
@@ -77,7 +77,7 @@ export class K3sCluster {
     const { flags, cluster } = run
     const target = await serverOfCluster(cluster, flags.hostname)
     const { domain, address } = publicAddress(readConfig(cluster.env), target.host)
-    const releases = await releasesOf(cluster)
+    const releases = await releasesFor(cluster)
     run.log.detail(`versions: ${releases.file}`)
     const server = await connectServer(run, target)
     const agents: Ssh[] = []

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DOWNLOADS } from '../../lib/k3s/k3s.ts'
-import { type Artifact, checksumIn, fileOf, mirrored } from '../../lib/k3s/releases.ts'
+import { type Artifact, checksumIn, fileNameOf, mirrored } from '../../lib/k3s/releases.ts'
 import { codeOf, ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
@@ -16,14 +16,14 @@ const LIMIT = 30 * 60_000
 const MISMATCH = 65
 
 /** An artifact whose checksum is known. */
-export type Known = Artifact & { sha256: string }
+export type VerifiableArtifact = Artifact & { sha256: string }
 
 /** Where releases come from. */
-export interface Source {
+export interface DownloadSource {
   /** The artifact with its checksum, which is looked up where it is not recorded. */
-  known(artifact: Artifact): Promise<Known>
+  known(artifact: Artifact): Promise<VerifiableArtifact>
   /** Brings it into the folder of downloads on a server, verified. Resolves with 'unchanged' when it is there. */
-  bring(ssh: Ssh, artifact: Known): Promise<'unchanged' | undefined>
+  bring(ssh: Ssh, artifact: VerifiableArtifact): Promise<'unchanged' | undefined>
 }
 
 /** Where an artifact lies on a server once it was brought there. */
@@ -69,7 +69,7 @@ fi
 `
 
 /** The server downloads by itself. `ssh` is the one that looks up checksums. */
-export function serverSource(ssh: Ssh, mirror: string | undefined): Source {
+export function serverSource(ssh: Ssh, mirror: string | undefined): DownloadSource {
   return {
     known: artifact =>
       withChecksum(artifact, url =>
@@ -84,14 +84,14 @@ export function serverSource(ssh: Ssh, mirror: string | undefined): Source {
   function cannot(to: Ssh, url: string) {
     const { host } = new URL(mirrored(url, mirror))
     return {
-      title: `download of ${fileOf(url)}`,
+      title: `download of ${fileNameOf(url)}`,
       fix: `see whether ${to.settings.hostName} reaches ${host}, and that the release exists; without internet there: --upload or --airgap DIR`,
     }
   }
 }
 
 /** Downloads on this machine, which are uploaded. They are kept for the next server. */
-export function uploadSource(mirror: string | undefined): Source {
+export function uploadSource(mirror: string | undefined): DownloadSource {
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openappstack', 'releases')
   return {
     known: artifact => withChecksum(artifact, async url => (await response(mirrored(url, mirror))).text()),
@@ -107,10 +107,10 @@ export function uploadSource(mirror: string | undefined): Source {
 }
 
 /** Files in a folder of this machine, called as in the release. */
-export function folderSource(folder: string): Source {
+export function folderSource(folder: string): DownloadSource {
   return {
     known: artifact =>
-      withChecksum(artifact, async url => readFileSync(inFolder(folder, fileOf(url)), 'utf8')),
+      withChecksum(artifact, async url => readFileSync(inFolder(folder, fileNameOf(url)), 'utf8')),
     async bring(ssh, artifact) {
       const file = inFolder(folder, artifact.file)
       const sum = await sha256Of(file)
@@ -130,7 +130,10 @@ function inFolder(folder: string, file: string): string {
 }
 
 /** An artifact with the checksum that is recorded, or else the one that its release tells. */
-async function withChecksum(artifact: Artifact, read: (url: string) => Promise<string>): Promise<Known> {
+async function withChecksum(
+  artifact: Artifact,
+  read: (url: string) => Promise<string>,
+): Promise<VerifiableArtifact> {
   const { sha256, checksums } = artifact
   if (sha256) return { ...artifact, sha256 }
   const found = checksumIn(await read(checksums!), artifact.file)
@@ -144,7 +147,7 @@ async function withChecksum(artifact: Artifact, read: (url: string) => Promise<s
 /** Looks for the artifact on a server, and downloads it there when a URL is given. */
 async function place(
   ssh: Ssh,
-  artifact: Known,
+  artifact: VerifiableArtifact,
   url: string,
   texts: { title?: string; fix?: string } = {},
 ): Promise<'unchanged' | undefined> {
@@ -164,7 +167,11 @@ async function place(
   return result.stdout.toString().startsWith('present') ? 'unchanged' : undefined
 }
 
-async function upload(ssh: Ssh, artifact: Known, file: string): Promise<'unchanged' | undefined> {
+async function upload(
+  ssh: Ssh,
+  artifact: VerifiableArtifact,
+  file: string,
+): Promise<'unchanged' | undefined> {
   if ((await place(ssh, artifact, '')) === 'unchanged') return 'unchanged'
   await ssh.upload({ file }, downloadOf(artifact), { mode: 0o600, sudo: true, timeout: LIMIT })
   if ((await place(ssh, artifact, '')) === 'unchanged') return undefined
@@ -174,7 +181,7 @@ async function upload(ssh: Ssh, artifact: Known, file: string): Promise<'unchang
   )
 }
 
-async function downloadHere(artifact: Known, url: string, file: string): Promise<void> {
+async function downloadHere(artifact: VerifiableArtifact, url: string, file: string): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
   const hash = createHash('sha256')
   const tap = new Transform({
@@ -222,7 +229,7 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest('hex')
 }
 
-function mismatch(artifact: Known, from: string, sum: string): ExpectedError {
+function mismatch(artifact: VerifiableArtifact, from: string, sum: string): ExpectedError {
   return new ExpectedError(
     `${artifact.file} ${artifact.version} from ${from} has the checksum ${sum}, not ${artifact.sha256}`,
     'do not use it: it was cut short or is not the release; try again, or check the list of releases',

@@ -6,7 +6,7 @@ import type { Run } from '../../lib/script/run.ts'
 import { checkPurged, markServer, readIdentity } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables, secretsIn } from './config.ts'
-import type { Known, Source } from './downloads.ts'
+import type { DownloadSource, VerifiableArtifact } from './downloads.ts'
 import { type K3sFacts, lookAtHost } from './facts.ts'
 import {
   checkTool,
@@ -36,7 +36,7 @@ export interface Installation {
   address: string
   releases: Releases
   k3sVersion: string | undefined
-  source: Source
+  source: DownloadSource
   airgap: boolean
 }
 
@@ -45,7 +45,7 @@ export interface Host {
   ssh: Ssh
   role: Role
   facts: K3sFacts
-  artifacts: Record<ReleaseName, Artifact> & { k3s: Known }
+  artifacts: Record<ReleaseName, Artifact> & { k3s: VerifiableArtifact }
   plan: HostPlan
 }
 

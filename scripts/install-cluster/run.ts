@@ -7,7 +7,7 @@ import { fileTime } from '../../lib/script/timestamp.ts'
 import { until } from '../../lib/script/wait.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables } from './config.ts'
-import { downloadOf, type Known } from './downloads.ts'
+import { downloadOf, type VerifiableArtifact } from './downloads.ts'
 import type { HostPlan } from './plan.ts'
 
 /** What a wait is limited by. */
@@ -63,7 +63,7 @@ sh "$installer" "$@"
 /** The text of that script for a plan. Values are quoted; variables stay in a file that only root reads. Pure. */
 export function runnerText(
   plan: HostPlan,
-  artifacts: { k3s: Known; installer: Artifact },
+  artifacts: { k3s: VerifiableArtifact; installer: Artifact },
   savedTo: string,
 ): string {
   const variables = { ...plan.variables, ...installerVariables(plan.role, plan.version) }
@@ -94,7 +94,7 @@ export function savedFolder(version: string | undefined, now: Date): string {
 export async function runInstaller(
   ssh: Ssh,
   plan: HostPlan,
-  artifacts: { k3s: Known; installer: Artifact },
+  artifacts: { k3s: VerifiableArtifact; installer: Artifact },
   savedTo: string,
   limits: Limits,
 ): Promise<void> {

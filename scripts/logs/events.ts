@@ -1,8 +1,8 @@
 import { eventTime } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { LOOK } from '../../lib/logs/follow.ts'
+import { POLL_INTERVAL } from '../../lib/logs/follow.ts'
 import type { Line } from '../../lib/logs/lines.ts'
-import type { Wanted } from '../../lib/logs/read.ts'
+import type { LogReadOptions } from '../../lib/logs/read.ts'
 import { sleep } from '../../lib/script/wait.ts'
 
 /** An event as a line, with the fields that Loki's collector gives one. Pure. */
@@ -34,7 +34,7 @@ export function eventLine(event: KubeObject): Line {
 /** The events that the API server still has (an hour’s, usually), by time; with `follow` also those to come. */
 export async function* eventLines(
   kubectl: Kubectl,
-  wanted: Wanted,
+  wanted: LogReadOptions,
   follow: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<Line, void> {
@@ -46,12 +46,12 @@ export async function* eventLines(
     yield* wantedEvents(fresh, { ...wanted, tailLines: tail }).map(eventLine)
     if (!follow) return
     shown = new Set(events.map(idOf))
-    await sleep(LOOK, signal)
+    await sleep(POLL_INTERVAL, signal)
   }
 }
 
 /** The events that are wanted, by time. Pure. */
-export function wantedEvents(events: readonly KubeObject[], wanted: Wanted): KubeObject[] {
+export function wantedEvents(events: readonly KubeObject[], wanted: LogReadOptions): KubeObject[] {
   const { since = 0, until = Number.POSITIVE_INFINITY, keep = () => true, tailLines } = wanted
   const found = events
     .filter(event => eventTime(event) >= since && eventTime(event) < until && keep(eventLine(event).text))

@@ -15,7 +15,7 @@ export interface LogFlags {
 }
 
 /** Where logs are read. */
-export type Source = 'pods' | 'loki'
+export type LogSource = 'pods' | 'loki'
 
 /** Throws what of the flags does not go together. */
 export function checkLogFlags(flags: LogFlags, name: string | undefined): void {

@@ -1,5 +1,5 @@
 import type { Line } from '../../lib/logs/lines.ts'
-import { type Ask, lineOf, nanoseconds } from '../../lib/logs/loki.ts'
+import { type AskLoki, lineOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { AHEAD, backward, followLoki, forward } from '../../lib/logs/loki-pages.ts'
 import type { Range } from './range.ts'
 
@@ -19,7 +19,7 @@ export interface Request extends Range {
 }
 
 /** The lines of a query from Loki, by time; with `follow` also those to come. */
-export async function* lokiLines(ask: Ask, request: Request): AsyncGenerator<Line, void> {
+export async function* lokiLines(ask: AskLoki, request: Request): AsyncGenerator<Line, void> {
   const { query, tail, warn, signal } = request
   const start = nanoseconds(request.since ?? (request.until ?? request.now()) - DAY)
   const end = request.until === undefined ? nanoseconds(request.now()) + AHEAD : nanoseconds(request.until)

@@ -1,10 +1,10 @@
-import type { Container } from '../../lib/logs/containers.ts'
+import type { LogContainer } from '../../lib/logs/containers.ts'
 import { type Line, printable } from '../../lib/logs/lines.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { redact } from '../../lib/script/redact.ts'
 
 /** What lines and containers are called on the screen. */
-export function nameOf({ namespace, pod, container }: Line | Container): string {
+export function streamNameOf({ namespace, pod, container }: Line | LogContainer): string {
   return `${pod || namespace}/${container}`
 }
 
@@ -23,13 +23,13 @@ export class Output {
     if (this.#json) return write(JSON.stringify({ ...line, text: redact(line.text) }))
     // In one form, in UTC: kubelets write the time zone of their server.
     const time = line.time && `${new Date(line.time).toISOString()} `
-    const name = this.#log.colour.dim(`${time}${printable(redact(nameOf(line)))}`)
+    const name = this.#log.colour.dim(`${time}${printable(redact(streamNameOf(line)))}`)
     return write(`${name} ${printable(redact(line.text))}`)
   }
 
   /** Why a container has no log. */
-  silent = (container: Container, why: string): void => {
-    this.#log.warn(`${nameOf(container)}: ${printable(why)}`)
+  silent = (container: LogContainer, why: string): void => {
+    this.#log.warn(`${streamNameOf(container)}: ${printable(why)}`)
   }
 }
 

@@ -1,17 +1,17 @@
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { containersOf } from '../../lib/logs/containers.ts'
+import { logContainersOf } from '../../lib/logs/containers.ts'
 import { LokiAway, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { findWorkloads, streamsOf } from '../../lib/logs/pods.ts'
 import type { Preset } from '../../lib/logs/presets.ts'
 import type { Matcher } from '../../lib/logs/selection.ts'
-import type { Target } from '../../lib/logs/target.ts'
+import type { LogTarget } from '../../lib/logs/target.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
-import type { Source } from './flags.ts'
+import type { LogSource } from './flags.ts'
 import type { Range } from './range.ts'
 
 /** What is wanted of the logs, and where it may be. */
 export interface Place {
-  source: Source
+  source: LogSource
   /** The streams in Loki. */
   matchers: readonly Matcher[]
 }
@@ -20,10 +20,10 @@ export interface Place {
  * Where the logs of a target are read, unless it is told: those of a preset in Loki; those of an application by
  * its pods, or in Loki when what is wanted goes back to before their containers were started, or has an end.
  */
-export async function placeOf(
+export async function logPlaceOf(
   kubectl: Kubectl,
-  target: Target | Preset,
-  options: Range & { source: Source | undefined; previous: boolean },
+  target: LogTarget | Preset,
+  options: Range & { source: LogSource | undefined; previous: boolean },
 ): Promise<Place> {
   if ('matchers' in target) {
     const source = options.source ?? (options.previous ? 'pods' : 'loki')
@@ -34,7 +34,7 @@ export async function placeOf(
   if (!matchers) throw noPods(target.name)
   const since = options.since ?? Number.POSITIVE_INFINITY
   const started = found.pods
-    .flatMap(pod => containersOf(pod, false))
+    .flatMap(pod => logContainersOf(pod, false))
     .filter(({ running }) => running)
     .map(({ startedAt }) => Date.parse(startedAt ?? ''))
   const older = options.until !== undefined || started.some(time => time > since)
@@ -54,7 +54,7 @@ const PROMPT = 15_000
  * Asks Loki for one line, and returns whether it answers. When it does not and nobody has asked for Loki alone,
  * `warn` is told what is read in its place; otherwise its error is thrown.
  */
-export async function answers(
+export async function lokiAnswers(
   kubectl: Kubectl,
   signal: AbortSignal,
   query: string,

@@ -5,7 +5,7 @@ import type { Run } from '../../lib/script/run.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { isCopied, type Work } from './plan.ts'
 import { copyVolume, countsInWords, placeCopy, workFolder } from './server.ts'
-import { claimsOf } from './volume-match.ts'
+import { matchedClaims } from './volume-match.ts'
 
 /** What is to be filled, and what uses it now. */
 export interface Filling {
@@ -35,7 +35,7 @@ export async function fill(
   if (workloads.length > 0)
     await run.step('Stop what uses the volumes', 'kubectl scale … --replicas=0', async () => {
       for (const workload of workloads) await scaleDown(kubectl, workload)
-      await untilUnused(kubectl, claimsOf(pending.map(({ match }) => match)), run.signal)
+      await untilUnused(kubectl, matchedClaims(pending.map(({ match }) => match)), run.signal)
       return workloads.map(({ name }) => name).join(', ')
     })
   for (const { job, match } of pending)

@@ -21,7 +21,7 @@ export interface Sources {
  * do. `named` are folders that a person names: these count, whatever they are called. Folders that are volumes
  * of the new cluster are none of the old one. Pure.
  */
-export function sourcesOf(
+export function migrationSourcesOf(
   map: readonly FolderVolume[] | undefined,
   folders: readonly string[] | undefined,
   options: { current: ReadonlySet<string>; named: readonly string[] },

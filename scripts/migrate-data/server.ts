@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { COPY, FOLDERS, LOOK, MIGRATION, SWAP } from './shell.ts'
+import { COPY, FOLDERS, MIGRATION, SURVEY, SWAP } from './shell.ts'
 
 /** Data that is to be copied, on one server. */
 export interface CopyJob {
@@ -82,7 +82,7 @@ export async function lookAtJobs(ssh: Ssh, jobs: readonly CopyJob[]): Promise<Jo
   if (jobs.length === 0) return []
   const args = jobs.flatMap(({ source, target }) => [source, target])
   return parseJobs(
-    await ssh.sh(LOOK, args, { sudo: true, timeout: ADDING_UP, title: 'looking at the volumes' }),
+    await ssh.sh(SURVEY, args, { sudo: true, timeout: ADDING_UP, title: 'looking at the volumes' }),
   )
 }
 

@@ -23,7 +23,7 @@ mounted() { cat /proc/[0-9]*/mountinfo 2>/dev/null | NAME="/\${target##*/}/" awk
 `
 
 /** Arguments: source, target, source, target, … */
-export const LOOK = `${PLACES}
+export const SURVEY = `${PLACES}
 kind() { if [ -L "$1" ]; then echo link; elif [ -d "$1" ]; then echo folder; else echo missing; fi; }
 size() { du -sxB1 -- "$1" 2>/dev/null | cut -f1; }
 files() { (cd -- "$1" 2>/dev/null && find . -mindepth 1 -printf x) | wc -c; }

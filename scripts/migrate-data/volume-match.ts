@@ -215,6 +215,6 @@ export function decideMatches(
 }
 
 /** The new claims of these matches, by name. */
-export function claimsOf(matches: readonly Pick<Match, 'new'>[]): Set<string> {
+export function matchedClaims(matches: readonly Pick<Match, 'new'>[]): Set<string> {
   return new Set(matches.map(match => volumeName(match.new)))
 }

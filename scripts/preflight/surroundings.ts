@@ -1,5 +1,5 @@
 import { type Config, completeConfig, readConfig } from '../../lib/platform/config.ts'
-import type { Finding } from '../../lib/preflight/findings.ts'
+import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import { platformHosts } from '../../lib/preflight/hosts.ts'
 import { type ExpectedError, ExpectedErrors, toExpected, UsageError } from '../../lib/script/errors.ts'
 import type { ServerRun } from '../../lib/server/server.ts'
@@ -21,7 +21,7 @@ export interface Section {
   state: 'checked' | 'skipped' | 'failed'
   /** In a few words: what was seen, or why it was not looked at. */
   note?: string
-  findings: Finding[]
+  findings: PreflightFinding[]
   facts?: unknown
 }
 type Seen = Pick<Section, 'note' | 'findings' | 'facts'>

@@ -6,7 +6,7 @@ import { readIfExists } from '../../lib/script/files.ts'
 import type { VeleroBackup, Volume } from './cluster.ts'
 
 /** The newest archive of the cluster folder, as backup-cluster-dir records it. */
-export interface Archive {
+export interface SavedArchive {
   file: string
   /** When it was begun, in milliseconds. */
   at: number
@@ -22,14 +22,14 @@ export interface BackupFacts {
   /** Whether the API server answered. */
   asked: boolean
   velero: VeleroBackup | undefined
-  archive: Archive | undefined
+  archive: SavedArchive | undefined
   /** The clock of the server, which made the one, and of this machine, which made the other. */
   now: { server: number; here: number }
   maxAge: number
 }
 
 /** The record of the newest archive of a cluster folder; undefined where none was ever made. */
-export function newestArchive(cluster: Cluster): Archive | undefined {
+export function newestArchive(cluster: Cluster): SavedArchive | undefined {
   const file = join(cluster.folder, 'backups', 'last.json')
   const text = readIfExists(file)
   if (text === undefined) return undefined

@@ -8,27 +8,27 @@ import {
   type ServerIdentity,
 } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { type Archive, newestArchive } from './backups.ts'
+import { newestArchive, type SavedArchive } from './backups.ts'
 import { type ClusterSurvey, surveyCluster, type Volume, volumesOf } from './cluster.ts'
 import { type ServerSurvey, surveyServer } from './survey.ts'
 
 /** Everything that is known before a purge. */
-export interface Facts {
+export interface PurgeFacts {
   server: ServerSurvey
   /** Undefined when the API server was not asked, or did not answer. */
   cluster: ClusterSurvey | undefined
   volumes: Volume[]
-  archive: Archive | undefined
+  archive: SavedArchive | undefined
   /** Milliseconds since the epoch, here. */
   now: number
 }
 
 /** Looks at the server, and asks its API server as far as it answers. Changes nothing. */
-export async function gatherFacts(
+export async function gatherPurgeFacts(
   run: ServerRun,
   ssh: Ssh,
   identities: { identity: ServerIdentity; known: KnownIdentity },
-): Promise<Facts> {
+): Promise<PurgeFacts> {
   const [server, cluster] = await Promise.all([surveyServer(ssh), askCluster(run, identities)])
   const archive = newestArchive(run.cluster)
   return { server, cluster, volumes: volumesOf(server, cluster), archive, now: Date.now() }
@@ -68,7 +68,7 @@ export function markFor(identity: ServerIdentity, known: KnownIdentity): Mark {
 }
 
 /** The facts for --json. Pure. */
-export function factsDocument(identity: ServerIdentity, { server, cluster, ...rest }: Facts) {
+export function factsDocument(identity: ServerIdentity, { server, cluster, ...rest }: PurgeFacts) {
   return {
     identity,
     server: { ...server, units: Object.fromEntries(server.units) },

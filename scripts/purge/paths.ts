@@ -48,7 +48,7 @@ export const LINKS = [
 ] as const
 
 /** Programs that install-cluster puts on a server. Only those go that its record there names. */
-export const PROGRAMS = Object.values(TOOLS)
+export const TOOL_PATHS = Object.values(TOOLS)
 
 /** What belongs to the cluster and stays; a purge tells of it. */
 export const KEPT = [
@@ -60,7 +60,7 @@ export const KEPT = [
 ] as const
 
 /** A path that a purge may remove. */
-export type PurgePath = (typeof TREES | typeof FILES | typeof PROGRAMS)[number] | typeof DOCKER
+export type PurgePath = (typeof TREES | typeof FILES | typeof TOOL_PATHS)[number] | typeof DOCKER
 
 /** Units that are stopped and never start again by themselves. */
 export const UNITS = ['k3s.service', 'k3s-agent.service'] as const

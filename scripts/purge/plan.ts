@@ -5,7 +5,7 @@ import { table } from '../../lib/script/log.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { backupProblems } from './backups.ts'
 import type { Volume } from './cluster.ts'
-import type { Facts } from './facts.ts'
+import type { PurgeFacts } from './facts.ts'
 import { DOCKER, FILES, type PurgePath, TREES } from './paths.ts'
 import { foreignMounts, type ServerSurvey } from './survey.ts'
 
@@ -31,7 +31,7 @@ export function isEmpty({ paths, links }: ServerSurvey): boolean {
 }
 
 /** What is on the server, as lines for people. Pure. */
-export function inventoryLines({ server, cluster, volumes, archive, now }: Facts): string[] {
+export function inventoryLines({ server, cluster, volumes, archive, now }: PurgeFacts): string[] {
   const unit = [...server.units].map(([name, state]) => `${name} is ${state}`).join(', ')
   const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
   const lines = [
@@ -75,7 +75,7 @@ function volumeTable(volumes: readonly Volume[]): string {
 
 /** What a purge will do, line by line. Pure. */
 export function planLines(
-  facts: Facts,
+  facts: PurgeFacts,
   options: PurgeOptions,
   names: { server: string; kubeconfig: string | undefined },
 ): string[] {
@@ -129,7 +129,7 @@ function pathProblems(server: ServerSurvey, options: PurgeOptions): ExpectedErro
  * What stands in the way of a purge. Backups are not judged for one that goes on: they were when it began, and
  * while the API server does not answer nothing has run since. Pure.
  */
-export function problemsOf(facts: Facts, options: PurgeOptions, goesOn: boolean): ExpectedError[] {
+export function problemsOf(facts: PurgeFacts, options: PurgeOptions, goesOn: boolean): ExpectedError[] {
   const { server, cluster, volumes, archive, now } = facts
   const paths = pathProblems(server, options)
   if (options.discardData || (goesOn && !cluster)) return paths

@@ -1,7 +1,13 @@
 import { K3S } from '../../lib/k3s/k3s.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import type { HeldServer } from '../../lib/server/server.ts'
-import { MARK, type Mark, markText, type Purging, writeMark } from '../../lib/server/server-identity.ts'
+import {
+  IDENTITY_FILE,
+  type Mark,
+  markText,
+  type Purging,
+  writeMark,
+} from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { DOCKER, DOCKER_UNITS, INSTALLER, LINKS, type PurgePath, TREES, UNITS } from './paths.ts'
 import { GUARD } from './survey.ts'
@@ -25,7 +31,7 @@ set -eu
 }
 shift 3
 `
-const onlyHere = (mark: Mark) => [mark.machineId, MARK, markText(mark)]
+const onlyHere = (mark: Mark) => [mark.machineId, IDENTITY_FILE, markText(mark)]
 
 /** Writes into the mark that the purge has begun, before anything is removed. Keeps an earlier beginning. */
 export async function beginPurge(ssh: Ssh, mark: Mark, purging: Omit<Purging, 'since'>): Promise<Mark> {

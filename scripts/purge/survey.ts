@@ -1,6 +1,6 @@
 import { LOCAL_STORAGE, TOOLS_RECORD } from '../../lib/k3s/k3s.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { DOCKER, FILES, KEPT, LINKS, PROGRAMS, type PurgePath, TREES } from './paths.ts'
+import { DOCKER, FILES, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from './paths.ts'
 
 /** Something that is mounted at or below a path that a purge removes. */
 export interface Mount {
@@ -92,7 +92,7 @@ const ADDING_UP = 20 * 60_000
 /** Reads what is on a server. Changes nothing. */
 export async function surveyServer(ssh: Ssh): Promise<ServerSurvey> {
   const root = { sudo: true, timeout: ADDING_UP }
-  const paths = [...TREES, ...FILES, ...PROGRAMS, DOCKER]
+  const paths = [...TREES, ...FILES, ...TOOL_PATHS, DOCKER]
   const [said, links, folders] = await Promise.all([
     ssh.sh(SURVEY, [TOOLS_RECORD, ...paths, '--', ...KEPT], {
       ...root,
@@ -136,14 +136,14 @@ export function parseSurvey(said: string, links: string, folders: string): Serve
   }
 }
 
-const isTool = (path: string) => (PROGRAMS as readonly string[]).includes(path)
+const isTool = (path: string) => (TOOL_PATHS as readonly string[]).includes(path)
 
 /** Those of our tools that a record names; a record that cannot be read names none. */
 function recordedTools(base64: string | undefined): PurgePath[] {
   if (base64 === undefined) return []
   try {
     const { paths } = JSON.parse(Buffer.from(base64, 'base64').toString())
-    return PROGRAMS.filter(path => paths.includes(path))
+    return TOOL_PATHS.filter(path => paths.includes(path))
   } catch {
     return []
   }

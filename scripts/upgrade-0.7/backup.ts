@@ -6,7 +6,13 @@ import { privateFolder } from '../../lib/script/files.ts'
 import { compareBackup, pick, proveBackup, readSecrets } from '../../lib/secret-backup/cluster.ts'
 import { type Backup, backupFolder, readBackup, writeBackup } from '../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../lib/secret-backup/keys.ts'
-import { nameOf, placeOf, plainSecret, type SecretName, TEN } from '../../lib/secret-backup/secret-backup.ts'
+import {
+  plainSecret,
+  type SecretName,
+  secretNameOf,
+  secretPlaceOf,
+  TEN,
+} from '../../lib/secret-backup/secret-backup.ts'
 import type { UpgradeFacts } from './facts.ts'
 import { type Ownership, ownershipOf, releaseNameOf } from './state.ts'
 
@@ -23,9 +29,9 @@ export interface Subject {
 export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<Subject> {
   const found = await readSecrets(kubectl, ['flux-system', 'oas', 'oas-apps'])
   const theirs = ownershipOf(found).filter(({ release }) => release === releaseNameOf(owner))
-  const wanted = [...new Map([...TEN, ...theirs].map(name => [placeOf(name), name])).values()]
+  const wanted = [...new Map([...TEN, ...theirs].map(name => [secretPlaceOf(name), name])).values()]
   const picked = pick(found, wanted)
-  const places = new Set(picked.map(secret => placeOf(nameOf(secret))))
+  const places = new Set(picked.map(secret => secretPlaceOf(secretNameOf(secret))))
   if (picked.length === 0)
     throw new ExpectedError(
       'none of the secrets of the platform is in the cluster',
@@ -33,7 +39,7 @@ export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<
     )
   return {
     secrets: picked.map(plainSecret),
-    absent: wanted.filter(name => !places.has(placeOf(name))),
+    absent: wanted.filter(name => !places.has(secretPlaceOf(name))),
     owned: theirs,
   }
 }
@@ -42,7 +48,7 @@ export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<
  * Backs them up, reads the backup again and compares it with the cluster; then looks whether the release was left
  * alone meanwhile: a backup that was made while it went is none. Returns the folder.
  */
-export async function backUp(
+export async function backUpSecrets(
   kubectl: Kubectl,
   cluster: Cluster,
   { secrets, absent }: Subject,

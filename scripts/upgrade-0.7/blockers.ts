@@ -2,7 +2,7 @@ import { type Cause, findCauses } from '../../lib/diagnosis/causes.ts'
 import { relevantFacts } from '../../lib/diagnosis/facts.ts'
 import { condition, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
-import { applierOf, applies, dependenciesOf, type UpgradeFacts } from './facts.ts'
+import { applierOf, applies, dependsOnNames, type UpgradeFacts } from './facts.ts'
 
 /** Whether what a GitRepository has fetched is of this branch: `v0.7@sha1:…`, in old versions `v0.7/…`. Pure. */
 export function isFetched(git: KubeObject | undefined, branch: string): boolean {
@@ -94,7 +94,7 @@ function unpruned(
         grace: 15,
       },
     ]
-  const waitsFor = dependenciesOf(kustomization).filter(dependency => {
+  const waitsFor = dependsOnNames(kustomization).filter(dependency => {
     const found = facts.kustomizations.find(({ metadata }) => metadata.name === dependency)
     return !found || standing(found).state !== 'ready'
   })

@@ -84,7 +84,7 @@ export function inOrderOfDependence(kustomizations: readonly KubeObject[]): stri
     const object = byName.get(name)
     if (!object || ordered.has(name) || above.includes(name)) return
     const parent = applierOf(object)?.name
-    const before = [...(parent ? [parent] : []), ...dependenciesOf(object)]
+    const before = [...(parent ? [parent] : []), ...dependsOnNames(object)]
     for (const each of before) visit(each, [...above, name])
     ordered.add(name)
   }
@@ -93,7 +93,7 @@ export function inOrderOfDependence(kustomizations: readonly KubeObject[]): stri
 }
 
 /** The names of the Kustomizations that one depends on. */
-export function dependenciesOf(kustomization: KubeObject): string[] {
+export function dependsOnNames(kustomization: KubeObject): string[] {
   return ((kustomization.spec?.dependsOn ?? []) as { name: string }[]).map(({ name }) => name)
 }
 

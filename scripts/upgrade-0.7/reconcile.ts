@@ -7,10 +7,10 @@ import { causeError, notInOrder, progressLine } from '../../lib/rollout/rollout.
 import { ExpectedError, TransientError } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { sleep } from '../../lib/script/wait.ts'
-import { dependenciesOf, gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
+import { dependsOnNames, gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
 
 /** How often this run has asked Flux to look at an object, and when last; by `refText`. */
-export type Asked = Map<string, { at: number; times: number }>
+export type RequestedReconciles = Map<string, { at: number; times: number }>
 
 /** Milliseconds between two requests for the same object. */
 const RETRY = 10_000
@@ -57,7 +57,7 @@ export function issuesOf(facts: UpgradeFacts): [release: string, issue: KnownIss
 }
 
 /** An object that Flux is to look at. */
-export interface Ask {
+export interface ReconcileRequest {
   object: KubeObject
   /** Whether it gets new tries. */
   reset: boolean
@@ -70,8 +70,8 @@ export interface Ask {
  * what it has substituted may be from before the secrets were there, and nothing tells. Then each of its releases.
  * What fails is asked again, some times. Pure.
  */
-export function nextAsks(facts: UpgradeFacts, asked: Asked, now: number): Ask[] {
-  const asks: Ask[] = []
+export function nextAsks(facts: UpgradeFacts, asked: RequestedReconciles, now: number): ReconcileRequest[] {
+  const asks: ReconcileRequest[] = []
   const mayAsk = (object: KubeObject) => {
     const before = asked.get(keyOf(object))
     return !before || (before.times < TRIES && now - before.at >= RETRY && handled(object))
@@ -84,7 +84,7 @@ export function nextAsks(facts: UpgradeFacts, asked: Asked, now: number): Ask[] 
     if (kustomization.spec?.suspend === true || kustomization.metadata.deletionTimestamp) continue
     const { found, absent } = releasesOf(kustomization, facts)
     if (!asked.has(keyOf(kustomization))) {
-      if (dependenciesOf(kustomization).every(dependency => isSettled(dependency, facts, asked)))
+      if (dependsOnNames(kustomization).every(dependency => isSettled(dependency, facts, asked)))
         ask(kustomization)
       continue
     }
@@ -104,14 +104,14 @@ export function nextAsks(facts: UpgradeFacts, asked: Asked, now: number): Ask[] 
   return asks
 }
 
-function isSettled(name: string, facts: UpgradeFacts, asked: Asked): boolean {
+function isSettled(name: string, facts: UpgradeFacts, asked: RequestedReconciles): boolean {
   const found = facts.kustomizations.find(({ metadata }) => metadata.name === name)
   if (!found) return false
   return (!facts.scope.includes(name) || asked.has(keyOf(found))) && notInOrder(name, facts) === undefined
 }
 
 /** What is not done yet, in words; empty when everything was asked for and is in order. Pure. */
-export function unsettled(facts: UpgradeFacts, asked: Asked): string[] {
+export function unsettled(facts: UpgradeFacts, asked: RequestedReconciles): string[] {
   return facts.scope.flatMap(name => {
     const why = notInOrder(name, facts)
     if (why !== undefined) return [`${name} ${why}`]
@@ -126,7 +126,7 @@ export function unsettled(facts: UpgradeFacts, asked: Asked): string[] {
  * The causes that more requests do not remove: those of objects that have been asked often enough. A pod has longer
  * than elsewhere: the next try of its release, with the secrets, may replace it. Pure.
  */
-export function lasting(facts: UpgradeFacts, asked: Asked): Cause[] {
+export function lasting(facts: UpgradeFacts, asked: RequestedReconciles): Cause[] {
   return findCauses(relevantFacts(facts.scope, facts))
     .filter(({ subject, cause }) => {
       const ours = /^(Kustomization|HelmRelease|HelmChart|HelmRepository) /.test(subject)
@@ -214,7 +214,7 @@ export async function watch(
  */
 export async function drive(options: DriveOptions, cure: () => Promise<unknown>): Promise<string[]> {
   const { kubectl, log } = options
-  const asked: Asked = new Map()
+  const asked: RequestedReconciles = new Map()
   const met = new Set<string>()
   await watch(options, GRACE, async facts => {
     const asks = nextAsks(facts, asked, performance.now())

@@ -7,13 +7,13 @@ import { readSecrets } from '../../lib/secret-backup/cluster.ts'
 import { type Backup, readBackup } from '../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../lib/secret-backup/keys.ts'
 import { keepAside } from '../../lib/secret-backup/restore.ts'
-import { nameOf, placeOf } from '../../lib/secret-backup/secret-backup.ts'
+import { secretNameOf, secretPlaceOf } from '../../lib/secret-backup/secret-backup.ts'
 import { switchBranch, waitUntilBack, waitWhileDying } from './branch.ts'
 import { gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
 import { type DriveOptions, drive } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, giveToHelm, grownSince, lostOf, putBack, withAdded } from './secrets.ts'
-import { closeState, type Ownership, type UpgradeState, writeState } from './state.ts'
-import { unfinished } from './upgrade.ts'
+import { closeState, type Ownership, type UpgradeState, writeUpgradeState } from './state.ts'
+import { remainingProblems } from './upgrade.ts'
 
 /** What a rollback changes, in lines. Pure. */
 export function rollbackPlan(facts: UpgradeFacts, state: Returnable, backup: Backup): string[] {
@@ -61,18 +61,20 @@ async function withWhatCameSince(
     )
     const grown = grownSince(backup, found)
     if (grown.length > 0) folder = await keepAside(kubectl, cluster, grown, 'added')
-    if (folder !== undefined) writeState(cluster, { ...state, added: relative(cluster.folder, folder) })
+    if (folder !== undefined)
+      writeUpgradeState(cluster, { ...state, added: relative(cluster.folder, folder) })
   }
   const added =
     folder === undefined ? [] : (await readBackup(resolve(cluster.folder, folder), NO_KEYS)).secrets
   const secrets = withAdded(backup.secrets, added)
   const [owner] = state.owned
   const isNew = (secret: KubeObject) => !backup.secrets.some(each => sameName(each, secret))
-  const more = owner ? added.filter(isNew).map(secret => ({ ...owner, ...nameOf(secret) })) : []
+  const more = owner ? added.filter(isNew).map(secret => ({ ...owner, ...secretNameOf(secret) })) : []
   return { secrets, owned: [...state.owned, ...more] }
 }
 
-const sameName = (one: KubeObject, other: KubeObject) => placeOf(nameOf(one)) === placeOf(nameOf(other))
+const sameName = (one: KubeObject, other: KubeObject) =>
+  secretPlaceOf(secretNameOf(one)) === secretPlaceOf(secretNameOf(other))
 
 /**
  * Back to 0.6. The secrets are given to Helm before the branch changes, so that the chart finds them and takes
@@ -124,7 +126,7 @@ export async function rollBack(
     const facts = await gatherUpgradeFacts(kubectl, kinds)
     const deviations = lostOf(await diffsOf(kubectl, { secrets }))
     throwAll([
-      ...unfinished(facts, 'ready').map(what => new ExpectedError(what, 'run the same command again')),
+      ...remainingProblems(facts, 'ready').map(what => new ExpectedError(what, 'run the same command again')),
       ...deviations.map(
         ({ secret, problem }) =>
           new ExpectedError(`Secret ${secret} ${problem}`, 'run the same command again: it puts it back'),

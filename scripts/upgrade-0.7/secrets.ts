@@ -8,9 +8,9 @@ import type { Backup } from '../../lib/secret-backup/files.ts'
 import { keepReplaced, missingNamespaces, restoreSecret } from '../../lib/secret-backup/restore.ts'
 import {
   missingOauthKeys,
-  nameOf,
   OAUTH_KEYS,
-  placeOf,
+  secretNameOf,
+  secretPlaceOf,
   valuesOf,
 } from '../../lib/secret-backup/secret-backup.ts'
 import { helmMetadata, type Ownership } from './state.ts'
@@ -19,7 +19,7 @@ const OAUTH = { namespace: 'flux-system', name: 'oas-oauth-variables' }
 
 /** The Secrets of a backup beside those that the cluster has now. */
 export async function diffsOf(kubectl: Kubectl, backup: Pick<Backup, 'secrets'>): Promise<SecretDiff[]> {
-  const namespaces = backup.secrets.map(secret => nameOf(secret).namespace)
+  const namespaces = backup.secrets.map(secret => secretNameOf(secret).namespace)
   return diffBackup(backup.secrets, await readSecrets(kubectl, namespaces))
 }
 
@@ -35,10 +35,10 @@ export function lacks({ state, keys }: SecretDiff): boolean {
  */
 export function lostOf(diffs: readonly SecretDiff[]): Deviation[] {
   return diffs.flatMap(({ secret, existing, state, keys }) => {
-    const place = placeOf(nameOf(secret))
+    const place = secretPlaceOf(secretNameOf(secret))
     if (state === 'missing') return [{ secret: place, problem: 'is not in the cluster' }]
     const generated = (key: string, backup: string | undefined) =>
-      place === placeOf(OAUTH) && backup === '' && OAUTH_KEYS.includes(key)
+      place === secretPlaceOf(OAUTH) && backup === '' && OAUTH_KEYS.includes(key)
     const wrong = keys
       .filter(each => each.state !== 'extra' && !generated(each.key, each.backup))
       .map(({ key }) => key)
@@ -109,18 +109,18 @@ export async function fillOauthKeys(kubectl: Kubectl): Promise<string[]> {
  * that the upgrade has made, or what was installed since. Pure but for hiding the values.
  */
 export function grownSince({ secrets, manifest }: Backup, cluster: readonly KubeObject[]): KubeObject[] {
-  const before = new Map(secrets.map(secret => [placeOf(nameOf(secret)), valuesOf(secret)]))
-  return pick(cluster, [...secrets.map(nameOf), ...manifest.absent]).filter(existing => {
-    const known = before.get(placeOf(nameOf(existing)))
+  const before = new Map(secrets.map(secret => [secretPlaceOf(secretNameOf(secret)), valuesOf(secret)]))
+  return pick(cluster, [...secrets.map(secretNameOf), ...manifest.absent]).filter(existing => {
+    const known = before.get(secretPlaceOf(secretNameOf(existing)))
     return [...valuesOf(existing).keys()].some(key => !known?.has(key))
   })
 }
 
 /** The Secrets of a backup, with what `added` has beyond them: further Secrets, and further keys. Pure. */
 export function withAdded(secrets: readonly KubeObject[], added: readonly KubeObject[]): KubeObject[] {
-  const byPlace = new Map(secrets.map(secret => [placeOf(nameOf(secret)), secret]))
+  const byPlace = new Map(secrets.map(secret => [secretPlaceOf(secretNameOf(secret)), secret]))
   for (const more of added) {
-    const place = placeOf(nameOf(more))
+    const place = secretPlaceOf(secretNameOf(more))
     const secret = byPlace.get(place)
     byPlace.set(place, secret ? { ...secret, data: { ...more.data, ...secret.data } } : more)
   }

@@ -5,7 +5,7 @@ import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
-import { isSecretName, nameOf, type SecretName } from '../../lib/secret-backup/secret-backup.ts'
+import { isSecretName, type SecretName, secretNameOf } from '../../lib/secret-backup/secret-backup.ts'
 
 /** A Secret that Helm owned, and by which release. */
 export interface Ownership extends SecretName {
@@ -46,7 +46,7 @@ export function backupOf(cluster: ClusterPlace, state: UpgradeState): string {
 }
 
 /** What the upgrade of this cluster has written down; undefined when none was begun. Throws when it is damaged. */
-export function readState(cluster: ClusterPlace): UpgradeState | undefined {
+export function readUpgradeState(cluster: ClusterPlace): UpgradeState | undefined {
   const file = stateFile(cluster)
   const text = readIfExists(file)
   if (text === undefined) return undefined
@@ -78,7 +78,7 @@ export function readState(cluster: ClusterPlace): UpgradeState | undefined {
 }
 
 /** Writes it down, 0600 in 0700, whole or not at all. Returns it as it was written. */
-export function writeState(
+export function writeUpgradeState(
   cluster: ClusterPlace,
   state: Omit<UpgradeState, 'format' | 'cluster'>,
 ): UpgradeState {
@@ -107,7 +107,7 @@ export function ownershipOf(secrets: readonly KubeObject[]): Ownership[] {
     const release = annotations?.['meta.helm.sh/release-name']
     const releaseNamespace = annotations?.['meta.helm.sh/release-namespace']
     if (labels?.['app.kubernetes.io/managed-by'] !== 'Helm' || !release || !releaseNamespace) return []
-    return [{ ...nameOf(secret), release, releaseNamespace }]
+    return [{ ...secretNameOf(secret), release, releaseNamespace }]
   })
 }
 

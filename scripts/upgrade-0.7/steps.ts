@@ -9,8 +9,8 @@ import { switchBranch, waitUntilGone } from './branch.ts'
 import { gatherUpgradeFacts } from './facts.ts'
 import { type DriveOptions, drive } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, lostOf, putBack } from './secrets.ts'
-import { stateFile, type UpgradeState, writeState } from './state.ts'
-import { foreign, unfinished } from './upgrade.ts'
+import { stateFile, type UpgradeState, writeUpgradeState } from './state.ts'
+import { foreign, remainingProblems } from './upgrade.ts'
 
 /** What the steps need of a run. */
 type UpgradeRun = Pick<Run, 'step' | 'log' | 'result'> & { cluster: Cluster }
@@ -58,7 +58,9 @@ export async function goForward(
   const verify = `npx tsx scripts/backup-secrets.ts --verify ${backup.folder}`
   await run.step('Compare every value with the backup', verify, async () => {
     const facts = await look()
-    throwAll(unfinished(facts, 'absent').map(what => new ExpectedError(what, 'run the same command again')))
+    throwAll(
+      remainingProblems(facts, 'absent').map(what => new ExpectedError(what, 'run the same command again')),
+    )
     const lost = lostOf(await diffsOf(kubectl, backup))
     run.result = { backup: backup.folder, issues, lost, foreign: foreign(facts) }
     for (const { secret, problem } of lost)
@@ -71,7 +73,7 @@ export async function goForward(
     // What install-core would put back for a lost Secret must not be older than this.
     await keepCopies(kubectl, await loadCatalogue(), new SecretCopies(run.cluster.folder))
     // What a way back that was broken off has kept is no longer what the cluster has.
-    writeState(run.cluster, { ...state, added: undefined, finishedAt: new Date().toISOString() })
+    writeUpgradeState(run.cluster, { ...state, added: undefined, finishedAt: new Date().toISOString() })
     return `${backup.secrets.length} secrets, byte by byte`
   })
 }

@@ -7,8 +7,8 @@ import { EXIT, ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import {
   absenceText,
   missingOauthKeys,
-  placeOf,
   type SecretName,
+  secretPlaceOf,
 } from '../../lib/secret-backup/secret-backup.ts'
 import { OAS_SECRETS, type UpgradeFacts } from './facts.ts'
 import type { UpgradeState } from './state.ts'
@@ -150,7 +150,7 @@ export function upgradePlan(
 }
 
 /** What of the platform is not as it has to be at the end, in words. Pure. */
-export function unfinished(facts: UpgradeFacts, owner: 'absent' | 'ready'): string[] {
+export function remainingProblems(facts: UpgradeFacts, owner: 'absent' | 'ready'): string[] {
   const wrong = facts.scope.flatMap(name => {
     const why = notInOrder(name, facts)
     return why ? [`Kustomization ${name} ${why}`] : []
@@ -163,7 +163,7 @@ export function unfinished(facts: UpgradeFacts, owner: 'absent' | 'ready'): stri
 /** Throws what of a finished upgrade is not in order any more, all at once. */
 export function checkFinished(facts: UpgradeFacts): void {
   const fix = 'the upgrade itself was finished; what is wrong now: npx tsx scripts/status.ts'
-  throwAll(unfinished(facts, 'absent').map(what => new ExpectedError(what, fix)))
+  throwAll(remainingProblems(facts, 'absent').map(what => new ExpectedError(what, fix)))
 }
 
 /** The releases that no Kustomization of the platform has applied, and that are not ready: told, not waited for. */
@@ -175,5 +175,5 @@ export function foreign(facts: UpgradeFacts): string[] {
   )
   return facts.helmReleases
     .filter(release => !ours.has(release) && standing(release).state !== 'ready')
-    .map(({ metadata }) => placeOf({ namespace: metadata.namespace ?? '', name: metadata.name }))
+    .map(({ metadata }) => secretPlaceOf({ namespace: metadata.namespace ?? '', name: metadata.name }))
 }

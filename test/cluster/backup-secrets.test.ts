@@ -22,7 +22,7 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
-import { fileOf, MANIFEST, SEALED } from '../../lib/secret-backup/manifest.ts'
+import { MANIFEST, SEALED, secretFileOf } from '../../lib/secret-backup/manifest.ts'
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
 import { Api } from '../bed/cluster/api.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
@@ -148,7 +148,7 @@ test('the ten secrets are written whole, stripped, private, and as the API serve
   assert.is(outcome.code, 0, outcome.stderr)
   const { folder, manifest } = JSON.parse(outcome.stdout).result
   assert.match(folder, /\/sandbox\/secrets-backup\/sandbox-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/)
-  assert.equal(readdirSync(folder).sort(), [MANIFEST, ...TEN.map(fileOf)].sort())
+  assert.equal(readdirSync(folder).sort(), [MANIFEST, ...TEN.map(secretFileOf)].sort())
   assert.is(statSync(folder).mode & 0o777, 0o700)
   for (const file of readdirSync(folder)) assert.is(statSync(join(folder, file)).mode & 0o777, 0o600, file)
   assert.equal([manifest.secrets.length, manifest.absent], [10, []])
@@ -156,7 +156,7 @@ test('the ten secrets are written whole, stripped, private, and as the API serve
     .map(({ file, sha256 }: Record<string, string>) => `${sha256}  ${file}\n`)
     .join('')
   execFileSync('sha256sum', ['--check', '--quiet'], { cwd: folder, input: sums })
-  const text = readFileSync(join(folder, fileOf(TEN[8]!)), 'utf8')
+  const text = readFileSync(join(folder, secretFileOf(TEN[8]!)), 'utf8')
   for (const field of [
     'annotations',
     'labels',
@@ -173,7 +173,7 @@ test('the ten secrets are written whole, stripped, private, and as the API serve
     await remove(name)
     const answer = await api.request(`${bed.kubectl.client.server}/api/v1/namespaces/${namespace}/secrets`, {
       method: 'POST',
-      body: readFileSync(join(folder, fileOf({ namespace, name })), 'utf8'),
+      body: readFileSync(join(folder, secretFileOf({ namespace, name })), 'utf8'),
       contentType: 'application/yaml',
       timeout: 10_000,
     })
@@ -234,7 +234,7 @@ test('--verify: intact, and what the cluster has changed since', async () => {
 
 test('a tampered, truncated or incomplete backup is refused by the name of the file', async () => {
   const whole = await backup('whole')
-  const file = fileOf(TEN[3]!)
+  const file = secretFileOf(TEN[3]!)
   const cases: [string, (folder: string) => void, RegExp][] = [
     [
       'changed',

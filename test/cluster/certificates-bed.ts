@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { Api } from '../bed/cluster/api.ts'
-import { acmeServer } from '../bed/cluster/certificates.ts'
+import { pebbleUrl } from '../bed/cluster/certificates.ts'
 import type { Layout } from '../bed/cluster/layout.ts'
 import { LOOPBACK, type Ports } from '../bed/cluster/spec.ts'
-import { readState } from '../bed/cluster/state.ts'
+import { readSandboxState } from '../bed/cluster/state.ts'
 import {
   editFaults,
   faultsFile,
@@ -40,12 +40,12 @@ export class CertificatesBed {
    * (UDP and TCP), `pebble` the ACME server.
    */
   get ports(): Ports {
-    return readState(this.#layout).ports as Ports
+    return readSandboxState(this.#layout).ports as Ports
   }
 
   /** The directory of the ACME server, for issuers of a test's own. They need no `caBundle`. */
   get server(): string {
-    return acmeServer(this.ports)
+    return pebbleUrl(this.ports)
   }
 
   /** Makes port 80 of a host fail, for the ACME server or the self-check alone if `only` says so; undefined heals. */

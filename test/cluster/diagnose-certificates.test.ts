@@ -13,7 +13,7 @@ import { parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { condition } from '../../lib/flux/flux.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
-import { concerns } from '../../scripts/cert-debug/scope.ts'
+import { concernsHost } from '../../scripts/cert-debug/scope.ts'
 import { type Expected, healthy, testFaults } from './fault-suite.ts'
 import {
   apart,
@@ -39,7 +39,7 @@ test.after(() => bed?.stop())
 
 /** What `cert-debug HOST` tells of a snapshot. */
 function causesFor(host: string): RootCause[] {
-  return diagnose(snapshot, RULES, { only: (cause, index) => concerns(cause, host, index) }).causes
+  return diagnose(snapshot, RULES, { only: (cause, index) => concernsHost(cause, host, index) }).causes
 }
 
 const told = ({ rule, subject, cause }: RootCause) => `${rule} ${refText(subject)}: ${cause}`

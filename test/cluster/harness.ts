@@ -13,7 +13,7 @@ import { type AuditedRequest, auditMark, isWrite, requestsSince } from '../bed/b
 import { type Layout, layoutOf } from '../bed/cluster/layout.ts'
 import { down, type Up, type UpOptions, up } from '../bed/cluster/sandbox.ts'
 import { LOOPBACK } from '../bed/cluster/spec.ts'
-import { readState } from '../bed/cluster/state.ts'
+import { readSandboxState } from '../bed/cluster/state.ts'
 import { status } from '../bed/cluster/status.ts'
 import { said } from '../harness-script.ts'
 import { CertificatesBed } from './certificates-bed.ts'
@@ -128,7 +128,7 @@ export class Bed {
 
   /** Where its Loki listens (`Bed.start({ loki: true })`), without the API server in between. */
   get lokiUrl(): string {
-    return `http://${LOOPBACK}:${readState(this.#layout).ports.loki}`
+    return `http://${LOOPBACK}:${readSandboxState(this.#layout).ports.loki}`
   }
 
   /** Gives Loki lines of one stream, as a collector does: oldest first. Lines that are no pair are of now. */

@@ -11,7 +11,7 @@ import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../lib/platform/apps.ts'
 import { LEASE_SECONDS } from '../../lib/platform/lock.ts'
-import { keysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { generatedKeysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
 import { notInOrder } from '../../lib/rollout/rollout.ts'
 import type { JournalEntry } from '../../lib/script/journal.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -176,7 +176,7 @@ test('install-core killed before and after every step, and between: the next run
   const core = (await loadCatalogue()).filter(entry => entry.app === 'core')
   assert.equal(
     Object.keys(values).sort(),
-    core.flatMap(entry => keysOf(entry).map(key => `${entry.name}/${key}`)).sort(),
+    core.flatMap(entry => generatedKeysOf(entry).map(key => `${entry.name}/${key}`)).sort(),
   )
   const last = await sandbox('install-core', [])
   assert.is(last.code, 0, last.stderr)

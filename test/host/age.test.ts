@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allOf, decryptWith, encryptTo } from '../../lib/age/age.ts'
-import { keysOf, lockOf, newIdentity } from '../../lib/age/keys.ts'
+import { ageKeysOf, newIdentity, recipientsOf } from '../../lib/age/keys.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { cleanUp, folder, local } from './sshd.ts'
 
@@ -46,11 +46,11 @@ async function onTerminal(command: string): Promise<void> {
 }
 
 const ours = async (file: string, identity: string[]) =>
-  allOf(decryptWith(await keysOf({ identity }, log), createReadStream(at(file)), file))
+  allOf(decryptWith(await ageKeysOf({ identity }, log), createReadStream(at(file)), file))
 
 test('age reads what we encrypted to a recipient of age-keygen', async () => {
-  const lock = await lockOf({ recipient: [recipient], passphrase: false })
-  writeFileSync(at('ours.age'), await allOf(encryptTo(lock, createReadStream(at('plain')))))
+  const to = await recipientsOf({ recipient: [recipient], passphrase: false })
+  writeFileSync(at('ours.age'), await allOf(encryptTo(to, createReadStream(at('plain')))))
   local('age', ['-d', '-i', keyFile, '-o', at('opened'), at('ours.age')])
   assert.equal(readFileSync(at('opened')), data)
 })
@@ -66,8 +66,8 @@ test('age reads an identity of ours, and a recipients file is the same for both'
   writeFileSync(at('made.txt'), made.text, { mode: 0o600 })
   assert.is(local('age-keygen', ['-y', at('made.txt')]).trim(), made.recipient)
   writeFileSync(at('recipients.txt'), `# both\n${recipient}\n${made.recipient}\n`)
-  const lock = await lockOf({ recipient: [at('recipients.txt')], passphrase: false })
-  writeFileSync(at('both.age'), await allOf(encryptTo(lock, [data])))
+  const to = await recipientsOf({ recipient: [at('recipients.txt')], passphrase: false })
+  writeFileSync(at('both.age'), await allOf(encryptTo(to, [data])))
   for (const file of [keyFile, at('made.txt')]) {
     local('age', ['-d', '-i', file, '-o', at('opened'), at('both.age')])
     assert.equal(readFileSync(at('opened')), data)
@@ -78,8 +78,8 @@ test('age reads an identity of ours, and a recipients file is the same for both'
 
 test('a passphrase works both ways, also round an identity', async () => {
   process.env.OAS_AGE_PASSPHRASE = passphrase
-  const lock = await lockOf({ recipient: [], passphrase: true })
-  writeFileSync(at('ours-pass.age'), await allOf(encryptTo(lock, [data])))
+  const to = await recipientsOf({ recipient: [], passphrase: true })
+  writeFileSync(at('ours-pass.age'), await allOf(encryptTo(to, [data])))
   await onTerminal(`age -d -o ${at('opened-pass')} ${at('ours-pass.age')}`)
   assert.equal(readFileSync(at('opened-pass')), data)
   await onTerminal(`age -p -o ${at('theirs-pass.age')} ${at('plain')}`)

@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Finding } from '../../lib/preflight/findings.ts'
+import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import type { ServerFacts } from '../../lib/server/server-facts.ts'
@@ -40,7 +40,7 @@ interface Ended {
   code: number | null
   out: string
   err: string
-  findings: Finding[]
+  findings: PreflightFinding[]
   /** Facts and states of the sections. */
   sections: { name: string; state: string; note?: string; facts?: unknown }[]
 }
@@ -67,7 +67,7 @@ async function preflight(
     out: text,
     err,
     sections,
-    findings: sections.flatMap((s: { findings: Finding[] }) => s.findings),
+    findings: sections.flatMap((s: { findings: PreflightFinding[] }) => s.findings),
   }
 }
 const errors = ({ findings }: Ended) => findings.filter(f => f.severity === 'error').map(f => f.what)

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ROOT, readIfExists } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
-import { cached, keyOf } from '../bed/build/cache.ts'
+import { cached, cacheKey } from '../bed/build/cache.ts'
 import { GO_ENVIRONMENT } from '../bed/build/go.ts'
 import { run } from '../bed/build/shell.ts'
 import { certificate } from '../unit/certificates.ts'
@@ -176,7 +176,7 @@ async function s3Program(): Promise<string> {
   const sources = ['go.mod', 'go.sum'].map(name => readFileSync(join(cwd, name), 'utf8'))
   const tell = (text: string) => console.log(`# ${text}`)
   const options = { waiting: tell, damaged: tell }
-  const built = await cached(`s3-${keyOf(sources)}`, options, async into => {
+  const built = await cached(`s3-${cacheKey(sources)}`, options, async into => {
     tell('building the S3 server (once; about three minutes)')
     const work = join(into, 'work')
     mkdirSync(work, { recursive: true })

@@ -13,7 +13,7 @@ import { checkMachineNeeds } from '../bed/server/machine-needs.ts'
 import { dropPackets, inNetwork, netnsFile } from '../bed/server/machine-network.ts'
 import { type ServedToMachines, serveMachines } from '../bed/server/machine-served.ts'
 import { bedName, type MachinesOptions, removeMachines, startMachines } from '../bed/server/machines.ts'
-import { type Fault, type Releases, releasesForServers } from '../bed/server/releases.ts'
+import { type Fault, type ReleaseServer, releasesForServers } from '../bed/server/releases.ts'
 import { type Outcome, runScript, type ScriptOptions } from '../harness-script.ts'
 
 export type { Machine } from '../bed/server/machine.ts'
@@ -41,14 +41,14 @@ export class ServerBed {
   readonly servers: readonly Machine[]
   readonly #layout: Layout
   readonly #served: ServedToMachines | undefined
-  readonly #releases: Releases | undefined
+  readonly #releases: ReleaseServer | undefined
 
   private constructor(
     folder: string,
     layout: Layout,
     servers: readonly Machine[],
     served?: ServedToMachines,
-    releases?: Releases,
+    releases?: ReleaseServer,
   ) {
     this.folder = folder
     this.home = join(folder, '.home')
@@ -120,7 +120,7 @@ export class ServerBed {
   }
 
   /** The stand-ins for releases: their list for a cluster's folder, and the URL of the mirror. */
-  get releases(): Releases {
+  get releases(): ReleaseServer {
     if (!this.#releases) throw new Error('this bed was started with `releases: false`')
     return this.#releases
   }

@@ -7,7 +7,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
-import { MARK } from '../bed/cluster/processes.ts'
+import { PROCESS_MARK } from '../bed/cluster/processes.ts'
 import { hierarchies } from '../bed/server/machine-cgroups.ts'
 import { mountsBelow } from '../bed/server/machine-disk.ts'
 import { networksOf } from '../bed/server/machine-network.ts'
@@ -56,7 +56,7 @@ function traces(folder: string, name: string): string[] {
   const processes = readdirSync('/proc').flatMap(pid => {
     try {
       const of = readFileSync(`/proc/${pid}/environ`, 'utf8')
-      return of.includes(`${MARK}=${folder}/`)
+      return of.includes(`${PROCESS_MARK}=${folder}/`)
         ? [`process ${readFileSync(`/proc/${pid}/cmdline`, 'utf8')}`]
         : []
     } catch {

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Finding } from '../../lib/preflight/findings.ts'
+import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import type { ServerFacts } from '../../lib/server/server-facts.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
@@ -34,7 +34,7 @@ function inventory(user: string): void {
 async function preflight(only: string, env: Record<string, string> = {}) {
   const { code, stdout } = await bed.runScript('preflight', ['--only', only, '--json'], { env })
   const document = JSON.parse(stdout)
-  const sections: { findings: Finding[]; facts: unknown }[] = document.result?.sections ?? []
+  const sections: { findings: PreflightFinding[]; facts: unknown }[] = document.result?.sections ?? []
   const told = sections.flatMap(({ findings }) =>
     findings.map(({ severity, what }) => `${severity}: ${what}`),
   )
@@ -104,7 +104,7 @@ test('everything that is in the way is told at once', async () => {
   ])
     assert.match(told, expected)
   for (const { findings } of document.result.sections)
-    for (const { fix } of findings as Finding[]) assert.ok(fix.length > 10, fix)
+    for (const { fix } of findings as PreflightFinding[]) assert.ok(fix.length > 10, fix)
   // A reboot is the end of most of it; what is left is on the disk.
   await server.reset()
   await server.waitForBoot()

@@ -118,6 +118,23 @@ test('no file and no room imports itself in a circle', () => {
   assert.is(circle(rooms, doors)?.join(' → '), undefined)
 })
 
+test('an exported name means one thing in the whole tree', () => {
+  const homes = new Map<string, Set<string>>()
+  for (const file of files)
+    for (const [, name] of text
+      .get(file)!
+      .matchAll(/^export (?:(?:async|abstract) )?(?:function\*?|const|class|interface|type) (\w+)/gm))
+      homes.set(name!, (homes.get(name!) ?? new Set()).add(file))
+  // Every file of lib/diagnosis/rules offers its `rules`.
+  homes.delete('rules')
+  assert.equal(
+    [...homes]
+      .filter(([, places]) => places.size > 1)
+      .map(([name, places]) => `${name}: ${[...places].join()}`),
+    [],
+  )
+})
+
 test('a script reads from top to bottom in at most 150 lines', () => {
   const lines = (file: string) => text.get(file)!.split('\n').length - 1
   assert.equal(

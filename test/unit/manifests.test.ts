@@ -7,7 +7,7 @@ import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APPS } from '../../lib/platform/apps.ts'
 import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
-import { keysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { generatedKeysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import {
   CERTIFICATES,
@@ -80,7 +80,7 @@ const produced = new Map<string, Map<string, string>>([
 for (const entry of catalogue)
   if (entry.namespace === 'flux-system') {
     const keys = produced.get(entry.name) ?? new Map()
-    for (const key of keysOf(entry)) keys.set(key, entry.app)
+    for (const key of generatedKeysOf(entry)) keys.set(key, entry.app)
     produced.set(entry.name, keys)
   }
 

@@ -3,14 +3,14 @@ import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 
 /** What cert-manager has made for the attempt to issue a certificate that is under way, or has failed last. */
-export interface Chain {
+export interface IssuanceChain {
   request?: KubeObject
   order?: KubeObject
   challenges: KubeObject[]
 }
 
 /** The chain below a Certificate: Certificate → CertificateRequest → Order → Challenges. Pure. */
-export function chainOf(certificate: KubeObject, index: Index): Chain {
+export function issuanceChainOf(certificate: KubeObject, index: Index): IssuanceChain {
   // What belongs to revisions that were issued is history, whatever became of it.
   const next = String((certificate.status?.revision ?? 0) + 1)
   const request = newest(
@@ -51,7 +51,7 @@ export function issuerOf({ spec, metadata }: KubeObject): Ref {
 }
 
 /** The address of the ACME server that an issuer asks; undefined for other kinds of issuers. Pure. */
-export function acmeServer(issuer: KubeObject | undefined): string | undefined {
+export function acmeServerOf(issuer: KubeObject | undefined): string | undefined {
   return issuer?.spec?.acme?.server
 }
 

@@ -1,4 +1,4 @@
-import type { Answer } from '../../preflight/dns.ts'
+import type { DnsAnswer } from '../../preflight/dns.ts'
 import type { CaaRecord } from '../../preflight/dns-rules.ts'
 import type { CertificateFacts } from '../snapshot.ts'
 
@@ -9,7 +9,7 @@ export interface HostFacts {
   expected: string[]
   /** Whether its ports were asked at an address that was given, instead of where DNS leads. */
   directed?: true
-  dns: Answer[]
+  dns: DnsAnswer[]
   /** The CAA records of the host and of every name above it. */
   caa: { name: string; records: CaaRecord[] | { failed: string } }[]
   /** What answers on port 80, at each address. */
@@ -40,7 +40,7 @@ export interface HttpFacts {
   /** Whether the last answer was what the challenge wants. */
   matches?: boolean
   /** Why there was no answer (after the hops). */
-  failed?: Failure
+  failed?: ProbeFailure
 }
 
 /** One answer over HTTP. */
@@ -53,7 +53,7 @@ export interface Hop {
 }
 
 /** Why a connection came to nothing. */
-export interface Failure {
+export interface ProbeFailure {
   kind: 'refused' | 'timeout' | 'silent' | 'unreachable' | 'reset' | 'tls' | 'redirects' | 'other'
   message: string
 }
@@ -63,5 +63,5 @@ export interface TlsFacts {
   at: string
   /** The server's own certificate first. */
   chain: CertificateFacts[]
-  failed?: Failure
+  failed?: ProbeFailure
 }

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { eventTime, type Index } from '../snapshot.ts'
-import { acmeServer, isStaging, issuerOf, namesOf } from './chain.ts'
+import { acmeServerOf, isStaging, issuerOf, namesOf } from './chain.ts'
 import { parseReason } from './challenge-message.ts'
 
 /** Failed validations of one host and account in an hour (https://letsencrypt.org/docs/rate-limits/). */
@@ -33,7 +33,7 @@ export interface Allowance {
 export function allowance(certificate: KubeObject, index: Index): Allowance {
   const names = namesOf(certificate)
   const issuer = index.find(issuerOf(certificate))
-  const counted = acmeServer(issuer) !== undefined && !isStaging(acmeServer(issuer))
+  const counted = acmeServerOf(issuer) !== undefined && !isStaging(acmeServerOf(issuer))
   if (!counted) return { allowed: true, failures: 0, duplicates: 0 }
 
   const failed = names.map(name => failuresOf(name, index)).sort((a, b) => b.length - a.length)[0] ?? []

@@ -2,7 +2,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { chainOf, issuerOf, namesOf } from './chain.ts'
+import { issuanceChainOf, issuerOf, namesOf } from './chain.ts'
 import { allowance } from './rate-limits.ts'
 
 /**
@@ -46,7 +46,8 @@ export function reissue(certificate: KubeObject, index: Index, text: string): Re
   const issuer = index.find(issuerOf(certificate))
   const canIssue = issuer !== undefined && condition(issuer, 'Ready')?.status === 'True'
   const isUnderWay =
-    condition(certificate, 'Issuing')?.status === 'True' || chainOf(certificate, index).order !== undefined
+    condition(certificate, 'Issuing')?.status === 'True' ||
+    issuanceChainOf(certificate, index).order !== undefined
   if (!canIssue || isUnderWay) return { text, command: look }
   const host = namesOf(certificate)[0]
   return {

@@ -5,7 +5,8 @@ import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { refTo, since } from './workload-facts.ts'
+import { refTo } from './failure.ts'
+import { since } from './workload-facts.ts'
 
 /** Places for backups that cannot be used. */
 const locations: Rule = index =>

@@ -1,6 +1,6 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import { ageOf, chainOf, namesOf } from '../certificates/chain.ts'
+import { ageOf, issuanceChainOf, namesOf } from '../certificates/chain.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -42,7 +42,7 @@ const certificates: Rule = index =>
 /** Requests that say something of their own, or repeat what their Order says. */
 const requests: Rule = index =>
   index.all('Certificate').flatMap((certificate): Finding[] => {
-    const { request } = chainOf(certificate, index)
+    const { request } = issuanceChainOf(certificate, index)
     if (!request) return []
     const ready = condition(request, 'Ready')
     const denied = condition(request, 'Denied')

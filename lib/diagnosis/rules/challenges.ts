@@ -1,5 +1,5 @@
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { acmeServer, ageOf, chainOf, isStaging, issuerOf } from '../certificates/chain.ts'
+import { acmeServerOf, ageOf, isStaging, issuanceChainOf, issuerOf } from '../certificates/chain.ts'
 import { type ChallengeProblem, parseReason } from '../certificates/challenge-message.ts'
 import { challengeTexts } from '../certificates/challenge-texts.ts'
 import { factsOf, hopsText, isCauseGone } from '../certificates/host-problems.ts'
@@ -14,7 +14,7 @@ import { SETTLING } from './issuers.ts'
 /** Orders and Challenges of certificates that are to be issued: the deepest that say why they do not get on. */
 const issuance: Rule = index => {
   const findings = index.all('Certificate').flatMap((certificate): Finding[] => {
-    const { order, challenges } = chainOf(certificate, index)
+    const { order, challenges } = issuanceChainOf(certificate, index)
     if (!order) return []
     const failed = challenges.flatMap(challenge => challengeFinding(certificate, challenge, index))
     return [...failed, ...orderFinding(certificate, order, failed.length > 0, index)]
@@ -177,7 +177,7 @@ function alike(findings: readonly Finding[]): Finding[] {
 /** Certificates of an environment for trials beside others that are not. */
 const staging: Rule = index => {
   const certificates = index.all('Certificate').map(certificate => {
-    const server = acmeServer(index.find(issuerOf(certificate)))
+    const server = acmeServerOf(index.find(issuerOf(certificate)))
     return { certificate, server }
   })
   if (!certificates.some(({ server }) => server !== undefined && !isStaging(server))) return []

@@ -2,11 +2,11 @@
 
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { claimsOf } from './pods.ts'
 import { quantity } from './quantity.ts'
 import { eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
@@ -38,7 +38,7 @@ const missingClaims: Rule = index => {
       since(index, pod.metadata.creationTimestamp) < 10
     )
       continue
-    for (const name of claimsOf(pod)) {
+    for (const name of claimsOfPod(pod)) {
       if (index.get('PersistentVolumeClaim', namespace, name) || found.has(`${namespace}/${name}`)) continue
       const subject: Ref = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name }
       found.set(
@@ -86,7 +86,8 @@ function lost(claim: KubeObject): Told {
 function leaving(claim: KubeObject, index: Index): Told | undefined {
   if (since(index, claim.metadata.deletionTimestamp) < 60) return undefined
   const user = podsOf(index).find(
-    pod => pod.metadata.namespace === claim.metadata.namespace && claimsOf(pod).includes(claim.metadata.name),
+    pod =>
+      pod.metadata.namespace === claim.metadata.namespace && claimsOfPod(pod).includes(claim.metadata.name),
   )
   return {
     rule: 'claim-being-deleted',

@@ -6,7 +6,7 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { logsOf, type Trouble, unfinished, unready } from './readiness.ts'
+import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import {
   type Container,
   containersOf,
@@ -76,7 +76,7 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   }
   if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
   if (!running) return undefined
-  if (container.init) return unfinished(pod, container, index)
+  if (container.init) return unfinishedInit(pod, container, index)
   return (
     (status.ready === false ? unready(pod, container, index) : undefined) ?? restarting(pod, container, index)
   )

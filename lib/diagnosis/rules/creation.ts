@@ -4,7 +4,8 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { containersOf, eventsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { refTo } from './failure.ts'
+import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 interface Refusal {

@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 /** A failure that is known by its message. */
-export interface Known extends Pick<Failure, 'rule' | 'symptom'> {
+export interface KnownFailure extends Pick<Failure, 'rule' | 'symptom'> {
   pattern: RegExp
   fix: (object: KubeObject, match: RegExpExecArray) => string
   cause?: (object: KubeObject, match: RegExpExecArray) => string
@@ -35,7 +35,7 @@ export interface Known extends Pick<Failure, 'rule' | 'symptom'> {
 
 /** The first of the known failures that a message tells. Pure. */
 export function recognise(
-  known: readonly Known[],
+  known: readonly KnownFailure[],
   object: KubeObject,
   message: string,
   grace: number,
@@ -74,7 +74,7 @@ export function lasted(index: Index, found: Condition | undefined): number {
 }
 
 /** The most seconds for which a diagnosis keeps quiet about a failure: somebody is looking for it already. */
-export const PATIENCE = 30
+export const LONGEST_GRACE = 30
 
 /** A known failure as a finding. `action` is what --fix does; the script of the failure unless told. */
 export function findingOf(
@@ -151,7 +151,7 @@ function actionCommand(action: Action): string {
 const place = ({ kind, name, namespace }: Ref) => `${fluxKind(kind)} ${name} -n ${namespace}`
 
 /** The seconds of a duration as Go writes it: `15m0s`, `1h`. Pure. */
-export function seconds(duration: string): number {
+export function goDurationSeconds(duration: string): number {
   const units: Record<string, number> = { h: 3600, m: 60, s: 1, ms: 0.001 }
   const parts = [...duration.matchAll(/([\d.]+)(ms|h|m|s)/g)]
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * units[unit!]!, 0)

@@ -3,7 +3,7 @@ import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { controllerOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-import { type Failure, findingOf, fluxKind, lasted, PATIENCE, seconds } from './failure.ts'
+import { type Failure, findingOf, fluxKind, goDurationSeconds, LONGEST_GRACE, lasted } from './failure.ts'
 import { SOURCES } from './sources.ts'
 
 const KINDS = [...SOURCES, 'Kustomization', 'HelmRelease'] as const
@@ -83,7 +83,7 @@ const down: Rule = index => {
           },
         ),
       ]
-    return lasted(index, condition(deployment, 'Available')) < PATIENCE
+    return lasted(index, condition(deployment, 'Available')) < LONGEST_GRACE
       ? []
       : [findingOf(deployment, failure)]
   })
@@ -137,7 +137,9 @@ const silent: Rule = index =>
 /** Whether Flux works on an object: not what a controller said that was killed long ago. */
 function isBusy(object: KubeObject, index: Index): boolean {
   const found = condition(object, 'Reconciling')
-  return found?.status === 'True' && lasted(index, found) < seconds(object.spec?.timeout ?? '5m') + 60
+  return (
+    found?.status === 'True' && lasted(index, found) < goDurationSeconds(object.spec?.timeout ?? '5m') + 60
+  )
 }
 
 function isIgnored(object: KubeObject, index: Index): boolean {
@@ -145,7 +147,7 @@ function isIgnored(object: KubeObject, index: Index): boolean {
   if (object.spec?.suspend === true || deletionTimestamp) return false
   const asked = handled(object) ? undefined : annotations?.['reconcile.fluxcd.io/requestedAt']
   const since = asked ?? (object.status?.conditions === undefined ? creationTimestamp : undefined)
-  return (index.now - Date.parse(since ?? '')) / 1000 > PATIENCE
+  return (index.now - Date.parse(since ?? '')) / 1000 > LONGEST_GRACE
 }
 
 /** What is known of an object that is suspended. Pure. */
@@ -172,7 +174,7 @@ const suspended: Rule = index =>
     })
 
 /** Seconds that a deletion may take: an uninstallation waits for pods to end, a stranger's finalizer for nobody we know. */
-const DELETION = { own: 300, foreign: PATIENCE }
+const DELETION = { own: 300, foreign: LONGEST_GRACE }
 
 const undeletable: Rule = index =>
   KINDS.flatMap(kind => index.all(kind)).flatMap((object): Finding[] => {

@@ -1,7 +1,8 @@
 /** Why an image is not pulled, by what containerd and the registry say. */
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
-import { eventsOf, refTo } from './workload-facts.ts'
+import { refTo } from './failure.ts'
+import { eventsOf } from './workload-facts.ts'
 
 /** A trouble with an image. */
 export interface ImageTrouble {

@@ -1,6 +1,6 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { acmeServer, ageOf, covers, namesOf } from '../certificates/chain.ts'
+import { acmeServerOf, ageOf, covers, namesOf } from '../certificates/chain.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { warnings } from './certificate-events.ts'
@@ -168,7 +168,7 @@ function isWanted(ingress: KubeObject): boolean {
 function canIssue(issuer: Ref, index: Index): boolean {
   const found = index.find(issuer)
   if (!found || condition(found, 'Ready')?.status !== 'True') return false
-  return acmeServer(found) === undefined || Boolean(found.status?.acme?.uri)
+  return acmeServerOf(found) === undefined || Boolean(found.status?.acme?.uri)
 }
 
 /** Hosts of an ingress that are not in the Certificate that is made for its Secret. */

@@ -7,16 +7,16 @@ import { rules as depending } from './dependencies.ts'
 import {
   type Failure,
   findingOf,
-  type Known,
+  type KnownFailure,
+  LONGEST_GRACE,
   lasted,
-  PATIENCE,
   recognise,
   scriptCommand,
   sourceOf,
 } from './failure.ts'
 import { installerOf, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 
-const known: readonly Known[] = [
+const known: readonly KnownFailure[] = [
   ...refusals,
   {
     rule: 'kustomization-path-missing',
@@ -110,7 +110,8 @@ const failing: Rule = index =>
         }),
       ]
     // What passes by itself is told once it has not.
-    if (failure.grace > PATIENCE && lasted(index, condition(kustomization, 'Ready')) < PATIENCE) return []
+    if (failure.grace > LONGEST_GRACE && lasted(index, condition(kustomization, 'Ready')) < LONGEST_GRACE)
+      return []
     const gone = failure.rule === 'field-immutable' && isGone(kustomization, index)
     const told = gone ? retryOf(failure) : failure
     return [findingOf(kustomization, told, { action: mend(kustomization, told, index) })]

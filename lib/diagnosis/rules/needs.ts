@@ -2,7 +2,8 @@
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { containersOf, eventsOf, podsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { refTo } from './failure.ts'
+import { containersOf, eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** An object that a pod cannot start without, and the key of it where one is meant. */
 interface Need {

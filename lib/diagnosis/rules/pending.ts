@@ -2,7 +2,7 @@ import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { SecretShape } from '../snapshot.ts'
-import { findingOf, refTo, seconds } from './failure.ts'
+import { findingOf, goDurationSeconds, refTo } from './failure.ts'
 
 const pendingStatus = /^pending-(install|upgrade|rollback)$/
 
@@ -15,7 +15,7 @@ const pending: Rule = index =>
     if (!release) return []
     const age = (index.now - Date.parse(secret.created ?? '')) / 1000
     const working = /^Running '/.test(condition(release, 'Ready')?.message ?? '')
-    const limit = working ? seconds(release.spec?.timeout ?? '5m') + 15 : 60
+    const limit = working ? goDurationSeconds(release.spec?.timeout ?? '5m') + 15 : 60
     if (!(age > limit)) return []
     const old = release.apiVersion === 'helm.toolkit.fluxcd.io/v2beta1'
     return [

@@ -5,8 +5,9 @@ import { sizeText } from '../../script/size.ts'
 import type { Finding } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { quantity } from './quantity.ts'
-import { refTo, whereToChange, workloadOf } from './workload-facts.ts'
+import { whereToChange, workloadOf } from './workload-facts.ts'
 
 /** Taints that the control plane sets itself: the node's own finding says why. */
 const OF_NODE =

@@ -2,13 +2,15 @@
 
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, isEvicted } from '../eviction.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
-import { eventsOf, oncePerWorkload, podsOf, refTo, since, workloadOf } from './workload-facts.ts'
+import { eventsOf, oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
 
 /** A pod's age since it was made or, once it is placed, since then. */
 const ageOf = (pod: KubeObject, index: Index) =>
@@ -27,7 +29,7 @@ const unplaced: Rule = index =>
 function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: Index): Finding | undefined {
   const age = ageOf(pod, index)
   const subject = refOf(pod)
-  const unbound = claimsOf(pod).filter(
+  const unbound = claimsOfPod(pod).filter(
     name => index.get('PersistentVolumeClaim', pod.metadata.namespace, name)?.status?.phase !== 'Bound',
   )
   const message = String(scheduled?.message ?? '')
@@ -66,13 +68,6 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
           }
         : { text: `install ${scheduler}, or leave spec.schedulerName out` },
   }
-}
-
-/** The claims that a pod's volumes name. */
-export function claimsOf(pod: KubeObject): string[] {
-  return ((pod.spec?.volumes ?? []) as { persistentVolumeClaim?: { claimName?: string } }[]).flatMap(
-    ({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? [],
-  )
 }
 
 /** What a kubelet says when it cannot set a placed pod up. */

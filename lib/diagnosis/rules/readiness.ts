@@ -5,8 +5,9 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { type Container, eventsOf, refTo, releaseOf, since, timesSeen, workloadOf } from './workload-facts.ts'
+import { type Container, eventsOf, releaseOf, since, timesSeen, workloadOf } from './workload-facts.ts'
 
 /** A trouble with a container. */
 export interface Trouble extends ImageTrouble {
@@ -21,7 +22,7 @@ export const logsOf = (pod: KubeObject, name: string, previous = ' --previous') 
   `kubectl -n ${pod.metadata.namespace} logs ${pod.metadata.name} -c ${name}${previous}`
 
 /** An init container that does not come to its end: it waits for something. */
-export function unfinished(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+export function unfinishedInit(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
   const age = since(index, container.status.state.running.startedAt)
   if (age < 600) return undefined
   return {

@@ -1,7 +1,7 @@
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
 import type { Index } from '../snapshot.ts'
-import { type Failure, type Known, refTo } from './failure.ts'
+import { type Failure, type KnownFailure, refTo } from './failure.ts'
 
 /** The releases that bring kinds of their own, by the API group. */
 const BRINGS: readonly [group: RegExp, namespace: string, release: string][] = [
@@ -31,7 +31,7 @@ export const passing = /no matches for kind|failed calling webhook|connection re
  * What the API server refuses for a reason that lies outside of the object: the same in a message of Helm and of
  * a Kustomization.
  */
-export const refusals: readonly Known[] = [
+export const refusals: readonly KnownFailure[] = [
   {
     rule: 'webhook-down',
     pattern:

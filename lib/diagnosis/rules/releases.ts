@@ -7,12 +7,12 @@ import { short } from '../text.ts'
 import {
   type Failure,
   findingOf,
-  type Known,
+  goDurationSeconds,
+  type KnownFailure,
+  LONGEST_GRACE,
   lasted,
-  PATIENCE,
   recognise,
   refTo,
-  seconds,
 } from './failure.ts'
 import { rules as pending } from './pending.ts'
 import { isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
@@ -31,7 +31,7 @@ const values = ({ metadata }: KubeObject) =>
 const newTries = ({ metadata }: KubeObject) =>
   `then give it new tries: flux reconcile helmrelease ${metadata.name} -n ${metadata.namespace} --reset`
 
-const known: readonly Known[] = [
+const known: readonly KnownFailure[] = [
   ...refusals,
   {
     rule: 'release-kubernetes-too-old',
@@ -139,7 +139,7 @@ const failing: Rule = index =>
     if (!failure) return []
     const since = Math.max(...['Ready', 'Released'].map(type => lasted(index, condition(release, type))))
     // What passes by itself is told once it has not.
-    if (failure.grace > PATIENCE && since < PATIENCE && failures(release) < 2) return []
+    if (failure.grace > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return []
     if (failure.rule === 'field-immutable' && isGone(release, index))
       return [
         findingOf(release, retryOf(failure), {
@@ -188,7 +188,7 @@ const waiting: Rule = index =>
     const ready = condition(release, 'Ready')
     if (ready?.status !== 'Unknown' || !/^Running '/.test(ready.message ?? '') || lastFailure(release))
       return []
-    const overdue = lasted(index, ready) > seconds(release.spec?.timeout ?? '5m') + 60
+    const overdue = lasted(index, ready) > goDurationSeconds(release.spec?.timeout ?? '5m') + 60
     if (!overdue && !dependenciesOf(release, index).some(ref => stuck(index.find(ref)))) return []
     return [
       findingOf(release, {

@@ -3,7 +3,8 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-import { podsOf, refTo, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { refTo } from './failure.ts'
+import { podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
 
 const slices = new WeakMap<Index, Map<string, number>>()

@@ -3,7 +3,7 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { evidenceOf, type Failure, findingOf, type Known, recognise } from './failure.ts'
+import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise } from './failure.ts'
 
 /** The kinds of sources, which source-controller fetches. */
 export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
@@ -12,7 +12,7 @@ export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
 const placeOf = (source: KubeObject) => source.spec?.url ?? `the repository ${source.spec?.sourceRef?.name}`
 
 /** Messages of source-controller and of the libraries below it. The first that matches counts. */
-const known: readonly Known[] = [
+const known: readonly KnownFailure[] = [
   {
     rule: 'source-branch-missing',
     pattern: /couldn't find remote ref|reference not found|branch .* not found/i,

@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import {
-  acmeServer,
+  acmeServerOf,
   ageOf,
   covers,
   isStaging,
@@ -91,7 +91,7 @@ function isFresh(certificate: KubeObject, index: Index): boolean {
 function validity(certificate: KubeObject, facts: CertificateFacts, index: Index): Problem | undefined {
   const [from, until] = [Date.parse(facts.notBefore), Date.parse(facts.notAfter)]
   const life = `valid from ${facts.notBefore.slice(0, 16)} to ${facts.notAfter.slice(0, 16)}, signed by ${facts.issuer}`
-  const server = acmeServer(index.find(issuerOf(certificate)))
+  const server = acmeServerOf(index.find(issuerOf(certificate)))
   if (from > index.now + CLOCK_TOLERANCE)
     return {
       rule: 'certificate-not-yet-valid',

@@ -1,15 +1,10 @@
 /** What the rules on workloads, their pods and their volumes share. */
 
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { currentPods } from '../facts.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-
-/** A Ref by which a cause is looked up: the kind, namespace and name alone tell objects apart. */
-export function refTo(kind: string, namespace: string | undefined, name: string): Ref {
-  return { apiVersion: '', kind, namespace, name }
-}
 
 /** Seconds since the first of these times that is known; 0, as of something that begins now, when none is. */
 export function since(index: Index, ...times: unknown[]): number {

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExpectedError } from '../../../lib/script/errors.ts'
-import { cached, cacheFolder, damageOf, keyOf } from './cache.ts'
+import { cached, cacheFolder, cacheKey, damageOf } from './cache.ts'
 import { GO_ENVIRONMENT, goVersion, runGo } from './go.ts'
 import { withLock } from './lock.ts'
 import {
@@ -81,7 +81,7 @@ export async function builtPrograms(building: Building, set: ProgramSet = SANDBO
 
 /** Of everything that a set is built from: a changed version leads to a new build, an old checkout finds its own. */
 function keyOfSet(set: ProgramSet, flags: readonly string[], version: string): string {
-  return keyOf([
+  return cacheKey([
     ...['go.mod', 'go.sum'].map(name => readFileSync(join(set.folder, name), 'utf8')),
     ...(set.folder === BED ? [] : ownSources(set.folder)),
     ...flags,

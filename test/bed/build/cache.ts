@@ -12,7 +12,7 @@ export function cacheFolder(): string {
 }
 
 /** A digest of everything that an entry of the cache is made from; its name. */
-export function keyOf(parts: readonly string[]): string {
+export function cacheKey(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16)
 }
 

@@ -33,7 +33,7 @@ function git(args: readonly string[], env: Record<string, string> = {}): Promise
 }
 
 /** What is served: the commit, and whether it is the checkout's HEAD or made from its files. */
-export interface Served {
+export interface ServedCommit {
   commit: string
   from: 'commit' | 'working tree'
 }
@@ -46,7 +46,7 @@ export interface Served {
 export async function refreshRepository(
   repository: string,
   options: { worktree: boolean; source?: string },
-): Promise<Served> {
+): Promise<ServedCommit> {
   const source = options.source ?? ROOT
   if (!existsSync(join(repository, 'HEAD'))) {
     rmSync(repository, { recursive: true, force: true })

@@ -31,7 +31,7 @@ const flux = (name: string): Program => ({
 })
 
 /** Every program of the sandbox. */
-export const PROGRAMS: readonly Program[] = [
+export const CONTROL_PLANE_PROGRAMS: readonly Program[] = [
   {
     name: 'etcd',
     package: 'go.etcd.io/etcd/server/v3',
@@ -57,7 +57,7 @@ export interface ProgramSet {
 }
 
 /** What the plain sandbox runs. */
-export const SANDBOX: ProgramSet = { folder: BED, programs: PROGRAMS }
+export const SANDBOX: ProgramSet = { folder: BED, programs: CONTROL_PLANE_PROGRAMS }
 
 const ours = (folder: string, name: string, path: string): ProgramSet => ({
   folder: join(BED, folder),
@@ -155,7 +155,7 @@ export function requiredVersion(goMod: string, module: string): string {
 export async function checkPrograms(folder: string): Promise<void> {
   const goMod = readGoMod()
   const problems = await Promise.all(
-    PROGRAMS.map(async program => {
+    CONTROL_PLANE_PROGRAMS.map(async program => {
       const path = join(folder, program.name)
       const wanted = requiredVersion(goMod, program.module)
       const fix = `put ${program.name} ${wanted} into ${folder}, or leave --bin-dir away`

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Building, builtPrograms } from '../build/build.ts'
-import { cached, keyOf } from '../build/cache.ts'
+import { cached, cacheKey } from '../build/cache.ts'
 import { buildData } from '../build/data.ts'
 import { goVersion } from '../build/go.ts'
 import { BED, checkPrograms, readGoMod } from '../build/programs.ts'
@@ -45,7 +45,7 @@ const DATA_RECIPE = 1
 
 /** The folder of the files that come with the Go modules: from the cache, or put into it. */
 async function builtData(building: Building): Promise<string> {
-  const key = keyOf([readGoMod(), readFileSync(join(BED, 'data.json'), 'utf8'), `recipe ${DATA_RECIPE}`])
+  const key = cacheKey([readGoMod(), readFileSync(join(BED, 'data.json'), 'utf8'), `recipe ${DATA_RECIPE}`])
   const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
   return await cached(`data-${key}`, { ...building, damaged }, async folder => {
     await goVersion()

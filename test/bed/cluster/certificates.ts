@@ -20,7 +20,7 @@ export function certificateProcesses(setting: Setting): ProcessSpec[] {
 }
 
 /** The directory of the ACME server, `acme_server` of the sandbox's `.flux.env`. */
-export function acmeServer(ports: Ports): string {
+export function pebbleUrl(ports: Ports): string {
   return `https://${LOOPBACK}:${ports.pebble}/dir`
 }
 

@@ -9,7 +9,7 @@ import { down, reset, up } from './sandbox.ts'
 import { status } from './status.ts'
 
 /** Starts the control plane, or completes it, and tells how to go on. */
-export async function startIt(run: SandboxRun, name: string): Promise<void> {
+async function startSandbox(run: SandboxRun, name: string): Promise<void> {
   const { certificates, loki } = run.flags
   const more = [...(certificates ? ['cert-manager', 'an ACME server'] : []), ...(loki ? ['Loki'] : [])]
   const plan = [
@@ -52,7 +52,7 @@ export async function startIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Ends it; its state is kept. */
-export async function endIt(run: SandboxRun, name: string): Promise<void> {
+async function stopSandbox(run: SandboxRun, name: string): Promise<void> {
   if (run.flags['dry-run'])
     return void (await run.agree([`end the processes of the sandbox ${name}; its state is kept`], ''))
   const stopped = await down(name, run.log.progress)
@@ -61,7 +61,7 @@ export async function endIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Shows its processes. Ends with findings when one does not work. */
-export async function showIt(run: SandboxRun, name: string): Promise<void> {
+async function showSandbox(run: SandboxRun, name: string): Promise<void> {
   const processes = await status(name)
   if (processes === undefined)
     throw new ExpectedError(
@@ -91,7 +91,7 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Removes it, once its name has been typed. */
-export async function removeIt(run: SandboxRun, name: string): Promise<void> {
+async function removeSandbox(run: SandboxRun, name: string): Promise<void> {
   const plan = [`end the sandbox ${name}`, `remove ${layoutOf(name).state} with all that is installed in it`]
   if (
     !(await run.agreeByName(
@@ -110,4 +110,12 @@ export async function removeIt(run: SandboxRun, name: string): Promise<void> {
 
 function absolute(path: string | undefined): string | undefined {
   return path === undefined ? undefined : resolve(path)
+}
+
+/** The commands of `sandbox.ts`, by their words. */
+export const sandboxCommands = {
+  up: startSandbox,
+  down: stopSandbox,
+  status: showSandbox,
+  reset: removeSandbox,
 }

@@ -8,14 +8,14 @@ import { lokiProcesses } from './loki.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
 
 /** What an `up` is asked to run besides. */
-export type Asked = Partial<Record<keyof Extras, boolean>>
+export type RequestedExtras = Partial<Record<keyof Extras, boolean>>
 
 /**
  * What the sandbox is to run besides: what is asked for now, and what was asked for before, each with its
  * programs, built where they were not. Of these nothing is built or started as long as nobody asks for it.
  */
 export async function ensureExtras(
-  asked: Asked,
+  asked: RequestedExtras,
   before: Extras,
   building: Building & { binDir?: string },
 ): Promise<Extras> {

@@ -3,7 +3,7 @@ import { throwAll, UsageError } from '../../../lib/script/errors.ts'
 import type { Run } from '../../../lib/script/run.ts'
 
 /** The flags of scripts/sandbox.ts. */
-export const flags = {
+export const sandboxFlags = {
   name: { type: 'string', value: 'NAME', help: 'the name of its cluster folder (default: sandbox)' },
   server: {
     type: 'boolean',
@@ -28,7 +28,7 @@ export const flags = {
 } as const
 
 /** A run of scripts/sandbox.ts. */
-export type SandboxRun = Run<typeof flags>
+export type SandboxRun = Run<typeof sandboxFlags>
 
 /** What a sandbox runs besides when it is asked to; servers do not. */
 const EXTRAS = ['certificates', 'loki', 'audit'] as const
@@ -41,7 +41,7 @@ const ONLY = {
 export const MOST_SERVERS = 8
 
 /** Throws everything that is wrong with the flags, before anything is done. */
-export function checkFlags({ args: [command], flags }: SandboxRun): void {
+export function checkSandboxFlags({ args: [command], flags }: SandboxRun): void {
   const problems: UsageError[] = []
   for (const [owner, names] of Object.entries(ONLY))
     for (const name of names)

@@ -2,7 +2,7 @@ import { linkSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
 import { type Building, builtSets } from '../build/build.ts'
-import { cached, keyOf } from '../build/cache.ts'
+import { cached, cacheKey } from '../build/cache.ts'
 import { BED, NODE_SETS, SANDBOX } from '../build/programs.ts'
 import { IMAGE_PROGRAMS } from '../server/images.ts'
 import { makeImageFiles, makeReleaseFiles } from '../server/release-files.ts'
@@ -44,18 +44,18 @@ export async function nodeParts(building: Building): Promise<NodeParts> {
   const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
   const options = { ...building, damaged }
 
-  const programs = await cached(`node-${keyOf(ON_SERVER_PROGRAMS.map(pathOf))}`, options, async folder => {
+  const programs = await cached(`node-${cacheKey(ON_SERVER_PROGRAMS.map(pathOf))}`, options, async folder => {
     // Links to the cache's own files: the servers see this folder alone, and it takes no room.
     for (const name of ON_SERVER_PROGRAMS) linkSync(pathOf(name), join(folder, name))
   })
   const text = (path: string) => readFileSync(path, 'utf8')
   const recipe = `recipe ${FILES_RECIPE}`
-  const imagesKey = keyOf([...IMAGE_PROGRAMS.map(pathOf), recipe])
+  const imagesKey = cacheKey([...IMAGE_PROGRAMS.map(pathOf), recipe])
   const images = await cached(`images-${imagesKey}`, options, async folder => {
     building.progress("making the images of the servers' pods (once)")
     await makeImageFiles(folder, pathOf)
   })
-  const releasesKey = keyOf([
+  const releasesKey = cacheKey([
     ...[images, pathOf('k3s'), text(join(BED, 'k3s/install.sh'))],
     ...['releases.yaml', 'flux.yaml'].map(name => text(join(ROOT, 'install', name))),
     recipe,

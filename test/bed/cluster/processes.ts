@@ -13,13 +13,13 @@ import type { Ports, ProcessSpec } from './spec.ts'
  * the digest of what it was started with. By it, and not by a recorded pid, we know what is ours: a recycled pid does not have it, and a process that
  * was started by a killed `up` does.
  */
-export const MARK = 'OAS_SANDBOX_PROCESS'
+export const PROCESS_MARK = 'OAS_SANDBOX_PROCESS'
 
 /** A running process of the sandbox. */
 export interface Running {
   name: string
   pid: number
-  /** What it was started with, see `digestOf`. */
+  /** What it was started with, see `processDigest`. */
   digest: string
   /** Resident memory in bytes. */
   memory: number
@@ -30,7 +30,7 @@ export interface Running {
  * one of them has started itself inherits the mark, and is left out while its parent lives.
  */
 export function runningProcesses(layout: Layout): Running[] {
-  const prefix = `${MARK}=${layout.state}:`
+  const prefix = `${PROCESS_MARK}=${layout.state}:`
   const found: (Running & { parent: number })[] = []
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
@@ -61,7 +61,7 @@ export function runningProcesses(layout: Layout): Running[] {
  * Of all that a process is started with: its command line and files, the ports of the others and the CA. A running
  * process with another digest has to be started anew.
  */
-export function digestOf(spec: ProcessSpec, setting: { ports: Partial<Ports>; ca: string }): string {
+export function processDigest(spec: ProcessSpec, setting: { ports: Partial<Ports>; ca: string }): string {
   return createHash('sha256')
     .update(JSON.stringify([spec, setting]))
     .digest('hex')
@@ -92,10 +92,10 @@ export function start(layout: Layout, spec: ProcessSpec, digest: string): void {
         HOME: home,
         TMPDIR: home,
         ...spec.env,
-        [MARK]: `${layout.state}:${spec.name}:${digest}`,
+        [PROCESS_MARK]: `${layout.state}:${spec.name}:${digest}`,
       },
     })
-      .on('error', () => {}) // told by `failureOf` when the process is missing
+      .on('error', () => {}) // told by `processFailure` when the process is missing
       .unref()
   } finally {
     closeSync(log)
@@ -103,7 +103,7 @@ export function start(layout: Layout, spec: ProcessSpec, digest: string): void {
 }
 
 /** Why a process does not work: its log file and the last thing in it that looks like an error. */
-export function failureOf(layout: Layout, spec: ProcessSpec, what: string): ExpectedError {
+export function processFailure(layout: Layout, spec: ProcessSpec, what: string): ExpectedError {
   const path = logFile(layout, spec.name)
   const line = existsSync(path) ? lastErrorLine(readFileSync(path, 'utf8').slice(-200_000)) : undefined
   return new ExpectedError(

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { ExpectedError } from '../../../lib/script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../../lib/script/files.ts'
 import { refreshCharts } from '../build/charts.ts'
-import { refreshRepository, type Served } from '../build/git.ts'
+import { refreshRepository, type ServedCommit } from '../build/git.ts'
 import { withLock } from '../build/lock.ts'
 import { Api } from './api.ts'
 import { type Bed, ensureBed } from './bed.ts'
-import { acmeServer, certificateProcesses } from './certificates.ts'
+import { certificateProcesses, pebbleUrl } from './certificates.ts'
 import {
   allProcesses,
   apiServer,
@@ -19,7 +19,7 @@ import {
   server,
 } from './control-plane.ts'
 import { environment } from './environment.ts'
-import { type Asked, ensureExtras } from './extras.ts'
+import { ensureExtras, type RequestedExtras } from './extras.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { lokiProcesses } from './loki.ts'
 import { applyObjects, forgetAccounts } from './objects.ts'
@@ -27,11 +27,11 @@ import { ensurePki, writeKubeconfigs } from './pki.ts'
 import { choosePorts } from './ports.ts'
 import { runningProcesses } from './processes.ts'
 import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
-import { readState, writeState } from './state.ts'
+import { readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
 /** How a sandbox is started. What it is asked to run besides (see `Extras`) stays until `reset`. */
-export interface UpOptions extends Asked {
+export interface UpOptions extends RequestedExtras {
   /** Its cluster's name; `sandbox` by default. */
   name?: string
   /** Programs that are used instead of those in the cache. */
@@ -57,7 +57,7 @@ export interface Up {
   chartsMirror: string
   fluxManifest: string
   logs: string
-  served: Served
+  served: ServedCommit
   charts: string[]
   started: string[]
   /** The ports that somebody else had taken since the last `up`. */
@@ -79,7 +79,7 @@ export async function up(options: UpOptions = {}): Promise<Up> {
     )
   const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
   const building = { binDir: options.binDir, progress, waiting, signal: options.signal }
-  const extras = await ensureExtras(options, readState(layout).extras, building)
+  const extras = await ensureExtras(options, readSandboxState(layout).extras, building)
   const bed = await ensureBed(building)
   return await withLock(layout.state, { waiting, signal: options.signal }, () =>
     upLocked(layout, bed, extras, options, progress),
@@ -97,13 +97,13 @@ async function upLocked(
   for (const folder of [layout.state, layout.logs, layout.etcd, layout.artifacts, layout.temporary])
     privateFolder(folder)
   mkdirSync(layout.served, { recursive: true })
-  const state = readState(layout)
+  const state = readSandboxState(layout)
   await ensurePki(layout.pki)
   const ports = await currentPorts({ layout, bin: bed.bin, ports: state.ports as Ports, extras })
   const setting: Setting = { layout, bin: bed.bin, ports, extras }
   const used = allProcesses(setting).flatMap(spec => spec.ports)
   const moved = used.filter(name => state.ports[name] !== undefined && state.ports[name] !== ports[name])
-  writeState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
+  writeSandboxState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
   await stopStale(setting)
   const url = `https://${LOOPBACK}:${ports.apiServer}`
   writeKubeconfigs(layout.pki, layout.cluster.name, url, layout.cluster.kubeconfig)
@@ -139,7 +139,7 @@ async function upLocked(
           ensure([kwok(setting), ...fluxControllers(setting), ...certificateProcesses(setting)]),
         ),
       ])
-      if (started.includes('pebble')) await forgetAccounts(api, url, acmeServer(ports))
+      if (started.includes('pebble')) await forgetAccounts(api, url, pebbleUrl(ports))
     })()
     // The slowest of all, and it asks nobody.
     const loki = ensure(lokiProcesses(setting))
@@ -154,7 +154,7 @@ async function upLocked(
       chartsMirror,
       fluxManifest: bed.fluxManifest,
       fluxManifestBefore: state.fluxManifest,
-      acmeServer: extras.certificates && acmeServer(ports),
+      acmeServer: extras.certificates && pebbleUrl(ports),
     })
     if (text !== before) writeFileAtomic(layout.cluster.env, text)
     if (missing.length > 0 && !options.chartsMirror) throw missingCharts(missing)

@@ -14,7 +14,7 @@ export interface State {
 }
 
 /** The remembered state; an empty one when there is none, or when it cannot be read. */
-export function readState(layout: Layout): State {
+export function readSandboxState(layout: Layout): State {
   const text = readIfExists(layout.stateFile)
   if (text === undefined) return { ports: {}, extras: {} }
   try {
@@ -26,6 +26,6 @@ export function readState(layout: Layout): State {
 }
 
 /** Remembers the state. */
-export function writeState(layout: Layout, state: State): void {
+export function writeSandboxState(layout: Layout, state: State): void {
   writeFileAtomic(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`)
 }

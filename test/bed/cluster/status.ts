@@ -3,7 +3,7 @@ import { allProcesses } from './control-plane.ts'
 import { layoutOf } from './layout.ts'
 import { logFile, runningProcesses } from './processes.ts'
 import type { Ports, Setting } from './spec.ts'
-import { readState } from './state.ts'
+import { readSandboxState } from './state.ts'
 
 /** A process of the sandbox as `status` shows it. */
 export interface ProcessStatus {
@@ -18,7 +18,7 @@ export interface ProcessStatus {
 /** The state of every process. Undefined when there is no such sandbox. */
 export async function status(name = 'sandbox'): Promise<ProcessStatus[] | undefined> {
   const layout = layoutOf(name)
-  const { ports, bin, extras } = readState(layout)
+  const { ports, bin, extras } = readSandboxState(layout)
   if (bin === undefined) return undefined
   const setting: Setting = { layout, bin, ports: ports as Ports, extras }
   const running = runningProcesses(layout)

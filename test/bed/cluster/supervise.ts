@@ -5,7 +5,7 @@ import { until } from '../../../lib/script/wait.ts'
 import type { Api } from './api.ts'
 import { allProcesses } from './control-plane.ts'
 import type { Layout } from './layout.ts'
-import { digestOf, failureOf, runningProcesses, start, stop } from './processes.ts'
+import { processDigest, processFailure, runningProcesses, start, stop } from './processes.ts'
 import { COMMON_PORTS, type ProcessSpec, type Setting } from './spec.ts'
 
 /** How long a process may take until it answers. Etcd with a large history on a busy machine is the slowest. */
@@ -31,13 +31,13 @@ export async function ensureProcesses(
       await until<string, true>(
         async () => {
           if (await api.healthy(spec)) return { done: true }
-          if (!alive()) throw failureOf(layout, spec, 'ended at once')
+          if (!alive()) throw processFailure(layout, spec, 'ended at once')
           return { last: 'it does not answer yet' }
         },
         { deadline: PATIENCE, every: 100, describe: () => '', signal },
       ).catch(error => {
         if (error instanceof ExpectedError && error.message.startsWith('gave up'))
-          throw failureOf(layout, spec, `did not answer within ${PATIENCE / 1000} s`)
+          throw processFailure(layout, spec, `did not answer within ${PATIENCE / 1000} s`)
         throw error
       })
     }),
@@ -82,5 +82,5 @@ function digests(setting: Setting): Map<string, string> {
   const ca = readFileSync(join(setting.layout.pki, 'ca.crt'), 'utf8')
   // The kubeconfigs and `.flux.env` hold these. The other ports are in the arguments of those that use them.
   const ports = Object.fromEntries(COMMON_PORTS.map(name => [name, setting.ports[name]]))
-  return new Map(allProcesses(setting).map(spec => [spec.name, digestOf(spec, { ports, ca })]))
+  return new Map(allProcesses(setting).map(spec => [spec.name, processDigest(spec, { ports, ca })]))
 }

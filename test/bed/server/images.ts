@@ -93,7 +93,7 @@ export function imageOf(name: string, layers: Readonly<Record<string, Layer>>): 
       mediaType: 'application/vnd.oci.image.manifest.v1+json',
       config: {
         mediaType: 'application/vnd.oci.image.config.v1+json',
-        digest: digestOf(config),
+        digest: contentDigest(config),
         size: config.length,
       },
       layers: parts.map(({ digest, size }) => ({
@@ -107,7 +107,7 @@ export function imageOf(name: string, layers: Readonly<Record<string, Layer>>): 
 }
 
 /** A digest as registries write it. */
-export function digestOf(content: Buffer): string {
+export function contentDigest(content: Buffer): string {
   return `sha256:${createHash('sha256').update(content).digest('hex')}`
 }
 
@@ -128,7 +128,7 @@ export async function makeLayers(
     await create({ file: path, cwd: root, portable: true, mtime: DATE }, ['.'])
     rmSync(root, { recursive: true })
     const content = readFileSync(path)
-    layers[name] = { file, digest: digestOf(content), size: content.length }
+    layers[name] = { file, digest: contentDigest(content), size: content.length }
   }
   await make('base', fillBase)
   for (const [name, path] of Object.entries(programs))
@@ -177,7 +177,7 @@ export async function saveImages(
   mkdirSync(work, { recursive: true })
   const entries = names.map(name => {
     const { config, layers: parts } = imageOf(name, layers)
-    const file = `${digestOf(config).slice('sha256:'.length)}.json`
+    const file = `${contentDigest(config).slice('sha256:'.length)}.json`
     writeFileAtomic(join(work, file), config, 0o644)
     for (const part of parts)
       if (!statSync(join(work, part.file), { throwIfNoEntry: false }))

@@ -16,7 +16,7 @@ import { UsageError } from '../../../lib/script/errors.ts'
 import { readIfExists, writeFileAtomic } from '../../../lib/script/files.ts'
 import { run } from '../build/shell.ts'
 import type { Layout } from '../cluster/layout.ts'
-import { MARK } from '../cluster/processes.ts'
+import { PROCESS_MARK } from '../cluster/processes.ts'
 import { type MachineState, type MachineUser, machineFolder } from './machine.ts'
 import { hierarchies } from './machine-cgroups.ts'
 import { OUR_ADDRESS } from './machine-network.ts'
@@ -82,7 +82,7 @@ export async function ensureDisk(
   }
   if (!fresh) return
   // Marked as ours: it goes on when we are killed, and has to be ended before anybody else works on the folder.
-  const env = { [MARK]: `${layout.state}:${UNPACKING}-${state.name}:` }
+  const env = { [PROCESS_MARK]: `${layout.state}:${UNPACKING}-${state.name}:` }
   await run('tar', ['--zstd', '-C', root, '-xpf', archive], { timeout: 300_000, env })
   await personalise(layout, root, state, contents)
   writeFileAtomic(finished, '')

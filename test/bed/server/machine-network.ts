@@ -11,7 +11,7 @@ const GATEWAY = '10.77.0.254'
 const HOST_INTERFACE = 'oas-sandbox'
 
 /** The address of the n-th server, from 1 on. */
-export function addressOf(number: number): string {
+export function machineAddress(number: number): string {
   return `10.77.0.${number + 1}`
 }
 

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { until } from '../../../lib/script/wait.ts'
 import type { Building } from '../build/build.ts'
 import { refreshCharts } from '../build/charts.ts'
-import { refreshRepository, type Served } from '../build/git.ts'
+import { refreshRepository, type ServedCommit } from '../build/git.ts'
 import { ensureBed } from '../cluster/bed.ts'
 import type { Layout } from '../cluster/layout.ts'
-import { failureOf, runningProcesses, start } from '../cluster/processes.ts'
+import { processFailure, runningProcesses, start } from '../cluster/processes.ts'
 import type { ProcessSpec } from '../cluster/spec.ts'
 import type { Machine } from './machine.ts'
 import { netnsFile, OUR_ADDRESS } from './machine-network.ts'
@@ -17,7 +17,7 @@ export interface ServedToMachines {
   gitUrl: string
   chartsMirror: string
   fluxManifest: string
-  served: Served
+  served: ServedCommit
 }
 
 /** On an address of our own any port would do; this one is hardly ever taken on all addresses. */
@@ -89,7 +89,7 @@ export async function ensureServed(
         await machine.exec(['curl', '--silent', '--fail', '--insecure', '--max-time', '2', options.health])
         return { done: true }
       } catch {
-        if (!running()) throw failureOf(layout, spec, 'ended at once')
+        if (!running()) throw processFailure(layout, spec, 'ended at once')
         return { last: 'no answer' }
       }
     },

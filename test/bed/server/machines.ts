@@ -17,7 +17,7 @@ import {
   unmountBelow,
 } from './machine-disk.ts'
 import { checkMachineNeeds, raiseLimits } from './machine-needs.ts'
-import { addressOf, makeBedNetwork, networksOf, removeNetwork } from './machine-network.ts'
+import { machineAddress, makeBedNetwork, networksOf, removeNetwork } from './machine-network.ts'
 import { debianRoot } from './root.ts'
 
 /** How servers are started. */
@@ -76,14 +76,14 @@ export async function startMachines(layout: Layout, options: MachinesOptions = {
         name: `server${i + 1}`,
         number: i + 1,
         bed,
-        addresses: before?.addresses ?? [addressOf(i + 1)],
+        addresses: before?.addresses ?? [machineAddress(i + 1)],
         memory: memory ?? before?.memory,
         disk: before ? before.disk : options.disk,
         binds: { '/opt/node': debian.node, ...options.binds },
       }
     })
     const hosts = {
-      ...Object.fromEntries(states.map(({ name, number }) => [name, addressOf(number)])),
+      ...Object.fromEntries(states.map(({ name, number }) => [name, machineAddress(number)])),
       ...options.hosts,
     }
     const contents = { ...options, hosts, authorizedKey: readFileSync(`${key}.pub`, 'utf8') }

@@ -15,7 +15,7 @@ import { join, normalize } from 'node:path'
 import { Transform } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { readIfExists } from '../../../lib/script/files.ts'
-import { digestOf, imageOf, type Layer } from './images.ts'
+import { contentDigest, imageOf, type Layer } from './images.ts'
 import { type Fault, REGISTRIES } from './releases.ts'
 
 const { values } = parseArgs({
@@ -103,7 +103,7 @@ function serveImage(request: IncomingMessage, response: ServerResponse, host: st
   const isTag = kind === 'manifests' && !reference.includes(':')
   if (isTag) {
     const image = imageOf(`${REGISTRIES[host]}/${repository}:${reference}`, layers)
-    for (const blob of [image.config, image.manifest]) blobs.set(digestOf(blob), blob)
+    for (const blob of [image.config, image.manifest]) blobs.set(contentDigest(blob), blob)
     send(request, response, image.manifest, MANIFEST)
     return
   }
@@ -118,7 +118,7 @@ function send(request: IncomingMessage, response: ServerResponse, content: Buffe
   response.writeHead(200, {
     'content-type': type,
     'content-length': content.length,
-    'docker-content-digest': digestOf(content),
+    'docker-content-digest': contentDigest(content),
   })
   response.end(request.method === 'HEAD' ? undefined : content)
 }

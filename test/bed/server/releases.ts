@@ -38,7 +38,7 @@ export interface Fault {
 }
 
 /** The internet of a bed's servers. `binds`, `hosts` and `ca` are what the servers have to be started with. */
-export interface Releases {
+export interface ReleaseServer {
   binds: Record<string, string>
   hosts: Record<string, string>
   ca: string
@@ -57,7 +57,7 @@ export interface Releases {
 }
 
 /** The releases and images of the bed, ready to be served; made first where the cache has none. */
-export async function releasesForServers(building: Building, layout: Layout): Promise<Releases> {
+export async function releasesForServers(building: Building, layout: Layout): Promise<ReleaseServer> {
   const { binds, releases, images } = await nodeParts(building)
   const names = [...HOSTS, ...Object.keys(REGISTRIES)]
   const state = join(layout.state, 'releases')

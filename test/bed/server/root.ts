@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { codeOf, ExpectedError } from '../../../lib/script/errors.ts'
 import type { Building } from '../build/build.ts'
-import { cached, keyOf } from '../build/cache.ts'
+import { cached, cacheKey } from '../build/cache.ts'
 import { run } from '../build/shell.ts'
 
 /** Raise it when this file makes another root from the same packages. */
@@ -66,7 +66,7 @@ export interface DebianRoot {
 
 /** The Debian that servers are made of: from the cache, or made by debootstrap into it. */
 export async function debianRoot(building: Building): Promise<DebianRoot> {
-  const key = keyOf([process.arch, SUITE, ...PACKAGES, ...NODE_PACKAGES, `recipe ${ROOT_RECIPE}`])
+  const key = cacheKey([process.arch, SUITE, ...PACKAGES, ...NODE_PACKAGES, `recipe ${ROOT_RECIPE}`])
   const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
   const folder = await cached(`debian-${key}`, { ...building, damaged }, folder => make(folder, building))
   return { archive: join(folder, 'root.tar.zst'), node: join(folder, 'node') }

@@ -9,7 +9,7 @@ import { serversLayoutOf } from '../cluster/layout.ts'
 import { downServers, resetServers, serversStatus, upServers } from './servers.ts'
 
 /** Boots the servers, and tells how to make a cluster on them. */
-export async function startIt(run: SandboxRun, name: string): Promise<void> {
+async function startServers(run: SandboxRun, name: string): Promise<void> {
   const { flags, log } = run
   const plan = [
     'make the Debian of the servers and build the programs, unless that was done before',
@@ -48,7 +48,7 @@ export async function startIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Shuts the servers down; their disks are kept. */
-export async function endIt(run: SandboxRun, name: string): Promise<void> {
+async function stopServers(run: SandboxRun, name: string): Promise<void> {
   if (run.flags['dry-run'])
     return void (await run.agree([`shut down the servers of ${name}; their disks are kept`], ''))
   const stopped = await downServers(name)
@@ -57,7 +57,7 @@ export async function endIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Shows the servers. Ends with findings when one does not work. */
-export async function showIt(run: SandboxRun, name: string): Promise<void> {
+async function showServers(run: SandboxRun, name: string): Promise<void> {
   const servers = await serversStatus(name)
   if (servers === undefined)
     throw new ExpectedError(
@@ -79,7 +79,7 @@ export async function showIt(run: SandboxRun, name: string): Promise<void> {
 }
 
 /** Removes the servers, once the name has been typed. */
-export async function removeIt(run: SandboxRun, name: string): Promise<void> {
+async function removeServers(run: SandboxRun, name: string): Promise<void> {
   const plan = [
     `end the servers of ${name}`,
     `remove ${serversLayoutOf(name).state} with their disks and keys`,
@@ -97,4 +97,12 @@ export async function removeIt(run: SandboxRun, name: string): Promise<void> {
   run.result = { name, removed: true }
   run.log.ok(`the servers of ${name} are removed`)
   run.next([`npx tsx scripts/sandbox.ts up --server${named(name)}   # start a fresh one`])
+}
+
+/** The commands of `sandbox.ts --server`, by their words. */
+export const serverCommands = {
+  up: startServers,
+  down: stopServers,
+  status: showServers,
+  reset: removeServers,
 }

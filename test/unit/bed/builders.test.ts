@@ -14,10 +14,10 @@ import {
   BED,
   builtName,
   CERTIFICATE_SETS,
+  CONTROL_PLANE_PROGRAMS,
   LOKI_SETS,
   NODE_SETS,
   OLD_FLUX,
-  PROGRAMS,
   readGoMod,
   requiredVersion,
   SANDBOX,
@@ -58,8 +58,8 @@ test('lets nobody in without a client certificate', () => {
 
 test('knows the versions and the names of the programs', () => {
   const goMod = readGoMod()
-  for (const { module } of PROGRAMS) assert.match(requiredVersion(goMod, module), /^v\d/)
-  for (const { name, package: path } of PROGRAMS) {
+  for (const { module } of CONTROL_PLANE_PROGRAMS) assert.match(requiredVersion(goMod, module), /^v\d/)
+  for (const { name, package: path } of CONTROL_PLANE_PROGRAMS) {
     assert.ok(goMod.includes(`\t${path}\n`), `${path} is among the tools of go.mod`)
     assert.is(builtName(path), name === 'etcd' ? 'server' : name)
   }
@@ -83,7 +83,7 @@ test('builds in one call what one call of `go build` can build', () => {
   const groups = groupsOf(sets.map(set => ({ set })))
   const names = groups.map(group => group.flatMap(({ set }) => set.programs.map(({ name }) => name)))
   assert.equal(names, [
-    [...PROGRAMS.map(({ name }) => name), 'kubelet', 'kube-proxy', 'kubectl'],
+    [...CONTROL_PLANE_PROGRAMS.map(({ name }) => name), 'kubelet', 'kube-proxy', 'kubectl'],
     ['cert-manager'],
     ['pebble', 'pebble-challtestsrv'],
     ['helm-controller'],

@@ -1,9 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { digestOf, imageOf, type Layer, recipeFor } from '../../bed/server/images.ts'
+import { contentDigest, imageOf, type Layer, recipeFor } from '../../bed/server/images.ts'
 import { newerK3s, withSums } from '../../bed/server/release-files.ts'
 
-const layer = (file: string): Layer => ({ file, digest: digestOf(Buffer.from(file)), size: file.length })
+const layer = (file: string): Layer => ({ file, digest: contentDigest(Buffer.from(file)), size: file.length })
 const layers = { base: layer('base'), app: layer('app'), coredns: layer('coredns') }
 
 test('images hold the real program where the bed has it', () => {
@@ -24,7 +24,7 @@ test('an image names its layers and itself', () => {
   const name = 'docker.io/library/nextcloud:34'
   const { config, manifest } = imageOf(name, layers)
   const parsed = JSON.parse(manifest.toString())
-  assert.is(parsed.config.digest, digestOf(config))
+  assert.is(parsed.config.digest, contentDigest(config))
   assert.is(parsed.config.size, config.length)
   assert.equal(
     parsed.layers.map((part: { digest: string }) => part.digest),

@@ -4,7 +4,7 @@ import { MOST_SERVERS } from '../../bed/cluster/flags.ts'
 import { hierarchies } from '../../bed/server/machine-cgroups.ts'
 import { bytesOf, memoryInfo } from '../../bed/server/machine-disk.ts'
 import { checkMachineNeeds } from '../../bed/server/machine-needs.ts'
-import { addressOf, OUR_ADDRESS } from '../../bed/server/machine-network.ts'
+import { machineAddress, OUR_ADDRESS } from '../../bed/server/machine-network.ts'
 import { bedName } from '../../bed/server/machines.ts'
 import { expectedFrom, messagesOf } from '../helpers.ts'
 
@@ -48,7 +48,7 @@ test('a bed is named by its folder, so that its remains are found by whoever kno
 })
 
 test('servers have addresses of their own', () => {
-  const addresses = Array.from({ length: MOST_SERVERS }, (_, i) => addressOf(i + 1))
+  const addresses = Array.from({ length: MOST_SERVERS }, (_, i) => machineAddress(i + 1))
   assert.is(addresses[0], '10.77.0.2')
   assert.is(new Set([...addresses, OUR_ADDRESS]).size, MOST_SERVERS + 1)
 })

@@ -10,7 +10,7 @@ import { until } from '../../../lib/script/wait.ts'
 import { refreshRepository } from '../../bed/build/git.ts'
 import { type Layout, layoutOf } from '../../bed/cluster/layout.ts'
 import { choosePorts } from '../../bed/cluster/ports.ts'
-import { failureOf, lastErrorLine, runningProcesses, start, stop } from '../../bed/cluster/processes.ts'
+import { lastErrorLine, processFailure, runningProcesses, start, stop } from '../../bed/cluster/processes.ts'
 import type { ProcessSpec } from '../../bed/cluster/spec.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-processes-'))
@@ -95,7 +95,7 @@ test('names the log and its last error', () => {
   assert.match(lastErrorLine(log)!, /address already in use/)
   assert.is(lastErrorLine('one\ntwo\n'), 'two')
   assert.is(lastErrorLine(''), undefined)
-  const error = failureOf(layout, { ...sleeper, name: 'etcd' }, 'ended at once')
+  const error = processFailure(layout, { ...sleeper, name: 'etcd' }, 'ended at once')
   assert.is(error.message, 'etcd ended at once')
   assert.ok(error.fix.includes(join(layout.logs, 'etcd.log')))
   assert.match(error.fix, /--name failing/)

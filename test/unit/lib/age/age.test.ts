@@ -5,7 +5,13 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type AgeKeys, allOf, decryptWith, encryptTo } from '../../../../lib/age/age.ts'
-import { keysOf, lockOf, newIdentity, parseIdentities, parseRecipients } from '../../../../lib/age/keys.ts'
+import {
+  ageKeysOf,
+  newIdentity,
+  parseIdentities,
+  parseRecipients,
+  recipientsOf,
+} from '../../../../lib/age/keys.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { sleep } from '../../../../lib/script/wait.ts'
@@ -18,11 +24,11 @@ const keys: AgeKeys = {
   identities,
   passphrase: () => Promise.reject(new Error('nobody is to be asked')),
 }
-const lock = { recipients: [mine.recipient] }
+const to = { recipients: [mine.recipient] }
 const warnings: string[] = []
 const log = { warn: (text: string) => void warnings.push(text) }
 
-const sealed = async (data: Buffer) => allOf(encryptTo(lock, [data]))
+const sealed = async (data: Buffer) => allOf(encryptTo(to, [data]))
 const opened = async (file: Uint8Array[], by = keys) => allOf(decryptWith(by, file, 'x.age'))
 /** The same bytes in pieces of this size, as a network or a disk gives them. */
 const inPieces = (data: Buffer, size: number) =>
@@ -132,13 +138,13 @@ test('a large stream needs little memory, and whoever reads only its beginning c
   const before = process.memoryUsage.rss()
   let most = 0
   let size = 0
-  for await (const piece of decryptWith(keys, encryptTo(lock, source()), 'x.age')) {
+  for await (const piece of decryptWith(keys, encryptTo(to, source()), 'x.age')) {
     size += piece.length
     most = Math.max(most, process.memoryUsage.rss() - before)
   }
   assert.is(size, 96 << 20)
   assert.ok(most < 64 << 20, `${most >> 20} MB more`)
-  for await (const _ of decryptWith(keys, encryptTo(lock, source()), 'x.age')) break
+  for await (const _ of decryptWith(keys, encryptTo(to, source()), 'x.age')) break
   for (let i = 0; i < 50 && closed < 2; i++) await sleep(20)
   assert.is(closed, 2)
 })
@@ -146,19 +152,19 @@ test('a large stream needs little memory, and whoever reads only its beginning c
 test('a passphrase: from the environment, long enough, asked for only when the file wants one', async () => {
   process.env.OAS_AGE_PASSPHRASE = 'short'
   const none = { recipient: [], passphrase: true }
-  assert.match((await expectedFrom(() => lockOf(none))).message, 'OAS_AGE_PASSPHRASE is too short')
+  assert.match((await expectedFrom(() => recipientsOf(none))).message, 'OAS_AGE_PASSPHRASE is too short')
   process.env.OAS_AGE_PASSPHRASE = 'correct horse battery'
-  const file = await allOf(encryptTo(await lockOf(none), [Buffer.from('data')]))
+  const file = await allOf(encryptTo(await recipientsOf(none), [Buffer.from('data')]))
   assert.is(redact('it is correct horse battery'), 'it is ***')
-  const by = await keysOf({ identity: [] }, log)
+  const by = await ageKeysOf({ identity: [] }, log)
   assert.is((await opened([file], by)).toString(), 'data')
   process.env.OAS_AGE_PASSPHRASE = 'another horse battery'
-  const wrong = await expectedFrom(async () => opened([file], await keysOf({ identity: [] }, log)))
+  const wrong = await expectedFrom(async () => opened([file], await ageKeysOf({ identity: [] }, log)))
   assert.is(wrong.message, 'the passphrase does not open x.age')
   delete process.env.OAS_AGE_PASSPHRASE
-  const nobody = await expectedFrom(async () => opened([file], await keysOf({ identity: [] }, log)))
+  const nobody = await expectedFrom(async () => opened([file], await ageKeysOf({ identity: [] }, log)))
   assert.match(nobody.fix, 'OAS_AGE_PASSPHRASE')
-  assert.match((await expectedFrom(() => lockOf(none))).fix, 'OAS_AGE_PASSPHRASE')
+  assert.match((await expectedFrom(() => recipientsOf(none))).fix, 'OAS_AGE_PASSPHRASE')
 })
 
 test('a work factor that would take for ever is refused', async () => {
@@ -168,7 +174,7 @@ test('a work factor that would take for ever is refused', async () => {
   const file = Buffer.from(await encrypter.encrypt('data'))
   const bad = Buffer.from(file.toString('latin1').replace(/^(-> scrypt \S+) 2$/m, '$1 30'), 'latin1')
   process.env.OAS_AGE_PASSPHRASE = 'correct horse battery'
-  const by = await keysOf({ identity: [] }, log)
+  const by = await ageKeysOf({ identity: [] }, log)
   assert.match((await expectedFrom(() => opened([bad], by))).message, 'work factor is too high')
 })
 
@@ -177,16 +183,16 @@ test('recipients come from flags, files and what is remembered; nothing is writt
   const file = join(folder, 'recipients.txt')
   writeFileSync(file, `# those of the team\n\n${mine.recipient}\r\n${other.recipient}\n`)
   const both = { recipients: [mine.recipient, other.recipient] }
-  assert.equal(await lockOf({ recipient: [mine.recipient, file], passphrase: false }), both)
-  assert.equal(await lockOf({ recipient: [], passphrase: false }, file), both)
+  assert.equal(await recipientsOf({ recipient: [mine.recipient, file], passphrase: false }), both)
+  assert.equal(await recipientsOf({ recipient: [], passphrase: false }, file), both)
   for (const remembered of [undefined, join(folder, 'none')]) {
-    const error = await expectedFrom(() => lockOf({ recipient: [], passphrase: false }, remembered))
+    const error = await expectedFrom(() => recipientsOf({ recipient: [], passphrase: false }, remembered))
     assert.instance(error, UsageError)
     assert.match(error.fix, '--recipient')
   }
-  await expectedFrom(() => lockOf({ recipient: [mine.recipient], passphrase: true }))
+  await expectedFrom(() => recipientsOf({ recipient: [mine.recipient], passphrase: true }))
   assert.match(
-    (await expectedFrom(() => lockOf({ recipient: ['no-such-file'], passphrase: false }))).message,
+    (await expectedFrom(() => recipientsOf({ recipient: ['no-such-file'], passphrase: false }))).message,
     '--recipient "no-such-file" is no file',
   )
   await expectedFrom(() => allOf(encryptTo({ recipients: [] }, [])))
@@ -206,7 +212,7 @@ test('what is no recipient or identity is told by its line, and a secret is neve
     assert.match(error.message, what)
     assert.not.match(`${error.message} ${error.fix}`, secret)
   }
-  const flag = await expectedFrom(() => keysOf({ identity: [secret] }, log))
+  const flag = await expectedFrom(() => ageKeysOf({ identity: [secret] }, log))
   assert.not.match(`${flag.message} ${flag.fix}`, secret)
   assert.is(redact(`x ${secret}`), 'x ***')
   const last = secret.endsWith('Q') ? 'P' : 'Q'
@@ -222,16 +228,16 @@ test('an identity file that others can read is warned of; one with a passphrase 
   const folder = temporaryFolder()
   const file = join(folder, 'key.txt')
   writeFileSync(file, mine.text, { mode: 0o600 })
-  const by = await keysOf({ identity: [file] }, log)
+  const by = await ageKeysOf({ identity: [file] }, log)
   assert.equal([by.identities, warnings], [identities, []])
   chmodSync(file, 0o644)
-  await keysOf({ identity: [file] }, log)
+  await ageKeysOf({ identity: [file] }, log)
   assert.match(warnings[0]!, `chmod 600 ${file}`)
   process.env.OAS_AGE_PASSPHRASE = 'correct horse battery'
   const locked = join(folder, 'key.age')
-  const lockedBy = await lockOf({ recipient: [], passphrase: true })
+  const lockedBy = await recipientsOf({ recipient: [], passphrase: true })
   writeFileSync(locked, await allOf(encryptTo(lockedBy, [Buffer.from(mine.text)])))
-  assert.equal((await keysOf({ identity: [locked] }, log)).identities, identities)
+  assert.equal((await ageKeysOf({ identity: [locked] }, log)).identities, identities)
 })
 
 test.run()

@@ -12,7 +12,7 @@ import { rules as issuers } from '../../../../lib/diagnosis/rules/issuers.ts'
 import type { SecretShape, Snapshot } from '../../../../lib/diagnosis/snapshot.ts'
 import { type KubeObject, refText } from '../../../../lib/kubectl/kubectl.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
-import { chosenHosts, concerns } from '../../../../scripts/cert-debug/scope.ts'
+import { chosenHosts, concernsHost } from '../../../../scripts/cert-debug/scope.ts'
 import { indexOf, NOW, objectOf, snapshotOf } from './snapshots.ts'
 
 const RULES = [...issuers, ...certificates, ...challenges, ...ingresses, ...hosts]
@@ -396,7 +396,7 @@ test('a host that was asked for is one of those that are here', () => {
 test('for one host only what concerns it is told', () => {
   const snapshot = snapshotOf([...platform, ...chain(waiting)])
   const only = (host: string) =>
-    diagnose(snapshot, RULES, { only: (cause, index) => concerns(cause, host, index) }).causes.length
+    diagnose(snapshot, RULES, { only: (cause, index) => concernsHost(cause, host, index) }).causes.length
   assert.is(only(HOST), 1)
   assert.is(only('files.oas.example.org'), 0)
 })

@@ -12,7 +12,7 @@ import {
   mirrored,
   parseReleases,
   RELEASES,
-  releasesOf,
+  releasesFor,
 } from '../../../../lib/k3s/releases.ts'
 import { ROOT } from '../../../../lib/script/files.ts'
 
@@ -67,14 +67,14 @@ test('another version of k3s is held against its own checksums; the installer st
 test("a cluster's own list is taken in place of ours", async () => {
   const folder = mkdtempSync(join(tmpdir(), 'oas-releases-'))
   try {
-    assert.is((await releasesOf({ folder })).file, releases.file)
+    assert.is((await releasesFor({ folder })).file, releases.file)
     const text = readFileSync(releases.file, 'utf8').replace('v1.36.4+k3s1', 'v1.36.5+k3s1')
     writeFileSync(join(folder, 'releases.yaml'), text)
-    const own = await releasesOf({ folder })
+    const own = await releasesFor({ folder })
     assert.equal([own.file, own.entries.installer.version], [join(folder, 'releases.yaml'), 'v1.36.5+k3s1'])
     writeFileSync(join(folder, 'releases.yaml'), 'k3s: [')
     assert.ok(existsSync(own.file))
-    await releasesOf({ folder }).then(
+    await releasesFor({ folder }).then(
       () => assert.unreachable(),
       error => assert.match(error.message, 'is no list of releases'),
     )

@@ -2,16 +2,16 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { type Ask, type Entry, entriesOf, LokiAway, lineOf, lokiOf } from '../../../../lib/logs/loki.ts'
+import { type AskLoki, type Entry, entriesOf, LokiAway, lineOf, lokiOf } from '../../../../lib/logs/loki.ts'
 import { backward, followLoki, forward } from '../../../../lib/logs/loki-pages.ts'
 import { presetNamed } from '../../../../lib/logs/presets.ts'
-import type { Wanted } from '../../../../lib/logs/read.ts'
+import type { LogReadOptions } from '../../../../lib/logs/read.ts'
 import { keeps } from '../../../../lib/logs/selection.ts'
 import { type ExpectedError, TransientError, UsageError } from '../../../../lib/script/errors.ts'
 import { eventLine, wantedEvents } from '../../../../scripts/logs/events.ts'
 import { checkLogFlags, type LogFlags, tailLines } from '../../../../scripts/logs/flags.ts'
 import { rangeOf } from '../../../../scripts/logs/range.ts'
-import { answers } from '../../../../scripts/logs/source.ts'
+import { lokiAnswers } from '../../../../scripts/logs/source.ts'
 import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, nobody, serve } from '../../transport.ts'
 
@@ -19,8 +19,8 @@ import { kubeconfigFile, nobody, serve } from '../../transport.ts'
  * A stand-in for Loki’s query_range: the first or last entries between start and end. That the real one answers
  * so is tested in test/cluster/loki.test.ts.
  */
-function standIn(entries: Entry[]): Ask & { asked: number } {
-  const ask = async ({ start, end, limit, direction }: Parameters<Ask>[0]) => {
+function standIn(entries: Entry[]): AskLoki & { asked: number } {
+  const ask = async ({ start, end, limit, direction }: Parameters<AskLoki>[0]) => {
     ask.asked++
     const all = entries
       .filter(({ time }) => time >= start && time < end)
@@ -94,7 +94,7 @@ async function follow(
   const found: string[] = []
   let look = 0
   const real = standIn(entries)
-  const ask: Ask = question => {
+  const ask: AskLoki = question => {
     if (question.direction === 'forward' && question.end > 1000n) {
       look++
       if (look > looks) abort.abort(new Error('enough'))
@@ -317,11 +317,11 @@ test('whether Loki answers: pods are read in its place only when nobody has aske
   const { signal } = new AbortController()
   const warned: string[] = []
   const instead = { what: 'each pod', warn: (text: string) => warned.push(text) }
-  assert.is(await answers(kubectl, signal, 'q', instead), true)
-  assert.is(await answers(kubectl, signal, 'q', instead), false)
+  assert.is(await lokiAnswers(kubectl, signal, 'q', instead), true)
+  assert.is(await lokiAnswers(kubectl, signal, 'q', instead), false)
   assert.equal(warned, ['Loki answers 500: broken; this is what each pod still has'])
-  assert.instance(await expectedFrom(() => answers(kubectl, signal, 'q', undefined)), LokiAway)
-  assert.instance(await expectedFrom(() => answers(kubectl, signal, 'q', instead)), UsageError)
+  assert.instance(await expectedFrom(() => lokiAnswers(kubectl, signal, 'q', undefined)), LokiAway)
+  assert.instance(await expectedFrom(() => lokiAnswers(kubectl, signal, 'q', instead)), UsageError)
   kubectl.client.close()
   close()
 })
@@ -400,7 +400,7 @@ test('of events those are shown that are wanted, by time', () => {
     event(name, '1', { lastTimestamp: `2026-06-01T12:${String(minute).padStart(2, '0')}:00Z` })
   const events = [at('c', 3), at('a', 1), at('d', 4), at('b', 2)]
   const since = Date.parse('2026-06-01T12:02:00Z')
-  const names = (wanted: Partial<Wanted>) =>
+  const names = (wanted: Partial<LogReadOptions>) =>
     wantedEvents(events, { previous: false, ...wanted }).map(({ metadata }) => metadata.name)
   assert.equal(names({}), ['a', 'b', 'c', 'd'])
   assert.equal(names({ since, until: since + 120_000 }), ['b', 'c'])

@@ -2,10 +2,10 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { containersOf } from '../../../../lib/logs/containers.ts'
+import { logContainersOf } from '../../../../lib/logs/containers.ts'
 import { type Line, lines, merge, printable } from '../../../../lib/logs/lines.ts'
 import { partsOf, streamsOf } from '../../../../lib/logs/pods.ts'
-import { readLogs, type Wanted } from '../../../../lib/logs/read.ts'
+import { type LogReadOptions, readLogs } from '../../../../lib/logs/read.ts'
 import { selects } from '../../../../lib/logs/selection.ts'
 import { targetNamed } from '../../../../lib/logs/target.ts'
 import { ExpectedError, UsageError } from '../../../../lib/script/errors.ts'
@@ -190,9 +190,9 @@ for (const [what, pod, now, before] of [
   ['is new', podWith(undefined), [false, 'not started yet; the pod is Pending'], false],
 ] as const)
   test(`a container that ${what}`, () => {
-    const [current] = containersOf(pod, false)
+    const [current] = logContainersOf(pod, false)
     assert.equal([current!.readable, current!.why], now)
-    const [previous] = containersOf(pod, true)
+    const [previous] = logContainersOf(pod, true)
     assert.is(previous!.readable, before)
     assert.is(previous!.why === undefined, before)
   })
@@ -202,10 +202,10 @@ test('containers come in the order in which they start, and a restart makes anot
   pod.spec.initContainers = [{ name: 'init' }]
   pod.spec.ephemeralContainers = [{ name: 'debug' }]
   pod.status.initContainerStatuses = [{ name: 'init', state: ended }]
-  const names = containersOf(pod, false).map(({ container, running }) => `${container} ${running}`)
+  const names = logContainersOf(pod, false).map(({ container, running }) => `${container} ${running}`)
   assert.equal(names, ['init false', 'app true', 'debug false'])
   const run = (restartCount: number) =>
-    containersOf(podWith({ state: { running: {} }, restartCount }), false)[0]!.run
+    logContainersOf(podWith({ state: { running: {} }, restartCount }), false)[0]!.run
   assert.is(run(1), run(1))
   assert.is.not(run(1), run(2))
 })
@@ -334,8 +334,8 @@ test('transport: what is searched for is searched for in the whole log, and its 
     response.end(Array.from({ length: 9 }, (_, i) => line(i)).join(''))
   })
   const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
-  const [running] = containersOf(podWith({ state: { running: {} } }), false)
-  const read = async (wanted: Partial<Wanted>) => {
+  const [running] = logContainersOf(podWith({ state: { running: {} } }), false)
+  const read = async (wanted: Partial<LogReadOptions>) => {
     const log = readLogs(kubectl, [running!], { previous: false, ...wanted }, () => assert.unreachable())
     return (await collect(log)).map(({ text }) => text)
   }
@@ -356,7 +356,7 @@ test('transport: what is searched for is searched for in the whole log, and its 
 test('transport: a kubelet that hangs is given up', async () => {
   const { url, close } = await serve((_request, response) => response.write('2026-06-01T12:00:00Z one\n'))
   const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
-  const [running] = containersOf(podWith({ state: { running: {} } }), false)
+  const [running] = logContainersOf(podWith({ state: { running: {} } }), false)
   const patience = new AbortController()
   const late = new ExpectedError('late', 'wait')
   setTimeout(() => patience.abort(late), 100)

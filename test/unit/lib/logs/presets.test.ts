@@ -12,7 +12,7 @@ import {
   labelsOf,
   literally,
   logQl,
-  quoted,
+  quotedLabel,
   selects,
 } from '../../../../lib/logs/selection.ts'
 import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../../../../lib/platform/apps.ts'
@@ -61,7 +61,7 @@ const anyText = fc.oneof(
 )
 
 test('fuzz: a text that is quoted for LogQL is the same when Loki has read it', () =>
-  fc.assert(fc.property(anyText, text => assert.is(unquoted(quoted(text)), text.toWellFormed()))))
+  fc.assert(fc.property(anyText, text => assert.is(unquoted(quotedLabel(text)), text.toWellFormed()))))
 
 test('fuzz: what is searched for cannot get out of its string', () =>
   fc.assert(

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { KUSTOMIZATION } from '../../../../lib/flux/flux.ts'
 import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../../../../lib/platform/apps.ts'
 import { completeConfig } from '../../../../lib/platform/config.ts'
-import { keysOf, loadCatalogue } from '../../../../lib/platform/secrets.ts'
+import { generatedKeysOf, loadCatalogue } from '../../../../lib/platform/secrets.ts'
 
 const config = completeConfig({ domain: 'oas.example.org' })
 const coreNames: readonly string[] = CORE_KUSTOMIZATIONS
@@ -23,7 +23,7 @@ test('the password that is told for an application is one of its own in the cata
   const catalogue = await loadCatalogue()
   for (const { name, login } of APPS) {
     if (!login) continue
-    const keys = catalogue.filter(entry => entry.app === name).flatMap(keysOf)
+    const keys = catalogue.filter(entry => entry.app === name).flatMap(generatedKeysOf)
     assert.ok(keys.includes(login.key), `${name}: ${login.key}`)
   }
 })

@@ -8,8 +8,8 @@ import { SecretCopies } from '../../../../lib/platform/secret-copies.ts'
 import {
   auditSecrets,
   type CatalogueEntry,
+  generatedKeysOf,
   generatePassword,
-  keysOf,
   loadCatalogue,
   planSecret,
   planText,
@@ -60,7 +60,7 @@ test('a complete Secret is left alone', () => {
 })
 
 test('a basic-auth Secret has a password and its htpasswd line', () => {
-  assert.equal(keysOf(basic), ['pass', 'auth'])
+  assert.equal(generatedKeysOf(basic), ['pass', 'auth'])
   assert.equal(planSecret(basic, secret({ pass: 'x' })).missing, ['auth'])
 })
 
@@ -146,12 +146,12 @@ test('a broken copy is named and not quoted', async () => {
 
 test('the catalogue names each key once, for what can be installed', async () => {
   const catalogue = await loadCatalogue()
-  const variables = catalogue.filter(each => each.namespace === 'flux-system').flatMap(keysOf)
+  const variables = catalogue.filter(each => each.namespace === 'flux-system').flatMap(generatedKeysOf)
   assert.is(new Set(variables).size, variables.length)
   for (const each of catalogue) {
     assert.ok(['core', ...APP_NAMES].includes(each.app), each.app)
     assert.match(each.name, /^oas-[a-z-]+$/)
-    assert.ok(keysOf(each).length > 0, each.name)
+    assert.ok(generatedKeysOf(each).length > 0, each.name)
     for (const [key, { length }] of Object.entries(each.keys ?? {})) {
       assert.match(key, /^[a-z0-9_]+$/)
       assert.ok(length >= 32, key)

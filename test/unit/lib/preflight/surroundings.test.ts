@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Answer } from '../../../../lib/preflight/dns.ts'
+import type { DnsAnswer } from '../../../../lib/preflight/dns.ts'
 import { defaultResolvers, parseResolver, upwards } from '../../../../lib/preflight/dns.ts'
 import { type CaaRecord, caaFindings, dnsFindings } from '../../../../lib/preflight/dns-rules.ts'
 import { platformHosts } from '../../../../lib/preflight/hosts.ts'
@@ -69,7 +69,7 @@ test('a name is looked up to the top', () => {
 
 const IP = '203.0.113.7'
 const target = { domain: 'd.org', address: IP, alsoIts: [] as string[] }
-const answer = (name: string, resolver: string, rest: Partial<Answer> = {}): Answer => ({
+const answer = (name: string, resolver: string, rest: Partial<DnsAnswer> = {}): DnsAnswer => ({
   name,
   resolver,
   a: [IP],
@@ -78,7 +78,7 @@ const answer = (name: string, resolver: string, rest: Partial<Answer> = {}): Ans
   ...rest,
 })
 /** The answers of two resolvers about three names, some of them changed. */
-function answers(change: (name: string, resolver: string) => Partial<Answer>): Answer[] {
+function answers(change: (name: string, resolver: string) => Partial<DnsAnswer>): DnsAnswer[] {
   return ['d.org', 'sso.d.org', '*.d.org'].flatMap(name =>
     ['one', 'two'].map(resolver => answer(name, resolver, change(name, resolver))),
   )

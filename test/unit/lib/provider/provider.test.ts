@@ -6,11 +6,11 @@ import { checkProviderUrl, PROVIDERS, providerToken } from '../../../../lib/prov
 import { redact } from '../../../../lib/script/redact.ts'
 import { recordState, wantedRecords } from '../../../../scripts/create-cluster/dns-records.ts'
 import {
-  addressOf,
   checkOrder,
   choicesOf,
   type DropletOrder,
   dropletBody,
+  publicAddressOf,
   tagOf,
   tooSmall,
 } from '../../../../scripts/create-cluster/droplet.ts'
@@ -416,7 +416,7 @@ test('an order is checked against what is offered, all of it at once', () =>
 
 test('the address is the public one, IPv4 first', () => {
   const v6 = [{ ip_address: '2001:db8::1', type: 'public' }]
-  const of = (networks?: object) => addressOf({ id: 1, name: 'x', networks })
+  const of = (networks?: object) => publicAddressOf({ id: 1, name: 'x', networks })
   assert.is(of({ v4: [{ ip_address: '10.0.0.1', type: 'private' }], v6 }), '2001:db8::1')
   assert.is(of({ v4: [{ ip_address: '192.0.2.1' }], v6 }), '192.0.2.1')
   assert.is(of({ v4: [{ ip_address: '; rm -rf /', type: 'public' }] }), undefined)

@@ -30,12 +30,12 @@ import {
 import { backupFolder, readBackup, readManifest, writeBackup } from '../../../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../../../lib/secret-backup/keys.ts'
 import {
-  fileOf,
   isSealed,
   MANIFEST,
   parseManifest,
   parseStream,
   SEALED,
+  secretFileOf,
   streamText,
 } from '../../../../lib/secret-backup/manifest.ts'
 import { choose } from '../../../../lib/secret-backup/restore.ts'
@@ -388,7 +388,7 @@ test('a stream that was changed is refused by document', async () => {
 })
 
 test('ten Secrets, of the docs; their absence is explained', () => {
-  assert.is(new Set(TEN.map(fileOf)).size, 10)
+  assert.is(new Set(TEN.map(secretFileOf)).size, 10)
   const oauth = secret('oas-oauth-variables', {
     ...Object.fromEntries(
       ['grafana', 'nextcloud', 'rocketchat'].map(app => [`${app}_oauth_client_secret`, 'x']),

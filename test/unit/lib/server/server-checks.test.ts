@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { error, listed, quoted, refuse, warning } from '../../../../lib/preflight/findings.ts'
+import { error, listed, quotedAnswer, refuse, warning } from '../../../../lib/preflight/findings.ts'
 import { ExpectedErrors } from '../../../../lib/script/errors.ts'
 import { serverChecks } from '../../../../lib/server/server-checks.ts'
 import type { Owner } from '../../../../lib/server/server-conflicts.ts'
@@ -189,8 +189,8 @@ test('refuse tells warnings and throws errors, all at once', async () => {
 })
 
 test('texts of others are shortened and cleaned', () => {
-  assert.is(quoted(' a\x1b[31m\r\n b '), 'a [31m b')
-  assert.is(quoted('x'.repeat(500)).length, 160)
+  assert.is(quotedAnswer(' a\x1b[31m\r\n b '), 'a [31m b')
+  assert.is(quotedAnswer('x'.repeat(500)).length, 160)
   assert.is(listed(['a', 'b', 'c', 'd', 'e']), 'a, b, c, d, e')
   assert.is(listed(['a', 'b', 'c', 'd', 'e', 'f']), 'a, b, c, d and 2 more')
 })

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
 import { type KubeObject, refOf } from '../../../../lib/kubectl/kubectl.ts'
-import { chainOf, chainRows, concerns, inOrder } from '../../../../scripts/app-debug/chain.ts'
+import { appChainOf, chainRows, concernsApp, inOrder } from '../../../../scripts/app-debug/chain.ts'
 import { fluxObject, git, inventoryOf, ready, release } from '../../flux-objects.ts'
 import { indexOf, objectOf } from '../../lib/diagnosis/snapshots.ts'
 
@@ -44,7 +44,7 @@ const node = objectOf('Node', undefined, 'node1', {
 const objects = [git(), app, core(), wekan, loki, deployment, pod, node]
 const index = indexOf(objects)
 const shown = (name: string, seen = index, causes: RootCause[] = []) =>
-  chainRows(chainOf(name, seen), seen, causes).map(row => row.slice(0, 3).join(' '))
+  chainRows(appChainOf(name, seen), seen, causes).map(row => row.slice(0, 3).join(' '))
 const cause = (object: KubeObject, explains: KubeObject[] = [], verdict: 'broken' | 'warning' = 'broken') => {
   const found = (of: KubeObject) => ({
     rule: 'r',
@@ -67,7 +67,7 @@ test('an application is shown from the repository down to the node', () => {
     '✓ Pod oas-apps/wekan-0',
     '✓ Node node1',
   ])
-  assert.ok(inOrder(chainOf('wekan', index), index, []))
+  assert.ok(inOrder(appChainOf('wekan', index), index, []))
 })
 
 test('of what it waits for only the part that is not ready is followed', () => {
@@ -97,21 +97,21 @@ test('the cause, its symptoms and warnings are marked; a Secret is shown when it
       (a, b) => order(a) - order(b),
     ),
   )
-  const [row] = chainRows(chainOf('wekan', index), index, [cause(wekan)]).filter(([mark]) => mark === '✗')
+  const [row] = chainRows(appChainOf('wekan', index), index, [cause(wekan)]).filter(([mark]) => mark === '✗')
   assert.match(row!.at(-1)!, '← the cause')
 })
 const order = (row: string) => ['HelmRelease', 'Secret', 'Pod', 'Node'].findIndex(kind => row.includes(kind))
 
 test('a cause concerns an application when it or what it explains lies in its chain', () => {
-  const chain = chainOf('wekan', index)
-  assert.ok(concerns(cause(pod), chain))
-  assert.ok(concerns(cause(objectOf('Service', 'x', 'hook'), [wekan]), chain))
-  assert.not.ok(concerns(cause(loki), chain))
+  const chain = appChainOf('wekan', index)
+  assert.ok(concernsApp(cause(pod), chain))
+  assert.ok(concernsApp(cause(objectOf('Service', 'x', 'hook'), [wekan]), chain))
+  assert.not.ok(concernsApp(cause(loki), chain))
 })
 
 test('a name that is not known is refused with a suggestion', () => {
-  assert.throws(() => chainOf('wekn', index), /there is no application/)
-  assert.throws(() => chainOf('nextcloud', index), /nextcloud is not installed/)
+  assert.throws(() => appChainOf('wekn', index), /there is no application/)
+  assert.throws(() => appChainOf('nextcloud', index), /nextcloud is not installed/)
 })
 
 test.run()

@@ -5,16 +5,16 @@ import * as assert from 'uvu/assert'
 import { allOf } from '../../../../lib/age/age.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
 import {
+  type ArchiveSource,
   checkPath,
   FOLDER,
   readArchive,
-  type Source,
   writeArchive,
 } from '../../../../scripts/backup-cluster-dir/archive.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 const about = { cluster: 'oas.example.org', createdAt: '2026-11-22T10:00:00.000Z' }
-const source = (path: string, data: Uint8Array): Source => ({
+const source = (path: string, data: Uint8Array): ArchiveSource => ({
   path: `${FOLDER}${path}`,
   mode: 0o600,
   size: data.length,

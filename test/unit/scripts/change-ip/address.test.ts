@@ -17,7 +17,7 @@ import {
 import { editsOf, placesIn } from '../../../../scripts/change-ip/cluster.ts'
 import { maskLine, unifiedDiff } from '../../../../scripts/change-ip/diff.ts'
 import { lookupText } from '../../../../scripts/change-ip/dns.ts'
-import { completeConfig } from '../../../../scripts/change-ip/k3s.ts'
+import { withAddress } from '../../../../scripts/change-ip/k3s.ts'
 import { findElsewhere, oldAddress } from '../../../../scripts/change-ip/local.ts'
 import {
   needsInterface,
@@ -30,7 +30,7 @@ import {
   type ChangeState,
   checksum,
   originalOf,
-  readState,
+  readChangeState,
   saveOriginals,
 } from '../../../../scripts/change-ip/state.ts'
 
@@ -247,7 +247,7 @@ test('no secret shows in a line', () => {
 const complete = async (texts: Record<string, string>, unit = '', nodeIp = false) =>
   Object.fromEntries(
     (
-      await completeConfig(
+      await withAddress(
         Object.entries(texts).map(([path, text]) => ({ path, text })),
         unit,
         { address: '10.0.0.2', nodeIp },
@@ -504,7 +504,7 @@ test('originals are kept by checksum, 0600, once, and a damaged one is never put
     saveOriginals(cluster, now, [edit, { ...edit, path: '/y', before: undefined }])
     // A second run finds its own work, and keeps the first original.
     saveOriginals(cluster, now, [{ ...edit, before: 'new', after: 'newer' }])
-    const known = readState(cluster)!
+    const known = readChangeState(cluster)!
     assert.equal(
       known.files.map(file => file.after),
       [checksum('newer'), checksum('new')],
@@ -524,7 +524,7 @@ test('originals are kept by checksum, 0600, once, and a damaged one is never put
     rmSync(join(originals, checksum('theirs')!))
     assert.throws(() => originalOf(cluster, now.files[0]!), /is missing/)
     writeFileSync(join(folder, 'change-ip', 'state.json'), '{')
-    assert.throws(() => readState(cluster), /cannot be used/)
+    assert.throws(() => readChangeState(cluster), /cannot be used/)
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -13,8 +13,8 @@ import {
   jobOf,
   matchRows,
   migrationLines,
+  migrationSourcesOf,
   openProblems,
-  sourcesOf,
   targetsOf,
   type Work,
   workProblems,
@@ -66,23 +66,23 @@ const problems = (...states: Partial<JobState>[]) =>
 test('a map and the folders that are there are joined; volumes of the new cluster are none of the old one', () => {
   const map = [{ ...volumeOfFolder(OLD), namespace: 'oas', claim: 'x' }, volumeOfFolder(`pvc-${UID}3`)]
   const options = { current: new Set([NEW]), named: [] }
-  const joined = sourcesOf(map, [OLD, NEW, `pvc-${UID}4_oas_y`, 'lost+found'], options)
+  const joined = migrationSourcesOf(map, [OLD, NEW, `pvc-${UID}4_oas_y`, 'lost+found'], options)
   assert.equal(joined, {
     volumes: [map[0]!],
     lacking: [map[1]!],
     unknown: [`pvc-${UID}4_oas_y`, 'lost+found'],
   })
-  const named = sourcesOf(map, [OLD, 'lost+found'], { ...options, named: ['lost+found'] })
+  const named = migrationSourcesOf(map, [OLD, 'lost+found'], { ...options, named: ['lost+found'] })
   assert.equal(
     named.volumes.map(({ folder }) => folder),
     [OLD, 'lost+found'],
   )
-  const names = sourcesOf(undefined, [OLD, NEW, `pvc-${UID}4_oas_y`, 'lost+found'], options)
+  const names = migrationSourcesOf(undefined, [OLD, NEW, `pvc-${UID}4_oas_y`, 'lost+found'], options)
   assert.equal(
     names.volumes.map(({ claim }) => claim),
     [undefined, 'y'],
   )
-  assert.equal(sourcesOf(map, undefined, options).volumes, map)
+  assert.equal(migrationSourcesOf(map, undefined, options).volumes, map)
 })
 
 test('only folders of local-path-provisioner are filled', () => {

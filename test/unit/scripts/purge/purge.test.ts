@@ -9,8 +9,8 @@ import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { sizeText } from '../../../../lib/script/size.ts'
 import { type BackupFacts, backupProblems, newestArchive } from '../../../../scripts/purge/backups.ts'
 import { newestBackup, volumesOf } from '../../../../scripts/purge/cluster.ts'
-import { type Facts, markFor } from '../../../../scripts/purge/facts.ts'
-import { DOCKER, FILES, LINKS, PROGRAMS, TREES } from '../../../../scripts/purge/paths.ts'
+import { markFor, type PurgeFacts } from '../../../../scripts/purge/facts.ts'
+import { DOCKER, FILES, LINKS, TOOL_PATHS, TREES } from '../../../../scripts/purge/paths.ts'
 import {
   inventoryLines,
   isEmpty,
@@ -38,7 +38,7 @@ const whats = (problems: readonly ExpectedError[]) => problems.map(({ message })
 // Paths
 
 test('paths are literal, absolute and without anything that a shell or realpath would change', () => {
-  for (const path of [...TREES, ...FILES, ...PROGRAMS, DOCKER, ...LINKS.map(([link]) => link)]) {
+  for (const path of [...TREES, ...FILES, ...TOOL_PATHS, DOCKER, ...LINKS.map(([link]) => link)]) {
     assert.match(path, /^(\/[\w.-]+){2,}$/)
     assert.not.match(path, /\/\.\.?(\/|$)/)
     // Two levels at least, and below a folder that is not ours alone only what is named so.
@@ -358,7 +358,7 @@ test('the record of the newest archive is read; a damaged one is told', async ()
 
 // Plan and guards
 
-const facts: Facts = {
+const facts: PurgeFacts = {
   server: {
     ...empty,
     paths: [

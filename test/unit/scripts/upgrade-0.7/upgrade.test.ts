@@ -7,15 +7,15 @@ import { newestServed } from '../../../../lib/flux/flux-versions.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { diffBackup } from '../../../../lib/secret-backup/diff.ts'
-import type { Manifest } from '../../../../lib/secret-backup/manifest.ts'
+import type { BackupManifest } from '../../../../lib/secret-backup/manifest.ts'
 import { holds, isFetched } from '../../../../scripts/upgrade-0.7/blockers.ts'
 import { inOrderOfDependence, upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
 import { branchesIn } from '../../../../scripts/upgrade-0.7/git.ts'
 import {
-  type Asked,
   knownIssue,
   lasting,
   nextAsks,
+  type RequestedReconciles,
   TRIES,
   unsettled,
 } from '../../../../scripts/upgrade-0.7/reconcile.ts'
@@ -23,9 +23,9 @@ import { grownSince, lostOf, withAdded } from '../../../../scripts/upgrade-0.7/s
 import {
   helmMetadata,
   ownershipOf,
-  readState,
+  readUpgradeState,
   releaseNameOf,
-  writeState,
+  writeUpgradeState,
 } from '../../../../scripts/upgrade-0.7/state.ts'
 import { beginning, branchOf, checkHealth, upgradePlan } from '../../../../scripts/upgrade-0.7/upgrade.ts'
 import { facts, fluxObject, kustomization, ready, release } from '../../flux-objects.ts'
@@ -262,7 +262,7 @@ test('Flux is asked for everything once, in the order of dependence, and for wha
   const failing = 'Ready=False UpgradeFailed: upgrade retries exhausted'
   const base = { kustomizations: [kustomization('b', ['a']), kustomization('a')] }
   const all = seen({ ...base, helmReleases: [release('a'), release('b')] })
-  const asked: Asked = new Map()
+  const asked: RequestedReconciles = new Map()
   const names = (found = all, now = 0) =>
     nextAsks(found, asked, now).map(
       ({ object, reset }) => `${object.kind} ${object.metadata.name}${reset ? ' reset' : ''}`,
@@ -316,7 +316,11 @@ test('a value counts as lost unless it is there byte by byte', () => {
 test('what came since the backup is told apart, and added without replacing anything', () => {
   const wekan = { namespace: 'flux-system', name: 'oas-wekan-variables' }
   const oauth = secretOf('oas-oauth-variables', { a: 'YQ==', e: '' })
-  const backup = { folder: '/b', secrets: [oauth], manifest: { absent: [wekan] } as unknown as Manifest }
+  const backup = {
+    folder: '/b',
+    secrets: [oauth],
+    manifest: { absent: [wekan] } as unknown as BackupManifest,
+  }
   const grown = (...cluster: KubeObject[]) => grownSince(backup, cluster).map(({ metadata }) => metadata.name)
   assert.equal(grown(), [])
   assert.equal(grown(oauth, secretOf('another', { a: 'YQ==' })), [])
@@ -375,8 +379,8 @@ test('the state of an upgrade is read as it was written, and refused when it is 
   const folder = join(temporaryFolder(), 'a.org')
   mkdirSync(folder)
   const cluster = { name: 'a.org', folder }
-  assert.is(readState(cluster), undefined)
-  const written = writeState(cluster, {
+  assert.is(readUpgradeState(cluster), undefined)
+  const written = writeUpgradeState(cluster, {
     target: 'v0.7',
     before: 'v0.6',
     backup: join(folder, 'secrets-backup', 'x'),
@@ -384,11 +388,11 @@ test('the state of an upgrade is read as it was written, and refused when it is 
     startedAt: 'then',
   })
   assert.is(written.backup, 'secrets-backup/x')
-  assert.equal(readState(cluster), written)
-  assert.throws(() => readState({ ...cluster, name: 'b.org' }), /is of the cluster a\.org/)
+  assert.equal(readUpgradeState(cluster), written)
+  assert.throws(() => readUpgradeState({ ...cluster, name: 'b.org' }), /is of the cluster a\.org/)
   writeFileSync(join(folder, 'upgrade-0.7', 'state.json'), '{"format":"openappstack-upgrade-0.7/1"')
   assert.throws(
-    () => readState(cluster),
+    () => readUpgradeState(cluster),
     (error: ExpectedError) => error.message.includes('damaged') && error.fix.includes('--backup'),
   )
 })
