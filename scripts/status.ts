@@ -35,7 +35,7 @@ await script({
       const notReady = sections.flatMap(section => section.items).filter(item => !item.ready)
       const empty = sections.every(({ title, items }) => title !== 'Kustomizations' || items.length === 0)
       run.result = { ready: notReady.length === 0 && !empty, notReady, sections }
-      if (run.flags.watch && process.stdout.isTTY) run.log.print('\x1b[2J\x1b[H')
+      if (run.flags.watch) run.log.clearScreen()
       run.log.print(`Cluster ${run.cluster.name}`)
       if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')
       run.log.print(screen(sections, run.flags.all, run.log.colour))

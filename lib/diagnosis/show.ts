@@ -1,5 +1,6 @@
 import { refText } from '../kubectl/kubectl.ts'
 import type { Log } from '../script/log.ts'
+import { asOneLine } from '../script/printable.ts'
 import type { Diagnosis } from './diagnose.ts'
 import type { Action, RootCause } from './finding.ts'
 
@@ -34,7 +35,7 @@ export function causeLines(cause: RootCause): string[] {
     ...(explained.length > 0
       ? [`    explains: ${explained.slice(0, MOST).join(', ')}${more > 0 ? ` and ${more} more` : ''}`]
       : []),
-  ]
+  ].map(asOneLine)
 }
 
 /** Prints a diagnosis: the headline, every cause, what is ignored, and what could not be looked at. */
@@ -48,9 +49,12 @@ export function show(diagnosis: Diagnosis, log: Log): void {
   }
   if (diagnosis.ignored.length > 0) log.print('')
   for (const { finding, by } of diagnosis.ignored)
-    log.print(`ignored until ${by.until}: ${refText(finding.subject)}: ${finding.cause} (${by.reason})`)
+    log.print(
+      asOneLine(`ignored until ${by.until}: ${refText(finding.subject)}: ${finding.cause} (${by.reason})`),
+    )
   if (diagnosis.gaps.length > 0) log.print('')
-  for (const { what, why } of diagnosis.gaps) log.print(`? ${what}: could not be looked at: ${why}`)
+  for (const { what, why } of diagnosis.gaps)
+    log.print(asOneLine(`? ${what}: could not be looked at: ${why}`))
 }
 
 /** An action in words, as it is asked about. Pure. */

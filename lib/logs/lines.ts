@@ -57,18 +57,3 @@ export async function* merge(logs: readonly AsyncGenerator<Line, void>[]): Async
     await Promise.all(logs.map(log => log.return()))
   }
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const COLOUR = /\x1b\[[\d;]*m/g
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g
-
-/**
- * A text that a terminal shows and does not obey: whoever can write into a log (a visitor's user agent is
- * enough) could otherwise move the cursor or rename the window. Pure.
- */
-export function printable(text: string): string {
-  return text
-    .replaceAll(COLOUR, '')
-    .replaceAll(CONTROL, character => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
-}

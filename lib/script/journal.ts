@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { privateFolder, writeFileAtomic } from './files.ts'
+import { markdownCode, markdownText } from './printable.ts'
 import { redact, redactedJson } from './redact.ts'
 
 /** One step of a run, as the journal keeps it. */
@@ -26,26 +27,33 @@ export interface JournalEntry {
   error?: { message: string; fix: string }
 }
 
-/** The transcript as Markdown, for people. */
+/** The transcript as Markdown, for people; what others wrote is text in it and nothing more. */
 export function journalMarkdown(entry: JournalEntry): string {
   const lines = [
     `# ${entry.script} on ${entry.cluster}`,
     '',
-    `- command: \`${entry.command}\``,
+    `- command: ${markdownCode(entry.command)}`,
     `- started: ${entry.startedAt}`,
     `- ended: ${entry.finishedAt ?? 'not yet, or killed'}`,
     `- exit code: ${entry.exitCode ?? 'none'}`,
   ]
-  if (entry.plan.length > 0) lines.push('', '## Plan', '', ...entry.plan.map(line => `- ${line}`))
+  if (entry.plan.length > 0)
+    lines.push('', '## Plan', '', ...entry.plan.map(line => `- ${markdownText(line)}`))
   if (entry.steps.length > 0) lines.push('', '## Steps', '')
   entry.steps.forEach((step, i) => {
     const time = step.seconds === undefined ? '' : `, ${step.seconds.toFixed(1)} s`
-    lines.push(`${i + 1}. ${step.title}: ${step.outcome}${time}`)
-    if (step.note) lines.push(`   ${step.note}`)
-    if (step.equivalent) lines.push(`   by hand: \`${step.equivalent}\``)
+    lines.push(`${i + 1}. ${markdownText(step.title)}: ${step.outcome}${time}`)
+    if (step.note) lines.push(`   ${markdownText(step.note)}`)
+    if (step.equivalent) lines.push(`   by hand: ${markdownCode(step.equivalent)}`)
   })
   if (entry.error)
-    lines.push('', '## Error', '', `- what: ${entry.error.message}`, `- fix: ${entry.error.fix}`)
+    lines.push(
+      '',
+      '## Error',
+      '',
+      `- what: ${markdownText(entry.error.message)}`,
+      `- fix: ${markdownText(entry.error.fix)}`,
+    )
   return `${lines.join('\n')}\n`
 }
 

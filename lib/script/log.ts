@@ -1,13 +1,22 @@
-import type { ChalkInstance } from 'chalk'
+import { randomBytes } from 'node:crypto'
+import { asOneLine, printable } from './printable.ts'
 import { redact } from './redact.ts'
+
+/** The styles that a line may have. */
+const STYLES = ['bold', 'dim', 'green', 'red', 'yellow'] as const
+type Style = (typeof STYLES)[number]
+
+/** Gives a text a style. */
+export type Colours = Readonly<Record<Style, (text: string) => string>>
 
 /**
  * What people read while a script works. Progress goes to stderr, results go to stdout: so that
- * `status > file` and `--json | jq` hold nothing but the result. Every line is redacted.
+ * `status > file` and `--json | jq` hold nothing but the result. Every line is redacted, and nothing in it is
+ * obeyed by a terminal: this is the one door by which text of others reaches it.
  */
 export interface Log {
-  /** Colours for stdout, for `print`; those of progress are the log's own matter. */
-  readonly colour: ChalkInstance
+  /** Styles of parts of a line. */
+  readonly colour: Colours
   info(text: string): void
   /** A line that stands out. */
   heading(text: string): void
@@ -20,9 +29,24 @@ export interface Log {
   detail(text: string): void
   /** A line that replaces itself on a terminal; elsewhere it is printed only when the text changes. */
   progress(text: string): void
-  /** A part of the result, to stdout; silent with `--json`. */
+  /** A part of the result, to stdout, of one line or several; silent with `--json`. */
   print(text: string): void
+  /** Clears the screen when stdout is a terminal. */
+  clearScreen(): void
 }
+
+/** Characters of a line of progress: a server's error may be as long as its answer. */
+const LONGEST = 4000
+const cutLine = (text: string) => {
+  const line = asOneLine(text)
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line
+}
+
+/** Stands before a style and at its end, on the way to the door. Nobody else can know it, so no foreign text has a style. */
+const MARK = `\0${randomBytes(8).toString('hex')}`
+const colours = Object.fromEntries(
+  STYLES.map(style => [style, (text: string) => `${MARK}${style}:${text}${MARK}:`]),
+) as Colours
 
 function colourLevel(stream: NodeJS.WriteStream): 0 | 1 {
   // https://no-color.org: any non-empty value switches colour off.
@@ -34,8 +58,21 @@ function colourLevel(stream: NodeJS.WriteStream): 0 | 1 {
 /** Makes the log of a script. chalk is loaded here, so that `--help` need not wait for it. */
 export async function createLog(options: { verbose: boolean; json: boolean }): Promise<Log> {
   const { Chalk } = await import('chalk')
-  const colour = new Chalk({ level: colourLevel(process.stderr) })
+  const err = new Chalk({ level: colourLevel(process.stderr) })
+  const out = new Chalk({ level: colourLevel(process.stdout) })
   const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
+
+  /** The text as it is written: without secrets, with its styles, and neutral in all of its parts. */
+  const shown = (text: string, chalk: typeof err, neutral: (part: string) => string) =>
+    redact(text)
+      .split(MARK)
+      .map((piece, i) => {
+        const style = STYLES.find(name => i > 0 && piece.startsWith(`${name}:`))
+        const part = neutral(i > 0 ? piece.slice(piece.indexOf(':') + 1) : piece)
+        return style && part ? chalk[style](part) : part
+      })
+      .join('')
+
   let current = ''
   const clear = () => {
     if (live && current) process.stderr.write('\r\x1b[2K')
@@ -43,40 +80,45 @@ export async function createLog(options: { verbose: boolean; json: boolean }): P
   }
   const line = (text: string) => {
     clear()
-    process.stderr.write(`${redact(text)}\n`)
+    process.stderr.write(`${shown(text, err, cutLine)}\n`)
   }
   return {
-    colour: new Chalk({ level: colourLevel(process.stdout) }),
-    heading: text => line(colour.bold(text)),
-    dim: text => line(colour.dim(text)),
+    colour: colours,
+    heading: text => line(colours.bold(text)),
+    dim: text => line(colours.dim(text)),
     info: line,
-    ok: text => line(`${colour.green('✓')} ${text}`),
-    warn: text => line(`${colour.yellow('!')} ${text}`),
-    error: text => line(`${colour.red('✗')} ${text}`),
+    ok: text => line(`${colours.green('✓')} ${text}`),
+    warn: text => line(`${colours.yellow('!')} ${text}`),
+    error: text => line(`${colours.red('✗')} ${text}`),
     detail: text => {
-      if (options.verbose) line(colour.dim(text))
+      if (options.verbose) line(colours.dim(text))
     },
     progress: text => {
       if (text === current) return
       if (!live) {
         current = text
-        process.stderr.write(`${redact(text)}\n`)
+        process.stderr.write(`${cutLine(redact(text))}\n`)
         return
       }
       clear()
       current = text
-      process.stderr.write(redact(text).slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1)))
+      const row = asOneLine(redact(text))
+      process.stderr.write(row.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1)))
     },
     print: text => {
       if (options.json) return
       clear()
-      process.stdout.write(`${redact(text)}\n`)
+      process.stdout.write(`${shown(text, out, printable)}\n`)
+    },
+    clearScreen: () => {
+      if (!options.json && process.stdout.isTTY) process.stdout.write('\x1b[2J\x1b[H')
     },
   }
 }
 
-/** Rows as aligned columns; the first row is the heading. Two spaces between columns, none at line ends. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Rows as aligned columns, each cell on one line; the first row is the heading. Two spaces between columns, none at line ends. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map(row => row.map(asOneLine))
   const widths: number[] = []
   for (const row of rows)
     row.forEach((cell, i) => {

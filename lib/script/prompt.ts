@@ -1,4 +1,6 @@
-import { EXIT, ExpectedError, UsageError } from './errors.ts'
+import { codeOf, EXIT, ExpectedError, UsageError } from './errors.ts'
+import { asOneLine } from './printable.ts'
+import { redact } from './redact.ts'
 
 /** A question to a person, with the flag that answers it where there is none. */
 export interface Question {
@@ -24,33 +26,59 @@ function needTerminal(question: { message: string; flag: string }): void {
   )
 }
 
-/** One wrapper round every prompt: Ctrl-C in a question is an interruption like any other. */
-async function ask<T>(
-  question: { message: string; flag: string },
-  show: (inquirer: typeof import('inquirer').default) => Promise<{ answer: T }>,
-): Promise<T> {
-  needTerminal(question)
-  const { default: inquirer } = await import('inquirer')
-  try {
-    return (await show(inquirer)).answer
-  } catch (error) {
-    if (error instanceof Error && error.name === 'ExitPromptError')
-      throw new ExpectedError('interrupted', 'run the same command again', { exitCode: EXIT.interrupted })
-    throw error
+/** inquirer's prompts. Questions go to stderr, so that stdout holds nothing but the result. */
+const promptsOf = (inquirer: typeof import('inquirer').default, signal: AbortSignal) =>
+  inquirer.createPromptModule({ output: process.stderr, signal })
+
+/** readline resets the mode of a terminal even when it is gone: then that is no failure. */
+let tolerant = false
+function tolerateLostTerminal(stdin: typeof process.stdin): void {
+  if (tolerant) return
+  tolerant = true
+  const { setRawMode } = stdin
+  stdin.setRawMode = mode => {
+    try {
+      return setRawMode.call(stdin, mode)
+    } catch (error) {
+      if (codeOf(error) !== 'EIO') throw error
+      return stdin
+    }
   }
 }
 
-/** Questions go to stderr, so that stdout holds nothing but the result. */
-const context = { output: process.stderr }
+/** One wrapper round every prompt: Ctrl-C in a question is an interruption like any other, and so is a lost terminal. */
+async function ask<T>(
+  question: { message: string; flag: string },
+  show: (prompts: ReturnType<typeof promptsOf>, message: string) => Promise<{ answer: T }>,
+): Promise<T> {
+  needTerminal(question)
+  const { default: inquirer } = await import('inquirer')
+  const { stdin } = process
+  tolerateLostTerminal(stdin)
+  const abort = new AbortController()
+  const end = () => abort.abort()
+  for (const event of ['end', 'close', 'error']) stdin.on(event, end)
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, end)
+  try {
+    return (await show(promptsOf(inquirer, abort.signal), asOneLine(redact(question.message)))).answer
+  } catch (error) {
+    if (abort.signal.aborted || (error instanceof Error && error.name === 'ExitPromptError'))
+      throw new ExpectedError('interrupted', 'run the same command again', { exitCode: EXIT.interrupted })
+    throw error
+  } finally {
+    for (const event of ['end', 'close', 'error']) stdin.off(event, end)
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.off(signal, end)
+  }
+}
 
 /** Asks for a line of text. */
 export function askText(question: Question): Promise<string> {
-  return ask(question, inquirer =>
-    inquirer.createPromptModule(context)([
+  return ask(question, (prompts, message) =>
+    prompts([
       {
         type: 'input',
         name: 'answer',
-        message: question.message,
+        message,
         default: question.default,
         validate: (text: string) => question.check?.(text.trim()) ?? true,
         filter: (text: string) => text.trim(),
@@ -61,12 +89,12 @@ export function askText(question: Question): Promise<string> {
 
 /** Asks for a secret; nothing of it is shown. */
 export function askSecret(question: Question): Promise<string> {
-  return ask(question, inquirer =>
-    inquirer.createPromptModule(context)([
+  return ask(question, (prompts, message) =>
+    prompts([
       {
         type: 'password',
         name: 'answer',
-        message: question.message,
+        message,
         validate: (text: string) => question.check?.(text) ?? true,
       },
     ]),
@@ -75,18 +103,21 @@ export function askSecret(question: Question): Promise<string> {
 
 /** Asks yes or no; Enter alone means no. */
 export function askConfirm(question: Question): Promise<boolean> {
-  return ask(question, inquirer =>
-    inquirer.createPromptModule(context)([
-      { type: 'confirm', name: 'answer', message: question.message, default: false },
-    ]),
+  return ask(question, (prompts, message) =>
+    prompts([{ type: 'confirm', name: 'answer', message, default: false }]),
   )
 }
 
 /** Asks for one of several choices. */
 export function askSelect(question: Question & { choices: readonly string[] }): Promise<string> {
-  return ask(question, inquirer =>
-    inquirer.createPromptModule(context)([
-      { type: 'select', name: 'answer', message: question.message, choices: [...question.choices] },
+  return ask(question, (prompts, message) =>
+    prompts([
+      {
+        type: 'select',
+        name: 'answer',
+        message,
+        choices: question.choices.map(value => ({ value, name: asOneLine(value) })),
+      },
     ]),
   )
 }
@@ -95,14 +126,14 @@ export function askSelect(question: Question & { choices: readonly string[] }): 
 export function askSeveral(
   question: Question & { choices: readonly { value: string; name: string; disabled?: string }[] },
 ): Promise<readonly string[]> {
-  return ask(question, inquirer =>
-    inquirer.createPromptModule(context)([
+  return ask(question, (prompts, message) =>
+    prompts([
       {
         type: 'checkbox',
         name: 'answer',
-        message: question.message,
+        message,
         required: true,
-        choices: question.choices.map(choice => ({ ...choice })),
+        choices: question.choices.map(choice => ({ ...choice, name: asOneLine(choice.name) })),
       },
     ]),
   )

@@ -1,3 +1,5 @@
+import { printableJson } from './printable.ts'
+
 /**
  * Values that must never be shown. Everything that a script writes goes through `redact`, so a value that
  * was registered once cannot leak through an error text, a progress line or the journal.
@@ -36,7 +38,12 @@ export function redact(text: string): string {
   return result + text.slice(end)
 }
 
-/** A value as JSON with every registered value replaced. Only strings are touched, so that it stays JSON. */
+/**
+ * A value as JSON with every registered value replaced. Only strings are touched, so that it stays JSON; a
+ * terminal finds nothing in it to obey.
+ */
 export function redactedJson(value: unknown): string {
-  return JSON.stringify(value, (_, part) => (typeof part === 'string' ? redact(part) : part), 2)
+  return printableJson(
+    JSON.stringify(value, (_, part) => (typeof part === 'string' ? redact(part) : part), 2),
+  )
 }

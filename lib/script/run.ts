@@ -3,6 +3,7 @@ import { EXIT, ExpectedError, ExpectedErrors, messageOf, throwAll, toExpected } 
 import type { FlagSpecs, FlagValues } from './flags.ts'
 import { type JournalEntry, type JournalStep, writeJournal } from './journal.ts'
 import type { Log } from './log.ts'
+import { printable, printableJson } from './printable.ts'
 import { askConfirm, askText } from './prompt.ts'
 import { redactedJson } from './redact.ts'
 import type { CommonFlags, ScriptSpec } from './spec.ts'
@@ -170,12 +171,13 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
 
   /**
    * Prints a secret because somebody asked for exactly this one: the only way past the redaction. With
-   * --json it is part of the document.
+   * --json it is part of the document. A terminal shows control characters in it and does not obey them; a file
+   * or a pipe gets it as it is.
    */
   reveal(document: unknown, text: string): void {
     this.result = document
     this.#revealed = true
-    if (!this.flags.json) process.stdout.write(`${text}\n`)
+    if (!this.flags.json) process.stdout.write(`${process.stdout.isTTY ? printable(text) : text}\n`)
   }
 
   #save(): void {
@@ -209,7 +211,8 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
       steps: this.#journal.steps.length > 0 ? this.#journal.steps : undefined,
       result: this.result,
     })
-    process.stdout.write(`${this.#revealed ? JSON.stringify(document, null, 2) : redactedJson(document)}\n`)
+    const text = this.#revealed ? printableJson(JSON.stringify(document, null, 2)) : redactedJson(document)
+    process.stdout.write(`${text}\n`)
   }
 }
 

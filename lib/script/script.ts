@@ -1,5 +1,6 @@
+import { outliveAudience } from './audience.ts'
 import { chooseCluster } from './cluster.ts'
-import { codeOf, EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
+import { EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
 import { type FlagSpecs, type FlagValues, parseFlags } from './flags.ts'
 import { createLog, type Log } from './log.ts'
 import { redactedJson } from './redact.ts'
@@ -14,7 +15,8 @@ function tell(log: Log, error: ExpectedError, verbose: boolean): void {
     log.info(`  fix: ${problem.fix}`)
   }
   if (!verbose) return
-  for (let e: unknown = error; e instanceof Error; e = e.cause) log.info(e.stack ?? String(e))
+  for (let e: unknown = error; e instanceof Error; e = e.cause)
+    for (const line of (e.stack ?? String(e)).split('\n')) log.info(line)
 }
 
 /**
@@ -29,6 +31,7 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
     process.stdout.write(`${helpText(spec as unknown as ScriptSpec<FlagSpecs>)}\n`)
     process.exit(EXIT.ok)
   }
+  outliveAudience(!spec.changes)
   const plain = spec as unknown as ScriptSpec<FlagSpecs>
   const log = await createLog({ verbose: own.includes('--verbose'), json: own.includes('--json') })
   let run: Run<F>
@@ -46,8 +49,11 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      // A second Ctrl-C does not wait for anything.
-      if (run.signal.aborted) process.exit(EXIT.interrupted)
+      // A second Ctrl-C does not wait for anything. A closed window sends SIGHUP more than once by itself.
+      if (run.signal.aborted) {
+        if (signal !== 'SIGHUP') process.exit(EXIT.interrupted)
+        return
+      }
       run.log.warn('interrupted: cleaning up; press Ctrl-C again to stop at once')
       run.abort(
         new ExpectedError(
@@ -59,12 +65,6 @@ export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Pr
         ),
       )
     })
-
-  // `… | head` closes the pipe. For what only shows something that is its end; a change goes on to its own.
-  process.stdout.on('error', error => {
-    if (codeOf(error) !== 'EPIPE') throw error
-    if (!spec.changes) process.exit(EXIT.ok)
-  })
 
   let exitCode: number = EXIT.ok
   let failure: ExpectedError | undefined

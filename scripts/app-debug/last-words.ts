@@ -1,7 +1,7 @@
 import { keyOf } from '../../lib/diagnosis/graph.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { printable } from '../../lib/logs/lines.ts'
+import { printable } from '../../lib/script/printable.ts'
 import { redact } from '../../lib/script/redact.ts'
 import type { AppChain } from './chain.ts'
 

@@ -1,6 +1,7 @@
 import type { LogContainer } from '../../lib/logs/containers.ts'
-import { type Line, printable } from '../../lib/logs/lines.ts'
+import type { Line } from '../../lib/logs/lines.ts'
 import type { Log } from '../../lib/script/log.ts'
+import { asOneLine, printableJson } from '../../lib/script/printable.ts'
 import { redact } from '../../lib/script/redact.ts'
 
 /** What lines and containers are called on the screen. */
@@ -20,20 +21,27 @@ export class Output {
 
   /** A line: as JSON when that is wanted, else for people. */
   line = (line: Line): Promise<void> => {
-    if (this.#json) return write(JSON.stringify({ ...line, text: redact(line.text) }))
-    // In one form, in UTC: kubelets write the time zone of their server.
-    const time = line.time && `${new Date(line.time).toISOString()} `
-    const name = this.#log.colour.dim(`${time}${printable(redact(streamNameOf(line)))}`)
-    return write(`${name} ${printable(redact(line.text))}`)
+    if (this.#json)
+      process.stdout.write(`${printableJson(JSON.stringify({ ...line, text: redact(line.text) }))}\n`)
+    else {
+      // In one form, in UTC: kubelets write the time zone of their server.
+      const at = new Date(line.time)
+      const time = line.time && `${Number.isNaN(at.getTime()) ? line.time : at.toISOString()} `
+      // Further lines of an entry stand back, so that none of them passes for an entry.
+      const text = line.text.replaceAll('\n', '\n    ')
+      this.#log.print(`${this.#log.colour.dim(`${time}${asOneLine(streamNameOf(line))}`)} ${text}`)
+    }
+    return drained()
   }
 
   /** Why a container has no log. */
   silent = (container: LogContainer, why: string): void => {
-    this.#log.warn(`${streamNameOf(container)}: ${printable(why)}`)
+    this.#log.warn(`${streamNameOf(container)}: ${why}`)
   }
 }
 
-async function write(text: string): Promise<void> {
-  if (!process.stdout.write(`${text}\n`))
+/** Resolves when stdout takes more. */
+async function drained(): Promise<void> {
+  if (process.stdout.writableNeedDrain)
     await new Promise<void>(resolve => process.stdout.once('drain', () => resolve()))
 }

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { logContainersOf } from '../../../../lib/logs/containers.ts'
-import { type Line, lines, merge, printable } from '../../../../lib/logs/lines.ts'
+import { type Line, lines, merge } from '../../../../lib/logs/lines.ts'
 import { partsOf, streamsOf } from '../../../../lib/logs/pods.ts'
 import { type LogReadOptions, readLogs } from '../../../../lib/logs/read.ts'
 import { selects } from '../../../../lib/logs/selection.ts'
@@ -292,20 +292,6 @@ test('a merge that is left early, or fails, leaves no log open', async () => {
   }
   const failure = await collect(merge([endless('c'), broken()])).catch(error => error)
   assert.equal([failure.message, closed.at(-1)], ['broken', 'c'])
-})
-
-test('what a terminal would obey is shown, colours are dropped', () => {
-  assert.is(printable('\x1b[31mred\x1b[0m\ttab ü €'), 'red\ttab ü €')
-  assert.is(printable('\x1b]0;title\x07\x1b[2J\r\x9b2J\x00'), '\\x1b]0;title\\x07\\x1b[2J\\x0d\\x9b2J\\x00')
-})
-
-test('fuzz: nothing that a terminal would obey is left', () => {
-  const hostile = fc.array(fc.constantFrom('\x1b', '[31m', '[', '3', '1', 'm', '\x9b', 'x', '\r', '\x7f'))
-  fc.assert(
-    fc.property(hostile, parts => {
-      assert.ok([...printable(parts.join(''))].every(character => character >= ' ' && character < '\x7f'))
-    }),
-  )
 })
 
 test('transport: a log comes in pieces as they are sent, and characters are not cut', async () => {

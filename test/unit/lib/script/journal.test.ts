@@ -45,6 +45,20 @@ test('the Markdown tells the plan, each step with its command, and how it ended'
   assert.match(ended, '## Error\n\n- what: broken\n- fix: mend it\n')
 })
 
+test('what others wrote does not become Markdown of the journal', () => {
+  const hostile = 'x\n# head ![i](http://a/) <b>\x1b[2J'
+  const text = journalMarkdown({
+    ...entry,
+    command: `a \`${hostile}`,
+    plan: [hostile],
+    steps: [{ title: hostile, note: hostile, equivalent: hostile, startedAt: 'x', outcome: 'done' }],
+    error: { message: hostile, fix: hostile },
+  })
+  assert.is(text.split('\n# head').length, 1)
+  assert.is(text.split('!\\[i\\](http://a/) \\<b>').length, 6)
+  assert.not.match(text, '\x1b')
+})
+
 test('both files are private, hold no secret, and the JSON stays a document', () => {
   registerSecret('journal "secret"')
   registerSecret('918273')

@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLog, type Log, table } from '../../../../lib/script/log.ts'
+import { printable } from '../../../../lib/script/printable.ts'
 import { registerSecret } from '../../../../lib/script/redact.ts'
 
 interface Terminal {
@@ -101,11 +102,55 @@ test('progress replaces itself on a terminal, within one row, and is cleared bef
   assert.is((await written({ tty: true, env: { TERM: 'dumb' } }, log => log.progress('x'))).err, 'x\n')
 })
 
+test('no text of others is obeyed by a terminal, whichever way it goes', async () => {
+  const hostile = 'a\x1b]52;c;AAAA\x07\x9b2J\x1b[31m\u202eb\n✓ forged'
+  const shown = 'a\\x1b]52;c;AAAA\\x07\\x9b2J\\u202eb'
+  for (const tty of [true, false]) {
+    const { out, err } = await written({ tty, verbose: true, columns: 200 }, log => {
+      for (const line of [
+        log.info,
+        log.ok,
+        log.warn,
+        log.error,
+        log.detail,
+        log.heading,
+        log.dim,
+        log.progress,
+      ])
+        line(hostile)
+      log.print(log.colour.red(hostile))
+    })
+    assert.is(err.split(`${shown} ✓ forged`).length, 9, err)
+    assert.is(out, `${shown}\n✓ forged\n`)
+    // The styles of the log itself and its own clearing of a line are all that is left.
+    const own = ['\r\x1b[2K', ...[1, 2, 22, 31, 32, 33, 39].map(code => `\x1b[${code}m`)]
+    const rest = own.reduce((text, code) => text.replaceAll(code, ''), err)
+    assert.is(rest, printable(rest))
+  }
+})
+
+test('a style is what the log gave, and no mark of it is left', async () => {
+  const show = (log: Log) => {
+    log.print(`${log.colour.green('g')}${log.colour.red('')} plain ${log.colour.yellow('y')}`)
+  }
+  assert.is(
+    (await written({ env: { FORCE_COLOR: '1' } }, show)).out,
+    '\x1b[32mg\x1b[39m plain \x1b[33my\x1b[39m\n',
+  )
+  assert.is((await written({}, show)).out, 'g plain y\n')
+})
+
+test('a line of progress is bounded', async () => {
+  const { err } = await written({}, log => log.warn('x'.repeat(100_000)))
+  assert.is(err, `! ${'x'.repeat(3999)}…\n`)
+})
+
 test('a table aligns its columns and leaves no blanks at line ends', async () => {
   assert.is(
     table([['NAME', 'STATE', ''], ['a', 'ready', 'x'], ['longer', 'no', ''], ['row']]),
     'NAME    STATE\na       ready  x\nlonger  no\nrow',
   )
+  assert.is(table([['a\nb', 'c']]), 'a b  c')
   assert.is(table([]), '')
 })
 
