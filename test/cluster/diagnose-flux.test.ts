@@ -2,8 +2,9 @@
  * Faults in the layers of Flux, on the real API server and the real controllers: each is named first, with its
  * remedy, and healed where that is claimed. A diagnosis writes nothing.
  */
-import { suite } from 'uvu'
+
 import * as assert from 'uvu/assert'
+import { suite } from '../suite.ts'
 import { diagnosis, healthy, testFaults } from './fault-suite.ts'
 import { faults } from './faults/flux.ts'
 import { override, reaches, release, unready } from './faults.ts'

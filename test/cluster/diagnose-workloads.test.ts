@@ -2,7 +2,7 @@
  * Faults in the layers of Kubernetes, on the real API server, scheduler and controllers: each is named first,
  * with its remedy, and healed where that is claimed. The kubelets are Stages of kwok (faults/kubelets.ts).
  */
-import { suite } from 'uvu'
+import { suite } from '../suite.ts'
 import { healthy, testFaults } from './fault-suite.ts'
 import { faults, prepare } from './faults/workloads.ts'
 import { succeeds } from './faults.ts'

@@ -6,10 +6,10 @@
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { condition, standing } from '../../lib/flux/flux.ts'
 import { refOf } from '../../lib/kubectl/kubectl.ts'
+import { suite } from '../suite.ts'
 import { certificate } from '../unit/certificates.ts'
 import {
   ApiProxy,

@@ -14,7 +14,6 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { gatherFacts } from '../../lib/diagnosis/facts.ts'
 import { HELM_RELEASE, standing } from '../../lib/flux/flux.ts'
@@ -25,6 +24,7 @@ import { CONFIG_KEYS } from '../../lib/platform/config-keys.ts'
 import { loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 import { notInOrder } from '../../lib/rollout/rollout.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
+import { suite } from '../suite.ts'
 import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 

@@ -4,7 +4,6 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { gatherFacts } from '../../lib/diagnosis/facts.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
@@ -15,6 +14,7 @@ import { generatedKeysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
 import { notInOrder } from '../../lib/rollout/rollout.ts'
 import type { JournalEntry } from '../../lib/script/journal.ts'
 import { until } from '../../lib/script/wait.ts'
+import { suite } from '../suite.ts'
 import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 

@@ -5,7 +5,6 @@
  */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
@@ -33,6 +32,7 @@ import {
   nested,
   valuesIn,
 } from '../fixtures/manifests.ts'
+import { test } from '../suite.ts'
 import { Bed } from './harness.ts'
 
 const names = KUSTOMIZATIONS.map(({ metadata }) => metadata.name)

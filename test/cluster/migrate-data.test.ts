@@ -16,7 +16,6 @@ import {
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { NOTE } from '../../lib/kubectl/scale.ts'
@@ -26,6 +25,7 @@ import { commandLine } from '../../lib/script/quote.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 import { Ssh } from '../../lib/ssh/ssh.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
+import { suite } from '../suite.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 
 const test = suite('migrate-data')

@@ -3,7 +3,6 @@
  * and kustomize v1beta1, by today's controllers (see old-flux.ts). The platform is the one of test/fixtures/upgrade.
  */
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { reconcile } from '../../lib/flux/flux.ts'
 import { type FluxKinds, servedKinds } from '../../lib/flux/flux-versions.ts'
@@ -12,6 +11,7 @@ import { until } from '../../lib/script/wait.ts'
 import { gatherUpgradeFacts } from '../../scripts/upgrade-0.7/facts.ts'
 import { knownIssue } from '../../scripts/upgrade-0.7/reconcile.ts'
 import { APPS, commitPlatform, platformObjects, platformReady } from '../fixtures/upgrade/platform.ts'
+import { suite } from '../suite.ts'
 import { ApiProxy, folderWith } from './faults.ts'
 import { Bed, type Outcome, runScript } from './harness.ts'
 import { OldFlux } from './old-flux.ts'

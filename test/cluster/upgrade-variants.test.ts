@@ -5,11 +5,11 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { reconcile } from '../../lib/flux/flux.ts'
 import { CURRENT_KINDS } from '../../lib/flux/flux-versions.ts'
 import { until } from '../../lib/script/wait.ts'
+import { suite } from '../suite.ts'
 import { ApiProxy, signal, told } from './faults.ts'
 import { runScript } from './harness.ts'
 import { base64, Platform, same, secretRef, type Values } from './upgrading.ts'

@@ -2,11 +2,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createReadStream, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allOf, decryptWith, encryptTo } from '../../lib/age/age.ts'
 import { ageKeysOf, newIdentity, recipientsOf } from '../../lib/age/keys.ts'
 import { sleep } from '../../lib/script/wait.ts'
+import { test } from '../suite.ts'
 import { cleanUp, folder, local } from './sshd.ts'
 
 // Against Debian's age and age-keygen: what one writes the other has to read.

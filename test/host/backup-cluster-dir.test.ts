@@ -13,13 +13,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allOf, type Chunks, encryptTo } from '../../lib/age/age.ts'
 import { tarEnd, tarFile } from '../../lib/age/tar.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { K3S_COPY, writeArchive } from '../../scripts/backup-cluster-dir/archive.ts'
+import { test } from '../suite.ts'
 import { cleanUp, folder, local, me, newHome, newKey, runScript, Sshd } from './sshd.ts'
 
 const CLUSTER = 'oas.example.org'

@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseServerInfo, serverRows } from '../../scripts/info/server-info.ts'
+import { test } from '../suite.ts'
 import { cleanUp, folder, me, newHome, newKey, runScript, Sshd } from './sshd.ts'
 
 const home = newHome()

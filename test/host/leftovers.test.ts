@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { messageOf } from '../../lib/script/errors.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { endLeftovers, leftovers } from '../../lib/ssh/leftovers.ts'
 import { lockServer } from '../../lib/ssh/lock.ts'
 import { ConnectionLost, Ssh } from '../../lib/ssh/ssh.ts'
+import { test } from '../suite.ts'
 import { cleanUp, folder, me, newHome, newKey, newUser, Sshd } from './sshd.ts'
 
 newHome()

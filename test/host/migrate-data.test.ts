@@ -18,7 +18,6 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { sleep } from '../../lib/script/wait.ts'
@@ -31,6 +30,7 @@ import {
   placeCopy,
   workFolder,
 } from '../../scripts/migrate-data/server.ts'
+import { test } from '../suite.ts'
 import { cleanUp, folder, me, newHome, newKey, newUser, Sshd } from './sshd.ts'
 
 if (process.getuid?.() !== 0)

@@ -3,12 +3,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import type { ServerFacts } from '../../lib/server/server-facts.ts'
+import { test } from '../suite.ts'
 import {
   addS3User,
   certificateFiles,

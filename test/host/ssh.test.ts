@@ -12,7 +12,6 @@ import {
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { redact } from '../../lib/script/redact.ts'
@@ -21,6 +20,7 @@ import { readSshConfig, resolveHost } from '../../lib/ssh/config.ts'
 import { judgeHostKey, parseKnownHosts } from '../../lib/ssh/known-hosts.ts'
 import { lockServer } from '../../lib/ssh/lock.ts'
 import { ConnectionLost, type ConnectOptions, HostKeyError, Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
+import { test } from '../suite.ts'
 import {
   agent,
   cleanUp,

@@ -1,10 +1,10 @@
 /** The server of a cluster gets another address: change-ip on real servers, as a user runs it. */
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sleep } from '../../lib/script/wait.ts'
 import type { ChangeState } from '../../scripts/change-ip/state.ts'
+import { suite } from '../suite.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 
 const OLD = '10.77.0.2'

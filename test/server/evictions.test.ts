@@ -1,10 +1,10 @@
 /** A disk that fills up on a real node: its kubelet evicts, and delete-evicted-pods cleans up behind it. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { writeFileAtomic } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
+import { suite } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('evictions')

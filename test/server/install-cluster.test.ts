@@ -10,11 +10,11 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { artifactsOf, loadReleases, RELEASES } from '../../lib/k3s/releases.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
 import { INSTALLER_UNIT } from '../../scripts/install-cluster/run.ts'
+import { test } from '../suite.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 
 const PASSWORD = 'correct horse battery'

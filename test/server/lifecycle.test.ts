@@ -4,10 +4,10 @@
  */
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { until } from '../../lib/script/wait.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
+import { suite } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('lifecycle')

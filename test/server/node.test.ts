@@ -1,10 +1,10 @@
 /** The node of the bed, under k3s' face: the stand-in behaves as the tests of the scripts take for granted. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
+import { suite } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('node')

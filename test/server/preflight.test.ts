@@ -1,10 +1,10 @@
 /** preflight against a real Debian server that is too small, taken, or somebody else's. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import type { ServerFacts } from '../../lib/server/server-facts.ts'
+import { test } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 let bed: ServerBed

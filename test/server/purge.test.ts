@@ -4,11 +4,11 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
+import { test } from '../suite.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
 
 const CLUSTER = 'oas.example.org'

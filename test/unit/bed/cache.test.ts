@@ -9,10 +9,10 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sleep } from '../../../lib/script/wait.ts'
 import { cached, cacheFolder, cacheKey, damageOf } from '../../bed/build/cache.ts'
+import { test } from '../../suite.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-cache-'))
 const before = process.env.OAS_CACHE_DIR

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { load } from 'js-yaml'
 import { list } from 'tar'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pinnedCharts, refreshCharts } from '../../bed/build/charts.ts'
 import { refreshRepository } from '../../bed/build/git.ts'
+import { test } from '../../suite.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-charts-'))
 test.after(() => rmSync(base, { recursive: true, force: true }))

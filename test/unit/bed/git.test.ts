@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { archive, refreshRepository } from '../../bed/build/git.ts'
+import { test } from '../../suite.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-git-'))
 test.after(() => rmSync(base, { recursive: true, force: true }))

@@ -1,11 +1,12 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ExpectedError } from '../../../lib/script/errors.ts'
 import { goVersion } from '../../bed/build/go.ts'
 import { CONTROL_PLANE_PROGRAMS, checkPrograms } from '../../bed/build/programs.ts'
+import { test } from '../../suite.ts'
+import 'zx' // looks for its shell when it is loaded, and below there is a PATH without one
 
 const base = mkdtempSync(join(tmpdir(), 'oas-go-'))
 const path = process.env.PATH

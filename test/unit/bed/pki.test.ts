@@ -4,9 +4,9 @@ import { createServer, request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ensurePki, kubeconfig } from '../../bed/cluster/pki.ts'
+import { test } from '../../suite.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'oas-pki-'))
 const read = (file: string) => readFileSync(join(folder, file), 'utf8')

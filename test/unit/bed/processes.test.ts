@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
@@ -12,6 +11,7 @@ import { type Layout, layoutOf } from '../../bed/cluster/layout.ts'
 import { choosePorts } from '../../bed/cluster/ports.ts'
 import { lastErrorLine, processFailure, runningProcesses, start, stop } from '../../bed/cluster/processes.ts'
 import type { ProcessSpec } from '../../bed/cluster/spec.ts'
+import { test } from '../../suite.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-processes-'))
 const before = process.env.OAS_CLUSTERS_DIR

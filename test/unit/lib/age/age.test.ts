@@ -2,7 +2,6 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { armor, Encrypter } from 'age-encryption'
 import fc from 'fast-check'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type AgeKeys, allOf, decryptWith, encryptTo } from '../../../../lib/age/age.ts'
 import {
@@ -15,6 +14,7 @@ import {
 import { UsageError } from '../../../../lib/script/errors.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { sleep } from '../../../../lib/script/wait.ts'
+import { test } from '../../../suite.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 
 const mine = await newIdentity()

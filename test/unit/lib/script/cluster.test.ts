@@ -1,6 +1,5 @@
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   checkClusterName,
@@ -9,6 +8,7 @@ import {
   clusterNames,
 } from '../../../../lib/script/cluster.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
+import { test } from '../../../suite.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 
 const saved = { ...process.env }

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Cluster } from '../../../../lib/script/cluster.ts'
 import { agentsOfCluster, serverOfCluster } from '../../../../lib/server/server.ts'
+import { test } from '../../../suite.ts'
 
 const INVENTORY = `all:
   hosts:

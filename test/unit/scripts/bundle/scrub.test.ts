@@ -135,14 +135,14 @@ const line = (text: string, pod = 'p') => ({ time: 'T', namespace: 'n', pod, con
 
 test('a log is cut after its secrets are out, and its newest lines stay', () => {
   registerSecret('a-known-value-of-a-secret')
-  // The cut falls into the secret.
-  const cut = logText([line(`${'x'.repeat(4090)}a-known-value-of-a-secret`)])
-  assert.match(cut, /x\*\*\*\n$/)
+  // The cut falls into the secret. Other tests of this process have secrets, too, and none is in the filler.
+  const cut = logText([line(`${'- '.repeat(2045)}a-known-value-of-a-secret`)])
+  assert.match(cut, /- \*\*\*\n$/)
   assert.is(logText([line('a'), line('b', '')]), 'T p/c a\nT n/c b\n')
-  const many = logText(Array.from({ length: 2000 }, (_, i) => line(`${i} ${'y'.repeat(2000)}`)))
+  const many = logText(Array.from({ length: 2000 }, (_, i) => line(`${i} ${'- '.repeat(1000)}`)))
   assert.ok(many.length <= (1 << 20) + 100)
-  assert.match(many, /^\(\d+ older lines are left out\)\nT p\/c \d+ y/)
-  assert.match(many.slice(-2100), 'T p/c 1999 y')
+  assert.match(many, /^\(\d+ older lines are left out\)\nT p\/c \d+ -/)
+  assert.match(many.slice(-2100), 'T p/c 1999 -')
 })
 
 test('the index says what is there, what is not, and why', () => {

@@ -1,8 +1,8 @@
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ProviderClient } from '../../../../lib/provider/provider-client.ts'
 import { PROVIDERS } from '../../../../lib/provider/providers.ts'
 import { planRecords, writeRecord } from '../../../../scripts/change-ip/dns.ts'
+import { test } from '../../../suite.ts'
 import { type StandIn, standIn, TOKEN } from '../../provider-server.ts'
 
 const [OLD, NEW] = ['203.0.113.7', '203.0.113.8']
