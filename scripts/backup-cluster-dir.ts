@@ -2,8 +2,8 @@
  * Makes an encrypted archive of a cluster folder together with k3s's datastore, token and certificates; lists,
  * verifies and restores such archives. It replaces the docs' advice to keep a copy of the cluster directory.
  *
- * Usage: npx tsx scripts/backup-cluster-dir.ts (--recipient AGE1… | --passphrase) [--no-server] [--to DIR]
- * Needs: a cluster folder; SSH to the server, unless --no-server; an age recipient or a passphrase.
+ * Usage: npx tsx scripts/backup-cluster-dir.ts (--recipient AGE1… | --passphrase) [--skip-server] [--output DIR]
+ * Needs: a cluster folder; SSH to the server, unless --skip-server; an age recipient or a passphrase.
  * Safe to run again: an archive gets its name only when it is whole and verified; nothing is replaced unasked.
  */
 
@@ -24,7 +24,10 @@ await script({
       'The first time: make a key, archive, and remember to whom to encrypt',
     ],
     ['npx tsx scripts/backup-cluster-dir.ts --yes', 'From then on, also by cron'],
-    ['npx tsx scripts/backup-cluster-dir.ts --passphrase --no-server', 'The folder alone, with a passphrase'],
+    [
+      'npx tsx scripts/backup-cluster-dir.ts --passphrase --skip-server',
+      'The folder alone, with a passphrase',
+    ],
     ['npx tsx scripts/backup-cluster-dir.ts --list', 'Which archives there are'],
     [
       'npx tsx scripts/backup-cluster-dir.ts --cluster oas.example.org --restore FILE --identity ~/oas-backup-key.txt',
@@ -55,7 +58,7 @@ await script({
     const { ageKeysOf } = await import('../lib/age/keys.ts')
 
     if (list) {
-      const archives = listArchives(run.cluster, run.flags.to ?? backupsOf(run.cluster))
+      const archives = listArchives(run.cluster, run.flags.output ?? backupsOf(run.cluster))
       const last = lastArchive(run.cluster)
       run.result = { archives, last }
       const rows = archives.map(each => [each.file, sizeText(each.size), each.modified])

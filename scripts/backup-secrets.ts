@@ -3,7 +3,7 @@
  * cluster byte by byte. It replaces the first script of the docs' "Upgrading to 0.7.0"; with --verify it checks
  * an old backup.
  *
- * Usage: npx tsx scripts/backup-secrets.ts [--all] [--to DIR] [--recipient AGE1… | --passphrase]
+ * Usage: npx tsx scripts/backup-secrets.ts [--all] [--output DIR] [--recipient AGE1… | --passphrase]
  * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
  * Safe to run again: every run makes a folder of its own, and never overwrites one.
  */
@@ -29,7 +29,8 @@ import {
 
 const flags = {
   all: { type: 'boolean', help: 'every generated secret, not only the ten that the upgrade to 0.7 needs' },
-  to: {
+  output: {
+    formerly: 'to',
     type: 'string',
     value: 'DIR',
     help: 'the new folder (default clusters/NAME/secrets-backup/NAME-TIME)',
@@ -66,7 +67,7 @@ await script({
       return verifyBackup(run, resolve(run.flags.verify))
     }
     const at = new Date()
-    const folder = run.flags.to === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.to)
+    const folder = run.flags.output === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.output)
     const to = await recipientsFor(run)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     let found: KubeObject[] = []
@@ -96,7 +97,7 @@ await script({
 
     const byHand = `kubectl get secret -o yaml -n ${secrets[0]!.metadata.namespace} ${secrets[0]!.metadata.name} > FILE   # and so on`
     await run.step('Write the backup, read it again, compare it with the cluster', byHand, async () => {
-      if (run.flags.to === undefined) privateFolder(dirname(folder))
+      if (run.flags.output === undefined) privateFolder(dirname(folder))
       const origin = { cluster: run.cluster.name, server: kubectl.client.server, createdAt: at.toISOString() }
       const manifest = await writeBackup(folder, { ...origin, absent, secrets }, to, async part =>
         proveBackup(kubectl, await readAgain(run, part, to, secrets)),

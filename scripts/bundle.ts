@@ -2,7 +2,7 @@
  * Packs what somebody who helps from afar has to see into one file: facts, findings, status, logs, transcripts
  * and versions, without the secrets. It replaces sending the output of twenty commands one by one.
  *
- * Usage: npx tsx scripts/bundle.ts [--since AGE] [--no-logs] [--output FILE]
+ * Usage: npx tsx scripts/bundle.ts [--since AGE] [--skip-logs] [--output FILE]
  * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
  * Safe to run again: each run makes another file.
  */
@@ -26,12 +26,15 @@ await script({
       help: 'where to (default clusters/NAME/bundles/NAME-TIME.tar.gz)',
     },
     since: { type: 'string', value: 'AGE', help: 'logs that are younger: 30m, 1h, 2d (default 1d)' },
-    'no-logs': { type: 'boolean', help: 'leave the logs out' },
+    'skip-logs': { type: 'boolean', help: 'leave the logs out', formerly: 'no-logs' },
   },
   examples: [
     ['npx tsx scripts/bundle.ts', 'Everything that helps to help'],
     ['npx tsx scripts/bundle.ts --since 2h', 'With the logs of the last two hours'],
-    ['npx tsx scripts/bundle.ts --no-logs --output /tmp/facts.tar.gz', 'Without what applications have said'],
+    [
+      'npx tsx scripts/bundle.ts --skip-logs --output /tmp/facts.tar.gz',
+      'Without what applications have said',
+    ],
   ],
   cluster: 'existing',
   changes: false,
@@ -69,7 +72,7 @@ await script({
     const versions = bundle.versionsOf(snapshot)
     collector.addJson('versions.json', 'of the toolkit, Kubernetes, charts and images', versions)
 
-    if (flags['no-logs']) collector.leftOut.push({ what: 'logs', why: 'not wanted (--no-logs)' })
+    if (flags['skip-logs']) collector.leftOut.push({ what: 'logs', why: 'not wanted (--skip-logs)' })
     else if (!kubectl || !known)
       collector.leftOut.push({
         what: 'logs',

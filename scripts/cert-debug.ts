@@ -13,7 +13,11 @@ import { script } from '../lib/script/script.ts'
 
 const flags = {
   ...diagnosisFlags,
-  'no-probes': { type: 'boolean', help: 'look at the cluster alone: ask neither DNS nor ports' },
+  'skip-probes': {
+    type: 'boolean',
+    help: 'look at the cluster alone: ask neither DNS nor ports',
+    formerly: 'no-probes',
+  },
   resolver: {
     type: 'string',
     value: 'IP',
@@ -40,7 +44,7 @@ await script({
       'Do what can be done, after a question each',
     ],
     ['npx tsx scripts/cert-debug.ts --connect-to 203.0.113.7', 'Before DNS leads to the server'],
-    ['npx tsx scripts/cert-debug.ts --no-probes', 'What the cluster says, without DNS and ports'],
+    ['npx tsx scripts/cert-debug.ts --skip-probes', 'What the cluster says, without DNS and ports'],
     ["npx tsx scripts/cert-debug.ts --json | jq '.result.causes[].cause'", 'For other programs'],
   ],
   cluster: 'existing',
@@ -48,11 +52,11 @@ await script({
   changes: true,
   async run(run) {
     const [given] = run.args
-    const { resolver, 'connect-to': direct, 'no-probes': noProbes, from } = run.flags
+    const { resolver, 'connect-to': direct, 'skip-probes': skipProbes, from } = run.flags
     const asked = [...resolver, ...(direct === undefined ? [] : [direct])]
-    if (asked.length > 0 && (noProbes || from !== undefined))
+    if (asked.length > 0 && (skipProbes || from !== undefined))
       throw new UsageError(
-        `${noProbes ? '--no-probes' : '--from'} asks no host`,
+        `${skipProbes ? '--skip-probes' : '--from'} asks no host`,
         'leave it away, or --resolver and --connect-to',
       )
     const { parseHostName, parseConnectTo } = await import('./cert-debug/host-name.ts')
@@ -66,7 +70,7 @@ await script({
       import('./cert-debug/cert-debug.ts'),
     ])
     const env = from === undefined ? run.cluster.env : undefined
-    const scope = { host, probes: !noProbes, resolvers, connectTo, env, signal: run.signal }
+    const scope = { host, probes: !skipProbes, resolvers, connectTo, env, signal: run.signal }
     await diagnosisSession(run, certificateScope(scope))
   },
 })

@@ -2,14 +2,14 @@
  * Changes the IP address of a cluster's server: in the configuration of k3s, the kubeconfig, the inventory,
  * `.flux.env`, the cluster's variables and DNS. It replaces the docs' "Change the IP of your cluster".
  *
- * Usage: npx tsx scripts/change-ip.ts NEW | --undo
+ * Usage: npx tsx scripts/change-ip.ts NEW | --rollback
  * Needs: a server that answers at the new address already.
- * Safe to run again: a change that was cut off is completed, or taken back with --undo; one that fails is taken back.
+ * Safe to run again: a change that was cut off is completed, or taken back with --rollback; one that fails is taken back.
  */
 
+import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import { readChangeState } from './change-ip/state.ts'
 
@@ -19,8 +19,13 @@ await script({
   args: { name: 'NEW', help: 'the new address, at which the server answers already', max: 1 },
   flags: {
     ...sshFlags,
-    undo: { type: 'boolean', help: 'take the last change back, complete or not' },
-    from: { type: 'string', value: 'OLD', help: 'the address to replace, when the files do not agree' },
+    rollback: { type: 'boolean', help: 'take the last change back, complete or not', formerly: 'undo' },
+    'old-ip': {
+      type: 'string',
+      value: 'OLD',
+      help: 'the address to replace, when the files do not agree',
+      formerly: 'from',
+    },
     provider: {
       type: 'string',
       value: 'PROVIDER',
@@ -29,25 +34,28 @@ await script({
     'provider-url': { type: 'string', value: 'URL', help: 'another address of its API' },
     timeout: {
       type: 'string',
-      value: 'MINUTES',
-      help: 'how long to wait for nodes and for Flux (default 10)',
+      value: 'TIME',
+      help: 'how long to wait for nodes and for Flux (default 10m)',
     },
   },
   examples: [
     ['npx tsx scripts/change-ip.ts 203.0.113.8 --dry-run', 'Show what would change'],
     ['npx tsx scripts/change-ip.ts 203.0.113.8', 'Change it'],
     ['npx tsx scripts/change-ip.ts 203.0.113.8 --provider cosmos', 'Change the DNS records, too'],
-    ['npx tsx scripts/change-ip.ts --undo', 'Take the change back'],
+    ['npx tsx scripts/change-ip.ts --rollback', 'Take the change back'],
   ],
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const deadline = minutes(run.flags.timeout, 10)
-    const { undo } = run.flags
-    if (!undo && run.args[0] === undefined)
-      throw new UsageError('NEW is missing', 'give the new address, or --undo to take the last change back')
-    if (undo && (run.flags.from || run.args[0] !== undefined))
-      throw new UsageError('--undo takes neither NEW nor --from', 'it takes back the last change')
+    const deadline = timeoutOf(run.flags.timeout, 10)
+    const { rollback } = run.flags
+    if (!rollback && run.args[0] === undefined)
+      throw new UsageError(
+        'NEW is missing',
+        'give the new address, or --rollback to take the last change back',
+      )
+    if (rollback && (run.flags['old-ip'] || run.args[0] !== undefined))
+      throw new UsageError('--rollback takes neither NEW nor --old-ip', 'it takes back the last change')
     // Here, so that `--help` need not wait for them.
     const { canUndo, lookAhead, lookBack, providerOf } = await import('./change-ip/plan.ts')
     const { applyChange, planUndo, undoChange } = await import('./change-ip/steps.ts')
@@ -55,9 +63,9 @@ await script({
     const { holdServer } = await import('../lib/server/server.ts')
     const provider = providerOf(run.flags, run.signal)
     const last = readChangeState(run.cluster)
-    const found = undo
+    const found = rollback
       ? await lookBack(run, last)
-      : await lookAhead(run, run.args[0]!, run.flags.from, last, provider)
+      : await lookAhead(run, run.args[0]!, run.flags['old-ip'], last, provider)
     run.result = found.result
     if (found.done) {
       run.log.ok(found.done)
@@ -70,7 +78,7 @@ await script({
     const context = { run, provider, deadline, lock: new ClusterLock(run), ...found }
     const { cluster } = run
     const { ssh, state, edits } = found
-    if (undo) {
+    if (rollback) {
       await undoChange(context, edits)
       run.log.ok(`${cluster.name} is at ${state.old} again.`)
       return

@@ -12,11 +12,11 @@ import { lockFolder } from '../lib/platform/folder-lock.ts'
 import { readInventory, serverOf } from '../lib/platform/inventory.ts'
 import { oneLine } from '../lib/provider/provider-client.ts'
 import { checkClusterName, clusterNamed } from '../lib/script/cluster.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
 import { privateFolder } from '../lib/script/files.ts'
 import { askText } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 import { createFlags, usageProblems } from './create-cluster/create-flags.ts'
 import type { DomainRecord } from './create-cluster/dns-records.ts'
 import { publicAddressOf } from './create-cluster/droplet.ts'
@@ -64,7 +64,7 @@ await script({
   cluster: 'none',
   changes: true,
   async run(run) {
-    const deadline = minutes(run.flags.timeout, 15)
+    const deadline = timeoutOf(run.flags.timeout, 15)
     await run.preflight([() => throwAll(usageProblems(run)), () => void providerFor(run)])
     const name =
       run.args[0] ??

@@ -17,7 +17,7 @@ await script({
   examples: [
     ['npx tsx scripts/diagnose.ts', 'What is wrong, and what to do about it'],
     ['npx tsx scripts/diagnose.ts --fix', 'Do it, remedy by remedy, after a question each'],
-    ['npx tsx scripts/diagnose.ts --save facts.json', 'Keep what was seen, for somebody else'],
+    ['npx tsx scripts/diagnose.ts --output facts.json', 'Keep what was seen, for somebody else'],
     ['npx tsx scripts/diagnose.ts --from facts.json', 'Look at what somebody else has seen'],
     ["npx tsx scripts/diagnose.ts --json | jq '.result.causes[].cause'", 'For other programs'],
   ],

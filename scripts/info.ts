@@ -22,11 +22,11 @@ await script({
     'Tell how to reach a cluster, and how its servers are: export line, addresses, versions, disk, load.',
   flags: {
     ...sshFlags,
-    'no-ssh': { type: 'boolean', help: 'do not ask the servers' },
+    'skip-ssh': { type: 'boolean', help: 'do not ask the servers', formerly: 'no-ssh' },
   },
   examples: [
     ['npx tsx scripts/info.ts', 'Everything about the only cluster'],
-    ['npx tsx scripts/info.ts --no-ssh', 'Without the servers'],
+    ['npx tsx scripts/info.ts --skip-ssh', 'Without the servers'],
     ['npx tsx scripts/info.ts --cluster oas.example.org --json', 'For other programs'],
   ],
   cluster: 'existing',
@@ -49,7 +49,7 @@ await script({
     }
     // Here, so that `--help` need not wait for it.
     const { askServers, serverRows } = await import('./info/server-info.ts')
-    const servers = run.flags['no-ssh'] ? [] : await askServers(run)
+    const servers = run.flags['skip-ssh'] ? [] : await askServers(run)
     for (const asked of servers)
       if ('problem' in asked) run.log.warn(`the server ${asked.ssh} was not asked: ${asked.problem}`)
     const apps = APPS.filter(app => installed.includes(app.name) && app.hosts(config).length > 0)

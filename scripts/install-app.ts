@@ -16,10 +16,10 @@ import { installedConfig } from '../lib/platform/configure.ts'
 import { lockCluster } from '../lib/platform/lock.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
 import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { askSeveral } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 
 await script({
   name: 'install-app',
@@ -33,8 +33,8 @@ await script({
     ...surroundingsFlags,
     timeout: {
       type: 'string',
-      value: 'MINUTES',
-      help: 'how long to wait for them to become ready (default 60)',
+      value: 'TIME',
+      help: 'how long to wait for them to become ready (default 60m)',
     },
   },
   examples: [
@@ -45,7 +45,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const deadline = minutes(run.flags.timeout, 60)
+    const deadline = timeoutOf(run.flags.timeout, 60)
     const config = installedConfig(run.cluster)
     const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]
     if (names.includes('velero') && config.backup_s3_enabled !== 'true')

@@ -7,8 +7,8 @@
  * Safe to run again, also after it was killed: it looks first, and does only what is missing.
  */
 
+import { timeoutOf } from '../lib/script/duration.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 import { installFlags } from './install-cluster/flags.ts'
 
 await script({
@@ -26,7 +26,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const limits = { deadline: minutes(run.flags.timeout, 15), signal: run.signal, log: run.log }
+    const limits = { deadline: timeoutOf(run.flags.timeout, 15), signal: run.signal, log: run.log }
     // Here, so that `--help` need not wait for them.
     const { checkInstallFlags, K3sCluster } = await import('./install-cluster/cluster.ts')
     const { bringDownloads, installHost, joinToken, verifyHost } = await import('./install-cluster/host.ts')

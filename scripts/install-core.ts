@@ -24,8 +24,8 @@ import { lockCluster } from '../lib/platform/lock.ts'
 import { coreHosts } from '../lib/preflight/hosts.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
 import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 import { adoptKubeconfig, kubeconfigFor } from './install-core/kubeconfig.ts'
 import { gitRepository, namespaces, rootKustomization, variablesSecret } from './install-core/platform.ts'
 
@@ -59,8 +59,8 @@ await script({
     ...surroundingsFlags,
     timeout: {
       type: 'string',
-      value: 'MINUTES',
-      help: 'how long to wait for everything to become ready (default 60)',
+      value: 'TIME',
+      help: 'how long to wait for everything to become ready (default 60m)',
     },
   },
   examples: [
@@ -74,7 +74,7 @@ await script({
   cluster: 'new',
   changes: true,
   async run(run) {
-    const deadline = minutes(run.flags.timeout, 60)
+    const deadline = timeoutOf(run.flags.timeout, 60)
     const settings = parseSettings(run.flags.set)
     const source = kubeconfigFor(run.cluster, run.flags.kubeconfig)
     await run.preflight([
@@ -135,7 +135,7 @@ await script({
     await core.makeSecrets()
     await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
       const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))
-      await waitForFlux(kubectl, manifest, { deadline: minutes(undefined, 5), signal: run.signal })
+      await waitForFlux(kubectl, manifest, { deadline: 5 * 60_000, signal: run.signal })
       return applied
     })
     await run.step(

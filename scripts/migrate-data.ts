@@ -3,7 +3,7 @@
  * application, shows that, then copies on the new server with owners, proves the copy, and puts it in place. It
  * replaces the docs' "You have to manually match the folders from your backup with the new folders".
  *
- * Usage: npx tsx scripts/migrate-data.ts --from-map FILE --from-folder DIR [--match OLD=NEW]
+ * Usage: npx tsx scripts/migrate-data.ts --from FILE --old-folder DIR [--match OLD=NEW]
  * Needs: the old volumes in a folder on the new server, which is only read; SSH; a cluster with the applications.
  * Safe to run again: volumes that are filled are left alone, and what broke off is completed.
  */
@@ -22,15 +22,15 @@ await script({
   flags: migrateFlags,
   examples: [
     [
-      'npx tsx scripts/migrate-data.ts --from-kubeconfig old.yml --save-map old-volumes.json',
+      'npx tsx scripts/migrate-data.ts --old-kubeconfig old.yml --output old-volumes.json',
       'First, while the old cluster lives: which folder holds the data of which application',
     ],
     [
-      'npx tsx scripts/migrate-data.ts --from-map old-volumes.json --from-folder /root/old-volumes --dry-run',
+      'npx tsx scripts/migrate-data.ts --from old-volumes.json --old-folder /root/old-volumes --dry-run',
       'On the new cluster: what would go where',
     ],
     [
-      'npx tsx scripts/migrate-data.ts --from-map old-volumes.json --from-folder /root/old-volumes --scale-down',
+      'npx tsx scripts/migrate-data.ts --from old-volumes.json --old-folder /root/old-volumes --scale-down',
       'Copy and check it, stop the applications, put it in place, start them',
     ],
   ],
@@ -41,7 +41,7 @@ await script({
     const { matchedClaims, decideMatches } = await import('./migrate-data/volume-match.ts')
     const { decideOpen, readOld, saveMap } = await import('./migrate-data/inputs.ts')
     const { from, map: old } = await readOld(run)
-    const file = run.flags['save-map']
+    const file = run.flags.output
     if (old && file !== undefined) return saveMap(run, old, file)
 
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -50,7 +50,7 @@ await script({
     if (old?.cluster && old.cluster === fresh.cluster)
       throw new ExpectedError(
         `the old cluster and ${run.cluster.name} are the same`,
-        'give the new cluster with --cluster, and the old one with --from-kubeconfig or --from-map',
+        'give the new cluster with --cluster, and the old one with --old-kubeconfig or --from',
         { exitCode: EXIT.refused },
       )
     for (const { claim, why } of fresh.others) run.log.info(`= ${claim} of the new cluster: ${why}`)
@@ -64,14 +64,14 @@ await script({
       folders?.map(({ name }) => name),
       {
         current: new Set(fresh.volumes.map(({ folder }) => folder)),
-        named: [...run.flags.match.map(text => text.slice(0, text.lastIndexOf('='))), ...run.flags.leave],
+        named: [...run.flags.match.map(text => text.slice(0, text.lastIndexOf('='))), ...run.flags.skip],
       },
     )
     for (const volume of sources.lacking)
       run.log.warn(`${volumeName(volume)}: its folder ${volume.folder} is not in ${from}`)
     for (const name of sources.unknown) run.log.info(`= ${from}/${name}: no volume that is known`)
 
-    const choices = { match: run.flags.match, leave: run.flags.leave }
+    const choices = { match: run.flags.match, leave: run.flags.skip }
     const { matches, open, left } = decideMatches(sources.volumes, news, choices)
     run.log.print(table(plans.matchRows(matches, new Map(folders?.map(({ name, size }) => [name, size])))))
     for (const volume of left) run.log.info(`= ${volumeName(volume)} is left out`)

@@ -20,19 +20,19 @@ import { keysFor } from '../lib/secret-backup/keys.ts'
 import { absenceText, secretNameOf, secretPlaceOf } from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
-  only: {
-    type: 'string',
-    value: 'NAME',
-    multiple: true,
-    help: 'restore this Secret; may be given several times',
-  },
+  only: { type: 'string', value: 'NAME', multiple: true, help: 'restore this Secret; may be repeated' },
   overwrite: {
     type: 'string',
     value: 'NAME',
     multiple: true,
     help: 'restore this Secret although the cluster has other values; these are backed up first',
   },
-  from: { type: 'string', value: 'CLUSTER', help: 'the backup is of this other cluster, and that is right' },
+  'accept-cluster': {
+    type: 'string',
+    value: 'CLUSTER',
+    help: 'accept a backup of this other cluster',
+    formerly: 'from',
+  },
   identity: ageFlags.identity,
 } satisfies FlagSpecs
 
@@ -69,10 +69,10 @@ await script({
     const folder = resolve(run.args[0] ?? (await chooseBackup(run.cluster)))
     const backup = await readBackup(folder, await keysFor(run))
     const { cluster, createdAt, secrets, absent } = backup.manifest
-    if (cluster !== (run.flags.from ?? run.cluster.name))
+    if (cluster !== (run.flags['accept-cluster'] ?? run.cluster.name))
       throw new ExpectedError(
-        `${folder} is a backup of ${cluster}, not of ${run.flags.from ?? run.cluster.name}`,
-        `give --cluster ${cluster}; or --from ${cluster}, if its passwords are to go to ${run.cluster.name}`,
+        `${folder} is a backup of ${cluster}, not of ${run.flags['accept-cluster'] ?? run.cluster.name}`,
+        `give --cluster ${cluster}; or --accept-cluster ${cluster}, if its passwords are to go to ${run.cluster.name}`,
         { exitCode: EXIT.refused },
       )
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)

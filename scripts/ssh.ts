@@ -7,9 +7,9 @@
  * Changes nothing by itself; a host key that you accept is added to known_hosts.
  */
 import { spawn } from 'node:child_process'
+import { timeoutOf } from '../lib/script/duration.ts'
 import { codeOf, ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import type { Ssh } from '../lib/ssh/ssh.ts'
 
@@ -24,7 +24,7 @@ await script({
   flags: {
     ...sshFlags,
     sudo: { type: 'boolean', help: 'run COMMAND as root (password: OAS_SUDO_PASSWORD, or asked for)' },
-    timeout: { type: 'string', value: 'MINUTES', help: 'end COMMAND after this time (no limit by default)' },
+    timeout: { type: 'string', value: 'TIME', help: 'end COMMAND after this time (no limit by default)' },
   },
   examples: [
     ['npx tsx scripts/ssh.ts', 'Open a shell on the only server'],
@@ -35,7 +35,7 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
-    const timeout = minutes(run.flags.timeout, 0)
+    const timeout = timeoutOf(run.flags.timeout, 0)
     const [program, ...args] = run.args
     if (program === undefined && (run.flags.sudo || run.flags.json || timeout > 0))
       throw new UsageError(

@@ -3,7 +3,7 @@
  * lists the old Helm releases with the commands that remove them, and the volumes that are left behind, of which
  * it deletes those that are named, and no others.
  *
- * Usage: npx tsx scripts/upgrade-0.3.ts [--confirm NAMESPACE/NAME …] [--settings-only]
+ * Usage: npx tsx scripts/upgrade-0.3.ts [--confirm NAMESPACE/NAME …] [--skip-cluster]
  * Needs: the cluster folder; for the releases and volumes also the kubeconfig of the old cluster.
  * Safe to run again: what is moved or deleted is left alone.
  */
@@ -36,12 +36,8 @@ const flags = {
     multiple: true,
     help: 'delete this claim, NAMESPACE/NAME, instead of typing it; several times',
   },
-  kubeconfig: {
-    type: 'string',
-    value: 'FILE',
-    help: 'the kubeconfig of the old cluster, when it lies elsewhere',
-  },
-  'settings-only': { type: 'boolean', help: 'move the settings, and do not ask the cluster' },
+  kubeconfig: { type: 'string', value: 'FILE', help: 'another kubeconfig of the old cluster' },
+  'skip-cluster': { type: 'boolean', help: 'move the settings only', formerly: 'settings-only' },
 } satisfies FlagSpecs
 
 await script({
@@ -63,7 +59,7 @@ await script({
     const settings = settingsMove(run.cluster)
     if (settings.state === 'none') run.log.warn(`there is neither ${settings.from} nor ${settings.to}`)
     if (settings.state === 'both') run.log.warn(`${settings.from} is also in ${settings.to}: remove it`)
-    const kubectl = run.flags['settings-only']
+    const kubectl = run.flags['skip-cluster']
       ? undefined
       : await Kubectl.connect(run.flags.kubeconfig ?? run.cluster.kubeconfig, run.signal)
     if (kubectl) run.onEnd(async () => kubectl.client.close())

@@ -10,10 +10,10 @@
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
 import { EXIT, ExpectedError } from '../lib/script/errors.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
-import { minutes } from '../lib/script/wait.ts'
 
 const flags = {
   branch: { type: 'string', value: 'NAME', help: 'the branch of 0.7 (default v0.7)' },
@@ -24,7 +24,7 @@ const flags = {
     help: 'go on with an upgrade that was begun by hand, with this backup of backup-secrets',
   },
   identity: ageFlags.identity,
-  timeout: { type: 'string', value: 'MINUTES', help: 'how long to wait in each step (default 60)' },
+  timeout: { type: 'string', value: 'TIME', help: 'how long to wait in each step (default 60m)' },
 } satisfies FlagSpecs
 
 await script({
@@ -39,7 +39,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const deadline = minutes(run.flags.timeout, 60)
+    const deadline = timeoutOf(run.flags.timeout, 60)
     const { servedKinds, kindsText } = await import('../lib/flux/flux-versions.ts')
     const { gatherUpgradeFacts } = await import('./upgrade-0.7/facts.ts')
     const upgrade = await import('./upgrade-0.7/upgrade.ts')

@@ -9,8 +9,13 @@ export const diagnosisFlags = {
     value: 'FILE',
     help: 'judge a saved snapshot instead of the cluster; nothing is asked or changed',
   },
-  save: { type: 'string', value: 'FILE', help: 'keep the snapshot in a file: it holds no secret' },
-  timeout: { type: 'string', value: 'MINUTES', help: '--fix: how long a remedy may take (default 5)' },
+  output: {
+    type: 'string',
+    value: 'FILE',
+    help: 'write the snapshot to a file: it holds no secret',
+    formerly: 'save',
+  },
+  timeout: { type: 'string', value: 'TIME', help: '--fix: how long a remedy may take (default 5m)' },
 } as const
 
 /** Whether a run works on a file alone, for the frame. */

@@ -20,17 +20,17 @@ export type DiagnosisRun = Pick<
 /** Throws a UsageError for flags that exclude each other. */
 export function checkSnapshotFlags({
   from,
-  save,
+  output,
   fix,
 }: {
   from?: string
-  save?: string
+  output?: string
   fix: boolean
 }): void {
   if (from !== undefined && fix)
     throw new UsageError('--fix cannot change a saved snapshot', 'leave --from away, or --fix')
-  if (from !== undefined && save !== undefined)
-    throw new UsageError('--from and --save exclude each other', 'copy the file instead')
+  if (from !== undefined && output !== undefined)
+    throw new UsageError('--from and --output exclude each other', 'copy the file instead')
 }
 
 /**
@@ -41,12 +41,12 @@ export async function obtain(
   run: DiagnosisRun,
   look: (kubectl: Kubectl) => Promise<Snapshot>,
 ): Promise<{ snapshot: Snapshot; kubectl?: Kubectl }> {
-  const { from, save } = run.flags
+  const { from, output } = run.flags
   checkSnapshotFlags(run.flags)
   if (from !== undefined) return { snapshot: parseSnapshot(readSnapshot(from), from) }
   const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
   const snapshot = await look(kubectl)
-  if (save !== undefined) writeFileAtomic(save, withoutCredentials(redactedJson(snapshot)))
+  if (output !== undefined) writeFileAtomic(output, withoutCredentials(redactedJson(snapshot)))
   return { snapshot, kubectl }
 }
 
@@ -56,7 +56,7 @@ function readSnapshot(file: string): string {
   } catch (error) {
     throw new ExpectedError(
       `${file} cannot be read: ${(error as Error).message}`,
-      'give a file that was made by `diagnose --save FILE`',
+      'give a file that was made by `diagnose --output FILE`',
       { cause: error },
     )
   }

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Kubectl } from '../kubectl/kubectl.ts'
 import { readConfig } from '../platform/config.ts'
+import { timeoutOf } from '../script/duration.ts'
 import { messageOf } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
-import { minutes } from '../script/wait.ts'
 import { diagnose } from './diagnose.ts'
 import type { RootCause } from './finding.ts'
 import { fix, type Look } from './fix.ts'
@@ -32,7 +32,7 @@ export interface Scope {
  */
 export async function diagnosisSession(run: DiagnosisRun, scope: Scope = {}): Promise<void> {
   checkSnapshotFlags(run.flags)
-  const deadline = minutes(run.flags.timeout, 5)
+  const deadline = timeoutOf(run.flags.timeout, 5)
   const ignored = offline(run.flags) ? [] : await readIgnored(join(run.cluster.folder, IGNORED_FILE))
   const judged = (snapshot: Snapshot): Look => ({
     snapshot,

@@ -205,7 +205,7 @@ export function withoutCredentials(text: string): string {
 
 /** A snapshot from the text of a file. Throws an ExpectedError when it is none, or of another version. */
 export function parseSnapshot(text: string, file: string): Snapshot {
-  const fix = 'give a file that was made by `diagnose --save FILE`'
+  const fix = 'give a file that was made by `diagnose --output FILE`'
   let value: unknown
   try {
     value = JSON.parse(text)

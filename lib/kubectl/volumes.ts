@@ -174,7 +174,7 @@ export function mapText(map: VolumeMap): string {
 /** Reads the text of a map's file. Throws a UsageError for anything else: paths in it are used on a server. */
 export function parseMap(text: string, file: string): VolumeMap {
   const wrong = (what: string) =>
-    new UsageError(`${file} is no map of volumes: ${what}`, 'give a file that --save-map has written')
+    new UsageError(`${file} is no map of volumes: ${what}`, 'give a file that --output has written')
   let map: VolumeMap
   try {
     map = JSON.parse(text)

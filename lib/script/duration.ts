@@ -2,16 +2,31 @@ import { UsageError } from './errors.ts'
 
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Milliseconds of a `30m`, `2h`, `3d`, `1h30m`. Throws a UsageError that names the flag. */
+/** A duration: numbers with their units, or a number of minutes. */
+const DURATION = /^(?:(?:\d+[smhd])+|\d+(?:\.\d+)?)$/
+
+/**
+ * Milliseconds of a `90s`, `30m`, `2h`, `3d` or `1h30m`; a number without a unit is minutes. Throws a UsageError that
+ * names the flag.
+ */
 export function duration(flag: string, value: string): number {
-  const parts = [...value.matchAll(/(\d+)([smhd])/g)]
-  const milliseconds = parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit!]!, 0)
-  // A hundred years: what is longer is a typing error, and no date any more.
-  if (!/^(\d+[smhd])+$/.test(value) || milliseconds === 0 || milliseconds > 36_500 * UNITS.d!)
+  const parts = DURATION.test(value) ? [...value.matchAll(/([\d.]+)([smhd]?)/g)] : []
+  const milliseconds = parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit || 'm']!, 0)
+  // More than a hundred years is a typing error, and cannot be subtracted from a date.
+  if (milliseconds === 0 || milliseconds > 36_500 * UNITS.d!)
     throw new UsageError(
-      `${flag} ${JSON.stringify(value)} is no duration`,
-      'give one like 30m, 2h, 3d or 1h30m',
+      `${flag} ${JSON.stringify(value)} is not a duration`,
+      'give one like 90s, 30m, 2h, 3d or 1h30m',
     )
+  return milliseconds
+}
+
+/** Milliseconds of a `--timeout`; `otherwise` minutes when it was not given. Throws a UsageError. */
+export function timeoutOf(value: string | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise * UNITS.m!
+  const milliseconds = duration('--timeout', value)
+  if (milliseconds > UNITS.d!)
+    throw new UsageError(`--timeout ${JSON.stringify(value)} is longer than a day`, 'give 24h at most')
   return milliseconds
 }
 

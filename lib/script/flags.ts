@@ -10,6 +10,8 @@ export interface FlagSpec {
   value?: string
   /** May be given several times; its value is then a list. */
   multiple?: boolean
+  /** Its name in the last version, which is still accepted but not shown in the help. */
+  formerly?: string
 }
 
 /** The flags of a script by long name. */
@@ -66,13 +68,20 @@ export function parseFlags<F extends FlagSpecs>(
   specs: F,
 ): { values: FlagValues<F>; positionals: string[] } {
   const names = Object.keys(specs).map(name => `--${name}`)
+  const spellings = new Map(
+    Object.entries(specs).flatMap(([name, { formerly }]) =>
+      [name, formerly ?? name].map(spelling => [spelling, name] as const),
+    ),
+  )
   const { tokens, positionals } = parseArgs({
     args: [...argv],
     strict: false,
     tokens: true,
     allowPositionals: true,
     options: {
-      ...Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, { type: spec.type }])),
+      ...Object.fromEntries(
+        [...spellings].map(([spelling, name]) => [spelling, { type: specs[name]!.type }]),
+      ),
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -81,12 +90,14 @@ export function parseFlags<F extends FlagSpecs>(
     values[name] = spec.type === 'boolean' ? false : spec.multiple ? [] : undefined
   for (const token of tokens) {
     if (token.kind !== 'option') continue
-    const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined
-    if (!spec) throw new UsageError(`unknown flag ${token.rawName}`, suggestion(token.rawName, names))
+    const name = spellings.get(token.name)
+    if (name === undefined)
+      throw new UsageError(`unknown flag ${token.rawName}`, suggestion(token.rawName, names))
+    const spec = specs[name]!
     if (spec.type === 'boolean') {
       if (token.value !== undefined)
         throw new UsageError(`${token.rawName} takes no value`, `write ${token.rawName} alone`)
-      values[token.name] = true
+      values[name] = true
       continue
     }
     // `--name --other`: parseArgs takes the next flag as a value; nobody means that.
@@ -95,10 +106,10 @@ export function parseFlags<F extends FlagSpecs>(
         `${token.rawName} needs a value`,
         `write ${token.rawName} ${spec.value ?? 'VALUE'}, or ${token.rawName}=VALUE for one that begins with dashes`,
       )
-    if (spec.multiple) (values[token.name] as string[]).push(token.value)
-    else if (values[token.name] !== undefined)
+    if (spec.multiple) (values[name] as string[]).push(token.value)
+    else if (values[name] !== undefined)
       throw new UsageError(`${token.rawName} was given twice`, 'give it once')
-    else values[token.name] = token.value
+    else values[name] = token.value
   }
   return { values: values as FlagValues<F>, positionals }
 }

@@ -1,4 +1,4 @@
-import { ExpectedError, TransientError, UsageError } from './errors.ts'
+import { ExpectedError, TransientError } from './errors.ts'
 
 /** How long and how often `until` looks, and how it tells the last state when time is up. */
 export interface UntilOptions<T> {
@@ -64,16 +64,4 @@ export async function until<T, D>(
     }
     await sleep(Math.min(options.every ?? 1000, Math.max(0, end - performance.now())), options.signal)
   }
-}
-
-/** Milliseconds of a `--timeout MINUTES`; `otherwise` minutes when it was not given. Throws a UsageError. */
-export function minutes(value: string | undefined, otherwise: number): number {
-  if (value === undefined) return otherwise * 60_000
-  const number = Number(value)
-  if (!/^\d+(\.\d+)?$/.test(value) || number <= 0 || number > 1440)
-    throw new UsageError(
-      `--timeout ${JSON.stringify(value)} is no number of minutes`,
-      'give minutes, from 0.1 to 1440',
-    )
-  return number * 60_000
 }

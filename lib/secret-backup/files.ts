@@ -89,7 +89,7 @@ export function refuseExisting(folder: string): void {
   if (!lstatSync(folder, { throwIfNoEntry: false })) return
   throw new ExpectedError(
     `${folder} is there already, and a backup is never overwritten`,
-    'give --to a folder that does not exist yet',
+    'give --output a folder that does not exist yet',
     { exitCode: EXIT.refused },
   )
 }
@@ -101,11 +101,16 @@ function cannotWrite(folder: string, error: unknown): unknown {
   if (code === 'EEXIST')
     return said('another run is at it, or was killed', 'when no other run is at work, delete that folder')
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return said('the folder that it would be in is not there', 'make that folder, or give --to another one')
+    return said(
+      'the folder that it would be in is not there',
+      'make that folder, or give --output another one',
+    )
   if (code === undefined) return error
   return said(
     code,
-    toExpected(error).fix.startsWith('this is a defect') ? 'give --to another folder' : toExpected(error).fix,
+    toExpected(error).fix.startsWith('this is a defect')
+      ? 'give --output another folder'
+      : toExpected(error).fix,
   )
 }
 

@@ -27,10 +27,10 @@ export async function archiveCluster(run: ArchiveRun): Promise<void> {
   const to = await recipientsOf({ ...run.flags, recipient }, recipientsFile(cluster))
   if (run.flags.remember && !('recipients' in to))
     throw new UsageError('a passphrase is never remembered', 'leave out --remember')
-  const folder = resolve(run.flags.to ?? backupsOf(cluster))
+  const folder = resolve(run.flags.output ?? backupsOf(cluster))
   const files = folderFiles(cluster, text => log.warn(text))
 
-  const ssh = run.flags['no-server'] ? undefined : await connectServer(run)
+  const ssh = run.flags['skip-server'] ? undefined : await connectServer(run)
   const state = ssh && (await survey(run, ssh))
   const now = new Date()
   const shown = 'recipients' in to ? `to ${to.recipients.join(', ')}` : 'with a passphrase'
@@ -98,14 +98,14 @@ async function survey({ cluster }: ArchiveRun, ssh: Ssh): Promise<K3sState> {
   if (problem)
     throw new ExpectedError(
       `${ssh.name} is not the server of ${cluster.name}: ${problem}`,
-      'correct inventory.yml, or back up the folder alone: --no-server',
+      'correct inventory.yml, or back up the folder alone: --skip-server',
       { exitCode: EXIT.refused },
     )
   const state = await lookAtK3s(ssh)
   if (state.free < state.size * 1.1 + SPARE)
     throw new ExpectedError(
       `the copy of k3s needs ${sizeText(state.size)} on ${ssh.name}, and /var has ${sizeText(state.free)} left`,
-      'free some space there (df -h), or back up the folder alone: --no-server',
+      'free some space there (df -h), or back up the folder alone: --skip-server',
     )
   return state
 }

@@ -57,7 +57,7 @@ export async function lookAtK3s(ssh: Ssh): Promise<K3sState> {
   if (!version || !size)
     throw new ExpectedError(
       `there is no ${version ? `datastore in ${K3S.datastore}` : 'k3s'} on ${ssh.name}`,
-      'back up the cluster folder alone: --no-server; a datastore elsewhere is saved where it is',
+      'back up the cluster folder alone: --skip-server; a datastore elsewhere is saved where it is',
     )
   return { version, size: Number(size), free: Number(said('free')) }
 }

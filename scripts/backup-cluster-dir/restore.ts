@@ -82,7 +82,7 @@ export async function restoreToServer(
   if (!server || !copy)
     throw new ExpectedError(
       `${archive.name} holds the cluster folder alone, no copy of k3s`,
-      'take an archive that was made without --no-server',
+      'take an archive that was made without --skip-server',
     )
   const ssh = await connectServer(run)
   const version = await checkServer(run, ssh, server.k3s)

@@ -39,20 +39,20 @@ export function oldAddress(
   if (open && open.new !== address)
     throw new ExpectedError(
       `the change from ${open.old} to ${open.new} is not complete`,
-      `complete it first (change-ip ${open.new}), or take it back (change-ip --undo)`,
+      `complete it first (change-ip ${open.new}), or take it back (change-ip --rollback)`,
       { exitCode: EXIT.refused },
     )
   if (open && given !== undefined && given !== open.old)
     throw new UsageError(
-      `--from ${given}, but the change that is not complete is from ${open.old}`,
-      'leave out --from',
+      `--old-ip ${given}, but the change that is not complete is from ${open.old}`,
+      'leave out --old-ip',
     )
   const others = found.filter(each => each.address !== address)
   const distinct = [...new Set(others.map(each => each.address))]
   if (!open && given === undefined && distinct.length > 1)
     throw new UsageError(
       `the files name several addresses: ${others.map(each => `${each.file} ${each.address}`).join(', ')}`,
-      'say which one is to be replaced: --from OLD',
+      'say which one is to be replaced: --old-ip OLD',
     )
   const old = open?.old ?? given ?? distinct[0] ?? (state?.new === address ? state.old : address)
   if (isIP(old) !== isIP(address))

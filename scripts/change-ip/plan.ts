@@ -69,7 +69,7 @@ export async function lookAhead(
   const address = addressArgument('NEW', argument)
   const { cluster } = run
   const server = await serverOfCluster(cluster, run.flags.hostname)
-  const given = from === undefined ? undefined : addressArgument('--from', from)
+  const given = from === undefined ? undefined : addressArgument('--old-ip', from)
   const old = oldAddress(address, await namedAddresses(cluster, server.host), given, last)
   const open = isOpen(last) ? last : undefined
   const wanted = { old, address, server, state: open }

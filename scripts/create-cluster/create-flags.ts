@@ -42,7 +42,7 @@ export const createFlags = {
   image: { type: 'string', value: 'IMAGE', help: 'its operating system: name or id of a Debian image' },
   'ssh-key-id': { type: 'string', value: 'ID', help: 'id of the SSH key that may log in' },
   'create-domain-records': { type: 'boolean', help: 'create the DNS records at the provider' },
-  timeout: { type: 'string', value: 'MINUTES', help: 'how long to wait for a new server (default 15)' },
+  timeout: { type: 'string', value: 'TIME', help: 'how long to wait for a new server (default 15m)' },
 } as const
 /** The flags that describe a new server. */
 const ORDER_FLAGS = ['create-hostname', 'size', 'region', 'image', 'ssh-key-id'] as const

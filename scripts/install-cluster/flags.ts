@@ -19,5 +19,5 @@ export const installFlags = {
     value: 'URL',
     help: 'download from a mirror instead: URL/github.com/PATH for https://github.com/PATH',
   },
-  timeout: { type: 'string', value: 'MINUTES', help: 'how long each wait may take (default 15)' },
+  timeout: { type: 'string', value: 'TIME', help: 'how long each wait may take (default 15m)' },
 } as const

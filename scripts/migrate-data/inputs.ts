@@ -21,26 +21,20 @@ type MigrateRun = Run<typeof migrateFlags>
 
 /** Where the old data is, by the flags, and what is known of it. Throws a UsageError for what contradicts. */
 export async function readOld(run: MigrateRun): Promise<{ from: string; map: VolumeMap | undefined }> {
-  const {
-    'from-kubeconfig': kubeconfig,
-    'from-map': file,
-    'from-folder': folder,
-    'save-map': save,
-  } = run.flags
+  const { 'old-kubeconfig': kubeconfig, from: file, 'old-folder': folder, output: save } = run.flags
   if (kubeconfig !== undefined && file !== undefined)
-    throw new UsageError('--from-kubeconfig and --from-map exclude each other', 'give one of them')
+    throw new UsageError('--old-kubeconfig and --from exclude each other', 'give one of them')
   if (save !== undefined && kubeconfig === undefined)
-    throw new UsageError('--save-map needs the old cluster', 'give --from-kubeconfig FILE, too')
+    throw new UsageError('--output needs the old cluster', 'give --old-kubeconfig FILE, too')
   if (save === undefined && folder === undefined)
     throw new UsageError(
       'where the old volumes are is not said',
-      'upload them to the server of the new cluster, and give --from-folder DIR; or keep a map of them first, with --save-map FILE',
+      'upload them to the server of the new cluster, and give --old-folder DIR; or keep a map of them first, with --output FILE',
     )
   const from = folder === undefined ? '' : checkFrom(folder)
   if (file !== undefined) {
     const text = readIfExists(file)
-    if (text === undefined)
-      throw new UsageError(`there is no file ${file}`, 'give the right one with --from-map')
+    if (text === undefined) throw new UsageError(`there is no file ${file}`, 'give the right one with --from')
     return { from, map: parseMap(text, file) }
   }
   if (kubeconfig === undefined) return { from, map: undefined }
@@ -74,7 +68,7 @@ export async function saveMap(run: MigrateRun, map: VolumeMap, file: string): Pr
 
 /**
  * Asks for the volumes that cannot be matched for sure. Without a terminal that fails, with a problem for each,
- * unless --leave-rest is given.
+ * unless --skip-rest is given.
  */
 export async function decideOpen(
   run: MigrateRun,
@@ -82,7 +76,7 @@ export async function decideOpen(
   matches: readonly Match[],
   news: readonly FolderVolume[],
 ): Promise<Match[]> {
-  if (run.flags['leave-rest']) {
+  if (run.flags['skip-rest']) {
     for (const { old } of open) run.log.warn(`${volumeName(old)} is left out: its match is not sure`)
     return []
   }

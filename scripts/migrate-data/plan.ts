@@ -60,7 +60,7 @@ export function jobOf({ old, new: now }: Match, from: string): CopyJob {
 export function checkFrom(from: string): string {
   if (!posix.isAbsolute(from) || /[\0\n]/.test(from))
     throw new UsageError(
-      `--from-folder ${JSON.stringify(from)} is no absolute path`,
+      `--old-folder ${JSON.stringify(from)} is no absolute path`,
       'give the folder on the server of the new cluster that the old volumes were uploaded to',
     )
   return posix.normalize(from).replace(/(?<=.)\/$/, '')
@@ -90,7 +90,7 @@ export function openProblems(open: readonly OpenVolume[]): UsageError[] {
     const likely = candidates.map(candidate => volumeName(candidate.new)).join(' or ')
     return new UsageError(
       `where the data of ${name} is to go is not sure${likely ? `: ${likely}?` : ', nothing in the new cluster is like it'}`,
-      `give --match ${quote(`${old.folder}=NAMESPACE/CLAIM`)}, or --leave ${quote(old.folder)}; --leave-rest leaves all such out`,
+      `give --match ${quote(`${old.folder}=NAMESPACE/CLAIM`)}, or --skip ${quote(old.folder)}; --skip-rest leaves all such out`,
     )
   })
 }
@@ -158,14 +158,14 @@ function problemsOf(work: Work): ExpectedError[] {
     problems.push(
       new ExpectedError(
         `${source} is ${state.source === 'link' ? 'a link' : 'not there'}`,
-        'upload the old volumes to the server, and give their folder with --from-folder',
+        'upload the old volumes to the server, and give their folder with --old-folder',
       ),
     )
   if (state.nested)
     problems.push(
       refused(
         `${source} and ${target} are the same folder, or one is inside of the other`,
-        'give another --from-folder',
+        'give another --old-folder',
       ),
     )
   return problems
@@ -192,7 +192,7 @@ function spaceProblems(work: readonly Work[]): ExpectedError[] {
         ? [
             new ExpectedError(
               `${parent} has ${sizeText(free)} free, and ${sizeText(needed)} are needed`,
-              'free some space on the server, or leave volumes out for now (--leave) and run it again for them',
+              'free some space on the server, or leave volumes out for now (--skip) and run it again for them',
             ),
           ]
         : []),

@@ -64,7 +64,7 @@ export async function listFolders(ssh: Ssh, path: string): Promise<{ name: strin
     sudo: true,
     timeout: ADDING_UP,
     title: `looking into ${path}`,
-    fix: 'upload the old volumes to the server first, and give their folder with --from-folder',
+    fix: 'upload the old volumes to the server first, and give their folder with --old-folder',
   })
   return parseFolders(said)
 }

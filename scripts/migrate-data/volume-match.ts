@@ -191,7 +191,7 @@ export function decideMatches(
   news: readonly FolderVolume[],
   choices: Choices,
 ): Proposal & { left: FolderVolume[] } {
-  const left = choices.leave.map(name => findVolume(olds, name, `--leave ${name}`))
+  const left = choices.leave.map(name => findVolume(olds, name, `--skip ${name}`))
   const chosen = choices.match.map(text => {
     const at = text.lastIndexOf('=')
     const flag = `--match ${text}`
@@ -202,10 +202,7 @@ export function decideMatches(
     volumes.find((volume, i) => volumes.indexOf(volume) !== i)
   const double = twice([...left, ...chosen.map(({ old }) => old)]) ?? twice(chosen.map(match => match.new))
   if (double)
-    throw new UsageError(
-      `${volumeName(double)} is named twice`,
-      'give each volume one --match or one --leave',
-    )
+    throw new UsageError(`${volumeName(double)} is named twice`, 'give each volume one --match or one --skip')
   const taken = new Set([...left, ...chosen.flatMap(match => [match.old, match.new])])
   const { matches, open } = proposeMatches(
     olds.filter(volume => !taken.has(volume)),

@@ -197,7 +197,7 @@ export async function watch(
         const [cause] = seen.causes
         throw new ExpectedError(
           `gave up after ${Math.round(deadline / 1000)} s: ${cause ? `${cause.subject}: ${cause.cause}` : seen.open}`,
-          cause?.fix ?? 'run the same command again: it continues; --timeout MINUTES waits longer',
+          cause?.fix ?? 'run the same command again: it continues; a longer --timeout waits longer',
         )
       }
     } catch (error) {

@@ -41,7 +41,7 @@ try {
   const medians = await alternate(
     {
       "the docs' ten kubectl calls": () => timed('bash', ['-c', docs(join(folder, `docs-${round++}`))]),
-      'backup-secrets': () => timedScript(script, ['--to', join(folder, `ours-${round}`)]),
+      'backup-secrets': () => timedScript(script, ['--output', join(folder, `ours-${round}`)]),
       'an empty program': () => timedScript(join(ROOT, 'test/bench/empty.ts')),
     },
     Number(process.argv[2] ?? 15),

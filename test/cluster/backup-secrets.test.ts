@@ -99,7 +99,7 @@ const backups = () =>
 /** Backs up into a folder of this name; fails the test unless that works. */
 async function backup(name: string, ...args: string[]): Promise<string> {
   const folder = scratch(name)
-  const outcome = await runScript('backup-secrets', ['--to', folder, ...args])
+  const outcome = await runScript('backup-secrets', ['--output', folder, ...args])
   assert.is(outcome.code, 0, outcome.stderr)
   return folder
 }
@@ -188,7 +188,7 @@ test('a second backup has a folder of its own, and one that exists is refused', 
   assert.is(backups().length, 2)
   const existing = join(bed.cluster, 'secrets-backup', backups()[0]!)
   const before = readdirSync(existing)
-  const refused = await runScript('backup-secrets', ['--to', existing])
+  const refused = await runScript('backup-secrets', ['--output', existing])
   assert.is(refused.code, 4)
   assert.match(told(refused)[0]!.what, 'is there already, and a backup is never overwritten')
   assert.equal(readdirSync(existing), before)
@@ -379,12 +379,12 @@ test('a restore that is killed at any step is completed by the next one', async 
 })
 
 test('a backup that is killed at any moment leaves a whole one, or none', async () => {
-  const { seconds } = await runScript('backup-secrets', ['--to', scratch('unkilled')])
+  const { seconds } = await runScript('backup-secrets', ['--output', scratch('unkilled')])
   let [whole, partial] = [0, 0]
   for (let i = 0; i < 20; i++) {
     const folder = scratch(`killed-${i}`)
     const after = (seconds * (0.5 + i * 0.03)).toFixed(3) // the first half is Node's start
-    const node = [process.execPath, '--import', 'tsx', 'scripts/backup-secrets.ts', '--to', folder]
+    const node = [process.execPath, '--import', 'tsx', 'scripts/backup-secrets.ts', '--output', folder]
     spawnSync('timeout', ['-s', 'KILL', after, ...node], { cwd: ROOT, stdio: 'ignore' })
     if (existsSync(`${folder}.incomplete`)) partial++
     if (!existsSync(folder)) continue
@@ -399,7 +399,7 @@ test('a backup that is killed at any moment leaves a whole one, or none', async 
 test('what a killed run has left behind is named', async () => {
   const folder = scratch('half')
   mkdirSync(`${folder}.incomplete`)
-  const outcome = await runScript('backup-secrets', ['--to', folder])
+  const outcome = await runScript('backup-secrets', ['--output', folder])
   assert.is(outcome.code, 1)
   assert.match(told(outcome)[0]!.fix, 'delete that folder')
   assert.ok(existsSync(`${folder}.incomplete`))
@@ -467,7 +467,7 @@ test('encrypted to a recipient: the age program opens it, and what age encrypts 
 test('encrypted with a passphrase: proved at once, and opened with nothing else', async () => {
   const env = { OAS_AGE_PASSPHRASE: 'correct horse battery staple' }
   const folder = scratch('passphrase')
-  const outcome = await runScript('backup-secrets', ['--to', folder, '--passphrase'], { env })
+  const outcome = await runScript('backup-secrets', ['--output', folder, '--passphrase'], { env })
   assert.is(outcome.code, 0, outcome.stderr)
   assert.not.match(readFileSync(join(folder, MANIFEST), 'utf8'), 'correct')
   await remove('oas-wekan-variables')
@@ -486,7 +486,7 @@ test('encrypted with a passphrase: proved at once, and opened with nothing else'
 test('a full disk, a folder that cannot be written, one that is not there', async () => {
   const mounted = scratch('full')
   const program = `mkdir ${mounted} && mount -t tmpfs -o size=256k tmpfs ${mounted} &&
-    ${process.execPath} --import tsx scripts/backup-secrets.ts --to ${mounted}/backup; code=$?; ls -A ${mounted}; exit $code`
+    ${process.execPath} --import tsx scripts/backup-secrets.ts --output ${mounted}/backup; code=$?; ls -A ${mounted}; exit $code`
   const full = spawnSync('unshare', [process.getuid?.() === 0 ? '-m' : '-rm', 'sh', '-c', program], {
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined },
@@ -495,10 +495,10 @@ test('a full disk, a folder that cannot be written, one that is not there', asyn
   assert.is(full.status, 1, full.stderr)
   assert.match(full.stderr, /✗ the backup cannot be written to .*ENOSPC\n {2}fix: free some disk space/)
   assert.is(full.stdout, '')
-  const denied = await runScript('backup-secrets', ['--to', '/sys/kernel/backup'])
+  const denied = await runScript('backup-secrets', ['--output', '/sys/kernel/backup'])
   assert.is(denied.code, 1)
   assert.match(told(denied)[0]!.what, /cannot be written to \/sys\/kernel\/backup.incomplete: E(PERM|ACCES)/)
-  const nowhere = await runScript('backup-secrets', ['--to', scratch('nowhere/backup')])
+  const nowhere = await runScript('backup-secrets', ['--output', scratch('nowhere/backup')])
   assert.is(nowhere.code, 1)
   assert.match(told(nowhere)[0]!.fix, 'make that folder')
 })
@@ -520,7 +520,7 @@ test('a cluster that is down, without the secrets, or that forbids reading them'
   const other = await runScript('restore-secrets', [folder, '--yes'])
   assert.is(other.code, 4)
   assert.match(told(other)[0]!.what, 'is a backup of down, not of sandbox')
-  const meant = await runScript('restore-secrets', [folder, '--from', 'down', '--dry-run'])
+  const meant = await runScript('restore-secrets', [folder, '--accept-cluster', 'down', '--dry-run'])
   assert.is(meant.code, 0, meant.stderr)
 
   await bed.kubectl.apply({

@@ -58,7 +58,7 @@ function mistaken({ host, expect }: CertificateFault): string | undefined {
 async function look(): Promise<void> {
   const file = join(bed.folder, 'facts.json')
   const mark = bed.auditMark()
-  await runScript('cert-debug', ['--save', file, ...probing(bed)])
+  await runScript('cert-debug', ['--output', file, ...probing(bed)])
   assert.equal(bed.writesSince(mark), [], 'a diagnosis has written')
   snapshot = parseSnapshot(readFileSync(file, 'utf8'), file)
 }

@@ -63,7 +63,7 @@ test('a healthy platform: nothing is found, and nothing is written', async () =>
 test('a snapshot is kept for its owner alone, and holds no secret', async () => {
   await suspend(true)
   try {
-    const outcome = await runScript('diagnose', ['--save', facts])
+    const outcome = await runScript('diagnose', ['--output', facts])
     assert.is(outcome.code, 3, outcome.stderr)
     assert.match(outcome.stdout, /Kustomization flux-system\/core: .*suspended/)
   } finally {
@@ -94,8 +94,8 @@ test('a file that is no snapshot, or flags that exclude each other', async () =>
     [['--from', damaged], /damaged\.json is no snapshot/, 1],
     [['--from', join(bed.folder, 'absent')], /absent cannot be read: ENOENT/, 1],
     [['--from', facts, '--fix'], /--fix cannot change a saved snapshot/, 2],
-    [['--from', facts, '--save', facts], /exclude each other/, 2],
-    [['--save', join(bed.folder, 'no/folder/facts.json')], /ENOENT/, 1],
+    [['--from', facts, '--output', facts], /exclude each other/, 2],
+    [['--output', join(bed.folder, 'no/folder/facts.json')], /ENOENT/, 1],
   ] as const) {
     const outcome = await runScript('diagnose', args)
     assert.is(outcome.code, code, outcome.stderr)
@@ -220,7 +220,7 @@ test('an API server that is slow is waited for; what never comes is a gap', asyn
 test('the API server is gone: that is told, and no findings', async () => {
   await signal('kube-apiserver', 'SIGKILL')
   try {
-    const outcome = await runScript('diagnose', ['--save', join(bed.folder, 'gone.json')])
+    const outcome = await runScript('diagnose', ['--output', join(bed.folder, 'gone.json')])
     assert.is(outcome.code, 1, outcome.stderr)
     assert.is(outcome.stdout, '')
     assert.match(told(outcome)[0]!.what, /the API server .* cannot be reached/)

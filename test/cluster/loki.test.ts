@@ -495,11 +495,11 @@ test('a bundle has what helps, and no secret in any form', async () => {
 
 test('a bundle without logs, elsewhere; what is there is not overwritten', async () => {
   const file = join(folder, 'mine.tar.gz')
-  const outcome = await runScript('bundle', ['--no-logs', '--output', file])
+  const outcome = await runScript('bundle', ['--skip-logs', '--output', file])
   assert.is(outcome.code, 0, outcome.stderr)
   const found = unpacked(file)
   assert.not([...found.keys()].some(path => /^(logs|loki)\//.test(path)))
-  assert.match(found.get('README.txt')!, '- logs: not wanted (--no-logs)')
+  assert.match(found.get('README.txt')!, '- logs: not wanted (--skip-logs)')
   const again = await runScript('bundle', ['--output', file])
   assert.is(again.code, 2)
   assert.match(again.stderr, 'exists already')

@@ -42,7 +42,7 @@ const mapFile = join(folder(), 'map.json')
 const run = (name: string, args: readonly string[], options?: ScriptOptions): Promise<Outcome> =>
   runScript(name, ['--cluster', 'sandbox', ...args], { timeout: 90_000, ...options })
 const migrate = (args: readonly string[], options?: ScriptOptions) =>
-  run('migrate-data', ['--from-map', mapFile, '--from-folder', old, ...args], options)
+  run('migrate-data', ['--from', mapFile, '--old-folder', old, ...args], options)
 /** Runs a script on a terminal, and types an answer whenever the next question is there. */
 async function onTerminal(
   name: string,
@@ -278,7 +278,7 @@ test('upgrade-0.3 deletes nothing by --yes, nothing that is used, and nothing by
 })
 
 test('migrate-data writes the map of the old cluster, once', async () => {
-  const args = ['--from-kubeconfig', bed.up.kubeconfig, '--save-map', mapFile]
+  const args = ['--old-kubeconfig', bed.up.kubeconfig, '--output', mapFile]
   const refused = await run('migrate-data', args)
   assert.is(refused.code, 2, refused.stderr)
   assert.match(told(refused)[0]!.fix, '--yes')
@@ -354,7 +354,7 @@ test('the new cluster is matched, shown, and left alone until somebody decides w
   await workload('StatefulSet', 'nextcloud-mariadb', 'data-nextcloud-mariadb-0')
   await workload('Deployment', 'wordpress', 'wordpress')
   await bound(3)
-  const wrongServer = await migrate(['--leave-rest', '--yes', '--scale-down'])
+  const wrongServer = await migrate(['--skip-rest', '--yes', '--scale-down'])
   assert.is(wrongServer.code, 1, wrongServer.stderr)
   assert.match(told(wrongServer)[0]!.what, 'is not there: it is the volume of oas-apps/')
   for (const claim of ['nextcloud-nextcloud', 'data-nextcloud-mariadb-0', 'wordpress']) {
@@ -374,25 +374,25 @@ test('the new cluster is matched, shown, and left alone until somebody decides w
   assert.match(told(open)[0]!.what, 'where the data of oas-apps/odd-thing is to go is not sure')
   const asked = await onTerminal(
     'migrate-data',
-    ['--from-map', mapFile, '--from-folder', old, '--scale-down', '--dry-run'],
+    ['--from', mapFile, '--old-folder', old, '--scale-down', '--dry-run'],
     [[/Where is the data of oas-apps\/odd-thing to go/, '']],
   )
   assert.is(asked.code, 0, asked.screen)
   assert.match(asked.screen, /copy .* for oas-apps\/wordpress/) // the only one that is free
-  const inUse = await migrate(['--leave', 'oas-apps/odd-thing', '--yes'])
+  const inUse = await migrate(['--skip', 'oas-apps/odd-thing', '--yes'])
   assert.is(inUse.code, 4, inUse.stderr)
   assert.match(
     told(inUse)[0]!.what,
     /in use: -n oas-apps deployment nextcloud, -n oas-apps statefulset nextcloud-mariadb/,
   )
-  const printed = await migrate(['--leave-rest', '--print'])
+  const printed = await migrate(['--skip-rest', '--print'])
   assert.is(printed.code, 0, printed.stderr)
   assert.match(printed.stdout, /cp -dR '--preserve=\S+' -- '.*old volumes\/pvc-.*\/\.' \/var\/lib/)
   assert.equal(await replicas('Deployment', 'nextcloud'), [2, undefined])
 })
 
 test('killed at any step and run again, the data is in place, and everything runs as before', async () => {
-  const args = ['--leave-rest', '--scale-down', '--yes', '--checksums']
+  const args = ['--skip-rest', '--scale-down', '--yes', '--checksums']
   for (const step of [
     /^\d+\. Copy/m,
     /^✓ Copy/m,
@@ -433,7 +433,7 @@ test('by the names of folders alone, a choice of a person fills what was filled 
   const { volumes }: VolumeMap = JSON.parse(readFileSync(mapFile, 'utf8'))
   const odd = volumes.find(({ claim }) => claim === 'odd-thing')!
   const only = (...args: string[]) =>
-    run('migrate-data', ['--from-folder', old, '--leave-rest', '--yes', ...args])
+    run('migrate-data', ['--old-folder', old, '--skip-rest', '--yes', ...args])
   const other = await only('--match', `${odd.folder}=oas-apps/nextcloud-nextcloud`, '--scale-down')
   assert.is(other.code, 4, other.stderr)
   assert.match(told(other)[0]!.what, 'was filled from')

@@ -47,7 +47,7 @@ async function run(args: readonly string[], env: Record<string, string> = {}) {
   assert.not.match(text, /AGE-SECRET-KEY-1[A-Z0-9]{50}/)
   return { ...ended, text }
 }
-const alone = ['--no-server', '--yes', '--recipient', recipient]
+const alone = ['--skip-server', '--yes', '--recipient', recipient]
 const withKey = ['--identity', keyFile]
 
 /** An archive of a hostile or damaged kind, encrypted as it should be. */
@@ -114,7 +114,7 @@ test('an archive is encrypted, 0600, verified and recorded; what is in it comes 
 })
 
 test('nothing is written unencrypted: without recipient and passphrase it is refused', async () => {
-  const none = await run(['--no-server', '--yes'])
+  const none = await run(['--skip-server', '--yes'])
   assert.is(none.code, 2)
   assert.match(none.err, /nothing is written without\n {2}fix: give --recipient/)
   assert.not.ok(existsSync(backups()))
@@ -122,7 +122,7 @@ test('nothing is written unencrypted: without recipient and passphrase it is ref
   assert.is(remembered.code, 0, remembered.err)
   assert.is(readFileSync(join(cluster(), 'backup-recipients.txt'), 'utf8'), `${recipient}\n`)
   await sleep(1000) // its name tells the second
-  assert.is((await run(['--no-server', '--yes'])).code, 0)
+  assert.is((await run(['--skip-server', '--yes'])).code, 0)
   assert.is(archives().length, 2)
   const listed = await run(['--list', '--json'])
   assert.is(JSON.parse(listed.out.toString()).result.archives.length, 2)
@@ -131,7 +131,7 @@ test('nothing is written unencrypted: without recipient and passphrase it is ref
 test('a passphrase, a new identity, another folder, and a dry run', async () => {
   const env = { OAS_AGE_PASSPHRASE: SECRET }
   const to = join(folder(), 'elsewhere')
-  assert.is((await run(['--no-server', '--passphrase', '--to', to, '--yes'], env)).code, 0)
+  assert.is((await run(['--skip-server', '--passphrase', '--output', to, '--yes'], env)).code, 0)
   const [name] = readdirSync(to)
   const file = join(to, name!)
   assert.is((await run(['--verify', file], env)).code, 0)
@@ -141,15 +141,15 @@ test('a passphrase, a new identity, another folder, and a dry run', async () => 
   assert.is(JSON.parse(readFileSync(join(backups(), 'last.json'), 'utf8')).file, file)
 
   const fresh = join(folder(), 'new.txt')
-  const dry = await run(['--no-server', '--new-identity', fresh, '--dry-run'])
+  const dry = await run(['--skip-server', '--new-identity', fresh, '--dry-run'])
   assert.is(dry.code, 0)
   assert.not.ok(existsSync(fresh))
   assert.equal(archives(), [])
-  assert.is((await run(['--no-server', '--new-identity', fresh, '--yes'])).code, 0)
+  assert.is((await run(['--skip-server', '--new-identity', fresh, '--yes'])).code, 0)
   assert.is(statSync(fresh).mode & 0o777, 0o600)
   assert.is((await run(['--verify', archives()[0]!, '--identity', fresh])).code, 0)
-  assert.is((await run(['--no-server', '--new-identity', fresh, '--yes'])).code, 2)
-  const inside = await run(['--no-server', '--new-identity', join(cluster(), 'key'), '--yes'])
+  assert.is((await run(['--skip-server', '--new-identity', fresh, '--yes'])).code, 2)
+  const inside = await run(['--skip-server', '--new-identity', join(cluster(), 'key'), '--yes'])
   assert.match(inside.err, 'next to what it opens')
 })
 
@@ -299,7 +299,7 @@ test('a full disk leaves no partial archive', async () => {
   const to = folder()
   local('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', to])
   try {
-    const full = await run([...alone, '--to', to])
+    const full = await run([...alone, '--output', to])
     assert.is(full.code, 1)
     assert.match(full.err, /ENOSPC.*\n {2}fix: free some disk space/)
     assert.equal(readdirSync(to), [])
@@ -312,7 +312,7 @@ test('over SSH: a server that is not of this cluster, or has no k3s, is not touc
   const args = ['--yes', '--recipient', recipient, '--accept-new-host-key']
   const stranger = await run(args)
   assert.is(stranger.code, 4)
-  assert.match(stranger.err, new RegExp(`is not the server of ${CLUSTER}: .*\\n {2}fix: .*--no-server`))
+  assert.match(stranger.err, new RegExp(`is not the server of ${CLUSTER}: .*\\n {2}fix: .*--skip-server`))
   await run(alone)
   const [name] = archives()
   const bare = await run(['--restore', name!, ...withKey, '--server', '--confirm', CLUSTER])

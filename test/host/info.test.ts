@@ -53,7 +53,7 @@ test('a server that cannot be reached is told, and everything else is shown', as
   assert.match(err, /! the server \S+ was not asked: 127\.0\.0\.1 port \d+ refuses connections/)
   assert.match(out.toString(), 'https://admin.oas.example.org')
   assert.match(out.toString(), 'not asked')
-  assert.not.match((await runScript('info', ['--no-ssh'], { env })).err, 'the server')
+  assert.not.match((await runScript('info', ['--skip-ssh'], { env })).err, 'the server')
 })
 
 test('what a server says is taken apart by names; of k3s either service counts', () => {

@@ -446,7 +446,7 @@ test('folders are listed with their sizes, whatever they are called', async () =
   const found = await listFolders(ssh, path)
   assert.equal(new Set(found.map(({ name }) => name)), new Set([NAME, 'new\nline', '-rf']))
   assert.ok(found.find(({ name }) => name === NAME)!.size >= 100_000)
-  assert.match((await failure(listFolders(ssh, join(path, 'none')))).fix, '--from-folder')
+  assert.match((await failure(listFolders(ssh, join(path, 'none')))).fix, '--old-folder')
 })
 
 test.run()

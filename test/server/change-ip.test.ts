@@ -137,8 +137,8 @@ test('what is no address of a server is refused, and never reaches one', async (
     [['fe80::1%eth0'], 'zone'],
     [['2001:db8::5'], 'family'],
     [[], 'NEW is missing'],
-    [['--undo', NEW], '--undo takes neither'],
-    [['--undo'], 'no change .* is known'],
+    [['--rollback', NEW], '--rollback takes neither'],
+    [['--rollback'], 'no change .* is known'],
     [['--provider', 'nobody', NEW], 'is unknown'],
   ]
   for (const [args, what] of wrong) ended(await change(args), 2, new RegExp(what))
@@ -240,12 +240,12 @@ test('the same for taking it back, which brings back every byte', async () => {
     `API server at ${OLD}`,
     'Flux',
   ]) {
-    const killed = await change(['--undo'], { kill: at(step) })
+    const killed = await change(['--rollback'], { kill: at(step) })
     assert.is(killed.signal, 'SIGKILL', `it did not come to ${step}:\n${killed.stderr}`)
   }
-  ended(await change(['--undo']), 0)
+  ended(await change(['--rollback']), 0)
   assert.is(await everything(), original)
-  ended(await change(['--undo']), 0, 'taken back already')
+  ended(await change(['--rollback']), 0, 'taken back already')
 })
 
 test('what was killed can be taken back from every step', async () => {
@@ -253,7 +253,7 @@ test('what was killed can be taken back from every step', async () => {
     const killed = await change([NEW], { kill: at(step) })
     assert.is(killed.signal, 'SIGKILL')
     if (step === 'Restart k3s') ended(await change([NEXT]), 4, 'is not complete')
-    ended(await change(['--undo']), 0)
+    ended(await change(['--rollback']), 0)
     assert.is(await everything(), original, `after ${step}`)
   }
 })
@@ -307,7 +307,7 @@ test('the old address is taken away, the server reboots, and everything works', 
   ended(await bed.runScript('ssh', ['--cluster', NAME, '--', 'true']), 0)
   await ready()
   ended(await change([NEW]), 0, 'nothing was changed')
-  ended(await change(['--undo']), 4, `does not have ${OLD} any more`)
+  ended(await change(['--rollback']), 4, `does not have ${OLD} any more`)
 })
 
 /** Takes an address away, without those beside it: systemd's own configuration has that setting on real servers. */

@@ -115,10 +115,20 @@ test('every flag in the comments of the sources exists', () => {
   assert.ok(count > 20, `only ${count} flags were found`)
 })
 
+test('a flag and the name that another had before are never the same', () => {
+  for (const [name, spec] of scripts) {
+    const spellings = Object.entries(flagsOf(spec)).flatMap(([flag, { formerly }]) =>
+      [flag, formerly ?? []].flat(),
+    )
+    assert.is(new Set(spellings).size, spellings.length, name)
+  }
+})
+
 /** Each with what has to be said of it. */
 const WRONG: readonly (readonly [shell: string, problem: string])[] = [
   ['npx tsx scripts/stauts.ts', 'there is no script stauts: did you mean status?'],
   ['npx tsx scripts/status.ts --al', 'unknown flag --al'],
+  ['npx tsx scripts/diagnose.ts --save FILE', 'unknown flag --save'],
   ['npx tsx scripts/status.ts nextcloud', 'unexpected argument "nextcloud"'],
   ['npx tsx scripts/secrets.ts --show', '--show needs a value'],
   ['npx tsx scripts/status.ts --json=yes', '--json takes no value'],

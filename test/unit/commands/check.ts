@@ -75,6 +75,13 @@ function innerCommand(name: string, words: readonly string[]): string[] | string
   return at < words.length ? words.slice(at) : undefined
 }
 
+/** The flags of a script by the names that they have now: a page that teaches an older name is behind. */
+function currentFlags(spec: ScriptSpec<FlagSpecs>): FlagSpecs {
+  return Object.fromEntries(
+    Object.entries(flagsOf(spec)).map(([name, flag]) => [name, { ...flag, formerly: undefined }]),
+  )
+}
+
 /** A call of one of the scripts, judged by the code that judges it when it runs. */
 function ofScript(words: readonly string[], known: Known): string[] {
   const name = /^scripts\/(.+)\.ts$/.exec(words[0]!)?.[1]
@@ -85,7 +92,7 @@ function ofScript(words: readonly string[], known: Known): string[] {
   try {
     const { positionals } = parseFlags(
       words.slice(1).filter(word => !/^(…|--help|-h)$/.test(word)),
-      flagsOf(spec),
+      currentFlags(spec),
     )
     // What is known at run time may be one word, several or none: only what is written is judged.
     const open = positionals.includes(UNKNOWN)

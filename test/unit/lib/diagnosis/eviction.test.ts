@@ -16,8 +16,6 @@ import {
   surveyRows,
 } from '../../../../lib/diagnosis/eviction.ts'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { duration, durationText } from '../../../../lib/script/duration.ts'
-import { UsageError } from '../../../../lib/script/errors.ts'
 import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, serve } from '../../transport.ts'
 
@@ -148,31 +146,6 @@ test('the disk pressure of every node is told, another one only where it is', ()
     told(disk('False'), memory, { type: 'PIDPressure', status: 'False' }).map(({ type }) => type),
     ['DiskPressure', 'MemoryPressure'],
   )
-})
-
-test('durations', async () => {
-  for (const [text, expected] of [
-    ['30m', HOUR / 2],
-    ['2h', 2 * HOUR],
-    ['3d', 72 * HOUR],
-    ['1h30m', 1.5 * HOUR],
-    ['90s', 90_000],
-  ] as const)
-    assert.is(duration('--since', text), expected)
-  for (const text of ['', '5', 'h', '-1h', '1.5h', '1 h', '1w', '0m', '1H', '٣d', '2h ', '999999d']) {
-    const error = await expectedFrom(() => duration('--since', text))
-    assert.instance(error, UsageError)
-    assert.match(error.message, '--since')
-  }
-  assert.equal([-5, 40_000, HOUR / 2, HOUR, 1.5 * HOUR, 25 * HOUR, 72 * HOUR].map(durationText), [
-    '0 s',
-    '40 s',
-    '30 min',
-    '1 h',
-    '1 h 30 min',
-    '1 d 1 h',
-    '3 d',
-  ])
 })
 
 /** A Kubectl against canned answers: what is tested is the client side of the wire. */

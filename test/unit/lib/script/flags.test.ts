@@ -67,6 +67,20 @@ test('a switch takes no value, a single value is given once', async () => {
   assert.is(parse('--json', '--json').values.json, true)
 })
 
+test('the name that a flag had before is still accepted, and suggested to nobody', async () => {
+  const renamed = {
+    output: { type: 'string', help: '', formerly: 'save' },
+    skip: { type: 'string', help: '', multiple: true, formerly: 'leave' },
+    'skip-logs': { type: 'boolean', help: '', formerly: 'no-logs' },
+  } as const
+  const { values } = parseFlags(['--save', 'f', '--leave=a', '--skip', 'b', '--no-logs'], renamed)
+  assert.equal(values, { output: 'f', skip: ['a', 'b'], 'skip-logs': true })
+  const twice = await expectedFrom(() => parseFlags(['--output', 'f', '--save', 'g'], renamed))
+  assert.is(twice.message, '--save was given twice')
+  const typo = await expectedFrom(() => parseFlags(['--sav'], renamed))
+  assert.is(typo.fix, 'known are: --output, --skip, --skip-logs')
+})
+
 test('no command line makes it throw anything but a UsageError', () => {
   const word = fc.oneof(
     fc.string(),

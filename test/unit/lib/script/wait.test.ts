@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ExpectedError, TransientError } from '../../../../lib/script/errors.ts'
-import { minutes, sleep, until } from '../../../../lib/script/wait.ts'
+import { sleep, until } from '../../../../lib/script/wait.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 const describe = (last: unknown) => `state ${last}`
@@ -86,19 +86,6 @@ test('a sleep that is over listens no longer', async () => {
   await sleep(1, signal)
   assert.is(listening, 0)
 })
-
-test('--timeout takes minutes', () => {
-  assert.is(minutes(undefined, 30), 1_800_000)
-  assert.is(minutes('0.5', 30), 30_000)
-  assert.is(minutes('1440', 30), 86_400_000)
-})
-
-for (const value of ['', '0', '-1', '1e3', '0x10', ' 5', '5m', 'NaN', 'Infinity', '1441', '1.', '٣'])
-  test(`--timeout ${JSON.stringify(value)} is refused`, async () => {
-    const error = await expectedFrom(() => minutes(value, 30))
-    assert.is(error.exitCode, 2)
-    assert.match(error.message, JSON.stringify(value))
-  })
 
 test('what may pass by itself is waited out as long as its patience lasts, counted from the last answer', async () => {
   const answers: (Error | 'waiting' | 'done')[] = []

@@ -100,7 +100,7 @@ test('the folder with the old data has to be an absolute path of one line', asyn
 test('what is not sure is told with what it may be, each with its flags', () => {
   const [problem] = openProblems([{ old: match.old, candidates: [{ new: target, score: 50 }] }])
   assert.match(problem!.message, 'oas-apps/nextcloud-nextcloud?')
-  assert.match(problem!.fix, `--leave ${OLD}`)
+  assert.match(problem!.fix, `--skip ${OLD}`)
   assert.match(
     openProblems([{ old: match.old, candidates: [] }])[0]!.message,
     'nothing in the new cluster is like it',
