@@ -6,9 +6,8 @@
  * Needs: clusters/NAME/inventory.yml (create-cluster), a key that the server accepts.
  * Changes nothing by itself; a host key that you accept is added to known_hosts.
  */
-import { spawn } from 'node:child_process'
 import { timeoutOf } from '../lib/script/duration.ts'
-import { codeOf, ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import type { Ssh } from '../lib/ssh/ssh.ts'
@@ -70,19 +69,16 @@ await script({
   },
 })
 
-/** Hands the terminal, which is its trade, to the local ssh program until the shell ends; how the last command in it ended is no failure. */
+/** Gives the terminal to the local ssh program until the shell ends. A failed last command in it is not a failure. */
 async function shell(ssh: Ssh): Promise<void> {
-  const [program, ...args] = ssh.shellCommand()
-  const code = await new Promise<number | null>((resolve, reject) => {
-    spawn(program, args, { stdio: 'inherit' }).once('error', reject).once('close', resolve)
-  }).catch(error => {
-    if (codeOf(error) !== 'ENOENT') throw error
+  const { showLocal } = await import('../lib/script/programs.ts')
+  const ended = await showLocal(ssh.shellCommand(), { on: 'terminal', timeout: 0 })
+  if (!ended)
     throw new ExpectedError(
       'the program ssh is not installed here, and an interactive shell needs it',
       'install it (Debian: apt-get install openssh-client), or give a command after --',
     )
-  })
-  // 255 is ssh's own; anything else comes from the shell.
-  if (code === 255)
-    throw new ExpectedError('ssh ended with an error of its own', 'see its message above; `ssh -v` says more')
+  // 255 is ssh's own; any other code comes from the shell.
+  if (ended.exitCode === 255)
+    throw new ExpectedError('ssh failed', 'see its message above; `ssh -v` says more')
 }

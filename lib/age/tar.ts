@@ -1,3 +1,6 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Headers } from 'tar-stream'
 import { ExpectedError } from '../script/errors.ts'
 import type { Chunks } from './age.ts'
 
@@ -6,31 +9,41 @@ export interface Member {
   path: string
   mode: number
   size: number
-  /** As the package tar names it: `File`, `Directory`, `SymbolicLink`, … */
-  type: string
+  /** As tar-stream names it: `file`, `directory`, `symlink`, … */
+  type: Headers['type']
 }
 
-const BLOCK = 512
-/** More than this for the name of one file is no name. */
-const MOST_META = 1 << 20
+/** A file to write to a tar archive. `size` is the number of bytes that `content` has. */
+export interface TarFile extends Omit<Member, 'type'> {
+  content: Chunks
+}
 
-/** The package tar, loaded when it is first needed. Only its headers are used: contents pass through in pieces. */
-const load = () => import('tar')
+/** Bytes of the two empty blocks at the end of an archive. */
+const END = 1024
 
-const padding = (size: number) => Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK)
+/** tar-stream, loaded when it is first needed. */
+const load = () => import('tar-stream')
 
-/** A file as a part of a tar archive. Throws an ExpectedError when its content is not as long as it said. */
-export async function* tarFile(
-  { path, mode, size }: Omit<Member, 'type'>,
-  content: Chunks,
-): AsyncGenerator<Uint8Array> {
-  const { Header, Pax } = await load()
-  const fields = { path, mode, size, uid: 0, gid: 0, mtime: new Date(0) }
-  const header = new Header({ ...fields, type: 'File' })
-  const block = Buffer.alloc(BLOCK)
-  // It says whether the name is too long for the old form of a header.
-  if (header.encode(block, 0)) yield new Pax({ path, size }).encode()
-  yield block
+/**
+ * The bytes of a tar archive of these files. Memory stays at one piece of a file. Throws an ExpectedError for a
+ * file whose content is not as long as its size.
+ */
+export async function* tarOf(files: AsyncIterable<TarFile> | Iterable<TarFile>): AsyncGenerator<Uint8Array> {
+  const { pack } = await load()
+  const archive = pack()
+  const write = async () => {
+    for await (const { path, mode, size, content } of files) {
+      const entry = archive.entry({ name: path, mode, size, uid: 0, gid: 0, mtime: new Date(0) })
+      await pipeline(exactly(size, content, path), entry)
+    }
+    archive.finalize()
+  }
+  // Whoever reads the archive gets the error.
+  write().catch(error => archive.destroy(error))
+  yield* archive as AsyncIterable<Uint8Array>
+}
+
+async function* exactly(size: number, content: Chunks, path: string): AsyncGenerator<Uint8Array> {
   let left = size
   for await (const chunk of content) {
     left -= chunk.length
@@ -38,86 +51,33 @@ export async function* tarFile(
     yield chunk
   }
   if (left !== 0) throw new ExpectedError(`${path} changed while it was read`, 'run the same command again')
-  yield padding(size)
 }
 
-/** What a tar archive ends with. */
-export const tarEnd = (): Uint8Array => Buffer.alloc(2 * BLOCK)
-
 /**
- * The members of a tar archive, one after the other, each with its content, which is to be read before the next
- * one is asked for; what is not read is passed over. Throws for what is no whole tar archive.
+ * The members of a tar archive, one after the other, each with its content, which has to be read before the next
+ * member is asked for; what is not read is skipped. Throws for an archive that is damaged or cut off.
  */
 export async function* tarMembers(
   chunks: Chunks,
-): AsyncGenerator<{ member: Member; content: AsyncGenerator<Uint8Array> }> {
-  const { Header, Pax } = await load()
-  const bytes = new Bytes(chunks)
-  let extended: ReturnType<typeof Pax.parse> | undefined
-  for (;;) {
-    const block = await bytes.take(BLOCK)
-    const header = new Header(block)
-    if (header.nullBlock) break
-    if (!header.cksumValid) throw new Error('a header in it is damaged')
-    if (/ExtendedHeader$/.test(header.type)) {
-      const length = header.size ?? 0
-      if (length > MOST_META) throw new Error('a name in it is too long')
-      const text = (await bytes.take(length)).toString()
-      await bytes.take(padding(length).length)
-      if (header.type === 'ExtendedHeader') extended = Pax.parse(text, extended)
-      continue
-    }
-    // Not left to Header: it would put the beginning of the short name before the long one.
-    const size = extended?.size ?? header.size ?? 0
-    const path = extended?.path ?? header.path ?? ''
-    extended = undefined
-    const content = bytes.pass(size)
-    yield { member: { path, mode: header.mode ?? 0, size, type: header.type }, content }
-    for await (const _ of content); // what was not read
-    await bytes.take(padding(size).length)
+): AsyncGenerator<{ member: Member; content: AsyncIterable<Uint8Array> }> {
+  const { extract } = await load()
+  const archive = extract()
+  const reading = pipeline(Readable.from(whole(chunks), { objectMode: false }), archive)
+  reading.catch(() => {}) // the loop below throws it
+  for await (const entry of archive) {
+    const { name, mode = 0, size = 0, type } = entry.header
+    yield { member: { path: name, mode, size, type }, content: entry }
+    entry.resume()
   }
-  // Behind its end there may be blocks of nothing only; all of it is read, so that a damage shows.
-  await bytes.nothingLeft()
+  await reading
 }
 
-/** Reads a stream by numbers of bytes. */
-class Bytes {
-  readonly #source: AsyncIterator<Uint8Array> | Iterator<Uint8Array>
-  #rest: Uint8Array = new Uint8Array()
-
-  constructor(chunks: Chunks) {
-    this.#source = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]()
+/** The pieces of an archive. Throws at their end unless these are two empty blocks, with which every tar archive ends. */
+async function* whole(chunks: Chunks): AsyncGenerator<Uint8Array> {
+  let tail: Uint8Array = new Uint8Array()
+  for await (const chunk of chunks) {
+    yield chunk
+    tail = (chunk.length < END ? Buffer.concat([tail, chunk]) : chunk).subarray(-END)
   }
-
-  /** The next piece of at most `most` bytes; undefined at the end. */
-  async #next(most: number): Promise<Uint8Array | undefined> {
-    while (this.#rest.length === 0) {
-      const { done, value } = await this.#source.next()
-      if (done) return undefined
-      this.#rest = value
-    }
-    const piece = this.#rest.subarray(0, most)
-    this.#rest = this.#rest.subarray(piece.length)
-    return piece
-  }
-
-  async *pass(size: number): AsyncGenerator<Uint8Array> {
-    for (let left = size; left > 0; ) {
-      const piece = await this.#next(left)
-      if (!piece) throw new Error('it ends too early')
-      left -= piece.length
-      yield piece
-    }
-  }
-
-  async take(size: number): Promise<Buffer> {
-    const pieces: Uint8Array[] = []
-    for await (const piece of this.pass(size)) pieces.push(piece)
-    return Buffer.concat(pieces)
-  }
-
-  async nothingLeft(): Promise<void> {
-    for (let piece = await this.#next(1 << 16); piece; piece = await this.#next(1 << 16))
-      if (piece.some(byte => byte !== 0)) throw new Error('there is something behind its end')
-  }
+  if (tail.length < END || tail.some(byte => byte !== 0)) throw new Error('it ends too early')
 }

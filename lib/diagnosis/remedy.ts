@@ -1,12 +1,12 @@
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { reconcile } from '../flux/flux.ts'
 import type { Kubectl } from '../kubectl/kubectl.ts'
-import { EXIT, ExpectedError } from '../script/errors.ts'
+import { ExpectedError } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
+import { showLocal } from '../script/programs.ts'
 import type { Action } from './finding.ts'
 
-/** Does what a remedy says. Throws an ExpectedError when the cluster refuses it, or a script of ours fails. */
+/** Carries out a remedy. Throws an ExpectedError when the cluster refuses it, or a script of ours fails. */
 export async function act(kubectl: Kubectl, action: Action, cluster: string): Promise<void> {
   switch (action.do) {
     case 'reconcile':
@@ -26,24 +26,19 @@ export async function act(kubectl: Kubectl, action: Action, cluster: string): Pr
   }
 }
 
-/** Runs one of our scripts as a process of its own: it says what it does, on stderr like every progress. */
-function runScript(name: string, args: readonly string[], cluster: string): Promise<void> {
+/** Milliseconds that a script may take: longer than all of its own deadlines together. */
+const LONGEST = 3 * 60 * 60_000
+
+/** Runs one of our scripts as a process of its own, with its output on stderr like all progress. */
+async function runScript(name: string, args: readonly string[], cluster: string): Promise<void> {
   const script = join(ROOT, 'scripts', `${name}.ts`)
-  return new Promise((resolve, reject) => {
-    const child = spawn(
-      process.execPath,
-      ['--import', 'tsx', script, ...args, '--cluster', cluster, '--yes'],
-      { stdio: ['ignore', process.stderr, process.stderr] },
+  const ended = await showLocal(
+    [process.execPath, '--import', 'tsx', script, ...args, '--cluster', cluster, '--yes'],
+    { on: 'stderr', timeout: LONGEST },
+  )
+  if (!ended?.ok)
+    throw new ExpectedError(
+      `scripts/${name}.ts ended with ${ended?.signal ?? `exit code ${ended?.exitCode}`}`,
+      'see its message above: correct the cause, then run the same command again',
     )
-    child.on('error', reject)
-    child.on('close', code => {
-      if (code === EXIT.ok) return resolve()
-      reject(
-        new ExpectedError(
-          `scripts/${name}.ts ended with exit code ${code}`,
-          'it has said why above: correct that, then run the same command again',
-        ),
-      )
-    })
-  })
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import leven from 'leven'
 import { UsageError } from './errors.ts'
 
 /** One flag of a script. The key it is listed under is its long name. */
@@ -31,7 +32,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   let best: string | undefined
   let least = Math.max(1, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {
-    const distance = candidate.startsWith(word) && word.length >= 3 ? 1 : editDistance(word, candidate)
+    const distance = candidate.startsWith(word) && word.length >= 3 ? 1 : leven(word, candidate)
     if (distance < least) {
       least = distance
       best = candidate
@@ -44,19 +45,6 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 export function suggestion(word: string, known: readonly string[]): string {
   const near = nearest(word, known)
   return near ? `did you mean ${near}?` : `known are: ${known.join(', ')}`
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substitute = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitute))
-    }
-    row = next
-  }
-  return row[b.length]!
 }
 
 /**

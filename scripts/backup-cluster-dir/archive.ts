@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { allOf, type Chunks } from '../../lib/age/age.ts'
-import { type Member, tarEnd, tarFile, tarMembers } from '../../lib/age/tar.ts'
+import { type Member, type TarFile, tarMembers, tarOf } from '../../lib/age/tar.ts'
 import { codeOf, ExpectedError, messageOf } from '../../lib/script/errors.ts'
 
 /** A file in an archive. */
@@ -23,14 +23,6 @@ export interface ArchiveManifest {
   files: ArchivedFile[]
 }
 
-/** A file that is to be archived. */
-export interface ArchiveSource {
-  path: string
-  mode: number
-  size: number
-  content: Chunks
-}
-
 /** Name of the manifest in an archive. */
 const MANIFEST = 'MANIFEST.json'
 /** What is in the cluster folder has this before its path. */
@@ -43,27 +35,29 @@ const MOST_MANIFEST = 16 << 20
 export function checkPath(path: string): string | undefined {
   if (path.startsWith('/')) return 'it is absolute'
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they have no place in a name
-  if (/[\0-\x1f\x7f\\]/.test(path)) return 'it has characters that no name here has'
+  if (/[\0-\x1f\x7f\\]/.test(path)) return 'it has control characters or backslashes'
   if (path.split('/').some(part => part === '' || part === '.' || part === '..'))
     return 'it leads out of its folder'
   return undefined
 }
 
 /** The bytes of an archive, a tar archive with a manifest at its end. Memory stays at one piece of a file. */
-export async function* writeArchive(
+export function writeArchive(
   about: Omit<ArchiveManifest, 'files' | 'format'>,
-  sources: AsyncIterable<ArchiveSource> | Iterable<ArchiveSource>,
+  sources: AsyncIterable<TarFile> | Iterable<TarFile>,
 ): AsyncGenerator<Uint8Array> {
-  const files: ArchivedFile[] = []
-  for await (const { path, mode, size, content } of sources) {
-    const hash = createHash('sha256')
-    yield* tarFile({ path, mode, size }, hashed(content, hash))
-    files.push({ path, mode, size, sha256: hash.digest('hex') })
+  async function* files(): AsyncGenerator<TarFile> {
+    const archived: ArchivedFile[] = []
+    for await (const { path, mode, size, content } of sources) {
+      const hash = createHash('sha256')
+      yield { path, mode, size, content: hashed(content, hash) }
+      archived.push({ path, mode, size, sha256: hash.digest('hex') })
+    }
+    const manifest: ArchiveManifest = { format: 1, ...about, files: archived }
+    const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
+    yield { path: MANIFEST, mode: 0o600, size: text.length, content: [text] }
   }
-  const manifest: ArchiveManifest = { format: 1, ...about, files }
-  const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
-  yield* tarFile({ path: MANIFEST, mode: 0o600, size: text.length }, [text])
-  yield tarEnd()
+  return tarOf(files())
 }
 
 async function* hashed(chunks: Chunks, hash: { update(data: Uint8Array): unknown }) {
@@ -85,7 +79,7 @@ export async function readArchive(
 ): Promise<ArchiveManifest> {
   const wrong = (what: string, cause?: unknown) =>
     new ExpectedError(
-      `${name} is no archive of a cluster folder: ${what}`,
+      `${name} is not an archive of a cluster folder: ${what}`,
       'take another copy of it; nothing of this one was used',
       { cause },
     )
@@ -96,14 +90,15 @@ export async function readArchive(
       const { path, type, mode, size } = member
       const problem = checkPath(path)
       if (problem) throw wrong(`${JSON.stringify(path)}: ${problem}`)
-      if (type !== 'File' && type !== 'OldFile') throw wrong(`${path} is no file (${type})`)
-      if (manifest || found.has(path)) throw wrong(`${path} is too many`)
+      if (type !== 'file') throw wrong(`${path} is not a file but a ${type}`)
+      if (manifest || found.has(path)) throw wrong(`${path} appears twice`)
       if (path === MANIFEST) {
         if (size > MOST_MANIFEST) throw wrong('its manifest is too large')
         manifest = JSON.parse((await allOf(content)).toString()) as ArchiveManifest
         continue
       }
-      if (path !== K3S_COPY && !path.startsWith(FOLDER)) throw wrong(`${path} does not belong into one`)
+      if (path !== K3S_COPY && !path.startsWith(FOLDER))
+        throw wrong(`${path} does not belong in such an archive`)
       const hash = createHash('sha256')
       const passing = hashed(content, hash)
       await onFile?.(member, passing)
@@ -114,11 +109,11 @@ export async function readArchive(
     if (error instanceof ExpectedError || codeOf(error) !== undefined) throw error
     throw wrong(messageOf(error), error)
   }
-  if (manifest?.format !== 1 || !Array.isArray(manifest.files)) throw wrong('it has no manifest of this form')
-  if (found.size !== manifest.files.length) throw wrong('its files are others than in its manifest')
+  if (manifest?.format !== 1 || !Array.isArray(manifest.files)) throw wrong('it has no valid manifest')
+  if (found.size !== manifest.files.length) throw wrong('its files differ from its manifest')
   for (const { path, sha256, size } of manifest.files) {
     const file = found.get(path)
-    if (file?.sha256 !== sha256 || file.size !== size) throw wrong(`${path} is not what its manifest says`)
+    if (file?.sha256 !== sha256 || file.size !== size) throw wrong(`${path} differs from its manifest`)
   }
   return manifest
 }

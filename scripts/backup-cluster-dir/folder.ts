@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { allOf, type Chunks } from '../../lib/age/age.ts'
+import type { TarFile } from '../../lib/age/tar.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
-import { type ArchiveManifest, type ArchiveSource, FOLDER, readArchive } from './archive.ts'
+import { FOLDER, type ArchiveManifest, readArchive } from './archive.ts'
 
 /** What of a cluster folder is not archived: the archives themselves, locks, and what a killed run left. */
 const LEFT_OUT = /^(backups|bundles)$|^\.lock|\.tmp$/
@@ -28,7 +29,7 @@ export function folderFiles(cluster: Cluster, warn: (text: string) => void): str
 }
 
 /** These files for an archive, each read when its turn has come: a journal may be written meanwhile. */
-export function* archiveSourcesOf(cluster: Cluster, files: readonly string[]): Generator<ArchiveSource> {
+export function* archiveSourcesOf(cluster: Cluster, files: readonly string[]): Generator<TarFile> {
   for (const path of files) {
     const file = join(cluster.folder, path)
     const data = readFileSync(file)

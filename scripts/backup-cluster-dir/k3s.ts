@@ -174,7 +174,7 @@ export async function checkCopy(copy: Chunks, name: string): Promise<void> {
     const path = member.path.replace(/\/$/, '')
     const isPart = K3S_PARTS.some(part => path === part || path.startsWith(`${part}/`))
     const problem = checkPath(path) ?? (isPart ? undefined : 'it is no part of k3s')
-    const kind = /^(Old|Contiguous)?File$|^Directory$/.test(member.type)
+    const kind = /^(contiguous-)?file$|^directory$/.test(String(member.type))
       ? undefined
       : `it is a ${member.type}`
     if (problem ?? kind)

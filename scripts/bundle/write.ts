@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import { tarEnd, tarFile } from '../../lib/age/tar.ts'
+import { tarOf } from '../../lib/age/tar.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import type { BundleFile } from './bundle.ts'
 
@@ -50,10 +50,11 @@ export async function writeBundle(
   }
 }
 
-async function* archive(folder: string, files: readonly BundleFile[]): AsyncGenerator<Uint8Array> {
-  for (const { path, text } of files) {
-    const data = Buffer.from(text)
-    yield* tarFile({ path: `${folder}/${path}`, mode: 0o600, size: data.length }, [data])
-  }
-  yield tarEnd()
+function archive(folder: string, files: readonly BundleFile[]): AsyncGenerator<Uint8Array> {
+  return tarOf(
+    files.map(({ path, text }) => {
+      const data = Buffer.from(text)
+      return { path: `${folder}/${path}`, mode: 0o600, size: data.length, content: [data] }
+    }),
+  )
 }

@@ -1,4 +1,4 @@
-import { diffLines } from '../../lib/script/diff.ts'
+import { structuredPatch } from 'diff'
 
 /** What is compared: the text of a file or an object before and after; undefined where there is none. */
 export interface Comparison {
@@ -24,57 +24,26 @@ export function maskLine(line: string): string {
 export function unifiedDiff({ name, before, after }: Comparison): string[] {
   if (before === after) return []
   const [old, now] = [linesOf(before), linesOf(after)]
-  const lines = [
+  const text = (lines: readonly string[]) => lines.map(line => `${line}\n`).join('')
+  const { hunks } = structuredPatch(name, name, text(old), text(now), undefined, undefined, { context: 0 })
+  // Before a line that is added stands the number of the line above it.
+  const range = (start: number, count: number) =>
+    count === 1 ? `${start}` : `${count === 0 ? start - 1 : start},${count}`
+  return [
     `--- ${before === undefined ? '/dev/null' : name}`,
     `+++ ${after === undefined ? '/dev/null' : name}`,
+    ...hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => {
+      const key = oldLines > 0 ? parentKey(old, oldStart - 1) : parentKey(now, newStart - 1)
+      return [
+        `@@ -${range(oldStart, oldLines)} +${range(newStart, newLines)} @@${key ? ` ${key}` : ''}`,
+        ...lines.map(line => `${line[0]}${maskLine(line.slice(1))}`),
+      ]
+    }),
   ]
-  for (const { at, removed, to, added } of hunks(before ?? '', after ?? '')) {
-    const range = (start: number, count: number) =>
-      count === 1 ? `${start + 1}` : `${count === 0 ? start : start + 1},${count}`
-    const key = removed > 0 ? parentKey(old, at) : parentKey(now, to)
-    lines.push(`@@ -${range(at, removed)} +${range(to, added)} @@${key ? ` ${key}` : ''}`)
-    for (const line of old.slice(at, at + removed)) lines.push(`-${maskLine(line)}`)
-    for (const line of now.slice(to, to + added)) lines.push(`+${maskLine(line)}`)
-  }
-  return lines
 }
 
 function linesOf(text: string | undefined): string[] {
   return text ? text.replace(/\n$/, '').split('\n') : []
-}
-
-interface Hunk {
-  at: number
-  removed: number
-  to: number
-  added: number
-}
-
-/** Where two texts differ: line numbers and counts on both sides. */
-function hunks(before: string, after: string): Hunk[] {
-  const found: Hunk[] = []
-  let [i, j] = [0, 0]
-  let open: Hunk | undefined
-  for (const line of diffLines(before, after)) {
-    if (line.startsWith('  ')) {
-      open = undefined
-      i++
-      j++
-      continue
-    }
-    if (!open) {
-      open = { at: i, removed: 0, to: j, added: 0 }
-      found.push(open)
-    }
-    if (line.startsWith('- ')) {
-      open.removed++
-      i++
-    } else {
-      open.added++
-      j++
-    }
-  }
-  return found
 }
 
 /** The line of YAML above that this one is below of, like `tls-san:`. */

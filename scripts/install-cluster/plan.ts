@@ -1,7 +1,6 @@
 import { DOWNLOADS, LOCAL_STORAGE, ROOT_KUBECONFIG, type Role, SAVED, TOOLS } from '../../lib/k3s/k3s.ts'
 import type { Artifact, ReleaseName } from '../../lib/k3s/releases.ts'
 import { upgradeProblem } from '../../lib/k3s/version.ts'
-import { diffLines } from '../../lib/script/diff.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import {
   agentConfig,
@@ -13,6 +12,7 @@ import {
   unitVariables,
   withMoved,
 } from './config.ts'
+import { diffLines } from './diff.ts'
 import { hasVersion, type K3sFacts, type Tool } from './facts.ts'
 
 /** What a host is to become. */

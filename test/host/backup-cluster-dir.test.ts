@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { allOf, type Chunks, encryptTo } from '../../lib/age/age.ts'
-import { tarEnd, tarFile } from '../../lib/age/tar.ts'
+import { tarOf } from '../../lib/age/tar.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { K3S_COPY, writeArchive } from '../../scripts/backup-cluster-dir/archive.ts'
@@ -210,7 +210,7 @@ test('a hostile archive leads nowhere: paths, links, devices, what no manifest n
     const archive = await encrypted('hostile.tar.age', writeArchive(about, [file(path)]))
     const refused = await run(['--restore', archive, ...withKey, '--yes'])
     assert.is(refused.code, 1, path)
-    assert.match(refused.err, 'hostile.tar.age is no archive of a cluster folder')
+    assert.match(refused.err, 'hostile.tar.age is not an archive of a cluster folder')
   }
   assert.not.ok(existsSync(join(clusters, 'escaped')))
 
@@ -224,24 +224,25 @@ test('a hostile archive leads nowhere: paths, links, devices, what no manifest n
     const archive = await encrypted('links.tar.age', [readFileSync(join(base, 'made.tar'))])
     const refused = await run(['--restore', archive, ...withKey, '--yes'])
     assert.is(refused.code, 1)
-    assert.match(refused.err, 'links.tar.age is no archive of a cluster folder: ')
+    assert.match(refused.err, 'links.tar.age is not an archive of a cluster folder: ')
   }
 
-  async function* unnamed() {
-    yield* tarFile({ path: 'cluster/x', mode: 0o600, size: 1 }, [Buffer.from('x')])
-    const text = Buffer.from(JSON.stringify({ format: 1, ...about, files: [] }))
-    yield* tarFile({ path: 'MANIFEST.json', mode: 0o600, size: text.length }, [text])
-    yield tarEnd()
-  }
-  async function* withoutManifest() {
-    yield* tarFile({ path: 'cluster/x', mode: 0o600, size: 1 }, [Buffer.from('x')])
-    yield tarEnd()
-  }
+  const content = (path: string, data: string) => ({
+    path,
+    mode: 0o600,
+    size: data.length,
+    content: [Buffer.from(data)],
+  })
+  const unnamed = tarOf([
+    content('cluster/x', 'x'),
+    content('MANIFEST.json', JSON.stringify({ format: 1, ...about, files: [] })),
+  ])
+  const withoutManifest = tarOf([content('cluster/x', 'x')])
   const whole = await allOf(writeArchive(about, [file('cluster/x')]))
   const otherBytes = Buffer.from(whole)
   otherBytes[512] = 'y'.charCodeAt(0)
-  for (const content of [unnamed(), withoutManifest(), [otherBytes], [whole.subarray(0, -1024)]]) {
-    const archive = await encrypted('lying.tar.age', content)
+  for (const lying of [unnamed, withoutManifest, [otherBytes], [whole.subarray(0, -1024)]]) {
+    const archive = await encrypted('lying.tar.age', lying)
     assert.is((await run(['--restore', archive, ...withKey, '--yes'])).code, 1)
   }
   assert.not.ok(existsSync(join(cluster(), 'x')))

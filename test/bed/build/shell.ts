@@ -1,11 +1,5 @@
-import type { ProcessOutput } from 'zx'
 import { ExpectedError } from '../../../lib/script/errors.ts'
-
-/** zx, loaded when it is first needed, and without what ZX_* variables of the environment would change in it. */
-async function loadZx() {
-  for (const name of Object.keys(process.env)) if (name.startsWith('ZX_')) delete process.env[name]
-  return (await import('zx')).$
-}
+import { runLocal } from '../../../lib/script/programs.ts'
 
 /** How a local program is run. */
 export interface RunOptions {
@@ -28,16 +22,8 @@ export async function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<string> {
-  const $ = await loadZx()
-  const output: ProcessOutput = await $({
-    nothrow: true,
-    quiet: true,
-    verbose: false,
-    cwd: options.cwd,
-    env: options.env ? { ...process.env, ...options.env } : process.env,
-    timeout: options.timeout ?? 120_000,
-    input: options.input ?? '',
-  })`${[program, ...args]}`
+  const { cwd, env, input, timeout = 120_000 } = options
+  const output = await runLocal([program, ...args], { cwd, env, input, timeout })
   if (output.ok) return output.stdout.replace(/\n$/, '')
   const command = [program, ...args.slice(0, 3)].join(' ')
   const reason =

@@ -6,7 +6,6 @@ import { parse } from 'yaml'
 import { kubeconfigAt } from '../../../../lib/k3s/k3s.ts'
 import { artifactsOf, loadReleases } from '../../../../lib/k3s/releases.ts'
 import { compareK3s, upgradeProblem, versionIn } from '../../../../lib/k3s/version.ts'
-import { diffLines } from '../../../../lib/script/diff.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
 import {
   agentConfig,
@@ -19,6 +18,7 @@ import {
   unitVariables,
   withMoved,
 } from '../../../../scripts/install-cluster/config.ts'
+import { diffLines } from '../../../../scripts/install-cluster/diff.ts'
 import {
   hasVersion,
   type K3sFacts,

@@ -3,9 +3,9 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allOf } from '../../../../lib/age/age.ts'
+import type { TarFile } from '../../../../lib/age/tar.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
 import {
-  type ArchiveSource,
   checkPath,
   FOLDER,
   readArchive,
@@ -14,7 +14,7 @@ import {
 import { expectedFrom } from '../../helpers.ts'
 
 const about = { cluster: 'oas.example.org', createdAt: '2026-11-22T10:00:00.000Z' }
-const source = (path: string, data: Uint8Array): ArchiveSource => ({
+const source = (path: string, data: Uint8Array): TarFile => ({
   path: `${FOLDER}${path}`,
   mode: 0o600,
   size: data.length,
@@ -90,7 +90,7 @@ test('any byte changed, and any end missing, is refused in two lines or changes 
   for (let length = 0; length < archive.length - 1024; length += 97)
     assert.match(
       (await expectedFrom(() => readArchive([archive.subarray(0, length)], 'a.tar'))).message,
-      'a.tar is no archive of a cluster folder',
+      'a.tar is not an archive of a cluster folder',
     )
 })
 
