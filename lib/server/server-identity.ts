@@ -4,6 +4,8 @@ import type { Cluster } from '../script/cluster.ts'
 import { EXIT, ExpectedError, messageOf } from '../script/errors.ts'
 import { readIfExists } from '../script/files.ts'
 import type { Ssh } from '../ssh/ssh.ts'
+import { ADDRESSES, fileText, firstLine, HOSTNAME } from './facts.ts'
+import { mapped, readFacts, shell } from './reader.ts'
 
 /** The file on a server that says which cluster it belongs to. */
 export const IDENTITY_FILE = '/etc/openappstack/cluster.json'
@@ -46,47 +48,28 @@ export interface KnownIdentity {
 }
 
 /**
- * The first certificate of a file is the one that signs; those behind it may be an authority that several
- * clusters share (https://docs.k3s.io/cli/certificate#using-custom-ca-certificates). Agents keep a copy.
+ * The certificate authority of k3s, in PEM. The first certificate of a file is the one that signs; those behind it may
+ * be an authority that several clusters share (https://docs.k3s.io/cli/certificate#using-custom-ca-certificates).
+ * Agents keep a copy.
  */
-const READ = `
-say() { printf '%s %s\\n' "$1" "$2"; }
-say hostname "$(uname -n)"
-say machine-id "$(cat /etc/machine-id)"
-say addresses "$(ip -o addr show scope global | awk '{ sub("/.*", "", $4); printf "%s ", $4 }')"
-[ ! -e "$1" ] || say mark "$(base64 -w0 < "$1")"
-for file in /var/lib/rancher/k3s/server/tls/server-ca.crt /var/lib/rancher/k3s/agent/server-ca.crt; do
-  if [ -s "$file" ]; then say ca "$(base64 -w0 < "$file")"; break; fi
-done
-`
+const AUTHORITY = shell(
+  'for file; do if [ -s "$file" ]; then cat -- "$file"; break; fi; done',
+  ['/var/lib/rancher/k3s/server/tls/server-ca.crt', '/var/lib/rancher/k3s/agent/server-ca.crt'],
+  ({ text }) => (text === '' ? undefined : fingerprintOf(text)),
+)
+
+/** The facts that tell who a server is. */
+export const IDENTITY = {
+  hostname: HOSTNAME,
+  machineId: firstLine('cat', '/etc/machine-id'),
+  addresses: ADDRESSES,
+  marked: mapped(fileText(IDENTITY_FILE), text => (text === undefined ? undefined : parseMark(text))),
+  serverCa: AUTHORITY,
+}
 
 /** Reads who a server is. Throws an ExpectedError (exit code 4) for a mark that cannot be read. */
 export async function readIdentity(ssh: Ssh): Promise<ServerIdentity> {
-  return parseIdentity(
-    await ssh.sh(READ, [IDENTITY_FILE], { sudo: true, title: 'reading who the server is' }),
-  )
-}
-
-/** What the server says, parsed. Pure. */
-export function parseIdentity(text: string): ServerIdentity {
-  const said = new Map(
-    text.split('\n').map(line => {
-      const space = line.indexOf(' ')
-      return [line.slice(0, space), line.slice(space + 1).trim()]
-    }),
-  )
-  const decoded = (name: string) => {
-    const base64 = said.get(name)
-    return base64 === undefined ? undefined : Buffer.from(base64, 'base64').toString()
-  }
-  const [mark, ca] = [decoded('mark'), decoded('ca')]
-  return {
-    hostname: said.get('hostname') ?? '',
-    machineId: said.get('machine-id') ?? '',
-    addresses: (said.get('addresses') ?? '').split(' ').filter(Boolean),
-    marked: mark === undefined ? undefined : parseMark(mark),
-    serverCa: ca === undefined ? undefined : fingerprintOf(ca),
-  }
+  return readFacts(ssh, IDENTITY, { sudo: true, title: 'reading who the server is' })
 }
 
 function parseMark(text: string): Mark {

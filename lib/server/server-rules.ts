@@ -1,5 +1,6 @@
 import { error, listed, type PreflightFinding, quotedAnswer, warning } from '../preflight/findings.ts'
-import type { Disk, ServerFacts } from './server-facts.ts'
+import type { Disk } from './facts.ts'
+import type { ServerFacts } from './server-facts.ts'
 
 const GB = 1e9
 

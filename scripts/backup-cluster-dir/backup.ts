@@ -11,7 +11,7 @@ import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { K3S_COPY, writeArchive } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
 import { archiveSourcesOf, folderFiles } from './folder.ts'
-import { contentOfCopy, copyK3s, type K3sState, lookAtK3s, removeCopy } from './k3s.ts'
+import { contentOfCopy, copyK3s, type K3sState, readK3sState, removeCopy } from './k3s.ts'
 import { archiveName, backupsOf, recipientsFile, storeArchive } from './store.ts'
 
 /** Bytes that stay free on a server beside the copy of k3s. */
@@ -101,7 +101,7 @@ async function survey({ cluster }: ArchiveRun, ssh: Ssh): Promise<K3sState> {
       'correct inventory.yml, or back up the folder alone: --skip-server',
       { exitCode: EXIT.refused },
     )
-  const state = await lookAtK3s(ssh)
+  const state = await readK3sState(ssh)
   if (state.free < state.size * 1.1 + SPARE)
     throw new ExpectedError(
       `the copy of k3s needs ${sizeText(state.size)} on ${ssh.name}, and /var has ${sizeText(state.free)} left`,

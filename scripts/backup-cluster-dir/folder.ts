@@ -6,7 +6,7 @@ import type { TarFile } from '../../lib/age/tar.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
-import { FOLDER, type ArchiveManifest, readArchive } from './archive.ts'
+import { type ArchiveManifest, FOLDER, readArchive } from './archive.ts'
 
 /** What of a cluster folder is not archived: the archives themselves, locks, and what a killed run left. */
 const LEFT_OUT = /^(backups|bundles)$|^\.lock|\.tmp$/

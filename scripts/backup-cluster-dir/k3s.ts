@@ -6,6 +6,8 @@ import { K3S } from '../../lib/k3s/k3s.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 import { until } from '../../lib/script/wait.ts'
+import { disks, K3S_VERSION } from '../../lib/server/facts.ts'
+import { readFacts, shell, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { checkPath } from './archive.ts'
 
@@ -41,25 +43,33 @@ export interface K3sState {
   free: number
 }
 
-const LOOK = `
-say() { printf '%s %s\\n' "$1" "$2"; }
-cd /
-say version "$(${K3S.binary} --version 2>/dev/null | sed -n 's/^k3s version \\([^ ]*\\).*/\\1/p' | head -n 1)"
-[ "$(ls -A ${K3S.datastore} 2>/dev/null)" = '' ] || say size "$(du -sbc -- "$@" 2>/dev/null | tail -n 1 | cut -f 1)"
-say free "$(df -B1 --output=avail /var | tail -n 1)"
-`
+const QUESTIONS = {
+  version: K3S_VERSION,
+  /** Bytes of all parts; undefined without a datastore. */
+  size: shell(
+    `cd /; [ "$(ls -A ${K3S.datastore})" = '' ] || du -sbc -- "$@" | tail -n 1`,
+    K3S_PARTS,
+    ({ text }) => wholeNumber(text.split('\t')[0] || undefined),
+  ),
+  disks: disks(['/var']),
+}
 
-/** Looks at the k3s of a server. Throws an ExpectedError where there is no datastore to copy. */
-export async function lookAtK3s(ssh: Ssh): Promise<K3sState> {
-  const text = await ssh.sh(LOOK, K3S_PARTS, { sudo: true, title: 'looking at k3s' })
-  const said = (name: string) => new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]?.trim()
-  const [version, size] = [said('version'), said('size')]
-  if (!version || !size)
-    throw new ExpectedError(
-      `there is no ${version ? `datastore in ${K3S.datastore}` : 'k3s'} on ${ssh.name}`,
-      'back up the cluster folder alone: --skip-server; a datastore elsewhere is saved where it is',
-    )
-  return { version, size: Number(size), free: Number(said('free')) }
+/** Reads what there is to copy. Throws an ExpectedError where there is no k3s, or no datastore to copy. */
+export async function readK3sState(ssh: Ssh): Promise<K3sState> {
+  const { version, size, disks } = await readFacts(ssh, QUESTIONS, {
+    sudo: true,
+    title: 'reading the state of k3s',
+  })
+  if (version && size) return { version, size, free: disks[0]?.free ?? 0 }
+  throw version
+    ? new ExpectedError(
+        `${ssh.name} has no datastore in ${K3S.datastore}`,
+        'back up the cluster folder alone: --skip-server; save a datastore elsewhere where it is',
+      )
+    : new ExpectedError(
+        `k3s is not installed on ${ssh.name}`,
+        'back up the cluster folder alone: --skip-server',
+      )
 }
 
 /** A file that is being written has no one state: so k3s stands still; its applications go on. */

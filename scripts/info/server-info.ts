@@ -1,6 +1,17 @@
-import { K3S, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { sizeText } from '../../lib/script/size.ts'
+import {
+  ADDRESSES,
+  CPUS,
+  disks,
+  HOSTNAME,
+  K3S_VERSION,
+  MEMORY,
+  OS,
+  unitStates,
+} from '../../lib/server/facts.ts'
+import { program, readFacts, type ValuesOf } from '../../lib/server/reader.ts'
 import { connectServer, hostsOfCluster, type ServerRun } from '../../lib/server/server.ts'
 import type { Ssh, SshTarget } from '../../lib/ssh/ssh.ts'
 
@@ -25,56 +36,39 @@ export interface ServerInfo {
 /** What was asked of one server: its facts, or why there are none. */
 export type AskedServer = { ssh: string } & ({ info: ServerInfo } | { problem: string })
 
-/** Needs no rights beyond a login. Every line begins with the name of its fact, whatever a program says. */
-const READ = `
-export LC_ALL=C
-tab=$(printf '\\t')
-each() { fact=$1; shift; "$@" 2>/dev/null </dev/null | sed "s/^/$fact$tab/"; }
-each hostname uname -n
-each os sed -n 's/^PRETTY_NAME="\\{0,1\\}\\([^"]*\\)"\\{0,1\\}$/\\1/p' /etc/os-release
-each addresses sh -c "ip -o addr show scope global | awk '!/ (cni|flannel|veth)/ { sub(\\"/.*\\", \\"\\", \\$4); print \\$4 }'"
-[ ! -x ${K3S.binary} ] || { each k3s ${K3S.binary} --version; each service systemctl is-active k3s.service k3s-agent.service; }
-each uptime cut -d ' ' -f 1 /proc/uptime
-each load cut -d ' ' -f 1-3 /proc/loadavg
-each cpus nproc
-each memory sed -n 's/^\\(MemTotal\\|MemAvailable\\): *\\([0-9]*\\) kB/\\1 \\2/p' /proc/meminfo
-each disk df -B1 --output=size,avail,target / /var/lib/rancher ${LOCAL_STORAGE}
-`
+/** What a server is asked. It needs no rights beyond a login. */
+export const SERVER_INFO = {
+  hostname: HOSTNAME,
+  os: OS,
+  addresses: ADDRESSES,
+  k3s: K3S_VERSION,
+  services: unitStates(['k3s.service', 'k3s-agent.service']),
+  uptime: program(['cat', '/proc/uptime'], ({ text }) => Number.parseFloat(text) || 0),
+  load: program(['cat', '/proc/loadavg'], ({ text }) => text.split(' ').slice(0, 3).map(Number)),
+  cpus: CPUS,
+  memory: MEMORY,
+  disks: disks(['/', '/var/lib/rancher', LOCAL_STORAGE]),
+}
 
 /** Reads it from a server, as the user that logs in. */
 export async function readServerInfo(ssh: Ssh): Promise<ServerInfo> {
-  return parseServerInfo(await ssh.sh(READ, [], { timeout: 20_000, title: 'looking at the server' }))
+  return serverInfoOf(
+    await readFacts(ssh, SERVER_INFO, { timeout: 20_000, title: 'reading from the server' }),
+  )
 }
 
-/** What the server said, parsed. Pure. */
-export function parseServerInfo(text: string): ServerInfo {
-  const lines = text.split('\n').map(line => line.split('\t'))
-  const all = (name: string) => lines.filter(([fact]) => fact === name).map(([, value = '']) => value.trim())
-  const one = (name: string) => all(name)[0] ?? ''
-  const memory = (name: string) =>
-    Number(
-      all('memory')
-        .find(line => line.startsWith(name))
-        ?.split(' ')[1] ?? 0,
-    ) * 1024
-  const disks = new Map(
-    all('disk').flatMap(line => {
-      const [, size, free, target] = /^(\d+) +(\d+) +(\/.*)$/.exec(line) ?? []
-      return target ? [[target, { target, size: Number(size), free: Number(free) }] as const] : []
-    }),
-  )
-  const service = all('service')
+/** What the server answered, as facts. Of its services the one that is active counts. Pure. */
+export function serverInfoOf(said: ValuesOf<typeof SERVER_INFO>): ServerInfo {
+  const { os, k3s, services, cpus, memory, disks, ...rest } = said
+  const states = [...services.values()]
   return {
-    hostname: one('hostname'),
-    os: one('os'),
-    addresses: all('addresses'),
-    k3s: /^k3s version (\S+)/.exec(one('k3s'))?.[1],
-    service: service.find(state => state === 'active') ?? service[0],
-    uptime: Number(one('uptime')),
-    load: one('load').split(' ').map(Number),
-    cpus: Number(one('cpus')),
-    memory: { total: memory('MemTotal'), available: memory('MemAvailable') },
-    disks: [...disks.values()],
+    ...rest,
+    os: os.name,
+    k3s,
+    service: k3s && (states.find(state => state === 'active') ?? states[0]),
+    cpus: cpus ?? 0,
+    memory: { total: memory('MemTotal') ?? 0, available: memory('MemAvailable') ?? 0 },
+    disks: disks.map(({ target, size, free }) => ({ target, size, free })),
   }
 }
 

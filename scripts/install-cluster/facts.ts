@@ -6,11 +6,11 @@ import {
   ROOT_KUBECONFIG,
   type Role,
   TOOLS,
-  TOOLS_RECORD,
 } from '../../lib/k3s/k3s.ts'
 import { ARCHITECTURES, type Arch } from '../../lib/k3s/releases.ts'
-import { versionIn } from '../../lib/k3s/version.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import { existing, fileText, HOSTNAME, K3S_VERSION, MACHINE, RECORDED_TOOLS } from '../../lib/server/facts.ts'
+import { linesOf, program, readFacts, shell, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 
 /** The names of the tools of `TOOLS`. */
@@ -67,127 +67,94 @@ const VERSION_ARGS: Record<Tool, readonly string[]> = {
   krew: ['version'],
 }
 
-/**
- * Says `fact value` a line; texts in base64, so that nothing in a file can pass for another fact. Arguments: role,
- * its service, unit and environment file, the service of the other role, its uninstaller.
- */
-const LOOK = `
-export LC_ALL=C
-say() { printf '%s %s\\n' "$1" "$2"; }
-text() { [ ! -f "$2" ] || say "$1" "$(base64 -w0 < "$2")"; }
-say arch "$(uname -m)"
-say hostname "$(uname -n)"
-if [ -x ${K3S.binary} ]; then
-  say sha256 "$(sha256sum < ${K3S.binary} | cut -c1-64)"
-  say version "$(timeout 30 ${K3S.binary} --version 2>/dev/null </dev/null | head -n 1)"
-fi
-text unit "$3"
-text env "$4"
-text config ${K3S.config}
-for file in ${K3S.config}.d/*.yaml; do [ ! -f "$file" ] || say drop-in "$file"; done
-say enabled "$(systemctl is-enabled "$2" 2>/dev/null)"
-say active "$(systemctl is-active "$2" 2>/dev/null)"
-say started "$(systemctl show --property=ExecMainStartTimestampMonotonic --value "$2")"
-say uptime "$(cut -d ' ' -f 1 /proc/uptime)"
-say now "$(date +%s.%N)"
-for file in ${K3S.binary} "$3" "$4" ${K3S.config} ${K3S.agentToken}; do
-  [ ! -f "$file" ] || say changed "$(stat -c %.9Y "$file")"
-done
-[ ! -x ${K3S.killall} ] || [ ! -x "$6" ] || say complete yes
-[ ! -e "/etc/systemd/system/$5" ] || say other yes
-[ "$(ls -A ${K3S.datastore} 2>/dev/null)" = '' ] || say datastore "$(du -sb ${K3S.datastore} | cut -f 1)"
-for file in ${K3S.images}/*; do [ ! -f "$file" ] || say image "$(basename "$file")"; done
-[ ! -d ${LOCAL_STORAGE} ] || say storage yes
-[ ! -s ${K3S.agentToken} ] || say agent-token "$(sha256sum < ${K3S.agentToken} | cut -c1-64)"
-if [ "$(readlink ${ROOT_KUBECONFIG})" = ${K3S.kubeconfig} ]; then say kubeconfig ours
-elif [ -e ${ROOT_KUBECONFIG} ]; then say kubeconfig other
-fi
-[ ! -e ${DOWNLOADS} ] || say leftovers yes
-text tools ${TOOLS_RECORD}
-`
+/** What a tool says of its version; undefined where it is not installed. */
+const saidVersion = (tool: Tool) =>
+  shell(
+    '[ -e "$1" ] || exit 9; timeout 30 "$@" 2>&1',
+    [TOOLS[tool], ...VERSION_ARGS[tool]],
+    ({ text, code }) => (code === 9 ? undefined : text.trim()),
+  )
 
-/** Asks for the version of one tool: its path, then its arguments. */
-const ASK = `
-[ -e "$1" ] || exit 0
-echo present
-timeout 30 "$@" 2>&1 </dev/null || true
-`
+/** SHA-256 of a file; undefined where it does not exist or is empty. */
+const sha256 = (path: string) =>
+  shell('[ ! -s "$1" ] || sha256sum < "$1"', [path], ({ text }) => text.slice(0, 64) || undefined)
 
-/** Looks what there is of k3s on a host; changes nothing. */
-export async function lookAtHost(ssh: Ssh, role: Role): Promise<K3sFacts> {
+/** What a host is asked about the k3s of a role. */
+export function k3sQuestions(role: Role) {
   const own = filesOf(role)
   const other = filesOf(role === 'server' ? 'agent' : 'server')
-  const args = [role, own.service, own.unit, own.env, other.service, own.uninstall]
-  const text = await ssh.sh(LOOK, args, { sudo: true, title: 'looking for k3s' })
-  const versions: Partial<Record<Tool, string>> = {}
-  if (role === 'server')
-    for (const tool of Object.keys(TOOLS) as Tool[]) {
-      const asked = await ssh.sh(ASK, [TOOLS[tool], ...VERSION_ARGS[tool]], {
-        sudo: true,
-        title: `${tool} version`,
-      })
-      if (asked.startsWith('present')) versions[tool] = asked.slice('present'.length).trim()
-    }
-  return parseK3sFacts(text, versions)
-}
-
-/** What a host said, as facts. Pure; throws an ExpectedError for an architecture without releases. */
-export function parseK3sFacts(text: string, versions: Partial<Record<Tool, string>> = {}): K3sFacts {
-  const said = new Map<string, string[]>()
-  for (const line of text.split('\n')) {
-    const [, fact = '', value = ''] = /^(\S+) (.*)$/.exec(line) ?? []
-    said.set(fact, [...(said.get(fact) ?? []), value])
-  }
-  const one = (fact: string) => said.get(fact)?.[0] || undefined
-  const decoded = (fact: string) =>
-    said.has(fact) ? Buffer.from(said.get(fact)![0]!, 'base64').toString() : undefined
-  const datastore = one('datastore')
-  const recorded = recordedTools(decoded('tools'))
   return {
-    arch: archOf(one('arch') ?? ''),
-    hostname: one('hostname') ?? '',
-    sha256: one('sha256'),
-    version: versionIn(one('version') ?? ''),
-    unit: decoded('unit'),
-    env: decoded('env'),
-    config: decoded('config'),
-    dropIns: said.get('drop-in') ?? [],
-    enabled: one('enabled') === 'enabled',
-    active: one('active') === 'active',
-    current: startedLast(one, said.get('changed') ?? []),
-    complete: said.has('complete'),
-    otherRole: said.has('other'),
-    datastore: datastore === undefined ? undefined : Number(datastore),
-    images: said.get('image') ?? [],
-    storage: said.has('storage'),
-    agentToken: one('agent-token'),
-    rootKubeconfig: (one('kubeconfig') as 'ours' | 'other' | undefined) ?? 'absent',
-    tools: Object.fromEntries(
-      Object.entries(versions).map(([tool, words]) => [
-        tool,
-        { said: words, isOurs: recorded.includes(TOOLS[tool as Tool]) },
-      ]),
+    arch: MACHINE,
+    hostname: HOSTNAME,
+    sha256: sha256(K3S.binary),
+    version: K3S_VERSION,
+    unit: fileText(own.unit),
+    env: fileText(own.env),
+    config: fileText(K3S.config),
+    dropIns: shell(
+      `for file in ${K3S.config}.d/*.yaml; do [ ! -f "$file" ] || echo "$file"; done`,
+      [],
+      linesOf,
     ),
-    leftovers: said.has('leftovers'),
+    enabled: program(['systemctl', 'is-enabled', own.service], ({ text }) => text.trim() === 'enabled'),
+    active: program(['systemctl', 'is-active', own.service], ({ text }) => text.trim() === 'active'),
+    /** Seconds since the boot; 0 for a service that does not run. */
+    started: program(
+      ['systemctl', 'show', '--property=ExecMainStartTimestampMonotonic', '--value', own.service],
+      ({ text }) => Number(text) / 1e6,
+    ),
+    clock: shell('date +%s.%N; cut -d " " -f 1 /proc/uptime', [], answer => linesOf(answer).map(Number)),
+    changed: shell(
+      'for file; do [ ! -f "$file" ] || stat -c %.9Y "$file"; done',
+      [K3S.binary, own.unit, own.env, K3S.config, K3S.agentToken],
+      answer => linesOf(answer).map(Number),
+    ),
+    scripts: existing([K3S.killall, own.uninstall]),
+    others: existing([`/etc/systemd/system/${other.service}`, LOCAL_STORAGE, DOWNLOADS]),
+    datastore: shell(`[ "$(ls -A "$1")" = '' ] || du -sb -- "$1"`, [K3S.datastore], ({ text }) =>
+      wholeNumber(text.split('\t')[0] || undefined),
+    ),
+    images: program(['find', K3S.images, '-maxdepth', '1', '-type', 'f', '-printf', '%f\\n'], linesOf),
+    agentToken: sha256(K3S.agentToken),
+    rootKubeconfig: shell(
+      'if [ -L "$1" ] || [ -e "$1" ]; then readlink "$1" || echo file; fi',
+      [ROOT_KUBECONFIG],
+      ({ text }) => (text === '' ? 'absent' : text.trim() === K3S.kubeconfig ? 'ours' : 'other'),
+    ),
+    recorded: RECORDED_TOOLS,
+    ...(Object.fromEntries(Object.keys(TOOLS).map(tool => [tool, saidVersion(tool as Tool)])) as Record<
+      Tool,
+      ReturnType<typeof saidVersion>
+    >),
   }
 }
 
-/** The paths in the record of tools; what is damaged records nothing. Pure. */
-export function recordedTools(text: string | undefined): string[] {
-  try {
-    const { paths } = JSON.parse(text ?? '{}') as { paths?: unknown }
-    return Array.isArray(paths) ? paths.filter(path => typeof path === 'string') : []
-  } catch {
-    return []
-  }
+/** Reads the facts about k3s on a host. Changes nothing there. */
+export async function readK3sFacts(ssh: Ssh, role: Role): Promise<K3sFacts> {
+  const options = { sudo: true, timeout: 4 * 60_000, title: 'reading the facts about k3s' }
+  return k3sFactsOf(role, await readFacts(ssh, k3sQuestions(role), options))
 }
 
-/** Whether the service started after every change; times of systemd count from the boot. */
-function startedLast(one: (fact: string) => string | undefined, changed: readonly string[]): boolean {
-  const started = Number(one('started') ?? 0) / 1e6
-  if (!started) return false
-  const boot = Number(one('now')) - Number(one('uptime'))
-  return changed.every(time => Number(time) <= boot + started)
+/** What a host answered, as facts. Pure; throws an ExpectedError for an architecture without releases. */
+export function k3sFactsOf(role: Role, said: ValuesOf<ReturnType<typeof k3sQuestions>>): K3sFacts {
+  const { arch, started, clock, changed, scripts, others, recorded, flux, helm, velero, krew, ...rest } = said
+  const [now = 0, uptime = 0] = clock
+  const versions = Object.entries(role === 'server' ? { flux, helm, velero, krew } : {})
+  return {
+    ...rest,
+    arch: archOf(arch),
+    // Times of systemd count from the boot.
+    current: started > 0 && changed.every(time => time <= now - uptime + started),
+    complete: scripts.length === 2,
+    otherRole: others.some(path => path.endsWith('.service')),
+    storage: others.includes(LOCAL_STORAGE),
+    leftovers: others.includes(DOWNLOADS),
+    tools: Object.fromEntries(
+      versions.flatMap(([tool, words]) =>
+        words === undefined ? [] : [[tool, { said: words, isOurs: recorded.includes(TOOLS[tool as Tool]) }]],
+      ),
+    ),
+  }
 }
 
 function archOf(machine: string): Arch {

@@ -7,7 +7,7 @@ import { checkPurged, markServer, readIdentity } from '../../lib/server/server-i
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables, secretsIn } from './config.ts'
 import type { DownloadSource, VerifiableArtifact } from './downloads.ts'
-import { type K3sFacts, lookAtHost } from './facts.ts'
+import { type K3sFacts, readK3sFacts } from './facts.ts'
 import {
   checkTool,
   createStorage,
@@ -66,7 +66,7 @@ export async function surveyHost(
   const { releases, k3sVersion, source, domain, address, airgap } = installation
   const { marked } = await readIdentity(ssh)
   checkPurged(ssh.name, marked)
-  const facts = await lookAtHost(ssh, role)
+  const facts = await readK3sFacts(ssh, role)
   for (const secret of await secretsIn(facts.config ?? '', facts.env ?? '')) registerSecret(secret)
   const listed = artifactsOf(releases, facts.arch, { k3sVersion })
   // Before anything is asked for elsewhere: a version that is refused need not even exist.

@@ -1,9 +1,11 @@
 import { DOWNLOADS, K3S, LOCAL_STORAGE, ROOT_KUBECONFIG, TOOLS, TOOLS_RECORD } from '../../lib/k3s/k3s.ts'
 import type { Artifact } from '../../lib/k3s/releases.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import { RECORDED_TOOLS } from '../../lib/server/facts.ts'
+import { readFacts } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { downloadOf } from './downloads.ts'
-import { hasVersion, recordedTools, type Tool } from './facts.ts'
+import { hasVersion, type Tool } from './facts.ts'
 import type { HostPlan } from './plan.ts'
 
 /** Creates the folder that the volumes of applications lie in; nobody but root has a business in it. */
@@ -43,8 +45,11 @@ mv -T -- "$1/.$3.part" "$1/$3"
  */
 export async function installTool(ssh: Ssh, tool: Tool, artifact: Artifact): Promise<void> {
   const path = TOOLS[tool]
-  const { code, stdout } = await ssh.exec(['cat', '--', TOOLS_RECORD], { sudo: true })
-  const recorded = code === 0 ? recordedTools(stdout.toString()) : []
+  const { recorded } = await readFacts(
+    ssh,
+    { recorded: RECORDED_TOOLS },
+    { sudo: true, title: 'reading the record of tools' },
+  )
   if (!recorded.includes(path)) {
     const text = `${JSON.stringify({ paths: [...recorded, path] }, null, 2)}\n`
     await ssh.run(['install', '-d', '-m', '0755', '/etc/openappstack'], { sudo: true })

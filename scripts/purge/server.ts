@@ -1,5 +1,7 @@
 import { K3S } from '../../lib/k3s/k3s.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
+import { existing } from '../../lib/server/facts.ts'
+import { linesOf, program, readFacts, shell } from '../../lib/server/reader.ts'
 import type { HeldServer } from '../../lib/server/server.ts'
 import {
   IDENTITY_FILE,
@@ -122,50 +124,58 @@ export async function removePaths(ssh: Ssh, mark: Mark, paths: readonly PurgePat
   return removed.split('\n').filter(Boolean)
 }
 
-/** Arguments: the paths that have to be gone. Units may still be starting when sshd lets us in. */
-const REMNANTS = `${GUARD}
-timeout 120 systemctl is-system-running --wait > /dev/null 2>&1
-say() { printf '%s\\t%s\\n' "$1" "$2"; }
-for path; do if there "$path"; then say path "$path"; fi; done
-for process in /proc/[0-9]*; do
+/** What is asked after a purge; `paths` have to be gone. Units may still be starting when sshd lets us in: they first. */
+export const remnantQuestions = (paths: readonly PurgePath[]) => ({
+  booted: program(['timeout', '120', 'systemctl', 'is-system-running', '--wait'], () => undefined),
+  path: existing(paths),
+  process: shell(
+    `for process in /proc/[0-9]*; do
   program=$(readlink "$process/exe") || continue
   case $program in
     /var/lib/rancher/* | /usr/local/bin/k3s | '/usr/local/bin/k3s '*) ;;
     *) grep -qE '/k3s(-agent)?\\.service$' "$process/cgroup" || continue ;; # a shim, which outlives the service
   esac
-  say process "\${process#/proc/} $program"
-done 2>/dev/null
-for path in "$@" /run/k3s /run/flannel /run/netns/cni-*; do guard "$path"; done | grep '^mount' | cut -f1,3
-systemctl list-unit-files --no-legend --no-pager 'k3s*' | while read -r unit _; do say unit "$unit"; done
-ip -o link | while read -r _ interface _; do
-  case $interface in cni0: | flannel* | kube-*) say interface "\${interface%:}" ;; esac
-done
-ss -Hltn | while read -r _ _ _ address _; do
-  case $address in *:6443 | *:6444 | *:10250) say port "$address" ;; esac
-done
-for save in iptables-save ip6tables-save; do
-  command -v "$save" >/dev/null || continue
-  if "$save" 2>/dev/null | grep -qE '^:(KUBE|CNI|FLANNEL)-'; then say rules "$save"; fi
-done
-exit 0
-`
+  printf '%s %s\\n' "\${process#/proc/}" "$program"
+done`,
+    [],
+    linesOf,
+  ),
+  mount: shell(
+    `${GUARD}for path in "$@" /run/k3s /run/flannel /run/netns/cni-*; do guard "$path"; done | sed -n 's/^mount\\t//p' | cut -f 2`,
+    paths,
+    linesOf,
+  ),
+  unit: shell(`systemctl list-unit-files --no-legend --no-pager 'k3s*' | cut -d ' ' -f 1`, [], linesOf),
+  interface: shell(
+    `ip -o link | while read -r _ interface _; do
+  case $interface in cni0: | flannel* | kube-*) echo "\${interface%:}" ;; esac
+done`,
+    [],
+    linesOf,
+  ),
+  port: shell(
+    `ss -Hltn | while read -r _ _ _ address _; do
+  case $address in *:6443 | *:6444 | *:10250) echo "$address" ;; esac
+done`,
+    [],
+    linesOf,
+  ),
+  rules: shell(
+    `for save in iptables-save ip6tables-save; do
+  if "$save" | grep -qE '^:(KUBE|CNI|FLANNEL)-'; then echo "$save"; fi
+done`,
+    [],
+    linesOf,
+  ),
+})
 
 /** What is left of k3s and OpenAppStack on the server; \`paths\` are those that have to be gone. */
 export async function remnants(ssh: Ssh, paths: readonly PurgePath[]): Promise<Remnant[]> {
-  const said = await ssh.sh(REMNANTS, paths, {
-    sudo: true,
-    timeout: 5 * 60_000,
-    title: 'looking for what is left',
-  })
-  return parseRemnants(said)
-}
-
-/** What the server says, parsed. Pure. */
-export function parseRemnants(said: string): Remnant[] {
-  return said.split('\n').flatMap(line => {
-    const [kind, what] = line.split('\t')
-    return kind && what ? [{ kind: kind as Remnant['kind'], what }] : []
-  })
+  const options = { sudo: true, timeout: 5 * 60_000, title: 'looking for leftovers' }
+  const { booted: _, ...found } = await readFacts(ssh, remnantQuestions(paths), options)
+  return Object.entries(found).flatMap(([kind, all]) =>
+    all.map(what => ({ kind: kind as Remnant['kind'], what })),
+  )
 }
 
 /** What is left, in one line. */

@@ -1,4 +1,6 @@
-import { LOCAL_STORAGE, TOOLS_RECORD } from '../../lib/k3s/k3s.ts'
+import { K3S, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import { entrySizes, RECORDED_TOOLS, splitAt, unitStates } from '../../lib/server/facts.ts'
+import { linesOf, readFacts, shell, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { DOCKER, FILES, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from './paths.ts'
 
@@ -48,74 +50,65 @@ guard() {
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 `
 
-/** Arguments: the record of the tools, the paths, `--`, what is kept. */
-const SURVEY = `${GUARD}
-size() { du -sxB1 -- "$1" 2>/dev/null | cut -f1; }
-record=$1
-shift
-kind=path
-for path; do
-  if [ "$path" = -- ]; then kind=kept; continue; fi
-  there "$path" || continue
-  printf '%s\\t%s\\t%s\\n' "$kind" "$path" "$(size "$path")"
-  [ "$kind" = kept ] || guard "$path"
-done
-[ ! -d /var/lib/rancher/k3s/server/db ] || printf 'datastore\\t%s\\n' "$(size /var/lib/rancher/k3s/server/db)"
-for unit in k3s.service k3s-agent.service docker.service; do
-  [ "$(systemctl show -p LoadState --value "$unit")" = not-found ] ||
-    printf 'unit\\t%s\\t%s\\n' "$unit" "$(systemctl is-active "$unit")"
-done
-if command -v docker >/dev/null; then
-  printf 'containers\\t%s\\n' "$(timeout 20 docker ps -q 2>/dev/null | wc -l)"
-fi
-[ ! -s "$record" ] || printf 'tools\\t%s\\n' "$(base64 -w0 < "$record")"
-`
+const EVERY_PATH: readonly PurgePath[] = [...TREES, ...FILES, ...TOOL_PATHS, DOCKER]
 
-/** Which of these links (arguments: link, target, link, target, …) lead where they are expected to. */
-const LINKS_THERE = `
-while [ $# -gt 0 ]; do
+/** The sizes of those of these paths that exist. */
+function sizes<P extends string>(paths: readonly P[]) {
+  const script = `for path; do
+  if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\\t%s\\n' "$(du -sxB1 -- "$path" | cut -f 1)" "$path"; fi
+done`
+  return shell(script, paths, answer =>
+    linesOf(answer).map(line => {
+      const [size, path] = splitAt(line, '\t')
+      return { path: path as P, size: Number(size) || 0 }
+    }),
+  )
+}
+
+/** What a server is asked before a purge. */
+export const SURVEY = {
+  paths: sizes(EVERY_PATH),
+  kept: sizes(KEPT),
+  guard: shell(`${GUARD}for path; do if there "$path"; then guard "$path"; fi; done`, EVERY_PATH, answer =>
+    linesOf(answer).map(line => line.split('\t')),
+  ),
+  /** Arguments: link, target, link, target, … */
+  links: shell(
+    `while [ $# -gt 0 ]; do
   [ ! -L "$1" ] || [ "$(readlink -- "$1")" != "$2" ] || printf '%s\\n' "$1"
   shift 2
-done
-`
-
-/** The sizes of the folders in \`$1\`, each ended by NUL: their names may hold anything. */
-const FOLDERS = `
-[ -d "$1" ] || exit 0
-cd -- "$1" && find . -mindepth 1 -maxdepth 1 -print0 | du -sxB1 -0 --files0-from=- 2>/dev/null
-exit 0
-`
+done`,
+    LINKS.flat(),
+    linesOf,
+  ),
+  folders: entrySizes(LOCAL_STORAGE),
+  datastore: sizes([K3S.datastore]),
+  units: unitStates(['k3s.service', 'k3s-agent.service', 'docker.service']),
+  containers: shell(
+    'if command -v docker >/dev/null; then timeout 20 docker ps -q | wc -l; fi',
+    [],
+    ({ text }) => wholeNumber(text.trim() || undefined),
+  ),
+  tools: RECORDED_TOOLS,
+}
 
 /** Milliseconds for adding up sizes: application data may be millions of files. */
 const ADDING_UP = 20 * 60_000
 
 /** Reads what is on a server. Changes nothing. */
 export async function surveyServer(ssh: Ssh): Promise<ServerSurvey> {
-  const root = { sudo: true, timeout: ADDING_UP }
-  const paths = [...TREES, ...FILES, ...TOOL_PATHS, DOCKER]
-  const [said, links, folders] = await Promise.all([
-    ssh.sh(SURVEY, [TOOLS_RECORD, ...paths, '--', ...KEPT], {
-      ...root,
-      title: 'looking at what is on the server',
-    }),
-    ssh.sh(LINKS_THERE, LINKS.flat(), { ...root, title: 'looking at links' }),
-    ssh.sh(FOLDERS, [LOCAL_STORAGE], { ...root, title: 'looking at persistent volumes' }),
-  ])
-  return parseSurvey(said, links, folders)
+  const options = { sudo: true, timeout: ADDING_UP, title: 'surveying the server' }
+  return surveyOf(await readFacts(ssh, SURVEY, options))
 }
 
-/** What the server says, parsed. Pure. */
-export function parseSurvey(said: string, links: string, folders: string): ServerSurvey {
-  const rows = said.split('\n').map(line => line.split('\t'))
-  const of = (kind: string) => rows.filter(row => row[0] === kind).map(row => row.slice(1))
-  const sized = (kind: string) => of(kind).map(([path, size]) => ({ path: path!, size: Number(size) || 0 }))
-  const datastore = of('datastore')[0]?.[0]
-  const containers = of('containers')[0]?.[0]
-  const tools = recordedTools(of('tools')[0]?.[0])
+/** What the server answered, as a survey. Pure. */
+export function surveyOf(said: ValuesOf<typeof SURVEY>): ServerSurvey {
+  const { paths, guard, folders, datastore, tools: recorded, ...rest } = said
+  const of = (kind: string) => guard.filter(row => row[0] === kind).map(row => row.slice(1) as string[])
+  const tools = TOOL_PATHS.filter(path => recorded.includes(path))
   return {
-    paths: (sized('path') as ServerSurvey['paths']).filter(
-      ({ path }) => !isTool(path) || tools.includes(path),
-    ),
+    ...rest,
+    paths: paths.filter(({ path }) => !isTool(path) || tools.includes(path)),
     elsewhere: of('elsewhere').map(([path, real]) => ({ path: path!, real: real! })),
     mounts: of('mount').map(([below, target, type, source]) => ({
       below: below!,
@@ -124,30 +117,13 @@ export function parseSurvey(said: string, links: string, folders: string): Serve
       source: unescaped(source!),
     })),
     tools,
-    links: links.split('\n').filter(Boolean),
-    kept: sized('kept'),
-    folders: folders.split('\0').flatMap(entry => {
-      const [, size, name] = /^(\d+)\t\.\/(.+)$/s.exec(entry) ?? []
-      return name === undefined ? [] : [{ name, size: Number(size) }]
-    }),
-    datastore: datastore === undefined ? undefined : Number(datastore),
-    units: new Map(of('unit').map(([unit, state]) => [unit!, state!])),
-    containers: containers === undefined ? undefined : Number(containers),
+    folders: folders.entries,
+    datastore: datastore[0]?.size,
   }
 }
 
-const isTool = (path: string) => (TOOL_PATHS as readonly string[]).includes(path)
-
-/** Those of our tools that a record names; a record that cannot be read names none. */
-function recordedTools(base64: string | undefined): PurgePath[] {
-  if (base64 === undefined) return []
-  try {
-    const { paths } = JSON.parse(Buffer.from(base64, 'base64').toString())
-    return TOOL_PATHS.filter(path => paths.includes(path))
-  } catch {
-    return []
-  }
-}
+const isTool = (path: PurgePath): path is (typeof TOOL_PATHS)[number] =>
+  (TOOL_PATHS as readonly string[]).includes(path)
 
 /** A path of /proc/…/mountinfo, in which blanks and their kin are octal. */
 function unescaped(text: string): string {

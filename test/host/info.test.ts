@@ -2,8 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { parseServerInfo, serverRows } from '../../scripts/info/server-info.ts'
+import { parseFacts } from '../../lib/server/reader.ts'
+import { SERVER_INFO, serverInfoOf, serverRows } from '../../scripts/info/server-info.ts'
 import { test } from '../suite.ts'
+import { said } from '../unit/lib/server/said.ts'
 import { cleanUp, folder, me, newHome, newKey, runScript, Sshd } from './sshd.ts'
 
 const home = newHome()
@@ -56,20 +58,30 @@ test('a server that cannot be reached is told, and everything else is shown', as
   assert.not.match((await runScript('info', ['--skip-ssh'], { env })).err, 'the server')
 })
 
+const infoOf = (outputs: Parameters<typeof said<typeof SERVER_INFO>>[1]) =>
+  serverInfoOf(parseFacts(SERVER_INFO, said(SERVER_INFO, outputs)))
+
 test('what a server says is taken apart by names; of k3s either service counts', () => {
-  const info = parseServerInfo(
-    'hostname\tvps\nos\tDebian GNU/Linux 12 (bookworm)\naddresses\t203.0.113.7\naddresses\t2001:db8::7\n' +
-      'k3s\tk3s version v1.36.4+k3s1 (abc)\nk3s\tgo version go1.25\nservice\tinactive\nservice\tactive\n' +
-      'uptime\t200000.5\nload\t0.10 0.20 0.30\ncpus\t2\nmemory\tMemTotal 4000000\nmemory\tMemAvailable 1000000\n' +
-      'disk\t    1B-blocks       Avail Mounted on\ndisk\t40000000000 12000000000 /\ndisk\t40000000000 12000000000 /\n',
-  )
+  const info = infoOf({
+    hostname: 'vps\n',
+    os: 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+    addresses: '203.0.113.7\n2001:db8::7\n',
+    k3s: 'k3s version v1.36.4+k3s1 (abc)\ngo version go1.25\n',
+    services: 'k3s.service inactive\nk3s-agent.service active\n',
+    uptime: '200000.5 100.0\n',
+    load: '0.10 0.20 0.30 1/200 3\n',
+    cpus: '2\n',
+    memory: 'MemTotal: 4000000 kB\nMemAvailable: 1000000 kB\n',
+    disks:
+      '    1B-blocks       Avail Inodes IFree Type Mounted on\n40000000000 12000000000 1 1 ext4 /\n40000000000 12000000000 1 1 ext4 /\n',
+  })
   assert.equal([info.k3s, info.service, info.disks.length], ['v1.36.4+k3s1', 'active', 1])
   assert.equal(serverRows({ ssh: 'root@vps', info }).slice(0, 3), [
     ['server', 'root@vps, vps, Debian GNU/Linux 12 (bookworm), up 2 days'],
     ['  addresses', '203.0.113.7 2001:db8::7'],
     ['  k3s', 'v1.36.4+k3s1, active'],
   ])
-  const none = parseServerInfo('')
+  const none = infoOf({})
   assert.equal([none.k3s, none.addresses], [undefined, []])
 })
 

@@ -7,6 +7,7 @@ import { kubeconfigAt } from '../../../../lib/k3s/k3s.ts'
 import { artifactsOf, loadReleases } from '../../../../lib/k3s/releases.ts'
 import { compareK3s, upgradeProblem, versionIn } from '../../../../lib/k3s/version.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
+import { parseFacts } from '../../../../lib/server/reader.ts'
 import {
   agentConfig,
   checkForeign,
@@ -22,11 +23,12 @@ import { diffLines } from '../../../../scripts/install-cluster/diff.ts'
 import {
   hasVersion,
   type K3sFacts,
-  parseK3sFacts,
-  recordedTools,
+  k3sFactsOf,
+  k3sQuestions,
 } from '../../../../scripts/install-cluster/facts.ts'
 import { planHost, type WantedHost } from '../../../../scripts/install-cluster/plan.ts'
 import { readiness, runnerText, savedFolder } from '../../../../scripts/install-cluster/run.ts'
+import { said as reply } from '../server/said.ts'
 
 const wanted = serverConfig({ name: 'oas', domain: 'oas.example.org', address: '203.0.113.7' })
 
@@ -233,7 +235,12 @@ const server: WantedHost = {
   address: '203.0.113.7',
   airgap: false,
 }
-const fresh = parseK3sFacts('arch x86_64\nhostname OAS\n')
+const QUESTIONS = k3sQuestions('server')
+const factsOf = (outputs: Parameters<typeof reply<typeof QUESTIONS>>[1]) =>
+  k3sFactsOf('server', parseFacts(QUESTIONS, reply(QUESTIONS, outputs)))
+const absent = { text: '', code: 9 }
+const noTools = { flux: absent, helm: absent, velero: absent, krew: absent }
+const fresh = factsOf({ ...noTools, arch: 'x86_64\n', hostname: 'OAS\n' })
 const said = {
   flux: { said: 'flux: v2.9.5', isOurs: true },
   helm: { said: 'v4.2.4', isOurs: true },
@@ -332,30 +339,27 @@ test('an agent gets a token and no tools; another token is replaced', async () =
   assert.ok(other.token && other.install)
 })
 
-test('facts: texts arrive whole, times decide whether k3s is current, and no file can pass for a fact', () => {
-  const base64 = (text: string) => Buffer.from(text).toString('base64')
-  const text = [
-    'arch aarch64',
-    'hostname a',
-    `config ${base64('node-name: a\nactive active\n')}`,
-    'active inactive',
-    'started 5000000',
-    'uptime 100.00',
-    'now 1000.500000000',
-    'changed 905.400000000',
-    `tools ${base64('{"paths": ["/usr/local/bin/helm"]}')}`,
-  ].join('\n')
-  const facts = parseK3sFacts(text, { helm: 'v4', flux: '' })
+test('facts: texts arrive whole, and times decide whether k3s is current', () => {
+  const outputs = {
+    ...noTools,
+    arch: 'aarch64\n',
+    hostname: 'a\n',
+    config: 'node-name: a\nactive active\n',
+    active: 'inactive\n',
+    started: '5000000\n',
+    clock: '1000.500000000\n100.00\n',
+    changed: '905.400000000\n',
+    recorded: '{"paths": ["/usr/local/bin/helm"]}',
+    helm: 'v4\n',
+    flux: '',
+  }
+  const facts = factsOf(outputs)
   assert.equal([facts.arch, facts.active, facts.current], ['arm64', false, true])
   assert.is(facts.config, 'node-name: a\nactive active\n')
   assert.equal(facts.tools, { helm: { said: 'v4', isOurs: true }, flux: { said: '', isOurs: false } })
-  assert.not(parseK3sFacts(`${text}\nchanged 905.600000000`).current)
-  assert.not(parseK3sFacts(text.replace('5000000', '0')).current)
-  assert.throws(() => parseK3sFacts('arch riscv64'), /riscv64/)
-  assert.equal(
-    [recordedTools('not json'), recordedTools('{"paths": 3}'), recordedTools(undefined)],
-    [[], [], []],
-  )
+  assert.not(factsOf({ ...outputs, changed: '905.400000000\n905.600000000\n' }).current)
+  assert.not(factsOf({ ...outputs, started: '0\n' }).current)
+  assert.throws(() => factsOf({ arch: 'riscv64\n' }), /riscv64/)
 })
 
 // What runs on the server

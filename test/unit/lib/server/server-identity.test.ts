@@ -3,18 +3,20 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
+import { parseFacts } from '../../../../lib/server/reader.ts'
 import {
   checkPurged,
+  IDENTITY,
   identityProblem,
   identityText,
   type KnownIdentity,
   knownIdentity,
   type Mark,
-  parseIdentity,
   type ServerIdentity,
 } from '../../../../lib/server/server-identity.ts'
 import { certificate } from '../../certificates.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { said } from './said.ts'
 
 const mark: Mark = {
   cluster: 'oas',
@@ -82,22 +84,24 @@ test('while it is purged, the authority that its mark remembers counts for the o
 test('what the server says is parsed; an authority that is cut short is none', async () => {
   const { cert } = await certificate(-1, 1)
   const { cert: root } = await certificate(-1, 1)
-  const text = (ca: string) =>
-    [
-      'hostname vps',
-      'machine-id m1',
-      'addresses 10.77.0.2 fd00::2 ',
-      `mark ${base64(JSON.stringify(mark))}`,
-      `ca ${base64(ca)}`,
-      '',
-    ].join('\n')
-  assert.equal(parseIdentity(text(`${cert}\n${root}`)), {
+  const identity = (serverCa: string) =>
+    parseFacts(
+      IDENTITY,
+      said(IDENTITY, {
+        hostname: 'vps\n',
+        machineId: 'm1\n',
+        addresses: '10.77.0.2\nfd00::2\n',
+        marked: JSON.stringify(mark),
+        serverCa,
+      }),
+    )
+  assert.equal(identity(`${cert}\n${root}`), {
     ...server,
     addresses: ['10.77.0.2', 'fd00::2'],
     serverCa: new X509Certificate(cert).fingerprint256,
   })
-  assert.is(parseIdentity(text(cert.slice(0, 200))).serverCa, undefined)
-  assert.equal(parseIdentity('hostname vps\nmachine-id m1\naddresses \n'), {
+  assert.is(identity(cert.slice(0, 200)).serverCa, undefined)
+  assert.equal(parseFacts(IDENTITY, said(IDENTITY, { hostname: 'vps\n', machineId: 'm1\n' })), {
     hostname: 'vps',
     machineId: 'm1',
     addresses: [],
@@ -108,7 +112,7 @@ test('what the server says is parsed; an authority that is cut short is none', a
 
 test('a damaged mark is refused, not ignored', async () => {
   for (const text of ['', '{', '[]', '{"cluster":"oas"}', JSON.stringify({ ...mark, purging: true })]) {
-    const error = await expectedFrom(() => parseIdentity(`hostname vps\nmark ${base64(text)}`))
+    const error = await expectedFrom(() => parseFacts(IDENTITY, said(IDENTITY, { marked: text })))
     assert.is(error.exitCode, 4)
     assert.match(error.message, /cluster\.json on the server is damaged/)
   }

@@ -7,6 +7,7 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { sizeText } from '../../../../lib/script/size.ts'
+import { parseFacts } from '../../../../lib/server/reader.ts'
 import { type BackupFacts, backupProblems, newestArchive } from '../../../../scripts/purge/backups.ts'
 import { newestBackup, volumesOf } from '../../../../scripts/purge/cluster.ts'
 import { markFor, type PurgeFacts } from '../../../../scripts/purge/facts.ts'
@@ -18,17 +19,21 @@ import {
   planLines,
   problemsOf,
 } from '../../../../scripts/purge/plan.ts'
-import { parseRemnants, remnantText } from '../../../../scripts/purge/server.ts'
+import { remnantQuestions, remnantText } from '../../../../scripts/purge/server.ts'
 import {
   foreignMounts,
   GUARD,
   type Mount,
-  parseSurvey,
   type ServerSurvey,
+  SURVEY,
+  surveyOf,
 } from '../../../../scripts/purge/survey.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { said } from '../../lib/server/said.ts'
 
 const HOUR = 3_600_000
+const surveyFrom = (outputs: Parameters<typeof said<typeof SURVEY>>[1]) =>
+  surveyOf(parseFacts(SURVEY, said(SURVEY, outputs)))
 const DAY = 24 * HOUR
 const NOW = Date.parse('2026-11-22T12:00:00Z')
 const ago = (milliseconds: number) => new Date(NOW - milliseconds).toISOString()
@@ -63,15 +68,10 @@ test("the docs' list is in it, and Docker only on request", () => {
 test('programs go only when the record on the server names them', () => {
   assert.not.ok(pathsToRemove({ tools: [] }, { docker: false }).includes('/usr/local/bin/helm'))
   const survey = (tools: unknown) =>
-    parseSurvey(
-      [
-        'path\t/usr/local/bin/helm\t100',
-        'path\t/usr/local/bin/flux\t200',
-        `tools\t${Buffer.from(JSON.stringify(tools)).toString('base64')}`,
-      ].join('\n'),
-      '',
-      '',
-    )
+    surveyFrom({
+      paths: '100\t/usr/local/bin/helm\n200\t/usr/local/bin/flux\n',
+      tools: JSON.stringify(tools),
+    })
   const some = survey({ paths: ['/usr/local/bin/flux', '/usr/bin/passwd', '/'] })
   assert.equal(some.tools, ['/usr/local/bin/flux'])
   assert.equal(some.paths, [{ path: '/usr/local/bin/flux', size: 200 }])
@@ -117,18 +117,19 @@ test('the guard tells mounts at and below a path, and not those of a neighbour',
 // What the server says
 
 test('the survey is parsed, with names that hold anything', () => {
-  const said = [
-    'path\t/var/lib/rancher\t1048576',
-    'path\t/var/lib/docker\t4096',
-    'elsewhere\t/var/lib/kubelet\t/data/kubelet',
-    'mount\t/var/lib/OpenAppStack\t/var/lib/OpenAppStack/my\\040disk\text4\t/dev/sdb1',
-    'kept\t/var/backups/openappstack\t10',
-    'datastore\t4096',
-    'unit\tk3s.service\tactive',
-    'containers\t2',
-  ].join('\n')
-  const folders = `8192\t./pvc-${UID}_oas_data\x004096\t./a\tb\nc\0`
-  assert.equal(parseSurvey(said, '/usr/local/bin/kubectl\n', folders), {
+  const survey = surveyFrom({
+    paths: '1048576\t/var/lib/rancher\n4096\t/var/lib/docker\n',
+    kept: '10\t/var/backups/openappstack\n',
+    guard:
+      'elsewhere\t/var/lib/kubelet\t/data/kubelet\n' +
+      'mount\t/var/lib/OpenAppStack\t/var/lib/OpenAppStack/my\\040disk\text4\t/dev/sdb1\n',
+    links: '/usr/local/bin/kubectl\n',
+    folders: `8192\t./pvc-${UID}_oas_data\x004096\t./a\tb\nc\0`,
+    datastore: '4096\t/var/lib/rancher/k3s/server/db\n',
+    units: 'k3s.service active\n',
+    containers: '2\n',
+  })
+  assert.equal(survey, {
     paths: [
       { path: '/var/lib/rancher', size: 1048576 },
       { path: '/var/lib/docker', size: 4096 },
@@ -153,11 +154,11 @@ test('the survey is parsed, with names that hold anything', () => {
     units: new Map([['k3s.service', 'active']]),
     containers: 2,
   })
-  const nothing = parseSurvey('', '', '')
+  const nothing = surveyFrom({})
   assert.equal([nothing.paths, nothing.datastore, nothing.containers], [[], undefined, undefined])
 })
 
-const empty: ServerSurvey = parseSurvey('', '', '')
+const empty: ServerSurvey = surveyFrom({})
 const mount = (below: string, target: string, type: string, source = '/dev/sdb1'): Mount => ({
   below,
   target,
@@ -190,8 +191,16 @@ test('mounts of pods are their own, everything else is foreign', () => {
   assert.equal(foreignMounts({ mounts: docker }, { docker: true }), docker.slice(1))
 })
 
-test('remnants are parsed and told', () => {
-  const all = parseRemnants('path\t/tmp/k3s\nprocess\t12 /usr/local/bin/k3s\n\nnonsense\n')
+test('remnants are told in one line', () => {
+  const questions = remnantQuestions(['/tmp/k3s'])
+  const { path, process } = parseFacts(
+    questions,
+    said(questions, { path: '/tmp/k3s\n', process: '12 /usr/local/bin/k3s\n' }),
+  )
+  const all = [
+    ...path.map(what => ({ kind: 'path' as const, what })),
+    ...process.map(what => ({ kind: 'process' as const, what })),
+  ]
   assert.is(remnantText(all), 'path /tmp/k3s, process 12 /usr/local/bin/k3s')
 })
 
