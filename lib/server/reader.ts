@@ -16,11 +16,11 @@ export interface Fact<T> {
   parse: (answer: Answer) => T
 }
 
-/** Facts by their names. */
-export type Facts = Record<string, Fact<unknown>>
+/** NamedFacts by their names. */
+export type NamedFacts = Record<string, Fact<unknown>>
 
 /** The values of facts, by the same names. */
-export type ValuesOf<F extends Facts> = { [K in keyof F]: F[K] extends Fact<infer T> ? T : never }
+export type ValuesOf<F extends NamedFacts> = { [K in keyof F]: F[K] extends Fact<infer T> ? T : never }
 
 /** The fact that a program tells. */
 export function program<T>(command: Fact<T>['command'], parse: (answer: Answer) => T): Fact<T> {
@@ -63,13 +63,13 @@ ask() {
 `
 
 /** The script that asks for facts. Pure. */
-export function scriptFor(facts: Facts): string {
+export function scriptFor(facts: NamedFacts): string {
   const asks = Object.entries(facts).map(([name, { command }]) => `ask ${name} ${commandLine(command)}\n`)
   return `${HEAD}${asks.join('')}echo end\n`
 }
 
 /** The values of facts in what `scriptFor` printed. Pure; throws an ExpectedError for an answer that is incomplete. */
-export function parseFacts<F extends Facts>(facts: F, said: string): ValuesOf<F> {
+export function parseFacts<F extends NamedFacts>(facts: F, said: string): ValuesOf<F> {
   const words = new Map(said.split('\n').map(line => line.split(' ') as [string, string | undefined]))
   const incomplete = () =>
     new ExpectedError(
@@ -92,7 +92,7 @@ function answerOf(all: Buffer): Answer {
 }
 
 /** Asks a server for facts in one round trip. Changes nothing there. */
-export async function readFacts<F extends Facts>(
+export async function readFacts<F extends NamedFacts>(
   ssh: Ssh,
   facts: F,
   options: ExecOptions & { title: string },

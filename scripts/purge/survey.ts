@@ -66,7 +66,7 @@ done`
 }
 
 /** What a server is asked before a purge. */
-export const SURVEY = {
+export const PURGE_FACTS = {
   paths: sizes(EVERY_PATH),
   kept: sizes(KEPT),
   guard: shell(`${GUARD}for path; do if there "$path"; then guard "$path"; fi; done`, EVERY_PATH, answer =>
@@ -98,11 +98,11 @@ const ADDING_UP = 20 * 60_000
 /** Reads what is on a server. Changes nothing. */
 export async function surveyServer(ssh: Ssh): Promise<ServerSurvey> {
   const options = { sudo: true, timeout: ADDING_UP, title: 'surveying the server' }
-  return surveyOf(await readFacts(ssh, SURVEY, options))
+  return surveyOf(await readFacts(ssh, PURGE_FACTS, options))
 }
 
 /** What the server answered, as a survey. Pure. */
-export function surveyOf(said: ValuesOf<typeof SURVEY>): ServerSurvey {
+export function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): ServerSurvey {
   const { paths, guard, folders, datastore, tools: recorded, ...rest } = said
   const of = (kind: string) => guard.filter(row => row[0] === kind).map(row => row.slice(1) as string[])
   const tools = TOOL_PATHS.filter(path => recorded.includes(path))

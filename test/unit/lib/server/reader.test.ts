@@ -7,7 +7,7 @@ import { ExpectedError } from '../../../../lib/script/errors.ts'
 import { entrySizes, existing, fileText, firstLine, recordedTools } from '../../../../lib/server/facts.ts'
 import {
   type Answer,
-  type Facts,
+  type NamedFacts,
   parseFacts,
   program,
   scriptFor,
@@ -19,7 +19,7 @@ import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 import { said } from './said.ts'
 
 /** The values of facts, as the shell of this machine answers. */
-function ask<F extends Facts>(facts: F): ValuesOf<F> {
+function ask<F extends NamedFacts>(facts: F): ValuesOf<F> {
   return parseFacts(facts, execFileSync('sh', ['-c', scriptFor(facts)], { encoding: 'utf8' }))
 }
 const whole = (answer: Answer) => answer

@@ -1,7 +1,7 @@
-import type { Facts } from '../../../../lib/server/reader.ts'
+import type { NamedFacts } from '../../../../lib/server/reader.ts'
 
 /** What a server prints for these facts: the given outputs, and of programs that are not given that they are missing. */
-export function said<F extends Facts>(
+export function said<F extends NamedFacts>(
   facts: F,
   outputs: { [K in keyof F]?: string | Buffer | { text: string; code: number } },
 ): string {

@@ -24,16 +24,16 @@ import {
   foreignMounts,
   GUARD,
   type Mount,
+  PURGE_FACTS,
   type ServerSurvey,
-  SURVEY,
   surveyOf,
 } from '../../../../scripts/purge/survey.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 import { said } from '../../lib/server/said.ts'
 
 const HOUR = 3_600_000
-const surveyFrom = (outputs: Parameters<typeof said<typeof SURVEY>>[1]) =>
-  surveyOf(parseFacts(SURVEY, said(SURVEY, outputs)))
+const surveyFrom = (outputs: Parameters<typeof said<typeof PURGE_FACTS>>[1]) =>
+  surveyOf(parseFacts(PURGE_FACTS, said(PURGE_FACTS, outputs)))
 const DAY = 24 * HOUR
 const NOW = Date.parse('2026-11-22T12:00:00Z')
 const ago = (milliseconds: number) => new Date(NOW - milliseconds).toISOString()
