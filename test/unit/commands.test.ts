@@ -206,8 +206,8 @@ test('a command line is taken apart as a shell does it', () => {
 
 test('commands are found where a page and a program tell them', () => {
   const page = [
-    '## The command\n```\na b\n```',
-    '## What you should see\n```\n✓ x\n   $ kubectl get x  # why\n```',
+    '## Run\n```\na b\n```',
+    '## You should see\n```\n✓ x\n   $ kubectl get x  # why\n```',
     'or `flux get all`, `flux is away` and `k \\| l`',
   ].join('\n')
   assert.equal(

@@ -31,7 +31,7 @@ function isCommand(text: string): boolean {
 
 /**
  * The pieces of shell in a page: the fenced blocks that are no output, the commands shown in the output (behind
- * `$ `, or calls of scripts), and the commands in back quotes. A page shows output below "What you should see".
+ * `$ `, or calls of scripts), and the commands in back quotes. A page shows output below "You should see".
  */
 export function piecesOfPage(text: string): Piece[] {
   const pieces: Piece[] = []
