@@ -76,7 +76,7 @@ await script({
   async run(run) {
     const deadline = timeoutOf(run.flags.timeout, 60)
     const settings = parseSettings(run.flags.set)
-    const source = kubeconfigFor(run.cluster, run.flags.kubeconfig)
+    const source = await kubeconfigFor(run.cluster, run.flags.kubeconfig)
     await run.preflight([
       () => checkConfig(run.cluster, settings),
       async () => void (await (await Kubectl.connect(source)).serverVersion()),

@@ -1,4 +1,4 @@
-import { explainApiError, isNotFound, type Kubectl } from '../kubectl/kubectl.ts'
+import type { Kubectl } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { GIT_REPOSITORY, HELM_CHART, HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION } from './flux.ts'
 
@@ -66,17 +66,9 @@ export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): 
 export async function servedKinds(kubectl: Kubectl): Promise<FluxKinds> {
   const versions = [...new Set(Object.values(CURRENT_KINDS).flatMap(apiVersionsOf))]
   const served = await Promise.all(
-    versions.map(async (version): Promise<[string, Set<string>]> => {
-      try {
-        const { resources } = await kubectl.call<{ resources: { kind: string }[] }>({
-          path: `/apis/${version}`,
-        })
-        return [version, new Set(resources.map(({ kind }) => kind))]
-      } catch (error) {
-        if (isNotFound(error)) return [version, new Set()]
-        throw explainApiError(error, `asking for ${version}`)
-      }
-    }),
+    versions.map(
+      async (version): Promise<[string, ReadonlySet<string>]> => [version, await kubectl.kinds(version)],
+    ),
   )
   return newestServed(new Map(served))
 }

@@ -1,5 +1,7 @@
 import { ExpectedError, TransientError } from '../script/errors.ts'
+import { notKubernetes } from './answer.ts'
 import { ApiError } from './api-error.ts'
+import { Discovery } from './discovery.ts'
 import type { KubeClient } from './kube-client.ts'
 
 /** Any Kubernetes object. Only what every object has is typed; the rest is the kind's own matter. */
@@ -57,10 +59,9 @@ export interface LogOptions {
 /** The manager of the fields that our server-side applies set. */
 export const FIELD_MANAGER = 'openappstack-runbooks'
 
-interface Resource {
-  path: string
-  namespaced: boolean
-}
+/** Pages of a list, and objects of one that is kept: beyond it is no list, or nothing that could be shown. */
+const MOST_PAGES = 2000
+const MOST_OBJECTS = 200_000
 
 /** `kind namespace/name`, as messages name an object. */
 export function refText(ref: Ref): string {
@@ -107,6 +108,12 @@ export function explainApiError(error: unknown, doing: string): unknown {
   )
 }
 
+const tooMany = (kind: string, what: string) =>
+  new ExpectedError(
+    `listing ${kind}: the API server sends ${what}`,
+    'check that the address in the kubeconfig is that of a Kubernetes API server',
+  )
+
 /**
  * kubectl's verbs over the API, so that the administrator's machine needs no kubectl. Every method throws an
  * ExpectedError that says what was being done; a missing object is `undefined` from `get` and false from
@@ -115,11 +122,12 @@ export function explainApiError(error: unknown, doing: string): unknown {
 export class Kubectl {
   readonly client: KubeClient
   readonly #signal: AbortSignal | undefined
-  readonly #discovered = new Map<string, Promise<Map<string, Resource>>>()
+  readonly #discovery: Discovery
 
   constructor(client: KubeClient, signal?: AbortSignal) {
     this.client = client
     this.#signal = signal
+    this.#discovery = new Discovery(client.server, request => this.call(request))
   }
 
   /** Connects with a kubeconfig. Nothing is sent before the first verb. */
@@ -142,45 +150,32 @@ export class Kubectl {
 
   /** The server's version, e.g. `v1.36.4`. */
   async serverVersion(): Promise<string> {
-    return this.#try('asking for the version', async () => {
-      return (await this.call<{ gitVersion: string }>({ path: '/version' })).gitVersion
-    })
+    return this.#try('asking for the version', () => this.#discovery.version())
   }
 
-  /** The resources of one apiVersion by kind; empty when the server does not serve it. Remembered. */
-  #resources(apiVersion: string): Promise<Map<string, Resource>> {
-    let found = this.#discovered.get(apiVersion)
-    if (!found) {
-      const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
-      found = this.call<{ resources: { name: string; kind: string; namespaced: boolean }[] }>({
-        path: base,
-      }).then(
-        list =>
-          new Map(
-            list.resources
-              .filter(resource => !resource.name.includes('/'))
-              .map(({ kind, name, namespaced }) => [kind, { path: `${base}/%ns${name}`, namespaced }]),
-          ),
-        error => {
-          this.#discovered.delete(apiVersion)
-          if (isNotFound(error)) return new Map<string, Resource>()
-          throw error
-        },
-      )
-      this.#discovered.set(apiVersion, found)
-    }
-    return found
+  /** The kinds that the server serves of one apiVersion; none when it does not serve it. Remembered. */
+  async kinds(apiVersion: string): Promise<ReadonlySet<string>> {
+    return this.#try(`asking for ${apiVersion}`, async () => {
+      return new Set((await this.#discovery.resources(apiVersion)).keys())
+    })
   }
 
   /** Forgets what the server serves: after CRDs were installed. */
   rediscover(): void {
-    this.#discovered.clear()
+    this.#discovery.forget()
+  }
+
+  /** Whether an error says that an object or its kind is absent. Throws when no Kubernetes API server says so. */
+  async #absent(error: unknown): Promise<boolean> {
+    if (!isNotFound(error)) return false
+    if ((error as ApiError).reason === '') await this.#discovery.confirm()
+    return true
   }
 
   async #path(ref: { apiVersion: string; kind: string; name?: string; namespace?: string }): Promise<string> {
-    const resource = (await this.#resources(ref.apiVersion)).get(ref.kind)
+    const resource = (await this.#discovery.resources(ref.apiVersion)).get(ref.kind)
     if (!resource) {
-      this.#discovered.delete(ref.apiVersion) // a CRD may be installed meanwhile
+      this.#discovery.forget(ref.apiVersion) // a CRD may be installed meanwhile
       throw new ApiError(404, {
         reason: 'NoSuchKind',
         message: `the server does not serve ${ref.kind} of ${ref.apiVersion}`,
@@ -200,7 +195,7 @@ export class Kubectl {
       try {
         return await this.call<T>({ path: await this.#path(ref) })
       } catch (error) {
-        if (isNotFound(error)) return undefined
+        if (await this.#absent(error)) return undefined
         throw error
       }
     })
@@ -214,7 +209,10 @@ export class Kubectl {
   ): Promise<T[]> {
     const items: T[] = []
     for await (const page of this.pages<T>(apiVersion, kind, options))
-      for (const item of page) items.push(item)
+      for (const item of page) {
+        if (items.length === MOST_OBJECTS) throw tooMany(kind, `more than ${MOST_OBJECTS} objects`)
+        items.push(item)
+      }
     return items
   }
 
@@ -228,23 +226,34 @@ export class Kubectl {
     options: ListOptions = {},
   ): AsyncGenerator<T[], void> {
     const { namespace, metadataOnly, ...query } = options
+    const tokens = new Set<string>()
     let token: string | undefined
     do {
       const page = await this.#try(`listing ${kind}`, async () => {
         try {
-          return await this.call<{ items: T[]; metadata: { continue?: string } }>({
+          return await this.call<{ items?: T[] | null; metadata?: { continue?: string } }>({
             path: await this.#path({ apiVersion, kind, namespace }),
             query: { ...query, limit: 500, continue: token },
             accept: metadataOnly ? METADATA_ONLY : undefined,
           })
         } catch (error) {
-          if (isNotFound(error)) return { items: [], metadata: {} }
+          if (await this.#absent(error)) return {}
           throw error
         }
       })
       // An empty list of metadata has null in place of items.
-      yield (page.items ?? []).map(item => ({ ...item, apiVersion, kind }))
-      token = page.metadata.continue || undefined
+      const items = page.items ?? []
+      if (!Array.isArray(items) || !items.every(item => typeof item?.metadata?.name === 'string'))
+        throw notKubernetes(this.client.server, `no list of ${kind}`)
+      yield items.map(item => ({ ...item, apiVersion, kind }))
+      token = page.metadata?.continue || undefined
+      if (token === undefined) return
+      if (tokens.has(token) || tokens.size === MOST_PAGES)
+        throw tooMany(
+          kind,
+          tokens.has(token) ? 'the same page again and again' : `more than ${MOST_PAGES} pages`,
+        )
+      tokens.add(token)
     } while (token)
   }
 
@@ -337,7 +346,7 @@ export class Kubectl {
         })
         return true
       } catch (error) {
-        if (isNotFound(error)) return false
+        if (await this.#absent(error)) return false
         throw error
       }
     })

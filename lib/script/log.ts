@@ -55,6 +55,17 @@ function colourLevel(stream: NodeJS.WriteStream): 0 | 1 {
   return stream.isTTY ? 1 : 0
 }
 
+/** Warns once of each text, on the log of this process: for what has none at hand. Silent before there is one. */
+export let warnOnce = (_text: string): void => {}
+
+function onceEach(write: (text: string) => void): (text: string) => void {
+  const written = new Set<string>()
+  return text => {
+    if (!written.has(text)) write(text)
+    written.add(text)
+  }
+}
+
 /** Makes the log of a script. chalk is loaded here, so that `--help` need not wait for it. */
 export async function createLog(options: { verbose: boolean; json: boolean }): Promise<Log> {
   const { Chalk } = await import('chalk')
@@ -82,6 +93,7 @@ export async function createLog(options: { verbose: boolean; json: boolean }): P
     clear()
     process.stderr.write(`${shown(text, err, cutLine)}\n`)
   }
+  warnOnce = onceEach(text => line(`${colours.yellow('!')} ${text}`))
   return {
     colour: colours,
     heading: text => line(colours.bold(text)),

@@ -189,7 +189,7 @@ test('an API server that answers badly, slowly, or by another clock', async () =
       response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Please log in</html>')
     }
     await fails('install-app', args, {
-      what: /does not answer like an API server: <html>/,
+      what: /answers, but it is not a Kubernetes API: <html>/,
       fix: /login page/,
     })
     proxy.meddle = () => {} // takes the request and never answers

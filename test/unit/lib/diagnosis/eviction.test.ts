@@ -209,8 +209,8 @@ test('transport: deletes by uid, 32 at once, and takes what vanished or was repl
           open--
           bodies.push(`${request.url} ${JSON.parse(body).preconditions.uid}`)
           const code = request.url!.endsWith('p7') ? 404 : request.url!.endsWith('p8') ? 409 : 200
-          response.writeHead(code).end('{}')
-        }, 20),
+          response.writeHead(code).end(code === 404 ? '{"reason":"NotFound"}' : '{}')
+        }, 150),
       )
     },
     async kubectl => {

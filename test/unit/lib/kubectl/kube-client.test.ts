@@ -1,63 +1,16 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import type { RequestListener } from 'node:http'
-import { join } from 'node:path'
+import { once } from 'node:events'
+import type { RequestListener, ServerResponse } from 'node:http'
+import net from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ApiError } from '../../../../lib/kubectl/api-error.ts'
 import { connect } from '../../../../lib/kubectl/kube-client.ts'
 import { certificate } from '../../certificates.ts'
-import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, nobody, serve } from '../../transport.ts'
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const refused = (file: string) => expectedFrom(() => connect(file))
-const text = (content: string) => {
-  const file = join(temporaryFolder(), 'kubeconfig')
-  writeFileSync(file, content)
-  return file
-}
-
-test('a kubeconfig that is not there is named', async () => {
-  const error = await refused('/none/kubeconfig')
-  assert.is(error.message, 'there is no kubeconfig /none/kubeconfig')
-  assert.match(error.fix, '--kubeconfig FILE')
-})
-
-test('what is no kubeconfig in YAML is refused, and nothing of it is quoted', async () => {
-  const folder = join(temporaryFolder(), 'folder')
-  mkdirSync(folder)
-  for (const file of [
-    text('users: [\n token: hunter2hunter2'),
-    text('\ttoken: hunter2hunter2'),
-    text(''),
-    folder,
-  ]) {
-    const error = await refused(file)
-    assert.ok(error.message.startsWith(`${file} is not usable`), error.message)
-    assert.not.match(`${error.message} ${error.fix}`, 'hunter2')
-  }
-})
-
-test('a kubeconfig without a usable context says so', async () => {
-  const file = kubeconfigFile({ server: 'https://127.0.0.1:1' })
-  const config = JSON.parse(readFileSync(file, 'utf8'))
-  for (const broken of [
-    { ...config, 'current-context': undefined },
-    { ...config, 'current-context': 'gone' },
-    { ...config, contexts: [{ name: 'x', context: { cluster: 'gone', user: 'u' } }] },
-    { apiVersion: 'v1', kind: 'Config' },
-  ])
-    assert.match((await refused(text(JSON.stringify(broken)))).message, /current context .*names no cluster/)
-  assert.match((await refused(kubeconfigFile({ server: 'nonsense' }))).message, '"nonsense" is not a URL')
-})
-
-test('a file that the kubeconfig refers to has to be there', async () => {
-  const error = await refused(
-    kubeconfigFile({ server: 'https://127.0.0.1:1', 'certificate-authority': '/none/ca.crt' }),
-  )
-  assert.match(error.message, /is not usable: .*\/none\/ca\.crt/)
-})
-
 for (const [what, from, until, message] of [
   ['has expired', -10, -1, 'its client certificate expired on '],
   ['is not valid yet', 1, 10, /its client certificate is not valid before .*this machine's clock says/],
@@ -187,12 +140,86 @@ test('transport: a long error page is cut', () =>
     },
   ))
 
-test('transport: a page in place of an answer is no defect of ours', () =>
+for (const [what, answer, told] of [
+  ['a page', response => response.end('<html>Please log in</html>'), '<html>Please log in</html>'],
+  ['nothing', response => response.end(), 'an empty answer'],
+  ['null', response => response.end('null'), 'null in place of an object'],
+  ['a number', response => response.end('42'), '42 in place of an object'],
+  ['a list', response => response.end('[{}]'), '[{}] in place of an object'],
+  ['control characters', response => response.end('\x1b]52;c;AA\x07\x9b2J'), '\\x1b]52;c;AA\\x07\\x9b2J'],
+  [
+    'a redirect',
+    response => response.writeHead(302, { location: 'https://login.example/' }).end(),
+    'HTTP 302, which leads to https://login.example/',
+  ],
+] as [string, (response: ServerResponse) => unknown, string][])
+  test(`transport: ${what} in place of an object is not a Kubernetes API`, () =>
+    against(
+      (_request, response) => answer(response),
+      async (client, url) => {
+        const error = await expectedFrom(() => client.request({ path: '/version' }))
+        assert.is(error.message, `${url} answers, but it is not a Kubernetes API: ${told}`)
+        assert.match(error.fix, 'correct the address in the kubeconfig')
+      },
+    ))
+
+test('transport: what does not speak HTTP, or not TLS, is not a Kubernetes API', async () => {
+  const greeting = net.createServer(socket => socket.end('SSH-2.0-OpenSSH_9.2\r\n')).listen(0, '127.0.0.1')
+  await once(greeting, 'listening')
+  greeting.unref()
+  const { port } = greeting.address() as net.AddressInfo
+  const plain = await serve((_request, response) => response.end('{}'))
+  for (const [server, told] of [
+    [`http://127.0.0.1:${port}`, 'it does not speak HTTP (HPE_'],
+    [plain.url.replace('http:', 'https:'), 'it does not speak TLS'],
+  ] as const) {
+    const client = await connect(kubeconfigFile({ server }))
+    const error = await expectedFrom(() => client.request({ path: '/' }))
+    assert.ok(
+      error.message.startsWith(`${server} answers, but it is not a Kubernetes API: ${told}`),
+      error.message,
+    )
+    client.close()
+  }
+  greeting.close()
+  plain.close()
+})
+
+for (const [what, parallel] of [
+  ['of one answer', 1],
+  ['of answers at once', 12],
+] as const)
+  test(`transport: a body without end is cut off, ${what}`, () =>
+    against(
+      (_request, response) => {
+        const piece = Buffer.alloc(1 << 20, 'x')
+        response.on('error', () => {})
+        const more = () => {
+          while (!response.destroyed && response.write(piece));
+          if (!response.destroyed) response.once('drain', more)
+        }
+        more()
+      },
+      async (client, url) => {
+        const before = process.memoryUsage().rss
+        const errors = await Promise.all(
+          Array.from({ length: parallel }, () => expectedFrom(() => client.request({ path: '/' }))),
+        )
+        for (const error of errors) assert.is(error.message, `${url} sends more than 32 MiB as one answer`)
+        assert.ok(process.memoryUsage().rss - before < 200 << 20, String(process.memoryUsage().rss - before))
+      },
+    ))
+
+test('transport: a body that comes too slowly has not come in time', () =>
   against(
-    (_request, response) => response.end('<html>Please log in</html>'),
-    async (client, url) => {
-      const error = await expectedFrom(() => client.request({ path: '/version' }))
-      assert.match(error.message, url)
+    (_request, response) => {
+      response.writeHead(200, { 'content-length': 100 })
+      const timer = setInterval(() => response.write(' '), 20)
+      response.on('close', () => clearInterval(timer)).on('error', () => {})
+    },
+    async client => {
+      const error = await expectedFrom(() => client.request({ path: '/', timeout: 200 }))
+      assert.match(error.message, 'does not answer in time')
     },
   ))
 

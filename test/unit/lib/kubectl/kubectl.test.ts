@@ -71,7 +71,10 @@ async function against(
     close()
   }
 }
-const served = { 'GET /api/v1': () => ({ body: resources }) }
+const served = {
+  'GET /version': () => ({ body: { gitVersion: 'v1.36.4' } }),
+  'GET /api/v1': () => ({ body: resources }),
+}
 
 test('transport: what or whose kind does not exist is absent, not an error', () =>
   against(served, async kubectl => {
@@ -143,5 +146,65 @@ test('transport: an error says what was being done', () =>
       assert.is(error.message, 'reading Secret oas/s: secrets "s" is forbidden')
     },
   ))
+
+for (const [what, answer] of [
+  ['404 in plain text', { code: 404, body: 'page not found' }],
+  ['404 with a Status', { code: 404, body: { kind: 'Status', reason: 'NotFound', message: 'not found' } }],
+  ['an object of another API', { body: { status: 'ok' } }],
+] as const)
+  test(`transport: a server that answers ${what} to everything is not a Kubernetes API`, async () => {
+    const { url, close } = await serve((_request, response) =>
+      response.writeHead('code' in answer ? answer.code : 200).end(JSON.stringify(answer.body)),
+    )
+    const kubectl = await Kubectl.connect(kubeconfigFile({ server: url }))
+    for (const work of [
+      () => kubectl.get(ref),
+      () => kubectl.list('v1', 'Node'),
+      () => kubectl.list('velero.io/v1', 'Backup'),
+      () => kubectl.get({ ...ref, apiVersion: 'velero.io/v1', kind: 'Backup' }),
+      () => kubectl.kinds('helm.toolkit.fluxcd.io/v2'),
+      () => kubectl.delete(ref),
+      () => kubectl.serverVersion(),
+    ])
+      assert.match((await expectedFrom(work)).message, `${url} answers, but it is not a Kubernetes API: `)
+    kubectl.client.close()
+    close()
+  })
+
+test('transport: an object that a proxy misses is not absent', () =>
+  against(
+    {
+      'GET /api/v1': () => ({ body: resources }),
+      'GET /api/v1/namespaces/oas/secrets/s': () => ({ code: 404, body: '<html>' }),
+    },
+    async kubectl => {
+      assert.match(
+        (await expectedFrom(() => kubectl.get(ref))).message,
+        'it is not a Kubernetes API: HTTP 404',
+      )
+    },
+  ))
+
+for (const [what, body, message] of [
+  ['repeats its page', { items: [], metadata: { continue: 'x' } }, /sends the same page again and again$/],
+  ['is none', { items: 5 }, /it is not a Kubernetes API: no list of Secret$/],
+  ['has nameless items', { items: [null] }, /it is not a Kubernetes API: no list of Secret$/],
+] as const)
+  test(`transport: a list that ${what} ends with an error`, () =>
+    against({ ...served, 'GET /api/v1/secrets': () => ({ body }) }, async kubectl => {
+      assert.match((await expectedFrom(() => kubectl.list('v1', 'Secret'))).message, message)
+    }))
+
+test('transport: a list of pages without end is bounded', () => {
+  const items = Array.from({ length: 500 }, (_, i) => ({ metadata: { name: `${i}` } }))
+  let page = 0
+  return against(
+    { ...served, 'GET /api/v1/secrets': () => ({ body: { items, metadata: { continue: `${++page}` } } }) },
+    async kubectl => {
+      const error = await expectedFrom(() => kubectl.list('v1', 'Secret'))
+      assert.match(error.message, 'listing Secret: the API server sends more than 200000 objects')
+    },
+  )
+})
 
 test.run()

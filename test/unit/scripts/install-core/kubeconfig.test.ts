@@ -20,14 +20,20 @@ const given = (text: string) => {
   writeFileSync(file, text)
   return file
 }
-const inline = 'users:\n- user:\n    client-certificate-data: AAAA\n'
+/** A kubeconfig with this user and cluster. */
+const kubeconfig = (user: string, cluster = '') => `
+clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'${cluster}}}]
+users: [{name: u, user: {${user}}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+`
+const inline = kubeconfig('client-certificate-data: AAAA')
 
-test('a kubeconfig that is given is used, else that of the cluster', () => {
+test('a kubeconfig that is given is used, else that of the cluster', async () => {
   const cluster = place()
   const file = given(inline)
-  assert.is(kubeconfigFor(cluster, file), file)
-  assert.is(kubeconfigFor(cluster, undefined), cluster.kubeconfig)
-  assert.is(kubeconfigFor(place(inline), file), file)
+  assert.is(await kubeconfigFor(cluster, file), file)
+  assert.is(await kubeconfigFor(cluster, undefined), cluster.kubeconfig)
+  assert.is(await kubeconfigFor(place(inline), file), file)
 })
 
 test('another kubeconfig than the one of the cluster is refused', async () => {
@@ -41,13 +47,27 @@ test('a file that is not there is wrong usage', async () => {
 
 test('a kubeconfig that refers to further files is refused with the command that makes one of it', async () => {
   for (const text of [
-    'users:\n- user:\n    client-key: /x\n',
-    'clusters:\n- cluster:\n    certificate-authority: ca.crt\n',
-    'users:\n- user:\n    tokenFile: /x\n',
-    '{"users":[{"user":{"client-certificate":"/x"}}]}',
-    'users: [{user: {client-key: /x}}]',
+    kubeconfig('client-key: /x'),
+    kubeconfig('', ', certificate-authority: ca.crt'),
+    kubeconfig('client-certificate: /x'),
   ])
     assert.match((await expectedFrom(() => kubeconfigFor(place(), given(text)))).fix, '--flatten --raw')
+})
+
+test('a relative path of a token or a plugin is refused, an absolute one is not', async () => {
+  const folder = temporaryFolder()
+  const plugin = join(folder, 'plugin.sh')
+  writeFileSync(plugin, '', { mode: 0o700 })
+  const file = join(folder, 'k3s.yaml')
+  const put = (user: string) => writeFileSync(file, kubeconfig(user))
+  for (const user of ['tokenFile: token', 'exec: {command: ./plugin.sh}']) {
+    put(user)
+    assert.match((await expectedFrom(() => kubeconfigFor(place(), file))).fix, 'the absolute path')
+  }
+  for (const user of ['tokenFile: /x', `exec: {command: ${plugin}}`, 'exec: {command: sh}']) {
+    put(user)
+    assert.is(await kubeconfigFor(place(), file), file)
+  }
 })
 
 test('an adopted kubeconfig is a private copy, made once', () => {
