@@ -46,7 +46,7 @@ await script({
       throw new UsageError('--list, --verify and --restore are different things to do', 'give one of them')
     if ((server || confirm !== undefined) && (restore === undefined || !server))
       throw new UsageError('--server and --confirm belong to --restore', 'add --restore FILE --server')
-    // Only a folder that is to be restored need not be there.
+    // Only a folder to restore need not exist.
     if (restore === undefined || server)
       run.cluster = await chooseCluster(run.cluster.name, { mayBeNew: false })
     // Here, so that `--help` need not wait for them.

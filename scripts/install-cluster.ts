@@ -51,7 +51,7 @@ await script({
     )
     const token = await joinToken(k3s.server)
     for (const agent of agents) await installHost(run, agent, k3s.server, k3s.installation, limits, token)
-    await run.step('Look again', undefined, async () => {
+    await run.step('Verify', undefined, async () => {
       for (const host of k3s.hosts) await verifyHost(host, k3s.installation, token)
       return k3s.ready()
     })

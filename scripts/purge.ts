@@ -24,7 +24,10 @@ await script({
     docker: { type: 'boolean', help: 'remove /var/lib/docker, too' },
   },
   examples: [
-    ['npx tsx scripts/purge.ts --cluster oas.example.org --dry-run', 'What is there, and what would go'],
+    [
+      'npx tsx scripts/purge.ts --cluster oas.example.org --dry-run',
+      'Show what is installed, and what a purge would remove',
+    ],
     ['npx tsx scripts/purge.ts --cluster oas.example.org', 'Show it, have the name typed, remove it'],
     [
       'npx tsx scripts/purge.ts --cluster oas.example.org --confirm oas.example.org --discard-data',
@@ -67,7 +70,8 @@ await script({
     for (const line of plans.inventoryLines(facts)) run.log.print(line)
     const note = plans.dockerNote(server, options)
     if (note) run.log.info(note)
-    if (mark.purging) run.log.warn(`the purge that began ${mark.purging.since} is to be completed`)
+    if (mark.purging)
+      run.log.warn(`the purge that started ${mark.purging.since} is unfinished, continuing it`)
     const problems = plans.problemsOf(facts, options, mark.purging !== undefined)
     const isAgent =
       mark.purging?.agent ?? (server.units.has('k3s-agent.service') && !server.units.has('k3s.service'))
@@ -103,7 +107,9 @@ await script({
       await held.reboot()
       return undefined
     })
-    await run.step('Look what is left', 'ls /var/lib; ps ax; findmnt; ip link', () => proveGone(ssh, paths))
+    await run.step('Verify that it is gone', 'ls /var/lib; ps ax; findmnt; ip link', () =>
+      proveGone(ssh, paths),
+    )
     if (retired)
       await run.step('Move the kubeconfig away', `mv ${kubeconfig} ${retired}`, async () => {
         renameSync(kubeconfig, retired)
@@ -117,7 +123,7 @@ await script({
     run.next(
       isAgent
         ? [`kubectl delete node ${identity.hostname}`]
-        : [`npx tsx scripts/install-cluster.ts --cluster ${name}   # to install it anew`],
+        : [`npx tsx scripts/install-cluster.ts --cluster ${name}   # to reinstall it`],
     )
   },
 })

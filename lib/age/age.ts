@@ -25,7 +25,7 @@ const load = () => import('age-encryption')
 
 /**
  * Encrypts to recipients or with a passphrase, piece by piece, in the binary form that the program `age` reads.
- * Throws a UsageError for a recipient that is none.
+ * Throws a UsageError for a recipient that is not valid.
  */
 export async function* encryptTo(to: Recipients, plain: Chunks): AsyncGenerator<Uint8Array> {
   const { Encrypter } = await load()
@@ -44,7 +44,7 @@ export async function* encryptTo(to: Recipients, plain: Chunks): AsyncGenerator<
  * Decrypts an age file, binary or armored, piece by piece. `name` is what errors call it. Every piece that comes
  * out is what was encrypted; that none is missing at the end is known only when it ends without an error, so
  * nothing that was made of it may be used before. Throws an ExpectedError for a key that does not fit, for a
- * file that is none, and for one that was cut off or changed.
+ * file that age did not encrypt, and for one that was cut off or changed.
  */
 export async function* decryptWith(keys: AgeKeys, file: Chunks, name: string): AsyncGenerator<Uint8Array> {
   const { Decrypter } = await load()
@@ -53,7 +53,7 @@ export async function* decryptWith(keys: AgeKeys, file: Chunks, name: string): A
   try {
     const { head, all } = await peek(binaryOf(file), SCRYPT.length)
     if (!head.startsWith(VERSION))
-      throw new ExpectedError(`${name} is no age file`, 'give a file that age or this toolkit encrypted')
+      throw new ExpectedError(`${name} is not an age file`, 'give a file that age or this toolkit encrypted')
     byPassphrase = head === SCRYPT
     if (byPassphrase) decrypter.addPassphrase(await keys.passphrase())
     else if (keys.identities.length === 0)
@@ -75,7 +75,7 @@ function explain(error: unknown, name: string, byPassphrase: boolean): ExpectedE
   if (!/no identity matched/.test(message))
     return new ExpectedError(
       `${name} cannot be decrypted: it was cut off or changed (${message})`,
-      'take another copy of it: nothing of this one is to be trusted',
+      'take another copy of it: no part of this one can be trusted',
       { cause: error },
     )
   return byPassphrase

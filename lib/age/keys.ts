@@ -45,7 +45,7 @@ export async function recipientsOf(
   )
 }
 
-/** The recipients in a text, one a line, each once; empty lines and # comments are allowed. Throws what is none. */
+/** The recipients in a text, one a line, each once; empty lines and # comments are allowed. Throws a UsageError for any other line. */
 export async function parseRecipients(text: string, file: string): Promise<string[]> {
   const { Encrypter } = await import('age-encryption')
   const recipients = new Set<string>()
@@ -66,7 +66,7 @@ export async function parseRecipients(text: string, file: string): Promise<strin
       new Encrypter().addRecipient(line)
     } catch {
       throw new UsageError(
-        `${where} is no age recipient: a character of it is wrong or missing`,
+        `${where} is not an age recipient: a character of it is wrong or missing`,
         'copy it again, whole: age1…',
       )
     }
@@ -76,7 +76,7 @@ export async function parseRecipients(text: string, file: string): Promise<strin
   return [...recipients]
 }
 
-/** What the flags give to open age files with. A passphrase is asked for only when a file wants one. */
+/** What the flags give to open age files with. A passphrase is asked for only when a file needs one. */
 export async function ageKeysOf(
   { identity }: Pick<AgeValues, 'identity'>,
   log: Pick<Log, 'warn'>,
@@ -129,7 +129,7 @@ export async function parseIdentities(text: string, file: string): Promise<strin
     try {
       new Decrypter().addIdentity(line)
     } catch {
-      throw new UsageError(`${file} line ${i + 1} is no age identity`, 'take another copy of this file')
+      throw new UsageError(`${file} line ${i + 1} is not an age identity`, 'take another copy of this file')
     }
     return [line]
   })
@@ -185,7 +185,7 @@ function readText(file: string, flag: string, encoding: 'utf8' | 'latin1' = 'utf
   } catch (error) {
     if (codeOf(error) === 'EISDIR' || codeOf(error) === 'ENOENT')
       throw new UsageError(
-        `${flag} ${JSON.stringify(file)} is no file`,
+        `${flag} ${JSON.stringify(file)} is not a file`,
         flag === '--recipient'
           ? 'give a recipient, age1…, or a file of them'
           : 'give the file of an identity',

@@ -56,7 +56,7 @@ export async function remoteKubeconfig(ssh: Ssh): Promise<string | undefined> {
   return code === 0 && stdout.length > 0 ? stdout.toString() : undefined
 }
 
-/** The kubeconfig for the cluster folder: k3s' own, with the address of the server. Throws when it is none. */
+/** The kubeconfig for the cluster folder: k3s' own, with the address of the server. Throws for any other text. */
 export function localKubeconfig(remote: string | undefined, address: string): string {
   const text = remote === undefined ? undefined : kubeconfigAt(remote, address)
   if (text) return text
@@ -64,7 +64,7 @@ export function localKubeconfig(remote: string | undefined, address: string): st
     remote === undefined
       ? `k3s has not written ${K3S.kubeconfig}`
       : `${K3S.kubeconfig} on the server has another form than k3s gives it`,
-    'look at it, and at what k3s says: journalctl -u k3s',
+    'check the file, and the log of k3s: journalctl -u k3s',
   )
 }
 

@@ -50,7 +50,7 @@ export async function releasesFor(cluster: Pick<Cluster, 'folder'>): Promise<Rel
   return loadReleases(readIfExists(own) === undefined ? undefined : own)
 }
 
-/** Reads a list of releases; install/releases.yaml by default. Throws a UsageError for what is none. */
+/** Reads a list of releases; install/releases.yaml by default. Throws a UsageError for a file of another form. */
 export async function loadReleases(file = join(ROOT, 'install', 'releases.yaml')): Promise<Releases> {
   const { load } = await import('js-yaml')
   const flux = (await fluxRelease()).version
@@ -58,7 +58,7 @@ export async function loadReleases(file = join(ROOT, 'install', 'releases.yaml')
     return { file, entries: parseReleases(load(readFileSync(file, 'utf8')), flux) }
   } catch (error) {
     throw new UsageError(
-      `${file} is no list of releases: ${messageOf(error).split('\n')[0]}`,
+      `${file} is not a list of releases: ${messageOf(error).split('\n')[0]}`,
       'correct it; install/releases.yaml shows the form',
     )
   }
@@ -81,7 +81,7 @@ export function parseReleases(value: unknown, fluxVersion: string): Record<Relea
     if (!entry.sha256 && !entry.checksums) throw new Error(`${name} has neither sha256 nor checksums`)
     for (const sum of typeof entry.sha256 === 'object' ? Object.values(entry.sha256) : [entry.sha256])
       if (sum !== undefined && !/^[0-9a-f]{64}$/.test(sum))
-        throw new Error(`a sha256 of ${name} is no SHA-256 checksum`)
+        throw new Error(`a sha256 of ${name} is not a SHA-256 checksum`)
     return [name, { ...entry, version }]
   })
   return Object.fromEntries(entries)

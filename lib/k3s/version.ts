@@ -28,7 +28,7 @@ export function versionIn(text: string): string | undefined {
 export function compareK3s(a: string, b: string): number {
   const [one, other] = [a, b].map(version => {
     const parsed = parse(version)
-    if (!parsed) throw new UsageError(`${version} is no version of k3s`, checkK3sVersion(version)!)
+    if (!parsed) throw new UsageError(`${version} is not a version of k3s`, checkK3sVersion(version)!)
     return parsed
   }) as [K3sVersion, K3sVersion]
   // semver leaves +k3sN out of its order.

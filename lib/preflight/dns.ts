@@ -35,7 +35,7 @@ export function parseResolver(text: string): string {
     []
   if (!isIP(address) || Number(port) < 1 || Number(port) > 65535)
     throw new UsageError(
-      `--resolver ${JSON.stringify(text)} is no address of a resolver`,
+      `--resolver ${JSON.stringify(text)} is not the address of a resolver`,
       'give an IP address, with a port where it is not 53: 9.9.9.9, 127.0.0.1:5353, [2620:fe::9]:53',
     )
   const host = isIP(address) === 6 ? `[${address}]` : address

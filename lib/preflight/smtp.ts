@@ -72,7 +72,7 @@ export function mailProblem(failure: MailError, config: Config): [what: string, 
     if (code === 535 || code === 530 || code === 534)
       return [
         `${to} refuses the login of ${config.outgoing_mail_smtp_user}: ${said}`,
-        'correct outgoing_mail_smtp_user and _password in .flux.env; with two factors the provider wants an app password',
+        'correct outgoing_mail_smtp_user and _password in .flux.env; with two factors the provider needs an app password',
       ]
     if (code === 503 || code === 504 || code === 500 || code === 502)
       return [

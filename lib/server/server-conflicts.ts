@@ -63,7 +63,7 @@ function ports({ listeners }: ServerFacts): PreflightFinding[] {
   })
 }
 
-/** The service that a program mostly belongs to; what is no plain name is looked for by hand. */
+/** The service that a program mostly belongs to; a name that is not plain is searched by hand. */
 function serviceOf(program: string): string {
   if (program === 'dockerd' || program === 'docker-proxy') return 'docker'
   return /^[\w.-]+$/.test(program) && !program.startsWith('-') ? program : 'SERVICE'
@@ -112,7 +112,7 @@ function software({ services, firewall }: ServerFacts, owner: Owner): PreflightF
     found.push(
       error(
         `the server belongs to somebody else's installation: ${owner.problem}`,
-        'check the address of the server in inventory.yml; to use this server anew, purge it first',
+        'check the address of the server in inventory.yml; to reuse this server, purge it first',
       ),
     )
   return found

@@ -153,7 +153,7 @@ done`,
 
 /** Gathers the facts about a server, as root. */
 export async function gatherServerFacts(ssh: Ssh): Promise<ServerFacts> {
-  // sudo is made ready first: the time to type a password is not a difference of the clocks.
+  // sudo asks for its password first: the time to type a password is not a difference of the clocks.
   await ssh.run(['true'], { sudo: true })
   const before = Date.now()
   const said = await readFacts(ssh, SERVER_FACTS, {

@@ -21,7 +21,7 @@ export interface Mark {
   purging?: Purging
 }
 
-/** What a purge that has begun has to know when nothing else is left to tell it. */
+/** What an unfinished purge needs to know when no other trace of the cluster remains. */
 export interface Purging {
   since: string
   serverCa?: string
@@ -122,7 +122,7 @@ async function authorityOf(text: string, file: string): Promise<string | undefin
     return data ? fingerprintOf(Buffer.from(data, 'base64').toString()) : undefined
   } catch (error) {
     throw new ExpectedError(
-      `${file} is no kubeconfig: ${messageOf(error).split('\n')[0]}`,
+      `${file} is not a kubeconfig: ${messageOf(error).split('\n')[0]}`,
       'fetch the kubeconfig from the cluster again, or move the file away',
       { cause: error },
     )
@@ -145,7 +145,7 @@ export function identityProblem(server: ServerIdentity, known: KnownIdentity): s
   if (marked && known.domain !== undefined && marked.domain !== known.domain)
     return `it is marked as the server of the domain ${marked.domain}, not of ${known.domain}`
   if (marked && marked.machineId !== machineId)
-    return `its mark was made on another machine (machine-id ${marked.machineId}, here ${machineId}): this is a copy of its disk`
+    return `its mark was written on another machine (machine-id ${marked.machineId}, here ${machineId}): this is a copy of its disk`
   if (serverCa !== undefined && known.serverCa !== undefined && serverCa !== known.serverCa)
     return `its k3s has another certificate authority than the kubeconfig of ${known.cluster} (${short(serverCa)} there, ${short(known.serverCa)} here)`
   if (marked || (serverCa !== undefined && known.serverCa !== undefined)) return undefined
@@ -175,7 +175,7 @@ export async function markServer(
   if (marked && (marked.cluster !== cluster || marked.domain !== domain))
     refuse(
       `is the server of the cluster ${marked.cluster} (${marked.domain}) already`,
-      'check the address in inventory.yml; a server that is to be used anew is purged first',
+      'check the address in inventory.yml; to reuse a server, purge it first',
     )
   checkPurged(ssh.name, marked)
   if (machineId === '') refuse('has no machine-id', 'give it one: systemd-machine-id-setup')
@@ -184,11 +184,11 @@ export async function markServer(
   return undefined
 }
 
-/** Throws (exit code 4) when a purge of the server with this mark was begun and is not complete. */
+/** Throws (exit code 4) when the server with this mark has an unfinished purge. */
 export function checkPurged(server: string, marked: Mark | undefined): void {
   if (!marked?.purging) return
   throw new ExpectedError(
-    `${server} was not purged to the end (begun ${marked.purging.since})`,
+    `the purge of ${server} is unfinished (started ${marked.purging.since})`,
     `complete it first: npx tsx scripts/purge.ts --cluster ${marked.cluster}`,
     { exitCode: EXIT.refused },
   )

@@ -37,7 +37,7 @@ export async function serverOfCluster(cluster: Cluster, hostname: string | undef
   )
 }
 
-/** How to log in to the other hosts of a cluster: those of the group `worker` that are no `master`. */
+/** How to log in to the other hosts of a cluster: those of the group `worker` that are not in `master`. */
 export async function agentsOfCluster(
   cluster: Cluster,
   hostname: string | undefined,

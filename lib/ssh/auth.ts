@@ -24,7 +24,7 @@ const ssh2 = createRequire(createRequire(import.meta.url).resolve('node-ssh'))('
   utils: { parseKey(key: string, passphrase?: string): ParsedKey | ParsedKey[] | Error }
 }
 
-/** One try to log in, as ssh2 wants it from an authHandler. */
+/** One try to log in, as ssh2 expects it from an authHandler. */
 export type LoginMethod = { username: string } & (
   | { type: 'agent'; agent: Agent }
   | { type: 'publickey'; key: ParsedKey }
@@ -131,7 +131,7 @@ export class Login {
     const plain = parse(text)
     if (!(plain instanceof Error)) return plain.isPrivateKey() ? plain : undefined
     if (!/passphrase/i.test(plain.message)) {
-      this.problems.push(`${file} is no key that can be used: ${plain.message}`)
+      this.problems.push(`${file} is not a usable key: ${plain.message}`)
       return undefined
     }
     if (!interactive()) {

@@ -120,7 +120,7 @@ export function parseDestination(text: string): { host: string; user?: string; p
   const host = match?.[2] ?? match?.[3]
   const port = match?.[4] === undefined ? undefined : Number(match[4])
   if (!host || host.startsWith('-') || (port !== undefined && (port < 1 || port > 65535)))
-    throw new UsageError(`${JSON.stringify(text)} is no server`, 'write [USER@]HOST[:PORT]')
+    throw new UsageError(`${JSON.stringify(text)} is not a server`, 'write [USER@]HOST[:PORT]')
   return { host, user: match?.[1], port }
 }
 
@@ -150,7 +150,7 @@ export function resolveHost(
   const port = given.port ?? Number(word('port') ?? 22)
   if (!Number.isInteger(port) || port < 1 || port > 65535)
     throw new UsageError(
-      `the port ${JSON.stringify(word('port'))} of ${alias} is none`,
+      `the port ${JSON.stringify(word('port'))} of ${alias} is not a valid port`,
       'correct it in ssh_config',
     )
   const user = given.user ?? word('user') ?? local.name

@@ -87,7 +87,7 @@ export class Connection {
     )
   }
 
-  /** known_hosts is read anew each time: the file may have changed. */
+  /** known_hosts is read each time: the file may have changed. */
   #hostKey(): HostKey {
     return new HostKey(this.name, this.settings, this.#target, this.options)
   }

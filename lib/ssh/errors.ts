@@ -70,7 +70,7 @@ export function hostKeyError(
     )
   return new HostKeyError(
     `the host key of ${server} has changed: it shows ${keyType(key)} ${fingerprint(key)}, another one than in ${verdict.at}. This may be an attack`,
-    `if the server was installed anew and its console shows this fingerprint: ssh-keygen -R ${quote(name)} -f ${quote(verdict.at.replace(/:\d+$/, ''))}; ${again}`,
+    `if the server was reinstalled and its console shows this fingerprint: ssh-keygen -R ${quote(name)} -f ${quote(verdict.at.replace(/:\d+$/, ''))}; ${again}`,
   )
 }
 
@@ -110,7 +110,7 @@ export function explain(error: unknown, settings: SshSettings, login: Login): un
         )
   if (/Too many authentication failures/i.test(message))
     return expected(
-      `${place} wants no more keys after ${login.offered.join(', ')}`,
+      `${place} rejected the login: too many keys offered (${login.offered.join(', ')})`,
       'name the right key in ~/.ssh/config: IdentityFile FILE and IdentitiesOnly yes',
     )
   if (/authentication methods failed/i.test(message)) {

@@ -9,7 +9,7 @@ const MOST_OUTPUT = 64 << 20
 /** Milliseconds that a server has to confirm that a command was ended. */
 const END_WITHIN = 3000
 
-/** One command line, as it is to be run. */
+/** One command line to run. */
 export interface CommandRun {
   line: string
   /** What it is called in errors. */

@@ -19,7 +19,7 @@ export type Verdict =
   | { state: 'changed'; at: string }
   | { state: 'revoked'; at: string }
 
-/** The type that a public key names in itself, like `ssh-ed25519`; undefined for what is no key. */
+/** The type that a public key names in itself, like `ssh-ed25519`; undefined for any other text. */
 export function keyType(key: Buffer): string | undefined {
   if (key.length < 4) return undefined
   const length = key.readUInt32BE(0)
@@ -32,7 +32,7 @@ export function fingerprint(key: Buffer): string {
   return `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
 }
 
-/** The entries of a known_hosts file. Like ssh, it passes over lines that are none. */
+/** The entries of a known_hosts file. Like ssh, it skips lines of any other form. */
 export function parseKnownHosts(text: string, file: string): KnownHost[] {
   return text.split(/\r?\n/).flatMap((line, i): KnownHost[] => {
     const fields = line.trim().split(/[ \t]+/)
@@ -135,7 +135,7 @@ export function hostKeyAlgorithms(entries: readonly KnownHost[], host: string, p
   return [...algorithms.filter(isKnown), ...algorithms.filter(algorithm => !isKnown(algorithm))]
 }
 
-/** The line that makes a server known; with its name hashed, as `HashKnownHosts yes` wants it. */
+/** The line that makes a server known; with its name hashed, as `HashKnownHosts yes` has it. */
 export function knownHostsLine(host: string, port: number, key: Buffer, hashed: boolean): string {
   const name = knownName(host, port)
   const salt = randomBytes(20)

@@ -66,7 +66,7 @@ export function parseLeftovers(text: string): Leftover[] {
  */
 export async function leftovers(ssh: Ssh, options: { sudo?: boolean } = {}): Promise<Leftover[]> {
   const { sudo = true } = options
-  const before = new Set(ssh.running) // one that ends while we look is no leftover either
+  const before = new Set(ssh.running) // one that ends meanwhile is not a leftover either
   const text = await ssh.sh(LIST, [], { sudo, title: 'looking for what an earlier run left behind' })
   return parseLeftovers(text).filter(({ mark }) => !before.has(mark) && !ssh.running.has(mark))
 }

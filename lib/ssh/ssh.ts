@@ -131,7 +131,7 @@ export class Ssh {
     }
     const password = options.sudo ? await this.#sudoPassword() : ''
     if (password === '') return execute(this.#connection, { ...common, line: commandLine(marked) }, options)
-    // sudo reads the password from stdin only when it wants one. A line that is no secret marks where the
+    // sudo reads the password from stdin only when it needs one. A line that is not secret marks where the
     // input of the command begins, so that a password nobody read never becomes part of it.
     const skip = 'while IFS= read -r line; do [ "$line" = "$0" ] && exec "$@"; done; exit 125'
     const line = commandLine([...sudo(password), 'sh', '-c', skip, id, ...marked])

@@ -39,7 +39,7 @@ export async function sudoPassword(ssh: Ssh, warn: (text: string) => void): Prom
     if (check.code === 0) return password
     const text = check.stderr.toString()
     if (/not in the sudoers file|not allowed to (execute|run)|may not run sudo/i.test(text))
-      fail('sudo is not allowed to this user', `as root on the server: adduser ${user} sudo; ${again}`)
+      fail('this user may not use sudo', `as root on the server: adduser ${user} sudo; ${again}`)
     if (!/incorrect password|no password was provided|try again/i.test(text))
       fail(lastLine(check.stderr), 'correct sudo on the server')
     if (given || attempt === 3 || !interactive())

@@ -16,7 +16,7 @@ export interface ArchivedFile {
 export interface ArchiveManifest {
   format: 1
   cluster: string
-  /** When it was begun. */
+  /** When the archive was started. */
   createdAt: string
   /** Where the copy of k3s is from; absent in an archive without one. */
   server?: { name: string; k3s: string }
@@ -70,7 +70,7 @@ async function* hashed(chunks: Chunks, hash: { update(data: Uint8Array): unknown
 /**
  * Reads an archive to its end and compares every file with the manifest. `onFile` gets each file as it comes:
  * nothing of it is proved before this resolves. Throws an ExpectedError for an archive with anything in it that
- * the manifest does not name, that leads out of its folder, or that is no plain file.
+ * the manifest does not name, that leads out of its folder, or that is not a plain file.
  */
 export async function readArchive(
   chunks: Chunks,

@@ -118,7 +118,7 @@ function refuseKeyFile(file: string, run: ArchiveRun): void {
       'encrypt to it with --recipient (its public key), or give another file',
     )
   if (!statSync(dirname(resolve(file)), { throwIfNoEntry: false })?.isDirectory())
-    throw new UsageError(`there is no folder ${dirname(file)}`, 'make it first')
+    throw new UsageError(`the folder ${dirname(file)} does not exist`, 'create it first')
   if (resolve(file).startsWith(`${run.cluster.folder}/`))
     throw new UsageError(
       `${file} would be in the folder that is archived, next to what it opens`,

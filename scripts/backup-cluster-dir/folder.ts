@@ -22,7 +22,7 @@ export function folderFiles(cluster: Cluster, warn: (text: string) => void): str
         if (entry.isDirectory()) return walk(`${path}/`)
         // A symbolic link to a file stands for that file.
         if (statSync(join(cluster.folder, path), { throwIfNoEntry: false })?.isFile()) return [path]
-        warn(`${join(cluster.folder, path)} is left out: it is no file`)
+        warn(`${join(cluster.folder, path)} is left out: it is not a file`)
         return []
       })
   return walk('')
@@ -58,7 +58,10 @@ export function compareFolder(cluster: Cluster, manifest: ArchiveManifest): Fold
     const file = join(cluster.folder, name)
     if (!existsSync(file)) changes.added.push(name)
     else if (!statSync(file).isFile())
-      throw new ExpectedError(`${file} is no file, but one in the archive`, 'move it away')
+      throw new ExpectedError(
+        `${file} is not a file, but the archive has a file of this name`,
+        'move it away',
+      )
     else changes[digest(file) === sha256 ? 'same' : 'changed'].push(name)
   }
   return changes
@@ -68,7 +71,7 @@ const digest = (file: string) => createHash('sha256').update(readFileSync(file))
 
 /**
  * Writes the files of an archive that a manifest names and that differ, each whole or not at all. The archive is
- * read anew, and only what is as the manifest says is written.
+ * read again, and only what matches the manifest is written.
  */
 export async function restoreFolder(
   cluster: Cluster,

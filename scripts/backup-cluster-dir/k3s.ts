@@ -11,7 +11,7 @@ import { readFacts, shell, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { checkPath } from './archive.ts'
 
-/** Where a copy is on the server while it is made or restored. */
+/** The folder on the server for a copy while it is written or restored. */
 const WORK = '/var/cache/openappstack-backup'
 const COPY = `${WORK}/k3s.tar`
 /** Under this name systemd does the work: a cut connection leaves no k3s that stands still. */
@@ -87,7 +87,7 @@ sync -- ${COPY}.part
 mv -T -- ${COPY}.part ${COPY}
 `
 
-/** Until k3s has come up with the restored state, the former one comes back whatever fails. */
+/** Until k3s is up with the restored state, any failure puts the previous state back. */
 const RESTORE = `
 set -eu
 umask 077
@@ -145,7 +145,7 @@ async function waitForK3s(ssh: Ssh, active: boolean, signal: AbortSignal): Promi
     {
       deadline: 5 * 60_000,
       describe: last => `k3s is ${last}`,
-      fix: `look at what it says: journalctl -u ${K3S.service} -n 50`,
+      fix: `read its log: journalctl -u ${K3S.service} -n 50`,
       signal,
     },
   )
@@ -170,27 +170,27 @@ export async function* contentOfCopy(ssh: Ssh, sha256: string): AsyncGenerator<U
     throw new ExpectedError(`the copy of k3s on ${ssh.name} changed on its way`, 'run the same command again')
 }
 
-/** Removes what was left on the server for a copy or a restore. */
+/** Removes the working folder of a copy or a restore from the server. */
 export async function removeCopy(ssh: Ssh): Promise<void> {
   await ssh.run(['rm', '-rf', '--', WORK], { sudo: true })
 }
 
 /**
- * Reads a copy of k3s to its end. Throws an ExpectedError for anything in it that is no part of k3s, or that is
+ * Reads a copy of k3s to its end. Throws an ExpectedError for anything in it that does not belong to k3s, or that is
  * more than a file or a folder: it is unpacked by root.
  */
 export async function checkCopy(copy: Chunks, name: string): Promise<void> {
   for await (const { member } of tarMembers(copy)) {
     const path = member.path.replace(/\/$/, '')
     const isPart = K3S_PARTS.some(part => path === part || path.startsWith(`${part}/`))
-    const problem = checkPath(path) ?? (isPart ? undefined : 'it is no part of k3s')
+    const problem = checkPath(path) ?? (isPart ? undefined : 'it does not belong to k3s')
     const kind = /^(contiguous-)?file$|^directory$/.test(String(member.type))
       ? undefined
       : `it is a ${member.type}`
     if (problem ?? kind)
       throw new ExpectedError(
-        `${name} holds ${JSON.stringify(path)}, which is not restored: ${problem ?? kind}`,
-        'find out who made this archive; nothing of it was used',
+        `${name} holds ${JSON.stringify(path)}, which cannot be restored: ${problem ?? kind}`,
+        'find out who created this archive; nothing of it was used',
       )
   }
 }
@@ -206,8 +206,8 @@ export async function uploadCopy(ssh: Ssh, copy: Chunks, sha256: string, signal:
 }
 
 /**
- * Replaces the state of k3s by the copy that was uploaded. Resolves with the folder on the server in which the
- * former state is kept. Where k3s does not come up, the former state comes back.
+ * Replaces the state of k3s by the copy that was uploaded. Resolves with the folder on the server that keeps
+ * the previous state. Where k3s does not come up, the previous state is put back.
  */
 export async function restoreK3s(ssh: Ssh, now: Date): Promise<string> {
   const keep = `${KEPT}/before-restore-${fileTime(now)}`
@@ -215,7 +215,7 @@ export async function restoreK3s(ssh: Ssh, now: Date): Promise<string> {
   return keep
 }
 
-/** Makes an empty folder to work in. What an earlier run has begun there comes to its end first. */
+/** Makes an empty folder to work in. It waits first for the end of an earlier run's work. */
 async function prepare(ssh: Ssh, signal: AbortSignal): Promise<void> {
   await until(
     async () => {
@@ -226,7 +226,7 @@ async function prepare(ssh: Ssh, signal: AbortSignal): Promise<void> {
     {
       deadline: DEADLINE,
       describe: last => `${UNIT} of an earlier run is ${last}`,
-      fix: `look at what it does: systemctl status ${UNIT}`,
+      fix: `check it: systemctl status ${UNIT}`,
       signal,
     },
   )

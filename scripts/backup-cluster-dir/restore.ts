@@ -82,7 +82,7 @@ export async function restoreToServer(
   if (!server || !copy)
     throw new ExpectedError(
       `${archive.name} holds the cluster folder alone, no copy of k3s`,
-      'take an archive that was made without --skip-server',
+      'take an archive that was created without --skip-server',
     )
   const ssh = await connectServer(run)
   const version = await checkServer(run, ssh, server.k3s)
@@ -91,8 +91,8 @@ export async function restoreToServer(
     `stop k3s on ${ssh.name}; it is ${version}, the archive is of ${server.k3s}`,
     `replace ${K3S_PARTS.map(path => `/${path}`).join(', ')}`,
     `everything that was created or changed in the cluster since ${manifest.createdAt} is gone from it then; volumes with data are not touched`,
-    'keep what is there now in /var/backups/openappstack/before-restore-TIME on the server',
-    'start k3s; if it does not come up, what was there comes back',
+    'keep the present state in /var/backups/openappstack/before-restore-TIME on the server',
+    'start k3s; if it does not come up, put the present state back',
     `fetch ${cluster.kubeconfig}`,
   ]
   if (
@@ -109,7 +109,7 @@ export async function restoreToServer(
   await run.step('State of k3s', byHand, async () => {
     const kept = await restoreK3s(ssh, new Date())
     run.result = { archive: archive.name, createdAt: manifest.createdAt, server: ssh.name, kept }
-    return `restored; the former state is in ${kept}`
+    return `restored; the previous state is in ${kept}`
   })
   await run.step('Kubeconfig', `cat ${K3S.kubeconfig}`, async () => {
     const text = localKubeconfig(await remoteKubeconfig(ssh), ssh.settings.hostName)
@@ -142,7 +142,7 @@ function refuseOther(run: ArchiveRun, manifest: ArchiveManifest): void {
 async function checkServer(run: ArchiveRun, ssh: Ssh, archived: string): Promise<string> {
   const identity = await readIdentity(ssh)
   const known = await knownIdentity(run.cluster)
-  // A server that was installed anew has another certificate authority than the kubeconfig: its mark says who it is.
+  // A reinstalled server has another certificate authority than the kubeconfig: its mark says who it is.
   const problem = identityProblem(identity, identity.marked ? { ...known, serverCa: undefined } : known)
   if (problem)
     throw new ExpectedError(

@@ -23,7 +23,7 @@ const lastFile = (cluster: Cluster): string => join(backupsOf(cluster), 'last.js
 
 /** What is recorded of an archive, when it has been verified. */
 export interface Record {
-  /** When it was begun. */
+  /** When the archive was started. */
   at: string
   file: string
   /** Whether it holds the datastore and token of k3s. */
@@ -31,7 +31,7 @@ export interface Record {
   sha256: string
 }
 
-/** The file of an archive that is begun now. Pure. */
+/** The file name of an archive that is started at `now`. Pure. */
 export function archiveName(cluster: Cluster, now: Date): string {
   return `${cluster.name}-${fileTime(now)}.tar.age`
 }
@@ -149,7 +149,7 @@ export function openArchive(cluster: Cluster, path: string): { name: string; rea
   if (file === undefined)
     throw new ExpectedError(
       `there is no archive ${path}`,
-      `list what is there: npx tsx scripts/backup-cluster-dir.ts --list`,
+      `list the archives: npx tsx scripts/backup-cluster-dir.ts --list`,
     )
   return { name: basename(file), read: () => createReadStream(file) }
 }

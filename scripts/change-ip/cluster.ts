@@ -42,7 +42,7 @@ export async function apiAt(
     else delete target['tls-server-name']
   } catch (error) {
     throw new ExpectedError(
-      `${cluster.kubeconfig} is no kubeconfig with a server`,
+      `${cluster.kubeconfig} is not a kubeconfig with a server`,
       'fetch it from the server again',
       { cause: error },
     )
@@ -98,7 +98,7 @@ const FOLLOWING = new Set([
   'ReplicaSet',
 ])
 
-/** Objects of k3s itself: it writes them anew, or they only tell what its certificate was once asked for. */
+/** Objects of k3s itself: it writes them again, or they only tell what its certificate was once asked for. */
 const OF_K3S = /^kube-system\/(k3s-serving|coredns|.*\.node-password\.k3s)$/
 
 /** Where an object holds an address, as paths into it; values of Secrets are decoded. Pure. */

@@ -35,7 +35,7 @@ export async function lookUpHosts(hosts: readonly string[], like: string): Promi
   )
 }
 
-/** What is to be said of a lookup, or undefined where it leads to the address already. Pure. */
+/** The warning about a lookup, or undefined where it leads to the address already. Pure. */
 export function lookupText({ host, addresses, problem }: Lookup, address: string): string | undefined {
   if (addresses.length === 1 && addresses[0] === address) return undefined
   return `${host}: ${problem ?? addresses.join(', ')}; it has to lead to ${address}`
@@ -51,7 +51,7 @@ interface ApiRecord {
 const pathOf = (zone: string) => `/domains/${encodeURIComponent(zone)}/records`
 
 /**
- * The records of a provider that hold the old address. Those of the platform's own hosts are to be changed; others of
+ * The records of a provider that hold the old address. Those of the platform's own hosts have to change; others of
  * the same domain are somebody else's decision. Throws when no domain of these hosts is at the provider.
  */
 export async function planRecords(

@@ -106,7 +106,7 @@ async function append({ path, text }: NamedText, list: unknown, address: string)
   const last: unknown = isSeq(list) ? list.items.at(-1) : list
   if (!isScalar(last) || !last.range)
     throw new ExpectedError(
-      `tls-san in ${path} on the server is no list of names`,
+      `tls-san in ${path} on the server is not a list of names`,
       `correct it, and add ${address} to it`,
     )
   const [start, end] = last.range

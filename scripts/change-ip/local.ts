@@ -25,7 +25,7 @@ export function addressArgument(what: string, value: string): string {
 }
 
 /**
- * The address that is to be replaced: that of a change which is not complete, `given`, or the one that the files of
+ * The address to replace: that of an unfinished change, `given`, or the one that the files of
  * the cluster agree on. When they have the new one already, that of the last change, or the new one itself: then
  * there is only something to complete. Throws what does not go together.
  */
@@ -52,7 +52,7 @@ export function oldAddress(
   if (!open && given === undefined && distinct.length > 1)
     throw new UsageError(
       `the files name several addresses: ${others.map(each => `${each.file} ${each.address}`).join(', ')}`,
-      'say which one is to be replaced: --old-ip OLD',
+      'name the address to replace: --old-ip OLD',
     )
   const old = open?.old ?? given ?? distinct[0] ?? (state?.new === address ? state.old : address)
   if (isIP(old) !== isIP(address))

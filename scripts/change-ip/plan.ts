@@ -24,7 +24,7 @@ export interface Prospect {
   question: string
   /** The API server, where it answers. */
   api: Kubectl | undefined
-  /** What of Flux is not in order now. */
+  /** The objects of Flux that are not ready now. */
   unhealthy: readonly string[]
   /** Hosts whose DNS leads to the new address already, and that the certificate of the API server names. */
   domains: readonly string[]
@@ -115,7 +115,7 @@ export async function lookAhead(
       ...diff,
       ...found.nodes.map(name => `node ${name}: ${old} → ${address}, by itself`),
       ...(isRestarted ? ['restart k3s; the applications go on running'] : []),
-      ...(api ? [`see that the API server answers at ${address}, and that node and Flux are in order`] : []),
+      ...(api ? [`verify that the API server answers at ${address}, and that node and Flux are ready`] : []),
       ...tell('left as it is', left),
       ...tell('DNS', dns),
       ...tell('WARNING', found.warnings),
@@ -180,7 +180,7 @@ export async function lookBack(run: ServerRun, state: ChangeState | undefined): 
   }
 }
 
-/** Where a change in either direction begins, with what of Flux is not in order before it. */
+/** The start of a change in either direction, with the objects of Flux that are not ready before it. */
 async function standing(at: Pick<Prospect, 'ssh' | 'state' | 'edits' | 'api'>) {
   return { ...at, unhealthy: at.api ? await unhealthy(at.api) : [] }
 }

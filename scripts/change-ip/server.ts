@@ -20,7 +20,7 @@ export interface ServerState {
   k3s: string
   /** Lines elsewhere on the server that hold one of the two addresses. */
   elsewhere: { path: string; line: number; text: string }[]
-  /** Files that should be edited and are no text. */
+  /** Files that should be edited and are not text. */
   binary: string[]
 }
 

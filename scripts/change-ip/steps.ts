@@ -37,7 +37,7 @@ export interface ChangeContext {
   ssh: Ssh
   state: ChangeState
   provider: ProviderClient | undefined
-  /** What of Flux was not in order before. */
+  /** The objects of Flux that were not ready before. */
   unhealthy: readonly string[]
   /** Hosts whose DNS leads to the new address already, and that the certificate has to name. */
   domains: readonly string[]

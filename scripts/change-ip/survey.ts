@@ -24,7 +24,7 @@ export interface AddressChange {
   state: ChangeState | undefined
 }
 
-/** What was found, and what is to be done about it. */
+/** What was found, and the changes that follow from it. */
 export interface Situation {
   ssh: Ssh
   /** The API server, where it answers. */
@@ -129,7 +129,7 @@ export async function look(run: ServerRun, wanted: AddressChange): Promise<Situa
       `k3s is not running on the server (${server.k3s}), though the server still has ${old}`,
       'start it first, so that it is seen what the change does: systemctl start k3s; journalctl -u k3s -n 50',
     )
-  for (const path of server.binary) refuse(`${path} on the server is no text`, 'correct it by hand')
+  for (const path of server.binary) refuse(`${path} on the server is not text`, 'correct it by hand')
   throwAll(problems)
 
   const elsewhere = findElsewhere(server.elsewhere, old, address)

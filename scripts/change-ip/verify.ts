@@ -84,7 +84,7 @@ async function ofFlux(kubectl: Kubectl): Promise<KubeObject[]> {
   return (await Promise.all(lists)).flat()
 }
 
-/** What of Flux is not in order, by name. */
+/** The objects of Flux that are not ready, by name. */
 export async function unhealthy(kubectl: Kubectl): Promise<string[]> {
   return (await ofFlux(kubectl))
     .filter(object => !['ready', 'suspended'].includes(standing(object).state))
@@ -92,7 +92,7 @@ export async function unhealthy(kubectl: Kubectl): Promise<string[]> {
     .sort()
 }
 
-/** Waits until nothing of Flux is out of order but what was before. */
+/** Waits until all objects of Flux are ready but those that were not ready before. */
 export async function waitForHealth(
   kubectl: Kubectl,
   before: readonly string[],

@@ -32,10 +32,13 @@ export function checkInstallFlags(flags: Partial<FlagValues<typeof installFlags>
   if (airgap !== undefined && (upload || mirror))
     throw new UsageError('--airgap downloads nothing', 'leave out --upload and --mirror')
   if (airgap !== undefined && !existsSync(airgap))
-    throw new UsageError(`there is no folder ${airgap}`, 'give the folder with the downloads as --airgap DIR')
+    throw new UsageError(
+      `the folder ${airgap} does not exist`,
+      'give the folder with the downloads as --airgap DIR',
+    )
   if (mirror !== undefined && !/^https:\/\/[^\s?#]+$/.test(mirror))
     throw new UsageError(
-      `--mirror ${JSON.stringify(mirror)} is no https URL`,
+      `--mirror ${JSON.stringify(mirror)} is not an https URL`,
       'give one like https://mirror.example.org/releases',
     )
   const problem = version === undefined ? undefined : checkK3sVersion(version)

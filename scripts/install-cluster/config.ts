@@ -47,8 +47,8 @@ export function nodeName(hostname: string): string {
 
 /**
  * The text of a config.yaml that says what is wanted. Comments, unknown keys and further values of lists stay;
- * where nothing has to change, the text comes back as it was. Pure; throws an ExpectedError for what is no
- * configuration of k3s.
+ * where nothing has to change, the text comes back as it was. Pure; throws an ExpectedError for a text that is not
+ * a configuration of k3s.
  */
 export async function editK3sConfig(text: string, wanted: WantedConfig): Promise<string> {
   const { parseDocument, isMap } = await import('yaml')
@@ -58,7 +58,7 @@ export async function editK3sConfig(text: string, wanted: WantedConfig): Promise
     throw new ExpectedError(
       error
         ? `${K3S.config} on the server is not valid YAML (${error.code}, line ${text.slice(0, error.pos[0]).split('\n').length})`
-        : `${K3S.config} on the server is no map of flags and values`,
+        : `${K3S.config} on the server is not a map of flags and values`,
       'correct it there: k3s could not read it either',
       { exitCode: EXIT.refused },
     )

@@ -24,7 +24,7 @@ export interface ToolFacts {
   isOurs: boolean
 }
 
-/** What is there of k3s on a host. */
+/** The state of k3s on a host. */
 export interface K3sFacts {
   arch: Arch
   hostname: string

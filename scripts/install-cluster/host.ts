@@ -188,7 +188,7 @@ export function installByHand(plan: HostPlan, savedTo: string | undefined): stri
   ].join('; ')
 }
 
-/** Removes the downloads and looks again: nothing may be left to do. */
+/** Removes the downloads and reads the facts again: nothing may be left to do. */
 export async function verifyHost(host: Host, installation: Installation, token?: string): Promise<void> {
   const { ssh, role, artifacts, plan } = host
   await removeDownloads(ssh)

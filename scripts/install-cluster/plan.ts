@@ -28,7 +28,7 @@ export interface WantedHost {
   airgap: boolean
 }
 
-/** What has to be done to a host. Everything is a decision over facts: nothing here looks again. */
+/** What has to be done to a host. Everything is a decision over facts. */
 export interface HostPlan {
   role: Role
   node: string
@@ -52,7 +52,7 @@ export interface HostPlan {
   downloads: ReleaseName[]
   /** In words, for the plan. */
   lines: string[]
-  /** In words: what is left alone. */
+  /** In words: what stays as it is. */
   notes: string[]
 }
 
@@ -66,7 +66,7 @@ export async function planHost(facts: K3sFacts, wanted: WantedHost): Promise<Hos
   if (facts.otherRole)
     throw new ExpectedError(
       `k3s is installed on ${facts.hostname} as ${role === 'server' ? 'an agent of another server' : 'a server of its own'}`,
-      'check inventory.yml; a host that is to be used anew has to be purged first',
+      'check inventory.yml; to reuse a host, purge it first',
       { exitCode: EXIT.refused },
     )
   checkVersion(facts, role, version)

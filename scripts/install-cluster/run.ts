@@ -134,7 +134,7 @@ export async function finishInstaller(ssh: Ssh, role: HostPlan['role'], limits: 
       ...limits,
       every: 1000,
       describe: last => `the installer is at work: ${last}`,
-      fix: `it goes on by itself; look at it with: journalctl -u ${INSTALLER_UNIT} -u ${service}; then run the same command again`,
+      fix: `it goes on by itself; follow it with: journalctl -u ${INSTALLER_UNIT} -u ${service}; then run the same command again`,
     },
   )
   if (ended !== 'failed') return clearInstaller(ssh)

@@ -7,7 +7,7 @@ import { isCopied, type Work } from './plan.ts'
 import { copyVolume, countsInWords, placeCopy, workFolder } from './server.ts'
 import { matchedClaims } from './volume-match.ts'
 
-/** What is to be filled, and what uses it now. */
+/** A volume to fill, and what uses it now. */
 export interface Filling {
   kubectl: Kubectl
   ssh: Ssh
@@ -44,7 +44,7 @@ export async function fill(
       `mv ${workFolder(job.target)}/new ${job.target}`,
       async () => {
         const aside = await placeCopy(ssh, job)
-        return aside.length > 0 ? `what was there is in ${aside.join(', ')}` : undefined
+        return aside.length > 0 ? `the previous contents are in ${aside.join(', ')}` : undefined
       },
     )
   const noted = await scaledDown(kubectl)

@@ -34,7 +34,7 @@ export async function readOld(run: MigrateRun): Promise<{ from: string; map: Vol
   const from = folder === undefined ? '' : checkFrom(folder)
   if (file !== undefined) {
     const text = readIfExists(file)
-    if (text === undefined) throw new UsageError(`there is no file ${file}`, 'give the right one with --from')
+    if (text === undefined) throw new UsageError(`${file} does not exist`, 'give the right one with --from')
     return { from, map: parseMap(text, file) }
   }
   if (kubeconfig === undefined) return { from, map: undefined }

@@ -19,7 +19,7 @@ export interface Sources {
 /**
  * Joins what a map knows of the old volumes with the folders that are there. Without a map their names have to
  * do. `named` are folders that a person names: these count, whatever they are called. Folders that are volumes
- * of the new cluster are none of the old one. Pure.
+ * of the new cluster are not of the old one. Pure.
  */
 export function migrationSourcesOf(
   map: readonly FolderVolume[] | undefined,
@@ -31,7 +31,7 @@ export function migrationSourcesOf(
   const known = (map ?? []).filter(({ folder }) => !options.current.has(folder))
   const isKnown = new Set(known.map(({ folder }) => folder))
   const rest = there.filter(name => !isKnown.has(name))
-  // A map is complete: what it does not have was no volume any more when it was made.
+  // A map is complete: what it lacks was not a volume any more when it was written.
   const counts = (name: string) => options.named.includes(name) || (map === undefined && isVolumeFolder(name))
   return {
     volumes: [
@@ -51,7 +51,7 @@ export function targetsOf(volumes: readonly FolderVolume[]): FolderVolume[] {
   return volumes.filter(({ path, folder }) => path !== undefined && isVolumeFolder(folder))
 }
 
-/** What is to be copied where. */
+/** What to copy where. */
 export function jobOf({ old, new: now }: Match, from: string): CopyJob {
   return { source: posix.join(from, old.folder), target: now.path! }
 }
@@ -60,7 +60,7 @@ export function jobOf({ old, new: now }: Match, from: string): CopyJob {
 export function checkFrom(from: string): string {
   if (!posix.isAbsolute(from) || /[\0\n]/.test(from))
     throw new UsageError(
-      `--old-folder ${JSON.stringify(from)} is no absolute path`,
+      `--old-folder ${JSON.stringify(from)} is not an absolute path`,
       'give the folder on the server of the new cluster that the old volumes were uploaded to',
     )
   return posix.normalize(from).replace(/(?<=.)\/$/, '')
@@ -131,7 +131,7 @@ function problemsOf(work: Work): ExpectedError[] {
   if (state.done !== undefined)
     return [
       refused(
-        `${name} was filled from ${state.done} before, and is to be filled from ${source} now`,
+        `${name} was filled from ${state.done} before, and would be filled from ${source} now`,
         `if the first was wrong: look at ${workFolder(target)} on the server, and move it away`,
       ),
     ]
@@ -174,7 +174,7 @@ function problemsOf(work: Work): ExpectedError[] {
 /** Space for small things that are not counted, and for the file system's own needs. */
 const RESERVE = 64 << 20
 
-/** Whether all that is to be copied fits, by file system as far as folders tell them apart. */
+/** Whether all the data to copy fits, by file system as far as folders tell them apart. */
 function spaceProblems(work: readonly Work[]): ExpectedError[] {
   const parents = [...new Set(work.map(({ job }) => posix.dirname(job.target)))]
   return parents.flatMap(parent => {

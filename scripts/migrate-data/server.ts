@@ -3,7 +3,7 @@ import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { COPY, FOLDERS, MIGRATION, SURVEY, SWAP } from './shell.ts'
 
-/** Data that is to be copied, on one server. */
+/** Data to copy, on one server. */
 export interface CopyJob {
   /** The folder with the data; it is only read. */
   source: string
@@ -165,7 +165,7 @@ export function countsInWords({ files, hardLinks, folders, symlinks, others, byt
   return [`${files} files`, ...rest, `${bytes} bytes`].join(', ')
 }
 
-/** Puts the proven copy in place. Returns where what was there is now. */
+/** Puts the proven copy in place. Returns the folder of the previous contents. */
 export async function placeCopy(ssh: Ssh, { source, target }: CopyJob): Promise<string[]> {
   const said = await ssh.sh(SWAP, [source, target, String(UNMOUNTING)], {
     sudo: true,

@@ -50,7 +50,7 @@ done
 `
 
 /**
- * Copies one volume to beside its target, and proves that the copy is complete. What is not proven is begun anew:
+ * Copies one volume to beside its target, and proves that the copy is complete. What is not proven is started again:
  * cp gives a file its time last, so that one that was cut off looks newer than its source.
  * Arguments: source, target, \`checksums\` or nothing.
  */
@@ -97,8 +97,8 @@ sums=$3
 # What an earlier run left may have come to its end meanwhile.
 if is "$done" || is "$placing" || { is "$copied" && [ -d "$new" ]; }; then echo there; exit 0; fi
 [ ! -e "$placing" ] || { echo "the copy for $target is being put in place" >&2; exit 1; }
-[ ! -L "$source" ] && [ -d "$source" ] || { echo "there is no folder $source" >&2; exit 1; }
-[ -d "\${target%/*}" ] || { echo "there is no folder \${target%/*}" >&2; exit 1; }
+[ ! -L "$source" ] && [ -d "$source" ] || { echo "the folder $source does not exist" >&2; exit 1; }
+[ -d "\${target%/*}" ] || { echo "the folder \${target%/*} does not exist" >&2; exit 1; }
 mkdir -p -- "$work"
 chmod 700 -- "\${work%/*}"
 rm -f -- "$copied"

@@ -60,7 +60,7 @@ const DATABASES = new Set(['mariadb', 'mongodb', 'postgresql'])
 const SURE = 60
 /** The next best has to be so much worse. */
 const MARGIN = 8
-/** Less is no candidate. */
+/** Below this it is not a candidate. */
 const LIKELY = 40
 
 interface Reading {

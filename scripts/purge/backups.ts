@@ -8,7 +8,7 @@ import type { VeleroBackup, Volume } from './cluster.ts'
 /** The newest archive of the cluster folder, as backup-cluster-dir records it. */
 export interface SavedArchive {
   file: string
-  /** When it was begun, in milliseconds. */
+  /** When it was started, in milliseconds. */
   at: number
   /** Whether it holds the token and the datastore of k3s, too. */
   server: boolean
@@ -41,7 +41,7 @@ export function newestArchive(cluster: Cluster): SavedArchive | undefined {
   } catch (error) {
     throw new ExpectedError(
       `${file} cannot be read: ${messageOf(error)}`,
-      'make a new backup, which writes it anew: npx tsx scripts/backup-cluster-dir.ts',
+      'make a new backup, which rewrites it: npx tsx scripts/backup-cluster-dir.ts',
       { cause: error },
     )
   }

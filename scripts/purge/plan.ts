@@ -111,14 +111,14 @@ function pathProblems(server: ServerSurvey, options: PurgeOptions): ExpectedErro
       .map(({ path, real }) =>
         refused(
           `${path} leads elsewhere: to ${real}`,
-          'purge follows no links: remove by hand what is there and the link, then run the same command again',
+          'purge follows no links: remove the link and its target by hand, then run the same command again',
         ),
       ),
     ...foreignMounts(server, options)
       .filter(({ below }) => wanted.includes(below))
       .map(({ below, target, type, source }) =>
         refused(
-          `${source} (${type}) is mounted at ${target}, where ${below} is to be removed`,
+          `${source} (${type}) is mounted at ${target}, below ${below}, which a purge removes`,
           `purge removes nothing from other file systems: umount ${target} on the server, and take it out of /etc/fstab`,
         ),
       ),

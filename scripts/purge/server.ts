@@ -1,6 +1,6 @@
 import { K3S } from '../../lib/k3s/k3s.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
-import { existing } from '../../lib/server/facts.ts'
+import { existing, splitAt } from '../../lib/server/facts.ts'
 import { linesOf, program, readFacts, shell } from '../../lib/server/reader.ts'
 import type { HeldServer } from '../../lib/server/server.ts'
 import {
@@ -35,7 +35,7 @@ shift 3
 `
 const onlyHere = (mark: Mark) => [mark.machineId, IDENTITY_FILE, markText(mark)]
 
-/** Writes into the mark that the purge has begun, before anything is removed. Keeps an earlier beginning. */
+/** Records in the mark that the purge has started, before anything is removed. Keeps the time of an earlier start. */
 export async function beginPurge(ssh: Ssh, mark: Mark, purging: Omit<Purging, 'since'>): Promise<Mark> {
   const since = mark.purging?.since ?? new Date().toISOString()
   const serverCa = purging.serverCa ?? mark.purging?.serverCa
@@ -112,7 +112,7 @@ systemctl daemon-reload
 systemctl reset-failed k3s.service k3s-agent.service 2> /dev/null || :
 `
 
-/** Removes these paths and the links of the installers; returns what was there. */
+/** Removes these paths and the links of the installers; returns the paths that existed. */
 export async function removePaths(ssh: Ssh, mark: Mark, paths: readonly PurgePath[]): Promise<string[]> {
   const removed = await ssh.sh(REMOVE, [...onlyHere(mark), ...paths], {
     sudo: true,
@@ -145,7 +145,9 @@ done`,
     paths,
     linesOf,
   ),
-  unit: shell(`systemctl list-unit-files --no-legend --no-pager 'k3s*' | cut -d ' ' -f 1`, [], linesOf),
+  unit: program(['systemctl', 'list-unit-files', '--no-legend', '--no-pager', 'k3s*'], answer =>
+    linesOf(answer).map(line => splitAt(line, ' ')[0]),
+  ),
   interface: shell(
     `ip -o link | while read -r _ interface _; do
   case $interface in cni0: | flannel* | kube-*) echo "\${interface%:}" ;; esac
@@ -169,7 +171,7 @@ done`,
   ),
 })
 
-/** What is left of k3s and OpenAppStack on the server; \`paths\` are those that have to be gone. */
+/** The leftovers of k3s and OpenAppStack on the server; `paths` are those that have to be gone. */
 export async function remnants(ssh: Ssh, paths: readonly PurgePath[]): Promise<Remnant[]> {
   const options = { sudo: true, timeout: 5 * 60_000, title: 'looking for leftovers' }
   const { booted: _, ...found } = await readFacts(ssh, remnantQuestions(paths), options)
@@ -178,7 +180,7 @@ export async function remnants(ssh: Ssh, paths: readonly PurgePath[]): Promise<R
   )
 }
 
-/** What is left, in one line. */
+/** Leftovers, in one line. */
 export function remnantText(all: readonly Remnant[]): string {
   return all.map(({ kind, what }) => `${kind} ${what}`).join(', ')
 }

@@ -6,16 +6,16 @@ import { DOCKER, FILES, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from '.
 
 /** Something that is mounted at or below a path that a purge removes. */
 export interface Mount {
-  /** The path that is to be removed. */
+  /** The path that a purge removes. */
   below: string
   target: string
   type: string
   source: string
 }
 
-/** What is on a server, of all that a purge has to do with. Sizes are in bytes. */
+/** Everything on a server that a purge is about. Sizes are in bytes. */
 export interface ServerSurvey {
-  /** What is there of the paths that are removed. */
+  /** Those of the paths to remove that exist. */
   paths: { path: PurgePath; size: number }[]
   /** Paths that are not what their name says: a part of them is a link. */
   elsewhere: { path: string; real: string }[]

@@ -255,7 +255,7 @@ test('a hostile archive leads nowhere: paths, links, devices, what no manifest n
   const archive = await encrypted('root.tar.age', writeArchive({ ...about, server }, [source]))
   assert.match(
     (await run(['--verify', archive, ...withKey])).err,
-    'root.tar.age holds "etc/hostname", which is not restored: it is no part of k3s',
+    'root.tar.age holds "etc/hostname", which cannot be restored: it does not belong to k3s',
   )
 })
 

@@ -432,10 +432,10 @@ test('folders that are missing, links or nested are told', async () => {
       ['folder', 'link', true],
     ],
   )
-  assert.match((await failure(copy({ ...one, source: link }))).message, 'there is no folder')
+  assert.match((await failure(copy({ ...one, source: link }))).message, 'does not exist')
   assert.match(
     (await failure(copy({ ...one, target: '/nowhere/at/all' }))).message,
-    'there is no folder /nowhere/at',
+    'the folder /nowhere/at does not exist',
   )
 })
 

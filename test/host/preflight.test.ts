@@ -235,7 +235,7 @@ test('what is no resolver and no section is refused, whatever it holds', async (
   for (const hostile of ['$(id)', '-h', 'a b', '1.2.3.4;id', "'"]) {
     const { code, err } = await preflight([`--resolver=${hostile}`])
     assert.is(code, 2)
-    assert.match(err, 'is no address of a resolver')
+    assert.match(err, 'is not the address of a resolver')
   }
   const { code, err } = await preflight(['--only', 'dns,port'])
   assert.equal([code, /did you mean ports\?/.test(err)], [2, true])

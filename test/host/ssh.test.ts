@@ -130,7 +130,7 @@ test('an agent logs in; IdentitiesOnly and many keys', async () => {
   await connect({ keyFile: undefined })
   process.env.SSH_AUTH_SOCK = await agent(...strangers, key)
   const many = await failure(() => connect({ keyFile: undefined }))
-  assert.match(many.message, /wants no more keys after 8 keys of the ssh-agent/)
+  assert.match(many.message, /too many keys offered \(8 keys of the ssh-agent/)
   assert.match(many.fix, 'IdentitiesOnly')
   // A key that the configuration names comes first, so the same agent works.
   writeFileSync(join(home, '.ssh', 'config'), `IdentityFile ${key}.pub\n`)
@@ -763,7 +763,7 @@ test('a wrong sudo password, none, and a user without the right are told in two 
   assert.is(await ssh.run(['id', '-u'], { sudo: true }), '0') // the failures before are no end
   const other = await connect({ user: nobody })
   const refused = await failure(() => other.run(['id'], { sudo: true }))
-  assert.match(refused.message, 'sudo is not allowed to this user')
+  assert.match(refused.message, 'this user may not use sudo')
   assert.match(refused.fix, `adduser ${nobody} sudo`)
 })
 

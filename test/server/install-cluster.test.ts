@@ -118,7 +118,7 @@ test('a server whose purge is not complete is refused before anything is downloa
   const before = await state(first)
   for (const args of [[], ['--dry-run']]) {
     const outcome = await install('one', args)
-    assert.match(failed(outcome, 4), `was not purged to the end (begun ${since})`)
+    assert.match(failed(outcome, 4), `is unfinished (started ${since})`)
     assert.not.match(outcome.stderr, 'Download')
   }
   assert.is(await state(first), before)
@@ -183,7 +183,7 @@ test('killed at every step, it completes in the end', async () => {
     'krew v',
     "root's kubeconfig",
     'Access from here',
-    'Look again',
+    'Verify',
   ]
   for (const moment of moments) {
     const heading = new RegExp(`^(\\d+\\. |  \\[INFO\\] +)${moment.replaceAll('+', '\\+')}`, 'm')

@@ -328,7 +328,7 @@ test('links and foreign mounts are refused with what to do, bind mounts on the s
   assert.is(code, 4)
   assert.match(
     stderr,
-    `nas (tmpfs) is mounted at ${LOCAL_STORAGE}/nas, where /var/lib/OpenAppStack is to be removed`,
+    `nas (tmpfs) is mounted at ${LOCAL_STORAGE}/nas, below /var/lib/OpenAppStack, which a purge removes`,
   )
   assert.match(stderr, `is mounted at ${LOCAL_STORAGE}/bind`)
   assert.match(stderr, '/var/lib/etcd leads elsewhere: to /srv/data')
@@ -401,7 +401,7 @@ test('killed at every step, the next run knows what it was at and completes it',
     const { cluster, purging } = await markNow()
     assert.is(cluster, CLUSTER)
     assert.ok(purging.since)
-    assert.match(stderr, step > 2 ? /the purge that began .* is to be completed/ : '')
+    assert.match(stderr, step > 2 ? /the purge that started .* is unfinished, continuing it/ : '')
   }
   const { code, stderr, stdout } = await purge(confirmed)
   assert.is(code, 0, stderr)

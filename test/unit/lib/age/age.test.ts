@@ -81,7 +81,7 @@ test('a file cut off anywhere, with a changed bit or with more at its end is ref
         // A bit in the header may make it somebody else's file, or none.
         assert.match(
           error.message,
-          /x\.age (cannot be decrypted: it was cut off or changed|is no age file)|none of the identities opens x\.age/,
+          /x\.age (cannot be decrypted: it was cut off or changed|is not an age file)|none of the identities opens x\.age/,
         )
       },
     ),
@@ -105,9 +105,9 @@ test('armor is read strictly', async () => {
     assert.match((await expectedFrom(() => opened([Buffer.from(bad)]))).message, 'cut off or changed', bad)
 })
 
-test('what is no age file is told as such', async () => {
+test('what is not an age file is told as such', async () => {
   for (const bad of ['', 'age', 'PK\u0003\u0004 and so on, for longer than a header', '{}\n'])
-    assert.is((await expectedFrom(() => opened([Buffer.from(bad)]))).message, 'x.age is no age file')
+    assert.is((await expectedFrom(() => opened([Buffer.from(bad)]))).message, 'x.age is not an age file')
 })
 
 test('a failure to read the file is not told as a damaged file', async () => {
@@ -193,7 +193,7 @@ test('recipients come from flags, files and what is remembered; nothing is writt
   await expectedFrom(() => recipientsOf({ recipient: [mine.recipient], passphrase: true }))
   assert.match(
     (await expectedFrom(() => recipientsOf({ recipient: ['no-such-file'], passphrase: false }))).message,
-    '--recipient "no-such-file" is no file',
+    '--recipient "no-such-file" is not a file',
   )
   await expectedFrom(() => allOf(encryptTo({ recipients: [] }, [])))
 })
@@ -201,8 +201,8 @@ test('recipients come from flags, files and what is remembered; nothing is writt
 test('what is no recipient or identity is told by its line, and a secret is never shown', async () => {
   const secret = identities[0]!
   const bad: [text: string, what: RegExp][] = [
-    [`${mine.recipient}\n${other.recipient.slice(0, -1)}\n`, /^f line 2 is no age recipient/],
-    [`${mine.recipient}x`, /^f is no age recipient/],
+    [`${mine.recipient}\n${other.recipient.slice(0, -1)}\n`, /^f line 2 is not an age recipient/],
+    [`${mine.recipient}x`, /^f is not an age recipient/],
     ['ssh-ed25519 AAAA ann@laptop', /SSH keys cannot be recipients/],
     [secret, /^f is an identity: a secret/],
     ['# nothing\n', /f names no recipient/],
@@ -217,7 +217,7 @@ test('what is no recipient or identity is told by its line, and a secret is neve
   assert.is(redact(`x ${secret}`), 'x ***')
   const last = secret.endsWith('Q') ? 'P' : 'Q'
   const wrong = await expectedFrom(() => parseIdentities(`#\n${secret.slice(0, -1)}${last}\n`, 'f'))
-  assert.is(wrong.message, 'f line 2 is no age identity')
+  assert.is(wrong.message, 'f line 2 is not an age identity')
   assert.match(
     (await expectedFrom(() => parseIdentities('-----BEGIN OPENSSH PRIVATE KEY-----\n', 'f'))).message,
     'SSH key',

@@ -76,7 +76,7 @@ test("a cluster's own list is taken in place of ours", async () => {
     assert.ok(existsSync(own.file))
     await releasesFor({ folder }).then(
       () => assert.unreachable(),
-      error => assert.match(error.message, 'is no list of releases'),
+      error => assert.match(error.message, 'is not a list of releases'),
     )
   } finally {
     rmSync(folder, { recursive: true })
@@ -91,7 +91,7 @@ test('what is no list of releases is refused with the reason', () => {
     [{ helm: undefined }, 'helm has no url'],
     [{ helm: { ...entry, version: undefined } }, 'helm has no version'],
     [{ helm: { ...entry, sha256: undefined } }, 'neither sha256 nor checksums'],
-    [{ helm: { ...entry, sha256: 'abc' } }, 'no SHA-256 checksum'],
+    [{ helm: { ...entry, sha256: 'abc' } }, 'not a SHA-256 checksum'],
   ] as const)
     assert.throws(() => parseReleases({ ...list, ...change }, 'v2'), new RegExp(why))
   assert.throws(() => parseReleases('x', 'v2'), /map/)

@@ -53,7 +53,11 @@ test('resolvers are given with or without a port', async () => {
     ':53',
     '::g',
   ])
-    assert.match((await expectedFrom(() => parseResolver(text))).message, /is no address of a resolver/, text)
+    assert.match(
+      (await expectedFrom(() => parseResolver(text))).message,
+      /is not the address of a resolver/,
+      text,
+    )
 })
 
 test('public resolvers are asked only about servers that the public can reach', () => {

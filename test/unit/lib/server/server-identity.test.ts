@@ -60,7 +60,7 @@ test('a purge that is not complete stands in the way', async () => {
   const purging = { since: '2026-11-22T11:00:00.000Z' }
   const error = await expectedFrom(() => checkPurged('root@vps', { ...mark, purging }))
   assert.is(error.exitCode, 4)
-  assert.is(error.message, 'root@vps was not purged to the end (begun 2026-11-22T11:00:00.000Z)')
+  assert.is(error.message, 'the purge of root@vps is unfinished (started 2026-11-22T11:00:00.000Z)')
   assert.is(error.fix, 'complete it first: npx tsx scripts/purge.ts --cluster oas')
 })
 
@@ -147,7 +147,7 @@ test('the folder knows its domain and the authority of the current context', asy
   })
 
   writeFileSync(cluster.kubeconfig, 'no: [kubeconfig')
-  assert.match((await expectedFrom(() => knownIdentity(cluster))).message, /is no kubeconfig/)
+  assert.match((await expectedFrom(() => knownIdentity(cluster))).message, /is not a kubeconfig/)
 })
 
 test('the identity is told in one line', () => {

@@ -63,7 +63,7 @@ const problems = (...states: Partial<JobState>[]) =>
 
 // What is where
 
-test('a map and the folders that are there are joined; volumes of the new cluster are none of the old one', () => {
+test('a map and the folders that are there are joined; volumes of the new cluster are not of the old one', () => {
   const map = [{ ...volumeOfFolder(OLD), namespace: 'oas', claim: 'x' }, volumeOfFolder(`pvc-${UID}3`)]
   const options = { current: new Set([NEW]), named: [] }
   const joined = migrationSourcesOf(map, [OLD, NEW, `pvc-${UID}4_oas_y`, 'lost+found'], options)

@@ -434,7 +434,7 @@ test('links and foreign mounts are refused, whether backups are or not', () => {
   const problems = problemsOf({ ...facts, server }, { ...options, discardData: true }, false)
   assert.equal(whats(problems), [
     '/var/lib/rancher leads elsewhere: to /data/rancher',
-    'nas:/x (nfs4) is mounted at /var/lib/OpenAppStack/nas, where /var/lib/OpenAppStack is to be removed',
+    'nas:/x (nfs4) is mounted at /var/lib/OpenAppStack/nas, below /var/lib/OpenAppStack, which a purge removes',
   ])
   assert.ok(problems.every(({ exitCode }) => exitCode === 4))
   const docker = problemsOf({ ...facts, server }, { ...options, discardData: true, docker: true }, false)
