@@ -8,28 +8,18 @@ import * as assert from 'uvu/assert'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
-import { parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
+import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { condition } from '../../lib/flux/flux.ts'
-import { refText } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { concernsHost } from '../../scripts/cert-debug/scope.ts'
 import { suite } from '../suite.ts'
-import { type Expected, healthy, testFaults } from './fault-suite.ts'
-import {
-  apart,
-  type CertificateFault,
-  certificate,
-  hostOf,
-  probing,
-  remove,
-  together,
-} from './faults/certificates.ts'
+import { healthy, type Look, look, testFaults, testTogether } from './fault-suite.ts'
+import { apart, certificate, hostOf, probing, remove, together } from './faults/certificates.ts'
 import { succeeds } from './faults.ts'
 import { Bed, runScript } from './harness.ts'
 
 const test = suite('diagnose-certificates')
 let bed: Bed
-let snapshot: Snapshot
 
 test.before(async () => {
   bed = await Bed.start({ certificates: true, audit: true })
@@ -37,31 +27,8 @@ test.before(async () => {
 })
 test.after(() => bed?.stop())
 
-/** What `cert-debug HOST` tells of a snapshot. */
-function causesFor(host: string): RootCause[] {
-  return diagnose(snapshot, RULES, { only: (cause, index) => concernsHost(cause, host, index) }).causes
-}
-
-const told = ({ rule, subject, cause }: RootCause) => `${rule} ${refText(subject)}: ${cause}`
-
-/** Why a fault is not named first for its host; undefined when it is. */
-function mistaken({ host, expect }: CertificateFault): string | undefined {
-  const [{ rule, subject, remedy }] = [expect].flat() as [Expected]
-  const causes = causesFor(host)
-  const [first] = causes
-  const isNamed = first?.rule === rule && subject.test(refText(first.subject))
-  const isRemedied = !remedy || remedy.test(`${first?.remedy.text} ${first?.remedy.command ?? ''}`)
-  return isNamed && isRemedied ? undefined : `${host}: ${causes.map(told).join('\n') || 'nothing'}`
-}
-
-/** Looks at the cluster and all hosts as a user does, and keeps what was seen. */
-async function look(): Promise<void> {
-  const file = join(bed.folder, 'facts.json')
-  const mark = bed.auditMark()
-  await runScript('cert-debug', ['--output', file, ...probing(bed)])
-  assert.equal(bed.writesSince(mark), [], 'a diagnosis has written')
-  snapshot = parseSnapshot(readFileSync(file, 'utf8'), file)
-}
+/** How a user looks at the cluster and at all hosts. */
+const seen: Look = { script: 'cert-debug', args: probing }
 
 test('nothing is found on a new platform, with probes and without', async () => {
   await healthy(probing(bed), 'cert-debug')
@@ -105,34 +72,7 @@ test('the docs’ example runs as written: 503, the cause removed, the challenge
   }
 })
 
-test('many faults at once: each is named first for its host', async () => {
-  await Promise.all(apart.map(fault => fault.seed(bed)))
-  await until<string[], true>(
-    async () => {
-      await look()
-      const wrong = apart.flatMap(fault => mistaken(fault) ?? [])
-      return wrong.length === 0 ? { done: true } : { last: wrong }
-    },
-    { deadline: 180_000, every: 1000, describe: last => (last ?? []).join('\n') },
-  )
-})
-
-for (const fault of apart)
-  test(`${fault.layer}: ${fault.name}`, () => {
-    assert.is(mistaken(fault), undefined)
-  })
-
-for (const fault of apart.filter(({ fix }) => fix))
-  test(`--fix heals: ${fault.name}`, async () => {
-    await fault.fix?.after?.(bed)
-    const outcome = await runScript('cert-debug', [fault.host, ...probing(bed), '--fix', '--yes'])
-    assert.is(outcome.code, 0, `${outcome.stdout}\n${outcome.stderr}`)
-  })
-
-test('nothing is found once all of them are gone', async () => {
-  await Promise.all(apart.map(fault => fault.heal(bed)))
-  await healthy(probing(bed), 'cert-debug')
-})
+testTogether(test, () => bed, apart, seen)
 
 test('after five failed validations nothing is retried within the hour', async () => {
   const objects = ['a', 'b', 'c', 'd', 'e'].map(each =>
@@ -144,8 +84,9 @@ test('after five failed validations nothing is retried within the hour', async (
     for (const object of objects) await bed.kubectl.apply(object)
     await until<string, true>(
       async () => {
-        await look()
-        const remedies = causesFor(host).map(({ remedy }) => remedy.text)
+        const only = (cause: RootCause, index: Index) => concernsHost(cause, host, index)
+        const { causes } = diagnose(await look(bed, seen), RULES, { only })
+        const remedies = causes.map(({ remedy }) => remedy.text)
         const isLimited = remedies.some(text => /before \d{4}-.*5 validations/.test(text))
         return isLimited ? { done: true } : { last: remedies.join('\n') }
       },

@@ -3,8 +3,8 @@
  * with its remedy, and healed where that is claimed. The kubelets are Stages of kwok (faults/kubelets.ts).
  */
 import { suite } from '../suite.ts'
-import { healthy, testFaults } from './fault-suite.ts'
-import { faults, prepare } from './faults/workloads.ts'
+import { healthy, testFaults, testTogether } from './fault-suite.ts'
+import { alone, apart, prepare } from './faults/workloads.ts'
 import { succeeds } from './faults.ts'
 import { Bed } from './harness.ts'
 
@@ -12,7 +12,7 @@ const test = suite('diagnose-workloads')
 let bed: Bed
 
 test.before(async () => {
-  bed = await Bed.start()
+  bed = await Bed.start({ audit: true })
   await succeeds('install-core', '--set', 'git_branch=main')
   await succeeds('install-app', 'wekan')
   await succeeds('install-app', 'velero')
@@ -22,6 +22,8 @@ test.after(() => bed?.stop())
 
 test('an installed platform is healthy', () => healthy().then(() => undefined))
 
-testFaults(test, () => bed, faults)
+testTogether(test, () => bed, apart, { script: 'diagnose' })
+
+testFaults(test, () => bed, alone)
 
 test.run()

@@ -2,10 +2,14 @@
  * Runs faults: each is seeded on the real programs, has to be named first and with its remedy by a diagnosis, is
  * healed by --fix where that is claimed, and leaves a healthy platform behind.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
+import { type Diagnosis, diagnose } from '../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { RULES } from '../../lib/diagnosis/rules/index.ts'
+import { type Index, parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
@@ -49,6 +53,11 @@ export interface Fault {
   }
   /** Takes the cause away, as the administrator would: instead of the fix, or what is left after it. */
   heal(bed: Bed): Promise<void>
+}
+
+/** A fault that disturbs no other one: many are there at once, and of all that is told some concerns this one. */
+export interface ApartFault extends Fault {
+  concerns(cause: RootCause, index: Index): boolean
 }
 
 /** Milliseconds within which a fault has to be named: Flux and the kubelet need their time to notice it. */
@@ -106,6 +115,61 @@ export async function healthy(
     },
     { deadline: HEALTHY, every: 500, describe: last => last ?? '' },
   )
+}
+
+/** Why a fault is not named first among all that concerns it; undefined when it is. */
+function mistaken({ name, concerns, expect }: ApartFault, snapshot: Snapshot): string | undefined {
+  const { causes } = diagnose(snapshot, RULES, { only: concerns })
+  const [expected] = [expect].flat() as [Expected]
+  return matches(causes[0], expected) ? undefined : `${name}: ${all(causes)}`
+}
+
+/** What a script that looks sees of the cluster; it must not write anything (`Bed.start({ audit: true })`). */
+export async function look(bed: Bed, seen: Look): Promise<Snapshot> {
+  const file = join(bed.folder, 'facts.json')
+  const mark = bed.auditMark()
+  await runScript(seen.script, ['--output', file, ...argsOf(seen, bed)])
+  assert.equal(bed.writesSince(mark), [], 'a diagnosis has written')
+  return parseSnapshot(readFileSync(file, 'utf8'), file)
+}
+
+/**
+ * Seeds faults all at once and makes a test of each: it is named first among all that concerns it, in one snapshot
+ * that a script has taken. Then they are healed, those by --fix where that is claimed.
+ */
+export function testTogether(
+  test: ReturnType<typeof suite>,
+  bed: () => Bed,
+  faults: readonly ApartFault[],
+  seen: Look,
+): void {
+  let snapshot: Snapshot
+  test(`${faults.length} faults at once: each is named first among what concerns it`, async () => {
+    await Promise.all(faults.map(fault => fault.seed(bed())))
+    await until<string[], true>(
+      async () => {
+        snapshot = await look(bed(), seen)
+        const wrong = faults.flatMap(fault => mistaken(fault, snapshot) ?? [])
+        return wrong.length === 0 ? { done: true } : { last: wrong }
+      },
+      { deadline: 3 * NOTICED, every: 1000, describe: last => (last ?? []).join('\n') },
+    )
+  })
+  for (const fault of faults)
+    test(`${fault.layer}: ${fault.name}`, () => {
+      assert.is(mistaken(fault, snapshot), undefined)
+    })
+  for (const { name, fix } of faults)
+    if (fix)
+      test(`--fix heals: ${name}`, async () => {
+        await fix.after?.(bed())
+        const outcome = await runScript(fix.script, [...argsOf(fix, bed()), '--fix', '--yes'])
+        assert.is(outcome.code, 0, `${outcome.stdout}\n${outcome.stderr}`)
+      })
+  test('nothing is found once all of them are gone', async () => {
+    await Promise.all(faults.map(fault => fault.heal(bed())))
+    await healthy(argsOf(seen, bed()), seen.script)
+  })
 }
 
 /** Makes a test of each fault. The bed is there when the tests run. */

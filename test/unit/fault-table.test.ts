@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FAULTS, PAGE, withTable } from '../cluster/fault-table.ts'
+import { SAMPLE, sampleOf } from '../cluster/faults/sample.ts'
 
 test('the page of the faults has the table of the tests', () => {
   const page = readFileSync(PAGE, 'utf8')
@@ -16,6 +17,20 @@ test('no two faults have one name, and there are enough of them', () => {
   )
   assert.ok(FAULTS.length >= 60, `there are ${FAULTS.length}`)
   assert.ok(FAULTS.filter(({ missed }) => missed).length <= FAULTS.length * 0.05)
+})
+
+test('the sample of npm test has faults of every layer', () => {
+  const sample = sampleOf(FAULTS)
+  const names = sample.map(({ name }) => name)
+  assert.equal(
+    SAMPLE.filter(name => !names.includes(name)),
+    [],
+  )
+  const layers = new Set(sample.map(({ layer }) => layer))
+  assert.equal(
+    FAULTS.filter(({ layer }) => !layers.has(layer)).map(({ layer }) => layer),
+    [],
+  )
 })
 
 test.run()

@@ -3,14 +3,15 @@
 import { condition } from '../../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../../lib/kubectl/kubectl.ts'
 import { until } from '../../../lib/script/wait.ts'
+import { concernsHost } from '../../../scripts/cert-debug/scope.ts'
 import { probeTls } from '../../../scripts/cert-debug/tls-probe.ts'
 import type { HttpFault, TlsFault, Whom } from '../../bed/cluster/web-faults.ts'
 import type { Records } from '../certificates-bed.ts'
-import type { Fault } from '../fault-suite.ts'
+import type { ApartFault, Fault } from '../fault-suite.ts'
 import type { Bed } from '../harness.ts'
 import { made } from './made-certificates.ts'
 
-/** A fault that is about one host: it is looked for by `cert-debug HOST`, so that many can be there at once. */
+/** A fault of one host: `cert-debug HOST` tells it apart from those of others. */
 export interface CertificateFault extends Fault {
   host: string
 }
@@ -314,8 +315,8 @@ const leftover: CertificateFault = (() => {
   }
 })()
 
-/** Faults that leave each other alone: they are there all at once, each at its own host. */
-export const apart: readonly CertificateFault[] = [
+/** Faults that leave each other alone, each at its own host. */
+const ofHosts: readonly CertificateFault[] = [
   onPort80('no-backend', 'the docs’ example: the challenge gets 503', 503, 'challenge-no-backend', {
     fix: true,
   }),
@@ -568,6 +569,13 @@ export const apart: readonly CertificateFault[] = [
   ),
 ]
 
+/** The faults of one host each: they are there all at once. */
+export const apart: readonly ApartFault[] = ofHosts.map(fault => ({
+  ...fault,
+  concerns: (cause, index) => concernsHost(cause, fault.host, index),
+  ...(fault.fix ? { fix: { ...fault.fix, args: bed => [fault.host, ...probing(bed)] } } : {}),
+}))
+
 /** Faults of what all certificates need: one at a time. */
 export const together: readonly CertificateFault[] = [
   {
@@ -636,4 +644,4 @@ export const together: readonly CertificateFault[] = [
 ]
 
 /** The faults of certificates, for the table. */
-export const faults: readonly CertificateFault[] = [...apart, ...together]
+export const faults: readonly CertificateFault[] = [...ofHosts, ...together]

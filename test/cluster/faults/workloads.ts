@@ -1,11 +1,11 @@
 /** Faults in the layers of Kubernetes: pods, workloads, volumes, nodes, the cluster. */
 
 import { reconcile } from '../../../lib/flux/flux.ts'
-import type { KubeObject, Ref } from '../../../lib/kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refText } from '../../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { readObjects } from '../../bed/build/data.ts'
-import type { Fault } from '../fault-suite.ts'
+import type { ApartFault, Expected, Fault } from '../fault-suite.ts'
 import { override, release } from '../faults.ts'
 import type { Bed } from '../harness.ts'
 import { diskPressure, noDiskPressure, PLAY, played, STAGES } from './kubelets.ts'
@@ -23,8 +23,13 @@ const ref = (apiVersion: string, kind: string, name: string, namespace?: string)
 /** What the faults need: the Stages, and a namespace of their own. */
 export async function prepare(bed: Bed): Promise<void> {
   for (const each of [...STAGES, diskPressure, noDiskPressure]) await bed.kubectl.apply(each)
-  await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } })
-  await appears(bed, ref('v1', 'ServiceAccount', 'default', NAMESPACE))
+  await makeNamespace(bed, NAMESPACE)
+}
+
+/** Makes a namespace, with the account that every pod needs. */
+async function makeNamespace(bed: Bed, name: string): Promise<void> {
+  await bed.kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  await appears(bed, ref('v1', 'ServiceAccount', 'default', name))
 }
 
 function appears(bed: Bed, wanted: Ref): Promise<true> {
@@ -35,10 +40,13 @@ function appears(bed: Bed, wanted: Ref): Promise<true> {
 }
 
 type Course = Pick<Fault, 'seed' | 'heal'>
+/** A course that is nothing but objects. */
+type Added = Course & { objects: readonly KubeObject[] }
 
 /** Objects that are there for as long as the fault is. */
-function added(...objects: KubeObject[]): Course {
+function added(...objects: KubeObject[]): Added {
   return {
+    objects,
     async seed(bed) {
       for (const object of objects) await bed.kubectl.apply(object)
     },
@@ -142,10 +150,10 @@ const NODE = ref('v1', 'Node', 'sandbox')
 const diagnose = { script: 'diagnose' } as const
 
 /** A pod that its kubelet has trouble with. */
-const kubelet = (name: string, play: string, rule: string, remedy?: RegExp, more: Shop = {}): Fault => ({
+const kubelet = (name: string, play: string, rule: string, remedy?: RegExp): Fault & Added => ({
   name,
   layer: 'pod',
-  ...added(shop({ play, ...more })),
+  ...added(shop({ play })),
   expect: { rule, subject: POD, ...(remedy ? { remedy } : {}) },
 })
 
@@ -763,5 +771,38 @@ const atOnce: Fault[] = [
   },
 ]
 
-/** The faults, in the order in which they are tried. */
+/** The faults, in the order of the table. */
 export const faults: readonly Fault[] = [...pods, ...workloads, ...volumes, ...cluster, ...atOnce]
+
+const isAdded = (fault: Fault): fault is Fault & Added =>
+  'objects' in fault &&
+  (fault.objects as KubeObject[]).every(({ metadata }) => metadata.namespace === NAMESPACE)
+
+/** Those that are nothing but objects in one namespace, each in a namespace of its own: they are there all at once. */
+export const apart: readonly ApartFault[] = faults
+  .filter(isAdded)
+  .filter(({ fix }) => !fix)
+  .map((fault, i) => inNamespace(fault, `${NAMESPACE}-${i + 1}`))
+
+/** The others: one at a time. */
+export const alone: readonly Fault[] = faults.filter(({ name }) => !apart.some(each => each.name === name))
+
+function inNamespace(fault: Fault & Added, namespace: string): ApartFault {
+  const { rule, subject, remedy } = fault.expect as Expected
+  const { seed, heal } = added(
+    ...fault.objects.map(object => ({ ...object, metadata: { ...object.metadata, namespace } })),
+  )
+  const pattern = new RegExp(subject.source.replace(`${NAMESPACE}\\/`, `${namespace}\\/`))
+  return {
+    ...fault,
+    async seed(bed) {
+      await makeNamespace(bed, namespace)
+      await seed(bed)
+    },
+    heal,
+    expect: { rule, subject: pattern, remedy },
+    concerns: ({ subject, explains }) =>
+      pattern.test(refText(subject)) ||
+      [{ subject }, ...explains].some(each => each.subject.namespace === namespace),
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * The faults that `npm test` tries (faults/sample.ts): some of those of diagnose-flux, diagnose-workloads and
+ * diagnose-certificates, in the same way, on one bed.
+ */
+import { suite } from '../suite.ts'
+import { healthy, testFaults, testTogether } from './fault-suite.ts'
+import { apart as ofHosts, probing, together } from './faults/certificates.ts'
+import { faults as flux } from './faults/flux.ts'
+import { sampleOf } from './faults/sample.ts'
+import { alone, apart as ofPods, prepare } from './faults/workloads.ts'
+import { succeeds } from './faults.ts'
+import { Bed } from './harness.ts'
+
+const test = suite('diagnose-sample')
+let bed: Bed
+
+test.before(async () => {
+  bed = await Bed.start({ certificates: true, audit: true })
+  await succeeds('install-core', '--set', 'git_branch=main')
+  await succeeds('install-app', 'wekan', 'velero')
+  await prepare(bed)
+})
+test.after(() => bed?.stop())
+
+test('an installed platform is healthy', async () => {
+  await healthy()
+  await healthy(probing(bed), 'cert-debug')
+})
+
+testTogether(test, () => bed, sampleOf(ofPods), { script: 'diagnose' })
+
+testTogether(test, () => bed, sampleOf(ofHosts), { script: 'cert-debug', args: probing })
+
+testFaults(test, () => bed, sampleOf([...flux, ...alone, ...together]))
+
+test.run()
