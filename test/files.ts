@@ -10,7 +10,8 @@ import { pathToFileURL } from 'node:url'
 const shared = globalThis as { UVU_DEFER?: number; UVU_INDEX?: number; UVU_QUEUE?: unknown[][] }
 shared.UVU_DEFER = 1
 const { exec } = await import('uvu')
-for (const [i, file] of process.argv.slice(2).entries()) {
+// Taken out, since there are test files that have arguments of their own.
+for (const [i, file] of process.argv.splice(2).entries()) {
   shared.UVU_INDEX = i
   shared.UVU_QUEUE![i] = [file]
   await import(pathToFileURL(resolve(file)).href)

@@ -19,7 +19,7 @@ export interface ScriptOptions {
   input?: string
   /** Looks at everything said so far after each piece; returns the signal to send, once. */
   kill?: (stderr: string) => NodeJS.Signals | undefined
-  /** Milliseconds after which it is killed and the test fails; 180 s unless told. */
+  /** Milliseconds after which it is killed and the test fails; 5 minutes unless told. */
   timeout?: number
   /** It is asked to show a secret: what it says is left out of the search for leaked ones. */
   reveals?: boolean
@@ -50,7 +50,7 @@ export function runScript(
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
       reject(new Error(`${name} ${args.join(' ')} took too long; it said:\n${stderr}`))
-    }, options.timeout ?? 180_000)
+    }, options.timeout ?? 300_000)
     child.stdout!.setEncoding('utf8').on('data', text => {
       stdout += text
     })

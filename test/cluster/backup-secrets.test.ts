@@ -175,7 +175,7 @@ test('the ten secrets are written whole, stripped, private, and as the API serve
       method: 'POST',
       body: readFileSync(join(folder, secretFileOf({ namespace, name })), 'utf8'),
       contentType: 'application/yaml',
-      timeout: 10_000,
+      timeout: 120_000,
     })
     assert.is(answer.status, 201, answer.body.slice(0, 300))
   }
@@ -346,7 +346,7 @@ test('restore by name; a namespace that is gone is made again', async () => {
       (await bed.kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'oas' }))
         ? { last: 'oas' }
         : { done: true },
-    { deadline: 60_000, every: 200, describe: () => 'namespace oas is still there' },
+    { deadline: 180_000, every: 200, describe: () => 'namespace oas is still there' },
   )
   await remove('oas-wekan-variables')
   const wrong = await runScript('restore-secrets', [folder, '--only', 'oas-prometeus-basic-auth', '--yes'])
@@ -429,7 +429,7 @@ test('encrypted to a recipient: the age program opens it, and what age encrypts 
       method: 'POST',
       body: documents[i],
       contentType: 'application/yaml',
-      timeout: 10_000,
+      timeout: 120_000,
     })
     assert.is(answer.status, 201, answer.body.slice(0, 300))
   }

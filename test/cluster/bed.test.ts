@@ -65,7 +65,7 @@ async function when(ref: Ref, what: string, wanted: (object: KubeObject) => bool
       const object = await bed.kubectl.get(ref)
       return object && wanted(object) ? { done: object } : { last: object }
     },
-    { deadline: 120_000, every: 500, describe: last => `${what}: ${JSON.stringify(last?.status)}` },
+    { deadline: 300_000, every: 500, describe: last => `${what}: ${JSON.stringify(last?.status)}` },
   )
 }
 
@@ -129,7 +129,7 @@ test('a challenge that port 80 answers with 503 waits, and goes on when that has
       const text = challenges.find(({ spec }) => spec.dnsName === host)?.status?.reason ?? ''
       return text.startsWith('Waiting') ? { done: text } : { last: text }
     },
-    { deadline: 60_000, every: 200, describe: last => `the challenge does not wait: ${last}` },
+    { deadline: 180_000, every: 200, describe: last => `the challenge does not wait: ${last}` },
   )
   assert.is(reason, "Waiting for HTTP-01 challenge propagation: wrong status code '503', expected '200'")
   bed.certificates.fault(host, undefined)
@@ -146,7 +146,7 @@ test('what the ACME server alone runs into makes the order fail', async () => {
       const { state, reason } = challenges.find(({ spec }) => spec.dnsName === host)?.status ?? {}
       return state === 'invalid' ? { done: reason } : { last: `${state} ${reason}` }
     },
-    { deadline: 90_000, every: 500, describe: last => `the challenge is not refused: ${last}` },
+    { deadline: 180_000, every: 500, describe: last => `the challenge is not refused: ${last}` },
   )
   assert.match(challenge, /SERVFAIL|server misbehaving|DNS|connection/i)
   await bed.certificates.heal()
@@ -179,7 +179,7 @@ test('the API server leads to Loki by its Service', async () => {
         return { last: String(error) } // the pod is not ready yet
       }
     },
-    { deadline: 60_000, every: 500, describe: last => `Loki does not answer: ${last}` },
+    { deadline: 180_000, every: 500, describe: last => `Loki does not answer: ${last}` },
   )
   assert.equal(
     values.map(([, line]) => line),
@@ -194,7 +194,7 @@ test('what is killed is started by the next up, and what was asked for stays', a
       const left = runningProcesses(layoutOf('sandbox')).length
       return left === 11 ? { done: true } : { last: left }
     },
-    { deadline: 10_000, every: 100, describe: last => `${last} processes run` },
+    { deadline: 120_000, every: 100, describe: last => `${last} processes run` },
   )
   const { started } = await up({ worktree: true })
   assert.equal([...started].sort(), ['cert-manager', 'pebble', 'pod-network', 'web'])

@@ -47,7 +47,7 @@ test('the docs’ example runs as written: 503, the cause removed, the challenge
         const { stdout } = await runScript('cert-debug', [host, ...probing(bed)])
         return /^✗ Challenge oas-apps\/chat-/m.test(stdout) ? { done: stdout } : { last: stdout }
       },
-      { deadline: 120_000, every: 1000, describe: last => last ?? '' },
+      { deadline: 180_000, every: 1000, describe: last => last ?? '' },
     )
     assert.match(seen, "Waiting for HTTP-01 challenge propagation: wrong status code '503', expected '200'")
     assert.match(seen, /explains: .*Certificate oas-apps\/chat/)

@@ -198,7 +198,7 @@ test('an API server that is slow is waited for; what never comes is a gap', asyn
     async flags => {
       const outcome = await runScript('diagnose', flags)
       assert.is(outcome.code, 0, outcome.stderr)
-      assert.ok(outcome.seconds < 20, `it took ${outcome.seconds} s`)
+      assert.ok(outcome.seconds < 60, `it took ${outcome.seconds} s`)
     },
   )
   await through(
@@ -225,7 +225,7 @@ test('the API server is gone: that is told, and no findings', async () => {
     assert.is(outcome.stdout, '')
     assert.match(told(outcome)[0]!.what, /the API server .* cannot be reached/)
     assert.not.ok(existsSync(join(bed.folder, 'gone.json')))
-    assert.ok(outcome.seconds < 30, `it took ${outcome.seconds} s`)
+    assert.ok(outcome.seconds < 90, `it took ${outcome.seconds} s`)
   } finally {
     await repair()
   }

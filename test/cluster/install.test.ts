@@ -146,7 +146,7 @@ async function deleteReleases(objects: readonly KubeObject[]): Promise<void> {
       const left = (await releases()).map(nameOf).filter(name => names.includes(name))
       return left.length === 0 ? { done: undefined } : { last: left.join(', ') }
     },
-    { deadline: 120_000, every: 300, describe: last => `not deleted: ${last}` },
+    { deadline: 300_000, every: 300, describe: last => `not deleted: ${last}` },
   )
 }
 

@@ -220,7 +220,7 @@ async function whileWaiting<T>(work: () => Promise<T>): Promise<T> {
         (await bed.kubectl.get({ ...HELM_RELEASE, namespace: 'oas-apps', name: 'wekan' }))
           ? { last: undefined }
           : { done: undefined },
-      { deadline: 60_000, every: 200, describe: () => 'wekan is still there' },
+      { deadline: 180_000, every: 200, describe: () => 'wekan is still there' },
     )
     return await work()
   } finally {
@@ -238,7 +238,7 @@ async function startWaiting(): Promise<{ ended: Promise<Outcome> }> {
     },
   })
   await until(async () => (waiting ? { done: undefined } : { last: undefined }), {
-    deadline: 30_000,
+    deadline: 180_000,
     every: 50,
     describe: () => 'it does not wait',
   })

@@ -95,7 +95,7 @@ async function ending(ref: Ref): Promise<{ state: string; message: string }> {
       if (state === 'waiting' || message.startsWith('Source artifact not found')) return { last: message }
       return { done: { state, message } }
     },
-    { deadline: 60_000, every: 200, describe: last => `${refText(ref)}: ${last}` },
+    { deadline: 180_000, every: 200, describe: last => `${refText(ref)}: ${last}` },
   )
 }
 

@@ -40,7 +40,7 @@ const old = join(folder(), 'old volumes')
 const mapFile = join(folder(), 'map.json')
 
 const run = (name: string, args: readonly string[], options?: ScriptOptions): Promise<Outcome> =>
-  runScript(name, ['--cluster', 'sandbox', ...args], { timeout: 90_000, ...options })
+  runScript(name, ['--cluster', 'sandbox', ...args], options)
 const migrate = (args: readonly string[], options?: ScriptOptions) =>
   run('migrate-data', ['--from', mapFile, '--old-folder', old, ...args], options)
 /** Runs a script on a terminal, and types an answer whenever the next question is there. */
@@ -64,7 +64,7 @@ async function onTerminal(
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const closed = new Promise<number>(resolve => child.once('close', resolve))
-  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 180_000)
   let screen = ''
   let answered = 0
   child.stdout.on('data', async chunk => {
@@ -145,7 +145,7 @@ async function bound(number: number): Promise<void> {
         ? { done: true }
         : { last: phases }
     },
-    { deadline: 90_000, describe: last => JSON.stringify(last) },
+    { deadline: 180_000, describe: last => JSON.stringify(last) },
   )
 }
 /** The folder of a claim's volume. */
@@ -310,7 +310,7 @@ test('upgrade-0.3 deletes what was named when nothing uses it any more, and agai
     await bed.kubectl.delete(ref('Deployment', name))
   await bed.kubectl.delete(ref('StatefulSet', 'oas-test-files-mariadb'))
   await until(async () => ((await pods()).length === 0 ? { done: true } : { last: 0 }), {
-    deadline: 60_000,
+    deadline: 180_000,
     describe: () => 'pods',
   })
   const ask = /Which of these are to be deleted/

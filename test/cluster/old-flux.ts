@@ -122,7 +122,7 @@ async function isServed(bed: Bed, version: string, plural: string): Promise<void
         .catch(() => undefined) // no kind of this version is there yet
       return served?.resources.some(({ name }) => name === plural) ? { done: true } : { last: '' }
     },
-    { deadline: 60_000, every: 200, describe: () => `${version} ${plural} is not served` },
+    { deadline: 180_000, every: 200, describe: () => `${version} ${plural} is not served` },
   )
 }
 
@@ -131,7 +131,7 @@ async function replaceHelmReleases(bed: Bed): Promise<void> {
   const ref = { ...CRD, name: `helmreleases.helm${GROUP}` }
   await bed.kubectl.delete(ref)
   await until(async () => ((await bed.kubectl.get(ref)) ? { last: 'there' } : { done: true }), {
-    deadline: 30_000,
+    deadline: 180_000,
     every: 200,
     describe: () => `${ref.name} is still there`,
   })

@@ -46,7 +46,7 @@ function eventually<T>(what: string, look: () => Promise<T | undefined | false>)
       const found = await look()
       return found ? { done: found } : { last: what }
     },
-    { deadline: 60_000, every: 200, describe: last => `not yet: ${last}` },
+    { deadline: 180_000, every: 200, describe: last => `not yet: ${last}` },
   )
 }
 

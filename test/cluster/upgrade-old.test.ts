@@ -79,7 +79,7 @@ async function lokiIs(what: string, wanted: (release: KubeObject) => boolean): P
       const release = (await loki())!
       return wanted(release) ? { done: true } : { last: JSON.stringify(release.status) }
     },
-    { deadline: 180_000, every: 300, describe: last => `loki is not ${what}: ${last}` },
+    { deadline: 300_000, every: 300, describe: last => `loki is not ${what}: ${last}` },
   )
 }
 

@@ -149,7 +149,7 @@ test('user-edited values and an upgrade begun by hand: taken up with --backup al
   await kubectl.patch(git, { spec: { ref: { branch: 'v0.7' } } })
   await reconcile(kubectl, git)
   await until<string, true>(async () => ((await kubectl.get(owner)) ? { last: 'there' } : { done: true }), {
-    deadline: 180_000,
+    deadline: 300_000,
     every: 500,
     describe: () => 'oas-secrets is still there',
   })

@@ -165,7 +165,7 @@ test("without Wekan and one more secret: the docs' issues come about and are cur
       const seen = `${issue('single-sign-on')}, ${issue('loki')}`
       return seen === 'empty client secret, retries exhausted' ? { done: true } : { last: seen }
     },
-    { deadline: 90_000, every: 500, describe: last => last ?? '' },
+    { deadline: 300_000, every: 500, describe: last => last ?? '' },
   )
   const outcome = await upgrade()
   assert.equal(await upgraded(outcome, before), ['oas-oauth-variables/wekan_oauth_client_secret'])

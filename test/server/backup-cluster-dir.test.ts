@@ -56,7 +56,7 @@ async function fetchKubeconfig(): Promise<void> {
 }
 
 function kubectl(args: readonly string[], input?: string): Promise<string> {
-  return server.exec(['k3s', 'kubectl', ...args], { input, timeout: 200_000 })
+  return server.exec(['k3s', 'kubectl', ...args], { input, timeout: 330_000 })
 }
 
 async function nodeReady(): Promise<void> {
@@ -65,7 +65,7 @@ async function nodeReady(): Promise<void> {
       const nodes = await kubectl(['get', 'nodes']).catch(String)
       return / Ready /.test(nodes) ? { done: true } : { last: nodes }
     },
-    { deadline: 180_000, describe: last => last ?? '' },
+    { deadline: 300_000, describe: last => last ?? '' },
   )
 }
 
@@ -109,7 +109,7 @@ test('an archive holds datastore, token and keys; k3s stands still for a moment,
       spec: { containers: [{ name: 'web', image: 'docker.io/library/nginx:1.29' }] },
     }),
   )
-  await kubectl(['wait', '--for=condition=Ready', 'pod/web', '--timeout=180s'])
+  await kubectl(['wait', '--for=condition=Ready', 'pod/web', '--timeout=300s'])
   const container = () => kubectl(['get', 'pod', 'web', '-o', 'jsonpath={.status.containerStatuses[0]}'])
   const { containerID, restartCount } = JSON.parse(await container())
   await note('of the archive')
@@ -147,7 +147,7 @@ test('killed or cut off while k3s stands still: k3s comes back by itself, and th
   assert.is(killed.signal, 'SIGKILL')
   assert.is(archives().length, begun)
   await until(async () => ((await isActive()) === 'active' ? { done: true } : { last: await isActive() }), {
-    deadline: 180_000,
+    deadline: 300_000,
     describe: last => last ?? '',
   })
   const again = await run(['--yes'])
@@ -167,7 +167,7 @@ test('killed or cut off while k3s stands still: k3s comes back by itself, and th
   assert.is.not(cut.code, 0)
   assert.is(archives().length, begun + 1)
   await until(async () => ((await isActive()) === 'active' ? { done: true } : { last: await isActive() }), {
-    deadline: 180_000,
+    deadline: 300_000,
     describe: last => last ?? '',
   })
   // The server gives the lock of the run that was cut off back a minute after its last sign of life.
@@ -220,7 +220,7 @@ test('disaster: k3s is gone and installed anew; the archive brings the objects a
   const nodes = await bed.runScript('status', ['--cluster', CLUSTER, '--json'])
   assert.not.match(nodes.stderr, /certificate|Unauthorized/)
   // The pod of the archive runs again.
-  await kubectl(['wait', '--for=condition=Ready', 'pod/web', '--timeout=180s'])
+  await kubectl(['wait', '--for=condition=Ready', 'pod/web', '--timeout=300s'])
 })
 
 test('killed while it restores: the next run completes', async () => {

@@ -318,13 +318,13 @@ async function takeAway(address: string): Promise<void> {
 
 /** The address of the pod of the host network, once it runs. */
 async function hostPod(): Promise<string> {
-  await kubectl('rollout', 'status', 'daemonset/host', '--timeout=60s')
+  await kubectl('rollout', 'status', 'daemonset/host', '--timeout=300s')
   return kubectl('get', 'pods', '-l', 'app=host', '-o', 'jsonpath={.items[*].status.podIP}')
 }
 
 async function ready(): Promise<void> {
   let seen = ''
-  for (let attempt = 0; attempt < 60; attempt++) {
+  for (let attempt = 0; attempt < 300; attempt++) {
     seen = await kubectl('get', 'nodes', '-o', 'wide').catch(error => String(error))
     if (/ Ready /.test(seen)) return
     await sleep(1000)

@@ -59,7 +59,7 @@ function failed(outcome: Outcome, code: number): string {
     .join('\n')
 }
 
-const sh = (server: Machine, script: string) => server.exec(['sh', '-c', script], { timeout: 60_000 })
+const sh = (server: Machine, script: string) => server.exec(['sh', '-c', script], { timeout: 300_000 })
 
 /** Everything on a server that an installation would change, with its times. */
 const state = (server: Machine) =>
@@ -71,7 +71,7 @@ const state = (server: Machine) =>
   )
 
 const kubectl = async (server: Machine, ...args: string[]) =>
-  (await server.exec(['/usr/local/bin/k3s', 'kubectl', ...args], { timeout: 60_000 })).trim()
+  (await server.exec(['/usr/local/bin/k3s', 'kubectl', ...args], { timeout: 300_000 })).trim()
 
 /** The names of the runs' journals and their text. */
 const journals = (name: string) =>

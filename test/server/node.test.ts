@@ -22,14 +22,14 @@ test.before(async () => {
 
 test.after(() => bed?.stop())
 
-const sh = (script: string, machine = server) => machine.exec(['sh', '-c', script], { timeout: 180_000 })
+const sh = (script: string, machine = server) => machine.exec(['sh', '-c', script], { timeout: 330_000 })
 const install = (variables: string, machine = server) =>
   sh(`curl -sfL https://get.k3s.io | ${variables} sh -`, machine)
 const kubectl = (args: string, machine = server) => sh(`kubectl ${args}`, machine)
 
-/** Repeats until it does not throw. Throws the last failure after a minute and a half. */
+/** Repeats until it does not throw. Throws the last failure after five minutes. */
 async function eventually<T>(what: () => Promise<T>): Promise<T> {
-  for (const end = Date.now() + 90_000; ; await sleep(500))
+  for (const end = Date.now() + 300_000; ; await sleep(500))
     try {
       return await what()
     } catch (error) {
@@ -37,8 +37,9 @@ async function eventually<T>(what: () => Promise<T>): Promise<T> {
     }
 }
 
-/** What is behind a port of the server, seen from our side. */
-const get = (port: number) => bed.run('curl', ['-sf', '--max-time', '3', `http://10.77.0.2:${port}/`])
+/** What is behind a port of the server, seen from our side. It is waited for: rules of a port may be just coming. */
+const get = (port: number) =>
+  eventually(() => bed.run('curl', ['-sf', '--max-time', '10', `http://10.77.0.2:${port}/`]))
 const names = async () =>
   await bed.run('sh', [
     '-c',
@@ -93,8 +94,11 @@ test('port 6443 lets nobody in without a certificate, and gains the names of tls
   await sh(
     "sed -i 's/one.example.org/two.example.org/' /etc/rancher/k3s/config.yaml && systemctl restart k3s",
   )
-  const after = await names()
-  assert.match(after, 'DNS:two.example.org')
+  const after = await eventually(async () => {
+    const found = await names()
+    assert.match(found, 'DNS:two.example.org')
+    return found
+  })
   assert.match(after, 'DNS:one.example.org')
   assert.match(after, 'IP Address:10.77.0.2')
 })
@@ -102,13 +106,13 @@ test('port 6443 lets nobody in without a certificate, and gains the names of tls
 test('a pod runs on a volume, and answers behind a NodePort and a LoadBalancer', async () => {
   const objects = readFileSync(join(ROOT, 'test/server/node-objects.yaml'), 'utf8')
   await server.exec(['kubectl', 'apply', '--filename=-'], { input: objects })
-  await kubectl('rollout status deployment/web --timeout=120s')
-  assert.is((await eventually(() => get(30080))).split('\n').length, 1)
-  await eventually(() => get(8000))
+  await kubectl('rollout status deployment/web --timeout=300s')
+  assert.is((await get(30080)).split('\n').length, 1)
+  await get(8000)
   assert.match(await sh('cat /var/lib/volumes/pvc-*/index.html'), await get(30080))
   // By the gateway to the kubelet, and by the cluster's DNS.
   assert.match(
-    await kubectl('exec deploy/web -- wget -qO- http://web.default.svc.cluster.local/'),
+    await eventually(() => kubectl('exec deploy/web -- wget -qO- http://web.default.svc.cluster.local/')),
     await get(30080),
   )
   await kubectl('logs deploy/provisioner')
@@ -130,7 +134,7 @@ test('containers go on while the service is stopped', async () => {
   await sh('systemctl stop k3s')
   assert.is(await get(30080), before)
   await sh('systemctl start k3s')
-  await kubectl('get node server1')
+  await eventually(() => kubectl('get node server1'))
   assert.is(await get(30080), before)
 })
 
@@ -139,7 +143,7 @@ test('after a reboot everything comes back', async () => {
   await sh('systemctl reboot').catch(() => {})
   await server.waitForBoot({ after: boot })
   await eventually(async () => assert.is((await get(30080)).split('\n').length, 2))
-  await kubectl('wait --for=condition=Ready node/server1 --timeout=60s')
+  await kubectl('wait --for=condition=Ready node/server1 --timeout=300s')
 })
 
 test('another server joins as an agent, and its pods are reached', async () => {
@@ -147,9 +151,10 @@ test('another server joins as an agent, and its pods are reached', async () => {
   await install(`INSTALL_K3S_VERSION=${PINNED} K3S_URL=https://10.77.0.2:6443 K3S_TOKEN='${token}'`, other)
   await eventually(() => kubectl('wait --for=condition=Ready node/server2 --timeout=1s'))
   await kubectl(`run far --image=docker.io/library/any:1 --overrides='{"spec":{"nodeName":"server2"}}'`)
-  await kubectl('wait --for=condition=Ready pod/far --timeout=60s')
+  await kubectl('wait --for=condition=Ready pod/far --timeout=300s')
   const address = await kubectl('get pod far -o jsonpath={.status.podIP}')
-  assert.match(await sh(`curl -sf --max-time 5 http://${address}/`), 'stand-in for docker.io/library/any:1')
+  const answer = await eventually(() => sh(`curl -sf --max-time 10 http://${address}/`))
+  assert.match(answer, 'stand-in for docker.io/library/any:1')
   await kubectl('delete pod far --wait=false')
 })
 

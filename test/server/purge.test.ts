@@ -44,7 +44,7 @@ function inventory(address: string, user = 'root'): void {
 /** Puts k3s on the server by its installer, with what else install-cluster leaves there, and fetches the kubeconfig. */
 async function installK3s(options: { marked: boolean }): Promise<void> {
   await server.write(CGROUP_V1.path, CGROUP_V1.text)
-  await server.exec(['sh', '-c', 'curl -sfL https://get.k3s.io | sh -'], { timeout: 90_000 })
+  await server.exec(['sh', '-c', 'curl -sfL https://get.k3s.io | sh -'], { timeout: 300_000 })
   const text = kubeconfigAt(await server.exec(['cat', K3S.kubeconfig]), server.address)!
   writeFileSync(kubeconfig(), text, { mode: 0o600 })
   if (options.marked) await server.write(MARK, JSON.stringify(await mark()))
@@ -58,7 +58,7 @@ async function installK3s(options: { marked: boolean }): Promise<void> {
       const nodes = await kubectl(['get', 'nodes']).catch(String)
       return / Ready /.test(nodes) ? { done: true } : { last: nodes }
     },
-    { deadline: 60_000, describe: last => last ?? '' },
+    { deadline: 300_000, describe: last => last ?? '' },
   )
 }
 
@@ -69,7 +69,7 @@ async function mark(change: object = {}): Promise<object> {
 }
 
 function kubectl(args: readonly string[], input?: string): Promise<string> {
-  return server.exec(['k3s', 'kubectl', ...args], { input, timeout: 60_000 })
+  return server.exec(['k3s', 'kubectl', ...args], { input, timeout: 330_000 })
 }
 
 const yaml = (objects: readonly object[]) => objects.map(object => JSON.stringify(object)).join('\n---\n')
@@ -138,8 +138,8 @@ async function backup(age: number): Promise<void> {
       },
     ]),
   )
-  await kubectl(['-n', 'oas-apps', 'wait', '--for=condition=Ready', 'pod/nextcloud', '--timeout=60s'])
-  await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
+  await kubectl(['-n', 'oas-apps', 'wait', '--for=condition=Ready', 'pod/nextcloud', '--timeout=300s'])
+  await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=300s'])
   const uid = await kubectl(['-n', 'oas-apps', 'get', 'pvc', 'data', '-o', 'jsonpath={.metadata.uid}'])
   const completionTimestamp = new Date(Date.now() - age * 3_600_000).toISOString()
   const metadata = { name: 'nightly', namespace: 'velero' }
@@ -385,7 +385,7 @@ test('while the API server is dead, backups of data cannot be judged: refused', 
   // The folder tells whose volume it is.
   assert.match(stdout, /oas-apps\/data +3\.0 MiB +not known/)
   assert.is(await state(), before)
-  await server.exec(['systemctl', 'start', 'k3s'], { timeout: 60_000 })
+  await server.exec(['systemctl', 'start', 'k3s'], { timeout: 300_000 })
 })
 
 // Purging
@@ -482,7 +482,7 @@ test('after the end of the power, of sshd and of the network in the middle, the 
       const outcome = await purge([...confirmed, '--discard-data', '--docker'], { env })
       return outcome.code === 75 ? { last: outcome } : { done: outcome }
     },
-    { deadline: 90_000, every: 2000, describe: last => last?.stderr ?? '' },
+    { deadline: 300_000, every: 2000, describe: last => last?.stderr ?? '' },
   )
   assert.is(unproven.code, 1)
   assert.match(unproven.stderr, /left on .*: interface cni0/)

@@ -673,7 +673,7 @@ const releases: Fault[] = [
           }
           return { last: `${size}, ${JSON.stringify(object && standing(object))}` }
         },
-        { deadline: 120_000, every: 3000, describe: last => last ?? '' },
+        { deadline: 300_000, every: 3000, describe: last => last ?? '' },
       )
     },
   },

@@ -35,7 +35,7 @@ async function makeNamespace(bed: Bed, name: string): Promise<void> {
 function appears(bed: Bed, wanted: Ref): Promise<true> {
   return until<string, true>(
     async () => ((await bed.kubectl.get(wanted)) ? { done: true } : { last: 'absent' }),
-    { deadline: 60_000, every: 100, describe: last => last ?? '' },
+    { deadline: 180_000, every: 100, describe: last => last ?? '' },
   )
 }
 
@@ -374,7 +374,7 @@ const workloads: Fault[] = [
           const waits = pod?.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff'
           return waits ? { done: true } : { last: JSON.stringify(pod?.status) }
         },
-        { deadline: 60_000, every: 100, describe: last => last ?? '' },
+        { deadline: 180_000, every: 100, describe: last => last ?? '' },
       )
       await bed.kubectl.patch(set, { spec: { template: { metadata: { annotations: { [PLAY]: null } } } } })
     },
