@@ -27,9 +27,10 @@ const EXTRA: Record<string, string> = {
 }
 /** Files that take longest, first: the last one is waited for alone. They run in a process of their own. */
 const LONGEST = [
-  'test/unit/scripts/create-cluster/create-cluster.test.ts',
-  'test/unit/scripts.test.ts',
   'test/unit/lib/age/age.test.ts',
+  'test/host/ssh.test.ts',
+  'test/host/create-cluster.test.ts',
+  'test/host/scripts.test.ts',
   'test/cluster/diagnose-workloads.test.ts',
   'test/cluster/faults.test.ts',
   'test/cluster/diagnose-flux.test.ts',
@@ -125,26 +126,16 @@ async function runAll(
   await Promise.all(Array.from({ length: atOnce }, worker))
 }
 
-/** Runs the test files of a folder, each by itself: they mostly wait for servers and controllers. */
-const eachOf = (folder: string, atOnce: number) =>
-  runAll(
-    filesOf(folder).map(file => [file]),
-    atOnce,
-    25 * MINUTE,
-  )
+/** A group for each test file of a folder: they mostly wait for servers and controllers. */
+const each = (folder: string) => filesOf(folder).map(file => [file])
 
-/** Runs the unit tests: the longest files by themselves, the others in groups of about a dozen. */
-async function unit(node?: readonly string[]): Promise<void> {
+/** The unit tests: the longest by themselves, the others by the dozen, since a process takes longer than most of them. */
+function unitTests(): string[][] {
   const files = filesOf('test/unit')
-  const others = files.filter(file => !LONGEST.includes(file))
-  const groups = Array.from({ length: Math.ceil(others.length / 12) }, (): string[] => [])
-  for (const [i, file] of others.entries()) groups[i % groups.length]!.push(file)
-  await runAll(
-    [...LONGEST.filter(file => files.includes(file)).map(file => [file]), ...groups],
-    2,
-    10 * MINUTE,
-    node,
-  )
+  const long = files.filter(file => LONGEST.includes(file))
+  const groups = Array.from({ length: Math.ceil(files.length / 12) }, (): string[] => [])
+  for (const [i, file] of files.slice(long.length).entries()) groups[i % groups.length]!.push(file)
+  return [...long.map(file => [file]), ...groups]
 }
 
 const building: Record<string, Promise<void>> = {}
@@ -166,17 +157,23 @@ const PARTS: Record<string, () => Promise<void>> = {
     await check('type check', ['npx', '--no', 'tsc', '--', '--noEmit'])
     await check('lint', ['npx', '--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
   },
-  unit: () => unit(),
-  node24: () => unit(['npm', 'exec', '--yes', `--package=${NODE_24}`, '--', 'node']),
-  host: () => eachOf('test/host', 2),
+  unit: () => runAll(unitTests(), 2, 10 * MINUTE),
+  node24: () =>
+    runAll(
+      [['test/host/scripts.test.ts'], ['test/host/create-cluster.test.ts'], ...unitTests()],
+      2,
+      10 * MINUTE,
+      [...['npm', 'exec', '--yes', `--package=${NODE_24}`, '--', 'node']],
+    ),
+  host: () => runAll(each('test/host'), 3, 25 * MINUTE),
   cluster: async () => {
     await buildBed()
     if (isWanted('server')) void makeServers()
-    await eachOf('test/cluster', 3)
+    await runAll(each('test/cluster'), 3, 25 * MINUTE)
   },
   server: async () => {
     await makeServers()
-    await eachOf('test/server', 2)
+    await runAll(each('test/server'), 2, 25 * MINUTE)
   },
 }
 

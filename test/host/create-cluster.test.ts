@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseInventory } from '../../../../lib/platform/inventory.ts'
-import { ROOT } from '../../../../lib/script/files.ts'
-import { temporaryFolder } from '../../helpers.ts'
-import { type StandIn, standIn, TOKEN } from '../../provider-server.ts'
+import { parseInventory } from '../../lib/platform/inventory.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { temporaryFolder } from '../unit/helpers.ts'
+import { type StandIn, standIn, TOKEN } from '../unit/provider-server.ts'
 
 interface Ended {
   code: number | null

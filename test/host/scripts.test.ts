@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/script/files.ts'
-import { temporaryFolder } from './helpers.ts'
-import { kubeconfigFile, nobody } from './transport.ts'
+import { temporaryFolder } from '../unit/helpers.ts'
+import { kubeconfigFile, nobody } from '../unit/transport.ts'
 
 const scripts = readdirSync(join(ROOT, 'scripts'))
   .filter(file => file.endsWith('.ts'))
