@@ -1,87 +1,19 @@
-import { outliveAudience } from './audience.ts'
-import { chooseCluster } from './cluster.ts'
-import { EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
-import { type FlagSpecs, type FlagValues, parseFlags } from './flags.ts'
-import { createLog, type Log } from './log.ts'
-import { redactedJson } from './redact.ts'
-import { Findings, jsonDocument, Run } from './run.ts'
-import { type CommonFlags, checkArgs, flagsOf, helpText, type ScriptSpec } from './spec.ts'
-
-/** Tells an error in two lines; with --verbose also its stack and those of its causes. */
-function tell(log: Log, error: ExpectedError, verbose: boolean): void {
-  const problems = error instanceof ExpectedErrors ? error.problems : [error]
-  for (const problem of problems) {
-    log.error(problem.message)
-    log.info(`  fix: ${problem.fix}`)
-  }
-  if (!verbose) return
-  for (let e: unknown = error; e instanceof Error; e = e.cause)
-    for (const line of (e.stack ?? String(e)).split('\n')) log.info(line)
-}
+import type { FlagSpecs } from './flags.ts'
+import { helpText } from './help.ts'
+import type { ScriptSpec } from './spec.ts'
 
 /**
- * Runs a script: parses the command line, chooses the cluster, calls `spec.run` and ends the process with
- * the exit code of the design's table. A file under scripts/ is one call of this.
+ * A script: shows its help, or runs it and ends the process with the exit code of the design's table. A file under
+ * scripts/ is one call of this. The frame of a run is loaded only for a run, so that `--help` does not wait for it.
  */
 export async function script<const F extends FlagSpecs>(spec: ScriptSpec<F>): Promise<never> {
   const argv = process.argv.slice(2)
-  // What stands behind `--` is for somebody else.
+  // Arguments after `--` belong to another program.
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv
   if (own.includes('--help') || own.includes('-h')) {
     process.stdout.write(`${helpText(spec as unknown as ScriptSpec<FlagSpecs>)}\n`)
-    process.exit(EXIT.ok)
+    process.exit(0)
   }
-  outliveAudience(!spec.changes)
-  const plain = spec as unknown as ScriptSpec<FlagSpecs>
-  const log = await createLog({ verbose: own.includes('--verbose'), json: own.includes('--json') })
-  let run: Run<F>
-  try {
-    const { values, positionals } = parseFlags(argv, flagsOf(plain))
-    checkArgs(plain, positionals)
-    run = new Run(spec, positionals, values as FlagValues<F> & FlagValues<CommonFlags>, argv, log)
-  } catch (error) {
-    const expected = toExpected(error)
-    tell(log, expected, own.includes('--verbose'))
-    if (own.includes('--json'))
-      process.stdout.write(`${redactedJson(jsonDocument(spec.name, expected.exitCode, expected, {}))}\n`)
-    process.exit(expected.exitCode)
-  }
-
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      // A second Ctrl-C does not wait for anything. A closed window sends SIGHUP more than once by itself.
-      if (run.signal.aborted) {
-        if (signal !== 'SIGHUP') process.exit(EXIT.interrupted)
-        return
-      }
-      run.log.warn('interrupted: cleaning up; press Ctrl-C again to stop at once')
-      run.abort(
-        new ExpectedError(
-          'interrupted',
-          'run the same command again: it continues where the cluster stands',
-          {
-            exitCode: EXIT.interrupted,
-          },
-        ),
-      )
-    })
-
-  let exitCode: number = EXIT.ok
-  let failure: ExpectedError | undefined
-  try {
-    if (spec.cluster !== 'none' && !spec.offline?.(run.flags))
-      run.cluster = await chooseCluster(run.flags.cluster, { mayBeNew: spec.cluster === 'new' })
-    await spec.run(run)
-  } catch (error) {
-    if (error instanceof Findings) exitCode = EXIT.findings
-    else {
-      failure = toExpected(run.signal.aborted ? run.signal.reason : error)
-      exitCode = failure.exitCode
-      tell(run.log, failure, run.flags.verbose)
-    }
-  }
-  await run.finish(exitCode, failure)
-  // process.exit does not wait for a pipe to take what was written to it.
-  await new Promise<void>(resolve => process.stdout.write('', () => resolve()))
-  process.exit(exitCode)
+  const { runScript } = await import('./frame.ts')
+  return runScript(spec, argv, own)
 }

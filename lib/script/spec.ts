@@ -1,6 +1,4 @@
-import { throwAll, UsageError } from './errors.ts'
-import { type FlagSpecs, type FlagValues, suggestion } from './flags.ts'
-import { table } from './log.ts'
+import type { FlagSpecs, FlagValues } from './flags.ts'
 import type { Run } from './run.ts'
 
 const commonFlags = {
@@ -42,30 +40,6 @@ export interface ScriptSpec<F extends FlagSpecs> {
   run: (run: Run<F>) => Promise<void>
 }
 
-/** The text of `--help`. */
-export function helpText(spec: ScriptSpec<FlagSpecs>): string {
-  const args = spec.args ? ` ${spec.args.min ? spec.args.name : `[${spec.args.name}]`}` : ''
-  const flags = Object.entries(flagsOf(spec)).map(([name, flag]) => [
-    `  --${name}${flag.type === 'string' ? ` ${flag.value ?? 'VALUE'}` : ''}`,
-    flag.help,
-  ])
-  return [
-    spec.summary,
-    '',
-    `Usage: npx tsx scripts/${spec.name}.ts [flags]${args}`,
-    ...(spec.args ? ['', 'Arguments:', `  ${spec.args.name}  ${spec.args.help}`] : []),
-    '',
-    'Flags:',
-    table([...flags, ['  --help', 'show this']]),
-    '',
-    'Examples:',
-    ...spec.examples.flatMap(([command, what]) => [`  # ${what}`, `  ${command}`]),
-    '',
-    `Exit codes: 0 done or healthy, 1 failed, 2 wrong usage, 3 findings, 4 refused, 75 locked, 130 interrupted`,
-    `Runbook page: runbooks/${spec.name}.md`,
-  ].join('\n')
-}
-
 /** All flags of a script: its own and those of the frame. */
 export function flagsOf(spec: ScriptSpec<FlagSpecs>): FlagSpecs {
   return {
@@ -74,27 +48,4 @@ export function flagsOf(spec: ScriptSpec<FlagSpecs>): FlagSpecs {
     ...(spec.changes ? changeFlags : {}),
     ...commonFlags,
   }
-}
-
-/** Throws what is wrong with the positional arguments, all at once. */
-export function checkArgs(spec: ScriptSpec<FlagSpecs>, args: readonly string[]): void {
-  const { min = 0, max = Number.POSITIVE_INFINITY, name = '', choices } = spec.args ?? { max: 0 }
-  const usage = `usage: npx tsx scripts/${spec.name}.ts --help`
-  if (args.length > max)
-    throw new UsageError(
-      `unexpected argument ${JSON.stringify(args[max])}`,
-      max === 0 ? `it takes none; ${usage}` : usage,
-    )
-  if (args.length < min) throw new UsageError(`${name} is missing`, usage)
-  throwAll(
-    args
-      .filter(arg => choices && !choices.includes(arg))
-      .map(
-        arg =>
-          new UsageError(
-            `unknown ${name.replace(/…$/, '')} ${JSON.stringify(arg)}`,
-            suggestion(arg, choices!),
-          ),
-      ),
-  )
 }
