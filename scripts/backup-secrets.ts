@@ -14,9 +14,6 @@ import { ExpectedError } from '../lib/script/errors.ts'
 import { privateFolder } from '../lib/script/files.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
-import { pick, proveBackup, readSecrets } from '../lib/secret-backup/cluster.ts'
-import { backupFolder, refuseExisting, writeBackup } from '../lib/secret-backup/files.ts'
-import { readAgain, recipientsFor } from '../lib/secret-backup/keys.ts'
 import {
   absenceText,
   looksGenerated,
@@ -62,6 +59,9 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { pick, proveBackup, readSecrets } = await import('../lib/secret-backup/cluster.ts')
+    const { backupFolder, refuseExisting, writeBackup } = await import('../lib/secret-backup/files.ts')
+    const { readAgain, recipientsFor } = await import('../lib/secret-backup/keys.ts')
     if (run.flags.verify !== undefined) {
       const { verifyBackup } = await import('./backup-secrets/verify.ts')
       return verifyBackup(run, resolve(run.flags.verify))

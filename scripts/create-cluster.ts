@@ -7,10 +7,6 @@
  * Safe to run again: it looks before it creates, completes what is there, and replaces no value unasked.
  */
 
-import { inventoryFile, planFolder, writeFolder } from '../lib/platform/cluster-files.ts'
-import { lockFolder } from '../lib/platform/folder-lock.ts'
-import { readInventory, serverOf } from '../lib/platform/inventory.ts'
-import { oneLine } from '../lib/provider/provider-client.ts'
 import { checkClusterName, clusterNamed } from '../lib/script/cluster.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
@@ -19,20 +15,6 @@ import { askText } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
 import { createFlags, usageProblems } from './create-cluster/create-flags.ts'
 import type { DomainRecord } from './create-cluster/dns-records.ts'
-import { publicAddressOf } from './create-cluster/droplet.ts'
-import { askSettings, refuseReplacing, tellNext, wordpressDomain } from './create-cluster/new-cluster.ts'
-import {
-  callText,
-  completeOrder,
-  createRecords,
-  createServer,
-  hostNameOf,
-  missingRecords,
-  orderCall,
-  orderFor,
-  providerFor,
-  recordCall,
-} from './create-cluster/new-server.ts'
 
 /** Stands for the address of a server that is not there yet. */
 const FUTURE_ADDRESS = 'ADDRESS_OF_THE_NEW_SERVER'
@@ -64,6 +46,26 @@ await script({
   cluster: 'none',
   changes: true,
   async run(run) {
+    const { inventoryFile, planFolder, writeFolder } = await import('../lib/platform/cluster-files.ts')
+    const { lockFolder } = await import('../lib/platform/folder-lock.ts')
+    const { readInventory, serverOf } = await import('../lib/platform/inventory.ts')
+    const { oneLine } = await import('../lib/provider/provider-client.ts')
+    const { publicAddressOf } = await import('./create-cluster/droplet.ts')
+    const { askSettings, refuseReplacing, tellNext, wordpressDomain } = await import(
+      './create-cluster/new-cluster.ts'
+    )
+    const {
+      callText,
+      completeOrder,
+      createRecords,
+      createServer,
+      hostNameOf,
+      missingRecords,
+      orderCall,
+      orderFor,
+      providerFor,
+      recordCall,
+    } = await import('./create-cluster/new-server.ts')
     const deadline = timeoutOf(run.flags.timeout, 15)
     await run.preflight([() => throwAll(usageProblems(run)), () => void providerFor(run)])
     const name =

@@ -17,8 +17,6 @@ import {
   surveyRows,
 } from '../lib/diagnosis/eviction.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { lockCluster } from '../lib/platform/lock.ts'
-import { checkRights } from '../lib/preflight/preflight.ts'
 import { duration, durationText } from '../lib/script/duration.ts'
 import { UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
@@ -41,6 +39,8 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { checkRights } = await import('../lib/preflight/preflight.ts')
     const { namespace, 'older-than': age } = run.flags
     const selection = { namespace, olderThan: age === undefined ? undefined : duration('--older-than', age) }
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)

@@ -7,10 +7,8 @@
  */
 
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
-import { fluxRelease } from '../lib/flux/flux-install.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APPS } from '../lib/platform/apps.ts'
-import { installedConfig } from '../lib/platform/configure.ts'
 import { messageOf } from '../lib/script/errors.ts'
 import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
@@ -32,6 +30,8 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { fluxRelease } = await import('../lib/flux/flux-install.ts')
+    const { installedConfig } = await import('../lib/platform/configure.ts')
     const config = installedConfig(run.cluster)
     const versions: Record<string, string> = { 'flux (pinned here)': (await fluxRelease()).version }
     let installed: string[] = []
@@ -47,7 +47,6 @@ await script({
       // The folders and addresses are worth telling when the cluster is down, too.
       run.log.warn(`the cluster was not asked: ${messageOf(error)}`)
     }
-    // Here, so that `--help` need not wait for it.
     const { askServers, serverRows } = await import('./info/server-info.ts')
     const servers = run.flags['skip-ssh'] ? [] : await askServers(run)
     for (const asked of servers)

@@ -9,11 +9,9 @@
  */
 
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { readVolumes, volumeName } from '../lib/kubectl/volumes.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
 import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
-import { connectServer, holdServer } from '../lib/server/server.ts'
 import { migrateFlags } from './migrate-data/flags.ts'
 
 await script({
@@ -23,7 +21,7 @@ await script({
   examples: [
     [
       'npx tsx scripts/migrate-data.ts --old-kubeconfig old.yml --output old-volumes.json',
-      'First, while the old cluster lives: which folder holds the data of which application',
+      'First, on the old cluster: which folder holds which data',
     ],
     [
       'npx tsx scripts/migrate-data.ts --from old-volumes.json --old-folder /root/old-volumes --dry-run',
@@ -37,6 +35,8 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { readVolumes, volumeName } = await import('../lib/kubectl/volumes.ts')
+    const { connectServer, holdServer } = await import('../lib/server/server.ts')
     const plans = await import('./migrate-data/plan.ts')
     const { matchedClaims, decideMatches } = await import('./migrate-data/volume-match.ts')
     const { decideOpen, readOld, saveMap } = await import('./migrate-data/inputs.ts')

@@ -10,13 +10,9 @@
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { checkRights } from '../lib/preflight/preflight.ts'
 import { EXIT, ExpectedError } from '../lib/script/errors.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
-import { readSecrets } from '../lib/secret-backup/cluster.ts'
-import { readBackup } from '../lib/secret-backup/files.ts'
-import { keysFor } from '../lib/secret-backup/keys.ts'
 import { absenceText, secretNameOf, secretPlaceOf } from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
@@ -60,6 +56,10 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { checkRights } = await import('../lib/preflight/preflight.ts')
+    const { readSecrets } = await import('../lib/secret-backup/cluster.ts')
+    const { readBackup } = await import('../lib/secret-backup/files.ts')
+    const { keysFor } = await import('../lib/secret-backup/keys.ts')
     const { diffBackup, diffText, fingerprints } = await import('../lib/secret-backup/diff.ts')
     const { checkRestored, choose, chooseBackup, keepReplaced, missingNamespaces, restoreSecret } =
       await import('../lib/secret-backup/restore.ts')

@@ -40,7 +40,6 @@ await script({
   run: async run => {
     const { name } = layoutOf(run.flags.name ?? 'sandbox').cluster
     checkSandboxFlags(run)
-    // Loaded now, so that `--help` need not wait for it.
     const commands = run.flags.server
       ? (await import('../test/bed/server/server-commands.ts')).serverCommands
       : (await import('../test/bed/cluster/cluster-commands.ts')).sandboxCommands

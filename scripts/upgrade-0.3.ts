@@ -8,26 +8,10 @@
  * Safe to run again: what is moved or deleted is left alone.
  */
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { checkRights } from '../lib/preflight/preflight.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { table } from '../lib/script/log.ts'
 import { interactive } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
-import {
-  claimName,
-  OLD_RELEASES,
-  readOldClaims,
-  readReleases,
-  removeCommands,
-} from './upgrade-0.3/old-releases.ts'
-import {
-  chooseClaims,
-  claimRows,
-  deleteClaim,
-  lossText,
-  moveSettings,
-  settingsMove,
-} from './upgrade-0.3/upgrade-0.3.ts'
 
 const flags = {
   confirm: {
@@ -56,6 +40,13 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { checkRights } = await import('../lib/preflight/preflight.ts')
+    const { claimName, OLD_RELEASES, readOldClaims, readReleases, removeCommands } = await import(
+      './upgrade-0.3/old-releases.ts'
+    )
+    const { chooseClaims, claimRows, deleteClaim, lossText, moveSettings, settingsMove } = await import(
+      './upgrade-0.3/upgrade-0.3.ts'
+    )
     const settings = settingsMove(run.cluster)
     if (settings.state === 'none') run.log.warn(`there is neither ${settings.from} nor ${settings.to}`)
     if (settings.state === 'both') run.log.warn(`${settings.from} is also in ${settings.to}: remove it`)

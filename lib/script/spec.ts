@@ -37,6 +37,7 @@ export interface ScriptSpec<F extends FlagSpecs> {
   offline?: (flags: FlagValues<F>) => boolean
   /** Whether it changes anything: then it has --dry-run, --yes and a journal. */
   changes: boolean
+  /** What it does. Modules that only a run needs are imported in here, so that `--help` does not wait for them. */
   run: (run: Run<F>) => Promise<void>
 }
 

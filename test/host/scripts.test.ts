@@ -64,6 +64,11 @@ for (const name of scripts) {
     assert.match(out, `Usage: npx tsx scripts/${name}.ts`)
     assert.match(out, new RegExp(`Examples:\n  # .+\n  npx tsx scripts/${name}\\.ts`))
     for (const flag of ['--json', '--verbose', '--help']) assert.match(out, flag)
+    assert.equal(
+      out.split('\n').filter(line => line.length > 80),
+      [],
+      'wider than 80 columns',
+    )
   })
 
   test(`${name} refuses an unknown flag with a suggestion, and with --json in one document`, async () => {
