@@ -5,9 +5,10 @@
  *
  * Usage: npx tsx scripts/app-debug.ts [APP] [--fix]
  * Needs: a cluster folder with a kubeconfig. Changes nothing without --fix.
- * Safe to run again: it looks anew every time.
+ * Safe to run again: it reads the cluster every time.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
+import type { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -24,70 +25,41 @@ await script({
     ['npx tsx scripts/app-debug.ts nextcloud', 'Every link of Nextcloud, and what is wrong with it'],
     ['npx tsx scripts/app-debug.ts nextcloud --fix', 'Do the remedies, after a question each, and watch'],
     ['npx tsx scripts/app-debug.ts loki', 'One release of the core'],
-    ['npx tsx scripts/app-debug.ts wekan --from facts.json', 'By what somebody else has seen and saved'],
+    ['npx tsx scripts/app-debug.ts wekan --from facts.json', 'By the facts that somebody else has kept'],
     ["npx tsx scripts/app-debug.ts wekan --json | jq '.result.causes'", 'For other programs'],
   ],
   cluster: 'existing',
   offline,
   changes: true,
   async run(run) {
-    const [
-      { diagnosisSession },
-      { gather },
-      { Index },
-      { show },
-      { appChainOf, chainRows, concernsApp, inOrder },
-    ] = await Promise.all([
-      import('../lib/diagnosis/session.ts'),
-      import('../lib/diagnosis/gather.ts'),
-      import('../lib/diagnosis/snapshot.ts'),
-      import('../lib/diagnosis/show.ts'),
-      import('./app-debug/chain.ts'),
-    ])
+    const engine = await import('../lib/diagnosis/session.ts')
+    const { chainNamed, chainText, concernsApp } = await import('./app-debug/chain.ts')
     const { lastWords } = await import('./app-debug/last-words.ts')
-    const { table } = await import('../lib/script/log.ts')
-    const name = run.args[0] ?? (await choose())
-    let said: { container: string; text: string }[] = []
+    const session = await engine.open(run)
+    const name = run.args[0] ?? (session.kubectl && (await choose(session.kubectl)))
+    const snapshot = await engine.look(session)
+    engine.keep(session, snapshot)
 
-    await diagnosisSession(run, {
-      async look(kubectl, options) {
-        const snapshot = await gather(kubectl, options)
-        const chain = chainNamed(new Index(snapshot))
-        said = chain ? await lastWords(kubectl, snapshot, chain) : []
-        return snapshot
-      },
-      only(cause, index) {
-        const chain = chainNamed(index)
+    const judged = (facts: typeof snapshot) =>
+      engine.judge(session, facts, (cause, index) => {
+        const chain = chainNamed(name, index)
         return !chain || concernsApp(cause, chain)
-      },
-      show(look, log) {
-        const index = new Index(look.snapshot)
-        const { causes } = look.diagnosis
-        const names = name === undefined ? index.all('Kustomization').map(each => each.metadata.name) : [name]
-        for (const each of index.blind('Kustomization') ? [] : names) {
-          const chain = appChainOf(each, index)
-          if (name === undefined && inOrder(chain, index, causes)) {
-            log.ok(each)
-            continue
-          }
-          log.print(each)
-          const rows = chainRows(chain, index, causes)
-          // Of many chains only what is not in order.
-          const shown = name === undefined ? rows.filter(([mark]) => mark !== '✓') : rows
-          log.print(coloured(table(shown.map(([mark, ...row]) => [`  ${mark}`, ...row]))))
-          log.print('')
-        }
-        show(look.diagnosis, log)
-        for (const { container, text } of said) log.print(`\nlast words of ${container}: ${text}`)
-      },
-    })
-
-    /** The chain of what was asked for; none when all was, or when it is not known what there is. */
-    function chainNamed(index: InstanceType<typeof Index>) {
-      return name === undefined || index.blind('Kustomization') || index.blind('HelmRelease')
-        ? undefined
-        : appChainOf(name, index)
+      })
+    const present = async (seen: ReturnType<typeof judged>) => {
+      const index = new engine.Index(seen.snapshot)
+      run.result = seen.diagnosis
+      for (const part of chainText(name, index, seen.diagnosis.causes)) run.log.print(coloured(part))
+      engine.show(seen.diagnosis, run.log)
+      const chain = chainNamed(name, index)
+      const said = session.kubectl && chain ? await lastWords(session.kubectl, seen.snapshot, chain) : []
+      for (const { container, text } of said) run.log.print(`\nlast line of ${container}: ${text}`)
     }
+
+    const first = judged(snapshot)
+    await present(first)
+    const last = await engine.offerRemedies(session, first, async () => judged(await engine.look(session)))
+    if (last !== first) await present(last)
+    engine.conclude(last.diagnosis)
 
     function coloured(text: string): string {
       const { green, red, yellow } = run.log.colour
@@ -97,13 +69,12 @@ await script({
         .replaceAll(/^( *)([!…])/gm, `$1${yellow('$2')}`)
     }
 
-    /** Asks of what, where somebody is there to answer; everything otherwise. */
-    async function choose(): Promise<string | undefined> {
+    /** Asks for a name on a terminal; everything otherwise. */
+    async function choose(kubectl: Kubectl): Promise<string | undefined> {
       const { askSelect, interactive } = await import('../lib/script/prompt.ts')
-      if (offline(run.flags) || !interactive()) return undefined
-      const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+      if (!interactive()) return undefined
       const { targetNames } = await import('../lib/logs/target.ts')
-      const names = await targetNames(await Kubectl.connect(run.cluster.kubeconfig, run.signal))
+      const names = await targetNames(kubectl)
       if (names.length === 0) return undefined
       const everything = 'everything'
       const answer = await askSelect({

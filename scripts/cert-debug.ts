@@ -15,7 +15,7 @@ const flags = {
   ...diagnosisFlags,
   'skip-probes': {
     type: 'boolean',
-    help: 'look at the cluster alone: ask neither DNS nor ports',
+    help: 'read the cluster alone: ask neither DNS nor ports',
     formerly: 'no-probes',
   },
   resolver: {
@@ -65,12 +65,26 @@ await script({
     const { parseResolver } = await import('../lib/preflight/dns.ts')
     const resolvers = resolver.length > 0 ? resolver.map(parseResolver) : undefined
 
-    const [{ diagnosisSession }, { certificateScope }] = await Promise.all([
-      import('../lib/diagnosis/session.ts'),
-      import('./cert-debug/cert-debug.ts'),
-    ])
+    const engine = await import('../lib/diagnosis/session.ts')
+    const { certificateCauses, hostsText, readerOf } = await import('./cert-debug/cert-debug.ts')
     const env = from === undefined ? run.cluster.env : undefined
-    const scope = { host, probes: !skipProbes, resolvers, connectTo, env, signal: run.signal }
-    await diagnosisSession(run, certificateScope(scope))
+    const read = readerOf({ host, probes: !skipProbes, resolvers, connectTo, env, signal: run.signal })
+    const session = await engine.open(run)
+    const snapshot = await engine.look(session, read)
+    engine.keep(session, snapshot)
+
+    const judged = (facts: typeof snapshot) => engine.judge(session, facts, certificateCauses(host))
+    const present = (seen: ReturnType<typeof judged>) => {
+      run.result = seen.diagnosis
+      run.log.print(`${hostsText(host, seen.snapshot)}\n`)
+      engine.show(seen.diagnosis, run.log)
+    }
+    const first = judged(snapshot)
+    present(first)
+    const last = await engine.offerRemedies(session, first, async () =>
+      judged(await engine.look(session, read)),
+    )
+    if (last !== first) present(last)
+    engine.conclude(last.diagnosis)
   },
 })

@@ -1,10 +1,10 @@
 /**
- * Looks at everything once and names what is wrong: one cause, one remedy, and what follows from it. It replaces
- * the round of `flux get …`, `kubectl get …` and `kubectl describe …` of the docs' troubleshooting chapter.
+ * Reads everything once and names what is wrong: one cause, one remedy, and what follows from it. It replaces the
+ * round of `flux get …`, `kubectl get …` and `kubectl describe …` of the docs' troubleshooting chapter.
  *
  * Usage: npx tsx scripts/diagnose.ts [--fix]
  * Needs: a cluster folder with a kubeconfig. Changes nothing without --fix.
- * Safe to run again: it looks anew every time.
+ * Safe to run again: it reads the cluster every time.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
 import { script } from '../lib/script/script.ts'
@@ -17,15 +17,27 @@ await script({
   examples: [
     ['npx tsx scripts/diagnose.ts', 'What is wrong, and what to do about it'],
     ['npx tsx scripts/diagnose.ts --fix', 'Do it, remedy by remedy, after a question each'],
-    ['npx tsx scripts/diagnose.ts --output facts.json', 'Keep what was seen, for somebody else'],
-    ['npx tsx scripts/diagnose.ts --from facts.json', 'Look at what somebody else has seen'],
+    ['npx tsx scripts/diagnose.ts --output facts.json', 'Keep the facts, for somebody else'],
+    ['npx tsx scripts/diagnose.ts --from facts.json', 'Judge the facts that somebody else has kept'],
     ["npx tsx scripts/diagnose.ts --json | jq '.result.causes[].cause'", 'For other programs'],
   ],
   cluster: 'existing',
   offline,
   changes: true,
   async run(run) {
-    const { diagnosisSession } = await import('../lib/diagnosis/session.ts')
-    await diagnosisSession(run)
+    const engine = await import('../lib/diagnosis/session.ts')
+    const session = await engine.open(run)
+    const snapshot = await engine.look(session)
+    engine.keep(session, snapshot)
+
+    const first = engine.judge(session, snapshot)
+    run.result = first.diagnosis
+    engine.show(first.diagnosis, run.log)
+
+    const again = async () => engine.judge(session, await engine.look(session))
+    const last = await engine.offerRemedies(session, first, again)
+    run.result = last.diagnosis
+    if (last !== first) engine.show(last.diagnosis, run.log)
+    engine.conclude(last.diagnosis)
   },
 })

@@ -4,11 +4,11 @@
  *
  * Usage: npx tsx scripts/install-app.ts [APP…]
  * Needs: a cluster with the core installed (install-core).
- * Safe to run again: what is installed and ready is left alone; what is broken is brought in order.
+ * Safe to run again: what is installed and ready is left alone; what is broken is reconciled.
  */
 
-import { gatherFacts } from '../lib/diagnosis/facts.ts'
 import { applyPlanned, applyText, planApply } from '../lib/flux/apply.ts'
+import { KUSTOMIZATION } from '../lib/flux/flux.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import type { Config } from '../lib/platform/config.ts'
@@ -74,7 +74,7 @@ await script({
     const plan = [
       ...(await part.planSecrets()),
       ...applyText(await planApply(kubectl, kustomizations)),
-      ...(await part.planOrder()),
+      ...(await part.planReconciliation()),
     ]
     const apps = names.map(name => describe(name, config))
     run.result = { apps: apps.map(({ lines: _lines, ...app }) => app) }
@@ -84,12 +84,12 @@ await script({
     } else {
       if (!(await run.agree(plan, `Install ${names.join(', ')} on ${run.cluster.name}?`))) return
       await lockCluster(kubectl, run)
-      await part.makeSecrets()
+      await part.createSecrets()
       const files = names.map(name => `-f flux2/cluster/apps/${name}.yaml`).join(' ')
       await run.step('Kustomizations', `kubectl apply --server-side ${files}`, async () =>
         applyPlanned(kubectl, await planApply(kubectl, kustomizations)),
       )
-      await part.bringInOrder(
+      await part.reconcile(
         `Wait until ready: ${names.join(', ')}`,
         'flux get helmreleases -A --watch',
         deadline,
@@ -128,10 +128,8 @@ function choose(config: Config): Promise<readonly string[]> {
 
 /** The core has been installed. Whether it is healthy is found out while waiting, with the cause. */
 async function checkCore(kubectl: Kubectl): Promise<void> {
-  const facts = await gatherFacts(kubectl)
-  const missing = CORE_KUSTOMIZATIONS.filter(
-    name => !facts.kustomizations.some(object => object.metadata.name === name),
-  )
+  const found = await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)
+  const missing = CORE_KUSTOMIZATIONS.filter(name => !found.some(({ metadata }) => metadata.name === name))
   if (missing.length === 0) return
   throw new ExpectedError(
     `the core is not installed: Kustomization ${missing.join(', ')} is missing`,

@@ -8,7 +8,7 @@
  * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
  */
 import { applyPlanned, applyText, planApply, planCreate } from '../lib/flux/apply.ts'
-import { fluxRelease, loadFluxManifest, waitForFlux } from '../lib/flux/flux-install.ts'
+import { fluxRelease, loadFluxManifest } from '../lib/flux/flux-install.ts'
 import { Kubectl, refOf } from '../lib/kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import { clusterVariables } from '../lib/platform/config.ts'
@@ -23,6 +23,7 @@ import {
 import { lockCluster } from '../lib/platform/lock.ts'
 import { coreHosts } from '../lib/preflight/hosts.ts'
 import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
+import { waitForFlux } from '../lib/rollout/flux.ts'
 import { PlatformPart } from '../lib/rollout/platform-part.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { script } from '../lib/script/script.ts'
@@ -57,11 +58,7 @@ await script({
       help: "Flux's install.yaml, for a machine without internet",
     },
     ...surroundingsFlags,
-    timeout: {
-      type: 'string',
-      value: 'TIME',
-      help: 'how long to wait for everything to become ready (default 60m)',
-    },
+    timeout: { type: 'string', value: 'TIME', help: 'how long to wait until all is ready (default 60m)' },
   },
   examples: [
     [
@@ -115,7 +112,7 @@ await script({
         ? [`install Flux ${release.version}: ${fluxChanges} of ${flux.length} objects`]
         : []),
       ...applyText(await planPlatform()),
-      ...(await core.planOrder()),
+      ...(await core.planReconciliation()),
     ]
     run.result = { address: `https://admin.${config.domain}` }
     if (plan.length === 0) {
@@ -132,10 +129,10 @@ await script({
     await run.step('Namespaces and variables', `kubectl apply -k ${run.cluster.folder}`, async () =>
       applyPlanned(kubectl, await planBase()),
     )
-    await core.makeSecrets()
+    await core.createSecrets()
     await run.step(`Flux ${release.version}`, 'kubectl apply --server-side -f install.yaml', async () => {
       const applied = await applyPlanned(kubectl, await planApply(kubectl, manifest))
-      await waitForFlux(kubectl, manifest, { deadline: 5 * 60_000, signal: run.signal })
+      await waitForFlux(kubectl, manifest, run)
       return applied
     })
     await run.step(
@@ -143,7 +140,7 @@ await script({
       'flux create source git openappstack …; flux create kustomization openappstack …',
       async () => applyPlanned(kubectl, await planPlatform()),
     )
-    await core.bringInOrder('Wait until the core is ready', 'flux get kustomizations --watch', deadline)
+    await core.reconcile('Wait until the core is ready', 'flux get kustomizations --watch', deadline)
     run.log.ok(`The core of OpenAppStack is ready at https://admin.${config.domain}`)
     run.next(nextSteps)
   },

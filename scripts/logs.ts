@@ -14,16 +14,16 @@ import { lokiOf } from '../lib/logs/loki.ts'
 import { narrowed, PRESETS, presetNamed } from '../lib/logs/presets.ts'
 import { findContainers, type LogReadOptions, readLogs } from '../lib/logs/read.ts'
 import { keeps, logQl } from '../lib/logs/selection.ts'
-import { findTarget, type LogTarget, targetNames } from '../lib/logs/target.ts'
-import { askSelect } from '../lib/script/prompt.ts'
+import { findTarget, type LogTarget } from '../lib/logs/target.ts'
 import { script } from '../lib/script/script.ts'
 import { eventLines } from './logs/events.ts'
 import { checkLogFlags, type LogSource, tailLines } from './logs/flags.ts'
 import { lokiLines } from './logs/from-loki.ts'
 import { Output } from './logs/output.ts'
 import { rangeOf } from './logs/range.ts'
+import { reasonsOf } from './logs/reasons.ts'
 import { registerClusterSecrets } from './logs/secrets.ts'
-import { logPlaceOf, lokiAnswers, noPods } from './logs/source.ts'
+import { chooseTarget, logPlaceOf, lokiAnswers, noPods } from './logs/source.ts'
 
 await script({
   name: 'logs',
@@ -84,7 +84,7 @@ await script({
     const now = () => Date.now() + kubectl.client.clockOffset
     const range = rangeOf(run.flags, now())
     const source = run.flags.source as LogSource | undefined
-    const name = raw ?? run.args[0] ?? (await choose(kubectl))
+    const name = raw ?? run.args[0] ?? (await chooseTarget(kubectl))
     const preset = raw === undefined ? presetNamed(name) : undefined
     const named = () => preset ?? findTarget(kubectl, name, { mayBeGone: source === 'loki' })
     const target: LogTarget = raw === undefined ? await named() : { name, matchers: [] }
@@ -110,7 +110,10 @@ await script({
     if (fromLoki) lines = lokiLines(ask, { query, tail, follow, now, signal: run.signal, warn, ...range })
     else if (preset?.events) lines = eventLines(kubectl, wanted, follow, run.signal)
     else if (follow) {
-      const follower = { line: output.line, silent: output.silent, warn }
+      const silent = async (each: LogContainer, why: string) => {
+        for (const [, reason] of await reasonsOf(kubectl, new Map([[each, why]]))) output.silent(each, reason)
+      }
+      const follower = { line: output.line, silent, warn }
       return followLogs(kubectl, target, wanted, follower, run.signal)
     } else {
       const containers = await findContainers(kubectl, target, wanted)
@@ -126,7 +129,8 @@ await script({
       if (json && !follow) kept.push(line)
       else await output.line(line)
     }
-    for (const [each, why] of silent) output.silent(each, why)
+    const reasons = previous ? silent : await reasonsOf(kubectl, silent)
+    for (const [each, why] of reasons) output.silent(each, why)
     if (none && fromLoki && range.since === undefined)
       warn('nothing in the last day; for what is older give --since 7d')
     run.result = {
@@ -134,17 +138,12 @@ await script({
       source: fromLoki ? 'loki' : preset?.events ? 'events' : 'pods',
       query: fromLoki ? query : undefined,
       lines: kept,
-      silent: [...silent].map(([{ namespace, pod, container }, why]) => ({ namespace, pod, container, why })),
+      silent: [...reasons].map(([{ namespace, pod, container }, why]) => ({
+        namespace,
+        pod,
+        container,
+        why,
+      })),
     }
   },
 })
-
-/** Asks of what. */
-async function choose(kubectl: Kubectl): Promise<string> {
-  const installed = await targetNames(kubectl)
-  return askSelect({
-    message: 'The logs of what?',
-    flag: `what the logs are wanted of: ${installed.join(', ')}, NAMESPACE/POD, or a preset (--list)`,
-    choices: [...installed, ...PRESETS.map(preset => preset.name)],
-  })
-}

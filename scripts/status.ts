@@ -18,7 +18,7 @@ await script({
   summary: 'Show the whole platform on one screen; exit code 3 when something is not ready.',
   flags: {
     watch: { type: 'boolean', help: 'show it again every two seconds, until everything is ready or Ctrl-C' },
-    all: { type: 'boolean', help: 'list what is ready too, not only its number' },
+    all: { type: 'boolean', help: 'list ready objects too, not only their number' },
   },
   examples: [
     ['npx tsx scripts/status.ts', 'What is not ready, and how much is'],
@@ -40,7 +40,7 @@ await script({
       if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')
       run.log.print(screen(sections, run.flags.all, run.log.colour))
       if (notReady.length === 0 && !empty) return
-      if (notReady.length > 0) run.log.info('Why, and what to do about it: npx tsx scripts/diagnose.ts')
+      if (notReady.length > 0) run.log.info('Causes and remedies: npx tsx scripts/diagnose.ts')
       if (!run.flags.watch) throw new Findings()
       await sleep(2000, run.signal)
     }
@@ -50,18 +50,20 @@ await script({
 /** One screen of text: what is not ready, how much is, and with `all` every object. */
 function screen(sections: StatusSection[], all: boolean, colour: Log['colour']): string {
   const rows: string[][] = []
-  const wide = process.stdout.isTTY !== true // what is read by programs is not cut
+  const wide = process.stdout.isTTY !== true // programs get the whole line
   for (const { title, items } of sections) {
     const ready = items.filter(item => item.ready).length
     if (items.length === 0) continue
     rows.push([ready === items.length ? '✓' : '✗', title, `${ready}/${items.length} ready`])
     for (const item of items)
-      if (all || !item.ready)
+      if (all || !item.ready) {
+        const detail = [item.detail, item.cause].filter(Boolean).join(' · ')
         rows.push([
           item.ready ? ' ✓' : ' ✗',
           `  ${item.namespace ? `${item.namespace}/` : ''}${item.name}`,
-          wide ? item.detail : item.detail.slice(0, 160),
+          wide ? detail : detail.slice(0, 160),
         ])
+      }
   }
   return table(rows)
     .replaceAll(/^( ?)✓/gm, `$1${colour.green('✓')}`)

@@ -40,26 +40,17 @@ await script({
   changes: true,
   async run(run) {
     const deadline = timeoutOf(run.flags.timeout, 60)
-    const { servedKinds, kindsText } = await import('../lib/flux/flux-versions.ts')
-    const { gatherUpgradeFacts } = await import('./upgrade-0.7/facts.ts')
-    const upgrade = await import('./upgrade-0.7/upgrade.ts')
-    const { backupOf, readUpgradeState, writeUpgradeState } = await import('./upgrade-0.7/state.ts')
-    const { backUpSecrets, readSubject } = await import('./upgrade-0.7/backup.ts')
-    const { readBackup } = await import('../lib/secret-backup/files.ts')
-    const { keysFor } = await import('../lib/secret-backup/keys.ts')
-    const { checkBranch } = await import('./upgrade-0.7/git.ts')
-    const { checkClock, checkRights } = await import('../lib/preflight/preflight.ts')
-    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const upgrade = await import('./upgrade-0.7/parts.ts')
 
-    let state = readUpgradeState(run.cluster)
+    let state = upgrade.readUpgradeState(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
-    const kinds = await servedKinds(kubectl)
-    run.log.ok(`Flux is there: ${kindsText(kinds)}`)
+    const kinds = await upgrade.servedKinds(kubectl)
+    run.log.ok(`Flux is there: ${upgrade.kindsText(kinds)}`)
     const options = { kubectl, kinds, deadline, log: run.log, signal: run.signal }
-    const facts = await gatherUpgradeFacts(kubectl, kinds)
+    const facts = await upgrade.gatherUpgradeFacts(kubectl, kinds)
     const from = upgrade.branchOf(facts.git)
     const opened = async (folder: string) => {
-      const backup = await readBackup(folder, await keysFor(run))
+      const backup = await upgrade.readBackup(folder, await upgrade.keysFor(run))
       if (backup.manifest.cluster === run.cluster.name) return backup
       throw new ExpectedError(
         `${folder} is a backup of ${backup.manifest.cluster}, not of ${run.cluster.name}`,
@@ -68,21 +59,20 @@ await script({
       )
     }
     const checks = (branch: string) => [
-      () => checkRights(kubectl, upgrade.RIGHTS),
-      () => checkClock(kubectl),
+      () => upgrade.checkRights(kubectl, upgrade.RIGHTS),
+      () => upgrade.checkClock(kubectl),
       () => upgrade.checkDisk(run.cluster.folder),
-      () => checkBranch(facts.git!, branch, run),
+      () => upgrade.checkBranch(facts.git!, branch, run),
     ]
 
     if (run.flags.rollback) {
-      const { returnable, rollBack, rollbackPlan } = await import('./upgrade-0.7/rollback.ts')
-      const begun = returnable(state)
-      const backup = await opened(backupOf(run.cluster, begun))
+      const begun = upgrade.returnable(state)
+      const backup = await opened(upgrade.backupOf(run.cluster, begun))
       await run.preflight(checks(begun.before))
-      const plan = rollbackPlan(facts, begun, backup)
+      const plan = upgrade.rollbackPlan(facts, begun, backup)
       if (!(await run.agree(plan, `Roll ${run.cluster.name} back to ${begun.before}?`))) return
-      await lockCluster(kubectl, run)
-      await rollBack(run, options, begun, backup)
+      await upgrade.lockCluster(kubectl, run)
+      await upgrade.rollBack(run, options, begun, backup)
       run.log.ok(`${run.cluster.name} is back at ${begun.before}, with the secrets as they were`)
       return run.next(['npx tsx scripts/status.ts   # everything on one screen'])
     }
@@ -95,8 +85,8 @@ await script({
       return run.log.ok(`the upgrade was finished at ${state.finishedAt}; nothing was changed.`)
     }
     await run.preflight([...checks(target), ...(begins === 'new' ? [() => upgrade.checkHealth(facts)] : [])])
-    const old = begins === 'new' ? undefined : await opened(given ?? backupOf(run.cluster, state!))
-    const subject = old ? undefined : await readSubject(kubectl, facts.owner!)
+    const old = begins === 'new' ? undefined : await opened(given ?? upgrade.backupOf(run.cluster, state!))
+    const subject = old ? undefined : await upgrade.readSubject(kubectl, facts.owner!)
     const about = old ? { secrets: old.secrets, absent: old.manifest.absent } : subject!
     const planned = (folder: string) => upgrade.upgradePlan(facts, { from, target, folder, ...about })
     const question = `Upgrade ${run.cluster.name} to ${target}?`
@@ -104,21 +94,26 @@ await script({
       return void (await run.agree(planned(old?.folder ?? 'made first, in secrets-backup/'), question))
 
     // Before the backup: two runs must not both take theirs for the first.
-    await lockCluster(kubectl, run)
+    await upgrade.lockCluster(kubectl, run)
     const startedAt = new Date().toISOString()
     let folder = old?.folder
     if (subject)
       await run.step('Back up the secrets and prove it', 'npx tsx scripts/backup-secrets.ts', async () => {
-        folder = await backUpSecrets(kubectl, run.cluster, subject, facts.owner!)
+        folder = await upgrade.backUpSecrets(kubectl, run.cluster, subject, facts.owner!)
         const { owned } = subject
-        state = writeUpgradeState(run.cluster, { target, before: from, backup: folder, owned, startedAt })
+        state = upgrade.writeUpgradeState(run.cluster, {
+          target,
+          before: from,
+          backup: folder,
+          owned,
+          startedAt,
+        })
         return `${subject.secrets.length} secrets in ${folder}`
       })
     const backup = await opened(folder!)
     if (!(await run.agree(planned(backup.folder), question))) return
-    state ??= writeUpgradeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
-    const { goForward } = await import('./upgrade-0.7/steps.ts')
-    await goForward(run, options, state, backup)
+    state ??= upgrade.writeUpgradeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
+    await upgrade.goForward(run, options, state, backup)
     run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)
     run.next([
       `keep ${backup.folder} until you are sure`,

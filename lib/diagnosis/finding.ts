@@ -39,6 +39,11 @@ export interface Finding {
   remedy: Remedy
   /** It only repeats what something deeper says, and is folded into that when there is something. */
   symptom?: true
+  /**
+   * How long it lasts, where that does not follow from the rule (`rule`: it does, whatever else its message says):
+   * no further try changes it, it passes by itself, or Helm tries again at this moment.
+   */
+  timing?: 'rule' | 'final' | 'passing' | 'retried'
   /** Objects that this depends on beyond those that the objects' own fields name, e.g. by a message. */
   causedBy?: readonly Ref[]
 }

@@ -1,10 +1,13 @@
 import { X509Certificate } from 'node:crypto'
-import { type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
+import { CURRENT_KINDS, type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
 import { variablesOf } from '../platform/configure.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
 import { type CertificateFacts, type Gap, type SecretShape, type Snapshot, stripped } from './snapshot.ts'
+
+/** How the list of served APIs is called where it could not be read. */
+const SERVED = 'the served APIs'
 
 /** The kinds that a diagnosis reads besides those of Flux. A kind that is not served has no objects. */
 const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][] = [
@@ -47,8 +50,59 @@ export interface GatherOptions {
 }
 
 /**
- * Reads everything that a diagnosis wants to know: once, in parallel, in pages, and only reading. What cannot
- * be read becomes a gap, with the reason. Throws an ExpectedError when nothing at all could be read.
+ * The kinds that a wait reads beside those of Flux, several times in ten seconds: they say whether something has
+ * failed. Why is asked of everything, once it has (lib/rollout/obstacles.ts).
+ */
+const WATCHED: typeof KINDS = [
+  ...KINDS.filter(([, kind]) =>
+    /^(Node|Pod|Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|PersistentVolumeClaim)$/.test(kind),
+  ),
+  ['v1', 'Event', { fieldSelector: 'type=Warning' }],
+]
+
+/** Everything else that a diagnosis reads: a wait does not know it. */
+const UNWATCHED = [
+  ...KINDS.map(([, kind]) => kind).filter(kind => !WATCHED.some(([, watched]) => watched === kind)),
+  'Secret',
+]
+
+/**
+ * What a wait looks at: few kinds, at the versions of Flux that are known already. Throws what the API server
+ * answers otherwise, a TransientError where that may pass.
+ */
+export async function gatherWatched(
+  kubectl: Kubectl,
+  flux: Partial<FluxKinds> = CURRENT_KINDS,
+): Promise<Snapshot> {
+  const served = Object.values(flux)
+  const found = await Promise.all([
+    ...served.map(({ apiVersion, kind }) => kubectl.list(apiVersion, kind)),
+    ...WATCHED.map(([apiVersion, kind, options]) => kubectl.list(apiVersion, kind, options)),
+  ])
+  const absent = Object.values(CURRENT_KINDS).filter(({ kind }) => !served.some(each => each.kind === kind))
+  return {
+    ...origin(kubectl),
+    groups: served.map(({ apiVersion }) => apiVersion),
+    objects: found.flat(),
+    secrets: [],
+    gaps: [],
+    unread: [...UNWATCHED, ...absent.map(({ kind }) => kind)],
+  }
+}
+
+/** Where and when a snapshot is taken. */
+function origin({ client }: Kubectl) {
+  return {
+    version: 1 as const,
+    takenAt: new Date(Date.now() + client.clockOffset).toISOString(),
+    server: client.server,
+    clockOffset: Math.round(client.clockOffset / 1000),
+  }
+}
+
+/**
+ * Reads everything that a diagnosis needs: once, in parallel, in pages, and only reading. What cannot be read
+ * becomes a gap, with the reason. Throws an ExpectedError when nothing at all could be read.
  */
 export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Promise<Snapshot> {
   const gaps: Gap[] = []
@@ -67,7 +121,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
   const list = (apiVersion: string, kind: string, options?: ListOptions) =>
     read(kind, async () => (await kubectl.list(apiVersion, kind, options)).map(stripped), [])
 
-  const groups = read('the served APIs', () => servedGroups(kubectl), [])
+  const groups = read(SERVED, () => servedGroups(kubectl), [])
   const catalogue = await loadCatalogue()
   const [kubernetes, flux, secrets, pending, ...kinds] = await Promise.all([
     read<string | undefined>('the version', () => kubectl.serverVersion(), undefined),
@@ -85,11 +139,8 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
   ])
   if (failures.length === readings) throw failures[0]
   return {
-    version: 1,
-    takenAt: new Date(Date.now() + kubectl.client.clockOffset).toISOString(),
-    server: kubectl.client.server,
+    ...origin(kubectl),
     kubernetes,
-    clockOffset: Math.round(kubectl.client.clockOffset / 1000),
     groups: await groups,
     objects: [...flux, ...kinds].flat(),
     secrets: [...secrets, ...pending],

@@ -94,6 +94,27 @@ export function dependenciesOf(object: KubeObject, index: Index): Ref[] {
   }
 }
 
+/**
+ * Everything that objects depend on, themselves included. `stops` says of which objects found on the way the
+ * dependencies do not count, and may name those that do. Pure.
+ */
+export function reach(
+  starts: readonly Ref[],
+  index: Index,
+  stops: (object: KubeObject) => boolean | readonly Ref[] = () => false,
+): Ref[] {
+  const found = new Map<string, Ref>()
+  const open = [...starts]
+  for (let ref = open.shift(); ref; ref = open.shift()) {
+    if (found.has(keyOf(ref))) continue
+    found.set(keyOf(ref), ref)
+    const object = index.find(ref)
+    const stop = object === undefined || stops(object)
+    if (object && stop !== true) open.push(...(stop === false ? dependenciesOf(object, index) : stop))
+  }
+  return [...found.values()]
+}
+
 interface IngressRule {
   http?: { paths?: { backend?: { service?: { name?: string } } }[] }
 }

@@ -1,69 +1,90 @@
+/** The one door of scripts that make a diagnosis: they look, judge, show, offer remedies and conclude. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Kubectl } from '../kubectl/kubectl.ts'
+import { Kubectl } from '../kubectl/kubectl.ts'
 import { readConfig } from '../platform/config.ts'
 import { timeoutOf } from '../script/duration.ts'
 import { messageOf } from '../script/errors.ts'
-import type { Log } from '../script/log.ts'
+import { writeFileAtomic } from '../script/files.ts'
+import { redactedJson } from '../script/redact.ts'
 import { diagnose } from './diagnose.ts'
 import type { RootCause } from './finding.ts'
 import { fix, type Look } from './fix.ts'
 import { offline } from './flags.ts'
 import { type GatherOptions, gather } from './gather.ts'
-import { IGNORED_FILE, readIgnored } from './ignore.ts'
-import { checkSnapshotFlags, conclude, type DiagnosisRun, obtain } from './input.ts'
+import { IGNORED_FILE, type Ignored, readIgnored } from './ignore.ts'
+import { checkSnapshotFlags, type DiagnosisRun, readSnapshot } from './input.ts'
 import { RULES } from './rules/index.ts'
-import { show } from './show.ts'
 import { type Index, type Snapshot, withoutCredentials } from './snapshot.ts'
 
-/** What one script's diagnosis has of its own. */
-export interface Scope {
-  /** How the cluster is looked at; everything that `gather` reads unless told. */
-  look?: (kubectl: Kubectl, options: GatherOptions) => Promise<Snapshot>
-  /** Which of the causes belong to what was asked; all unless told. */
-  only?: (cause: RootCause, index: Index) => boolean
-  /** How a look is shown; by `show` unless told. */
-  show?: (look: Look, log: Log) => void
+export type { Look } from './fix.ts'
+export { conclude } from './input.ts'
+export { show } from './show.ts'
+export { Index } from './snapshot.ts'
+
+/** How a cluster is read; everything that a diagnosis needs unless a script reads more. */
+export type Reader = (kubectl: Kubectl, options: GatherOptions) => Promise<Snapshot>
+
+/** A diagnosis that has been begun: what its steps need of each other. */
+export interface Session {
+  run: DiagnosisRun
+  /** Undefined when a file is judged. */
+  kubectl: Kubectl | undefined
+  ignored: readonly Ignored[]
+  config: GatherOptions['config']
+  /** Milliseconds that a remedy may take. */
+  deadline: number
+}
+
+/** Begins a diagnosis: checks the flags, reads what is ignored, and connects unless a file is to be judged. */
+export async function open(run: DiagnosisRun): Promise<Session> {
+  checkSnapshotFlags(run.flags)
+  const deadline = timeoutOf(run.flags.timeout, 5)
+  if (offline(run.flags)) return { run, kubectl: undefined, ignored: [], config: undefined, deadline }
+  const ignored = await readIgnored(join(run.cluster.folder, IGNORED_FILE))
+  const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+  return { run, kubectl, ignored, config: repositoryOf(run), deadline }
+}
+
+/** Reads the cluster, or the file of `--from`. */
+export async function look({ run, kubectl, config }: Session, read: Reader = gather): Promise<Snapshot> {
+  return kubectl ? read(kubectl, { config }) : readSnapshot(run.flags.from ?? '')
+}
+
+/** Keeps a snapshot in the file of `--output`. */
+export function keep({ run: { flags } }: Session, snapshot: Snapshot): void {
+  if (flags.output !== undefined) writeFileAtomic(flags.output, withoutCredentials(redactedJson(snapshot)))
+}
+
+/** Judges a snapshot by every rule. `only` says which of the causes belong to what was asked. */
+export function judge(
+  { ignored }: Session,
+  snapshot: Snapshot,
+  only?: (cause: RootCause, index: Index) => boolean,
+): Look {
+  return { snapshot, diagnosis: diagnose(snapshot, RULES, { ignored, only }) }
 }
 
 /**
- * The whole course of a script that makes a diagnosis: look (or read a file), judge, show, with --fix offer the
- * remedies and watch them, and end with the exit code that says how it stands.
+ * With --fix, offers the remedies that a script can do, does those that are agreed to, and watches them. Returns the
+ * last look: the first one where nothing was changed.
  */
-export async function diagnosisSession(run: DiagnosisRun, scope: Scope = {}): Promise<void> {
-  checkSnapshotFlags(run.flags)
-  const deadline = timeoutOf(run.flags.timeout, 5)
-  const ignored = offline(run.flags) ? [] : await readIgnored(join(run.cluster.folder, IGNORED_FILE))
-  const judged = (snapshot: Snapshot): Look => ({
-    snapshot,
-    diagnosis: diagnose(snapshot, RULES, { ignored, only: scope.only }),
-  })
-  const lookAt = (kubectl: Kubectl) => (scope.look ?? gather)(kubectl, { config: repositoryOf(run) })
-  const present = scope.show ?? (({ diagnosis }: Look, log: Log) => show(diagnosis, log))
-  const { snapshot, kubectl } = await obtain(run, lookAt)
-  let look = judged(snapshot)
-  present(look, run.log)
-  run.result = look.diagnosis
-  if (run.flags.fix && kubectl) {
-    const before = look
-    look = await fix(run, kubectl, look, async () => judged(await lookAt(kubectl)), deadline)
-    run.result = look.diagnosis
-    if (look !== before) {
-      run.log.print('')
-      present(look, run.log)
-    }
-  }
-  conclude(look.diagnosis)
+export async function offerRemedies(
+  { run, kubectl, deadline }: Session,
+  first: Look,
+  again: () => Promise<Look>,
+): Promise<Look> {
+  return run.flags.fix && kubectl ? fix(run, kubectl, first, again, deadline) : first
 }
 
-/** What the cluster's `.flux.env` says of the repository; nothing when it cannot be read: it is no part of the cluster. */
+/** What the cluster's `.flux.env` says of the repository; nothing when it cannot be read: a cluster works without. */
 function repositoryOf(run: DiagnosisRun): GatherOptions['config'] {
-  if (offline(run.flags) || !existsSync(run.cluster.env)) return undefined
+  if (!existsSync(run.cluster.env)) return undefined
   try {
     const { git_url, git_branch } = readConfig(run.cluster.env)
     return { git_url: git_url && withoutCredentials(git_url), git_branch }
   } catch (error) {
-    run.log.warn(`${run.cluster.env} is left out: ${messageOf(error)}`)
+    run.log.warn(`${run.cluster.env} is not used: ${messageOf(error)}`)
     return undefined
   }
 }

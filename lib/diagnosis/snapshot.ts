@@ -62,6 +62,8 @@ export interface Snapshot {
   objects: KubeObject[]
   secrets: SecretShape[]
   gaps: Gap[]
+  /** The kinds that were not asked for: a wait reads only what it needs. */
+  unread?: readonly string[]
   /** The Secrets that the toolkit generates, with their keys. */
   catalogue?: GeneratedSecret[]
   /** What `.flux.env` says of the repository, where there is such a file. */
@@ -132,9 +134,10 @@ export class Index {
     return [...found].sort((a, b) => eventTime(b) - eventTime(a))
   }
 
-  /** Whether objects of a kind could not be read: then their absence proves nothing. */
+  /** Whether objects of a kind were not read: then their absence proves nothing. */
   blind(kind: string): boolean {
-    return this.snapshot.gaps.some(gap => gap.what === kind)
+    const { gaps, unread = [] } = this.snapshot
+    return gaps.some(gap => gap.what === kind) || unread.includes(kind)
   }
 }
 

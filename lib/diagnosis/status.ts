@@ -1,14 +1,26 @@
-import { condition, standing } from '../flux/flux.ts'
-import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { gatherFacts, NAMESPACES } from './facts.ts'
+import { type Condition, condition, standing } from '../flux/flux.ts'
+import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { diagnose } from './diagnose.ts'
+import type { RootCause } from './finding.ts'
+import { gather } from './gather.ts'
+import { keyOf, reach } from './graph.ts'
+import { RULES } from './rules/index.ts'
+import { Index, type Snapshot } from './snapshot.ts'
 
-/** One line of the status: an object, whether it is in order, and what there is to say. */
+/** Where the platform runs. */
+export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero'] as const
+
+/** One line of the status: an object, whether it is ready, and its state. */
 export interface StatusItem {
   kind: string
   namespace: string
   name: string
   ready: boolean
   detail: string
+  /** Why it is not ready, and what to do, as the diagnosis says it. */
+  cause?: string
+  fix?: string
 }
 
 /** A group of lines under one heading. */
@@ -16,8 +28,6 @@ export interface StatusSection {
   title: string
   items: StatusItem[]
 }
-
-const CERTIFICATE = { apiVersion: 'cert-manager.io/v1', kind: 'Certificate' }
 
 function item(object: KubeObject, ready: boolean, detail: string): StatusItem {
   const { namespace = '', name } = object.metadata
@@ -36,17 +46,11 @@ export function fluxItem(object: KubeObject): StatusItem {
   return item(object, state === 'ready', state === 'ready' ? String(revision) : message)
 }
 
-/** A workload: how many of its pods are ready, and why one is not. Pure. */
-export function workloadItem(object: KubeObject, pods: readonly KubeObject[]): StatusItem {
+/** A workload: how many of its pods are ready. Pure. */
+export function workloadItem(object: KubeObject): StatusItem {
   const wanted = object.status?.desiredNumberScheduled ?? object.spec?.replicas ?? 1
   const ready = object.status?.readyReplicas ?? object.status?.numberReady ?? 0
-  const trouble = pods
-    .filter(pod => pod.metadata.namespace === object.metadata.namespace)
-    .filter(pod => pod.metadata.name.startsWith(`${object.metadata.name}-`))
-    .flatMap(pod => [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])])
-    .map(status => status.state?.waiting?.reason)
-    .find(reason => reason && !['ContainerCreating', 'PodInitializing'].includes(reason))
-  return item(object, ready >= wanted, `${ready}/${wanted}${trouble && ready < wanted ? ` ${trouble}` : ''}`)
+  return item(object, ready >= wanted, `${ready}/${wanted}`)
 }
 
 /** A volume claim: its size and class when it is bound. Pure. */
@@ -72,37 +76,75 @@ export function certificateItem(object: KubeObject): StatusItem {
   )
 }
 
-/** Everything on one screen, read in one go: sources, Kustomizations, releases, workloads, volumes, certificates. */
+function nodeItem(node: KubeObject): StatusItem {
+  const ready: Condition | undefined = condition(node, 'Ready')
+  return item(node, ready?.status === 'True', node.status?.nodeInfo?.kubeletVersion ?? '')
+}
+
+const SECTIONS: readonly [
+  title: string,
+  kinds: readonly string[],
+  item: (object: KubeObject) => StatusItem,
+][] = [
+  ['Nodes', ['Node'], nodeItem],
+  ['Sources', ['GitRepository', 'HelmRepository', 'HelmChart'], fluxItem],
+  ['Kustomizations', ['Kustomization'], fluxItem],
+  ['HelmReleases', ['HelmRelease'], fluxItem],
+  ['Workloads', ['Deployment', 'StatefulSet', 'DaemonSet'], workloadItem],
+  ['Volumes', ['PersistentVolumeClaim'], volumeItem],
+  ['Certificates', ['Certificate'], certificateItem],
+]
+
+/** What of a snapshot belongs on one screen, with the causes of the diagnosis for what is not ready. Pure. */
+export function statusOf(snapshot: Snapshot): StatusSection[] {
+  const index = new Index(snapshot)
+  const { causes } = diagnose(snapshot, RULES)
+  const told = new Map<string, RootCause>()
+  for (const cause of causes)
+    for (const { subject } of [cause, ...cause.explains])
+      if (cause.verdict === 'broken' && !told.has(keyOf(subject))) told.set(keyOf(subject), cause)
+  return SECTIONS.map(([title, kinds, itemOf]) => {
+    const ours = ({ kind, metadata }: KubeObject) =>
+      !/^(Deployment|StatefulSet|DaemonSet|PersistentVolumeClaim)$/.test(kind) ||
+      NAMESPACES.some(namespace => namespace === metadata.namespace)
+    const objects = kinds.flatMap(kind => index.all(kind)).filter(ours)
+    const items = objects.map(object => {
+      const shown = itemOf(object)
+      if (shown.ready) return shown
+      // An object that only waits for a broken one is not broken itself.
+      const near = reach([refOf(object)], index).find(ref => told.has(keyOf(ref)))
+      return near ? explained(shown, object, told.get(keyOf(near))!) : shown
+    })
+    return {
+      title,
+      items: items.sort((a, b) => `${a.namespace}/${a.name}`.localeCompare(`${b.namespace}/${b.name}`)),
+    }
+  })
+}
+
+/** An item with the cause of its state; that of another object with its name. */
+function explained(shown: StatusItem, object: KubeObject, cause: RootCause): StatusItem {
+  const own = keyOf(cause.subject) === keyOf(refOf(object))
+  const { text, command } = cause.remedy
+  return {
+    ...shown,
+    cause: own ? cause.cause : `${refText(cause.subject)}: ${cause.cause}`,
+    fix: command && !text.includes(command) ? `${text}: ${command}` : text,
+  }
+}
+
+/**
+ * Everything on one screen, read in one go: nodes, sources, Kustomizations, releases, workloads, volumes,
+ * certificates. Throws an ExpectedError when one of these could not be read.
+ */
 export async function gatherStatus(kubectl: Kubectl): Promise<StatusSection[]> {
-  const everywhere = async (apiVersion: string, kind: string) =>
-    (await Promise.all(NAMESPACES.map(namespace => kubectl.list(apiVersion, kind, { namespace })))).flat()
-  const [facts, deployments, statefulSets, daemonSets, volumes, certificates, nodes] = await Promise.all([
-    gatherFacts(kubectl),
-    everywhere('apps/v1', 'Deployment'),
-    everywhere('apps/v1', 'StatefulSet'),
-    everywhere('apps/v1', 'DaemonSet'),
-    everywhere('v1', 'PersistentVolumeClaim'),
-    kubectl.list(CERTIFICATE.apiVersion, CERTIFICATE.kind),
-    kubectl.list('v1', 'Node'),
-  ])
-  const sections: StatusSection[] = [
-    {
-      title: 'Nodes',
-      items: nodes.map(node =>
-        item(node, condition(node, 'Ready')?.status === 'True', node.status?.nodeInfo?.kubeletVersion ?? ''),
-      ),
-    },
-    { title: 'Sources', items: facts.sources.map(fluxItem) },
-    { title: 'Kustomizations', items: facts.kustomizations.map(fluxItem) },
-    { title: 'HelmReleases', items: facts.helmReleases.map(fluxItem) },
-    {
-      title: 'Workloads',
-      items: [...deployments, ...statefulSets, ...daemonSets].map(object => workloadItem(object, facts.pods)),
-    },
-    { title: 'Volumes', items: volumes.map(volumeItem) },
-    { title: 'Certificates', items: certificates.map(certificateItem) },
-  ]
-  for (const section of sections)
-    section.items.sort((a, b) => `${a.namespace}/${a.name}`.localeCompare(`${b.namespace}/${b.name}`))
-  return sections
+  const snapshot = await gather(kubectl)
+  const shown = SECTIONS.flatMap(([, kinds]) => kinds)
+  const gap = snapshot.gaps.find(({ what }) => shown.includes(what) || what === 'the APIs of Flux')
+  if (gap)
+    throw new ExpectedError(
+      `${gap.what} could not be read: ${gap.why}`,
+      'use the kubeconfig of the cluster administrator, then run it again',
+    )
+  return statusOf(snapshot)
 }

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
 import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
-import { until } from '../script/wait.ts'
 
 /**
  * What kustomize- and helm-controller get beside their own arguments. Without this gate a release whose pod
@@ -102,37 +101,4 @@ async function parseManifest(text: string, name: string): Promise<KubeObject[]> 
     if (!objects.some(object => object.kind === 'Deployment' && object.metadata.name === name))
       throw wrong(`it has no Deployment ${name}`)
   return objects
-}
-
-/** Waits until the CRDs are established and Flux's Deployments are ready. `deadline` in milliseconds. */
-export async function waitForFlux(
-  kubectl: Kubectl,
-  objects: readonly KubeObject[],
-  options: { deadline: number; signal: AbortSignal },
-): Promise<void> {
-  const awaited = objects.filter(({ kind }) => kind === 'CustomResourceDefinition' || kind === 'Deployment')
-  await until(
-    async () => {
-      const states = await Promise.all(awaited.map(object => kubectl.get(refOf(object))))
-      const missing = awaited.filter((_, i) => !isUp(states[i]))
-      return missing.length === 0
-        ? { done: undefined }
-        : { last: missing.map(object => object.metadata.name).join(', ') }
-    },
-    {
-      ...options,
-      every: 500,
-      patience: 25_000,
-      describe: last => `not ready: ${last}`,
-      fix: 'look at the pods of Flux: kubectl -n flux-system get pods; then run the same command again',
-    },
-  )
-  kubectl.rediscover()
-}
-
-function isUp(object: KubeObject | undefined): boolean {
-  if (object?.kind === 'Deployment')
-    return (object.status?.readyReplicas ?? 0) >= (object.spec?.replicas ?? 1)
-  const conditions = (object?.status?.conditions ?? []) as { type: string; status: string }[]
-  return conditions.some(condition => condition.type === 'Established' && condition.status === 'True')
 }

@@ -1,4 +1,3 @@
-import { gatherFacts } from '../diagnosis/facts.ts'
 import type { Kubectl } from '../kubectl/kubectl.ts'
 import { keepCopies, SecretCopies } from '../platform/secret-copies.ts'
 import {
@@ -9,7 +8,8 @@ import {
   planText,
 } from '../platform/secrets.ts'
 import type { Run } from '../script/run.ts'
-import { notInOrder, reconcileAll, waitForKustomizations } from './rollout.ts'
+import { reconcileAll, waitForKustomizations, watched } from './rollout.ts'
+import { unreadyReason } from './standing.ts'
 
 /** The core, or some applications: what they have in common when they are installed. */
 export class PlatformPart {
@@ -42,27 +42,27 @@ export class PlatformPart {
     return new PlatformPart(run, kubectl, kustomizations, secrets)
   }
 
-  /** What is to be done about the generated secrets, in words. */
+  /** The changes of the generated secrets, in words. */
   async planSecrets(): Promise<string[]> {
     return (await planSecrets(this.#kubectl, this.#secrets)).flatMap(secret => planText(secret) ?? [])
   }
 
-  /** Which of the Kustomizations have to be brought in order, and why. */
-  async planOrder(): Promise<string[]> {
-    const facts = await gatherFacts(this.#kubectl)
+  /** Which of the Kustomizations have to be reconciled, and why. */
+  async planReconciliation(): Promise<string[]> {
+    const index = await watched(this.#kubectl)
     return this.#kustomizations.flatMap(name => {
-      const why = notInOrder(name, facts)
-      return why ? [`bring Kustomization ${name} in order: it ${why}`] : []
+      const why = unreadyReason(name, index)
+      return why ? [`reconcile Kustomization ${name}: it ${why}`] : []
     })
   }
 
-  /** Keeps copies of the secrets where nothing else is to be done. */
+  /** Keeps copies of the secrets where nothing else changes. */
   async keepCopies(): Promise<void> {
     await keepCopies(this.#kubectl, this.#secrets, this.#copies)
   }
 
-  /** The step that makes the secrets. */
-  async makeSecrets(): Promise<void> {
+  /** The step that creates the secrets. */
+  async createSecrets(): Promise<void> {
     await this.#run.step(
       'Generated secrets',
       `kubectl create -f ${this.#run.cluster.folder}/secrets   # from the copies, where one is absent`,
@@ -70,8 +70,8 @@ export class PlatformPart {
     )
   }
 
-  /** The step that has Flux look at what is not in order, and waits until all of it is ready. */
-  async bringInOrder(title: string, equivalent: string, deadline: number): Promise<void> {
+  /** The step that has Flux reconcile what is not ready, and waits until everything is. */
+  async reconcile(title: string, equivalent: string, deadline: number): Promise<void> {
     const { log, signal } = this.#run
     await this.#run.step(title, equivalent, async () => {
       await reconcileAll(this.#kubectl, this.#kustomizations, signal)

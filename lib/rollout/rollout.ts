@@ -1,38 +1,26 @@
-import { type Cause, type Facts, findCauses } from '../diagnosis/causes.ts'
-import { gatherFacts, gitSourceOf, releasesOf, relevantFacts } from '../diagnosis/facts.ts'
+import { gatherWatched } from '../diagnosis/gather.ts'
+import { reach } from '../diagnosis/graph.ts'
+import { Index } from '../diagnosis/snapshot.ts'
 import { condition, failures, handled, reconcile, standing } from '../flux/flux.ts'
+import type { FluxKinds } from '../flux/flux-versions.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
-import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { sleep, until } from '../script/wait.ts'
+import { diagnosed, obstacleError, obstacles, Patience, progressText } from './obstacles.ts'
+import { kustomizationsOf, outdatedFailures, progressLine, releasesOf, unreadyReason } from './standing.ts'
 
-/** Why a Kustomization is not in order, in words; undefined when it and all its releases are ready. Pure. */
-export function notInOrder(name: string, facts: Facts): string | undefined {
-  const kustomization = facts.kustomizations.find(object => object.metadata.name === name)
-  if (!kustomization) return 'is not there'
-  if (!handled(kustomization)) return 'has not been looked at by Flux since it was asked to'
-  const { state, reason, message } = standing(kustomization)
-  if (state !== 'ready') return `is not ready (${reason || state}): ${message.split('\n')[0]}`
-  const source = gitSourceOf(kustomization, facts)
-  if (source && standing(source).state !== 'ready')
-    return `waits for its source: ${standing(source).message.split('\n')[0]}`
-  const revision = source?.status?.artifact?.revision
-  if (revision && kustomization.status?.lastAppliedRevision !== revision) return `is not at ${revision} yet`
-  const { found, absent } = releasesOf(kustomization, facts)
-  if (absent.length > 0) return `lacks HelmRelease ${absent.join(', ')}`
-  const unready = found.find(release => standing(release).state !== 'ready')
-  if (unready)
-    return `waits for HelmRelease ${unready.metadata.name}: ${standing(unready).message.split('\n')[0]}`
-  return undefined
+/** What a wait looks at, at the versions of Flux 2.9 unless told. */
+export async function watched(kubectl: Kubectl, kinds?: FluxKinds): Promise<Index> {
+  return new Index(await gatherWatched(kubectl, kinds))
 }
 
-/** Milliseconds that sources get to answer a request to look again; the wait afterwards tells what they say. */
+/** Milliseconds that sources get to answer a request to reconcile; the wait afterwards tells what they say. */
 const SETTLE = 20_000
 
 /** Milliseconds that the deletion of a release may take before we go on without it. */
 const DELETION = 120_000
 
-/** Asks sources to look again and waits until they have. One that does not answer in time is left to the wait. */
+/** Asks sources to reconcile and waits until they have. One that does not answer in time is left to the wait. */
 async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal: AbortSignal): Promise<void> {
   for (const source of sources) await reconcile(kubectl, refOf(source))
   const end = performance.now() + SETTLE
@@ -42,7 +30,7 @@ async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal:
     open = open.filter((_, i) => {
       const source = now[i]
       if (!source) return false
-      // A failing source goes on reconciling; what it says is there already.
+      // A failing source goes on reconciling; what it says is known already.
       const failing =
         condition(source, 'FetchFailed')?.status === 'True' || standing(source).state === 'failed'
       return !handled(source) || (condition(source, 'Reconciling')?.status === 'True' && !failing)
@@ -52,7 +40,7 @@ async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal:
 
 /**
  * Waits until releases that are being deleted are gone: Flux would apply onto a dying object, and then wait for
- * the health of one that is not there. Helm's uninstall may take a while; what takes longer is left to the wait.
+ * the health of one that does not exist. Helm's uninstall may take a while; what takes longer is left to the wait.
  */
 async function waitForDeletions(
   kubectl: Kubectl,
@@ -69,152 +57,92 @@ async function waitForDeletions(
 }
 
 /**
- * Asks Flux to look at what is not in order of these Kustomizations now, from the source on: a correction may
- * be a new commit, a new chart in the mirror, a new value. Failed releases get new tries. What is in order is
- * not touched.
+ * Has Flux reconcile what is not ready of these Kustomizations now, from the source on: a correction may be a new
+ * commit, a new chart in the mirror, a new value. Failed releases are retried. What is ready is not touched.
  */
 export async function reconcileAll(
   kubectl: Kubectl,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const facts = await gatherFacts(kubectl)
-  const wrong = facts.kustomizations.filter(
-    ({ metadata }) => names.includes(metadata.name) && notInOrder(metadata.name, facts) !== undefined,
+  const index = await watched(kubectl)
+  const wrong = kustomizationsOf(names, index).filter(
+    ({ metadata }) => unreadyReason(metadata.name, index) !== undefined,
   )
-  const relevant = relevantFacts(
-    wrong.map(object => object.metadata.name),
-    facts,
-  )
-  const charts = relevant.sources.filter(
-    source => source.kind === 'HelmChart' && standing(source).state !== 'ready',
-  )
+  const needed = reach(wrong.map(refOf), index).flatMap(ref => index.find(ref) ?? [])
+  const charts = needed.filter(({ kind }) => kind === 'HelmChart').filter(isUnready)
   const suspect = new Set(charts.map(chart => chart.spec?.sourceRef?.name))
   await refresh(
     kubectl,
-    relevant.sources.filter(
+    needed.filter(
       source =>
         source.kind === 'GitRepository' ||
-        (source.kind === 'HelmRepository' &&
-          (standing(source).state !== 'ready' || suspect.has(source.metadata.name))),
+        (source.kind === 'HelmRepository' && (isUnready(source) || suspect.has(source.metadata.name))),
     ),
     signal,
   )
   await refresh(kubectl, charts, signal)
-  await waitForDeletions(
-    kubectl,
-    wrong.flatMap(kustomization => releasesOf(kustomization, facts).found),
-    signal,
-  )
+  const releases = wrong.flatMap(kustomization => releasesOf(kustomization, index).found)
+  await waitForDeletions(kubectl, releases, signal)
   for (const kustomization of wrong) await reconcile(kubectl, refOf(kustomization))
-  // A release that waits for a failing pod does not look at its corrected values before it is asked to; one
-  // that only takes its time is left alone.
-  const failing = findCauses(relevant).length > 0
-  for (const release of wrong.flatMap(kustomization => releasesOf(kustomization, facts).found)) {
+  // A release that waits for a failing pod does not take its corrected values before it is asked to; one that only
+  // takes its time is not disturbed.
+  const failing = obstacles(
+    index,
+    wrong.map(({ metadata }) => metadata.name),
+  ).some(({ grace }) => grace < Number.POSITIVE_INFINITY)
+  for (const release of releases) {
     const { state } = standing(release)
     if (state === 'failed' || failures(release) > 0 || (failing && state === 'waiting'))
       await reconcile(kubectl, refOf(release), { reset: true })
   }
 }
 
-/**
- * Seconds that a failure in a dependency may last at least: a new key in a shared Secret has the core look again
- * for a moment, and what is wrong in it keeps nobody waiting once that is over.
- */
-const DEPENDENCY_GRACE = 10
+const isUnready = (object: KubeObject) => standing(object).state !== 'ready'
 
 /**
  * Milliseconds that the API server may be away while we wait: k3s restarts in less, and the lock of the cluster
  * lasts longer.
  */
-const PATIENCE = 25_000
-
-/** One line on how far Kustomizations and their releases are. Pure. */
-export function progressLine(names: readonly string[], facts: Facts): string {
-  const kustomizations = facts.kustomizations.filter(object => names.includes(object.metadata.name))
-  const releases = kustomizations.flatMap(kustomization => releasesOf(kustomization, facts).found)
-  const ready = (objects: KubeObject[]) => objects.filter(object => standing(object).state === 'ready').length
-  const waiting = [...kustomizations, ...releases]
-    .filter(object => standing(object).state !== 'ready')
-    .map(object => object.metadata.name)
-  return [
-    `Kustomizations ${ready(kustomizations)}/${names.length}`,
-    `HelmReleases ${ready(releases)}/${releases.length}`,
-    waiting.length > 0 ? `waiting for ${[...new Set(waiting)].slice(0, 6).join(', ')}` : '',
-  ]
-    .filter(Boolean)
-    .join(' · ')
-}
+export const PATIENCE = 25_000
 
 /**
- * Asks Kustomizations to look again whose HelmRelease was deleted while they waited for its health: Flux goes
- * on waiting for what is not there until its own timeout, which may be 45 minutes.
+ * Has Kustomizations reconciled whose HelmRelease was deleted while they waited for its health: Flux goes on
+ * waiting for an object that does not exist until its own timeout, which may be 45 minutes.
  */
-async function reviveAbsent(kubectl: Kubectl, names: readonly string[], facts: Facts): Promise<void> {
-  for (const kustomization of facts.kustomizations)
-    if (
-      names.includes(kustomization.metadata.name) &&
-      handled(kustomization) &&
-      releasesOf(kustomization, facts).absent.length > 0
-    )
+async function reviveAbsent(kubectl: Kubectl, names: readonly string[], index: Index): Promise<void> {
+  for (const kustomization of kustomizationsOf(names, index))
+    if (handled(kustomization) && releasesOf(kustomization, index).absent.length > 0)
       await reconcile(kubectl, refOf(kustomization))
 }
 
 /**
- * The Kustomizations whose health check has failed by releases that are ready by now, as they are after a failure
- * was corrected: Flux would look again only after their retry interval. Pure.
- */
-export function outdatedFailures(names: readonly string[], facts: Facts): KubeObject[] {
-  return facts.kustomizations.filter(kustomization => {
-    if (!names.includes(kustomization.metadata.name)) return false
-    const { state, reason } = standing(kustomization)
-    if (state !== 'failed' || reason !== 'HealthCheckFailed') return false
-    const { found, absent } = releasesOf(kustomization, facts)
-    return (
-      found.length > 0 && absent.length === 0 && found.every(release => standing(release).state === 'ready')
-    )
-  })
-}
-
-/** A cause as an error in two lines. */
-export function causeError(cause: Cause): ExpectedError {
-  return new ExpectedError(`${cause.subject}: ${cause.cause}`, cause.fix)
-}
-
-/**
- * Waits until these Kustomizations and all their HelmReleases are ready. Shows progress; ends early with the
- * cause and its remedy as soon as a failure has lasted longer than such a failure may; gives up at the
- * deadline (milliseconds) with the last state seen.
+ * Waits until these Kustomizations and all their HelmReleases are ready. Shows progress, and what is in the way as
+ * soon as that is known; ends early with the cause and its remedy once it has lasted longer than it may; gives up
+ * at the deadline (milliseconds) with the last state seen.
  */
 export async function waitForKustomizations(
   kubectl: Kubectl,
   names: readonly string[],
   options: { deadline: number; log: Log; signal: AbortSignal },
 ): Promise<void> {
-  const since = new Map<string, number>()
+  const patience = new Patience()
   const askedAgain = new Set<string>() // once: what fails again has another reason
   await until(
     async () => {
-      const facts = await gatherFacts(kubectl)
-      const wrong = names.map(name => [name, notInOrder(name, facts)] as const).filter(([, why]) => why)
+      const index = await watched(kubectl)
+      const wrong = names.map(name => [name, unreadyReason(name, index)] as const).filter(([, why]) => why)
       if (wrong.length === 0) return { done: undefined }
-      options.log.progress(progressLine(names, facts))
-      await reviveAbsent(kubectl, names, facts)
-      for (const kustomization of outdatedFailures(names, facts))
+      await reviveAbsent(kubectl, names, index)
+      for (const kustomization of outdatedFailures(names, index))
         if (!askedAgain.has(kustomization.metadata.name)) {
           askedAgain.add(kustomization.metadata.name)
           await reconcile(kubectl, refOf(kustomization))
         }
-      const now = performance.now()
-      const causes = findCauses(relevantFacts(names, facts))
-      const own = new Set(findCauses(relevantFacts(names, facts, { dependencies: false })).map(keyOf))
-      for (const key of since.keys()) if (!causes.some(cause => keyOf(cause) === key)) since.delete(key)
-      for (const cause of causes) {
-        const seen = since.get(keyOf(cause)) ?? now
-        since.set(keyOf(cause), seen)
-        const grace = own.has(keyOf(cause)) ? cause.grace : Math.max(cause.grace, DEPENDENCY_GRACE)
-        if (now - seen >= grace * 1000) throw causeError(cause)
-      }
+      const found = obstacles(index, names)
+      options.log.progress(progressText(progressLine(names, index), found))
+      const exhausted = patience.exhausted(found)
+      if (exhausted) throw obstacleError(await diagnosed(kubectl, exhausted, names))
       return { last: wrong.map(([name, why]) => `${name} ${why}`).join('; ') }
     },
     {
@@ -222,10 +150,8 @@ export async function waitForKustomizations(
       every: 700,
       patience: PATIENCE,
       describe: last => last ?? 'nothing',
-      fix: 'look closer with `npx tsx scripts/diagnose.ts`, then run the same command again: it continues',
+      fix: 'find the cause with `npx tsx scripts/diagnose.ts`, then run the same command again: it continues',
       signal: options.signal,
     },
   )
 }
-
-const keyOf = (cause: Cause) => `${cause.subject} ${cause.fix}`

@@ -1,12 +1,13 @@
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { settled } from '../../lib/diagnosis/fix.ts'
-import { dependenciesOf, keyOf } from '../../lib/diagnosis/graph.ts'
+import { dependenciesOf, keyOf, reach } from '../../lib/diagnosis/graph.ts'
 import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { fluxItem, volumeItem, workloadItem } from '../../lib/diagnosis/status.ts'
 import { short } from '../../lib/diagnosis/text.ts'
 import { condition, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
 import { targetNamed } from '../../lib/logs/target.ts'
+import { table } from '../../lib/script/log.ts'
 
 /** From what an application comes down to what it runs on. */
 const LAYERS = [
@@ -25,7 +26,7 @@ const LAYERS = [
 ]
 
 /** Everything that an application depends on. */
-export interface AppChain {
+interface AppChain {
   name: string
   /** From the top to the bottom. */
   refs: readonly Ref[]
@@ -50,6 +51,27 @@ export function appChainOf(name: string, index: Index): AppChain {
   return { name, refs: sorted([...above, ...below(starts.map(refOf), index)]) }
 }
 
+/** The chain of one name; undefined for everything, or when the objects that may bear the name could not be read. */
+export function chainNamed(name: string | undefined, index: Index): AppChain | undefined {
+  const unknown = index.blind('Kustomization') || index.blind('HelmRelease')
+  return name === undefined || unknown ? undefined : appChainOf(name, index)
+}
+
+/**
+ * The chain of one name as text; without a name every chain, each in one line while it is healthy and without its
+ * healthy links otherwise. Pure.
+ */
+export function chainText(name: string | undefined, index: Index, causes: readonly RootCause[]): string[] {
+  if (index.blind('Kustomization')) return []
+  const names = name === undefined ? index.all('Kustomization').map(({ metadata }) => metadata.name) : [name]
+  return names.map(each => {
+    const chain = appChainOf(each, index)
+    if (name === undefined && isHealthy(chain, index, causes)) return `✓ ${each}`
+    const rows = chainRows(chain, index, causes).filter(([mark]) => name !== undefined || mark !== '✓')
+    return `${each}\n${table(rows.map(([mark, ...row]) => [`  ${mark}`, ...row]))}\n`
+  })
+}
+
 /** The Kustomization that has applied a release, and the source of that. */
 function ownersOf(release: KubeObject, index: Index): Ref[] {
   const labels = release.metadata.labels ?? {}
@@ -65,19 +87,15 @@ function ownersOf(release: KubeObject, index: Index): Ref[] {
 
 function below(starts: readonly Ref[], index: Index): Ref[] {
   const first = new Set(starts.map(keyOf))
-  const found = new Map<string, Ref>()
-  const open = [...starts]
-  for (let ref = open.shift(); ref; ref = open.shift()) {
-    if (found.has(keyOf(ref))) continue
-    found.set(keyOf(ref), ref)
-    const object = index.find(ref)
-    if (!object) continue
-    // What it waits for and is ready is no matter of this application.
-    const other = ['Kustomization', 'HelmRelease'].includes(ref.kind) && !first.has(keyOf(ref))
-    if (other && ref.kind === 'Kustomization' && standing(object).state === 'ready') continue
-    open.push(...dependenciesOf(object, index))
-  }
-  return [...found.values()]
+  // A Kustomization that it waits for and that is ready is not a matter of this application.
+  return reach(
+    starts,
+    index,
+    object =>
+      object.kind === 'Kustomization' &&
+      !first.has(keyOf(refOf(object))) &&
+      standing(object).state === 'ready',
+  )
 }
 
 function sorted(refs: readonly Ref[]): Ref[] {
@@ -95,14 +113,14 @@ export function concernsApp(cause: RootCause, chain: AppChain): boolean {
   return [cause, ...cause.explains].some(({ subject }) => keys.has(keyOf(subject)))
 }
 
-/** Whether everything that is shown of a chain is in order. Pure. */
-export function inOrder(chain: AppChain, index: Index, causes: readonly RootCause[]): boolean {
+/** Whether everything that is shown of a chain is healthy. Pure. */
+function isHealthy(chain: AppChain, index: Index, causes: readonly RootCause[]): boolean {
   return chainRows(chain, index, causes).every(([mark]) => mark === '✓')
 }
 
 /**
- * A chain from top to bottom, one row for each link: its mark (✓ in order, ✗ broken, ! works and will not for
- * long, … on its way), what it is, and what there is to say. Pure.
+ * A chain from top to bottom, one row for each link: its mark (✓ healthy, ✗ broken, ! works and will not for long,
+ * … progressing), the object, and its state. Pure.
  */
 export function chainRows(chain: AppChain, index: Index, causes: readonly RootCause[]): string[][] {
   const roots = new Map(causes.map(cause => [keyOf(cause.subject), cause]))
@@ -121,9 +139,7 @@ export function chainRows(chain: AppChain, index: Index, causes: readonly RootCa
     // Flux itself, and what has no state of its own, is shown when something is wrong with it.
     if (!broken && (!object || !LAYERS.includes(ref.kind) || isFluxItself(object))) return []
     const ready = object !== undefined && isReady(object)
-    return [
-      [broken ? '✗' : ready ? '✓' : '…', ref.kind, name, object ? detailOf(object, index) : 'is not there'],
-    ]
+    return [[broken ? '✗' : ready ? '✓' : '…', ref.kind, name, object ? detailOf(object) : 'does not exist']]
   })
 }
 
@@ -133,12 +149,12 @@ const isFluxItself = ({ kind, metadata }: KubeObject) =>
 function isReady(object: KubeObject): boolean {
   if (object.kind === 'Pod')
     return object.status?.phase === 'Succeeded' || condition(object, 'Ready')?.status === 'True'
-  // What is suspended was in order when it was; that it is suspended is told as a warning.
+  // A suspended object was healthy when it was suspended; that it is suspended is told as a warning.
   if (object.spec?.suspend === true) return condition(object, 'Ready')?.status === 'True'
   return settled(object)
 }
 
-function detailOf(object: KubeObject, index: Index): string {
+function detailOf(object: KubeObject): string {
   switch (object.kind) {
     case 'Pod': {
       const { phase = '', containerStatuses = [] } = object.status ?? {}
@@ -156,10 +172,10 @@ function detailOf(object: KubeObject, index: Index): string {
     case 'Deployment':
     case 'StatefulSet':
     case 'DaemonSet':
-      return workloadItem(object, index.all('Pod')).detail
+      return workloadItem(object).detail
     default: {
       const { detail } = fluxItem(object)
-      return detail.startsWith('sha256:') ? '' : short(detail, 120) // the digest of an index tells nobody anything
+      return detail.startsWith('sha256:') ? '' : short(detail, 120) // the digest of an index is of no use to a reader
     }
   }
 }

@@ -1,27 +1,26 @@
 import { keyOf } from '../../lib/diagnosis/graph.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { printable } from '../../lib/script/printable.ts'
 import { redact } from '../../lib/script/redact.ts'
-import type { AppChain } from './chain.ts'
 
 /** Of how many containers the log is read: each is a request. */
 const MOST = 3
 
-/** What a container has said before it ended. */
+/** The last line of a container's log before it ended. */
 export interface LastWords {
   container: string
   text: string
 }
 
 /**
- * The last line of containers in a chain that end again and again, of the run before. Known secrets are blacked
- * out. A log that cannot be read is left out: it is no more than an illustration.
+ * The last line of containers in a chain that keep crashing, of the run before. Known secrets are blacked out. A log
+ * that cannot be read is left out: it only illustrates.
  */
 export async function lastWords(
   kubectl: Kubectl,
   snapshot: Snapshot,
-  chain: Pick<AppChain, 'refs'>,
+  chain: { refs: readonly Ref[] },
 ): Promise<LastWords[]> {
   const keys = new Set(chain.refs.map(keyOf))
   const crashing = new Index(snapshot)

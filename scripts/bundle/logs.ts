@@ -1,4 +1,4 @@
-import { NAMESPACES } from '../../lib/diagnosis/facts.ts'
+import { NAMESPACES } from '../../lib/diagnosis/status.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
 import type { Line } from '../../lib/logs/lines.ts'

@@ -1,20 +1,21 @@
-import type { Scope } from '../../lib/diagnosis/session.ts'
-import { show } from '../../lib/diagnosis/show.ts'
-import { Index } from '../../lib/diagnosis/snapshot.ts'
+import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import type { Reader } from '../../lib/diagnosis/session.ts'
+import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { type LookOptions, lookAtCertificates } from './look.ts'
 import { chosenHosts, concernsHost } from './scope.ts'
 import { screen } from './screen.ts'
 
-/** The diagnosis of certificates: what is looked at, which causes count, and a line for each host above them. */
-export function certificateScope(options: Omit<LookOptions, 'gather'>): Scope {
-  const { host } = options
-  return {
-    look: (kubectl, gather) => lookAtCertificates(kubectl, { ...options, gather }),
-    only: (cause, index) => concernsHost(cause, host, index),
-    show: ({ snapshot, diagnosis }, log) => {
-      log.print(screen(chosenHosts(host, snapshot.objects), new Index(snapshot)))
-      log.print('')
-      show(diagnosis, log)
-    },
-  }
+/** How a cluster and its hosts are read for certificates. */
+export function readerOf(options: Omit<LookOptions, 'gather'>): Reader {
+  return (kubectl, gather) => lookAtCertificates(kubectl, { ...options, gather })
+}
+
+/** Whether a cause is about the certificates of a host; of any host when none is given. */
+export function certificateCauses(host: string | undefined) {
+  return (cause: RootCause, index: Index) => concernsHost(cause, host, index)
+}
+
+/** A line for each host. Pure. */
+export function hostsText(host: string | undefined, snapshot: Snapshot): string {
+  return screen(chosenHosts(host, snapshot.objects), new Index(snapshot))
 }

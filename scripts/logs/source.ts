@@ -2,10 +2,11 @@ import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { logContainersOf } from '../../lib/logs/containers.ts'
 import { LokiAway, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { findWorkloads, streamsOf } from '../../lib/logs/pods.ts'
-import type { Preset } from '../../lib/logs/presets.ts'
+import { PRESETS, type Preset } from '../../lib/logs/presets.ts'
 import type { Matcher } from '../../lib/logs/selection.ts'
-import type { LogTarget } from '../../lib/logs/target.ts'
+import { type LogTarget, targetNames } from '../../lib/logs/target.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import { askSelect } from '../../lib/script/prompt.ts'
 import type { LogSource } from './flags.ts'
 import type { Range } from './range.ts'
 
@@ -70,4 +71,14 @@ export async function lokiAnswers(
     instead.warn(`${error.message}; this is what ${instead.what} still has`)
     return false
   }
+}
+
+/** Asks which logs to show. */
+export async function chooseTarget(kubectl: Kubectl): Promise<string> {
+  const installed = await targetNames(kubectl)
+  return askSelect({
+    message: 'Which logs?',
+    flag: `an application or a preset: ${installed.join(', ')}, NAMESPACE/POD, or a preset (--list)`,
+    choices: [...installed, ...PRESETS.map(({ name }) => name)],
+  })
 }

@@ -1,8 +1,9 @@
-import { type Cause, findCauses } from '../../lib/diagnosis/causes.ts'
-import { relevantFacts } from '../../lib/diagnosis/facts.ts'
+import { Index } from '../../lib/diagnosis/snapshot.ts'
 import { condition, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
-import { applierOf, applies, dependsOnNames, type UpgradeFacts } from './facts.ts'
+import { obstaclesTo } from '../../lib/rollout/flux.ts'
+import { type Obstacle, obstacles } from '../../lib/rollout/obstacles.ts'
+import { applierOf, applies, dependsOnNames, kustomizationNamed, type UpgradeFacts } from './facts.ts'
 
 /** Whether what a GitRepository has fetched is of this branch: `v0.7@sha1:…`, in old versions `v0.7/…`. Pure. */
 export function isFetched(git: KubeObject | undefined, branch: string): boolean {
@@ -22,7 +23,7 @@ const noBranch =
  * What keeps the HelmRelease of the secrets in the cluster although the branch was changed, the deepest first:
  * the source, then the Kustomization that has to prune it, then Helm. Empty while there is only to wait. Pure.
  */
-export function holds(facts: UpgradeFacts, branch: string, now: number): Cause[] {
+export function holds(facts: UpgradeFacts, branch: string, now: number): Obstacle[] {
   const { owner } = facts
   if (!owner) return []
   if (owner.metadata.deletionTimestamp) return dying(owner, facts, now)
@@ -34,25 +35,28 @@ export function holds(facts: UpgradeFacts, branch: string, now: number): Cause[]
     return [
       { subject, cause: 'no Kustomization has applied it, so that none removes it', fix: byHand, grace: 0 },
     ]
-  const kustomization = facts.kustomizations.find(
-    ({ metadata }) => metadata.name === applier.name && metadata.namespace === applier.namespace,
-  )
+  const kustomization = facts.index.get('Kustomization', applier.namespace, applier.name)
   if (!kustomization)
     return [
       {
         subject,
-        cause: `Kustomization ${applier.name}, which has applied it, is gone`,
+        cause: `Kustomization ${applier.name}, which has applied it, does not exist any more`,
         fix: byHand,
         grace: 15,
       },
     ]
-  // Releases and pods may fail as they like: what is superfluous is removed before their health is looked at.
-  const below = relevantFacts([applier.name], { ...facts, helmReleases: [], pods: [] })
-  const causes = findCauses(below)
+  // Releases and pods may fail as they like: what is superfluous is removed before their health is checked.
+  const causes = obstacles(withoutHealth(facts.index), [applier.name]).filter(
+    ({ grace }) => grace < Number.POSITIVE_INFINITY,
+  )
   const git = facts.git && refText(refOf(facts.git))
   const source = causes
     .filter(cause => cause.subject === git)
-    .map(cause => (/remote ref|reference not found/.test(cause.cause) ? { ...cause, fix: noBranch } : cause))
+    .map(cause =>
+      /remote ref|reference not found/.test(cause.cause)
+        ? { ...cause, fix: noBranch, explains: undefined }
+        : cause,
+    )
   if (!isFetched(facts.git, branch)) return source
   return [
     ...source,
@@ -61,13 +65,27 @@ export function holds(facts: UpgradeFacts, branch: string, now: number): Cause[]
   ]
 }
 
+/** A snapshot without what Flux waits for after it has applied and pruned. */
+function withoutHealth({ snapshot }: Index): Index {
+  const left =
+    /^(HelmRelease|HelmChart|Pod|Deployment|StatefulSet|DaemonSet|ReplicaSet|Job|PersistentVolumeClaim)$/
+  const { objects, unread = [] } = snapshot
+  const of = ({ kind, metadata }: KubeObject) => left.test(kind) && metadata.namespace !== 'flux-system'
+  const releases = objects.filter(object => of(object) || object.kind === 'HelmRelease')
+  return new Index({
+    ...snapshot,
+    objects: objects.filter(object => !releases.includes(object)),
+    unread: [...unread, 'HelmRelease'],
+  })
+}
+
 /** Why a Kustomization does not remove the release. */
 function unpruned(
   kustomization: KubeObject,
   owner: KubeObject,
   facts: UpgradeFacts,
   byHand: string,
-): Cause[] {
+): Obstacle[] {
   const subject = refText(refOf(kustomization))
   const { name, namespace } = kustomization.metadata
   const pruning = 'kustomize.toolkit.fluxcd.io/prune'
@@ -95,7 +113,7 @@ function unpruned(
       },
     ]
   const waitsFor = dependsOnNames(kustomization).filter(dependency => {
-    const found = facts.kustomizations.find(({ metadata }) => metadata.name === dependency)
+    const found = kustomizationNamed(dependency, facts)
     return !found || standing(found).state !== 'ready'
   })
   if (waitsFor.length > 0)
@@ -119,7 +137,7 @@ function unpruned(
 }
 
 /** What keeps a release that is being deleted. */
-function dying(owner: KubeObject, facts: UpgradeFacts, now: number): Cause[] {
+function dying(owner: KubeObject, facts: UpgradeFacts, now: number): Obstacle[] {
   const subject = refText(refOf(owner))
   const { namespace, name, deletionTimestamp = '' } = owner.metadata
   const finalizers = ((owner.metadata as { finalizers?: string[] }).finalizers ?? []).filter(
@@ -127,13 +145,7 @@ function dying(owner: KubeObject, facts: UpgradeFacts, now: number): Cause[] {
   )
   const ready = condition(owner, 'Ready')
   const seconds = Math.max(0, Math.round((now - Date.parse(deletionTimestamp)) / 1000))
-  const controller = findCauses({
-    ...facts,
-    sources: [],
-    kustomizations: [],
-    helmReleases: [],
-    pods: [],
-  }).filter(cause => cause.subject.endsWith('/helm-controller'))
+  const controller = obstaclesTo(['helm-controller'], facts.index.snapshot)
   const failed = ready?.status === 'False' && /^Uninstall/.test(ready.reason ?? '')
   return [
     ...controller,

@@ -8,10 +8,10 @@ import { type DriveOptions, watch } from './reconcile.ts'
 /** Seconds that whatever holds the release may last at least: Flux fetches, builds and prunes first. */
 const GRACE = 15
 
-/** Points the GitRepository to a branch and has Flux look at it now. Returns 'unchanged' when it was there. */
+/** Points the GitRepository to a branch and has Flux fetch it now. Returns 'unchanged' when it followed that branch. */
 export async function switchBranch(options: DriveOptions, branch: string): Promise<string> {
   const { git } = await gatherUpgradeFacts(options.kubectl, options.kinds)
-  if (!git) throw new ExpectedError('the GitRepository is gone', 'run it again')
+  if (!git) throw new ExpectedError('the GitRepository does not exist any more', 'run the same command again')
   const before = git.spec?.ref?.branch
   if (before !== branch)
     await options.kubectl.patch(refOf(git), {
@@ -22,12 +22,12 @@ export async function switchBranch(options: DriveOptions, branch: string): Promi
   return before === branch ? 'unchanged' : `${before} → ${branch}`
 }
 
-/** Asks once for the Kustomization that has to remove, or to bring, the release, when it has not looked yet. */
+/** Requests once that the Kustomization reconciles which has to remove, or to bring, the release. */
 async function nudge({ kubectl }: DriveOptions, facts: UpgradeFacts, asked: Set<string>): Promise<void> {
   const { git, owner } = facts
   const revision = git?.status?.artifact?.revision
   const applier = owner && applierOf(owner)?.name
-  for (const kustomization of facts.kustomizations) {
+  for (const kustomization of facts.index.all('Kustomization')) {
     const { name } = kustomization.metadata
     const mine = applier ? name === applier : facts.scope.includes(name)
     if (!mine || asked.has(`${name} ${revision}`) || !handled(kustomization)) continue
@@ -49,7 +49,7 @@ export async function waitUntilGone(options: DriveOptions, branch: string): Prom
     if (!facts.owner && fetched) return undefined
     if (fetched && !facts.owner?.metadata.deletionTimestamp) await nudge(options, facts, asked)
     const causes = holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
-    return { open: fetched ? `${OAS_SECRETS} is still there` : `Flux has not fetched ${branch} yet`, causes }
+    return { open: fetched ? `${OAS_SECRETS} still exists` : `Flux has not fetched ${branch} yet`, causes }
   })
 }
 
@@ -71,9 +71,9 @@ export async function waitUntilBack(options: DriveOptions, branch: string): Prom
     const fetched = isFetched(git, branch)
     if (fetched) await nudge(options, facts, asked)
     const revision = git?.status?.artifact?.revision
-    const applied = facts.kustomizations.some(
-      object => owner && applies(object, owner) && object.status?.lastAttemptedRevision === revision,
-    )
+    const applied = facts.index
+      .all('Kustomization')
+      .some(object => owner && applies(object, owner) && object.status?.lastAttemptedRevision === revision)
     const ready = owner && !owner.metadata.deletionTimestamp && standing(owner).state === 'ready'
     if (fetched && applied && ready) return undefined
     if (owner && applied && handled(owner) && failures(owner) > 0 && tries < 3) {
@@ -83,7 +83,7 @@ export async function waitUntilBack(options: DriveOptions, branch: string): Prom
     const causes = owner?.metadata.deletionTimestamp
       ? holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
       : []
-    const what = owner ? standing(owner).message.split('\n')[0]! : 'is not there yet'
+    const what = owner ? standing(owner).message.split('\n')[0]! : 'does not exist yet'
     return { open: fetched ? `${OAS_SECRETS}: ${what}` : `Flux has not fetched ${branch} yet`, causes }
   })
 }

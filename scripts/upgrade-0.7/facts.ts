@@ -1,17 +1,18 @@
-import type { Facts } from '../../lib/diagnosis/causes.ts'
-import { gatherFacts } from '../../lib/diagnosis/facts.ts'
+import { Index } from '../../lib/diagnosis/snapshot.ts'
 import { inventory } from '../../lib/flux/flux.ts'
 import type { FluxKinds } from '../../lib/flux/flux-versions.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { watched } from '../../lib/rollout/rollout.ts'
 
 /** The HelmRelease of 0.6 that owns the secrets (docs 0.7.0, "Upgrading to 0.7.0"). */
 export const OAS_SECRETS = 'oas-secrets'
 
 /** What the upgrade looks at. */
-export interface UpgradeFacts extends Facts {
+export interface UpgradeFacts {
+  index: Index
   /** The GitRepository that the platform comes from. */
   git?: KubeObject
-  /** The HelmRelease that owns the secrets, as long as it is there. */
+  /** The HelmRelease that owns the secrets, as long as it exists. */
   owner?: KubeObject
   /** The names of the Kustomizations that come from this GitRepository, those first that others depend on. */
   scope: string[]
@@ -19,22 +20,27 @@ export interface UpgradeFacts extends Facts {
 
 /** Everything about Flux in a cluster of whatever age, read in one go. */
 export async function gatherUpgradeFacts(kubectl: Kubectl, kinds: FluxKinds): Promise<UpgradeFacts> {
-  return upgradeFacts(await gatherFacts(kubectl, kinds))
+  return upgradeFacts(await watched(kubectl, kinds))
 }
 
-/** The facts, with what the upgrade wants to know picked out of them. Pure. */
-export function upgradeFacts(found: Facts): UpgradeFacts {
-  const kustomizations = found.kustomizations.map(object => withInventory(object, found.helmReleases))
-  const facts = { ...found, kustomizations }
+/** The facts, with what the upgrade needs picked out of them. Pure. */
+export function upgradeFacts({ snapshot }: Index): UpgradeFacts {
+  const releases = snapshot.objects.filter(({ kind }) => kind === 'HelmRelease')
+  const objects = snapshot.objects.map(object =>
+    object.kind === 'Kustomization' ? withInventory(object, releases) : object,
+  )
+  const index = new Index({ ...snapshot, objects })
   return {
-    ...facts,
-    git: facts.sources.find(
-      ({ kind, metadata }) =>
-        kind === 'GitRepository' && metadata.namespace === 'flux-system' && metadata.name === 'openappstack',
-    ),
-    owner: facts.helmReleases.find(({ metadata }) => metadata.name === OAS_SECRETS),
-    scope: inOrderOfDependence(kustomizations.filter(ofPlatform)),
+    index,
+    git: index.get('GitRepository', 'flux-system', 'openappstack'),
+    owner: releases.find(({ metadata }) => metadata.name === OAS_SECRETS),
+    scope: inOrderOfDependence(index.all('Kustomization').filter(ofPlatform)),
   }
+}
+
+/** The Kustomization of a name. */
+export function kustomizationNamed(name: string, { index }: Pick<UpgradeFacts, 'index'>) {
+  return index.all('Kustomization').find(({ metadata }) => metadata.name === name)
 }
 
 /** Whether a Kustomization is built from the platform's GitRepository. */

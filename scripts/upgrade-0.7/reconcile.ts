@@ -1,13 +1,20 @@
-import { type Cause, findCauses } from '../../lib/diagnosis/causes.ts'
-import { releasesOf, relevantFacts } from '../../lib/diagnosis/facts.ts'
+import { reach } from '../../lib/diagnosis/graph.ts'
 import { condition, failures, handled, reconcile, standing } from '../../lib/flux/flux.ts'
 import type { FluxKinds } from '../../lib/flux/flux-versions.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
-import { causeError, notInOrder, progressLine } from '../../lib/rollout/rollout.ts'
+import {
+  diagnosed,
+  type Obstacle,
+  obstacleError,
+  obstacles,
+  Patience,
+  progressText,
+} from '../../lib/rollout/obstacles.ts'
+import { kustomizationsOf, progressLine, releasesOf, unreadyReason } from '../../lib/rollout/standing.ts'
 import { ExpectedError, TransientError } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { sleep } from '../../lib/script/wait.ts'
-import { dependsOnNames, gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
+import { dependsOnNames, gatherUpgradeFacts, kustomizationNamed, type UpgradeFacts } from './facts.ts'
 
 /** How often this run has asked Flux to look at an object, and when last; by `refText`. */
 export type RequestedReconciles = Map<string, { at: number; times: number }>
@@ -50,13 +57,18 @@ const CURES: Record<KnownIssue, string> = {
 
 /** The issues of the docs that releases of the platform have. Pure. */
 export function issuesOf(facts: UpgradeFacts): [release: string, issue: KnownIssue][] {
-  return relevantFacts(facts.scope, facts).helmReleases.flatMap(release => {
+  return releasesIn(facts).flatMap(release => {
     const issue = knownIssue(release)
     return issue ? [[keyOf(release), issue] as [string, KnownIssue]] : []
   })
 }
 
-/** An object that Flux is to look at. */
+/** The releases that Kustomizations of the platform have applied. */
+function releasesIn({ index, scope }: UpgradeFacts): KubeObject[] {
+  return kustomizationsOf(scope, index).flatMap(kustomization => releasesOf(kustomization, index).found)
+}
+
+/** An object that Flux is asked to reconcile. */
 export interface ReconcileRequest {
   object: KubeObject
   /** Whether it gets new tries. */
@@ -80,9 +92,9 @@ export function nextAsks(facts: UpgradeFacts, asked: RequestedReconciles, now: n
     if (mayAsk(object)) asks.push({ object, reset, cure })
   }
   for (const name of facts.scope) {
-    const kustomization = facts.kustomizations.find(({ metadata }) => metadata.name === name)!
+    const kustomization = kustomizationNamed(name, facts)!
     if (kustomization.spec?.suspend === true || kustomization.metadata.deletionTimestamp) continue
-    const { found, absent } = releasesOf(kustomization, facts)
+    const { found, absent } = releasesOf(kustomization, facts.index)
     if (!asked.has(keyOf(kustomization))) {
       if (dependsOnNames(kustomization).every(dependency => isSettled(dependency, facts, asked)))
         ask(kustomization)
@@ -98,25 +110,27 @@ export function nextAsks(facts: UpgradeFacts, asked: RequestedReconciles, now: n
       if (failed || (handled(kustomization) && !asked.has(keyOf(release)))) ask(release, failed)
     }
   }
-  const { sources } = relevantFacts(facts.scope, facts)
-  for (const source of sources)
-    if (source.kind !== 'GitRepository' && standing(source).state === 'failed') ask(source)
+  const needed = reach(kustomizationsOf(facts.scope, facts.index).map(refOf), facts.index)
+  for (const source of needed.flatMap(ref => facts.index.find(ref) ?? []))
+    if (/^Helm(Repository|Chart)$/.test(source.kind) && standing(source).state === 'failed') ask(source)
   return asks
 }
 
 function isSettled(name: string, facts: UpgradeFacts, asked: RequestedReconciles): boolean {
-  const found = facts.kustomizations.find(({ metadata }) => metadata.name === name)
+  const found = kustomizationNamed(name, facts)
   if (!found) return false
-  return (!facts.scope.includes(name) || asked.has(keyOf(found))) && notInOrder(name, facts) === undefined
+  return (
+    (!facts.scope.includes(name) || asked.has(keyOf(found))) && unreadyReason(name, facts.index) === undefined
+  )
 }
 
 /** What is not done yet, in words; empty when everything was asked for and is in order. Pure. */
 export function unsettled(facts: UpgradeFacts, asked: RequestedReconciles): string[] {
   return facts.scope.flatMap(name => {
-    const why = notInOrder(name, facts)
+    const why = unreadyReason(name, facts.index)
     if (why !== undefined) return [`${name} ${why}`]
-    const kustomization = facts.kustomizations.find(({ metadata }) => metadata.name === name)!
-    const { found } = releasesOf(kustomization, facts)
+    const kustomization = kustomizationNamed(name, facts)!
+    const { found } = releasesOf(kustomization, facts.index)
     const open = [kustomization, ...found].filter(object => !asked.has(keyOf(object)))
     return open.length > 0 ? [`${open[0]!.metadata.name} waits for its turn`] : []
   })
@@ -126,8 +140,8 @@ export function unsettled(facts: UpgradeFacts, asked: RequestedReconciles): stri
  * The causes that more requests do not remove: those of objects that have been asked often enough. A pod has longer
  * than elsewhere: the next try of its release, with the secrets, may replace it. Pure.
  */
-export function lasting(facts: UpgradeFacts, asked: RequestedReconciles): Cause[] {
-  return findCauses(relevantFacts(facts.scope, facts))
+export function lasting(facts: UpgradeFacts, asked: RequestedReconciles): Obstacle[] {
+  return obstacles(facts.index, facts.scope)
     .filter(({ subject, cause }) => {
       const ours = /^(Kustomization|HelmRelease|HelmChart|HelmRepository) /.test(subject)
       return !ours || cause.startsWith('is suspended') || (asked.get(subject)?.times ?? 0) >= TRIES
@@ -147,30 +161,6 @@ export interface DriveOptions {
   signal: AbortSignal
 }
 
-/** Ends a wait as soon as a cause has lasted longer than such a cause may. */
-export class Causes {
-  readonly #since = new Map<string, number>()
-  readonly #least: number
-
-  constructor(least: number) {
-    this.#least = least
-  }
-
-  /** Throws the first that has lasted too long. */
-  check(causes: readonly Cause[]): void {
-    const now = performance.now()
-    const textOf = ({ subject, fix }: Cause) => `${subject} ${fix.replaceAll(/\d+/g, '')}`
-    const present = new Set(causes.map(textOf))
-    for (const key of this.#since.keys()) if (!present.has(key)) this.#since.delete(key)
-    for (const cause of causes) {
-      const seen = this.#since.get(textOf(cause)) ?? now
-      this.#since.set(textOf(cause), seen)
-      if (now - seen >= Math.max(cause.grace, cause.grace === 0 ? 0 : this.#least) * 1000)
-        throw causeError(cause)
-    }
-  }
-}
-
 /**
  * Looks at the facts until `look` has nothing left to wait for. `look` returns what is waited for, in words, with
  * the causes that are known for it. An API server that is away for a moment is waited for. At the deadline the
@@ -179,10 +169,10 @@ export class Causes {
 export async function watch(
   { kubectl, kinds, deadline, log, signal }: DriveOptions,
   least: number,
-  look: (facts: UpgradeFacts) => Promise<{ open: string; causes: Cause[] } | undefined>,
+  look: (facts: UpgradeFacts) => Promise<{ open: string; causes: Obstacle[] } | undefined>,
 ): Promise<void> {
   const began = performance.now()
-  const judge = new Causes(least)
+  const patience = new Patience(least)
   let answered = began
   for (;;) {
     signal.throwIfAborted()
@@ -191,8 +181,10 @@ export async function watch(
       const seen = await look(facts)
       if (!seen) return
       answered = performance.now()
-      log.progress(`${progressLine(facts.scope, facts)} · ${seen.open}`)
-      judge.check(seen.causes)
+      const line = `${progressLine(facts.scope, facts.index)} · ${seen.open}`
+      log.progress(progressText(line, seen.causes))
+      const exhausted = patience.exhausted(seen.causes)
+      if (exhausted) throw obstacleError(await diagnosed(kubectl, exhausted, facts.scope))
       if (performance.now() - began >= deadline) {
         const [cause] = seen.causes
         throw new ExpectedError(

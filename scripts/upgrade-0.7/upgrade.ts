@@ -1,8 +1,7 @@
 import { statfsSync } from 'node:fs'
-import { releasesOf } from '../../lib/diagnosis/facts.ts'
 import { standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
-import { notInOrder } from '../../lib/rollout/rollout.ts'
+import { kustomizationsOf, releasesOf, unreadyReason } from '../../lib/rollout/standing.ts'
 import { EXIT, ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import {
   absenceText,
@@ -80,7 +79,7 @@ export function checkHealth(facts: UpgradeFacts): void {
     )
   throwAll(
     facts.scope.flatMap(name => {
-      const why = notInOrder(name, facts)
+      const why = unreadyReason(name, facts.index)
       return why
         ? [
             new ExpectedError(
@@ -152,7 +151,7 @@ export function upgradePlan(
 /** What of the platform is not as it has to be at the end, in words. Pure. */
 export function remainingProblems(facts: UpgradeFacts, owner: 'absent' | 'ready'): string[] {
   const wrong = facts.scope.flatMap(name => {
-    const why = notInOrder(name, facts)
+    const why = unreadyReason(name, facts.index)
     return why ? [`Kustomization ${name} ${why}`] : []
   })
   if (owner === 'absent' && facts.owner) wrong.push(`HelmRelease ${OAS_SECRETS} is there`)
@@ -168,12 +167,12 @@ export function checkFinished(facts: UpgradeFacts): void {
 
 /** The releases that no Kustomization of the platform has applied, and that are not ready: told, not waited for. */
 export function foreign(facts: UpgradeFacts): string[] {
+  const { index, scope } = facts
   const ours = new Set(
-    facts.scope.flatMap(
-      name => releasesOf(facts.kustomizations.find(({ metadata }) => metadata.name === name)!, facts).found,
-    ),
+    kustomizationsOf(scope, index).flatMap(kustomization => releasesOf(kustomization, index).found),
   )
-  return facts.helmReleases
+  return index
+    .all('HelmRelease')
     .filter(release => !ours.has(release) && standing(release).state !== 'ready')
     .map(({ metadata }) => secretPlaceOf({ namespace: metadata.namespace ?? '', name: metadata.name }))
 }

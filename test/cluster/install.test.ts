@@ -15,14 +15,14 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { gatherFacts } from '../../lib/diagnosis/facts.ts'
 import { HELM_RELEASE, standing } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../../lib/platform/apps.ts'
 import { editConfig, parseConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS } from '../../lib/platform/config-keys.ts'
 import { loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
-import { notInOrder } from '../../lib/rollout/rollout.ts'
+import { watched } from '../../lib/rollout/rollout.ts'
+import { unreadyReason } from '../../lib/rollout/standing.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 import { suite } from '../suite.ts'
 import { told } from './faults.ts'
@@ -126,9 +126,9 @@ async function unchanged(name: string, args: readonly string[]): Promise<void> {
 
 /** These Kustomizations and all their releases are ready at this moment, without any further waiting. */
 async function inOrder(names: readonly string[]): Promise<void> {
-  const facts = await gatherFacts(bed.kubectl)
+  const index = await watched(bed.kubectl)
   assert.equal(
-    names.flatMap(name => notInOrder(name, facts) ?? []),
+    names.flatMap(name => unreadyReason(name, index) ?? []),
     [],
   )
 }

@@ -5,13 +5,13 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { gatherFacts } from '../../lib/diagnosis/facts.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../lib/platform/apps.ts'
 import { LEASE_SECONDS } from '../../lib/platform/lock.ts'
 import { generatedKeysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
-import { notInOrder } from '../../lib/rollout/rollout.ts'
+import { watched } from '../../lib/rollout/rollout.ts'
+import { unreadyReason } from '../../lib/rollout/standing.ts'
 import type { JournalEntry } from '../../lib/script/journal.ts'
 import { until } from '../../lib/script/wait.ts'
 import { suite } from '../suite.ts'
@@ -108,9 +108,9 @@ function journals(): JournalEntry[] {
 }
 
 async function inOrder(names: readonly string[]): Promise<void> {
-  const facts = await gatherFacts(bed.kubectl)
+  const index = await watched(bed.kubectl)
   assert.equal(
-    names.flatMap(name => notInOrder(name, facts) ?? []),
+    names.flatMap(name => unreadyReason(name, index) ?? []),
     [],
   )
 }

@@ -157,9 +157,9 @@ test("without Wekan and one more secret: the docs' issues come about and are cur
   await reconcile(bed.kubectl, { ...CURRENT_KINDS.kustomization, namespace: 'flux-system', name: 'core' })
   await until<string, true>(
     async () => {
-      const { helmReleases } = await platform.facts()
+      const { index } = await platform.facts()
       const issue = (name: string) => {
-        const release = helmReleases.find(({ metadata }) => metadata.name === name)
+        const release = index.all('HelmRelease').find(({ metadata }) => metadata.name === name)
         return release && knownIssue(release)
       }
       const seen = `${issue('single-sign-on')}, ${issue('loki')}`

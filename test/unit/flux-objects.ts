@@ -1,4 +1,4 @@
-import type { Facts } from '../../lib/diagnosis/causes.ts'
+import { Index } from '../../lib/diagnosis/snapshot.ts'
 import {
   GIT_REPOSITORY,
   HELM_CHART,
@@ -87,12 +87,55 @@ export const pod = (name: string, labels: Record<string, string>): KubeObject =>
   kind: 'Pod',
   metadata: { name, namespace: 'oas-apps', labels },
 })
-export const facts = (more: Partial<Facts>): Facts => ({
-  sources: [git()],
-  kustomizations: [],
-  helmReleases: [],
-  pods: [],
-  controllers: [],
-  busy: [],
-  ...more,
+
+/** What a wait has read of a cluster, by kinds. */
+export interface Parts {
+  /** GitRepositories, HelmRepositories and HelmCharts. */
+  sources: KubeObject[]
+  kustomizations: KubeObject[]
+  helmReleases: KubeObject[]
+  pods: KubeObject[]
+  /** The Deployments of flux-system, healthy unless given, and whatever else the pods belong to. */
+  workloads: KubeObject[]
+}
+
+/** A controller of Flux with so many replicas. */
+export const controller = (
+  name: string,
+  replicas: number | undefined,
+  readyReplicas?: number,
+): KubeObject => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name, namespace: 'flux-system' },
+  spec: { replicas },
+  status: { readyReplicas },
 })
+
+const controllers = ['source-controller', 'kustomize-controller', 'helm-controller']
+
+/** A node on which everything runs. */
+const node: KubeObject = {
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name: 'server' },
+  status: { conditions: [conditionOf('Ready=True KubeletReady: x')] },
+}
+
+/** A snapshot as a wait takes one, now. */
+export function facts(more: Partial<Parts>): Index {
+  const parts = { sources: [git()], kustomizations: [], helmReleases: [], pods: [], workloads: [], ...more }
+  const given = new Set(parts.workloads.map(({ metadata }) => metadata.name))
+  const healthy = controllers.filter(name => !given.has(name)).map(name => controller(name, 1, 1))
+  return new Index({
+    version: 1,
+    takenAt: new Date().toISOString(),
+    server: 'https://127.0.0.1:6443',
+    clockOffset: 0,
+    groups: Object.values(types).map(({ apiVersion }) => apiVersion),
+    objects: [node, ...healthy, ...Object.values(parts).flat()],
+    secrets: [],
+    gaps: [],
+    unread: ['Secret', 'ConfigMap', 'Service', 'StorageClass', 'PersistentVolume'],
+  })
+}

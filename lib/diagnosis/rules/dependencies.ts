@@ -65,7 +65,6 @@ const depending: Rule = index =>
               rule: 'dependency-circle',
               cause: `waits for itself: ${[...cycle, cycle[0]!].map(({ name }) => name).join(' → ')}`,
               fix: 'take one of these dependsOn out of flux2/ and commit that; then have Flux look at it, which a new commit alone does not achieve while there is a circle',
-              grace: 0,
             },
             { action: fromTheTop(object, index) },
           ),
@@ -77,7 +76,6 @@ const depending: Rule = index =>
             rule: 'dependency-missing',
             cause: `depends on ${absent.map(refText).join(', ')}, which is not there`,
             fix: 'install what it depends on (`npx tsx scripts/install-core.ts` for the core), or correct its dependsOn in flux2/',
-            grace: 0,
           }),
         ]
       if (condition(object, 'Ready')?.reason !== 'DependencyNotReady' || !blocked(object, index)) return []
@@ -86,7 +84,6 @@ const depending: Rule = index =>
           rule: 'dependency-not-ready',
           cause: short(condition(object, 'Ready')?.message ?? ''),
           fix: `heal ${dependencies.map(refText).join(', ')} first`,
-          grace: 0,
           symptom: true,
         }),
       ]

@@ -8,15 +8,13 @@ import { short } from '../text.ts'
 /** One of our scripts, with its arguments. */
 export type ScriptCall = readonly [name: string, ...args: string[]]
 
-/** Why one object has failed, and what to do about it. A wait (lib/rollout/rollout.ts) and a diagnosis tell the same. */
-export interface Failure {
+/** Why one object has failed, and what to do about it. */
+export interface Failure extends Pick<Finding, 'timing'> {
   rule: string
   /** One sentence, without a period. */
   cause: string
   /** What to do, without a period. */
   fix: string
-  /** Seconds that it may last before it counts: some failures pass by themselves. */
-  grace: number
   /** The script of ours that heals it. */
   script?: ScriptCall
   symptom?: true
@@ -24,12 +22,11 @@ export interface Failure {
 }
 
 /** A failure that is known by its message. */
-export interface KnownFailure extends Pick<Failure, 'rule' | 'symptom'> {
+export interface KnownFailure extends Pick<Failure, 'rule' | 'symptom' | 'timing'> {
   pattern: RegExp
   fix: (object: KubeObject, match: RegExpExecArray) => string
   cause?: (object: KubeObject, match: RegExpExecArray) => string
   causedBy?: (object: KubeObject, match: RegExpExecArray) => readonly Ref[]
-  grace?: number
   script?: ScriptCall
 }
 
@@ -38,7 +35,7 @@ export function recognise(
   known: readonly KnownFailure[],
   object: KubeObject,
   message: string,
-  grace: number,
+  timing?: Failure['timing'],
 ): Failure | undefined {
   for (const { rule, pattern, symptom, script, ...each } of known) {
     const match = pattern.exec(message)
@@ -47,7 +44,7 @@ export function recognise(
       rule,
       cause: each.cause?.(object, match) ?? short(message, 400),
       fix: each.fix(object, match),
-      grace: each.grace ?? grace,
+      timing: each.timing ?? timing,
       script,
       symptom,
       causedBy: each.causedBy?.(object, match),
@@ -82,7 +79,7 @@ export function findingOf(
   failure: Failure,
   more: { action?: Action; command?: string; evidence?: readonly string[] } = {},
 ): Finding {
-  const { rule, cause, fix, script, symptom, causedBy } = failure
+  const { rule, cause, fix, script, symptom, timing, causedBy } = failure
   const action: Action | undefined =
     more.action ?? (script && { do: 'script', script: script[0], args: script.slice(1) })
   const command = more.command ?? (script && scriptCommand(script)) ?? (action && actionCommand(action))
@@ -94,6 +91,7 @@ export function findingOf(
     evidence: more.evidence ?? evidenceOf(object, cause),
     remedy: { text: fix, ...(command ? { command } : {}), ...(action ? { action } : {}) },
     ...(symptom ? { symptom } : {}),
+    ...(timing ? { timing } : {}),
     ...(causedBy ? { causedBy } : {}),
   }
 }

@@ -44,8 +44,8 @@ export function controllerFailure(deployment: KubeObject): Failure | undefined {
   const fix = `look at its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}`
   const rule = 'flux-controller-down'
   return wanted === 0
-    ? { rule, cause: 'Flux’s controller is scaled down to 0', fix, grace: 60 }
-    : { rule, cause: 'Flux’s controller is not running', fix, grace: 60, symptom: true }
+    ? { rule, cause: 'Flux’s controller is scaled to 0', fix }
+    : { rule, cause: 'Flux’s controller is not running', fix, symptom: true }
 }
 
 const down: Rule = index => {
@@ -61,7 +61,6 @@ const down: Rule = index => {
             cause: 'Flux’s controller is not there: its Deployment was deleted',
             fix: 'install the core again: it brings Flux',
             script: ['install-core'],
-            grace: 0,
           },
         ),
       ]
@@ -95,7 +94,6 @@ export function silentFailure(controller: string): Failure {
     rule: 'flux-controller-silent',
     cause: `${controller} has not looked at it since it was asked to`,
     fix: `see whether it runs: kubectl -n flux-system get pods -l app=${controller} (in the sandbox: npx tsx scripts/sandbox.ts up)`,
-    grace: 25,
     symptom: true,
   }
 }
@@ -158,7 +156,6 @@ export function suspendedFailure(object: KubeObject): Failure {
     rule: `${layer}-suspended`,
     cause: 'is suspended: somebody told Flux to leave it alone',
     fix: `resume it when that is over: flux resume ${fluxKind(object.kind)} ${name} -n ${namespace}`,
-    grace: 0,
   }
 }
 
@@ -198,7 +195,6 @@ const undeletable: Rule = index =>
             foreign.length > 0
               ? `let the program finish that has set ${names}; if it is gone for good, remove the finalizer`
               : `see why ${controllerOf(object.kind)} does not finish: npx tsx scripts/logs.ts ${controllerOf(object.kind)}`,
-          grace: 0,
           ...(foreign.length > 0 ? {} : { symptom: true as const }),
         },
         {

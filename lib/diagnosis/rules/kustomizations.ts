@@ -1,6 +1,7 @@
 import { condition, inventory, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
+import { graceOf } from '../grace.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { rules as depending } from './dependencies.ts'
@@ -48,7 +49,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   const { state, reason, message } = standing(kustomization)
   if (state !== 'failed') return undefined
   const { spec } = kustomization
-  const grace = passing.test(message) ? 90 : 4
+  const timing = passing.test(message) ? ('passing' as const) : undefined
   const variable = /variable not set \(strict mode\): "?(\w+)"?/.exec(message)?.[1]
   if (variable)
     return {
@@ -56,7 +57,6 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       cause: `the variable \${${variable}} is used in ${spec?.path} and defined nowhere`,
       fix: `run install-core again: it adds missing variables; if it does not know ${variable}, correct flux2/`,
       script: ['install-core'],
-      grace: 4,
       symptom: true,
     }
   const named = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
@@ -68,7 +68,6 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       cause: short(message, 400),
       fix: `run \`${scriptCommand(script)}\`: it creates ${secret}`,
       script,
-      grace: 4,
       symptom: true,
     }
   }
@@ -78,18 +77,18 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       cause: `health check: ${short(message, 400)}`,
       fix: 'see what is not ready, and why: npx tsx scripts/diagnose.ts',
       // Flux could not write its status down: the API server was away, and Flux tries again.
-      grace: /unable to update/.test(message) ? 90 : 30,
+      timing: /unable to update/.test(message) ? 'passing' : undefined,
       symptom: true,
     }
   // A source that is not ready is named by its own finding; a path that is not in it is not.
   if (reason === 'ArtifactFailed' && /^Source (artifact not found|is not ready)/.test(message))
     return undefined
   return (
-    recognise(known, kustomization, message, grace) ?? {
+    recognise(known, kustomization, message, timing) ?? {
       rule: 'kustomization-failed',
       cause: short(message, 400),
       fix: `correct ${spec?.path} in the repository`,
-      grace,
+      timing,
     }
   )
 }
@@ -105,12 +104,11 @@ const failing: Rule = index =>
           rule: 'kustomization-waits-for-source',
           cause: short(message),
           fix: 'heal its source first',
-          grace: 4,
           symptom: true,
         }),
       ]
     // What passes by itself is told once it has not.
-    if (failure.grace > LONGEST_GRACE && lasted(index, condition(kustomization, 'Ready')) < LONGEST_GRACE)
+    if (graceOf(failure) > LONGEST_GRACE && lasted(index, condition(kustomization, 'Ready')) < LONGEST_GRACE)
       return []
     const gone = failure.rule === 'field-immutable' && isGone(kustomization, index)
     const told = gone ? retryOf(failure) : failure
@@ -199,7 +197,6 @@ const behind: Rule = index =>
           rule: 'kustomization-behind',
           cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, and its source at ${artifact.revision} since ${Math.round(since / 60)} minutes`,
           fix: 'have Flux apply it now',
-          grace: BEHIND,
           symptom: true,
         },
         { action: { do: 'reconcile', ref: refOf(kustomization) } },

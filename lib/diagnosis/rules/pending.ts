@@ -27,7 +27,6 @@ const pending: Rule = index =>
           fix: old
             ? 'delete the Secret of the revision that is pending, then Flux tries again'
             : 'have helm-controller look at it: it unlocks the release and tries again',
-          grace: limit,
           symptom: true,
         },
         {

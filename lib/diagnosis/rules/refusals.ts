@@ -44,7 +44,7 @@ export const refusals: readonly KnownFailure[] = [
       service && namespace
         ? [refTo('Service', namespace, service), refTo('Deployment', namespace, service)]
         : [],
-    grace: 90,
+    timing: 'passing',
     symptom: true,
   },
   {
@@ -66,7 +66,7 @@ export const refusals: readonly KnownFailure[] = [
       const bringer = bringerOf(kindIn(match).version)
       return bringer ? [bringer] : []
     },
-    grace: 90,
+    timing: 'passing',
     symptom: true,
   },
   {
@@ -77,7 +77,7 @@ export const refusals: readonly KnownFailure[] = [
     fix: (object, [, quota]) =>
       `raise the ResourceQuota ${quota} in ${namespaceOf(object)}, or remove what is not needed there`,
     causedBy: (object, [, quota]) => [refTo('ResourceQuota', namespaceOf(object), quota!)],
-    grace: 4,
+    timing: 'rule',
     symptom: true,
   },
   {
@@ -86,7 +86,7 @@ export const refusals: readonly KnownFailure[] = [
       /field is immutable|updates to statefulset spec for fields other than|spec is immutable after creation|cannot change roleRef/i,
     fix: object =>
       `a field that cannot be changed is to be changed: ${immutableText(object)}, then Flux makes it anew`,
-    grace: 0,
+    timing: 'rule',
   },
 ]
 

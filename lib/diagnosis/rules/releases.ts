@@ -1,6 +1,7 @@
 import { condition, failures, handled, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
+import { graceOf } from '../grace.ts'
 import { dependenciesOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -35,11 +36,11 @@ const known: readonly KnownFailure[] = [
   ...refusals,
   {
     rule: 'release-kubernetes-too-old',
+    timing: 'rule',
     pattern: /chart requires kubeVersion: (.+?) which is incompatible with Kubernetes (v[\d.]+)/,
     cause: (_object, [, wanted, version]) => `the chart wants Kubernetes ${wanted}, and this is ${version}`,
     fix: () =>
       'upgrade Kubernetes (`npx tsx scripts/install-cluster.ts` for k3s), or pin an older chart in flux2/',
-    grace: 0,
   },
   {
     rule: 'release-locked',
@@ -49,9 +50,8 @@ const known: readonly KnownFailure[] = [
       `when nobody runs Helm on it, delete the Secret of the pending revision in ${metadata.namespace}`,
     symptom: true,
   },
-  // The values may be those from before an empty secret was filled: Flux passes it on after it has built anew.
-  { rule: 'release-values-rejected', pattern: /<b64enc>|got null/, fix: values, grace: 30 },
-  { rule: 'release-values-rejected', pattern: finalMessages, fix: values, grace: 0 },
+  { rule: 'release-values-empty', pattern: /<b64enc>|got null/, fix: values, timing: 'rule' },
+  { rule: 'release-values-rejected', pattern: finalMessages, fix: values, timing: 'rule' },
   {
     rule: 'release-timeout',
     pattern: /timed? ?out|deadline exceeded|not ready|connection refused/i,
@@ -79,8 +79,8 @@ function lastFailure(release: KubeObject): { reason: string; message: string; ov
   return undefined
 }
 
-/** Why a release is not installed; `over` where Helm does not try again at this moment. Pure. */
-export function releaseFailure(release: KubeObject): (Failure & { over: boolean }) | undefined {
+/** Why a release is not installed. Pure. */
+export function releaseFailure(release: KubeObject): Failure | undefined {
   const last = lastFailure(release)
   if (!last) return undefined
   const { reason, message, over } = last
@@ -94,27 +94,26 @@ export function releaseFailure(release: KubeObject): (Failure & { over: boolean 
           }
         : { rule: 'release-values-rejected', fix: values(release) }),
       cause: short(message, 400),
-      grace: 5,
-      over,
+      ...(over ? {} : { timing: 'retried' as const }),
     }
   // The chart is named by its own finding.
   if (waitsForChart(reason, message)) return undefined
+  const timing = passing.test(message) ? ('passing' as const) : undefined
   const exhausted =
     reason === 'RetriesExceeded' || /retries (exhausted|exceeded)|exceeded maximum retries/i.test(message)
-  const failure = recognise(known, release, message, passing.test(message) ? 90 : 45) ?? {
+  const failure = recognise(known, release, message, timing) ?? {
     rule: 'release-failed',
     cause: short(message, 400),
     fix: `look at its pods: kubectl -n ${release.metadata.namespace} get pods`,
-    grace: 45,
+    timing,
   }
-  if (!exhausted) return { ...failure, over }
+  if (!exhausted) return over || graceOf(failure) === 0 ? failure : { ...failure, timing: 'retried' }
   const own = ['release-timeout', 'release-failed'].includes(failure.rule)
   return {
     ...failure,
     rule: own ? 'release-retries-exhausted' : failure.rule,
     fix: `${own ? 'remove the cause' : failure.fix}, ${newTries(release)}`,
-    grace: 0,
-    over,
+    timing: 'final',
   }
 }
 
@@ -131,7 +130,6 @@ const failing: Rule = index =>
           rule: 'release-waits-for-chart',
           cause: short(last.message),
           fix: 'heal its chart or repository first',
-          grace: 4,
           symptom: true,
         }),
       ]
@@ -139,7 +137,7 @@ const failing: Rule = index =>
     if (!failure) return []
     const since = Math.max(...['Ready', 'Released'].map(type => lasted(index, condition(release, type))))
     // What passes by itself is told once it has not.
-    if (failure.grace > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return []
+    if (graceOf(failure) > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return []
     if (failure.rule === 'field-immutable' && isGone(release, index))
       return [
         findingOf(release, retryOf(failure), {
@@ -147,9 +145,8 @@ const failing: Rule = index =>
         }),
       ]
     const secrets = emptyValue.test(last.message) ? lackingSecrets(release, index) : []
-    const { over: _over, ...told } = failure
     return [
-      findingOf(release, secrets.length > 0 ? { ...told, symptom: true, causedBy: secrets } : told, {
+      findingOf(release, secrets.length > 0 ? { ...failure, symptom: true, causedBy: secrets } : failure, {
         action: mend(release, failure, index),
       }),
     ]
@@ -195,7 +192,6 @@ const waiting: Rule = index =>
         rule: 'release-waits-for-pods',
         cause: short(ready.message ?? ''),
         fix: `see why its pods do not become ready: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
-        grace: 0,
         symptom: true,
       }),
     ]

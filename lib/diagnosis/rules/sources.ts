@@ -74,11 +74,10 @@ export function sourceFailure(source: KubeObject): Failure | undefined {
   const message = messageOfFailure(source)
   if (message === undefined || waitsForRepository(source, message)) return undefined
   return (
-    recognise(known, source, message, 4) ?? {
+    recognise(known, source, message) ?? {
       rule: 'source-failed',
       cause: short(message, 400),
       fix: 'correct the source in flux2/ or .flux.env',
-      grace: 4,
     }
   )
 }
@@ -101,7 +100,6 @@ const failing: Rule = index =>
         rule: 'chart-waits-for-repository',
         cause: short(message),
         fix: `heal HelmRepository ${source.spec?.sourceRef?.name} first`,
-        grace: 4,
         symptom: true,
       }),
     ]
@@ -166,7 +164,6 @@ const drifting: Rule = index =>
             rule: 'source-drift',
             cause: `follows ${source.spec?.ref?.branch} of ${short(String(source.spec?.url))}, and .flux.env says otherwise`,
             fix: `if nobody works on it: ${drift.why}; if it is meant to be so, correct .flux.env`,
-            grace: 0,
           },
           { action: { do: 'patch', ref: refOf(source), ...drift } },
         ),

@@ -1,7 +1,6 @@
 /** What the rules on workloads, their pods and their volumes share. */
 
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { currentPods } from '../facts.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -13,6 +12,24 @@ export function since(index: Index, ...times: unknown[]): number {
     if (!Number.isNaN(at)) return (index.now - at) / 1000
   }
   return 0
+}
+
+/**
+ * The pods that still count: a rolling update leaves those of the old ReplicaSet in place until the new ones
+ * are ready, and with them the failure that was just corrected. Pure.
+ */
+export function currentPods(pods: readonly KubeObject[], replicaSets: readonly KubeObject[]): KubeObject[] {
+  const ownerOf = (object: KubeObject) =>
+    object.metadata.ownerReferences?.find(owner => owner.controller)?.uid
+  const revisionOf = (set: KubeObject) =>
+    Number(set.metadata.annotations?.['deployment.kubernetes.io/revision'] ?? 0)
+  const newest = new Map<string | undefined, number>()
+  for (const set of replicaSets)
+    newest.set(ownerOf(set), Math.max(revisionOf(set), newest.get(ownerOf(set)) ?? 0))
+  const old = new Set(
+    replicaSets.filter(set => revisionOf(set) < (newest.get(ownerOf(set)) ?? 0)).map(set => set.metadata.uid),
+  )
+  return pods.filter(pod => !pod.metadata.deletionTimestamp && !old.has(ownerOf(pod)))
 }
 
 const pods = new WeakMap<Index, KubeObject[]>()

@@ -1,8 +1,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { certificateItem, fluxItem, volumeItem, workloadItem } from '../../../../lib/diagnosis/status.ts'
+import {
+  certificateItem,
+  fluxItem,
+  statusOf,
+  volumeItem,
+  workloadItem,
+} from '../../../../lib/diagnosis/status.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { conditionOf, fluxObject } from '../../flux-objects.ts'
+import { snapshotOf } from './snapshots.ts'
 
 const object = (kind: string, name: string, rest: Record<string, unknown>): KubeObject => ({
   apiVersion: 'v1',
@@ -28,22 +35,41 @@ test('a Flux object shows its revision when it is ready, else why not, in one li
   assert.equal(failed, { kind: 'HelmRelease', namespace: 'oas', name: 'x', ready: false, detail: 'first' })
 })
 
-test('a workload counts its pods and tells the trouble of one', () => {
-  const pod = (name: string, reason: string) =>
-    object('Pod', name, { status: { containerStatuses: [{ state: { waiting: { reason } } }] } })
+test('a workload counts its pods', () => {
   const wants = (replicas: number | undefined, readyReplicas?: number) =>
     object('Deployment', 'loki', { spec: { replicas }, status: { readyReplicas } })
-  const other = { ...pod('loki-1', 'ErrImagePull'), metadata: { name: 'loki-1', namespace: 'oas-apps' } }
-  assert.is(told(workloadItem(wants(2, 2), [])), 'true 2/2')
-  assert.is(told(workloadItem(wants(undefined), [])), 'false 0/1')
-  assert.is(told(workloadItem(wants(0), [])), 'true 0/0')
-  assert.is(told(workloadItem(wants(1), [pod('loki-1', 'CrashLoopBackOff')])), 'false 0/1 CrashLoopBackOff')
-  assert.is(
-    told(workloadItem(wants(1), [pod('lokix', 'ErrImagePull'), other, pod('loki-2', 'PodInitializing')])),
-    'false 0/1',
-  )
+  assert.is(told(workloadItem(wants(2, 2))), 'true 2/2')
+  assert.is(told(workloadItem(wants(undefined))), 'false 0/1')
+  assert.is(told(workloadItem(wants(0))), 'true 0/0')
   const daemon = object('DaemonSet', 'alloy', { status: { desiredNumberScheduled: 3, numberReady: 2 } })
-  assert.is(told(workloadItem(daemon, [])), 'false 2/3')
+  assert.is(told(workloadItem(daemon)), 'false 2/3')
+})
+
+test('a workload tells the trouble of its own pods, and of no others', () => {
+  const loki = object('StatefulSet', 'loki', { spec: { replicas: 1 } })
+  loki.metadata.uid = 'loki'
+  const pod = (name: string, reason: string, owner = 'loki') => {
+    const made = object('Pod', name, {
+      spec: { nodeName: 'a', containers: [{ name: 'loki', image: 'grafana/loki:1' }] },
+      status: {
+        phase: 'Pending',
+        startTime: '2026-01-01T00:00:00Z',
+        containerStatuses: [{ name: 'loki', restartCount: 5, state: { waiting: { reason } } }],
+      },
+    })
+    made.metadata.ownerReferences = [
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', name: owner, uid: owner, controller: true },
+    ]
+    return made
+  }
+  const workloads = (...objects: KubeObject[]) =>
+    statusOf(snapshotOf([loki, ...objects])).find(({ title }) => title === 'Workloads')!.items
+  const [crashing] = workloads(pod('loki-0', 'CrashLoopBackOff'))
+  assert.is(crashing!.detail, '0/1')
+  assert.match(crashing!.cause!, /^Pod oas\/loki-0: container loki/)
+  assert.match(crashing!.fix!, 'logs loki-0 -c loki --previous')
+  assert.is(workloads(pod('lokix-0', 'ErrImagePull', 'lokix'))[0]!.cause, undefined)
+  assert.is(workloads(pod('loki-0', 'PodInitializing'))[0]!.cause, undefined)
 })
 
 test('a volume claim is ready when it is bound', () => {

@@ -1,37 +1,37 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Facts } from '../../../../lib/diagnosis/causes.ts'
-import { causeError, notInOrder, outdatedFailures, progressLine } from '../../../../lib/rollout/rollout.ts'
-import { facts, git, kustomization, release, unready } from '../../flux-objects.ts'
+import { obstacleError } from '../../../../lib/rollout/obstacles.ts'
+import { outdatedFailures, progressLine, unreadyReason } from '../../../../lib/rollout/standing.ts'
+import { facts, git, kustomization, type Parts, release, unready } from '../../flux-objects.ts'
 
-const order = (more: Partial<Facts>) =>
-  notInOrder(
+const reason = (more: Partial<Parts>) =>
+  unreadyReason(
     'wekan',
     facts({ kustomizations: [kustomization('wekan')], helmReleases: [release('wekan')], ...more }),
   )
 
-test('a Kustomization is in order when it and its releases are ready at the fetched revision', () => {
-  assert.is(order({}), undefined)
+test('a Kustomization is ready when it and its releases are, at the fetched revision', () => {
+  assert.is(reason({}), undefined)
   // A source that is gone says nothing about the revision.
-  assert.is(order({ sources: [] }), undefined)
+  assert.is(reason({ sources: [] }), undefined)
 })
 
 test('whatever is missing or not ready is said in one line', () => {
-  assert.is(order({ kustomizations: [] }), 'is not there')
-  assert.is(order({ helmReleases: [] }), 'lacks HelmRelease oas-apps/wekan')
+  assert.is(reason({ kustomizations: [] }), 'does not exist')
+  assert.is(reason({ helmReleases: [] }), 'lacks HelmRelease oas-apps/wekan')
   assert.is(
-    order({ helmReleases: [release('wekan', unready)] }),
+    reason({ helmReleases: [release('wekan', unready)] }),
     'waits for HelmRelease wekan: Helm install failed',
   )
   assert.is(
-    order({
+    reason({
       kustomizations: [kustomization('wekan', [], 'Ready=False BuildFailed: kustomize build failed\nx')],
     }),
     'is not ready (BuildFailed): kustomize build failed',
   )
-  assert.is(order({ sources: [git('main@sha1:5e5e')] }), 'is not at main@sha1:5e5e yet')
+  assert.is(reason({ sources: [git('main@sha1:5e5e')] }), 'is not at main@sha1:5e5e yet')
   const elsewhere = { ...release('wekan'), metadata: { ...release('wekan').metadata, namespace: 'oas' } }
-  assert.match(order({ helmReleases: [elsewhere] })!, 'lacks HelmRelease')
+  assert.match(reason({ helmReleases: [elsewhere] })!, 'lacks HelmRelease')
 })
 
 test('the progress is one line: how many are ready, and which are waited for', () => {
@@ -53,7 +53,7 @@ test('a failed health check is outdated once all releases that it waited for are
     [],
     'Ready=False HealthCheckFailed: failed early due to stalled resources',
   )
-  const outdated = (more: Partial<Facts>) =>
+  const outdated = (more: Partial<Parts>) =>
     outdatedFailures(
       ['wekan'],
       facts({ kustomizations: [failed], helmReleases: [release('wekan')], ...more }),
@@ -65,9 +65,9 @@ test('a failed health check is outdated once all releases that it waited for are
   assert.is(outdated({ kustomizations: [kustomization('wekan')] }), 0)
 })
 
-test('a cause becomes an error in two lines', () => {
-  const error = causeError({ subject: 'Pod a/b', cause: 'is broken', fix: 'mend it', grace: 0 })
-  assert.equal([error.message, error.fix], ['Pod a/b: is broken', 'mend it'])
+test('an obstacle becomes an error in two lines', () => {
+  const error = obstacleError({ subject: 'Pod a/b', cause: 'is broken', fix: 'repair it', grace: 0 })
+  assert.equal([error.message, error.fix], ['Pod a/b: is broken', 'repair it'])
 })
 
 test.run()

@@ -2,7 +2,6 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Facts } from '../../../../lib/diagnosis/causes.ts'
 import { newestServed } from '../../../../lib/flux/flux-versions.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
@@ -28,7 +27,7 @@ import {
   writeUpgradeState,
 } from '../../../../scripts/upgrade-0.7/state.ts'
 import { beginning, branchOf, checkHealth, upgradePlan } from '../../../../scripts/upgrade-0.7/upgrade.ts'
-import { facts, fluxObject, kustomization, ready, release } from '../../flux-objects.ts'
+import { facts, fluxObject, kustomization, type Parts, ready, release } from '../../flux-objects.ts'
 import { temporaryFolder } from '../../helpers.ts'
 
 const NOW = Date.parse('2026-01-02T04:00:00Z')
@@ -56,7 +55,7 @@ const infrastructure = (
     status: { ...object.status, lastAppliedRevision: at, lastAttemptedRevision: at, inventory: { entries } },
   }
 }
-const seen = (more: Partial<Facts>) => upgradeFacts(facts(more))
+const seen = (more: Partial<Parts>) => upgradeFacts(facts(more))
 const served = (...list: string[]) =>
   new Map(list.map(each => [each.split(' ')[0]!, new Set(each.split(' ').slice(1))]))
 const secretOf = (name: string, data: Record<string, string>, namespace = 'flux-system'): KubeObject => ({
@@ -149,7 +148,7 @@ test('everything that is not in order is told before an upgrade', () => {
 })
 
 test('what holds the release is named: source, Kustomization, branch', () => {
-  const told = (more: Partial<Facts>) => holds(seen(more), 'v0.7', NOW).map(({ cause }) => cause)
+  const told = (more: Partial<Parts>) => holds(seen(more), 'v0.7', NOW).map(({ cause }) => cause)
   const release = { helmReleases: [owner()], sources: [git('v0.7', V7)] }
   assert.equal(told({}), [])
   assert.equal(
@@ -173,7 +172,7 @@ test('what holds the release is named: source, Kustomization, branch', () => {
     told({ ...release, helmReleases: [owner({ labels: {} })] })[0]!,
     'no Kustomization has applied it',
   )
-  assert.match(told(release)[0]!, 'is gone')
+  assert.match(told(release)[0]!, 'does not exist any more')
   const held = (spec: Record<string, unknown>) =>
     told({ ...release, kustomizations: [infrastructure(V7, { spec })] })[0]!
   assert.match(held({ prune: false }), 'spec.prune is not true')
@@ -232,7 +231,7 @@ test('a Kustomization without an inventory has the releases that carry its label
   }
   const found = seen({ kustomizations: [old], helmReleases: [loki, release('other')] })
   assert.equal(
-    found.kustomizations[0]!.status.inventory.entries.map((each: { id: string }) => each.id),
+    found.index.all('Kustomization')[0]!.status.inventory.entries.map((each: { id: string }) => each.id),
     ['oas-apps_loki_helm.toolkit.fluxcd.io_HelmRelease'],
   )
 })

@@ -1,14 +1,34 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Facts, findCauses } from '../../../../lib/diagnosis/causes.ts'
+import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
+import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
+import { currentPods } from '../../../../lib/diagnosis/rules/workload-facts.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { conditionOf, fluxObject } from '../../flux-objects.ts'
+import { type Obstacle, obstacleOf, obstacles, Patience } from '../../../../lib/rollout/obstacles.ts'
+import {
+  conditionOf,
+  controller,
+  facts,
+  fluxObject,
+  git as gitAt,
+  inventoryOf,
+  kustomization as kustomizationNamed,
+  type Parts,
+  pod as podNamed,
+  ready,
+  release as releaseNamed,
+  unready,
+} from '../../flux-objects.ts'
 
-const none: Facts = { sources: [], kustomizations: [], helmReleases: [], pods: [], controllers: [], busy: [] }
-const causes = (facts: Partial<Facts>) => findCauses({ ...none, ...facts })
-/** The one cause of these facts. */
-function only(facts: Partial<Facts>) {
-  const found = causes(facts)
+/** What may end a wait for all of these objects. */
+const causes = (parts: Partial<Parts>): Obstacle[] =>
+  diagnose(facts({ sources: [], ...parts }).snapshot, RULES)
+    .causes.filter(({ verdict }) => verdict === 'broken')
+    .map(obstacleOf)
+    .filter(({ grace }) => grace < Number.POSITIVE_INFINITY)
+/** The one thing that may end it. */
+function only(parts: Partial<Parts>) {
+  const found = causes(parts)
   assert.is(found.length, 1, JSON.stringify(found))
   return found[0]!
 }
@@ -202,7 +222,25 @@ const unhealthy = kustomization(
 
 test('a failed health check counts only when nothing below it has failed', () => {
   assert.match(only({ kustomizations: [unhealthy] }).fix, 'scripts/diagnose.ts')
-  const found = causes({ kustomizations: [unhealthy], sources: [repository(': 404 Not Found')] })
+  const waits = fluxObject('HelmRelease', 'loki', ['Ready=Unknown Progressing: x'], {
+    namespace: 'oas',
+    spec: {
+      chart: { spec: { sourceRef: { kind: 'HelmRepository', name: 'grafana', namespace: 'flux-system' } } },
+    },
+  })
+  const found = causes({
+    kustomizations: [
+      {
+        ...unhealthy,
+        status: { ...unhealthy.status, ...inventoryOf('oas_loki_helm.toolkit.fluxcd.io_HelmRelease') },
+      },
+    ],
+    helmReleases: [waits],
+    sources: [
+      repository(': 404 Not Found'),
+      chart("no artifact available for HelmRepository source 'grafana'"),
+    ],
+  })
   assert.equal(
     found.map(cause => cause.subject),
     ['HelmRepository flux-system/grafana'],
@@ -302,64 +340,99 @@ test('a release that waits for its chart is no cause of its own', () => {
     assert.equal(causes({ helmReleases: [release(ready)] }), [], ready)
 })
 
-const pod = (status: Record<string, unknown>): KubeObject => ({
+const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString()
+const pod = (status: Record<string, unknown>, spec: Record<string, unknown> = {}): KubeObject => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name: 'loki-0', namespace: 'oas' },
-  status,
+  metadata: { name: 'loki-0', namespace: 'oas', creationTimestamp: minutesAgo(10) },
+  spec: { nodeName: 'server', containers: [{ name: 'loki', image: 'grafana/lokki:3.7.6' }], ...spec },
+  status: { phase: 'Pending', startTime: minutesAgo(10), ...status },
 })
 const waiting = (reason: string, message?: string, more = {}) =>
   pod({
     containerStatuses: [{ name: 'loki', restartCount: 3, state: { waiting: { reason, message } }, ...more }],
   })
 
-for (const [reason, message, fix] of [
+for (const [reason, message, cause, fix] of [
   [
     'CrashLoopBackOff',
     'back-off 40s restarting failed container=loki',
-    /kubectl logs -n oas loki-0.* --previous/,
+    /^container loki /,
+    /kubectl -n oas logs loki-0 -c loki --previous/,
   ],
-  ['ImagePullBackOff', 'Back-off pulling image "grafana/lokki:3.7.6"', /name of the image/],
-  ['ErrImagePull', 'rpc error: code = NotFound', /name of the image/],
-  ['InvalidImageName', 'Failed to apply default image tag "A:"', /name of the image/],
-  ['CreateContainerConfigError', "couldn't find key token in Secret oas/x", /install-core/],
+  [
+    'ImagePullBackOff',
+    'Back-off pulling image "grafana/lokki:3.7.6"',
+    /image grafana\/lokki:3\.7\.6 cannot be pulled/,
+    /name of the image/,
+  ],
+  [
+    'ErrImagePull',
+    'rpc error: code = NotFound desc = failed to pull: grafana/lokki:3.7.6: not found',
+    /docker\.io has no image grafana\/lokki:3\.7\.6/,
+    /the name or the tag of the image/,
+  ],
+  [
+    'ErrImagePull',
+    'toomanyrequests: You have reached your pull rate limit',
+    /too many pulls/,
+    /^wait: the limit passes by itself/,
+  ],
+  [
+    'InvalidImageName',
+    'Failed to apply default image tag "A:"',
+    /"grafana\/lokki:3\.7\.6"/,
+    /name of the image/,
+  ],
+  [
+    'CreateContainerConfigError',
+    "couldn't find key token in ConfigMap oas/x",
+    /needs its key token/,
+    /add the key/,
+  ],
   [
     'RunContainerError',
     'exec: "/x": stat /x: no such file or directory',
-    /kubectl describe pod -n oas loki-0/,
+    /stat \/x: no such file or directory/,
+    /kubectl -n oas describe pod loki-0/,
   ],
 ] as const)
-  test(`a container in ${reason} is named with its message`, () => {
-    const cause = only({ pods: [waiting(reason, message)] })
-    assert.is(cause.subject, 'Pod oas/loki-0')
-    assert.is(cause.cause, `container loki is in ${reason}: ${message}`)
-    assert.match(cause.fix, fix)
+  test(`a container in ${reason} is named with its cause: ${message.slice(0, 20)}`, () => {
+    const found = only({ pods: [waiting(reason, message)] })
+    assert.match(
+      found.subject,
+      reason === 'CreateContainerConfigError' ? 'ConfigMap oas/x' : 'Pod oas/loki-0',
+    )
+    assert.match(found.cause, cause)
+    assert.match(found.fix, fix)
+    assert.match(found.fix, /; then run the same command again$/)
   })
 
 test('a container that ran out of memory needs more of it', () => {
   const lastState = { terminated: { reason: 'OOMKilled', exitCode: 137 } }
-  const cause = only({ pods: [waiting('CrashLoopBackOff', undefined, { lastState })] })
-  assert.match(cause.cause, 'ended with OOMKilled, exit code 137, 3 restarts')
-  assert.match(cause.fix, 'more memory')
+  const { cause, fix } = only({ pods: [waiting('CrashLoopBackOff', undefined, { lastState })] })
+  assert.match(cause, 'out of memory')
+  assert.match(fix, 'more memory')
 })
 
 test('an init container counts as well', () => {
   const state = { waiting: { reason: 'CrashLoopBackOff' } }
-  assert.match(
-    only({ pods: [pod({ initContainerStatuses: [{ name: 'wp-cli', state }] })] }).cause,
-    'container wp-cli',
-  )
+  const initContainerStatuses = [{ name: 'wp-cli', restartCount: 3, state }]
+  assert.match(only({ pods: [pod({ initContainerStatuses })] }).cause, 'container wp-cli')
 })
 
-test('a pod without a place is told by the scheduler’s words', () => {
+test('a pod without a place is told by what the scheduler lacks', () => {
   const conditions = [
     conditionOf('PodScheduled=False Unschedulable: 0/1 nodes are available: 1 Insufficient memory.'),
   ]
-  assert.match(only({ pods: [pod({ conditions })] }).cause, '1 Insufficient memory')
+  assert.match(only({ pods: [pod({ conditions }, { nodeName: undefined })] }).cause, 'enough memory')
 })
 
 test('pods that start, run or have ended are no cause', () => {
-  const running = pod({ containerStatuses: [{ name: 'x', state: { running: {} }, restartCount: 9 }] })
+  const running = pod({
+    phase: 'Running',
+    containerStatuses: [{ name: 'x', ready: true, state: { running: {} }, restartCount: 9 }],
+  })
   const conditions = [conditionOf('PodScheduled=True X: ')]
   assert.equal(
     causes({
@@ -369,33 +442,40 @@ test('pods that start, run or have ended are no cause', () => {
   )
 })
 
-const controller = (replicas: number | undefined, readyReplicas?: number): KubeObject => ({
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name: 'helm-controller', namespace: 'flux-system' },
-  spec: { replicas },
-  status: { readyReplicas },
-})
-
 test('Flux itself has to run', () => {
-  assert.equal(causes({ controllers: [controller(1, 1), controller(undefined, 1)] }), [])
-  assert.match(only({ controllers: [controller(1)] }).cause, 'not running')
-  assert.match(only({ controllers: [controller(0)] }).cause, 'scaled down to 0')
+  assert.equal(
+    causes({
+      workloads: [controller('helm-controller', 1, 1), controller('source-controller', undefined, 1)],
+    }),
+    [],
+  )
+  const down = controller('helm-controller', 1)
+  down.status.conditions = [conditionOf('Available=False MinimumReplicasUnavailable: x')]
+  assert.match(only({ workloads: [down] }).cause, 'not running')
+  assert.match(only({ workloads: [controller('helm-controller', 0)] }).cause, 'scaled to 0')
 })
 
-test('a controller that looks at nothing is named, one that is busy with another object is not', () => {
+test('a controller that processes no requests is named, one that is busy with another object is not', () => {
+  const requestedAt = minutesAgo(1)
   const asked = fluxObject('HelmRelease', 'x', ['Ready=True Succeeded: x'], {
-    annotations: { 'reconcile.fluxcd.io/requestedAt': 'now' },
+    annotations: { 'reconcile.fluxcd.io/requestedAt': requestedAt },
   })
-  assert.match(only({ helmReleases: [asked] }).cause, 'helm-controller has not looked at it')
-  assert.equal(causes({ helmReleases: [asked], busy: ['HelmRelease'] }), [])
-  assert.is(causes({ helmReleases: [asked], busy: ['Kustomization'] }).length, 1)
-  asked.status.lastHandledReconcileAt = 'now'
+  const busy = (kind: 'HelmRelease' | 'Kustomization') => {
+    const object = fluxObject(kind, 'busy', [
+      'Reconciling=True Progressing: x',
+      'Ready=Unknown Progressing: x',
+    ])
+    object.status.conditions[0].lastTransitionTime = requestedAt
+    return object
+  }
+  assert.is(only({ helmReleases: [asked] }).subject, 'Deployment flux-system/helm-controller')
+  assert.equal(causes({ helmReleases: [asked, busy('HelmRelease')] }), [])
+  assert.is(causes({ helmReleases: [asked], kustomizations: [busy('Kustomization')] }).length, 1)
+  asked.status.lastHandledReconcileAt = requestedAt
   assert.equal(causes({ helmReleases: [asked] }), [])
 })
 
-test('what is deeper comes first, and what is healthy or on its way is no cause', () => {
-  const ready = 'Ready=True Succeeded: x'
+test('every cause is told, and what is healthy or on its way is no cause', () => {
   assert.equal(
     causes({
       sources: [fluxObject('GitRepository', 'x', [ready])],
@@ -409,16 +489,175 @@ test('what is deeper comes first, and what is healthy or on its way is no cause'
     helmReleases: [release('Ready=False ValuesError: x')],
     pods: [waiting('InvalidImageName')],
     sources: [repository('x')],
-    controllers: [controller(1)],
+    workloads: [controller('source-controller', 0)],
   })
   assert.equal(
-    found.map(cause => cause.subject.split(' ')[0]),
-    ['Deployment', 'HelmRepository', 'Pod', 'HelmRelease', 'Kustomization'],
+    new Set(found.map(({ subject }) => subject.split(' ')[0])),
+    new Set(['Deployment', 'HelmRepository', 'Pod', 'HelmRelease', 'Kustomization']),
   )
 })
 
 test('a long message is cut', () => {
   assert.ok(only({ helmReleases: [release(`Ready=False X: ${'long '.repeat(1000)}`)] }).cause.length < 1000)
+})
+
+// Which of them count for a Kustomization.
+
+const broken = (name: string, labels: Record<string, string> = {}) => {
+  const made = podNamed(name, labels)
+  const { spec, status } = waiting('InvalidImageName')
+  return { ...made, spec, status }
+}
+/** A workload of a release, and its pod that does not start. */
+const workloadOf = (name: string, kind = 'StatefulSet'): KubeObject => ({
+  apiVersion: 'apps/v1',
+  kind,
+  metadata: { name, namespace: 'oas-apps', uid: name, labels: { 'app.kubernetes.io/instance': name } },
+  spec: { replicas: 1 },
+})
+const ownedBy = (owner: string, made: KubeObject): KubeObject => ({
+  ...made,
+  metadata: {
+    ...made.metadata,
+    ownerReferences: [
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', name: owner, uid: owner, controller: true },
+    ],
+  },
+})
+const subjects = (names: string[], parts: Partial<Parts>) =>
+  obstacles(facts(parts), names)
+    .filter(({ grace }) => grace < Number.POSITIVE_INFINITY)
+    .map(({ subject }) => subject.replace(/^.*\//, ''))
+    .sort()
+
+test('only what a Kustomization depends on keeps it waiting, all the way down', () => {
+  const names = ['infrastructure', 'core', 'wekan', 'nextcloud']
+  const parts: Partial<Parts> = {
+    kustomizations: [
+      // Dependants first: one pass over the list does not find the whole chain.
+      kustomizationNamed('infrastructure', [], unready),
+      kustomizationNamed('core', ['infrastructure'], unready),
+      kustomizationNamed('wekan', ['core'], ready, 'oas-apps_mongo_apps_StatefulSet'),
+      kustomizationNamed('nextcloud', ['core']),
+    ],
+    helmReleases: names.map(name => releaseNamed(name, 'Ready=Unknown Progressing: x')),
+    workloads: ['wekan', 'core', 'mongo', 'nextcloud'].map(name => workloadOf(name)),
+    pods: [
+      ownedBy('wekan', broken('wekan-1')),
+      broken('core-1', { 'app.kubernetes.io/instance': 'core' }),
+      ownedBy('mongo', broken('mongo-0')),
+      ownedBy('nextcloud', broken('nextcloud-1')),
+      broken('stray'),
+    ],
+  }
+  // The Kustomizations that are broken by themselves stand beside the pods.
+  assert.equal(
+    subjects(['wekan'], parts).filter(name => /\d$/.test(name)),
+    ['core-1', 'mongo-0', 'wekan-1'],
+  )
+  // What is wrong in a dependency that is ready keeps nobody waiting.
+  const healthy = {
+    ...parts,
+    kustomizations: [kustomizationNamed('core'), kustomizationNamed('wekan', ['core'])],
+  }
+  assert.equal(subjects(['wekan'], healthy), ['wekan-1'])
+})
+
+test('a failure in a dependency is given time', () => {
+  const core = kustomizationNamed('core', [], 'Ready=False BuildFailed: kustomize build failed')
+  const found = (names: string[]) =>
+    obstacles(
+      facts({
+        kustomizations: [core, kustomizationNamed('wekan', ['core'], 'Ready=False DependencyNotReady: x')],
+        helmReleases: [releaseNamed('core'), releaseNamed('wekan')],
+      }),
+      names,
+    ).map(({ subject, grace }) => `${subject} ${grace}`)
+  assert.equal(found(['core']), ['Kustomization flux-system/core 4'])
+  assert.equal(found(['wekan']), ['Kustomization flux-system/core 10'])
+})
+
+test('what a new commit is about to change tells nothing', () => {
+  const progressing = kustomizationNamed('wekan', [], 'Ready=Unknown Progressing: x')
+  const parts = (attempted: string): Partial<Parts> => ({
+    kustomizations: [{ ...progressing, status: { ...progressing.status, lastAttemptedRevision: attempted } }],
+    helmReleases: [releaseNamed('wekan', 'Ready=False ValuesError: x')],
+    workloads: [workloadOf('wekan')],
+    sources: [gitAt('main@sha1:new')],
+    pods: [ownedBy('wekan', broken('wekan-1'))],
+  })
+  assert.equal(subjects(['wekan'], parts('main@sha1:old')), [])
+  assert.equal(subjects(['wekan'], parts('main@sha1:new')), ['wekan', 'wekan-1'])
+})
+
+test('pods of a release that was requested to reconcile a moment ago do not count', () => {
+  const now = new Date().toISOString()
+  const earlier = minutesAgo(1)
+  const pods = (requestedAt: string, lastHandledReconcileAt: string) => {
+    const asked = releaseNamed('wekan')
+    asked.metadata.annotations = { 'reconcile.fluxcd.io/requestedAt': requestedAt }
+    asked.status = { ...asked.status, lastHandledReconcileAt }
+    return subjects(['wekan'], {
+      kustomizations: [kustomizationNamed('wekan')],
+      helmReleases: [asked],
+      workloads: [workloadOf('wekan')],
+      pods: [ownedBy('wekan', broken('wekan-1'))],
+    }).filter(name => name === 'wekan-1').length
+  }
+  assert.is(pods(now, earlier), 0)
+  assert.is(pods(now, now), 1)
+  // Helm may wait for a failing pod for half an hour.
+  assert.is(pods(earlier, ''), 1)
+  assert.is(pods('by hand', ''), 1)
+})
+
+test('pods of an old ReplicaSet, and pods that are going, do not count', () => {
+  const set = (uid: string, revision: string, deployment = 'd'): KubeObject => ({
+    apiVersion: 'apps/v1',
+    kind: 'ReplicaSet',
+    metadata: {
+      name: uid,
+      uid,
+      annotations: { 'deployment.kubernetes.io/revision': revision },
+      ownerReferences: [
+        { apiVersion: 'apps/v1', kind: 'Deployment', name: deployment, uid: deployment, controller: true },
+      ],
+    },
+  })
+  const of = (name: string, owner?: string, deletionTimestamp?: string): KubeObject => {
+    const made = podNamed(name, {})
+    const ownerReferences = owner
+      ? [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }]
+      : undefined
+    return { ...made, metadata: { ...made.metadata, ownerReferences, deletionTimestamp } }
+  }
+  const pods = [
+    of('old', 'nine'),
+    of('new', 'ten'),
+    of('other', 'single'),
+    of('alone'),
+    of('going', 'ten', 'now'),
+  ]
+  const kept = currentPods(pods, [set('nine', '9'), set('ten', '10'), set('single', '1', 'e')])
+  assert.equal(
+    kept.map(each => each.metadata.name),
+    ['new', 'other', 'alone'],
+  )
+})
+
+test('an obstacle ends a wait once it has lasted as long as it may', () => {
+  const obstacle = (grace: number) => ({ subject: 'Pod a/b', cause: 'is broken', fix: 'repair it', grace })
+  assert.is(new Patience().exhausted([obstacle(0)])?.grace, 0)
+  assert.is(new Patience(20).exhausted([obstacle(0)])?.grace, 0)
+  assert.is(new Patience().exhausted([obstacle(60), obstacle(Number.POSITIVE_INFINITY)]), undefined)
+  const impatient = new Patience()
+  assert.is(impatient.exhausted([obstacle(0.001)]), undefined)
+  const end = performance.now() + 5
+  while (performance.now() < end);
+  assert.is(impatient.exhausted([obstacle(0.001)])?.grace, 0.001)
+  // What was gone meanwhile starts again.
+  impatient.exhausted([])
+  assert.is(impatient.exhausted([obstacle(0.001)]), undefined)
 })
 
 test.run()

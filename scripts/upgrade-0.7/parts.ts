@@ -1,0 +1,13 @@
+/** The parts of the upgrade: help does not load them. */
+export { kindsText, servedKinds } from '../../lib/flux/flux-versions.ts'
+export { lockCluster } from '../../lib/platform/lock.ts'
+export { checkClock, checkRights } from '../../lib/preflight/preflight.ts'
+export { readBackup } from '../../lib/secret-backup/files.ts'
+export { keysFor } from '../../lib/secret-backup/keys.ts'
+export { backUpSecrets, readSubject } from './backup.ts'
+export { gatherUpgradeFacts } from './facts.ts'
+export { checkBranch } from './git.ts'
+export { returnable, rollBack, rollbackPlan } from './rollback.ts'
+export { backupOf, readUpgradeState, writeUpgradeState } from './state.ts'
+export { goForward } from './steps.ts'
+export { beginning, branchOf, checkDisk, checkFinished, checkHealth, RIGHTS, upgradePlan } from './upgrade.ts'
