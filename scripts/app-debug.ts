@@ -37,7 +37,7 @@ await script({
     const { lastWords } = await import('./app-debug/last-words.ts')
     const session = await engine.open(run)
     const name = run.args[0] ?? (session.kubectl && (await choose(session.kubectl)))
-    const snapshot = await engine.look(session)
+    const snapshot = await engine.takeSnapshot(session)
     engine.keep(session, snapshot)
 
     const judged = (facts: typeof snapshot) =>
@@ -57,7 +57,7 @@ await script({
 
     const first = judged(snapshot)
     await present(first)
-    const last = await engine.offerRemedies(session, first, async () => judged(await engine.look(session)))
+    const last = await engine.offerRemedies(session, first, async () => judged(await engine.takeSnapshot(session)))
     if (last !== first) await present(last)
     engine.conclude(last.diagnosis)
 

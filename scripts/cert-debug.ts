@@ -70,7 +70,7 @@ await script({
     const env = from === undefined ? run.cluster.env : undefined
     const read = readerOf({ host, probes: !skipProbes, resolvers, connectTo, env, signal: run.signal })
     const session = await engine.open(run)
-    const snapshot = await engine.look(session, read)
+    const snapshot = await engine.takeSnapshot(session, read)
     engine.keep(session, snapshot)
 
     const judged = (facts: typeof snapshot) => engine.judge(session, facts, certificateCauses(host))
@@ -82,7 +82,7 @@ await script({
     const first = judged(snapshot)
     present(first)
     const last = await engine.offerRemedies(session, first, async () =>
-      judged(await engine.look(session, read)),
+      judged(await engine.takeSnapshot(session, read)),
     )
     if (last !== first) present(last)
     engine.conclude(last.diagnosis)

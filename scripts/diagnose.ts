@@ -27,14 +27,14 @@ await script({
   async run(run) {
     const engine = await import('../lib/diagnosis/session.ts')
     const session = await engine.open(run)
-    const snapshot = await engine.look(session)
+    const snapshot = await engine.takeSnapshot(session)
     engine.keep(session, snapshot)
 
     const first = engine.judge(session, snapshot)
     run.result = first.diagnosis
     engine.show(first.diagnosis, run.log)
 
-    const again = async () => engine.judge(session, await engine.look(session))
+    const again = async () => engine.judge(session, await engine.takeSnapshot(session))
     const last = await engine.offerRemedies(session, first, again)
     run.result = last.diagnosis
     if (last !== first) engine.show(last.diagnosis, run.log)
