@@ -57,7 +57,9 @@ await script({
 
     const first = judged(snapshot)
     await present(first)
-    const last = await engine.offerRemedies(session, first, async () => judged(await engine.takeSnapshot(session)))
+    const last = await engine.offerRemedies(session, first, async () =>
+      judged(await engine.takeSnapshot(session)),
+    )
     if (last !== first) await present(last)
     engine.conclude(last.diagnosis)
 

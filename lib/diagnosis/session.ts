@@ -47,7 +47,10 @@ export async function open(run: DiagnosisRun): Promise<Session> {
 }
 
 /** Reads the cluster, or the file of `--from`. */
-export async function takeSnapshot({ run, kubectl, config }: Session, read: Reader = gather): Promise<Snapshot> {
+export async function takeSnapshot(
+  { run, kubectl, config }: Session,
+  read: Reader = gather,
+): Promise<Snapshot> {
   return kubectl ? read(kubectl, { config }) : readSnapshot(run.flags.from ?? '')
 }
 
