@@ -29,7 +29,7 @@ await script({
     ['npx tsx scripts/sandbox.ts up --worktree', 'serve files that are not committed yet'],
     [
       'npx tsx scripts/sandbox.ts up --certificates --loki',
-      'with the real cert-manager and the real Loki, too',
+      'with the real cert-manager and a stand-in for Loki',
     ],
     ['npx tsx scripts/sandbox.ts up --server', 'boot a Debian server to install a cluster on; as root'],
     ['npx tsx scripts/sandbox.ts status', 'show its processes, ports, memory and logs'],

@@ -1,8 +1,7 @@
 /**
- * Logs from a real Loki, through the real API server's service proxy, and from pods when Loki is away; and the
- * support bundle, which has them all. The
- * collector is played: lines are pushed with the labels that flux2/core/alloy gives them. Pods run in kwok,
- * which serves files as their logs.
+ * Logs from Loki, through the real API server's service proxy, and from pods when Loki is away; and the support
+ * bundle, which has them all. Loki is the stand-in of test/bed/loki. The collector is played: lines are pushed with
+ * the labels that flux2/core/alloy gives them. Pods run in kwok, which serves files as their logs.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -607,7 +606,7 @@ test('--follow shows what comes once, also late, at the same moment, and after L
     await seen('at the same nanosecond')
     await bed.pushLogs(stream('f-2'), [[new Date(at.getTime() - 5000), 'late']])
     await seen('late')
-    await stop(layoutOf('sandbox'), ['loki'])
+    await stop(layoutOf('sandbox'), ['loki-stand-in'])
     await eventually('the outage is told', async () => follower.stderr().includes('trying again'))
     await up({ worktree: true, loki: true, audit: true })
     await eventually('Loki is back', async () => {
@@ -646,13 +645,13 @@ async function fallsBack(told: RegExp): Promise<void> {
 
 test('Loki that hangs is given up soon', async () => {
   await serveLog(controller, PUSHED[0]![1])
-  await bed.signal('loki', 'SIGSTOP')
+  await bed.signal('loki-stand-in', 'SIGSTOP')
   try {
     const outcome = await json('helm-controller')
     assert.equal(texts(outcome), EXPECTED['helm-controller'])
     assert.match(outcome.stderr, /^! Loki does not answer within 15 s; this is what each pod still has$/m)
   } finally {
-    await bed.signal('loki', 'SIGCONT')
+    await bed.signal('loki-stand-in', 'SIGCONT')
   }
 })
 
@@ -671,7 +670,7 @@ test('Loki that does not answer is told in one line, and pods and events are rea
     lastTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
     source: { component: 'kubelet' },
   })
-  await stop(layoutOf('sandbox'), ['loki'])
+  await stop(layoutOf('sandbox'), ['loki-stand-in'])
   await fallsBack(/^! Loki (cannot be reached|answers 50\d): .*this is what each pod still has$/m)
   assert.equal(texts(await json('hydra-warnings')), ['level=warning the password is ***'])
   const bundle = join(folder, 'without-loki.tar.gz')

@@ -107,11 +107,6 @@ export const CERTIFICATE_SETS: readonly ProgramSet[] = [
   },
 ]
 
-/** Loki. */
-export const LOKI_SETS: readonly ProgramSet[] = [
-  { folder: join(BED, 'loki'), programs: [tool('loki', 'github.com/grafana/loki/v3/cmd/loki')] },
-]
-
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
 
 /** The helm-controller of 0.6's age: a module of its own, for its dependencies are years older than the bed's. */

@@ -11,7 +11,10 @@ import { status } from './status.ts'
 /** Starts the control plane, or completes it, and tells how to go on. */
 async function startSandbox(run: SandboxRun, name: string): Promise<void> {
   const { certificates, loki } = run.flags
-  const more = [...(certificates ? ['cert-manager', 'an ACME server'] : []), ...(loki ? ['Loki'] : [])]
+  const more = [
+    ...(certificates ? ['cert-manager', 'an ACME server'] : []),
+    ...(loki ? ['a stand-in for Loki'] : []),
+  ]
   const plan = [
     'build the programs, unless that was done before',
     `start what does not run of ${['etcd', 'Kubernetes', 'kwok', ...more, 'the Flux controllers'].join(', ')} and the Git server`,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
 import { type Building, builtSets } from '../build/build.ts'
-import { CERTIFICATE_SETS, LOKI_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
+import { CERTIFICATE_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
 import { certificateProcesses } from './certificates.ts'
 import { lokiProcesses } from './loki.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
@@ -24,7 +24,7 @@ export async function ensureExtras(
   if (wanted('audit')) extras.audit = true
   if (wanted('certificates'))
     extras.certificates = (await programs(CERTIFICATE_SETS, building)) as Extras['certificates']
-  if (wanted('loki')) extras.loki = (await programs(LOKI_SETS, building)) as Extras['loki']
+  if (wanted('loki')) extras.loki = true
   return extras
 }
 

@@ -22,7 +22,7 @@ export const sandboxFlags = {
     type: 'boolean',
     help: 'up: the real cert-manager, and an ACME server that gives it certificates; from now on',
   },
-  loki: { type: 'boolean', help: 'up: a real Loki, which `logs` finds; from now on' },
+  loki: { type: 'boolean', help: 'up: a stand-in for Loki, which `logs` finds; from now on' },
   audit: { type: 'boolean', help: "up: the API server's audit log, in the folder of logs; from now on" },
   confirm: { type: 'string', value: 'NAME', help: 'reset: the name again, in place of typing it' },
 } as const

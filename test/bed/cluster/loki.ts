@@ -1,62 +1,26 @@
 import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
-import type { Layout } from './layout.ts'
 import { LOOPBACK, type ProcessSpec, type Setting } from './spec.ts'
 
-/** Loki, and the pod network by which the API server reaches it. None when the sandbox has no Loki. */
+/** The stand-in for Loki, and the pod network by which the API server reaches it. None when nobody asked for it. */
 export function lokiProcesses(setting: Setting): ProcessSpec[] {
-  return setting.extras.loki ? [loki(setting, setting.extras.loki.loki), podNetwork(setting)] : []
+  return setting.extras.loki ? [standIn(setting), podNetwork(setting)] : []
 }
 
-/** Loki as the platform runs it (flux2/core/loki): one process for everything, its data in files, no tenants. */
-function loki({ layout, ports }: Setting, program: string): ProcessSpec {
-  const config = join(layout.state, 'loki.json')
+/** The stand-in for Loki: a Node process of ours. */
+function standIn({ layout, ports }: Setting): ProcessSpec {
   return {
-    name: 'loki',
-    program,
-    args: [`-config.file=${config}`, '-target=all'],
-    files: { [config]: `${JSON.stringify(lokiConfig(layout, ports.loki, ports.lokiGrpc), null, 2)}\n` },
+    name: 'loki-stand-in',
+    program: process.execPath,
+    args: [
+      '--import',
+      'tsx',
+      join(ROOT, 'test/bed/loki/server.ts'),
+      `--port=${ports.loki}`,
+      `--file=${join(layout.state, 'loki.jsonl')}`,
+    ],
     health: `http://${LOOPBACK}:${ports.loki}/ready`,
-    ports: ['loki', 'lokiGrpc'],
-  }
-}
-
-function lokiConfig(layout: Layout, port: number, grpcPort: number): object {
-  const folder = join(layout.state, 'loki')
-  return {
-    auth_enabled: false,
-    server: {
-      http_listen_address: LOOPBACK,
-      http_listen_port: port,
-      grpc_listen_address: LOOPBACK,
-      grpc_listen_port: grpcPort,
-      log_level: 'warn',
-    },
-    common: {
-      instance_addr: LOOPBACK,
-      path_prefix: folder,
-      replication_factor: 1,
-      ring: { kvstore: { store: 'inmemory' } },
-      storage: {
-        filesystem: { chunks_directory: join(folder, 'chunks'), rules_directory: join(folder, 'rules') },
-      },
-    },
-    // Ready at once: there are no others whose departure it would have to wait for.
-    ingester: { lifecycler: { min_ready_duration: '0s' } },
-    schema_config: {
-      configs: [
-        {
-          from: '2024-04-01',
-          store: 'tsdb',
-          object_store: 'filesystem',
-          schema: 'v13',
-          index: { prefix: 'index_', period: '24h' },
-        },
-      ],
-    },
-    limits_config: { retention_period: '336h' },
-    compactor: { retention_enabled: true, delete_request_store: 'filesystem' },
-    analytics: { reporting_enabled: false },
+    ports: ['loki'],
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The sandbox's pod network as the API server sees it, a process of its own: pods of the sandbox have addresses,
  * but nothing listens there. This is the HTTP proxy (CONNECT) by which the API server reaches pods, and it leads
- * whoever asks for Loki's port to the real Loki of the sandbox. So `/api/v1/namespaces/oas/services/http:loki:3100/proxy`
+ * whoever asks for Loki's port to the sandbox's stand-in for Loki. So `/api/v1/namespaces/oas/services/http:loki:3100/proxy`
  * works like on a server: the Service, its endpoints and the pod's readiness are looked at by the API server itself.
  *
  * Usage: node --import tsx test/bed/cluster/pod-network.ts --port=PORT --loki=PORT --pki=FOLDER

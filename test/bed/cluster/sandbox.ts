@@ -141,7 +141,6 @@ async function upLocked(
       ])
       if (started.includes('pebble')) await forgetAccounts(api, url, pebbleUrl(ports))
     })()
-    // The slowest of all, and it asks nobody.
     const loki = ensure(lokiProcesses(setting))
     // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.
     await Promise.allSettled([serving, controlPlane, loki])

@@ -31,7 +31,6 @@ export const PORTS = [
   'webTls',
   'webHealth',
   'loki',
-  'lokiGrpc',
   'podNetwork',
 ] as const
 
@@ -63,7 +62,8 @@ export interface Extras {
   audit?: true
   /** cert-manager's controllers, and an ACME server to get certificates from. */
   certificates?: Record<'cert-manager' | 'pebble' | 'pebble-challtestsrv', string>
-  loki?: Record<'loki', string>
+  /** A stand-in for Loki, and the way to it from the API server. */
+  loki?: true
 }
 
 /** Where things lie that the processes are given. */

@@ -15,7 +15,6 @@ import {
   builtName,
   CERTIFICATE_SETS,
   CONTROL_PLANE_PROGRAMS,
-  LOKI_SETS,
   NODE_SETS,
   OLD_FLUX,
   readGoMod,
@@ -31,7 +30,7 @@ const ports = Object.fromEntries(PORTS.map((name, i) => [name, 20_000 + i])) as 
 const everything: Extras = {
   audit: true,
   certificates: { 'cert-manager': '/bin/cm', pebble: '/bin/pebble', 'pebble-challtestsrv': '/bin/dns' },
-  loki: { loki: '/bin/loki' },
+  loki: true,
 }
 const setting = { layout: layoutOf('sandbox'), bin: '/bin', ports }
 const processes = allProcesses({ ...setting, extras: everything })
@@ -162,7 +161,7 @@ test('runs the cert-manager that the platform installs, with its CRDs', () => {
 })
 
 test('knows the programs of everything else', () => {
-  for (const { folder, programs } of [...CERTIFICATE_SETS, ...LOKI_SETS])
+  for (const { folder, programs } of [...CERTIFICATE_SETS, OLD_FLUX])
     for (const { name, package: path } of programs) {
       assert.is(builtName(path), name)
       const goMod = readFileSync(join(folder, 'go.mod'), 'utf8')
