@@ -23,12 +23,17 @@ export interface Building {
 }
 
 const GiB = 2 ** 30
-/** Measured: Go's build cache grows to 4.6 GiB, the programs have 0.8 GiB. */
-const NEEDED_TO_BUILD = 6 * GiB
-/** Measured: the sources of all modules have 3.3 GiB. */
-const NEEDED_FOR_SOURCES = 4 * GiB
+/**
+ * Measured: Go's build cache grows to 4.6 GiB for the sandbox alone and to 6.6 GiB for all sets, a call of `go build` a
+ * module; the programs of all sets have 1.2 GiB.
+ */
+const neededToBuild = (groups: number) => (5 + 0.6 * groups) * GiB
+/** Measured: the sources of all modules have 4.2 GiB. */
+const NEEDED_FOR_SOURCES = 5 * GiB
 /** Packages that are compiled in a minute: on two idle cores, and on two busy ones. */
 const [FAST, SLOW] = [500, 70]
+/** Milliseconds from one report of the progress to the next. */
+const TELL = 3000
 
 /**
  * The flags of the build. Without a version Kubernetes calls itself v0.0.0-master, and charts refuse to be
@@ -131,18 +136,18 @@ async function buildMissing(
 ): Promise<void> {
   if (missing.length === 0) return
   const { progress, signal } = building
+  const groups = groupsOf(missing).map(sets => {
+    const programs = sets.flatMap(({ set }) => set.programs)
+    return { sets, folder: sets[0]!.set.folder, programs, units: new Set<string>() }
+  })
   mkdirSync(goCache, { recursive: true })
-  await checkSpace(goCache)
+  await checkSpace(goCache, neededToBuild(groups.length))
   const work = join(cacheFolder(), 'go-work')
   rmSync(work, { recursive: true, force: true })
   const env = { GOCACHE: goCache, GOTMPDIR: join(work, 'tmp') }
   mkdirSync(env.GOTMPDIR, { recursive: true })
 
   progress('fetching the sources of the programs (once; up to 1 GB)')
-  const groups = groupsOf(missing).map(sets => {
-    const programs = sets.flatMap(({ set }) => set.programs)
-    return { sets, folder: sets[0]!.set.folder, programs, units: new Set<string>() }
-  })
   const packages = (programs: readonly Program[]) => programs.map(({ package: path }) => path)
   for (const { folder, programs, units } of groups)
     await runGo(['list', '-mod=readonly', '-deps', ...packages(programs)], {
@@ -151,16 +156,16 @@ async function buildMissing(
     })
   const all = new Set(groups.flatMap(({ units }) => [...units]))
   const names = groups.flatMap(({ programs }) => programs.map(({ name }) => name)).join(', ')
-  progress(`building ${names} (once; ${Math.ceil(all.size / SLOW)} to ${Math.ceil(all.size / FAST)} minutes)`)
+  progress(`building ${names} (once; ${Math.ceil(all.size / FAST)} to ${Math.ceil(all.size / SLOW)} minutes)`)
 
   const began = performance.now()
   const done = new Set<string>()
-  let told = 0
+  let told = began
   const tell = () => {
-    const percent = Math.floor((100 * done.size) / all.size)
-    if (percent === told) return
-    told = percent
-    progress(buildProgress(percent, performance.now() - began))
+    const now = performance.now()
+    if (now - told < TELL) return
+    told = now
+    progress(buildProgress(Math.floor((100 * done.size) / all.size), now - began))
   }
   for (const { sets, folder, programs, units } of groups) {
     const out = join(work, 'out')
@@ -180,7 +185,6 @@ async function buildMissing(
       })
     // Go names only what it compiles, and not what an interrupted build has left.
     for (const unit of units) done.add(unit)
-    tell()
   }
   rmSync(work, { recursive: true, force: true })
 }
@@ -200,7 +204,7 @@ export function buildProgress(percent: number, elapsed: number): string {
 }
 
 /** Throws when the disk has too little room, with what is needed where. */
-async function checkSpace(folder: string): Promise<void> {
+async function checkSpace(folder: string, build: number): Promise<void> {
   const modules = await run('go', ['env', 'GOMODCACHE'], { cwd: BED, env: GO_ENVIRONMENT })
   const kubernetes = `k8s.io/kubernetes@${requiredVersion(readGoMod(), 'k8s.io/kubernetes')}`
   const sources = existsSync(join(modules, kubernetes)) ? 0 : NEEDED_FOR_SOURCES
@@ -211,11 +215,11 @@ async function checkSpace(folder: string): Promise<void> {
   const check = (free: number, needed: number, where: string) => {
     if (free < needed)
       throw new ExpectedError(
-        `${gib(free)} are free at ${where}, and building the sandbox needs ${gib(needed)} there`,
+        `${where} has ${gib(free)} of free space, and the build needs ${gib(needed)} there`,
         `free some space, or set OAS_CACHE_DIR to a folder on another disk (now ${cacheFolder()})`,
       )
   }
-  check(here.bavail * here.bsize, NEEDED_TO_BUILD + (same ? sources : 0), folder)
+  check(here.bavail * here.bsize, build + (same ? sources : 0), folder)
   check(there.bavail * there.bsize, sources, modules)
 }
 

@@ -2,14 +2,26 @@ import { readFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
-import { ExpectedError } from '../../../lib/script/errors.ts'
+import { ExpectedError, messageOf } from '../../../lib/script/errors.ts'
+import { sleep } from '../../../lib/script/wait.ts'
 import type { Layout } from './layout.ts'
 import type { ProcessSpec } from './spec.ts'
+
+/** Milliseconds after which a wait of the bed gives up. On a busy machine a single answer may take very long. */
+export const DEADLINE = 300_000
 
 /** An answer of a process of the sandbox. */
 interface Answer {
   status: number
   body: string
+}
+
+/** One request. Its timeout is in milliseconds. */
+interface Request {
+  method?: string
+  body?: string
+  contentType?: string
+  timeout?: number
 }
 
 /**
@@ -18,8 +30,10 @@ interface Answer {
  */
 export class Api {
   readonly #agent: Agent
+  readonly #signal?: AbortSignal
 
-  constructor(layout: Pick<Layout, 'pki'>) {
+  constructor(layout: Pick<Layout, 'pki'>, signal?: AbortSignal) {
+    this.#signal = signal
     const read = (file: string) => readFileSync(join(layout.pki, file))
     this.#agent = new Agent({
       keepAlive: true,
@@ -29,11 +43,34 @@ export class Api {
     })
   }
 
-  /** Sends one request. Rejects when there is no answer within two seconds (or `timeout`). */
-  request(
-    url: string,
-    options: { method?: string; body?: string; contentType?: string; timeout?: number } = {},
-  ): Promise<Answer> {
+  /**
+   * Sends a request, again and again until it is answered: no answer, or one that says that the other side is too
+   * busy, is not the last word. What is not idempotent is sent once. Throws an ExpectedError at the deadline.
+   */
+  async request(url: string, options: Request = {}): Promise<Answer> {
+    const end = performance.now() + DEADLINE
+    for (;;) {
+      this.#signal?.throwIfAborted()
+      let seen: string
+      try {
+        const answer = await this.once(url, options)
+        if (options.method === 'POST' || (answer.status < 500 && answer.status !== 429)) return answer
+        seen = `${answer.status} ${reasonOf(answer.body)}`
+      } catch (error) {
+        if (options.method === 'POST') throw error
+        seen = messageOf(error)
+      }
+      if (performance.now() > end)
+        throw new ExpectedError(
+          `${new URL(url).host} gave no good answer within ${DEADLINE / 60_000} minutes: ${seen}`,
+          'run `npx tsx scripts/sandbox.ts status` to see which process does not answer, then run `up` again',
+        )
+      await sleep(500, this.#signal)
+    }
+  }
+
+  /** Sends a request once. Rejects when it is not answered in time. */
+  once(url: string, options: Request = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const secure = url.startsWith('https:')
       const send = secure ? httpsRequest : httpRequest
@@ -42,7 +79,7 @@ export class Api {
         {
           method: options.method ?? 'GET',
           agent: secure ? this.#agent : undefined,
-          timeout: options.timeout ?? 2000,
+          timeout: options.timeout ?? 30_000,
           headers: options.body ? { 'content-type': options.contentType ?? 'application/json' } : {},
         },
         answer => {
@@ -60,13 +97,13 @@ export class Api {
     })
   }
 
-  /** Whether a process answers as it does when it works. */
+  /** Whether a process answers within five seconds as it does when it works. */
   async healthy({
     health,
     healthStatus = 200,
   }: Pick<ProcessSpec, 'health' | 'healthStatus'>): Promise<boolean> {
     try {
-      return (await this.request(health)).status === healthStatus
+      return (await this.once(health, { timeout: 5000 })).status === healthStatus
     } catch {
       return false
     }
@@ -79,7 +116,6 @@ export class Api {
       method: 'PATCH',
       contentType: 'application/apply-patch+yaml',
       body: JSON.stringify(object),
-      timeout: 10_000,
     })
     if (answer.status >= 300)
       throw new ExpectedError(
@@ -90,7 +126,7 @@ export class Api {
 
   /** Removes what is at a path, if there is anything. */
   async remove(server: string, path: string): Promise<void> {
-    const { status, body } = await this.request(`${server}${path}`, { method: 'DELETE', timeout: 10_000 })
+    const { status, body } = await this.request(`${server}${path}`, { method: 'DELETE' })
     if (status >= 300 && status !== 404)
       throw new ExpectedError(
         `the API server refused to remove ${path}: ${reasonOf(body)}`,

@@ -4,7 +4,7 @@ import type { KubeObject } from '../../../lib/kubectl/kubectl.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { readObjects } from '../build/data.ts'
 import { BED } from '../build/programs.ts'
-import type { Api } from './api.ts'
+import { type Api, DEADLINE } from './api.ts'
 import type { Bed } from './bed.ts'
 import type { Setting } from './spec.ts'
 
@@ -118,7 +118,7 @@ async function established(api: Api, server: string, name: string): Promise<void
       return served && objects.status === 200 ? { done: true } : { last: 'established, and not served' }
     },
     {
-      deadline: 60_000,
+      deadline: DEADLINE,
       every: 50,
       describe: last => `the CRD ${name} is not served (${last || 'no condition'})`,
     },

@@ -26,8 +26,9 @@ import { applyObjects, forgetAccounts } from './objects.ts'
 import { ensurePki, writeKubeconfigs } from './pki.ts'
 import { choosePorts } from './ports.ts'
 import { runningProcesses } from './processes.ts'
+import { readdress } from './readdress.ts'
 import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
-import { readSandboxState, writeSandboxState } from './state.ts'
+import { type KnownPorts, readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
 /** How a sandbox is started. What it is asked to run besides (see `Extras`) stays until `reset`. */
@@ -103,12 +104,15 @@ async function upLocked(
   const setting: Setting = { layout, bin: bed.bin, ports, extras }
   const used = allProcesses(setting).flatMap(spec => spec.ports)
   const moved = used.filter(name => state.ports[name] !== undefined && state.ports[name] !== ports[name])
-  writeSandboxState(layout, { ports, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
+  const known = state.known ?? state.ports
+  const remember = (known: KnownPorts) =>
+    writeSandboxState(layout, { ports, known, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
+  remember(known)
   await stopStale(setting)
   const url = `https://${LOOPBACK}:${ports.apiServer}`
   writeKubeconfigs(layout.pki, layout.cluster.name, url, layout.cluster.kubeconfig)
 
-  const api = new Api(layout)
+  const api = new Api(layout, options.signal)
   const started: string[] = []
   const ensure = (specs: ProcessSpec[]) => ensureProcesses(setting, specs, api, started, options.signal)
   try {
@@ -135,9 +139,12 @@ async function upLocked(
       progress('starting the controllers and Flux')
       await Promise.all([
         ensure([controllerManager(setting), scheduler(setting)]),
-        applyObjects(api, url, bed, setting).then(() =>
-          ensure([kwok(setting), ...fluxControllers(setting), ...certificateProcesses(setting)]),
-        ),
+        (async () => {
+          await applyObjects(api, url, bed, setting)
+          await readdress(api, url, known, ports)
+          remember(ports)
+          await ensure([kwok(setting), ...fluxControllers(setting), ...certificateProcesses(setting)])
+        })(),
       ])
       if (started.includes('pebble')) await forgetAccounts(api, url, pebbleUrl(ports))
     })()

@@ -2,9 +2,16 @@ import { readIfExists, writeFileAtomic } from '../../../lib/script/files.ts'
 import type { Layout } from './layout.ts'
 import type { Extras, Ports } from './spec.ts'
 
+/** The ports in addresses that objects of the cluster hold: the Git and chart server, and the ACME server. */
+export const KNOWN_PORTS = ['server', 'pebble'] as const
+/** Those of them that are known. */
+export type KnownPorts = Partial<Pick<Ports, (typeof KNOWN_PORTS)[number]>>
+
 /** What a sandbox remembers between two runs, `.state/state.json`. */
 export interface State {
   ports: Partial<Ports>
+  /** The ports that what is installed in the cluster knows, until it is told those of now. */
+  known?: KnownPorts
   /** The folder of the programs of the last `up`. */
   bin?: string
   /** Flux's install manifest, for `install-core --flux-manifest`. */
@@ -18,8 +25,8 @@ export function readSandboxState(layout: Layout): State {
   const text = readIfExists(layout.stateFile)
   if (text === undefined) return { ports: {}, extras: {} }
   try {
-    const { ports, bin, fluxManifest, extras } = JSON.parse(text)
-    return { ports: ports ?? {}, bin, fluxManifest, extras: extras ?? {} }
+    const { ports, known, bin, fluxManifest, extras } = JSON.parse(text)
+    return { ports: ports ?? {}, known, bin, fluxManifest, extras: extras ?? {} }
   } catch {
     return { ports: {}, extras: {} } // everything in it is found out again
   }

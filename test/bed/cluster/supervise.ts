@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError } from '../../../lib/script/errors.ts'
 import { until } from '../../../lib/script/wait.ts'
-import type { Api } from './api.ts'
+import { type Api, DEADLINE } from './api.ts'
 import { allProcesses } from './control-plane.ts'
 import type { Layout } from './layout.ts'
 import { processDigest, processFailure, runningProcesses, start, stop } from './processes.ts'
 import { COMMON_PORTS, type ProcessSpec, type Setting } from './spec.ts'
 
-/** How long a process may take until it answers. Etcd with a large history on a busy machine is the slowest. */
-const PATIENCE = 90_000
+/** How often a process is started that ends by itself: on a busy machine it may not have waited long enough. */
+const STARTS = 3
 
 /** Starts those of the processes that do not run, or do not answer. Resolves when all of them answer. */
 export async function ensureProcesses(
@@ -26,29 +26,35 @@ export async function ensureProcesses(
       const alive = () => runningProcesses(layout).some(({ name }) => name === spec.name)
       if (alive() && (await soonHealthy(api, spec))) return
       await stop(layout, [spec.name])
-      start(layout, spec, wanted.get(spec.name)!)
+      const begin = () => start(layout, spec, wanted.get(spec.name)!)
+      begin()
       started.push(spec.name)
+      let starts = 1
       await until<string, true>(
         async () => {
           if (await api.healthy(spec)) return { done: true }
-          if (!alive()) throw processFailure(layout, spec, 'ended at once')
+          if (!alive()) {
+            if (starts === STARTS) throw processFailure(layout, spec, `ended by itself ${STARTS} times`)
+            starts++
+            begin()
+          }
           return { last: 'it does not answer yet' }
         },
-        { deadline: PATIENCE, every: 100, describe: () => '', signal },
+        { deadline: DEADLINE, every: 100, describe: () => '', signal },
       ).catch(error => {
         if (error instanceof ExpectedError && error.message.startsWith('gave up'))
-          throw processFailure(layout, spec, `did not answer within ${PATIENCE / 1000} s`)
+          throw processFailure(layout, spec, `did not answer within ${DEADLINE / 60_000} minutes`)
         throw error
       })
     }),
   )
 }
 
-/** Whether a running process answers; it gets a moment, since an earlier `up` may just have started it. */
+/** Whether a running process answers; it gets a minute, since an earlier `up` may just have started it. */
 async function soonHealthy(api: Api, spec: ProcessSpec): Promise<boolean> {
   return await until<void, boolean>(
     async () => ((await api.healthy(spec)) ? { done: true } : { last: undefined }),
-    { deadline: 10_000, every: 200, describe: () => 'no answer' },
+    { deadline: 60_000, every: 200, describe: () => 'no answer' },
   ).catch(() => false)
 }
 

@@ -26,7 +26,7 @@ const faults = () => readFaults(values.faults!)
 
 /** What is at a path of the API server, or undefined when there is nothing. */
 async function get(path: string): Promise<KubeObject | undefined> {
-  const { status, body } = await api.request(`${values.server}${path}`, { timeout: 10_000 })
+  const { status, body } = await api.once(`${values.server}${path}`, { timeout: 10_000 })
   if (status === 404) return undefined
   if (status !== 200) throw new Error(`${path}: ${status}`)
   return JSON.parse(body)

@@ -4,6 +4,7 @@ import { until } from '../../../lib/script/wait.ts'
 import type { Building } from '../build/build.ts'
 import { refreshCharts } from '../build/charts.ts'
 import { refreshRepository, type ServedCommit } from '../build/git.ts'
+import { DEADLINE } from '../cluster/api.ts'
 import { ensureBed } from '../cluster/bed.ts'
 import type { Layout } from '../cluster/layout.ts'
 import { processFailure, runningProcesses, start } from '../cluster/processes.ts'
@@ -94,7 +95,7 @@ export async function ensureServed(
       }
     },
     {
-      deadline: 30_000,
+      deadline: DEADLINE,
       every: 100,
       describe: last => `${options.name}: ${last}`,
       fix: `read its log in ${layout.logs}`,

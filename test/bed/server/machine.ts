@@ -4,6 +4,7 @@ import { ExpectedError } from '../../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { run } from '../build/shell.ts'
+import { DEADLINE } from '../cluster/api.ts'
 import type { Layout } from '../cluster/layout.ts'
 import { runningProcesses, start, stop } from '../cluster/processes.ts'
 import { changeAddress, inNetwork, netnsFile } from './machine-network.ts'
@@ -47,9 +48,6 @@ export function machineFolder(layout: Pick<Layout, 'state'>, name: string) {
 export function readMachine(file: string): MachineState {
   return JSON.parse(readFileSync(file, 'utf8'))
 }
-
-/** How long a server may take from being started to letting in by ssh. On a busy machine: 1 to 3 s. */
-const PATIENCE = 60_000
 
 /** A server: Debian with systemd in a container of systemd-nspawn. */
 export class Machine {
@@ -177,7 +175,7 @@ export class Machine {
         }
       },
       {
-        deadline: options.deadline ?? PATIENCE,
+        deadline: options.deadline ?? DEADLINE,
         every: 50,
         describe: last => `${this.name}: ${last}`,
         fix: `read ${machineFolder(this.#layout, this.name).console}`,
@@ -212,10 +210,10 @@ export class Machine {
         ...['-F', 'none', '-i', this.keyFile, '-o', `UserKnownHostsFile=${this.knownHosts}`],
         ...['-o', 'BatchMode=yes', '-o', 'IdentitiesOnly=yes', '-o', 'StrictHostKeyChecking=yes'],
         // It is known by its first address, and may have another one now.
-        ...['-o', `HostKeyAlias=${this.address}`, '-o', 'ConnectTimeout=2', `root@${address}`],
+        ...['-o', `HostKeyAlias=${this.address}`, '-o', 'ConnectTimeout=10', `root@${address}`],
         ...command,
       ],
-      { timeout: 10_000 },
+      { timeout: 30_000 },
     )
   }
 

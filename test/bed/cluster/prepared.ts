@@ -1,0 +1,64 @@
+import { constants, cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT } from '../../../lib/script/files.ts'
+import type { Building } from '../build/build.ts'
+import { cached, cacheKey } from '../build/cache.ts'
+import { ensureBed } from './bed.ts'
+import { layoutOf } from './layout.ts'
+import { down, type Up, type UpOptions, up } from './sandbox.ts'
+import { readSandboxState, writeSandboxState } from './state.ts'
+
+/** What a prepared state is made by and of: when one of these folders changes, it is made again. */
+const MADE_OF = ['flux2', 'install', 'lib', 'scripts', 'test/bed']
+
+/**
+ * The folder of a prepared state: a stopped sandbox with all that is installed in it, from the cache, or made into it. `make`
+ * starts a sandbox in the folder of clusters that it is given (OAS_CLUSTERS_DIR is set to it meanwhile) and installs
+ * in it what the state is to have.
+ */
+export async function preparedState(
+  name: string,
+  building: Building,
+  make: (clusters: string) => Promise<void>,
+): Promise<string> {
+  const { bin } = await ensureBed(building)
+  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
+  const key = cacheKey([bin, ...MADE_OF.flatMap(contentOf)])
+  return await cached(`state-${name}-${key}`, { ...building, damaged }, async folder => {
+    building.progress(`preparing a sandbox: ${name} (once)`)
+    const before = process.env.OAS_CLUSTERS_DIR
+    process.env.OAS_CLUSTERS_DIR = folder
+    const layout = layoutOf('sandbox')
+    try {
+      await down() // one that was killed while it was made
+      for (const left of readdirSync(folder)) rmSync(join(folder, left), { recursive: true })
+      await make(folder)
+    } finally {
+      await down()
+      if (before === undefined) delete process.env.OAS_CLUSTERS_DIR
+      else process.env.OAS_CLUSTERS_DIR = before
+    }
+    for (const path of [layout.logs, layout.temporary]) rmSync(path, { recursive: true, force: true })
+  })
+}
+
+/** Starts a new sandbox with a prepared state, on ports of its own: what is installed in it is told its addresses. */
+export async function upFrom(prepared: string, options: UpOptions = {}): Promise<Up> {
+  const layout = layoutOf(options.name ?? 'sandbox')
+  cpSync(join(prepared, 'sandbox'), layout.cluster.folder, {
+    recursive: true,
+    mode: constants.COPYFILE_FICLONE,
+  })
+  const state = readSandboxState(layout)
+  writeSandboxState(layout, { ...state, ports: {}, known: state.ports })
+  return await up(options)
+}
+
+/** The paths and texts of all files below a folder of this checkout. */
+function contentOf(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter(file => file.isFile())
+    .map(file => join(file.parentPath, file.name))
+    .sort()
+    .flatMap(path => [path.slice(ROOT.length), readFileSync(path, 'latin1')])
+}
