@@ -1,11 +1,10 @@
 /**
- * Starts and stops the sandbox: a real Kubernetes control plane with the real Flux controllers on this
- * machine, reachable from this machine only, in which everything of this toolkit can be tried. With --server
- * it is a real Debian server, to practise on what is done over SSH.
+ * Starts and stops the sandbox: a real Kubernetes control plane with the real Flux controllers, reachable from
+ * this machine only, to try the toolkit on. With --server: real Debian servers, to practise what is done over SSH.
  *
  * Usage: npx tsx scripts/sandbox.ts up|down|status|reset [--server]
  * Needs: Linux, git, and for the first `up` Go, some GB of disk and up to an hour; with --server also root.
- * Safe to run again: yes. `up` completes what is missing; only `reset` destroys, and asks for the name.
+ * Safe to run again: yes. `up` starts what does not run; only `reset` destroys, and asks for the name.
  */
 
 import { script } from '../lib/script/script.ts'
@@ -15,17 +14,17 @@ import { layoutOf } from '../test/bed/cluster/layout.ts'
 await script({
   name: 'sandbox',
   summary:
-    'Starts and stops a real Kubernetes control plane with Flux, or servers, on this machine, to try everything in.',
+    'Starts and stops a real Kubernetes control plane with Flux, or servers, on this machine, to try the toolkit on.',
   args: {
     name: 'COMMAND',
-    help: 'up (start or complete it), down (end it, keep its state), status, reset (remove its state)',
+    help: 'up (start it), down (stop it, keep its state), status, reset (remove its state)',
     min: 1,
     max: 1,
     choices: ['up', 'down', 'status', 'reset'],
   },
   flags: sandboxFlags,
   examples: [
-    ['npx tsx scripts/sandbox.ts up', 'start it; what it needs is built on the first day'],
+    ['npx tsx scripts/sandbox.ts up', 'start it; the first time builds its programs'],
     ['npx tsx scripts/sandbox.ts up --worktree', 'serve files that are not committed yet'],
     [
       'npx tsx scripts/sandbox.ts up --certificates --loki',
@@ -33,7 +32,7 @@ await script({
     ],
     ['npx tsx scripts/sandbox.ts up --server', 'boot a Debian server to install a cluster on; as root'],
     ['npx tsx scripts/sandbox.ts status', 'show its processes, ports, memory and logs'],
-    ['npx tsx scripts/sandbox.ts reset --confirm sandbox', 'begin anew with an empty cluster'],
+    ['npx tsx scripts/sandbox.ts reset --confirm sandbox', 'remove everything, to start over'],
   ],
   cluster: 'none',
   changes: true,

@@ -20,7 +20,7 @@ const PENDING: readonly string[] = [
   'lib/script',
   'lib/secret-backup',
   'scripts',
-  'test/bed',
+  'test/bed/k3s',
 ]
 
 interface Rule {

@@ -177,7 +177,7 @@ async function buildMissing(
         tell()
       },
     })
-    const damaged = (what: string) => progress(`the cache is damaged and is made again: ${what}`)
+    const damaged = (what: string) => progress(`the cache is damaged and is rebuilt: ${what}`)
     for (const { set, entry } of sets)
       await cached(entry, { ...building, damaged }, async into => {
         for (const { name, package: path } of set.programs)

@@ -24,9 +24,8 @@ interface Manifest {
 const MANIFEST = 'manifest.json'
 
 /**
- * The folder of a cache entry, which `make` fills when there is none, or when what is there is damaged.
- * `make` is given a folder that becomes the entry when it returns; killed, it finds there next time what it
- * had left. Two processes never make the same entry at once.
+ * The folder of a cache entry, which `make` fills when the entry is missing or damaged.
+ * `make` gets a folder that becomes the entry when it returns; after a kill it finds its unfinished files there. Two processes never make the same entry at once.
  */
 export async function cached(
   name: string,

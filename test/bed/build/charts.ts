@@ -183,7 +183,7 @@ async function chartIn(file: string): Promise<ChartFile> {
     const chart = load(Buffer.concat(chunks).toString()) as ChartFile
     if (typeof chart.name === 'string' && typeof chart.version === 'string') return chart
   } catch {
-    // Told below: it is no archive, or what is in it is no YAML.
+    // Reported below: it is not an archive, or its content is not YAML.
   }
   throw new ExpectedError(`${file} is not a Helm chart`, 'pack it again with `helm package`, or remove it')
 }

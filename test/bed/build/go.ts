@@ -12,7 +12,7 @@ import { run } from './shell.ts'
 export const GO_ENVIRONMENT = { GOWORK: 'off', CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' }
 
 const getGo = (wanted: string) =>
-  `install Go ${wanted} or later from https://go.dev/dl/ (Debian: \`apt install golang\` where it is new enough) and have \`go\` in PATH, or give --bin-dir DIR with the programs`
+  `install Go ${wanted} or later from https://go.dev/dl/ (Debian: \`apt install golang\` where it is new enough) and add \`go\` to PATH, or give --bin-dir DIR with the programs`
 
 /** The version of Go that a go.mod asks for. Pure. */
 export function wantedGo(goMod: string): string {
@@ -27,13 +27,9 @@ export async function goVersion(): Promise<string> {
     // Outside the module: inside of it an old Go would fail, or download a newer one before we have said so.
     version = await run('go', ['env', 'GOVERSION'], { cwd: '/', env: GO_ENVIRONMENT, fix: getGo(wanted) })
   } catch (error) {
-    throw new ExpectedError(
-      'Go, which builds the programs of the sandbox once, is not there',
-      getGo(wanted),
-      {
-        cause: error,
-      },
-    )
+    throw new ExpectedError('Go is not installed; it builds the programs of the sandbox', getGo(wanted), {
+      cause: error,
+    })
   }
   const old = semver.lt(semver.coerce(version) ?? '0.0.0', semver.coerce(wanted) ?? '0.0.0')
   if (!old) return version

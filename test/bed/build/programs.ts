@@ -117,7 +117,7 @@ export const OLD_FLUX: ProgramSet = {
   ],
 }
 
-/** The name that `go build` gives a package's program: the last element of its path that is no version. */
+/** The name that `go build` gives a package's program: the last element of its path that is not a version. */
 export function builtName(path: string): string {
   return path
     .replace(/\/v\d+$/, '')
@@ -153,7 +153,7 @@ export async function checkPrograms(folder: string): Promise<void> {
     CONTROL_PLANE_PROGRAMS.map(async program => {
       const path = join(folder, program.name)
       const wanted = requiredVersion(goMod, program.module)
-      const fix = `put ${program.name} ${wanted} into ${folder}, or leave --bin-dir away`
+      const fix = `put ${program.name} ${wanted} into ${folder}, or omit --bin-dir`
       if (!existsSync(path)) return new ExpectedError(`${path} does not exist`, fix)
       try {
         const found = program.tellsVersion ? await toldVersion(path) : builtVersion(path, program.module)

@@ -44,8 +44,8 @@ export class Api {
   }
 
   /**
-   * Sends a request, again and again until it is answered: no answer, or one that says that the other side is too
-   * busy, is not the last word. What is not idempotent is sent once. Throws an ExpectedError at the deadline.
+   * Sends a request and repeats it until it is answered: on a busy machine a missing answer, or one that says "too busy",
+   * proves nothing. A POST is sent once, because it is not idempotent. Throws an ExpectedError at the deadline.
    */
   async request(url: string, options: Request = {}): Promise<Answer> {
     const end = performance.now() + DEADLINE
@@ -120,7 +120,7 @@ export class Api {
     if (answer.status >= 300)
       throw new ExpectedError(
         `the API server refused ${path}: ${reasonOf(answer.body)}`,
-        'this is a defect of the sandbox: report it',
+        'report it: this is a defect of the sandbox',
       )
   }
 
@@ -130,7 +130,7 @@ export class Api {
     if (status >= 300 && status !== 404)
       throw new ExpectedError(
         `the API server refused to remove ${path}: ${reasonOf(body)}`,
-        'this is a defect of the sandbox: report it',
+        'report it: this is a defect of the sandbox',
       )
   }
 

@@ -46,7 +46,7 @@ const DATA_RECIPE = 1
 /** The folder of the files that come with the Go modules: from the cache, or put into it. */
 async function builtData(building: Building): Promise<string> {
   const key = cacheKey([readGoMod(), readFileSync(join(BED, 'data.json'), 'utf8'), `recipe ${DATA_RECIPE}`])
-  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
+  const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
   return await cached(`data-${key}`, { ...building, damaged }, async folder => {
     await goVersion()
     building.progress('fetching the manifests that the sandbox needs (once)')

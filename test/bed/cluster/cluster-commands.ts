@@ -8,7 +8,7 @@ import { layoutOf } from './layout.ts'
 import { down, reset, up } from './sandbox.ts'
 import { status } from './status.ts'
 
-/** Starts the control plane, or completes it, and tells how to go on. */
+/** Starts the control plane, or the part of it that does not run, and shows the next commands. */
 async function startSandbox(run: SandboxRun, name: string): Promise<void> {
   const { certificates, loki } = run.flags
   const more = [
@@ -16,7 +16,7 @@ async function startSandbox(run: SandboxRun, name: string): Promise<void> {
     ...(loki ? ['a stand-in for Loki'] : []),
   ]
   const plan = [
-    'build the programs, unless that was done before',
+    'build the programs, unless the cache has them',
     `start what does not run of ${['etcd', 'Kubernetes', 'kwok', ...more, 'the Flux controllers'].join(', ')} and the Git server`,
     `serve ${run.flags.worktree ? 'the files of this checkout as they are' : 'the last commit of this checkout'} to Flux`,
     `write ${layoutOf(name).cluster.folder}`,
@@ -40,27 +40,29 @@ async function startSandbox(run: SandboxRun, name: string): Promise<void> {
   run.log.ok(
     started.length > 0
       ? `started ${started.join(', ')} in ${seconds.toFixed(1)} s`
-      : 'everything was running already',
+      : 'everything runs already',
   )
-  run.log.ok(`Flux is served ${served.commit.slice(0, 12)}, made from the ${served.from}`)
+  run.log.ok(`Flux gets ${served.commit.slice(0, 12)}, from the ${served.from}`)
   if (result.moved.length > 0)
-    run.log.warn(`other ports than before, since they were taken: ${result.moved.join(', ')}`)
+    run.log.warn(
+      `other ports than before, because other programs use the old ones: ${result.moved.join(', ')}`,
+    )
   const cluster = `--cluster ${name}`
   run.log.print(`export KUBECONFIG=${result.kubeconfig}`)
   run.next([
     `npx tsx scripts/install-core.ts ${cluster}    install Flux and the platform in it`,
     `npx tsx scripts/sandbox.ts status${named(name)}    see its processes`,
-    `npx tsx scripts/sandbox.ts down${named(name)}    end it; its state is kept`,
+    `npx tsx scripts/sandbox.ts down${named(name)}    stop it; its state is kept`,
   ])
 }
 
-/** Ends it; its state is kept. */
+/** Stops it; its state is kept. */
 async function stopSandbox(run: SandboxRun, name: string): Promise<void> {
   if (run.flags['dry-run'])
-    return void (await run.agree([`end the processes of the sandbox ${name}; its state is kept`], ''))
+    return void (await run.agree([`stop the processes of the sandbox ${name}; its state is kept`], ''))
   const stopped = await down(name, run.log.progress)
   run.result = { name, stopped }
-  run.log.ok(stopped.length > 0 ? `ended ${stopped.join(', ')}` : 'nothing was running')
+  run.log.ok(stopped.length > 0 ? `stopped ${stopped.join(', ')}` : 'nothing was running')
 }
 
 /** Shows its processes. Ends with findings when one does not work. */
@@ -68,7 +70,7 @@ async function showSandbox(run: SandboxRun, name: string): Promise<void> {
   const processes = await status(name)
   if (processes === undefined)
     throw new ExpectedError(
-      `there is no sandbox ${name}`,
+      `the sandbox ${name} does not exist`,
       `start one: npx tsx scripts/sandbox.ts up${named(name)}`,
     )
   const memory = processes.reduce((sum, { memory }) => sum + (memory ?? 0), 0)
@@ -93,9 +95,9 @@ async function showSandbox(run: SandboxRun, name: string): Promise<void> {
   throw new Findings()
 }
 
-/** Removes it, once its name has been typed. */
+/** Removes it after its name was typed. */
 async function removeSandbox(run: SandboxRun, name: string): Promise<void> {
-  const plan = [`end the sandbox ${name}`, `remove ${layoutOf(name).state} with all that is installed in it`]
+  const plan = [`stop the sandbox ${name}`, `remove ${layoutOf(name).state} with everything installed in it`]
   if (
     !(await run.agreeByName(
       plan,

@@ -33,8 +33,8 @@ export interface Addresses {
 }
 
 /**
- * The text of the sandbox's `.flux.env`: a new one where there is none, else the old one with the sandbox's
- * own addresses brought up to date. A value that is none of those is somebody's choice and stays.
+ * The text of the sandbox's `.flux.env`: a new one, or the existing one with the sandbox's
+ * own addresses brought up to date. Any other value is the user's choice and stays.
  */
 export function environment(before: string, addresses: Addresses): string {
   const own = (path: string) => new RegExp(`^https?://${LOOPBACK.replaceAll('.', '[.]')}:\\d+/${path}$`)

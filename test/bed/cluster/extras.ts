@@ -44,8 +44,7 @@ async function programs(
     Object.entries(paths)
       .filter(([, path]) => !existsSync(path))
       .map(
-        ([name, path]) =>
-          new ExpectedError(`${path} does not exist`, `put ${name} there, or leave --bin-dir away`),
+        ([name, path]) => new ExpectedError(`${path} does not exist`, `put ${name} there, or omit --bin-dir`),
       ),
   )
   return paths

@@ -7,24 +7,24 @@ export const sandboxFlags = {
   name: { type: 'string', value: 'NAME', help: 'the name of its cluster folder (default: sandbox)' },
   server: {
     type: 'boolean',
-    help: 'a Debian server to practise on (systemd, sshd) in place of the control plane; needs root',
+    help: 'a Debian server to practise on (systemd, sshd) instead of the control plane; needs root',
   },
   count: { type: 'string', value: 'N', help: 'up --server: how many servers (default 1)' },
-  worktree: { type: 'boolean', help: 'up: serve the files as they are, and not the last commit' },
+  worktree: { type: 'boolean', help: 'up: serve the files as they are instead of the last commit' },
   'bin-dir': { type: 'string', value: 'DIR', help: 'up: use the programs in this folder; nothing is built' },
   charts: {
     type: 'string',
     value: 'DIR',
-    help: 'up: serve the chart archives (*.tgz) in this folder in place of the stand-ins',
+    help: 'up: serve the chart archives (*.tgz) in this folder instead of the stand-ins',
   },
   'charts-mirror': { type: 'string', value: 'URL', help: 'up: take charts from this Helm repository' },
   certificates: {
     type: 'boolean',
-    help: 'up: the real cert-manager, and an ACME server that gives it certificates; from now on',
+    help: 'up: also run the real cert-manager and an ACME server that issues certificates; stays on',
   },
-  loki: { type: 'boolean', help: 'up: a stand-in for Loki, which `logs` finds; from now on' },
-  audit: { type: 'boolean', help: "up: the API server's audit log, in the folder of logs; from now on" },
-  confirm: { type: 'string', value: 'NAME', help: 'reset: the name again, in place of typing it' },
+  loki: { type: 'boolean', help: 'up: also run a stand-in for Loki, which `logs` reads; stays on' },
+  audit: { type: 'boolean', help: "up: write the API server's audit log to the folder of logs; stays on" },
+  confirm: { type: 'string', value: 'NAME', help: 'reset: the name of the sandbox, instead of typing it' },
 } as const
 
 /** A run of scripts/sandbox.ts. */
@@ -47,7 +47,7 @@ export function checkSandboxFlags({ args: [command], flags }: SandboxRun): void 
     for (const name of names)
       if (flags[name] && command !== owner)
         problems.push(
-          new UsageError(`--${name} is for \`${owner}\`, and this is \`${command}\``, 'leave it away'),
+          new UsageError(`--${name} belongs to \`${owner}\`, not to \`${command}\``, `omit --${name}`),
         )
   for (const name of ['bin-dir', 'charts'] as const)
     if (flags[name] && !statSync(flags[name], { throwIfNoEntry: false })?.isDirectory())
@@ -65,25 +65,25 @@ export function checkSandboxFlags({ args: [command], flags }: SandboxRun): void 
   if (flags.server && mirror !== undefined)
     problems.push(
       new UsageError(
-        '--charts-mirror is not for --server: its cluster is yours to configure',
+        '--charts-mirror does not work with --server: you configure its cluster yourself',
         'write charts_mirror=URL into the .flux.env of your cluster',
       ),
     )
   if (flags.count !== undefined && !flags.server)
-    problems.push(new UsageError('--count is for --server', 'give --server, too, or leave it away'))
+    problems.push(new UsageError('--count needs --server', 'add --server, or omit --count'))
   if (
     flags.count !== undefined &&
     !(/^\d$/.test(flags.count) && Number(flags.count) >= 1 && Number(flags.count) <= MOST_SERVERS)
   )
     problems.push(
       new UsageError(
-        `--count ${JSON.stringify(flags.count)} is no number of servers`,
+        `--count ${JSON.stringify(flags.count)} is not a valid number of servers`,
         `give 1 to ${MOST_SERVERS}`,
       ),
     )
   for (const name of EXTRAS)
     if (flags.server && flags[name])
-      problems.push(new UsageError(`--${name} is not for --server`, 'leave it away'))
+      problems.push(new UsageError(`--${name} does not work with --server`, `omit --${name}`))
   throwAll(problems)
 }
 

@@ -26,8 +26,8 @@ export function layoutOf(name: string): Layout {
 }
 
 /**
- * The places of the servers of this name. They have no cluster folder, since it is a script's work to make one;
- * a folder whose name begins with a dot is none.
+ * The places of the servers of this name. They have no cluster folder, since a script creates it;
+ * a folder whose name begins with a dot does not count as one.
  */
 export function serversLayoutOf(name: string): Layout {
   return layoutIn(clusterNamed(name), join(clustersFolder(), '.servers', name))

@@ -41,7 +41,7 @@ export async function nodeParts(building: Building): Promise<NodeParts> {
     if (!path) throw new Error(`no set of programs has ${name}`)
     return path
   }
-  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
+  const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
   const options = { ...building, damaged }
 
   const programs = await cached(`node-${cacheKey(ON_SERVER_PROGRAMS.map(pathOf))}`, options, async folder => {

@@ -53,8 +53,8 @@ export async function applyObjects(api: Api, server: string, bed: Bed, setting: 
 
 /**
  * Prepares for the real cert-manager: its CRDs, without which it would not start, and nothing of kwok's in its
- * place. The CRDs say that they are the chart's, so that Helm takes them over. Returns the Stages that are to be left
- * away.
+ * place. The CRDs say that they are the chart's, so that Helm takes them over. Returns the names of the Stages
+ * that the real one replaces.
  */
 async function realCertManager(api: Api, server: string, bed: Bed): Promise<Set<string>> {
   const crds = readObjects(join(bed.crds, 'cert-manager.yaml'))
@@ -80,7 +80,7 @@ async function realCertManager(api: Api, server: string, bed: Bed): Promise<Set<
 }
 
 /**
- * Lets cert-manager register its accounts again: an ACME server that was started anew does not know them, and
+ * Lets cert-manager register its accounts again: a restarted ACME server does not know them, and
  * cert-manager asks only once whether it does.
  */
 export async function forgetAccounts(api: Api, server: string, acme: string): Promise<void> {

@@ -24,7 +24,7 @@ const CLIENTS: Client[] = [
 
 const DAY = 86_400_000
 const LIFETIME = 365 * DAY
-/** Certificates that end sooner than this are issued anew at `up`. */
+/** Certificates that end sooner than this are reissued by `up`. */
 const RENEW_BEFORE = 30 * DAY
 
 type CryptoKeyPair = webcrypto.CryptoKeyPair
@@ -34,8 +34,8 @@ const CURVE = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
 /**
  * Makes sure that the folder holds a CA, a serving certificate for the loopback addresses, a client
- * certificate for everybody and the key that signs service account tokens. What is there, valid for another
- * month and readable is kept. Returns whether anything was issued.
+ * certificate for everybody and the key that signs service account tokens. Files that are readable and
+ * valid for another month are kept. Returns whether anything was issued.
  */
 export async function ensurePki(folder: string, now: Date = new Date()): Promise<boolean> {
   privateFolder(folder)

@@ -8,13 +8,13 @@ import { layoutOf } from './layout.ts'
 import { down, type Up, type UpOptions, up } from './sandbox.ts'
 import { readSandboxState, writeSandboxState } from './state.ts'
 
-/** What a prepared state is made by and of: when one of these folders changes, it is made again. */
+/** What a prepared state depends on: when one of these folders changes, the state is prepared again. */
 const MADE_OF = ['flux2', 'install', 'lib', 'scripts', 'test/bed']
 
 /**
- * The folder of a prepared state: a stopped sandbox with all that is installed in it, from the cache, or made into it. `make`
- * starts a sandbox in the folder of clusters that it is given (OAS_CLUSTERS_DIR is set to it meanwhile) and installs
- * in it what the state is to have.
+ * The folder of a prepared state, from the cache or created in it: a stopped sandbox with everything installed in it.
+ * `make` starts a sandbox in the folder of clusters that it gets (OAS_CLUSTERS_DIR is that folder meanwhile) and
+ * installs what the state shall contain.
  */
 export async function preparedState(
   name: string,
@@ -22,7 +22,7 @@ export async function preparedState(
   make: (clusters: string) => Promise<void>,
 ): Promise<string> {
   const { bin } = await ensureBed(building)
-  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
+  const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
   const key = cacheKey([bin, ...MADE_OF.flatMap(contentOf)])
   return await cached(`state-${name}-${key}`, { ...building, damaged }, async folder => {
     building.progress(`preparing a sandbox: ${name} (once)`)
@@ -30,7 +30,7 @@ export async function preparedState(
     process.env.OAS_CLUSTERS_DIR = folder
     const layout = layoutOf('sandbox')
     try {
-      await down() // one that was killed while it was made
+      await down() // a leftover of an interrupted preparation
       for (const left of readdirSync(folder)) rmSync(join(folder, left), { recursive: true })
       await make(folder)
     } finally {

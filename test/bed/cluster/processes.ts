@@ -59,7 +59,7 @@ export function runningProcesses(layout: Layout): Running[] {
 
 /**
  * Of all that a process is started with: its command line and files, the ports of the others and the CA. A running
- * process with another digest has to be started anew.
+ * process with another digest has to be restarted.
  */
 export function processDigest(spec: ProcessSpec, setting: { ports: Partial<Ports>; ca: string }): string {
   return createHash('sha256')
@@ -141,8 +141,8 @@ export async function stop(layout: Layout, names: readonly string[], patience = 
     if (performance.now() > end) signalAll(left, 'SIGKILL')
     if (performance.now() > end + patience)
       throw new ExpectedError(
-        `${left.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} cannot be ended`,
-        'it hangs in the kernel: restart the machine',
+        `${left.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} cannot be stopped`,
+        'restart the machine: it hangs in the kernel',
       )
     await sleep(50)
   }

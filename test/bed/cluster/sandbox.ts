@@ -31,7 +31,7 @@ import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } fro
 import { type KnownPorts, readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
-/** How a sandbox is started. What it is asked to run besides (see `Extras`) stays until `reset`. */
+/** How a sandbox is started. What it runs besides (see `Extras`) stays until `reset`. */
 export interface UpOptions extends RequestedExtras {
   /** Its cluster's name; `sandbox` by default. */
   name?: string
@@ -75,10 +75,10 @@ export async function up(options: UpOptions = {}): Promise<Up> {
   const layout = layoutOf(options.name ?? 'sandbox')
   if (process.platform !== 'linux')
     throw new ExpectedError(
-      `the sandbox needs Linux, and this is ${process.platform}`,
-      'use a Linux machine, a virtual one or WSL; for a cluster of yours: scripts/install-core.ts --kubeconfig FILE',
+      `the sandbox needs Linux, and this machine runs ${process.platform}`,
+      'use Linux, a virtual machine or WSL; for your own cluster: scripts/install-core.ts --kubeconfig FILE',
     )
-  const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
+  const waiting = (holder: string) => progress(`waiting for ${holder}, which uses the same sandbox or cache`)
   const building = { binDir: options.binDir, progress, waiting, signal: options.signal }
   const extras = await ensureExtras(options, readSandboxState(layout).extras, building)
   const bed = await ensureBed(building)

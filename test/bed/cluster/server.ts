@@ -4,7 +4,7 @@
  * Usage: node --import tsx test/bed/cluster/server.ts [--address=ADDRESS] --port=PORT --root=FOLDER
  *
  * FOLDER holds `openappstack.git`, a bare repository, and `charts`, a Helm repository. Both are read only:
- * `up` changes them in place, and this reads them anew for every request.
+ * `up` changes them in place, and this server reads them at every request.
  */
 import { spawn } from 'node:child_process'
 import { createReadStream, statSync } from 'node:fs'
@@ -78,7 +78,7 @@ function serveChart(response: ServerResponse, name: string): void {
   const path = join(root, 'charts', name)
   const stat = statSync(path, { throwIfNoEntry: false })
   if (!stat?.isFile()) {
-    refuse(response, 404, `there is no chart file ${name}`)
+    refuse(response, 404, `chart file ${name} does not exist`)
     return
   }
   response.setHeader('content-length', stat.size)

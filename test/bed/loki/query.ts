@@ -11,7 +11,7 @@ const LONGEST = 721n * HOUR
 const POINTS = 11_000n
 
 /** The `data` of an answer. */
-export type Answer =
+export type LokiData =
   | { resultType: 'streams'; result: { stream: StreamLabels; values: [string, string][] }[] }
   | { resultType: 'matrix'; result: { metric: StreamLabels; values: [number, string][] }[] }
 
@@ -19,7 +19,7 @@ export type Answer =
  * Answers `query_range` from these streams at the time `now`. Parameters and refusals are those of pkg/loghttp/params.go and
  * query.go in github.com/grafana/loki. Throws a Refusal. Pure.
  */
-export function queryRange(parameters: URLSearchParams, streams: readonly Stream[], now: bigint): Answer {
+export function queryRange(parameters: URLSearchParams, streams: readonly Stream[], now: bigint): LokiData {
   const { start, end } = boundsOf(parameters, now)
   const limit = Number(parameters.get('limit') ?? LINES)
   if (!Number.isInteger(limit) || limit <= 0) throw new Refusal('limit must be a positive value')

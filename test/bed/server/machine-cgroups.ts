@@ -40,7 +40,7 @@ export async function makeCgroups(name: string, memory?: number): Promise<string
     } else {
       mkdirSync(cgroup)
       if (existsSync(own('cpuset.cpus'))) {
-        // Empty at first: no process could enter, and neither those that are made inside.
+        // Empty at first: no process could enter, and neither those that are created inside.
         for (const file of ['cpuset.cpus', 'cpuset.mems'])
           writeFileSync(own(file), readFileSync(join(path, file)))
         writeFileSync(own('cgroup.clone_children'), '1')

@@ -50,13 +50,13 @@ const UNITS: Record<string, number> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
 export function bytesOf(size: string): number {
   const [, number, unit] = /^(\d+)([KMG])$/.exec(size) ?? []
   if (!number || !unit)
-    throw new UsageError(`${JSON.stringify(size)} is no size`, 'give a number with K, M or G, like 2G')
+    throw new UsageError(`${JSON.stringify(size)} is not a size`, 'give a number with K, M or G, like 2G')
   return Number(number) * UNITS[unit]!
 }
 
 /**
- * The disk of a server: Debian from the archive, and what makes it this server. One that is there is kept as it
- * is; a half-made one is made anew.
+ * The disk of a server: Debian from the archive, and what makes it this server. A complete one is kept; an
+ * unfinished one is created again.
  */
 export async function ensureDisk(
   layout: Layout,
@@ -129,7 +129,7 @@ async function personalise(
 async function addUser(root: string, { name, password }: MachineUser, key: string): Promise<void> {
   const chroot = (args: readonly string[], input?: string) => run('chroot', [root, ...args], { input })
   await chroot(['useradd', '--create-home', '--shell', '/bin/bash', name])
-  // sshd takes an account without any password for a locked one; * is none that anybody could type.
+  // sshd takes an account without any password for a locked one; * is not a hash of any.
   if (password === undefined) await chroot(['usermod', '--password', '*', name])
   else await chroot(['chpasswd'], `${name}:${password}\n`)
   const rule = `${name} ALL=(ALL:ALL) ${password === undefined ? 'NOPASSWD: ' : ''}ALL\n`
@@ -156,7 +156,7 @@ export function memoryInfo(text: string, bytes: number): string {
   )
 }
 
-/** The host keys of a server, made once; they outlive its disk, so that whoever knows it need not learn anew. */
+/** The host keys of a server, created once; they outlive its disk, so that clients need not accept new ones. */
 async function hostKeys(layout: Layout, state: MachineState): Promise<Record<string, string>> {
   const keys: Record<string, string> = {}
   for (const type of ['ed25519', 'ecdsa']) {

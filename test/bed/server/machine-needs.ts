@@ -39,23 +39,23 @@ export async function checkMachineNeeds(): Promise<void> {
   if (packages.size > 0)
     problems.push(
       new ExpectedError(
-        `servers of the sandbox need programs that are not here: ${[...missing, ...(existsSync(KEYRING) ? [] : [KEYRING])].join(', ')}`,
+        `servers of the sandbox need programs that are not installed: ${[...missing, ...(existsSync(KEYRING) ? [] : [KEYRING])].join(', ')}`,
         `install them (Debian, Ubuntu: apt-get install ${[...packages].join(' ')})`,
       ),
     )
   if (process.getuid?.() !== 0)
     problems.push(
       new ExpectedError(
-        'servers of the sandbox need root: they have namespaces, mounts and cgroups of their own',
-        'run it with sudo, on a machine or in a virtual machine of yours',
+        'servers of the sandbox need root: they have their own namespaces, mounts and cgroups',
+        'run it with sudo, on your own machine or virtual machine',
       ),
     )
   else if (!missing.includes('unshare'))
     await run('unshare', ['--mount', '--net', '--pid', '--fork', 'true']).catch(cause =>
       problems.push(
         new ExpectedError(
-          'this machine does not let root make namespaces, so that no server can run in it',
-          'use a machine or a virtual machine of yours, or a privileged container',
+          'root cannot create namespaces on this machine, and servers need them',
+          'use your own machine or virtual machine, or a privileged container',
           { cause },
         ),
       ),

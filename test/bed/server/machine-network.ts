@@ -59,7 +59,7 @@ function refuseTakenAddress(): void {
       )
 }
 
-/** The network of a server, made anew as a reboot does: its namespace with eth0, on the bed's bridge. */
+/** The network of a server, created again, as a reboot does: its namespace with eth0, on the bed's bridge. */
 export async function makeMachineNetwork(
   bed: string,
   netns: string,

@@ -11,7 +11,7 @@ import { type MachineState, readMachine } from './machine.ts'
 import { makeCgroups, removeCgroups } from './machine-cgroups.ts'
 import { makeMachineNetwork, netnsFile, removeNetwork } from './machine-network.ts'
 
-/** The exit code by which systemd-nspawn says that the system in it wants to be booted again. */
+/** The exit code by which systemd-nspawn asks for a reboot of the system in it. */
 const REBOOT = 133
 
 const file = process.argv[2]!

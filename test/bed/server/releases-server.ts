@@ -5,8 +5,8 @@
  * Usage: node --import tsx test/bed/server/releases-server.ts --address=ADDRESS --releases=FOLDER --images=FOLDER
  *   --state=FOLDER
  *
- * RELEASES and IMAGES are the folders of release-files.ts; STATE holds serving.crt, serving.key and, where a test wants them,
- * faults.json: what is to go wrong, read anew for every request.
+ * RELEASES and IMAGES are the folders of release-files.ts; STATE holds serving.crt, serving.key and, if a test injects
+ * faults, faults.json, which is read at every request.
  */
 import { createReadStream, readFileSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'

@@ -95,8 +95,8 @@ const CURVE = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const DAY = 86_400_000
 
 /**
- * Makes sure that the folder holds serving.crt, serving.key and ca.crt, which servers trust from their making on:
- * what is there is kept while it is valid for another month and has all names. Returns the authority's certificate.
+ * Makes sure that the folder holds serving.crt, serving.key and ca.crt, which servers trust from their first boot:
+ * files that are valid for another month and have all names are kept. Returns the authority's certificate.
  */
 async function ensureServing(folder: string, names: readonly string[]): Promise<string> {
   const path = (file: string) => join(folder, file)

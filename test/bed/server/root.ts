@@ -11,7 +11,7 @@ import { run } from '../build/shell.ts'
 const ROOT_RECIPE = 1
 /** Debian's release; and its mirror is where apt takes it from on this machine. */
 const SUITE = 'bookworm'
-/** What a server of a provider has, and what Kubernetes wants of a node. */
+/** What a server of a provider has, and what Kubernetes needs on a node. */
 const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'dbus', 'openssh-server', 'sudo', 'ca-certificates', 'curl'],
   ...['iproute2', 'iptables', 'procps', 'kmod', 'conntrack', 'socat', 'ethtool', 'zstd'],
@@ -67,7 +67,7 @@ export interface DebianRoot {
 /** The Debian that servers are made of: from the cache, or made by debootstrap into it. */
 export async function debianRoot(building: Building): Promise<DebianRoot> {
   const key = cacheKey([process.arch, SUITE, ...PACKAGES, ...NODE_PACKAGES, `recipe ${ROOT_RECIPE}`])
-  const damaged = (what: string) => building.progress(`the cache is damaged and is made again: ${what}`)
+  const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
   const folder = await cached(`debian-${key}`, { ...building, damaged }, folder => make(folder, building))
   return { archive: join(folder, 'root.tar.zst'), node: join(folder, 'node') }
 }

@@ -8,12 +8,12 @@ import { named, type SandboxRun } from '../cluster/flags.ts'
 import { serversLayoutOf } from '../cluster/layout.ts'
 import { downServers, resetServers, serversStatus, upServers } from './servers.ts'
 
-/** Boots the servers, and tells how to make a cluster on them. */
+/** Boots the servers, and shows how to create a cluster on them. */
 async function startServers(run: SandboxRun, name: string): Promise<void> {
   const { flags, log } = run
   const plan = [
-    'make the Debian of the servers and build the programs, unless that was done before',
-    'boot what does not run: Debian with systemd and sshd, in containers, on 10.77.0.0/24, which only this machine is on',
+    'create the Debian of the servers and build the programs, unless the cache has them',
+    'boot the servers that do not run: Debian with systemd and sshd, in containers, on 10.77.0.0/24, a network of this machine alone',
     `serve ${flags.worktree ? 'the files of this checkout as they are' : 'the last commit of this checkout'} to them`,
     `write ${serversLayoutOf(name).state}`,
   ]
@@ -31,9 +31,7 @@ async function startServers(run: SandboxRun, name: string): Promise<void> {
   const { servers, keyFile, releases, environment, served, seconds } = result
   for (const { name, address, fingerprint } of servers)
     log.ok(`${name} is at ${address}; its host key is ${fingerprint}`)
-  log.ok(
-    `booted in ${seconds.toFixed(1)} s; served is ${served.commit.slice(0, 12)}, made from the ${served.from}`,
-  )
+  log.ok(`booted in ${seconds.toFixed(1)} s; they get ${served.commit.slice(0, 12)}, from the ${served.from}`)
   const edits = Object.entries(environment).map(
     ([key, value]) => `-e ${quote(`s|^${key}=.*|${key}=${value}|`)}`,
   )
@@ -42,7 +40,7 @@ async function startServers(run: SandboxRun, name: string): Promise<void> {
     `npx tsx scripts/create-cluster.ts practice oas.example.org --ip-address ${servers[0]!.address} --admin-email you@example.org`,
     `sed -i ${edits.join(' ')} clusters/practice/.flux.env   # take the platform from this machine`,
     `cp ${quote(releases)} clusters/practice/releases.yaml   # the releases are stand-ins: they have other checksums`,
-    'npx tsx scripts/ssh.ts --cluster practice   # look around, then go on as on a server of a provider',
+    'npx tsx scripts/ssh.ts --cluster practice   # check it, then continue as on a server of a provider',
     `npx tsx scripts/sandbox.ts down --server${named(name)}   # shut down; the disks are kept`,
   ])
 }
@@ -61,7 +59,7 @@ async function showServers(run: SandboxRun, name: string): Promise<void> {
   const servers = await serversStatus(name)
   if (servers === undefined)
     throw new ExpectedError(
-      `there are no servers of ${name}`,
+      `the sandbox ${name} has no servers`,
       `start one: npx tsx scripts/sandbox.ts up --server${named(name)}`,
     )
   run.result = { name, servers }
@@ -78,10 +76,10 @@ async function showServers(run: SandboxRun, name: string): Promise<void> {
   throw new Findings()
 }
 
-/** Removes the servers, once the name has been typed. */
+/** Removes the servers after the name was typed. */
 async function removeServers(run: SandboxRun, name: string): Promise<void> {
   const plan = [
-    `end the servers of ${name}`,
+    `stop the servers of ${name}`,
     `remove ${serversLayoutOf(name).state} with their disks and keys`,
   ]
   if (

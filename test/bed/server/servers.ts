@@ -131,7 +131,7 @@ function needRoot(): void {
   if (process.getuid?.() !== 0)
     throw new ExpectedError(
       'the servers of the sandbox belong to root',
-      'run it with sudo, as `up --server` was',
+      'run this with sudo, as you ran `up --server`',
     )
 }
 

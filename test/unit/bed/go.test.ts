@@ -33,7 +33,7 @@ test('says that Go is missing and how to get it', async () => {
   mkdirSync(join(base, 'empty'))
   process.env.PATH = join(base, 'empty')
   const error = await failure(goVersion())
-  assert.match(error.message, /Go, which builds .* is not there/)
+  assert.match(error.message, /^Go is not installed; it builds the programs/)
   assert.match(error.fix, /install Go 1\.\d+.*go\.dev\/dl.*--bin-dir/)
 })
 

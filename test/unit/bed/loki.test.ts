@@ -12,7 +12,7 @@ import { logQl } from '../../../lib/logs/selection.ts'
 import { ROOT } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { choosePorts } from '../../bed/cluster/ports.ts'
-import { type Answer, queryRange, streamsIn } from '../../bed/loki/query.ts'
+import { type LokiData, queryRange, streamsIn } from '../../bed/loki/query.ts'
 import { Refusal, Store } from '../../bed/loki/store.ts'
 
 const NOW = 1_800_000_000_000_000_000n
@@ -30,7 +30,7 @@ function filled(...streams: [labels: Record<string, string>, lines: [ago: number
   return store
 }
 
-function ask(store: Store, query: string, parameters: Record<string, string> = {}): Answer {
+function ask(store: Store, query: string, parameters: Record<string, string> = {}): LokiData {
   return queryRange(new URLSearchParams({ query, ...parameters }), store.streams(), NOW)
 }
 

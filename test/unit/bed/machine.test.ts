@@ -29,7 +29,7 @@ test('sizes are read, and what is none is refused', async () => {
   assert.is(bytesOf('2G'), 2 ** 31)
   assert.is(bytesOf('600M'), 600 * 2 ** 20)
   for (const wrong of ['', '2', '2 G', 'G', '-1G', '1.5G', '2Gi'])
-    assert.match((await expectedFrom(() => bytesOf(wrong))).message, 'is no size')
+    assert.match((await expectedFrom(() => bytesOf(wrong))).message, 'is not a size')
 })
 
 test('/proc/meminfo of a smaller server says so in its own words', () => {
@@ -60,7 +60,7 @@ test('all that is missing here is told at once, with what to install', async () 
     const error = await expectedFrom(() => checkMachineNeeds())
     assert.match(
       messagesOf(error).join('\n'),
-      /programs that are not here: .*systemd-nspawn.*tar, zstd, ssh, ssh-keygen/,
+      /programs that are not installed: .*systemd-nspawn.*tar, zstd, ssh, ssh-keygen/,
     )
     const text = 'problems' in error ? JSON.stringify(error.problems) : error.fix
     assert.match(text, /apt-get install .*systemd-container.*openssh-client/)
