@@ -14,6 +14,7 @@ import { ROOT } from '../lib/script/files.ts'
 const EXTRA: Record<string, string> = {
   node24: 'the unit tests a second time, on another Node',
   server: 'builds kubelet, containerd, runc and a Debian',
+  'test/cluster/bed.test.ts': 'the bed itself, which every other file uses',
   'test/cluster/diagnose-flux.test.ts': 'all faults of Flux; diagnose-sample has some of them',
   'test/cluster/diagnose-workloads.test.ts': 'all faults of workloads; diagnose-sample has some of them',
   'test/cluster/diagnose-certificates.test.ts':
@@ -67,6 +68,8 @@ async function show(
   }
   const child = spawn(command, args, {
     cwd: ROOT,
+    // What `all` of suite.ts is: some tests of a file are for test:all alone.
+    env: { ...process.env, OAS_TESTS: all ? 'all' : 'main' },
     timeout: left,
     killSignal: 'SIGKILL',
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,9 @@
  */
 import { type Callback, type Test, suite as uvuSuite } from 'uvu'
 
+/** Whether all tests run: by `npm run test:all`, and in a file that is started by hand. `npm test` leaves some out. */
+export const all = process.env.OAS_TESTS !== 'main'
+
 /** A suite of uvu in which all tests after a failed hook fail, with what the hook has thrown. */
 export function suite(name?: string): Test {
   const test = uvuSuite(name)

@@ -5,7 +5,7 @@
 
 import * as assert from 'uvu/assert'
 import { suite } from '../suite.ts'
-import { diagnosis, healthy, testFaults } from './fault-suite.ts'
+import { healthy, testFaults } from './fault-suite.ts'
 import { faults } from './faults/flux.ts'
 import { override, reaches, release, unready } from './faults.ts'
 import { Bed, runScript } from './harness.ts'
@@ -17,13 +17,6 @@ test.before(async () => {
   bed = await Bed.start({ audit: true })
 })
 test.after(() => bed?.stop())
-
-test('a cluster without Flux', async () => {
-  const { causes, outcome } = await diagnosis()
-  assert.is(outcome.code, 3, outcome.stderr)
-  assert.is(causes[0]?.rule, 'flux-not-installed', JSON.stringify(causes))
-  assert.match(causes[0]!.remedy.command ?? '', 'install-core')
-})
 
 test('an installed platform is healthy, and app-debug shows every link of it', async () => {
   for (const args of [['install-core'], ['install-app', 'wekan']] as const) {
