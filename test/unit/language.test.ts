@@ -179,7 +179,7 @@ function findings(text: string): string[] {
   )
 }
 
-const READ = /\.(ts|md|go|sh)$/
+const READ = /\.(ts|md|go|sh|ya?ml|example)$/
 const below = (folder: string): string[] =>
   READ.test(folder)
     ? [folder]
@@ -205,7 +205,8 @@ const asked = process.argv.slice(2).filter(argument => !argument.startsWith('-')
 const pending = (file: string) =>
   asked.length === 0 && PENDING.some(folder => file === folder || file.startsWith(`${folder}/`))
 
-for (const folder of asked.length > 0 ? asked : ['README.md', 'runbooks', 'lib', 'scripts', 'test/bed'])
+const SPOKEN = ['README.md', 'runbooks', 'install', 'lib', 'scripts', 'test/bed']
+for (const folder of asked.length > 0 ? asked : SPOKEN)
   test(`${folder} speaks plainly`, () => {
     const wrong = below(folder)
       .filter(file => !pending(file))
