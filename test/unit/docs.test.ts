@@ -43,6 +43,26 @@ test('every link between the documents leads to a file that is there', () => {
       assert.ok(existsSync(join(ROOT, dirname(file), target!)), `${file}: ${target} does not exist`)
 })
 
+/** The anchors of the headings of a page, as GitHub and GitLab name them. */
+const anchorsOf = (page: string) =>
+  [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+
+test('every link to a section leads to its heading', () => {
+  let links = 0
+  for (const file of [...documents, 'test/README.md'])
+    for (const [, target, anchor] of read(file).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
+      links++
+      const page = target ? join(dirname(file), target) : file
+      assert.ok(anchorsOf(read(page)).includes(anchor!), `${file}: ${page} has no section #${anchor}`)
+    }
+  assert.ok(links > 20, `only ${links} links were found`)
+})
+
 test('README.md stays short', () => {
   const lines = read('README.md').trimEnd().split('\n').length
   assert.ok(lines <= 120, `it has ${lines} lines`)
