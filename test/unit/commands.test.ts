@@ -89,6 +89,16 @@ test('every flag in the table of a page is one of its script', () => {
   assert.equal(wrong, [])
 })
 
+test('the page of a script names every flag of its own', () => {
+  const missing: string[] = []
+  for (const [name, spec] of scripts) {
+    const page = read(`runbooks/${name}.md`)
+    for (const flag of Object.keys(spec.flags))
+      if (!new RegExp(`--${flag}(?![\\w-])`).test(page)) missing.push(`${name}: --${flag}`)
+  }
+  assert.equal(missing, [])
+})
+
 test('every command that the scripts tell exists', () => {
   const files = [...below('lib', '.ts'), ...below('scripts', '.ts')]
   const pieces = files.map(file => [file, piecesOfSource(read(file))] as const)
