@@ -20,7 +20,6 @@ const PENDING: readonly string[] = [
   'lib/script',
   'lib/secret-backup',
   'scripts',
-  'test/bed/k3s',
 ]
 
 interface Rule {

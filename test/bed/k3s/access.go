@@ -67,7 +67,7 @@ func ensureTokens(server string, o options, p *pki) (tokens, error) {
 	return t, os.WriteFile(agentToken, []byte(prefix+"node:"+t.agent+"\n"), 0o600)
 }
 
-// givenToken is the password in a token flag or in its -file; the CA's hash and the user are left away.
+// givenToken is the password in a token flag or in its -file; without the hash of the CA and the user.
 func givenToken(o options, flag string) (string, error) {
 	token := o.text(flag, "")
 	if file := o.text(flag+"-file", ""); token == "" && file != "" {

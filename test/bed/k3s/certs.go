@@ -24,7 +24,7 @@ import (
 const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	certLifetime = 365 * 24 * time.Hour
-	// Certificates that end sooner than this are issued anew at the start, as k3s does.
+	// Certificates that end sooner than this are reissued at the start, as k3s does.
 	renewBefore = 120 * 24 * time.Hour
 )
 
@@ -34,7 +34,7 @@ type authority struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 	pem  []byte
-	// fresh says that it was made just now: everything it signs has to be signed anew.
+	// fresh says that it was created just now: everything it signs has to be signed again.
 	fresh bool
 }
 
@@ -83,8 +83,8 @@ var (
 	bothUses  = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 )
 
-// ensure makes FILE.crt and FILE.key where they are missing, end soon, or are not for this subject any more.
-// Names that the certificate has beyond those asked for are no reason to issue it anew.
+// ensure creates FILE.crt and FILE.key where they are missing, end soon, or are not for this subject any more.
+// It does not reissue a certificate that has more names than those asked for.
 func (ca *authority) ensure(file string, who subject) error {
 	if !ca.fresh && ca.isGood(file, who) {
 		return nil

@@ -160,7 +160,7 @@ func parseArgs(args []string) (options, error) {
 }
 
 // readConfig reads config.yaml and then config.yaml.d/*.yaml in alphabetical order: the last value of a key is
-// used, and a key with `+` behind it adds to what was there. As with k3s, a server skips a key that it does not
+// used, and a key with `+` behind it adds to the earlier values. As with k3s, a server skips a key that it does not
 // know, and an agent refuses it.
 func readConfig(command, file string) (options, error) {
 	merged := options{}

@@ -24,7 +24,7 @@ func run(command string, o options) error {
 		return fmt.Errorf("%s must run as root", command)
 	}
 	log.Printf("level=info msg=\"Starting k3s %s (stand-in)\"", version())
-	// The programs run here are no services of their own: only we tell systemd that we are ready.
+	// The programs run here are not services of their own: only we tell systemd that we are ready.
 	notifySocket := os.Getenv("NOTIFY_SOCKET")
 	os.Unsetenv("NOTIFY_SOCKET")
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -239,7 +239,7 @@ func serviceAddress(cidr string) (string, error) {
 	return ip.String(), nil
 }
 
-// until asks again and again until `done`, or fails.
+// until keeps asking until `done`, or fails.
 func until(ctx context.Context, patience time.Duration, what string, done func() bool) error {
 	deadline := time.Now().Add(patience)
 	for !done() {

@@ -13,7 +13,7 @@ import (
 )
 
 // supervisor runs the programs that are parts of the k3s process upstream: they end with it however it ends,
-// and it ends when one of them does, so that systemd starts all of them anew.
+// and it ends when one of them does, so that systemd restarts all of them.
 type supervisor struct {
 	bin    string
 	failed chan error
@@ -71,7 +71,7 @@ func (s *supervisor) start(name string, logFile string, args ...string) error {
 	return nil
 }
 
-// stop ends everything, the last started first. Containers go on: their shims are no children of ours.
+// stop ends everything, the last started first. Containers go on: their shims are not our children.
 func (s *supervisor) stop() {
 	s.mutex.Lock()
 	s.stopping = true

@@ -15,7 +15,7 @@ import (
 	"syscall"
 )
 
-// ports are those of all applications. A pod has a network of its own: nobody else wants them.
+// ports are those of all applications. A pod has a network of its own: nobody else uses them.
 var ports = []int{
 	80, 443, 2020, 3000, 3100, 3306, 4180, 4433, 4434, 4444, 4445, 5432, 6379, 6443, 7946, 8000, 8080, 8081, 8085, 8088, 8443,
 	8888, 9000, 9080, 9090, 9091, 9093, 9094, 9095, 9096, 9100, 9121, 9187, 9216, 9402, 9403, 9458, 10250, 12345, 27017, 27018,
