@@ -14,6 +14,9 @@ const LOWEST = 20_000
  */
 const BLOCK = 40
 const BLOCKS = 300
+/** Of all sandboxes that this process starts, so that two of them never choose the same either. */
+let next = process.pid * BLOCK
+const candidate = () => LOWEST + (next++ % (BLOCK * BLOCKS))
 
 /**
  * Milliseconds that remembered ports are waited for: a process that was killed keeps its own until the kernel is
@@ -46,8 +49,6 @@ export async function choosePorts(
     return true
   }
   const kept = new Set([...ours, ...Object.values(remembered)])
-  let next = process.pid * BLOCK
-  const candidate = () => LOWEST + (next++ % (BLOCK * BLOCKS))
   try {
     for (const name of PORTS) {
       let port = remembered[name]

@@ -1,8 +1,8 @@
-import { constants, cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { constants, cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
 import type { Building } from '../build/build.ts'
-import { cached, cacheKey } from '../build/cache.ts'
+import { cached, cacheFolder, cacheKey } from '../build/cache.ts'
 import { ensureBed } from './bed.ts'
 import { layoutOf } from './layout.ts'
 import { down, type Up, type UpOptions, up } from './sandbox.ts'
@@ -24,6 +24,7 @@ export async function preparedState(
   const { bin } = await ensureBed(building)
   const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
   const key = cacheKey([bin, ...MADE_OF.flatMap(contentOf)])
+  removeOldStates()
   return await cached(`state-${name}-${key}`, { ...building, damaged }, async folder => {
     building.progress(`preparing a sandbox: ${name} (once)`)
     const before = process.env.OAS_CLUSTERS_DIR
@@ -52,6 +53,16 @@ export async function upFrom(prepared: string, options: UpOptions = {}): Promise
   const state = readSandboxState(layout)
   writeSandboxState(layout, { ...state, ports: {}, known: state.ports })
   return await up(options)
+}
+
+/** Milliseconds for which a state is kept: each change of the checkout leads to another one. */
+const KEPT = 24 * 3_600_000
+
+function removeOldStates(): void {
+  const folder = cacheFolder()
+  for (const name of readdirSync(folder).filter(name => /^state-[\w-]+$/.test(name)))
+    if (statSync(join(folder, name)).mtimeMs < Date.now() - KEPT)
+      rmSync(join(folder, name), { recursive: true, force: true })
 }
 
 /** The paths and texts of all files below a folder of this checkout. */
