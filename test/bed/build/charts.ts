@@ -116,7 +116,7 @@ export async function refreshCharts(options: {
 function missingChart({ chart, version, release }: Pin, given: string | undefined): ExpectedError {
   const what = `HelmRelease ${release} pins chart ${chart} ${version}`
   return given === undefined
-    ? new ExpectedError(`${what}, which has no stand-in`, `make one in ${STAND_INS}/${chart}`)
+    ? new ExpectedError(`${what}, which has no stand-in`, `add one in ${STAND_INS}/${chart}`)
     : new ExpectedError(`${what}, which is not in ${given}`, `put ${chart}-${version}.tgz there`)
 }
 
@@ -140,7 +140,7 @@ async function packStandIn(folder: string, pin: Pin, target: string, crds: strin
       .map(
         set =>
           new ExpectedError(
-            `the stand-in chart ${pin.chart} asks for the CRDs of ${set}, which are unknown`,
+            `the stand-in chart ${pin.chart} needs the CRDs of ${set}, which are unknown`,
             'see test/bed/data.json for the known ones',
           ),
       ),

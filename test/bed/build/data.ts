@@ -60,7 +60,7 @@ export async function buildData(folder: string): Promise<void> {
     if (got?.Sum !== sum)
       throw new ExpectedError(
         `${module} ${version} has the checksum ${got?.Sum}, and test/bed/data.json expects ${sum}`,
-        'somebody changed a released module: find out who before you go on',
+        'find out who changed this released module before you continue',
       )
   }
   const dirOf = (module: string) => {

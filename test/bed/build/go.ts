@@ -72,7 +72,7 @@ export function runGo(
         reject(
           new ExpectedError(
             `\`go ${args[0]}\` failed: ${last.join(' | ') || `exit code ${code}`}`,
-            'check the network, GOPROXY (`go env GOPROXY`) and the free disk space, then run it again: it continues',
+            'check the network, GOPROXY (`go env GOPROXY`) and the free disk space, then run this again: it continues',
           ),
         )
     })

@@ -29,8 +29,8 @@ export async function withLock<T>(
     told = true
     if (performance.now() > end)
       throw new ExpectedError(
-        `${await holderOf(address)} has been working on ${path} for too long`,
-        'end that process, then run this again',
+        `${await holderOf(address)} has been using ${path} for too long`,
+        'stop that process, then run this again',
         { exitCode: EXIT.locked },
       )
     await sleep(250, options.signal)

@@ -158,7 +158,7 @@ export async function checkPrograms(folder: string): Promise<void> {
       try {
         const found = program.tellsVersion ? await toldVersion(path) : builtVersion(path, program.module)
         if (found === wanted) return undefined
-        return new ExpectedError(`${path} is ${found ?? 'of an unknown version'}, and not ${wanted}`, fix)
+        return new ExpectedError(`${path} is ${found ?? 'of an unknown version'}, but must be ${wanted}`, fix)
       } catch (error) {
         return new ExpectedError(`${path} cannot be used`, fix, { cause: error })
       }

@@ -52,7 +52,7 @@ export async function nodeParts(building: Building): Promise<NodeParts> {
   const recipe = `recipe ${FILES_RECIPE}`
   const imagesKey = cacheKey([...IMAGE_PROGRAMS.map(pathOf), recipe])
   const images = await cached(`images-${imagesKey}`, options, async folder => {
-    building.progress("making the images of the servers' pods (once)")
+    building.progress("building the images of the servers' pods (once)")
     await makeImageFiles(folder, pathOf)
   })
   const releasesKey = cacheKey([
@@ -61,7 +61,7 @@ export async function nodeParts(building: Building): Promise<NodeParts> {
     recipe,
   ])
   const releases = await cached(`releases-${releasesKey}`, options, async folder => {
-    building.progress("making the stand-ins for servers' downloads (once)")
+    building.progress("building the stand-ins for servers' downloads (once)")
     await makeReleaseFiles(folder, { k3s: pathOf('k3s'), images })
   })
   return { binds: { [ON_SERVER]: programs }, releases, images }

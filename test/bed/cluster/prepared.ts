@@ -26,7 +26,7 @@ export async function preparedState(
   const key = cacheKey([bin, ...MADE_OF.flatMap(contentOf)])
   removeOldStates()
   return await cached(`state-${name}-${key}`, { ...building, damaged }, async folder => {
-    building.progress(`preparing a sandbox: ${name} (once)`)
+    building.progress(`preparing a sandbox with ${name} (once)`)
     const before = process.env.OAS_CLUSTERS_DIR
     process.env.OAS_CLUSTERS_DIR = folder
     const layout = layoutOf('sandbox')

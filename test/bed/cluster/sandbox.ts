@@ -105,8 +105,10 @@ async function upLocked(
   const used = allProcesses(setting).flatMap(spec => spec.ports)
   const moved = used.filter(name => state.ports[name] !== undefined && state.ports[name] !== ports[name])
   const known = state.known ?? state.ports
-  const remember = (known: KnownPorts) =>
-    writeSandboxState(layout, { ports, known, bin: bed.bin, fluxManifest: bed.fluxManifest, extras })
+  const remember = ({ server, pebble }: KnownPorts) => {
+    const { bin, fluxManifest } = bed
+    writeSandboxState(layout, { ports, known: { server, pebble }, bin, fluxManifest, extras })
+  }
   remember(known)
   await stopStale(setting)
   const url = `https://${LOOPBACK}:${ports.apiServer}`

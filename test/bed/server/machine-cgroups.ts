@@ -60,8 +60,8 @@ export async function removeCgroups(name: string): Promise<void> {
       if (removeTree(cgroup)) break
       if (attempt > 200)
         throw new ExpectedError(
-          `the cgroup ${cgroup} cannot be removed: a process in it does not end`,
-          'it hangs in the kernel: restart the machine',
+          `the cgroup ${cgroup} cannot be removed: a process in it does not stop`,
+          'restart the machine: it hangs in the kernel',
         )
       await sleep(25)
     }

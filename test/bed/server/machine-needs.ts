@@ -26,8 +26,8 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 export async function checkMachineNeeds(): Promise<void> {
   if (process.platform !== 'linux')
     throw new ExpectedError(
-      `servers of the sandbox need Linux, and this is ${process.platform}`,
-      'use a Linux machine or a virtual one',
+      `servers of the sandbox need Linux, and this machine runs ${process.platform}`,
+      'use Linux or a virtual machine',
     )
   // A shell of a user who became root by `su` does not have them in its PATH.
   const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin']
@@ -63,8 +63,8 @@ export async function checkMachineNeeds(): Promise<void> {
   if (hierarchies().length === 0)
     problems.push(
       new ExpectedError(
-        'no cgroups are mounted at /sys/fs/cgroup, so that no server can run here',
-        'use a machine or a virtual machine of yours, or a privileged container',
+        'no cgroups are mounted at /sys/fs/cgroup, and servers need them',
+        'use your own machine or virtual machine, or a privileged container',
       ),
     )
   throwAll(problems)

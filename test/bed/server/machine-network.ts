@@ -55,7 +55,7 @@ function refuseTakenAddress(): void {
     if (addresses?.some(({ address }) => address.startsWith('10.77.0.')))
       throw new ExpectedError(
         `this machine has an address of 10.77.0.0/24 already (on ${name}), which the sandbox's servers use`,
-        'end the other sandbox with `npx tsx scripts/sandbox.ts down --server --name NAME`, or leave that network',
+        'stop the other sandbox with `npx tsx scripts/sandbox.ts down --server --name NAME`, or disconnect that network',
       )
 }
 

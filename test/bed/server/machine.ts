@@ -134,7 +134,7 @@ export class Machine {
     options: { input?: string; timeout?: number } = {},
   ): Promise<string> {
     const init = this.#init()
-    if (init === undefined) throw new ExpectedError(`${this.name} is off`, 'start it')
+    if (init === undefined) throw new ExpectedError(`${this.name} is off`, 'start it with `up --server`')
     return await run(
       'nsenter',
       [
@@ -168,7 +168,7 @@ export class Machine {
         } catch (error) {
           if (!this.running())
             throw new ExpectedError(
-              `${this.name} has ended`,
+              `${this.name} has stopped`,
               `read ${machineFolder(this.#layout, this.name).console} and ${join(this.#layout.logs, `${this.name}.log`)}`,
             )
           return { last: error instanceof Error ? error.message : String(error) }

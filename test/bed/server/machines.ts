@@ -50,7 +50,7 @@ export function bedName(layout: Pick<Layout, 'state'>): string {
  */
 export async function startMachines(layout: Layout, options: MachinesOptions = {}): Promise<Machine[]> {
   const progress = options.progress ?? (() => {})
-  const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
+  const waiting = (holder: string) => progress(`waiting for ${holder}, which uses the same servers or cache`)
   const memory = options.memory === undefined ? undefined : bytesOf(options.memory)
   await checkMachineNeeds()
   raiseLimits()

@@ -87,7 +87,7 @@ async function make(folder: string, { progress, signal }: Building): Promise<voi
       root,
       ...(await mirror()),
     ],
-    phase => progress(`making the Debian of servers: ${phase}`),
+    phase => progress(`creating the Debian of servers: ${phase}`),
     signal,
   )
   for (const [kind, programs] of Object.entries(NODE_PROGRAMS)) {
@@ -162,7 +162,7 @@ async function debootstrap(
         reject(
           new ExpectedError(
             `debootstrap failed: ${last.join(' | ') || `exit code ${code}`}`,
-            'check that `apt-get update` works on this machine and that its disk has 1 GB of room, then run it again',
+            'check that `apt-get update` works on this machine and that its disk has 1 GB of free space, then run this again',
           ),
         )
     })

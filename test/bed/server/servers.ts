@@ -53,7 +53,7 @@ export async function upServers(options: ServersOptions): Promise<ServersUp> {
   const { name, progress, signal } = options
   const layout = serversLayoutOf(name)
   const count = options.count ?? Math.max(1, machinesOf(layout).length)
-  const waiting = (holder: string) => progress(`waiting for ${holder}, which works on the same`)
+  const waiting = (holder: string) => progress(`waiting for ${holder}, which uses the same servers or cache`)
   await checkMachineNeeds() // before a build that may take an hour
   const releases = await releasesForServers({ progress, waiting, signal }, layout)
   const began = performance.now()
