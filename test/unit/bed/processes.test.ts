@@ -7,11 +7,15 @@ import * as assert from 'uvu/assert'
 import { ROOT } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { refreshRepository } from '../../bed/build/git.ts'
+import { Api } from '../../bed/cluster/api.ts'
 import { type Layout, layoutOf } from '../../bed/cluster/layout.ts'
+import { ensurePki } from '../../bed/cluster/pki.ts'
 import { choosePorts } from '../../bed/cluster/ports.ts'
 import { lastErrorLine, processFailure, runningProcesses, start, stop } from '../../bed/cluster/processes.ts'
-import type { ProcessSpec } from '../../bed/cluster/spec.ts'
+import type { ProcessSpec, Setting } from '../../bed/cluster/spec.ts'
+import { ensureProcesses } from '../../bed/cluster/supervise.ts'
 import { test } from '../../suite.ts'
+import { expectedFrom } from '../helpers.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'oas-processes-'))
 const before = process.env.OAS_CLUSTERS_DIR
@@ -99,6 +103,33 @@ test('names the log and its last error', () => {
   assert.is(error.message, 'etcd ended at once')
   assert.ok(error.fix.includes(join(layout.logs, 'etcd.log')))
   assert.match(error.fix, /--name failing/)
+})
+
+test('starts again what ends by itself, and gives up the third time with its log', async () => {
+  const layout = newLayout('shaky')
+  await ensurePki(layout.pki)
+  const ports = await choosePorts({})
+  const setting: Setting = { layout, bin: '/nowhere', ports, extras: {} }
+  const marker = join(layout.state, 'tried')
+  const serve = `require('http').createServer((_, answer) => answer.end()).listen(${ports.server}, '127.0.0.1')`
+  const shaky: ProcessSpec = {
+    name: 'server',
+    program: 'sh',
+    args: ['-c', `[ -e ${marker} ] || { touch ${marker}; exit 1; }; exec ${process.execPath} -e "${serve}"`],
+    health: `http://127.0.0.1:${ports.server}/`,
+    ports: ['server'],
+  }
+  const api = new Api(layout)
+  const started: string[] = []
+  try {
+    await ensureProcesses(setting, [shaky], api, started)
+    assert.equal([names(layout), started], [['server'], ['server']])
+    const hopeless = { ...sleeper, name: 'stubborn', program: 'sh', args: ['-c', 'echo Error: no; exit 1'] }
+    const error = await expectedFrom(() => ensureProcesses(setting, [hopeless], api, []))
+    assert.is(error.message, 'stubborn ended by itself 3 times: Error: no')
+  } finally {
+    api.close()
+  }
 })
 
 test('remembers ports, and replaces those that somebody else has taken', async () => {
