@@ -92,7 +92,7 @@ await script({
     const { matchers, filters } = narrowed({ ...place, filters: preset?.filters ?? [] }, run.flags)
     const query = raw ?? logQl({ matchers, filters })
 
-    // What Loki has, or what is left where it does not answer.
+    // From Loki, or from the pods where Loki does not answer.
     const { warn } = run.log
     const ask = lokiOf(kubectl, run.signal)
     const instead = preset?.events ? 'the API server' : 'each pod'

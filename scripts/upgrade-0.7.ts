@@ -1,11 +1,11 @@
 /**
  * Upgrades a platform of 0.6 to 0.7 and loses nothing: backs up the secrets that the upgrade removes, changes the
- * branch, waits until they are gone, puts them back, and brings everything in order. It replaces the docs'
+ * branch, waits until they are gone, puts them back, and reconciles everything. It replaces the docs'
  * "Upgrading to 0.7.0" with its two scripts and its waiting.
  *
  * Usage: npx tsx scripts/upgrade-0.7.ts [--branch v0.7] [--rollback]
  * Needs: a cluster folder with the administrator's kubeconfig, and a cluster with Flux that runs 0.6.
- * Safe to run again: every step looks at the cluster first; the first backup is never replaced.
+ * Safe to run again: every step checks the cluster first; the first backup is never replaced.
  */
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
@@ -21,7 +21,7 @@ const flags = {
   backup: {
     type: 'string',
     value: 'DIR',
-    help: 'go on with an upgrade that was begun by hand, with this backup of backup-secrets',
+    help: 'continue an upgrade that was started by hand, with this backup of backup-secrets',
   },
   identity: ageFlags.identity,
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait in each step (default 60m)' },
@@ -45,7 +45,7 @@ await script({
     let state = upgrade.readUpgradeState(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const kinds = await upgrade.servedKinds(kubectl)
-    run.log.ok(`Flux is there: ${upgrade.kindsText(kinds)}`)
+    run.log.ok(`Flux runs: ${upgrade.kindsText(kinds)}`)
     const options = { kubectl, kinds, deadline, log: run.log, signal: run.signal }
     const facts = await upgrade.gatherUpgradeFacts(kubectl, kinds)
     const from = upgrade.branchOf(facts.git)
@@ -91,7 +91,7 @@ await script({
     const planned = (folder: string) => upgrade.upgradePlan(facts, { from, target, folder, ...about })
     const question = `Upgrade ${run.cluster.name} to ${target}?`
     if (run.flags['dry-run'])
-      return void (await run.agree(planned(old?.folder ?? 'made first, in secrets-backup/'), question))
+      return void (await run.agree(planned(old?.folder ?? 'created first, in secrets-backup/'), question))
 
     // Before the backup: two runs must not both take theirs for the first.
     await upgrade.lockCluster(kubectl, run)

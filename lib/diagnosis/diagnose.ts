@@ -10,9 +10,9 @@ export interface Diagnosis {
   /** What is wrong, the most important first. */
   causes: RootCause[]
   ignored: { finding: RootCause; by: Ignored }[]
-  /** What could not be looked at. */
+  /** What could not be read. */
   gaps: Gap[]
-  /** How many objects are not in order. */
+  /** How many objects are not healthy. */
   affected: number
 }
 

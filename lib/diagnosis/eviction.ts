@@ -160,8 +160,8 @@ async function* failedPods(
 }
 
 /**
- * Does work that reads a long list. The server forgets the state in which a list was begun after some minutes
- * (410 Expired); then the work is begun anew.
+ * Does work that reads a long list. The server forgets the state in which a list started after some minutes
+ * (410 Expired); then the work starts again.
  */
 async function withFreshList<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++)

@@ -3,11 +3,11 @@ import type { Index } from './snapshot.ts'
 
 /** What a script does about a finding when it is told to by --fix. Each is one change, and safe to be repeated. */
 export type Action =
-  /** Asks Flux to look again; its source first, where one is given. `reset` gives a release new tries, `force`
+  /** Has Flux reconcile; the source first, where one is given. `reset` has a failed release retried, `force`
    * has Helm run even though nothing changed. */
   | { do: 'reconcile'; ref: Ref; reset?: true; force?: true; source?: Ref }
   | { do: 'resume'; ref: Ref }
-  /** Deletes exactly the object that was looked at: another one of the same name has another uid. */
+  /** Deletes exactly the object that was read: another one of the same name has another uid. */
   | { do: 'delete'; ref: Ref; uid: string }
   /** A JSON merge patch; `why` says what it changes. */
   | { do: 'patch'; ref: Ref; patch: object; why: string; subresource?: 'status' }

@@ -22,7 +22,7 @@ type FixingRun = Pick<Run, 'log' | 'signal' | 'abort' | 'onEnd' | 'step' | 'clus
   flags: { yes: boolean; 'dry-run': boolean }
 }
 
-/** One remedy may uncover the next cause; more rounds than this are no progress. */
+/** One remedy may uncover the next cause; more rounds than this are not progress. */
 const ROUNDS = 4
 
 /**
@@ -74,7 +74,7 @@ function agree(run: FixingRun, { remedy }: Fixable): Promise<boolean> | boolean 
 
 const upper = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
-/** Does one remedy, and asks Flux to look at what waited for it. */
+/** Does one remedy, and has Flux reconcile what waited for it. */
 async function remedy(run: FixingRun, kubectl: Kubectl, cause: Fixable): Promise<void> {
   const { action, command } = cause.remedy
   // A script of ours takes the lock itself.
@@ -88,7 +88,7 @@ async function remedy(run: FixingRun, kubectl: Kubectl, cause: Fixable): Promise
   await release?.()
 }
 
-/** The objects of Flux that look again only minutes later: the one at fault and those that it keeps waiting. */
+/** The objects that Flux would reconcile only minutes later: the one at fault and those that it keeps waiting. */
 function waiting(cause: Fixable): Ref[] {
   const { action } = cause.remedy
   const asked = action.do === 'reconcile' || action.do === 'resume' ? keyOf(action.ref) : undefined
@@ -98,7 +98,7 @@ function waiting(cause: Fixable): Ref[] {
   )
 }
 
-/** Looks again and again until what was remedied is healthy, or something else is wrong with it. */
+/** Checks until the remedied objects are healthy, or something else is wrong with them. */
 function watch(
   run: FixingRun,
   agreed: readonly Fixable[],
@@ -128,7 +128,7 @@ function watch(
       every: 1500,
       patience: 25_000,
       describe: last => last ?? 'nothing',
-      fix: 'run it again: it looks anew, and names what is wrong by then',
+      fix: 'run the same command again: it reads the cluster and names what is wrong by then',
       signal: run.signal,
     },
   )

@@ -4,8 +4,8 @@ import { dependenciesOf, keyOf } from './graph.ts'
 import type { Index } from './snapshot.ts'
 
 /**
- * Folds symptoms into their causes: a symptom belongs to the nearest finding that is none and that its subject
- * depends on, over any number of objects. A symptom that leads nowhere stands for itself, as does the deepest of
+ * Folds symptoms into their causes: a symptom belongs to the nearest finding that is not a symptom and that its
+ * subject depends on, over any number of objects. A symptom that leads nowhere stands for itself, as does the deepest of
  * several that lead to each other. Sorted by what matters first: broken before warnings, then by how much it
  * explains. Pure.
  */

@@ -233,6 +233,6 @@ export function certificateFacts(certificate: Buffer): CertificateFacts | { erro
       fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
     }
   } catch {
-    return { error: 'is no certificate' }
+    return { error: 'is not a certificate' }
   }
 }

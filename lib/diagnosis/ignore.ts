@@ -30,7 +30,7 @@ export async function readIgnored(file: string): Promise<Ignored[]> {
   } catch {
     throw new UsageError(`${file} is not YAML`, `correct it; ${EXAMPLE}`)
   }
-  if (!Array.isArray(entries)) throw new UsageError(`${file} is no list`, EXAMPLE)
+  if (!Array.isArray(entries)) throw new UsageError(`${file} is not a list`, EXAMPLE)
   const problems = entries.flatMap((entry, i) => problem(entry).map(what => `entry ${i + 1} ${what}`))
   if (problems.length > 0) throw new UsageError(`${file}: ${problems.join('; ')}`, EXAMPLE)
   return entries
@@ -40,14 +40,14 @@ const EXAMPLE =
   'an entry looks like this: - { rule: release-suspended, subject: HelmRelease oas-apps/wekan, reason: is being moved, until: "2027-01-31" }'
 
 function problem(entry: Partial<Record<keyof Ignored, unknown>> | null): string[] {
-  if (typeof entry !== 'object' || entry === null) return ['is no entry']
+  if (typeof entry !== 'object' || entry === null) return ['is not an entry']
   const text = (name: keyof Ignored) => typeof entry[name] === 'string' && entry[name] !== ''
   return [
     ...(['rule', 'reason'] as const).flatMap(name => (text(name) ? [] : [`has no ${name}`])),
     ...(text('until') && isDay(entry.until as string)
       ? []
       : ['has no day `until`, in quotes as "YYYY-MM-DD"']),
-    ...(entry.subject === undefined || text('subject') ? [] : ['has a subject that is no text']),
+    ...(entry.subject === undefined || text('subject') ? [] : ['has a subject that is not text']),
   ]
 }
 

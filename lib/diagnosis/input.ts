@@ -38,7 +38,7 @@ export function readSnapshot(file: string): Snapshot {
     if (error instanceof ExpectedError) throw error
     throw new ExpectedError(
       `${file} cannot be read: ${messageOf(error)}`,
-      'give a file that was written by `diagnose --output FILE`',
+      'give a file that `diagnose --output FILE` has written',
       { cause: error },
     )
   }

@@ -25,7 +25,7 @@ export { Index } from './snapshot.ts'
 /** How a cluster is read; everything that a diagnosis needs unless a script reads more. */
 export type Reader = (kubectl: Kubectl, options: GatherOptions) => Promise<Snapshot>
 
-/** A diagnosis that has been begun: what its steps need of each other. */
+/** A running diagnosis: what its steps need of each other. */
 export interface Session {
   run: DiagnosisRun
   /** Undefined when a file is judged. */
@@ -36,7 +36,7 @@ export interface Session {
   deadline: number
 }
 
-/** Begins a diagnosis: checks the flags, reads what is ignored, and connects unless a file is to be judged. */
+/** Starts a diagnosis: checks the flags, reads what is ignored, and connects unless it judges a file. */
 export async function open(run: DiagnosisRun): Promise<Session> {
   checkSnapshotFlags(run.flags)
   const deadline = timeoutOf(run.flags.timeout, 5)

@@ -10,9 +10,9 @@ export function headline({ causes, affected, gaps }: Diagnosis): string {
   const warnings = causes.length - broken
   const rest = [
     warnings > 0 ? `${count(warnings, 'warning')}` : '',
-    gaps.length > 0 ? `${count(gaps.length, 'thing')} could not be looked at` : '',
+    gaps.length > 0 ? `${count(gaps.length, 'thing')} could not be read` : '',
   ].filter(Boolean)
-  const main = broken > 0 ? `${affected} not in order, ${count(broken, 'cause')}` : 'nothing is broken'
+  const main = broken > 0 ? `${affected} not healthy, ${count(broken, 'cause')}` : 'nothing is broken'
   return [main, ...rest].join(' · ')
 }
 
@@ -38,7 +38,7 @@ export function causeLines(cause: RootCause): string[] {
   ].map(asOneLine)
 }
 
-/** Prints a diagnosis: the headline, every cause, what is ignored, and what could not be looked at. */
+/** Prints a diagnosis: the headline, every cause, what is ignored, and what could not be read. */
 export function show(diagnosis: Diagnosis, log: Log): void {
   log.print(headline(diagnosis))
   for (const cause of diagnosis.causes) {
@@ -53,16 +53,15 @@ export function show(diagnosis: Diagnosis, log: Log): void {
       asOneLine(`ignored until ${by.until}: ${refText(finding.subject)}: ${finding.cause} (${by.reason})`),
     )
   if (diagnosis.gaps.length > 0) log.print('')
-  for (const { what, why } of diagnosis.gaps)
-    log.print(asOneLine(`? ${what}: could not be looked at: ${why}`))
+  for (const { what, why } of diagnosis.gaps) log.print(asOneLine(`? ${what}: could not be read: ${why}`))
 }
 
 /** An action in words, as it is asked about. Pure. */
 export function actionText(action: Action): string {
   switch (action.do) {
     case 'reconcile': {
-      const how = action.reset ? ', with new tries' : action.force ? ', even if nothing has changed' : ''
-      return `have Flux look at ${refText(action.ref)} now${how}`
+      const how = action.reset ? ', with a retry' : action.force ? ', even if nothing has changed' : ''
+      return `have Flux reconcile ${refText(action.ref)} now${how}`
     }
     case 'resume':
       return `resume ${refText(action.ref)}`

@@ -41,7 +41,7 @@ export interface GeneratedSecret {
   keys: string[]
 }
 
-/** Something that could not be looked at. */
+/** Something that could not be read. */
 export interface Gap {
   what: string
   why: string
@@ -206,18 +206,18 @@ export function withoutCredentials(text: string): string {
   return text.replaceAll(/(\w+:\/\/)[^/\s@"']+@/g, '$1***@')
 }
 
-/** A snapshot from the text of a file. Throws an ExpectedError when it is none, or of another version. */
+/** A snapshot from the text of a file. Throws an ExpectedError when it is not a snapshot, or of another version. */
 export function parseSnapshot(text: string, file: string): Snapshot {
-  const fix = 'give a file that was made by `diagnose --output FILE`'
+  const fix = 'give a file that `diagnose --output FILE` has written'
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new ExpectedError(`${file} is no snapshot: it is not JSON`, fix, { cause: error })
+    throw new ExpectedError(`${file} is not a snapshot: it is not JSON`, fix, { cause: error })
   }
   const snapshot = value as Snapshot
   if (typeof value !== 'object' || value === null || snapshot.version === undefined)
-    throw new ExpectedError(`${file} is no snapshot`, fix)
+    throw new ExpectedError(`${file} is not a snapshot`, fix)
   if (snapshot.version !== 1)
     throw new ExpectedError(
       `${file} is a snapshot of version ${JSON.stringify(snapshot.version)}, and 1 is known here`,

@@ -53,7 +53,7 @@ export function logContainersOf(pod: KubeObject, previous: boolean): LogContaine
       return {
         ...base,
         readable: last,
-        ...(last ? {} : { why: 'it was not restarted: there is no run before' }),
+        ...(last ? {} : { why: 'it was not restarted: no earlier run exists' }),
       }
     if (found?.state?.running || found?.state?.terminated) return { ...base, readable: true }
     return { ...base, readable: last, why: whyWaiting(pod, found?.state?.waiting) }

@@ -61,7 +61,7 @@ export function lokiOf(kubectl: Kubectl, signal: AbortSignal, patience = TIMEOUT
       if (timeout.aborted && !signal.aborted)
         throw new LokiAway(
           `Loki does not answer within ${patience / 1000} s`,
-          'ask for less: a shorter --since, or the name of an application; or look at its pod: npx tsx scripts/logs.ts loki',
+          'ask for less: a shorter --since, or the name of an application; or read its pod: npx tsx scripts/logs.ts loki',
         )
       throw explain(error, query)
     }
@@ -70,7 +70,7 @@ export function lokiOf(kubectl: Kubectl, signal: AbortSignal, patience = TIMEOUT
 
 /**
  * The entries of an answer by time, and those of one nanosecond in the order in which they were written. Throws
- * a UsageError for numbers, which are no lines. Pure.
+ * a UsageError for numbers, which are not lines. Pure.
  */
 export function entriesOf({ data }: LokiAnswer, query: string, direction: LokiQuery['direction']): Entry[] {
   if (data?.resultType !== 'streams')
@@ -108,7 +108,7 @@ function explain(error: unknown, query: string): unknown {
 /** Nanoseconds of milliseconds. Pure. */
 export const nanoseconds = (milliseconds: number): bigint => BigInt(Math.round(milliseconds)) * 1_000_000n
 
-/** An entry as a line of a log. What is no container's has the name of its job there. Pure. */
+/** An entry as a line of a log. An entry without a container has the name of its job there. Pure. */
 export function lineOf({ time, labels, text }: Entry): Line {
   const second = new Date(Number(time / 1_000_000_000n) * 1000).toISOString().slice(0, 19)
   return {

@@ -39,7 +39,7 @@ export const PRESETS: readonly Preset[] = [
   },
   {
     name: 'helm-controller',
-    what: 'Flux installing charts, without what it says when nothing is to be done',
+    what: 'Flux installing charts, without what it says when nothing changes',
     matchers: [app('helm-controller')],
     filters: [
       {

@@ -47,7 +47,7 @@ export async function findTarget(
       const pods = (await kubectl.list('v1', 'Pod', { namespace })).map(({ metadata }) => metadata.name)
       throw new UsageError(
         `there is no pod ${name}`,
-        `${pods.length > 0 ? suggestion(pod, pods) : `there are no pods in ${namespace}`}; for one that is gone give --source loki`,
+        `${pods.length > 0 ? suggestion(pod, pods) : `there are no pods in ${namespace}`}; for a deleted one give --source loki`,
       )
     }
     return { name, pod: { namespace, name: pod } }

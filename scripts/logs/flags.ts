@@ -36,10 +36,10 @@ export function checkLogFlags(flags: LogFlags, name: string | undefined): void {
   if (name !== undefined) refuse(`a query needs no ${name}`, 'put it into the query')
   if (previous || container !== undefined || grep.length > 0)
     refuse(
-      'a query says itself what it wants',
+      'a query takes no further filters',
       'put it into the query: {container_name="hydra"} |= "text"; for --previous give a name',
     )
-  if (source === 'pods') refuse('a query is for Loki', 'leave --source away, or give a name')
+  if (source === 'pods') refuse('a query is for Loki', 'omit --source, or give a name')
 }
 
 /** The number of lines that are wanted at most; undefined for all. Throws a UsageError. */
@@ -47,6 +47,6 @@ export function tailLines({ tail, since, follow }: LogFlags): number | undefined
   if (tail === undefined) return since !== undefined ? undefined : follow ? 10 : 100
   if (tail === 'all') return undefined
   if (!/^\d{1,9}$/.test(tail))
-    throw new UsageError(`--tail ${JSON.stringify(tail)} is no number of lines`, 'give a number, or `all`')
+    throw new UsageError(`--tail ${JSON.stringify(tail)} is not a number of lines`, 'give a number, or `all`')
   return Number(tail)
 }

@@ -21,7 +21,7 @@ export function moment(flag: string, value: string, now: number): number {
   return time
 }
 
-/** The stretch of `--since` and `--until`. Throws a UsageError when it is none. */
+/** The stretch of `--since` and `--until`. Throws a UsageError for an empty one. */
 export function rangeOf(flags: { since?: string; until?: string }, now: number): Range {
   const since = flags.since === undefined ? undefined : moment('--since', flags.since, now)
   const until = flags.until === undefined ? undefined : moment('--until', flags.until, now)

@@ -34,7 +34,7 @@ export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<
   const places = new Set(picked.map(secret => secretPlaceOf(secretNameOf(secret))))
   if (picked.length === 0)
     throw new ExpectedError(
-      'none of the secrets of the platform is in the cluster',
+      'the cluster has no secret of the platform',
       'is it the right cluster? Its kubeconfig is clusters/NAME/kube_config_cluster.yml',
     )
   return {
@@ -45,8 +45,8 @@ export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<
 }
 
 /**
- * Backs them up, reads the backup again and compares it with the cluster; then looks whether the release was left
- * alone meanwhile: a backup that was made while it went is none. Returns the folder.
+ * Backs them up, reads the backup again and compares it with the cluster; then checks that the release was not
+ * removed meanwhile: such a backup may be incomplete. Returns the folder.
  */
 export async function backUpSecrets(
   kubectl: Kubectl,
@@ -64,8 +64,8 @@ export async function backUpSecrets(
   const now = await kubectl.get(refOf(owner))
   if (now?.metadata.uid !== owner.metadata.uid || now?.metadata.deletionTimestamp)
     throw new ExpectedError(
-      `somebody has removed HelmRelease ${owner.metadata.name} while its secrets were backed up to ${folder}`,
-      'see who: did the branch change? Then go on with an older backup: --backup DIR',
+      `HelmRelease ${owner.metadata.name} was removed while its secrets were backed up to ${folder}`,
+      'find out why: did the branch change? Then go on with an older backup: --backup DIR',
     )
   return folder
 }
@@ -88,7 +88,7 @@ export async function checkStillTrue(
       ({ secret, problem }) =>
         new ExpectedError(
           `Secret ${secret} ${problem.replace('differs from the cluster', 'differs from the backup of this upgrade')}`,
-          `if the cluster is right, begin anew with a new backup: move ${file} away. If the backup is right: npx tsx scripts/restore-secrets.ts ${backup.folder} --overwrite ${secret.split('/')[1]}`,
+          `if the cluster is right, start again with a new backup: move ${file} away. If the backup is right: npx tsx scripts/restore-secrets.ts ${backup.folder} --overwrite ${secret.split('/')[1]}`,
           { exitCode: EXIT.refused },
         ),
     ),

@@ -30,7 +30,7 @@ export function holds(facts: UpgradeFacts, branch: string, now: number): Obstacl
   const applier = applierOf(owner)
   const subject = refText(refOf(owner))
   const { namespace, name } = owner.metadata
-  const byHand = `if it is to go: kubectl -n ${namespace} delete helmreleases.helm.toolkit.fluxcd.io ${name} (the secrets are in the backup), ${again}`
+  const byHand = `to remove it: kubectl -n ${namespace} delete helmreleases.helm.toolkit.fluxcd.io ${name} (the secrets are in the backup), ${again}`
   if (!applier)
     return [
       { subject, cause: 'no Kustomization has applied it, so that none removes it', fix: byHand, grace: 0 },
@@ -107,7 +107,7 @@ function unpruned(
     return [
       {
         subject,
-        cause: `is at ${revision}, and ${owner.metadata.name} still is in it: this branch is none of 0.7`,
+        cause: `is at ${revision}, and still contains ${owner.metadata.name}: it is not a 0.7 branch`,
         fix: 'give the right one with --branch; or go back with --rollback',
         grace: 15,
       },
@@ -129,7 +129,7 @@ function unpruned(
   return [
     {
       subject,
-      cause: `has not looked at ${revision} yet`,
+      cause: `has not applied ${revision} yet`,
       fix: `see whether kustomize-controller works: kubectl -n flux-system logs -l app=kustomize-controller (name: ${name}), ${again}`,
       grace: 120,
     },

@@ -53,7 +53,7 @@ export async function waitUntilGone(options: DriveOptions, branch: string): Prom
   })
 }
 
-/** Waits until a release that Flux has begun to remove is gone: its uninstallation would take new secrets along. */
+/** Waits until a release that Flux is removing is gone: its uninstallation would take new secrets along. */
 export async function waitWhileDying(options: DriveOptions, branch: string): Promise<void> {
   await watch(options, GRACE, async facts => {
     if (!facts.owner?.metadata.deletionTimestamp) return undefined

@@ -4,8 +4,8 @@ import type { Log } from '../../lib/script/log.ts'
 
 /**
  * The branches in the answer of a Git server to `GET URL/info/refs?service=git-upload-pack`: lines with their
- * length in front (https://git-scm.com/docs/http-protocol, "Smart Server Response"). Undefined when it is none.
- * Pure.
+ * length in front (https://git-scm.com/docs/http-protocol, "Smart Server Response"). Undefined for anything
+ * else. Pure.
  */
 export function branchesIn(answer: string): Set<string> | undefined {
   if (!/^[0-9a-f]{4}# service=git-upload-pack\n/.test(answer)) return undefined

@@ -16,7 +16,7 @@ import type { Log } from '../../lib/script/log.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { dependsOnNames, gatherUpgradeFacts, kustomizationNamed, type UpgradeFacts } from './facts.ts'
 
-/** How often this run has asked Flux to look at an object, and when last; by `refText`. */
+/** How often this run has requested that Flux reconciles an object, and when last; by `refText`. */
 export type RequestedReconciles = Map<string, { at: number; times: number }>
 
 /** Milliseconds between two requests for the same object. */
@@ -51,8 +51,8 @@ export function knownIssue(release: KubeObject): KnownIssue | undefined {
 }
 
 const CURES: Record<KnownIssue, string> = {
-  'empty client secret': 'its Kustomization takes the secrets again, then it gets new tries',
-  'retries exhausted': 'it gets new tries',
+  'empty client secret': 'its Kustomization takes the secrets again, then it is retried',
+  'retries exhausted': 'it is retried',
 }
 
 /** The issues of the docs that releases of the platform have. Pure. */
@@ -71,14 +71,14 @@ function releasesIn({ index, scope }: UpgradeFacts): KubeObject[] {
 /** An object that Flux is asked to reconcile. */
 export interface ReconcileRequest {
   object: KubeObject
-  /** Whether it gets new tries. */
+  /** Whether its failures are reset. */
   reset: boolean
   /** Whether the client secrets have to be complete before. */
   cure: boolean
 }
 
 /**
- * What Flux is to be asked for now. Every Kustomization once in a run, as soon as what it depends on is in order:
+ * What has to be requested of Flux now. Every Kustomization once in a run, as soon as what it depends on is ready:
  * what it has substituted may be from before the secrets were there, and nothing tells. Then each of its releases.
  * What fails is asked again, some times. Pure.
  */
@@ -124,7 +124,7 @@ function isSettled(name: string, facts: UpgradeFacts, asked: RequestedReconciles
   )
 }
 
-/** What is not done yet, in words; empty when everything was asked for and is in order. Pure. */
+/** What is not done yet, in words; empty when everything was requested and is ready. Pure. */
 export function unsettled(facts: UpgradeFacts, asked: RequestedReconciles): string[] {
   return facts.scope.flatMap(name => {
     const why = unreadyReason(name, facts.index)
@@ -200,8 +200,8 @@ export async function watch(
 }
 
 /**
- * Has Flux look at everything in the order of dependence, and at what fails again, until all Kustomizations of
- * the platform and their releases are in order. `cure` is called for an empty client secret before its release is
+ * Has Flux reconcile everything in the order of dependence, and what fails again, until all Kustomizations of
+ * the platform and their releases are ready. `cure` is called for an empty client secret before its release is
  * tried again. Returns the issues that were met, in words.
  */
 export async function drive(options: DriveOptions, cure: () => Promise<unknown>): Promise<string[]> {

@@ -18,7 +18,7 @@ import { remainingProblems } from './upgrade.ts'
 /** What a rollback changes, in lines. Pure. */
 export function rollbackPlan(facts: UpgradeFacts, state: Returnable, backup: Backup): string[] {
   return [
-    `the secrets as in ${backup.folder}, made ${backup.manifest.createdAt}: other values in the cluster are backed up and replaced; what came since stays`,
+    `the secrets as in ${backup.folder}, of ${backup.manifest.createdAt}: other values in the cluster are backed up and replaced; later additions stay`,
     `${state.owned.length} of them owned by Helm again`,
     `GitRepository flux-system/openappstack: branch ${facts.git?.spec?.ref?.branch} → ${state.before}`,
     'Flux brings HelmRelease oas-secrets back',
@@ -34,8 +34,8 @@ export function returnable(state: UpgradeState | undefined): Returnable {
   if (state?.before) return { ...state, before: state.before }
   throw new ExpectedError(
     state
-      ? 'this upgrade was begun by hand: what was before it is not known'
-      : 'no upgrade of this cluster was begun here: there is nothing to roll back',
+      ? 'this upgrade was started by hand: the state before it is not known'
+      : 'no upgrade of this cluster was started here: there is nothing to roll back',
     'by hand: runbooks/upgrade-0.7.md, "By hand"',
     { exitCode: EXIT.refused },
   )
@@ -43,7 +43,7 @@ export function returnable(state: UpgradeState | undefined): Returnable {
 
 /**
  * What the way back must not lose beyond the backup: 0.6's chart may replace it, and what was installed on 0.7 uses
- * it. It is backed up when the way back is begun, and remembered: later it may be gone. Returns the Secrets of the
+ * it. It is backed up when the rollback starts, and remembered: later it may be gone. Returns the Secrets of the
  * backup with it, and which of all of them Helm has to own so that the chart takes them over.
  */
 async function withWhatCameSince(
@@ -115,7 +115,7 @@ export async function rollBack(
   })
   await run.step('Secrets as before', `kubectl apply --server-side -f ${backup.folder}`, restore)
   await run.step(
-    'Bring everything in order',
+    'Reconcile everything',
     'flux reconcile kustomization NAME   # one after the other',
     async () => {
       await drive(options, () => fillOauthKeys(kubectl))

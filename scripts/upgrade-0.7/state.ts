@@ -21,11 +21,11 @@ export interface UpgradeState {
   target: string
   /** The folder of the backup, relative to the cluster's. */
   backup: string
-  /** The branch before; absent when the upgrade was begun by hand. */
+  /** The branch before; absent when the upgrade was started by hand. */
   before?: string
   /** Whose the Secrets were, for the way back. */
   owned: Ownership[]
-  /** The folder with what the cluster had beyond the backup when the way back was begun, relative as well. */
+  /** The folder with what the cluster had beyond the backup when the rollback started, relative as well. */
   added?: string
   startedAt: string
   finishedAt?: string
@@ -45,7 +45,7 @@ export function backupOf(cluster: ClusterPlace, state: UpgradeState): string {
   return resolve(cluster.folder, state.backup)
 }
 
-/** What the upgrade of this cluster has written down; undefined when none was begun. Throws when it is damaged. */
+/** What the upgrade of this cluster has written down; undefined without one. Throws when it is damaged. */
 export function readUpgradeState(cluster: ClusterPlace): UpgradeState | undefined {
   const file = stateFile(cluster)
   const text = readIfExists(file)
@@ -93,7 +93,7 @@ export function writeUpgradeState(
   return written
 }
 
-/** Puts it aside after a rollback, so that the next upgrade begins anew. Returns the file that it is in now. */
+/** Puts it aside after a rollback, so that the next upgrade starts from the beginning. Returns the file that it is in now. */
 export function closeState(cluster: ClusterPlace, at: Date): string {
   const to = join(folderOf(cluster), `rolled-back-${fileTime(at, { milliseconds: true })}.json`)
   renameSync(stateFile(cluster), to)
@@ -112,7 +112,7 @@ export function ownershipOf(secrets: readonly KubeObject[]): Ownership[] {
 }
 
 /**
- * The metadata by which Helm takes over an object that is there already, instead of refusing to install
+ * The metadata by which Helm takes over an existing object, instead of refusing to install
  * (https://helm.sh/docs/topics/advanced/, checkOwnership in Helm's pkg/action/validate.go). Pure.
  */
 export function helmMetadata({ release, releaseNamespace }: Ownership) {

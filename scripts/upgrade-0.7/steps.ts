@@ -16,7 +16,7 @@ import { foreign, remainingProblems } from './upgrade.ts'
 type UpgradeRun = Pick<Run, 'step' | 'log' | 'result'> & { cluster: Cluster }
 
 /**
- * The steps to 0.7, from wherever the cluster stands. Ends with `Findings` when everything is in order but for
+ * The steps to 0.7, from wherever the cluster stands. Ends with `Findings` when everything is ready but for
  * values that are not those of the backup: which of them are right is not ours to say.
  */
 export async function goForward(
@@ -44,11 +44,11 @@ export async function goForward(
     const written = await putBack(kubectl, backup)
     const added = await fillOauthKeys(kubectl)
     if (written + added.length === 0) return 'unchanged'
-    return [`${written} secrets`, ...added.map(key => `${key} newly made`)].join(', ')
+    return [`${written} secrets`, ...added.map(key => `${key} newly generated`)].join(', ')
   })
   let issues: string[] = []
   await run.step(
-    'Bring everything in order',
+    'Reconcile everything',
     'flux reconcile kustomization NAME   # one after the other',
     async () => {
       issues = await drive(options, () => fillOauthKeys(kubectl))
@@ -68,7 +68,7 @@ export async function goForward(
         `Secret ${secret} ${problem}; to see it: npx tsx scripts/restore-secrets.ts --dry-run ${backup.folder}`,
       )
     for (const release of foreign(facts))
-      run.log.warn(`HelmRelease ${release} is not ready; it is none of this platform`)
+      run.log.warn(`HelmRelease ${release} is not ready; it does not belong to this platform`)
     if (lost.length > 0) throw new Findings()
     // What install-core would put back for a lost Secret must not be older than this.
     await keepCopies(kubectl, await loadCatalogue(), new SecretCopies(run.cluster.folder))

@@ -16,7 +16,7 @@ import type { UpgradeState } from './state.ts'
 export function branchOf(git: KubeObject | undefined): string {
   if (!git)
     throw new ExpectedError(
-      'there is no GitRepository flux-system/openappstack: Flux does not install this platform here',
+      'GitRepository flux-system/openappstack does not exist: Flux does not install this platform here',
       'is it the right cluster? npx tsx scripts/status.ts',
     )
   const { branch, ...other } = (git.spec?.ref ?? {}) as Record<string, string>
@@ -26,7 +26,7 @@ export function branchOf(git: KubeObject | undefined): string {
       `${refText(refOf(git))} follows a ${fixed.join(' and ')}, not a branch alone`,
       'set spec.ref to the branch of 0.6 first (kubectl -n flux-system edit gitrepository openappstack), and wait until it is Ready',
     )
-  return branch ?? 'master' // what source-controller takes when nothing is said
+  return branch ?? 'master' // the default of source-controller
 }
 
 /** Whether the HelmRelease of the secrets is as 0.6 has it: then the secrets are the original ones. Pure. */
@@ -35,9 +35,9 @@ export function isUntouched({ owner }: UpgradeFacts): boolean {
 }
 
 /**
- * Where an upgrade begins: `new` with a backup of what is there; `begun` with what was written down then; or
+ * Where an upgrade begins: `new` with a backup of the cluster; `begun` with what was written down then; or
  * `by hand` with the backup that the user names. Throws when a new backup would be one of a cluster that has lost
- * its secrets already, or when another upgrade was begun. Pure.
+ * its secrets already, or when another upgrade is unfinished. Pure.
  */
 export function beginning(
   facts: UpgradeFacts,
@@ -48,12 +48,12 @@ export function beginning(
     const refused = (what: string, fix: string) => new ExpectedError(what, fix, { exitCode: EXIT.refused })
     if (state.target !== wanted.target)
       throw refused(
-        `an upgrade to the branch ${state.target} was begun at ${state.startedAt}`,
-        `go on with it: --branch ${state.target}; or end it: --rollback`,
+        `an upgrade to the branch ${state.target} was started at ${state.startedAt}`,
+        `continue it: --branch ${state.target}; or end it: --rollback`,
       )
     if (wanted.backup !== undefined)
       throw refused(
-        `this upgrade was begun at ${state.startedAt} with the backup ${state.backup}: no other one is taken`,
+        `this upgrade was started at ${state.startedAt} with the backup ${state.backup}: no other one is used`,
         'leave out --backup',
       )
     return 'begun'
@@ -63,14 +63,14 @@ export function beginning(
   const { owner } = facts
   throw new ExpectedError(
     owner
-      ? `HelmRelease ${OAS_SECRETS} is not in order (${owner.metadata.deletionTimestamp ? 'it is being deleted' : standing(owner).message.split('\n')[0]}): a backup made now may lack secrets`
-      : `there is no HelmRelease ${OAS_SECRETS}: this is no cluster of 0.6, or its secrets are gone already`,
-    'an upgrade that was begun by hand goes on with its backup: --backup DIR (restore-secrets shows what differs)',
+      ? `HelmRelease ${OAS_SECRETS} is not ready (${owner.metadata.deletionTimestamp ? 'it is being deleted' : standing(owner).message.split('\n')[0]}): a backup made now may lack secrets`
+      : `HelmRelease ${OAS_SECRETS} does not exist: this is not a cluster of 0.6, or its secrets were removed already`,
+    'an upgrade that was started by hand continues with its backup: --backup DIR (restore-secrets shows what differs)',
     { exitCode: EXIT.refused },
   )
 }
 
-/** Throws everything of the platform that is not in order, all at once: an upgrade begins from a sound cluster. */
+/** Throws everything of the platform that is not ready, all at once: an upgrade starts from a healthy cluster. */
 export function checkHealth(facts: UpgradeFacts): void {
   if (facts.scope.length === 0)
     throw new ExpectedError(
@@ -84,7 +84,7 @@ export function checkHealth(facts: UpgradeFacts): void {
         ? [
             new ExpectedError(
               `Kustomization ${name} ${why}`,
-              'bring it in order before the upgrade; a suspended one: flux resume',
+              'repair it before the upgrade; a suspended one: flux resume',
             ),
           ]
         : []
@@ -140,10 +140,10 @@ export function upgradePlan(
     'put back every secret that is missing then',
     ...(missing.length > 0 || !known
       ? [
-          `add to oas-oauth-variables: ${missing.length > 0 ? missing.join(', ') : 'all client secrets, newly made'}`,
+          `add to oas-oauth-variables: ${missing.length > 0 ? missing.join(', ') : 'all client secrets, newly generated'}`,
         ]
       : []),
-    `bring in order: ${facts.scope.join(', ')}`,
+    `reconcile: ${facts.scope.join(', ')}`,
     'compare every value with the backup',
   ]
 }
@@ -154,12 +154,12 @@ export function remainingProblems(facts: UpgradeFacts, owner: 'absent' | 'ready'
     const why = unreadyReason(name, facts.index)
     return why ? [`Kustomization ${name} ${why}`] : []
   })
-  if (owner === 'absent' && facts.owner) wrong.push(`HelmRelease ${OAS_SECRETS} is there`)
+  if (owner === 'absent' && facts.owner) wrong.push(`HelmRelease ${OAS_SECRETS} still exists`)
   if (owner === 'ready' && !isUntouched(facts)) wrong.push(`HelmRelease ${OAS_SECRETS} is not ready`)
   return wrong
 }
 
-/** Throws what of a finished upgrade is not in order any more, all at once. */
+/** Throws what of a finished upgrade is not ready any more, all at once. */
 export function checkFinished(facts: UpgradeFacts): void {
   const fix = 'the upgrade itself was finished; what is wrong now: npx tsx scripts/status.ts'
   throwAll(remainingProblems(facts, 'absent').map(what => new ExpectedError(what, fix)))

@@ -13,7 +13,7 @@ import { APPS, commitPlatform, platformObjects, platformReady } from '../fixture
 import { median } from './measure.ts'
 
 const rounds = Number(process.argv[2] ?? 3)
-const WAITS = /^(Wait until|Bring everything in order)/
+const WAITS = /^(Wait until|Reconcile everything)/
 const LAG = 0.35
 const bed = await Bed.start()
 

@@ -87,11 +87,11 @@ test('a saved snapshot is judged without any cluster, and as then', async () => 
   assert.match(outcome.stdout, /Kustomization flux-system\/core: .*suspended/)
 })
 
-test('a file that is no snapshot, or flags that exclude each other', async () => {
+test('a file that is not a snapshot, or flags that exclude each other', async () => {
   const damaged = join(bed.folder, 'damaged.json')
   writeFileSync(damaged, readFileSync(facts, 'utf8').slice(0, -100))
   for (const [args, what, code] of [
-    [['--from', damaged], /damaged\.json is no snapshot/, 1],
+    [['--from', damaged], /damaged\.json is not a snapshot/, 1],
     [['--from', join(bed.folder, 'absent')], /absent cannot be read: ENOENT/, 1],
     [['--from', facts, '--fix'], /--fix cannot change a saved snapshot/, 2],
     [['--from', facts, '--output', facts], /exclude each other/, 2],
@@ -160,7 +160,7 @@ test('a user who may not read Secrets: the rest is judged, and the gap is told',
   try {
     const outcome = await runScript('diagnose', flags)
     assert.is(outcome.code, 1, outcome.stderr)
-    assert.match(outcome.stdout, /\? Secret: could not be looked at: .*forbidden/)
+    assert.match(outcome.stdout, /\? Secret: could not be read: .*forbidden/)
     assert.match(told(outcome)[0]!.what, /the diagnosis is not complete .*: .*Secret/)
   } finally {
     await suspend(null)

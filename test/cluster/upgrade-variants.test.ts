@@ -63,7 +63,7 @@ test('one secret absent: source-controller down, then the network cut; nothing i
   const held = await platform.upgrade(['--timeout', '0.2'])
   await signal('source-controller', 'SIGCONT')
   assert.is(held.code, 1, held.stderr)
-  assert.match(told(held)[0]!.what, 'source-controller has not looked at it since it was asked to')
+  assert.match(told(held)[0]!.what, 'source-controller has not reconciled it since that was requested')
   assert.equal(await platform.secrets(), before)
 
   const proxy = new ApiProxy(platform.bed)

@@ -201,11 +201,11 @@ const points: [string, ScriptOptions][] = [
   ['the fourth', killedAfterWrite(3)],
   ['the seventh', killedAfterWrite(4)],
   ['all are back', killedAt('✓ Put the secrets back')],
-  ['before the reconciliation', killedAt('Bring everything in order')],
+  ['before the reconciliation', killedAt('Reconcile everything')],
   ['Flux was asked for the first', killedAfterWrite(2)],
   ['Flux was asked for some', killedAfterWrite(4)],
   ['Flux was asked for more', killedAfterWrite(7)],
-  ['everything is in order', killedAt('✓ Bring everything in order')],
+  ['everything is in order', killedAt('✓ Reconcile everything')],
   ['writing that it is finished', killedRenaming(/state\.json$/)],
 ]
 
@@ -233,7 +233,7 @@ if (all)
       killedAfterWrite(1),
       killedAt('✓ Wait until oas-secrets is back'),
       killedAfterWrite(2),
-      killedAt('✓ Bring everything in order'),
+      killedAt('✓ Reconcile everything'),
       killedRenaming(/rolled-back/),
     ]
     for (const [i, moment] of moments.entries()) {
@@ -285,7 +285,7 @@ if (all)
     let cut: Promise<void> | undefined
     const outcome = await upgrade([], {
       kill: stderr => {
-        if (stderr.includes('Bring everything in order'))
+        if (stderr.includes('Reconcile everything'))
           cut ??= signal('kube-apiserver', 'SIGKILL')
             .then(() => sleep(3000))
             .then(repair)

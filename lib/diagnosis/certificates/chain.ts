@@ -39,7 +39,7 @@ export function namesOf(certificate: KubeObject): string[] {
   return [...new Set(names.map(name => name.toLowerCase()))]
 }
 
-/** The issuer that a Certificate, or what was made for it, names. Pure. */
+/** The issuer that a Certificate, or an object created for it, names. Pure. */
 export function issuerOf({ spec, metadata }: KubeObject): Ref {
   const { kind = 'Issuer', name = '', group } = spec?.issuerRef ?? {}
   return {

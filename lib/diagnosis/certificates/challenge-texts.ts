@@ -66,7 +66,7 @@ export function challengeTexts(
     case 'refused':
       return {
         cause: `${who} was refused by port 80 of ${host}: nobody listens there`,
-        text: 'See to the ingress controller and its service',
+        text: 'Repair the ingress controller and its service',
         look: INGRESS,
       }
     case 'timeout':
@@ -90,7 +90,7 @@ export function challengeTexts(
     case 'dns-fails':
       return {
         cause: `${host} cannot be looked up: the name servers of the domain fail`,
-        text: 'See whether the domain’s name servers answer and whether its DNSSEC signatures are in order: https://dnsviz.net',
+        text: 'See whether the domain’s name servers answer and whether its DNSSEC signatures are valid: https://dnsviz.net',
         look: dig,
       }
     case 'caa':

@@ -25,7 +25,7 @@ export interface HostProblem {
 /** What the answers of DNS and of port 80 say against a certificate for this host. Pure. */
 export function hostProblems(facts: HostFacts): HostProblem[] {
   const dns = dnsProblems(facts)
-  // Where nobody is led, or somebody else, nothing is to be learnt from who answers there.
+  // Where nobody is led, or somebody else, who answers there says nothing.
   const led = dns.some(({ rule }) => rule !== 'host-aaaa-elsewhere') && !facts.directed
   // A domain whose name servers fail has no CAA records either: that is one cause.
   const caa = dns.some(({ rule }) => rule === 'host-dns-fails') ? [] : caaProblems(facts)
@@ -74,7 +74,7 @@ function dnsProblems({ dns, expected, http, tls }: HostFacts): HostProblem[] {
         fix: `change the record where the domain is managed (${type(server)} → ${server}), or correct ip_address in .flux.env`,
       },
     ]
-  // The server may have an IPv6 address that nobody has told: what answers there tells.
+  // The server may have an IPv6 address that is not configured: what answers there tells.
   const reached = (address: string) =>
     http.some(({ at, failed }) => at === `[${address}]:80` && !failed) &&
     tls.some(({ at, failed }) => at === `[${address}]:443` && !failed)

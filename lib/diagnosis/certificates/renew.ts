@@ -6,7 +6,7 @@ import { issuanceChainOf, issuerOf, namesOf } from './chain.ts'
 import { allowance } from './rate-limits.ts'
 
 /**
- * Has cert-manager issue a certificate anew, as `cmctl renew` does: by the condition Issuing in its status
+ * Has cert-manager reissue a certificate, as `cmctl renew` does: by the condition Issuing in its status
  * (https://github.com/cert-manager/cmctl, pkg/renew). The old one stays in use until then. The resourceVersion has
  * the API server refuse it when cert-manager was faster. Pure.
  */
@@ -26,7 +26,7 @@ export function renewal(certificate: KubeObject, index: Index): Action {
     do: 'patch',
     ref: refOf(certificate),
     subresource: 'status',
-    why: 'have it issued anew',
+    why: 'reissue it',
     patch: {
       metadata: { resourceVersion: certificate.metadata.resourceVersion },
       status: { conditions: [...others, issuing] },
@@ -35,7 +35,7 @@ export function renewal(certificate: KubeObject, index: Index): Action {
 }
 
 /**
- * The remedy of having a certificate issued anew. It can be done by a script unless that is under way already, its
+ * The remedy of reissuing a certificate. It can be done by a script unless that is under way already, its
  * issuer cannot, or the authority would refuse it. Pure.
  */
 export function reissue(certificate: KubeObject, index: Index, text: string): Remedy {

@@ -30,7 +30,7 @@ const locations: Rule = index =>
 
 const FAILED = /^(Failed|PartiallyFailed|FailedValidation)$/
 
-/** When a backup was begun, in milliseconds. */
+/** When a backup started, in milliseconds. */
 const begun = ({ status, metadata }: KubeObject) =>
   Date.parse(status?.startTimestamp ?? metadata.creationTimestamp ?? '') || 0
 
@@ -139,7 +139,7 @@ function lastFailed(
 }
 
 /**
- * Seconds from one run of a cron expression to the next, at most; undefined for what is none. Close enough to
+ * Seconds from one run of a cron expression to the next, at most; undefined for anything else. Close enough to
  * tell that runs are missing. Pure.
  */
 export function periodOf(schedule: string): number | undefined {

@@ -16,7 +16,7 @@ const certificates: Rule = index =>
     const ready = condition(certificate, 'Ready')
     const issuing = condition(certificate, 'Issuing')
     if (!ready || ready.status === 'True' || ageOf(certificate, index.now) < SETTLING) return []
-    // A try that has just begun may end well.
+    // A try that has just started may end well.
     if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < SETTLING) return []
     const told = [ready, issuing].flatMap(each =>
       each?.message ? [short(`${each.type}: ${each.message}`)] : [],
@@ -109,12 +109,12 @@ const shared: Rule = index => {
         rule: 'certificate-secret-shared',
         verdict: 'broken',
         subject: refOf(certificate),
-        cause: `it wants the Secret ${key}, which belongs to ${refText(refOf(keeper))}: only one of them gets it`,
+        cause: `it needs the Secret ${key}, which belongs to ${refText(refOf(keeper))}: only one of them gets it`,
         evidence: [
           `${refText(refOf(keeper))} is for ${namesOf(keeper).join(', ')}, this one for ${namesOf(certificate).join(', ')}`,
         ],
         remedy: {
-          text: 'Give one of them another Secret: secretName of the Certificate, or of the ingress that it was made for',
+          text: 'Give one of them another Secret: secretName of the Certificate, or of its ingress',
           command: `kubectl -n ${certificate.metadata.namespace} get certificates,ingresses`,
         },
       }))

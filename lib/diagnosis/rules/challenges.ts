@@ -11,7 +11,7 @@ import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
 import { SETTLING } from './issuers.ts'
 
-/** Orders and Challenges of certificates that are to be issued: the deepest that say why they do not get on. */
+/** Orders and Challenges of certificates that are not issued yet: the deepest that say why. */
 const issuance: Rule = index => {
   const findings = index.all('Certificate').flatMap((certificate): Finding[] => {
     const { order, challenges } = issuanceChainOf(certificate, index)
@@ -81,13 +81,13 @@ function orderFinding(
   const { problem } = parseReason(reason || events.join(' '))
   const named = ['rate-limited', 'name-rejected', 'caa', 'no-solver', 'server-error'] as ChallengeProblem[]
   const { cause, text, look } = hasFailedChallenge
-    ? { cause: `it is ${state}: a validation has failed`, text: 'See to the challenge', look: undefined }
+    ? { cause: `it is ${state}: a validation has failed`, text: 'Repair the challenge', look: undefined }
     : named.includes(problem)
       ? challengeTexts(problem, hosts.join(', '), undefined, true)
       : isOver
         ? {
             cause: `the authority has ended it as ${state}${reason ? '' : ', and does not say why'}`,
-            text: 'Correct what is named, then have the certificate issued anew',
+            text: 'Correct what it names, then reissue the certificate',
             look: `kubectl describe order -n ${order.metadata.namespace} ${order.metadata.name}`,
           }
         : {
@@ -114,7 +114,7 @@ function orderFinding(
 
 /**
  * What may be done: nothing before the cause is gone and the authority would take another request. A challenge
- * that still waits is deleted, so that it is asked anew; after a failure the certificate is issued anew.
+ * that still waits is deleted, so that cert-manager creates a new one; after a failure the certificate is reissued.
  */
 function remedy(
   certificate: KubeObject,
@@ -135,12 +135,12 @@ function remedy(
   const { namespace, name } = certificate.metadata
   return waiting
     ? {
-        text: 'The cause is gone: delete the challenge, so that it is asked anew at once',
+        text: 'The cause is gone: delete the challenge, cert-manager creates a new one at once',
         command: `kubectl -n ${namespace} delete challenges.acme.cert-manager.io ${waiting.metadata.name}`,
         action: { do: 'delete', ref: refOf(waiting), uid: waiting.metadata.uid ?? '' },
       }
     : {
-        text: 'The cause is gone: have the certificate issued anew, rather than wait for cert-manager’s next try',
+        text: 'The cause is gone: reissue the certificate instead of waiting for cert-manager’s next try',
         command: `cmctl renew -n ${namespace} ${name}`,
         action: renewal(certificate, index),
       }
@@ -192,7 +192,7 @@ const staging: Rule = index => {
         cause: 'it is issued by an environment for trials, others are not: browsers warn of it',
         evidence: [`its issuer is ${issuerOf(certificate).name}, at ${server}`],
         remedy: {
-          text: 'Have it issued by letsencrypt-production: by cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
+          text: 'Use letsencrypt-production: set cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
           command: `kubectl -n ${namespace} get certificate ${name} -o yaml`,
         },
       }

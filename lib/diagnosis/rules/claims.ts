@@ -47,7 +47,7 @@ const missingClaims: Rule = index => {
           rule: 'claim-missing',
           cause: `${refText(refOf(pod))} needs it, and it does not exist`,
           remedy: {
-            text: `correct the name of the claim ${whereToChange(workloadOf(pod, index), index)}; if it was deleted, have it made again and restore its data`,
+            text: `correct the name of the claim ${whereToChange(workloadOf(pod, index), index)}; if it was deleted, recreate it and restore its data`,
             command: `kubectl -n ${namespace} get pvc`,
           },
         }),
@@ -76,7 +76,7 @@ function lost(claim: KubeObject): Told {
     rule: 'claim-lost',
     cause: `its volume ${claim.spec?.volumeName ?? ''} is gone, and its data with it as far as Kubernetes knows`,
     remedy: {
-      text: 'the folder may still be in the local storage of the server: look there before the claim is made anew; else restore the data from a backup',
+      text: 'the folder may still be in the local storage of the server: check there before the claim is recreated; else restore the data from a backup',
       command: 'npx tsx scripts/ssh.ts --sudo -- ls -l /var/lib/OpenAppStack/local-storage',
     },
   }
@@ -149,9 +149,9 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
   if (spec.storageClassName === '')
     return {
       rule: 'claim-without-volume',
-      cause: 'it wants a volume that somebody has made by hand, and there is none for it',
+      cause: 'it needs a volume that is created by hand, and none fits',
       evidence,
-      remedy: { text: 'make the volume, or name a StorageClass', command: describe(refOf(claim)) },
+      remedy: { text: 'create the volume, or name a StorageClass', command: describe(refOf(claim)) },
     }
   const storage = classes.find(each => each.metadata.name === spec.storageClassName)
   if (!storage)
@@ -160,7 +160,7 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
       cause: `its StorageClass ${spec.storageClassName} does not exist`,
       evidence,
       remedy: {
-        text: `there is ${classes.map(each => each.metadata.name).join(', ') || 'none'}: a claim cannot be changed, so correct its class where it is made, delete it while it is empty, and have it made anew`,
+        text: `there is ${classes.map(each => each.metadata.name).join(', ') || 'none'}: a claim is immutable, so correct its class in the values, delete the claim while it is empty, and recreate it`,
         command: `kubectl -n ${metadata.namespace} delete pvc ${metadata.name}`,
       },
     }
@@ -186,8 +186,8 @@ function unprovisioned(
     rule: 'claim-not-provisioned',
     cause:
       servers.length === 0
-        ? `nothing makes volumes of its class ${storage.metadata.name}: the provisioner ${provisioner} is not installed`
-        : `${provisioner} has not made its volume for ${durationText(age * 1000)}`,
+        ? `nothing creates volumes of its class ${storage.metadata.name}: the provisioner ${provisioner} is not installed`
+        : `${provisioner} has not created its volume for ${durationText(age * 1000)}`,
     evidence: failed ? [`${failed.reason}: ${short(failed.message ?? '')}`] : [],
     remedy: {
       text: servers[0]
@@ -219,7 +219,7 @@ function resizing(claim: KubeObject, index: Index): Told | undefined {
       text:
         waits?.type === 'FileSystemResizePending'
           ? 'restart the pod that uses it: the file system grows when it is mounted'
-          : 'local volumes have no size of their own and never grow: ask for the former size again; the disk of the server is the limit',
+          : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
       command: describe(refOf(claim)),
     },
   }

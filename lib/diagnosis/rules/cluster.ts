@@ -126,7 +126,7 @@ const namespaces: Rule = index =>
           : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
         evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
         remedy: {
-          text: 'see what is left in it; the finalizer is removed by the program that it belongs to, so that has to run',
+          text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
           command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
         },
         ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),

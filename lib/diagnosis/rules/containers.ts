@@ -93,14 +93,14 @@ function waitsForObject(message: string): boolean {
 }
 
 const SIGNALS: Record<number, string> = {
-  126: 'its command may not be executed',
-  127: 'its command is not there',
+  126: 'its command is not executable',
+  127: 'its command does not exist',
   137: 'killed',
   139: 'a segmentation fault',
-  143: 'told to end',
+  143: 'asked to end',
 }
 
-/** A container that ends again and again, by how it has ended last. */
+/** A container that keeps crashing, by its last end. */
 function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const { name, init, status } = container
   const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
@@ -123,8 +123,8 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   if (probed && !init)
     return {
       rule: 'pod-liveness-failing',
-      cause: `${title} is killed again and again, since it does not answer its liveness or startup probe`,
-      fix: `read what it does all the time; if it only is slow, give the probe more time ${where}`,
+      cause: `${title} keeps being killed: it does not answer its liveness or startup probe`,
+      fix: `read what it does; if it is only slow, give the probe more time ${where}`,
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
     }
@@ -132,7 +132,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const how = last.exitCode === undefined ? '' : ` with exit code ${last.exitCode}${meaning}`
   return {
     rule: init ? 'pod-init-failing' : 'pod-crash-looping',
-    cause: `${title} ends again and again${how}`,
+    cause: `${title} keeps crashing${how}`,
     fix: `read why it ends, then correct its configuration ${where}`,
     command,
     evidence,

@@ -32,14 +32,13 @@ const REFUSALS: readonly Refusal[] = [
   {
     rule: 'pods-refused-by-quota',
     pattern: /failed quota: ([\w.-]+): must specify ([^\n]+)/,
-    cause: ([, quota, what]) =>
-      `ResourceQuota ${quota} takes no pod that does not say its ${short(what!, 120)}`,
+    cause: ([, quota, what]) => `ResourceQuota ${quota} takes no pod without ${short(what!, 120)}`,
     fix: ([, quota], where) => `say it ${where}, or add a LimitRange with defaults beside ${quota}`,
   },
   {
     rule: 'service-account-missing',
     pattern: /serviceaccount "([\w.-]+)" not found/,
-    cause: () => 'does not exist, and pods are to run as it',
+    cause: () => 'does not exist, but pods need it to run',
     fix: ([, name], where) => `create ServiceAccount ${name}, or correct the name ${where}`,
     subject: ([, name], namespace) => ({ apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: name! }),
   },
@@ -75,7 +74,7 @@ const REFUSALS: readonly Refusal[] = [
   {
     rule: 'pods-refused',
     pattern: /because it is being terminated/,
-    cause: () => 'its namespace is being deleted: nothing new is made in it',
+    cause: () => 'its namespace is being deleted: nothing new can be created in it',
     fix: () => 'see what keeps the namespace',
     by: (_match, namespace) => [refTo('Namespace', undefined, namespace)],
   },
@@ -140,7 +139,7 @@ function refusalOf(maker: KubeObject, index: Index): string | undefined {
   return String(event.message ?? '')
 }
 
-/** Jobs that have given up. One of a CronJob is no news once a later one has come to a good end. */
+/** Jobs that have given up. One of a CronJob does not count once a later one has succeeded. */
 const failedJobs: Rule = index =>
   index.all('Job').flatMap((job): Finding[] => {
     const failed = condition(job, 'Failed')
@@ -180,14 +179,12 @@ function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdic
     rule: 'job-failed',
     verdict,
     subject: refOf(job),
-    cause: late
-      ? 'was ended: it has taken longer than it may'
-      : 'has failed too often and is not tried again',
+    cause: late ? 'was ended: it has exceeded its deadline' : 'has failed too often and is not retried',
     evidence: [`Failed ${failed.reason ?? ''}: ${short(failed.message ?? '')}`, ...new Set(ends)],
     remedy: {
       text: kustomization
-        ? `read why, correct it, then delete the Job: Kustomization ${kustomization} makes it anew`
-        : 'read why, and correct it; then delete the Job, and have made it anew what has made it',
+        ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
+        : 'read why, and correct it; then delete the Job and recreate it',
       command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
     },
   }

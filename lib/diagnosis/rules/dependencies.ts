@@ -51,7 +51,7 @@ function blocked(object: KubeObject, index: Index, seen: Set<string> = new Set()
   })
 }
 
-/** Dependencies that never become ready: each other, or what is not there. For releases as well. */
+/** Dependencies that never become ready: each other, or missing ones. For releases as well. */
 const depending: Rule = index =>
   ['Kustomization', 'HelmRelease'].flatMap(kind =>
     index.all(kind).flatMap((object): Finding[] => {
@@ -64,7 +64,7 @@ const depending: Rule = index =>
             {
               rule: 'dependency-circle',
               cause: `waits for itself: ${[...cycle, cycle[0]!].map(({ name }) => name).join(' → ')}`,
-              fix: 'take one of these dependsOn out of flux2/ and commit that; then have Flux look at it, which a new commit alone does not achieve while there is a circle',
+              fix: 'remove one of these dependsOn from flux2/ and commit that; then have Flux reconcile, which a new commit alone does not trigger in a circle',
             },
             { action: fromTheTop(object, index) },
           ),
@@ -74,7 +74,7 @@ const depending: Rule = index =>
         return [
           findingOf(object, {
             rule: 'dependency-missing',
-            cause: `depends on ${absent.map(refText).join(', ')}, which is not there`,
+            cause: `depends on ${absent.map(refText).join(', ')}, which does not exist`,
             fix: 'install what it depends on (`npx tsx scripts/install-core.ts` for the core), or correct its dependsOn in flux2/',
           }),
         ]
@@ -83,7 +83,7 @@ const depending: Rule = index =>
         findingOf(object, {
           rule: 'dependency-not-ready',
           cause: short(condition(object, 'Ready')?.message ?? ''),
-          fix: `heal ${dependencies.map(refText).join(', ')} first`,
+          fix: `repair ${dependencies.map(refText).join(', ')} first`,
           symptom: true,
         }),
       ]
@@ -91,7 +91,7 @@ const depending: Rule = index =>
   )
 
 /**
- * Has the Kustomization look again that has applied an object. kustomize-controller tells the Kustomizations of a
+ * Reconciles the Kustomization that has applied an object. kustomize-controller tells the Kustomizations of a
  * new revision in the order of their dependencies, and none of them when these are a circle (requestsForRevisionChangeOf
  * in https://github.com/fluxcd/kustomize-controller/blob/v1.9.5/internal/controller/kustomization_indexers.go).
  */
@@ -106,5 +106,5 @@ function fromTheTop({ metadata }: KubeObject, index: Index): Action | undefined 
   return owner && { do: 'reconcile', ref: refOf(owner), ...(source ? { source: refOf(source) } : {}) }
 }
 
-/** What waits for each other, for what is not there, and for what does not become ready. */
+/** What waits for each other, for missing objects, and for what does not become ready. */
 export const rules: Rule[] = [depending]

@@ -9,7 +9,7 @@ import { SOURCES } from './sources.ts'
 const KINDS = [...SOURCES, 'Kustomization', 'HelmRelease'] as const
 const CONTROLLERS = ['source-controller', 'kustomize-controller', 'helm-controller'] as const
 
-/** Whether anything of Flux is there; what could not be looked at may be. */
+/** Whether anything of Flux is there; what could not be read may be. */
 function installed(index: Index): boolean {
   if (['the served APIs', 'Deployment', 'Kustomization'].some(kind => index.blind(kind))) return true
   return (
@@ -26,7 +26,7 @@ const absent: Rule = index => {
       rule: 'flux-not-installed',
       verdict: 'broken',
       subject: { apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' },
-      cause: 'Flux is not here, and no Kustomization: OpenAppStack is not installed',
+      cause: 'Flux and its Kustomizations do not exist: OpenAppStack is not installed',
       evidence: [],
       remedy: {
         text: 'is it the right cluster? Then install the core',
@@ -41,7 +41,7 @@ const absent: Rule = index => {
 export function controllerFailure(deployment: KubeObject): Failure | undefined {
   const wanted = deployment.spec?.replicas ?? 1
   if (wanted > 0 && (deployment.status?.readyReplicas ?? 0) >= wanted) return undefined
-  const fix = `look at its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}`
+  const fix = `see its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}`
   const rule = 'flux-controller-down'
   return wanted === 0
     ? { rule, cause: 'Flux’s controller is scaled to 0', fix }
@@ -58,8 +58,8 @@ const down: Rule = index => {
           { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: 'flux-system' } },
           {
             rule: 'flux-controller-missing',
-            cause: 'Flux’s controller is not there: its Deployment was deleted',
-            fix: 'install the core again: it brings Flux',
+            cause: 'Flux’s controller does not exist: its Deployment was deleted',
+            fix: 'install the core again: that installs Flux',
             script: ['install-core'],
           },
         ),
@@ -88,11 +88,11 @@ const down: Rule = index => {
   })
 }
 
-/** Why an object is not looked at, although Flux was asked to. Pure. */
+/** Why an object is not reconciled, although that was requested. Pure. */
 export function silentFailure(controller: string): Failure {
   return {
     rule: 'flux-controller-silent',
-    cause: `${controller} has not looked at it since it was asked to`,
+    cause: `${controller} has not reconciled it since that was requested`,
     fix: `see whether it runs: kubectl -n flux-system get pods -l app=${controller} (in the sandbox: npx tsx scripts/sandbox.ts up)`,
     symptom: true,
   }
@@ -115,11 +115,11 @@ const silent: Rule = index =>
         deployment,
         {
           ...silentFailure(name),
-          cause: `runs, and looks at nothing: ${ignored.length} objects wait for it`,
-          fix: `${fix}; if its log tells nothing, restart it`,
+          cause: `runs but processes no requests: ${ignored.length} objects wait for it`,
+          fix: `${fix}; if its log shows nothing, restart it`,
         },
         {
-          evidence: ignored.slice(0, 5).map(object => `${refText(refOf(object))} was asked to be looked at`),
+          evidence: ignored.slice(0, 5).map(object => `${refText(refOf(object))} was requested to reconcile`),
           command: `kubectl -n flux-system rollout restart deployment ${name}`,
           action: {
             do: 'patch',
@@ -154,8 +154,8 @@ export function suspendedFailure(object: KubeObject): Failure {
   const layer = { Kustomization: 'kustomization', HelmRelease: 'release' }[object.kind] ?? 'source'
   return {
     rule: `${layer}-suspended`,
-    cause: 'is suspended: somebody told Flux to leave it alone',
-    fix: `resume it when that is over: flux resume ${fluxKind(object.kind)} ${name} -n ${namespace}`,
+    cause: 'is suspended: Flux does not reconcile it',
+    fix: `resume it when the work on it is over: flux resume ${fluxKind(object.kind)} ${name} -n ${namespace}`,
   }
 }
 
@@ -193,7 +193,7 @@ const undeletable: Rule = index =>
           cause: `was deleted ${Math.round(age / 60)} minutes ago and is still there: the finalizer ${names} holds it`,
           fix:
             foreign.length > 0
-              ? `let the program finish that has set ${names}; if it is gone for good, remove the finalizer`
+              ? `let the program finish that has set ${names}; if it was removed for good, remove the finalizer`
               : `see why ${controllerOf(object.kind)} does not finish: npx tsx scripts/logs.ts ${controllerOf(object.kind)}`,
           ...(foreign.length > 0 ? {} : { symptom: true as const }),
         },

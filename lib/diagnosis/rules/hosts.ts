@@ -70,7 +70,7 @@ function isServed(host: string, index: Index): boolean {
   return certificatesFor(host, index).every(each => condition(each, 'Ready')?.status === 'True')
 }
 
-/** Whether a Certificate is issued, and not just being issued anew. */
+/** Whether a Certificate is issued, and not being reissued right now. */
 function isSettled(certificate: KubeObject): boolean {
   return (
     condition(certificate, 'Ready')?.status === 'True' && condition(certificate, 'Issuing')?.status !== 'True'
@@ -128,7 +128,7 @@ function servedFinding(
       [`at ${at}: ${failed.message}`],
       failed.kind === 'timeout'
         ? 'Let TCP 443 through: the firewall at the provider, then that of the server'
-        : 'See to the ingress controller',
+        : 'Repair the ingress controller',
       'kubectl -n oas get pods,services -l app.kubernetes.io/name=traefik',
     )
   }
@@ -138,7 +138,7 @@ function servedFinding(
   ]
   if (stored.some(each => each.fingerprint === leaf.fingerprint))
     return Date.parse(leaf.notAfter) < index.now
-      ? told('host-served-expired', 'its certificate has expired', seen, 'See to the Certificate')
+      ? told('host-served-expired', 'its certificate has expired', seen, 'Repair the Certificate')
       : []
   if (!leaf.dnsNames.some(name => covers(name, host)))
     return told(
@@ -147,7 +147,7 @@ function servedFinding(
       seen,
       stored.length > 0
         ? 'The right one is stored: see whether the host leads to this server, then restart the ingress controller'
-        : 'It is what the ingress controller serves for want of another: see to the Certificate',
+        : 'The ingress controller serves it when it has no other: repair the Certificate',
       stored.length > 0 ? restart : undefined,
     )
   if (stored.length === 0) return []

@@ -12,7 +12,7 @@ export interface ImageTrouble {
   causedBy?: readonly Ref[]
 }
 
-/** The waiting reasons of a container whose image is not there. */
+/** The waiting reasons of a container without its image. */
 export const IMAGE_REASONS =
   /^(ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|ImageInspectError|RegistryUnavailable)$/
 
@@ -35,7 +35,7 @@ const KINDS: readonly Kind[] = [
   {
     rule: 'image-disk-full',
     pattern: /no space left on device/i,
-    cause: image => `there is no space on the node for the image ${image}`,
+    cause: image => `the disk of the node has no space for the image ${image}`,
     fix: () => 'make room on the disk of the server: npx tsx scripts/ssh.ts -- df -h',
   },
   {
@@ -43,7 +43,7 @@ const KINDS: readonly Kind[] = [
     pattern: /x509:|certificate (signed by|has expired|is not)|server gave HTTP response to HTTPS/i,
     cause: (image, registry) => `the certificate of ${registry}, where ${image} lies, is not accepted`,
     fix: registry =>
-      `look at the certificate that ${registry} shows, at the clock of the server, and at /etc/rancher/k3s/registries.yaml`,
+      `check the certificate that ${registry} shows, the clock of the server, and /etc/rancher/k3s/registries.yaml`,
   },
   {
     rule: 'image-registry-unreachable',
@@ -57,7 +57,7 @@ const KINDS: readonly Kind[] = [
     rule: 'image-unauthorized',
     pattern:
       /unauthorized|\b401\b|\b403\b|forbidden|authorization failed|insufficient_scope|access denied|no basic auth credentials/i,
-    cause: (image, registry) => `${registry} wants a login for ${image}, or does not have it`,
+    cause: (image, registry) => `${registry} requires a login for ${image}, or does not have it`,
     fix: (_registry, where) =>
       `check the name of the image; for a private one add a pull secret ${where} (imagePullSecrets)`,
   },
@@ -87,7 +87,7 @@ export function imageTrouble(
   if (reason === 'InvalidImageName')
     return {
       rule: 'image-name-invalid',
-      cause: `${JSON.stringify(image)} is no name of an image`,
+      cause: `${JSON.stringify(image)} is not a valid name of an image`,
       fix: `correct the name of the image ${where}`,
     }
   if (reason === 'ErrImageNeverPull')

@@ -171,7 +171,7 @@ function canIssue(issuer: Ref, index: Index): boolean {
   return acmeServerOf(found) === undefined || Boolean(found.status?.acme?.uri)
 }
 
-/** Hosts of an ingress that are not in the Certificate that is made for its Secret. */
+/** Hosts of an ingress that are not in the Certificate of its Secret. */
 function notCovered(ingress: KubeObject, certificate: KubeObject, hosts: readonly string[]): Finding[] {
   const names = namesOf(certificate)
   const missing = hosts.filter(host => !names.some(name => covers(name, host.toLowerCase())))
@@ -185,7 +185,7 @@ function notCovered(ingress: KubeObject, certificate: KubeObject, hosts: readonl
       `the certificate in its Secret ${certificate.spec?.secretName} is not for ${missing.join(', ')}`,
       [
         `Certificate ${certificate.metadata.namespace}/${certificate.metadata.name} is for ${names.join(', ')}`,
-        ...(isOthers ? [`it was made for the ingress ${owner}`] : []),
+        ...(isOthers ? [`it belongs to the ingress ${owner}`] : []),
       ],
       isOthers
         ? 'Give each ingress a Secret of its own'

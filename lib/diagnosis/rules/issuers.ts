@@ -108,10 +108,10 @@ const hanging: Rule = index => {
       rule: 'cert-manager-hangs',
       verdict: 'broken',
       subject: refOf(controller),
-      cause: 'it is said to be ready, and does not look at what is to be done',
+      cause: 'it reports Ready but is not processing requests',
       evidence: [...evidence.slice(0, 3), ...(more > 0 ? [`${more} more wait for it`] : [])],
       remedy: {
-        text: 'Restart it, then look at its log if it stays so',
+        text: 'Restart it; if that does not help, read its log',
         command: `kubectl -n ${NAMESPACE} rollout restart deployment cert-manager`,
         action: {
           do: 'patch',

@@ -35,12 +35,12 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'kustomization-build-failed',
     pattern: /kustomize build failed|accumulating resources|yaml|unmarshal|post build failed/i,
-    fix: ({ spec }) => `correct ${spec?.path} in the repository: it is no set of manifests as it is`,
+    fix: ({ spec }) => `correct ${spec?.path} in the repository: its manifests cannot be built`,
   },
   {
     rule: 'kustomization-refused',
     pattern: /dry-run failed|Invalid value|is invalid|Forbidden|unknown field|strict decoding/i,
-    fix: ({ spec }) => `correct ${spec?.path} in the repository: the API server refuses what stands there`,
+    fix: ({ spec }) => `correct ${spec?.path} in the repository: the API server refuses its manifests`,
   },
 ]
 
@@ -103,7 +103,7 @@ const failing: Rule = index =>
         findingOf(kustomization, {
           rule: 'kustomization-waits-for-source',
           cause: short(message),
-          fix: 'heal its source first',
+          fix: 'repair its source first',
           symptom: true,
         }),
       ]
@@ -131,7 +131,7 @@ function mend(kustomization: KubeObject, failure: Failure, index: Index): Action
   return { do: 'reconcile', ref: refOf(kustomization), ...(source ? { source: refOf(source) } : {}) }
 }
 
-/** What a Kustomization has applied and is gone: somebody has deleted it, and Flux looks again after hours only. */
+/** What a Kustomization has applied and was deleted: Flux notices only after hours. */
 const missing: Rule = index =>
   index.all('Kustomization').flatMap(kustomization => {
     if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return []
@@ -152,7 +152,7 @@ const missing: Rule = index =>
           rule: 'applied-object-missing',
           verdict: 'broken',
           subject: ref,
-          cause: `${refText(owner)} has applied it, and it is gone: somebody has deleted it`,
+          cause: `${refText(owner)} has applied it, but it was deleted`,
           evidence: [`${refText(owner)} lists it in its inventory`],
           remedy: {
             text: `have Flux apply ${owner.name} again`,
@@ -173,7 +173,7 @@ const WATCHED = new Set([
   'Namespace',
 ])
 
-/** Seconds after which a Kustomization has at least begun with what its source has fetched. */
+/** Seconds after which a Kustomization has at least started with what its source has fetched. */
 const BEHIND = 120
 
 const behind: Rule = index =>

@@ -116,7 +116,7 @@ const cordoned: Rule = index =>
         rule: 'node-cordoned',
         verdict: waiting.length > 0 ? 'broken' : 'warning',
         subject: refOf(node),
-        cause: 'somebody has told it to take no new pods (cordon)',
+        cause: 'it was cordoned: it takes no new pods',
         evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
         remedy: {
           text: 'let it take pods again when the work on it is over',

@@ -23,10 +23,10 @@ const pending: Rule = index =>
         release,
         {
           rule: 'release-pending',
-          cause: `Helm was interrupted: revision ${secret.labels?.version} is ${status} since ${Math.round(age / 60)} min, and nobody works on it`,
+          cause: `Helm was interrupted: revision ${secret.labels?.version} is ${status} since ${Math.round(age / 60)} min, and no action is running`,
           fix: old
             ? 'delete the Secret of the revision that is pending, then Flux tries again'
-            : 'have helm-controller look at it: it unlocks the release and tries again',
+            : 'have helm-controller reconcile it: it unlocks the release and tries again',
           symptom: true,
         },
         {

@@ -32,7 +32,7 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       condition(node, 'Ready')?.status !== 'True' ||
       (node.spec?.taints ?? []).some(({ key }: { key?: string }) => OF_NODE.test(key ?? '')),
   )
-  // With a node that is out of order the other reasons are no news: it would have had the room.
+  // With a node that is not healthy the other reasons do not count: it would have had the room.
   if (/unschedulable|untolerated taint|no nodes available/.test(message) && inTheWay.length > 0)
     return finding('pod-waits-for-node', 'no node takes it', 'see the node', {
       symptom: true,
@@ -66,7 +66,7 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   if (/node affinity\/selector|node selector/.test(message))
     return finding(
       'pod-unschedulable-affinity',
-      `it wants a node that does not exist: ${wanted(pod)}`,
+      `it needs a node that does not exist: ${wanted(pod)}`,
       `correct nodeSelector or affinity ${where}, or label the node`,
     )
   if (/taint/.test(message)) {
@@ -113,7 +113,7 @@ function volumesOf(pod: KubeObject, index: Index): Ref[] {
   )
 }
 
-/** What a pod requests of something, by its containers: an init container counts when it wants more than all. */
+/** What a pod requests of something, by its containers: an init container counts when it requests more than all. */
 function requested(pod: KubeObject, resource: string): number {
   // biome-ignore lint/suspicious/noExplicitAny: a Container
   const of = (container: any) => quantity(container?.resources?.requests?.[resource])

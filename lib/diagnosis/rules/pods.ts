@@ -12,7 +12,7 @@ import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { eventsOf, oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
 
-/** A pod's age since it was made or, once it is placed, since then. */
+/** A pod's age since it was created or, once it is scheduled, since then. */
 const ageOf = (pod: KubeObject, index: Index) =>
   since(index, condition(pod, 'PodScheduled')?.lastTransitionTime, pod.metadata.creationTimestamp)
 
@@ -58,7 +58,7 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
     rule: 'scheduler-silent',
     verdict: 'broken',
     subject,
-    cause: `${scheduler} has not looked at it for ${durationText(age * 1000)}`,
+    cause: `${scheduler} has not handled it for ${durationText(age * 1000)}`,
     evidence: [],
     remedy:
       scheduler === 'default-scheduler'
@@ -66,7 +66,7 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
             text: 'the scheduler runs in the k3s service of the server: restart that',
             command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
           }
-        : { text: `install ${scheduler}, or leave spec.schedulerName out` },
+        : { text: `install ${scheduler}, or omit spec.schedulerName` },
   }
 }
 
@@ -149,7 +149,7 @@ function notBegun(pod: KubeObject, index: Index): Finding | undefined {
     rule: 'kubelet-silent',
     verdict: 'broken',
     subject: refOf(pod),
-    cause: `the kubelet of ${pod.spec?.nodeName} has not begun with it for ${durationText(age * 1000)}`,
+    cause: `the kubelet of ${pod.spec?.nodeName} has not started it for ${durationText(age * 1000)}`,
     evidence: [],
     remedy: {
       text: 'see whether k3s runs on the server',
@@ -159,7 +159,7 @@ function notBegun(pod: KubeObject, index: Index): Finding | undefined {
   }
 }
 
-/** Pods that were told to end and do not. */
+/** Pods that were deleted and do not end. */
 const terminating: Rule = index =>
   index.all('Pod').flatMap((pod): Finding[] => {
     const { namespace, name } = pod.metadata
@@ -175,10 +175,10 @@ const terminating: Rule = index =>
           rule: 'pod-stuck-terminating',
           verdict: 'broken',
           subject,
-          cause: `has been ending for ${lasts}: nobody has removed its finalizer ${finalizers.join(', ')}`,
+          cause: `has been terminating for ${lasts}: nothing has removed its finalizer ${finalizers.join(', ')}`,
           evidence: [],
           remedy: {
-            text: 'see why what the finalizer belongs to does not run; if that is gone for good, remove the finalizer',
+            text: 'see why the program of the finalizer does not run; if it was removed for good, remove the finalizer',
             command: `kubectl -n ${namespace} patch pod ${name} --type merge -p '{"metadata":{"finalizers":null}}'`,
           },
         },
@@ -188,10 +188,10 @@ const terminating: Rule = index =>
         rule: 'pod-stuck-terminating',
         verdict: 'broken',
         subject,
-        cause: `has been ending for ${lasts}: the kubelet of ${pod.spec?.nodeName} does not say that it is gone`,
+        cause: `has been terminating for ${lasts}: the kubelet of ${pod.spec?.nodeName} does not confirm its end`,
         evidence: [],
         remedy: {
-          text: 'only when the server is gone for good, or restarted, and the pod surely runs no more: delete it by force',
+          text: 'only when the server was removed or restarted, so that the pod cannot run any more: delete it by force',
           command: `kubectl -n ${namespace} delete pod ${name} --force --grace-period=0`,
         },
         symptom: true,
@@ -219,7 +219,7 @@ const evicted: Rule = index => {
       cause: `${pods.length} evicted ${pods.length === 1 ? 'pod is' : 'pods are'} left behind`,
       evidence: [`the node was short of: ${causes}`, short(String(pods[0]!.status?.message ?? ''))],
       remedy: {
-        text: 'they only clutter every list: delete them',
+        text: 'delete them: they only fill every list',
         command: `npx tsx scripts/delete-evicted-pods.ts ${args.join(' ')}`,
         action: { do: 'script', script: 'delete-evicted-pods', args },
       },

@@ -18,7 +18,7 @@ const SCALES: Record<string, number> = {
 }
 
 /**
- * The number that a quantity of Kubernetes is: `500m` is 0.5, `1Gi` is 2^30, `1e3` is 1000; 0 for what is none.
+ * The number that a quantity of Kubernetes is: `500m` is 0.5, `1Gi` is 2^30, `1e3` is 1000; 0 for anything else.
  * Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/. Pure.
  */
 export function quantity(value: unknown): number {

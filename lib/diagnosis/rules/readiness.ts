@@ -67,7 +67,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
 
 /**
  * What a container that runs may wait for: the other workloads of its release, and the releases that this one
- * depends on. Only if one of them is broken, the container is no cause of its own.
+ * depends on. Only if one of them is broken, the container is not a cause of its own.
  */
 function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' | 'causedBy'> {
   const own = workloadOf(pod, index)

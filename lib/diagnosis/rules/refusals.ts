@@ -84,8 +84,7 @@ export const refusals: readonly KnownFailure[] = [
     rule: 'field-immutable',
     pattern:
       /field is immutable|updates to statefulset spec for fields other than|spec is immutable after creation|cannot change roleRef/i,
-    fix: object =>
-      `a field that cannot be changed is to be changed: ${immutableText(object)}, then Flux makes it anew`,
+    fix: object => `the change touches an immutable field: ${immutableText(object)}, then Flux recreates it`,
     timing: 'rule',
   },
 ]
@@ -97,7 +96,7 @@ function immutableText(object: KubeObject): string {
   const refused = refusedObject(message)
   if (!refused) return 'delete the object that it names'
   if (refused.kind === 'PersistentVolumeClaim')
-    return `take the change of PersistentVolumeClaim ${refused.name} back (to delete it would delete its data)`
+    return `revert the change of PersistentVolumeClaim ${refused.name} (to delete it would delete its data)`
   return `delete ${refused.kind} ${refused.name}`
 }
 
@@ -133,13 +132,13 @@ export function isGone(object: KubeObject, index: Index): boolean {
   return refused !== undefined && index.all(refused.kind).length > 0 && !refusedBy(object, index)
 }
 
-/** What is left to be done once the object in the way is gone. */
+/** The remedy once the object in the way was deleted. */
 export function retryOf(failure: Failure): Failure {
   return {
     ...failure,
     rule: 'retry-due',
-    cause: 'what could not be changed is gone, and Flux has not tried again yet',
-    fix: 'have Flux try again now',
+    cause: 'the immutable object was deleted, and Flux has not retried yet',
+    fix: 'have Flux retry now',
   }
 }
 

@@ -29,8 +29,8 @@ const emptyValue = /<b64enc>|expected string|got null|nil pointer|must not be em
 const values = ({ metadata }: KubeObject) =>
   `correct the values (flux2/, or the override ConfigMap or Secret in ${metadata.namespace})`
 
-const newTries = ({ metadata }: KubeObject) =>
-  `then give it new tries: flux reconcile helmrelease ${metadata.name} -n ${metadata.namespace} --reset`
+const retried = ({ metadata }: KubeObject) =>
+  `then have it retried: flux reconcile helmrelease ${metadata.name} -n ${metadata.namespace} --reset`
 
 const known: readonly KnownFailure[] = [
   ...refusals,
@@ -38,16 +38,17 @@ const known: readonly KnownFailure[] = [
     rule: 'release-kubernetes-too-old',
     timing: 'rule',
     pattern: /chart requires kubeVersion: (.+?) which is incompatible with Kubernetes (v[\d.]+)/,
-    cause: (_object, [, wanted, version]) => `the chart wants Kubernetes ${wanted}, and this is ${version}`,
+    cause: (_object, [, wanted, version]) =>
+      `the chart requires Kubernetes ${wanted}, and this is ${version}`,
     fix: () =>
       'upgrade Kubernetes (`npx tsx scripts/install-cluster.ts` for k3s), or pin an older chart in flux2/',
   },
   {
     rule: 'release-locked',
     pattern: /another operation \(install\/upgrade\/rollback\) is in progress/,
-    cause: () => 'Helm takes it for being worked on: an earlier action was interrupted',
+    cause: () => 'Helm considers it locked: an earlier action was interrupted',
     fix: ({ metadata }) =>
-      `when nobody runs Helm on it, delete the Secret of the pending revision in ${metadata.namespace}`,
+      `if no other Helm action is running, delete the Secret of the pending revision in ${metadata.namespace}`,
     symptom: true,
   },
   { rule: 'release-values-empty', pattern: /<b64enc>|got null/, fix: values, timing: 'rule' },
@@ -55,8 +56,7 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'release-timeout',
     pattern: /timed? ?out|deadline exceeded|not ready|connection refused/i,
-    fix: ({ metadata }) =>
-      `look at its pods: kubectl -n ${metadata.namespace} get pods; wait for what it needs`,
+    fix: ({ metadata }) => `see its pods: kubectl -n ${metadata.namespace} get pods; wait for what it needs`,
     symptom: true,
   },
 ]
@@ -104,7 +104,7 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
   const failure = recognise(known, release, message, timing) ?? {
     rule: 'release-failed',
     cause: short(message, 400),
-    fix: `look at its pods: kubectl -n ${release.metadata.namespace} get pods`,
+    fix: `see its pods: kubectl -n ${release.metadata.namespace} get pods`,
     timing,
   }
   if (!exhausted) return over || graceOf(failure) === 0 ? failure : { ...failure, timing: 'retried' }
@@ -112,7 +112,7 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
   return {
     ...failure,
     rule: own ? 'release-retries-exhausted' : failure.rule,
-    fix: `${own ? 'remove the cause' : failure.fix}, ${newTries(release)}`,
+    fix: `${own ? 'remove the cause' : failure.fix}, ${retried(release)}`,
     timing: 'final',
   }
 }
@@ -129,7 +129,7 @@ const failing: Rule = index =>
         findingOf(release, {
           rule: 'release-waits-for-chart',
           cause: short(last.message),
-          fix: 'heal its chart or repository first',
+          fix: 'repair its chart or repository first',
           symptom: true,
         }),
       ]
@@ -152,7 +152,7 @@ const failing: Rule = index =>
     ]
   })
 
-/** The generated Secrets with a key that is missing or empty, of which the Kustomization of a release is made. */
+/** The generated Secrets with a key that is missing or empty, from which the Kustomization of a release is built. */
 function lackingSecrets(release: KubeObject, index: Index): Ref[] {
   const labels = release.metadata.labels ?? {}
   const owner = index.get(
@@ -166,7 +166,7 @@ function lackingSecrets(release: KubeObject, index: Index): Ref[] {
     .map(({ name }) => refTo('Secret', 'flux-system', name))
 }
 
-/** New tries; what cannot be changed is deleted before, except for data. */
+/** A retry; an immutable object is deleted before, except for data. */
 function mend(release: KubeObject, failure: Failure, index: Index): Action | undefined {
   const tries: Action = { do: 'reconcile', ref: refOf(release), reset: true }
   if (failure.rule === 'kind-missing') {

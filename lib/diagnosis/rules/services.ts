@@ -9,7 +9,7 @@ import { troubledPods } from './workloads.ts'
 
 const slices = new WeakMap<Index, Map<string, number>>()
 
-/** How many ready endpoints a Service has; undefined when that could not be looked at. */
+/** How many ready endpoints a Service has; undefined when that could not be read. */
 export function endpointsOf(service: { namespace?: string; name: string }, index: Index): number | undefined {
   if (index.blind('EndpointSlice')) return undefined
   let counts = slices.get(index)
@@ -29,7 +29,7 @@ export function endpointsOf(service: { namespace?: string; name: string }, index
 
 type Labels = Record<string, string>
 
-/** Their pods are made by an operator from objects of its own, and are missing for as long as it works. */
+/** An operator creates their pods from objects of its own, and they are missing for as long as that takes. */
 const OPERATED = /^(prometheus|alertmanager)$/
 
 const selects = (selector: Labels, labels: Labels | undefined) =>
@@ -53,7 +53,7 @@ const withoutEndpoints: Rule = index =>
       return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
         ? []
         : [selectsNothing(service, selector, index)]
-    // Pods that are starting are no news.
+    // Pods that are starting do not count.
     const known =
       pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
       workloads.some(({ spec }) => spec?.replicas === 0)
@@ -63,7 +63,7 @@ const withoutEndpoints: Rule = index =>
         rule: 'service-without-endpoints',
         verdict: 'broken',
         subject: refOf(service),
-        cause: 'none of its pods is ready: nobody answers its requests',
+        cause: 'none of its pods is ready: nothing answers its requests',
         evidence: [],
         remedy: {
           text: 'see what its pods say',
@@ -89,7 +89,7 @@ function selectsNothing(service: KubeObject, selector: Labels, index: Index): Fi
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
     remedy: {
-      text: `correct its selector ${whereToChange(service, index)}, or delete it if what it was for is gone`,
+      text: `correct its selector ${whereToChange(service, index)}, or delete it if its application was removed`,
       command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
     },
   }

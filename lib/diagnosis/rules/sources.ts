@@ -32,7 +32,7 @@ const known: readonly KnownFailure[] = [
       const secret = object.spec?.secretRef?.name
       return secret
         ? `${placeOf(object)} refuses the credentials in Secret ${object.metadata.namespace}/${secret}: put a valid token there (it may have expired or been revoked)`
-        : `${placeOf(object)} wants credentials: use a public address, or add a secretRef to this source`
+        : `${placeOf(object)} requires credentials: use a public address, or add a secretRef to this source`
     },
   },
   {
@@ -99,7 +99,7 @@ const failing: Rule = index =>
       findingOf(source, {
         rule: 'chart-waits-for-repository',
         cause: short(message),
-        fix: `heal HelmRepository ${source.spec?.sourceRef?.name} first`,
+        fix: `repair HelmRepository ${source.spec?.sourceRef?.name} first`,
         symptom: true,
       }),
     ]
@@ -116,7 +116,7 @@ function evidence(source: KubeObject, index: Index, failure: Failure): string[] 
   return lines
 }
 
-/** Puts back what `.flux.env` says where somebody has changed it; else has Flux look again, from the repository on. */
+/** Restores what `.flux.env` says where it was changed; else has Flux reconcile, from the repository on. */
 function mend(source: KubeObject, index: Index): Action {
   const drift = driftOf(source, index)
   if (drift) return { do: 'patch', ref: refOf(source), ...drift }
@@ -163,7 +163,7 @@ const drifting: Rule = index =>
           {
             rule: 'source-drift',
             cause: `follows ${source.spec?.ref?.branch} of ${short(String(source.spec?.url))}, and .flux.env says otherwise`,
-            fix: `if nobody works on it: ${drift.why}; if it is meant to be so, correct .flux.env`,
+            fix: `unless it is being worked on: ${drift.why}; if it is intended, correct .flux.env`,
           },
           { action: { do: 'patch', ref: refOf(source), ...drift } },
         ),

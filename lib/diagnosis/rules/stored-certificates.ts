@@ -25,9 +25,9 @@ interface Problem {
   rule: string
   cause: string
   evidence: readonly string[]
-  /** Without one, it is to be issued anew. */
+  /** Without one, it has to be reissued. */
   remedy?: Remedy
-  /** Why it is to be issued anew. */
+  /** Why it has to be reissued. */
   text?: string
   /** cert-manager sees to it by itself, unless something deeper keeps it from that. */
   heals: boolean
@@ -48,7 +48,7 @@ export function storedFinding(certificate: KubeObject, index: Index): Finding | 
   const facts = storedFor(certificate, index)
   const problem = facts ? validity(certificate, facts, index) : absence(certificate, index)
   if (!problem) return undefined
-  const { rule, cause, evidence, heals, verdict = 'broken', text = 'Have it issued anew' } = problem
+  const { rule, cause, evidence, heals, verdict = 'broken', text = 'Reissue it' } = problem
   const told = ['Ready', 'Issuing'].flatMap(type => {
     const { status, message } = condition(certificate, type) ?? {}
     return message && (type === 'Issuing' || status !== 'True') ? [`${type}: ${message}`] : []
@@ -81,7 +81,7 @@ function absence(certificate: KubeObject, index: Index): Problem | undefined {
   }
 }
 
-/** Whether it was made, or tried, only just now. */
+/** Whether it was created, or tried, only just now. */
 function isFresh(certificate: KubeObject, index: Index): boolean {
   const isTrying = condition(certificate, 'Issuing')?.status === 'True'
   const age = ageOf(certificate, index.now)
@@ -98,7 +98,7 @@ function validity(certificate: KubeObject, facts: CertificateFacts, index: Index
       cause: `it is valid only from ${facts.notBefore} on: a clock is wrong`,
       evidence: [life],
       remedy: {
-        text: 'Correct the clock of the server, then have the certificate issued anew',
+        text: 'Correct the clock of the server, then reissue the certificate',
         command: 'timedatectl status',
       },
       heals: false,
@@ -117,7 +117,7 @@ function validity(certificate: KubeObject, facts: CertificateFacts, index: Index
       cause:
         'the stored certificate is one for trials, from before the issuer was switched to production: browsers warn of it',
       evidence: [life, `the issuer’s server is ${server}`],
-      text: 'Have it issued anew: cert-manager does not do so by itself before it is due',
+      text: 'Reissue it: cert-manager does not do so by itself before it is due',
       heals: false,
     }
   const missing = namesOf(certificate).filter(host => !facts.dnsNames.some(name => covers(name, host)))

@@ -82,7 +82,7 @@ export function releaseOf(workload: KubeObject, index: Index): KubeObject | unde
   return name ? index.get('HelmRelease', labels?.['helm.toolkit.fluxcd.io/namespace'], name) : undefined
 }
 
-/** Whether a pod was made before its StatefulSet was changed, which has not come to replace it. */
+/** Whether a pod was created before its StatefulSet was changed, and is not replaced yet. */
 export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
   const { updateRevision, currentRevision } = set.status ?? {}
   const revision = pod.metadata.labels?.['controller-revision-hash']
@@ -94,7 +94,7 @@ export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
   )
 }
 
-/** Where an administrator changes the values by which a workload was made. */
+/** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
   const release = releaseOf(workload, index)
   const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]

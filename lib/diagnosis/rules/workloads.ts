@@ -40,7 +40,7 @@ export function pods(workload: KubeObject): { wanted: number; available: number 
     : { wanted: spec?.replicas ?? 1, available: status?.availableReplicas ?? status?.readyReplicas ?? 0 }
 }
 
-/** Seconds for which a start is no news: images are pulled and databases are prepared in that time. */
+/** Seconds for which a start does not count as a failure: images are pulled and databases are prepared in that time. */
 const START = 300
 
 /** Workloads without all of their pods: a symptom of whatever the pods have. */
@@ -102,7 +102,7 @@ function unavailableFinding(workload: KubeObject, progressing: Condition | undef
   }
 }
 
-/** Workloads that somebody has scaled to 0, although what has installed them wants them to run. */
+/** Workloads that were scaled to 0 by hand, although their release or Kustomization runs them. */
 const scaledToZero: Rule = index =>
   ['Deployment', 'StatefulSet'].flatMap(kind =>
     index.all(kind).flatMap((workload): Finding[] => {
@@ -116,7 +116,7 @@ const scaledToZero: Rule = index =>
           rule: 'workload-scaled-to-zero',
           verdict: 'broken',
           subject: refOf(workload),
-          cause: 'is scaled to 0: somebody has stopped it by hand',
+          cause: 'is scaled to 0: it was stopped by hand',
           evidence: [],
           remedy,
         },
@@ -129,7 +129,7 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
   const { namespace, name, labels, annotations } = workload.metadata
   if (annotations?.[NOTE] !== undefined)
     return {
-      text: 'a migration of data has stopped it and was not ended: run the same migrate-data command again',
+      text: 'an unfinished migration of data has stopped it: run the same migrate-data command again',
       command: 'npx tsx scripts/migrate-data.ts --help',
     }
   const release = releaseOf(workload, index)
@@ -141,7 +141,7 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
         command: `flux resume helmrelease ${title} -n ${place} && flux reconcile helmrelease ${title} -n ${place} --force`,
       }
     return {
-      text: 'have Helm set it as the release wants it',
+      text: 'have Helm restore the replicas of the release',
       command: `flux reconcile helmrelease ${title} -n ${place} --force`,
       action: { do: 'reconcile', ref: refOf(release), force: true },
     }
@@ -191,7 +191,7 @@ const paused: Rule = index =>
   })
 
 /**
- * Pods that were made before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
+ * Pods that were created before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
  * waits for each to be ready first.
  * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
  */
@@ -207,10 +207,10 @@ const oldRevision: Rule = index =>
         rule: 'pod-of-old-revision',
         verdict: 'broken',
         subject: refOf(pod),
-        cause: `StatefulSet ${set.metadata.name} was changed, but waits for this pod, made before, to become ready`,
+        cause: `StatefulSet ${set.metadata.name} was changed, but waits for this older pod to become ready`,
         evidence: [trouble.cause],
         remedy: {
-          text: 'delete the pod: it is made anew as it is wanted now, with the same volume',
+          text: 'delete the pod: it is recreated from the corrected template, with the same volume',
           command: `kubectl -n ${namespace} delete pod ${name}`,
           action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
         },

@@ -181,7 +181,7 @@ const sources: Fault[] = [
     name: 'The Git repository is no longer public',
     layer: 'source',
     ...led(() => answering(401)),
-    expect: { rule: 'source-unauthorized', subject: /^GitRepository/, remedy: /wants credentials/ },
+    expect: { rule: 'source-unauthorized', subject: /^GitRepository/, remedy: /requires credentials/ },
   },
   {
     name: 'Nothing is served at the address of the Git repository',
@@ -315,7 +315,7 @@ const kustomizations: Fault[] = [
     expect: {
       rule: 'dependency-circle',
       subject: /^Kustomization flux-system\/core$/,
-      remedy: /take one of these dependsOn out/,
+      remedy: /remove one of these dependsOn/,
     },
     fix: { script: 'diagnose', after: circle.heal },
     async heal(bed) {
@@ -582,7 +582,7 @@ const releases: Fault[] = [
     expect: {
       rule: 'release-values-rejected',
       subject: /^HelmRelease oas-apps\/wekan$/,
-      remedy: /correct the values .*new tries.*--reset/,
+      remedy: /correct the values .*retried.*--reset/,
     },
     fix: {
       script: 'app-debug',

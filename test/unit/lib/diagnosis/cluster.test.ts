@@ -216,7 +216,7 @@ const DAMAGED: readonly KubeObject[] = [
   }),
 ]
 
-/** A place in an object: the keys that lead to it. Kind and name are always there: without them it is no snapshot. */
+/** A place in an object: the keys that lead to it. Kind and name are always there: without them it is not a snapshot. */
 function placesOf(value: unknown, path: readonly (string | number)[] = []): (string | number)[][] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, child]) => {

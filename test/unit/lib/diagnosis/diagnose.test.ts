@@ -15,7 +15,7 @@ const broken: Finding = {
   rule: 'pod-crashing',
   verdict: 'broken',
   subject: refOf(pod),
-  cause: 'ends again and again',
+  cause: 'keeps crashing',
   evidence: ['exit code 1'],
   remedy: { text: 'read why it ends', command: 'npx tsx scripts/logs.ts oas/a --previous' },
 }
@@ -34,12 +34,12 @@ test('a rule that fails leaves a gap, and the others tell what they find', () =>
 
 test('how much is wrong is told in one line', () => {
   assert.is(headline(diagnose(snapshotOf([]), [])), 'nothing is broken')
-  assert.is(headline(diagnose(snapshotOf([pod]), [rule])), '1 not in order, 1 cause')
+  assert.is(headline(diagnose(snapshotOf([pod]), [rule])), '1 not healthy, 1 cause')
   const gaps = [{ what: 'Pod', why: 'Forbidden' }]
   const warning: Rule = () => [{ ...broken, verdict: 'warning' }]
   assert.is(
     headline(diagnose(snapshotOf([], { gaps }), [warning])),
-    'nothing is broken · 1 warning · 1 thing could not be looked at',
+    'nothing is broken · 1 warning · 1 thing could not be read',
   )
 })
 
@@ -50,7 +50,7 @@ test('a finding is told with what was seen, what to do, and what it explains', (
     { ...broken, subject: refOf(release) },
   ]
   assert.equal(causeLines({ ...broken, explains }), [
-    '✗ Pod oas/a: ends again and again',
+    '✗ Pod oas/a: keeps crashing',
     '    seen: exit code 1',
     '    do: read why it ends',
     '    $ npx tsx scripts/logs.ts oas/a --previous',
@@ -84,18 +84,18 @@ test('an entry without a reason or an end is refused, with all that is wrong', a
   ])
   assert.match(
     String(await read('- { rule: a }\n- 7')),
-    /entry 1 has no reason; entry 1 has no day .*; entry 2 is no entry/,
+    /entry 1 has no reason; entry 1 has no day .*; entry 2 is not an entry/,
   )
   assert.match(String(await read('- { rule: a, reason: b, until: "2026-13-01" }')), /no day/)
   assert.match(String(await read('a: [')), /is not YAML/)
-  assert.match(String(await read('a: b')), /is no list/)
+  assert.match(String(await read('a: b')), /is not a list/)
 })
 
 test('an action is asked about in words', () => {
   const ref = refOf(objectOf('HelmRelease', 'oas', 'b'))
   assert.is(
     actionText({ do: 'reconcile', ref, reset: true }),
-    'have Flux look at HelmRelease oas/b now, with new tries',
+    'have Flux reconcile HelmRelease oas/b now, with a retry',
   )
   assert.is(actionText({ do: 'delete', ref, uid: '1' }), 'delete HelmRelease oas/b')
   assert.is(

@@ -35,7 +35,7 @@ for (const [reason, rule, remedy, symptom] of [
     /upgrade Kubernetes/,
     undefined,
   ],
-  ['context deadline exceeded', 'release-timeout', /look at its pods/, true],
+  ['context deadline exceeded', 'release-timeout', /see its pods/, true],
   [
     'another operation (install/upgrade/rollback) is in progress',
     'release-locked',
@@ -54,7 +54,7 @@ for (const [reason, rule, remedy, symptom] of [
     /kube-prometheus-stack/,
     true,
   ],
-  ['something new', 'release-failed', /look at its pods/, undefined],
+  ['something new', 'release-failed', /see its pods/, undefined],
 ] as const)
   test(`${rule}: ${reason.slice(0, 30)}`, () => {
     const [finding, ...more] = judge(indexOf([failed(reason)]))

@@ -60,7 +60,7 @@ test('of a Secret names and sizes are kept, and what is public of a certificate'
 test('a certificate that is none is told as such', () => {
   const of = (value: string) =>
     secretShape(objectOf('Secret', 'oas', 'tls', { data: { 'tls.crt': value } })).certificate
-  assert.equal(of(b64('nonsense')), { error: 'is no certificate' })
+  assert.equal(of(b64('nonsense')), { error: 'is not a certificate' })
   assert.equal(of(''), { error: 'is empty' })
 })
 
@@ -107,14 +107,14 @@ test('objects, owned ones, events and secrets are found', () => {
   assert.equal(index.all('Event'), [])
 })
 
-test('a file that is no snapshot is refused', () => {
+test('a file that is not a snapshot is refused', () => {
   const good = snapshotOf([objectOf('Pod', 'oas', 'a')])
   assert.equal(parseSnapshot(JSON.stringify(good), 'file'), good)
   for (const [bad, why] of [
     ['', 'is not JSON'],
     ['{', 'is not JSON'],
-    ['null', 'is no snapshot'],
-    ['[]', 'is no snapshot'],
+    ['null', 'is not a snapshot'],
+    ['[]', 'is not a snapshot'],
     ['{"version":2}', 'version 2'],
     [JSON.stringify({ ...good, takenAt: 'today' }), 'damaged'],
     [JSON.stringify({ ...good, objects: [{}] }), 'damaged'],

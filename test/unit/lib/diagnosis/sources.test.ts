@@ -24,7 +24,7 @@ for (const [message, rule, remedy] of [
   [
     `unable to clone '${url}': authentication required: Unauthorized`,
     'source-unauthorized',
-    /wants credentials/,
+    /requires credentials/,
   ],
   [`unable to clone: repository not found`, 'source-not-found', /nothing is served/],
   [

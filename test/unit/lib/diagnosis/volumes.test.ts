@@ -103,7 +103,7 @@ test('volumes that nobody uses, and those on a node that is gone', () => {
   assert.is(cause!.rule, 'volume-node-missing')
 })
 
-test('what could not be looked at proves nothing', () => {
+test('what could not be read proves nothing', () => {
   const gap = (what: string) => ({ gaps: [{ what, why: 'Forbidden' }] })
   const objects = without(platformWith(waiting), 'PersistentVolumeClaim', 'wekan-data')
   assert.not.ok(told(objects, gap('PersistentVolumeClaim')).some(text => text.startsWith('claim')))

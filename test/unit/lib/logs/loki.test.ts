@@ -352,7 +352,7 @@ test('flags that do not go together are refused, each with what to do', async ()
     [{ previous: true, source: 'loki' }, 'x', /Loki does not tell runs/],
     [{ since: 'yesterday' }, 'x', /--since "yesterday"/],
     [{ query: '{}' }, 'x', /needs no x/],
-    [{ query: '{}', grep: ['a'] }, undefined, /says itself/],
+    [{ query: '{}', grep: ['a'] }, undefined, /takes no further filters/],
     [{ query: '{}', source: 'pods' }, undefined, /is for Loki/],
   ]
   for (const [given, name, what] of refused) {

@@ -71,7 +71,7 @@ for (const [what, source, fix] of [
   [
     'a repository that wants credentials',
     git(`${checkout}unable to clone '${url}': authentication required: Unauthorized`),
-    /wants credentials/,
+    /requires credentials/,
   ],
   [
     'a repository that is not there',
@@ -105,7 +105,7 @@ for (const [what, source, fix] of [
   [
     'a mirror with a password',
     repository('failed to fetch http://m.example/index.yaml : 401 Unauthorized'),
-    /wants credentials/,
+    /requires credentials/,
   ],
   [
     'a chart version that is not offered',

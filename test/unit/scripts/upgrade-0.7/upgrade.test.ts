@@ -111,7 +111,7 @@ test('a revision is told to be of a branch in the old and the new form', () => {
 test('only a branch alone can be changed', () => {
   assert.is(branchOf(git('v0.6', 'x')), 'v0.6')
   assert.is(branchOf(fluxObject('GitRepository', 'openappstack', [ready])), 'master')
-  assert.throws(() => branchOf(undefined), /no GitRepository/)
+  assert.throws(() => branchOf(undefined), /GitRepository .* does not exist/)
   assert.throws(() => branchOf(git('v0.6', 'x', { ref: { branch: 'v0.6', tag: '0.6.1' } })), /follows a tag/)
 })
 
@@ -133,8 +133,8 @@ test('a backup is begun only where the secrets are the original ones', () => {
     ...{ cluster: 'a', target: 'v0.7', backup: 'b', owned: [], startedAt: 'then' },
   }
   for (const each of [untouched, dying, seen({})]) assert.is(beginning(each, state, target), 'begun')
-  assert.throws(() => beginning(untouched, state, { target: 'v0.8' }), /branch v0\.7 was begun/)
-  assert.throws(() => beginning(untouched, state, { ...target, backup: '/b' }), /no other one is taken/)
+  assert.throws(() => beginning(untouched, state, { target: 'v0.8' }), /branch v0\.7 was started/)
+  assert.throws(() => beginning(untouched, state, { ...target, backup: '/b' }), /no other one is used/)
 })
 
 test('everything that is not in order is told before an upgrade', () => {
@@ -188,9 +188,9 @@ test('what holds the release is named: source, Kustomization, branch', () => {
     'prune: disabled',
   )
   const entries = ['flux-system_oas-secrets_helm.toolkit.fluxcd.io_HelmRelease']
-  assert.match(told({ ...release, kustomizations: [infrastructure(V7, { entries })] })[0]!, 'none of 0.7')
+  assert.match(told({ ...release, kustomizations: [infrastructure(V7, { entries })] })[0]!, 'not a 0.7 branch')
   assert.equal(told({ ...release, kustomizations: [infrastructure()] }), [])
-  assert.match(told({ ...release, kustomizations: [infrastructure('v0.6@sha1:1')] })[0]!, 'has not looked at')
+  assert.match(told({ ...release, kustomizations: [infrastructure('v0.6@sha1:1')] })[0]!, 'has not applied')
 })
 
 test('what holds a release that is being deleted is named', () => {
@@ -347,7 +347,7 @@ test('the plan says what will happen, and what is missing', () => {
     'branch v0.6 → v0.7',
     'oas-wekan-variables is not in the cluster',
     'wekan_oauth_client_secret',
-    'bring in order: core',
+    'reconcile: core',
   ])
     assert.match(plan, text)
   assert.not.match(plan, /grafana_oauth/)
