@@ -15,7 +15,7 @@ import {
 } from './programs.ts'
 import { run } from './shell.ts'
 
-/** How the building is followed. */
+/** How a build reports its progress, and how it is interrupted. */
 export interface Building {
   progress: (text: string) => void
   waiting: (holder: string) => void
@@ -203,7 +203,7 @@ export function buildProgress(percent: number, elapsed: number): string {
   return `building: ${percent} %, about ${minutes} min left`
 }
 
-/** Throws when the disk has too little room, with what is needed where. */
+/** Throws when a disk has too little free space, and says how much is needed where. */
 async function checkSpace(folder: string, build: number): Promise<void> {
   const modules = await run('go', ['env', 'GOMODCACHE'], { cwd: BED, env: GO_ENVIRONMENT })
   const kubernetes = `k8s.io/kubernetes@${requiredVersion(readGoMod(), 'k8s.io/kubernetes')}`

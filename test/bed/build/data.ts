@@ -22,7 +22,7 @@ export function dataModules(): { flux: DataModule; crds: Record<string, DataModu
   return JSON.parse(readFileSync(join(BED, 'data.json'), 'utf8'))
 }
 
-/** What `go mod download -json` tells of a module. */
+/** What `go mod download -json` says about a module. */
 interface Downloaded {
   Path: string
   Version: string

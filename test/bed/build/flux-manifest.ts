@@ -4,7 +4,7 @@ import type { KubeObject } from '../../../lib/kubectl/kubectl.ts'
 export const CONTROLLERS = ['source-controller', 'kustomize-controller', 'helm-controller'] as const
 
 const NAMESPACE = 'flux-system'
-/** Kinds of the manifest that lie in no namespace. */
+/** Kinds of the manifest without a namespace. */
 const CLUSTER_WIDE = new Set(['Namespace', 'CustomResourceDefinition', 'ClusterRole', 'ClusterRoleBinding'])
 /** What the release names `NAME-flux-system`, so that two installations can stand side by side. */
 const SUFFIXED = new Set(['crd-controller', 'cluster-reconciler', 'flux-edit', 'flux-view', 'critical-pods'])

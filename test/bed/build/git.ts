@@ -32,7 +32,7 @@ function git(args: readonly string[], env: Record<string, string> = {}): Promise
   })
 }
 
-/** What is served: the commit, and whether it is the checkout's HEAD or made from its files. */
+/** What is served: the commit, and whether it is the checkout's HEAD or a commit of its files as they are. */
 export interface ServedCommit {
   commit: string
   from: 'commit' | 'working tree'

@@ -8,9 +8,9 @@ import { sleep } from '../../../lib/script/wait.ts'
 const PATIENCE = 90 * 60_000
 
 /**
- * Runs `work` while nobody else on this machine does anything to `path`. The lock is a listening socket in
+ * Runs `work` while no other process on this machine uses `path`. The lock is a listening socket in
  * Linux' abstract namespace (unix(7)): the kernel gives it up when its holder ends, however that happens, so
- * that no lock can be left behind. A connection to it is told the holder's pid.
+ * that no lock can be left behind. A connection to it receives the holder's pid.
  */
 export async function withLock<T>(
   path: string,

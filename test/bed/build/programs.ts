@@ -13,7 +13,7 @@ export interface Program {
   package: string
   /** The module whose version is the program's. */
   module: string
-  /** Whether it tells its version with `--version`. */
+  /** Whether it prints its version with `--version`. */
   tellsVersion: boolean
 }
 
@@ -64,7 +64,7 @@ const ours = (folder: string, name: string, path: string): ProgramSet => ({
   programs: [{ name, package: path, module: `openappstack.net/test/bed/${folder}`, tellsVersion: false }],
 })
 
-/** What a server of the bed needs besides to be a Kubernetes node, and the programs of its own images. */
+/** What else a server of the bed needs as a Kubernetes node, and the programs of its images. */
 export const NODE_SETS: readonly ProgramSet[] = [
   {
     folder: BED,
@@ -144,7 +144,7 @@ export function requiredVersion(goMod: string, module: string): string {
 }
 
 /**
- * Checks the programs in a folder that somebody gives in place of ours: all there, and of the versions that
+ * Checks the programs in a folder that is given instead of ours: all exist, and have the versions that
  * we would build. Throws everything that is wrong at once.
  */
 export async function checkPrograms(folder: string): Promise<void> {

@@ -22,7 +22,7 @@ export interface Bed {
 
 /**
  * The bed: from the cache, or built into it, or with the programs in `binDir`. A folder `data` in `binDir`,
- * copied from another machine's cache, makes Go needless.
+ * copied from another machine's cache, replaces Go.
  */
 export async function ensureBed(options: Building & { binDir?: string }): Promise<Bed> {
   const { binDir } = options
@@ -40,7 +40,7 @@ export async function ensureBed(options: Building & { binDir?: string }): Promis
   }
 }
 
-/** Raise it when data.ts or flux-manifest.ts make other files from the same modules. */
+/** Raise it when a change of data.ts or flux-manifest.ts leads to other files from the same modules. */
 const DATA_RECIPE = 1
 
 /** The folder of the files that come with the Go modules: from the cache, or put into it. */

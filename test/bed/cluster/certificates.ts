@@ -7,7 +7,7 @@ import { faultsFile } from './web-faults.ts'
 /** Hosts below this domain are checked by cert-manager without the proxy: their own addresses and DNS answers count. */
 const DIRECT = 'direct.example.org'
 
-/** What a sandbox with certificates runs besides. None when it has none. */
+/** The additional processes of a sandbox with certificates; none without them. */
 export function certificateProcesses(setting: Setting): ProcessSpec[] {
   const programs = setting.extras.certificates
   if (!programs) return []

@@ -13,7 +13,7 @@ const RSA = {
 }
 const YEAR = 365 * 86_400_000
 
-/** A certificate that is signed by nobody, of the name that Traefik gives to what it serves for unknown hosts. */
+/** A self-signed certificate with the name of the one that Traefik serves for unknown hosts. */
 export async function defaultCertificate(now = new Date()): Promise<{ cert: string; key: string }> {
   const x509 = await loadX509()
   x509.cryptoProvider.set(webcrypto)

@@ -7,12 +7,12 @@ import { certificateProcesses } from './certificates.ts'
 import { lokiProcesses } from './loki.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
 
-/** What an `up` is asked to run besides. */
+/** The additional parts that an `up` is asked to run. */
 export type RequestedExtras = Partial<Record<keyof Extras, boolean>>
 
 /**
- * What the sandbox is to run besides: what is asked for now, and what was asked for before, each with its
- * programs, built where they were not. Of these nothing is built or started as long as nobody asks for it.
+ * The additional parts that the sandbox runs: those asked for now, and those asked for before, each with its
+ * programs, which are built if the cache has none. Without a request nothing of them is built or started.
  */
 export async function ensureExtras(
   asked: RequestedExtras,
@@ -50,7 +50,7 @@ async function programs(
   return paths
 }
 
-/** The processes of what it runs besides, in the order in which they are started. */
+/** The processes of the additional parts, in the order in which they are started. */
 export function extraProcesses(setting: Setting): ProcessSpec[] {
   return [...certificateProcesses(setting), ...lokiProcesses(setting)]
 }

@@ -30,7 +30,7 @@ export const sandboxFlags = {
 /** A run of scripts/sandbox.ts. */
 export type SandboxRun = Run<typeof sandboxFlags>
 
-/** What a sandbox runs besides when it is asked to; servers do not. */
+/** Additional parts of a sandbox; servers do not have them. */
 const EXTRAS = ['certificates', 'loki', 'audit'] as const
 /** The flags that one command alone takes. */
 const ONLY = {

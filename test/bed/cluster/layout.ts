@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Cluster, clusterNamed, clustersFolder } from '../../../lib/script/cluster.ts'
 
-/** The sandbox's cluster folder and what lies in its state folder, `clusters/NAME/.state/`. */
+/** The sandbox's cluster folder and the content of its state folder, `clusters/NAME/.state/`. */
 export interface Layout {
   cluster: Cluster
   /** Everything the sandbox keeps; `reset` removes it. */

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
 import { LOOPBACK, type ProcessSpec, type Setting } from './spec.ts'
 
-/** The stand-in for Loki, and the pod network by which the API server reaches it. None when nobody asked for it. */
+/** The stand-in for Loki, and the pod network by which the API server reaches it. None without `--loki`. */
 export function lokiProcesses(setting: Setting): ProcessSpec[] {
   return setting.extras.loki ? [standIn(setting), podNetwork(setting)] : []
 }
@@ -42,7 +42,7 @@ function podNetwork({ layout, ports }: Setting): ProcessSpec {
   }
 }
 
-/** What makes the API server reach pods, and so Services, by the pod network: its arguments and files. */
+/** The arguments and files by which the API server reaches pods, and so Services, over the pod network. */
 export function podNetworkClient({ layout, ports }: Setting): {
   args: string[]
   files: Record<string, string>

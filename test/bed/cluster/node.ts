@@ -14,7 +14,7 @@ const ON_SERVER_PROGRAMS = [
   ...['kubelet', 'kube-proxy', 'kubectl'],
 ]
 
-/** Raise it when images.ts or release-files.ts make other files from the same programs. */
+/** Raise it when a change of images.ts or release-files.ts leads to other files from the same programs. */
 const FILES_RECIPE = 1
 
 /** What servers of the bed need to become Kubernetes nodes by what is downloaded. */
@@ -26,7 +26,7 @@ export interface NodeParts {
   images: string
 }
 
-/** The programs of a node and the files of the releases: from the cache, or made into it. */
+/** The programs of a node and the files of the releases: from the cache, or built into it. */
 export async function nodeParts(building: Building): Promise<NodeParts> {
   const folders = await builtSets(building, [SANDBOX, ...NODE_SETS])
   const paths = new Map(

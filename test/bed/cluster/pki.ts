@@ -47,7 +47,7 @@ export async function ensurePki(folder: string, now: Date = new Date()): Promise
   return true
 }
 
-/** Whether the pair of keys for service account tokens is there and is a pair. */
+/** Whether the key pair for service account tokens exists and is a pair. */
 function hasAccountKeys(path: (file: string) => string): boolean {
   try {
     const key = createPublicKey(createPrivateKey(readFileSync(path('service-account.key'))))
@@ -57,7 +57,7 @@ function hasAccountKeys(path: (file: string) => string): boolean {
   }
 }
 
-/** Whether every certificate is there, belongs to the CA and its key, and is valid long enough. */
+/** Whether every certificate exists, belongs to the CA and its key, and is valid long enough. */
 function hasCertificates(path: (file: string) => string, now: Date): boolean {
   try {
     const ca = new X509Certificate(readFileSync(path('ca.crt')))

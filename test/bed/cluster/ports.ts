@@ -25,7 +25,7 @@ const candidate = () => LOWEST + (next++ % (BLOCK * BLOCKS))
 const LINGER = 5_000
 
 /**
- * A port for every listener: the remembered ones, except those that somebody else has taken in the
+ * A port for every listener: the remembered ones, except those that other programs have taken in the
  * meantime. `ours` are the ports on which processes of this sandbox listen now.
  */
 export async function choosePorts(

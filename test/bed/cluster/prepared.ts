@@ -43,7 +43,7 @@ export async function preparedState(
   })
 }
 
-/** Starts a new sandbox with a prepared state, on ports of its own: what is installed in it is told its addresses. */
+/** Starts a new sandbox with a prepared state, on its own ports: `up` updates the addresses in the cluster. */
 export async function upFrom(prepared: string, options: UpOptions = {}): Promise<Up> {
   const layout = layoutOf(options.name ?? 'sandbox')
   cpSync(join(prepared, 'sandbox'), layout.cluster.folder, {

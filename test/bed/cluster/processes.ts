@@ -117,7 +117,7 @@ export function sandboxFlag(layout: Layout): string {
   return layout.cluster.name === 'sandbox' ? '' : ` (with --name ${layout.cluster.name})`
 }
 
-/** The last line of a log that tells an error, or else its last line. */
+/** The last line of a log that reports an error, or else its last line. */
 export function lastErrorLine(log: string): string | undefined {
   const lines = log
     .split('\n')
@@ -131,7 +131,7 @@ export function lastErrorLine(log: string): string | undefined {
 /** How long a process may take to end before it is killed. */
 const PATIENCE = 10_000
 
-/** Ends the processes, and waits until they are gone, which is also when their ports are free. */
+/** Stops the processes, and waits until they have ended: then their ports are free. */
 export async function stop(layout: Layout, names: readonly string[], patience = PATIENCE): Promise<string[]> {
   const ours = () => runningProcesses(layout).filter(({ name }) => names.includes(name))
   const stopped = ours()

@@ -31,7 +31,7 @@ import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } fro
 import { type KnownPorts, readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
-/** How a sandbox is started. What it runs besides (see `Extras`) stays until `reset`. */
+/** How a sandbox is started. Additional parts (see `Extras`) stay until `reset`. */
 export interface UpOptions extends RequestedExtras {
   /** Its cluster's name; `sandbox` by default. */
   name?: string
@@ -61,7 +61,7 @@ export interface Up {
   served: ServedCommit
   charts: string[]
   started: string[]
-  /** The ports that somebody else had taken since the last `up`. */
+  /** The ports that other programs have taken since the last `up`. */
   moved: string[]
   seconds: number
 }
@@ -191,7 +191,7 @@ function missingCharts(missing: readonly ExpectedError[]): ExpectedError {
   )
 }
 
-/** The ports: those of running processes are ours, the others have to be free. */
+/** The ports: those of running processes are ours, the others must be free. */
 async function currentPorts(remembered: Setting): Promise<Ports> {
   const running = new Set(runningProcesses(remembered.layout).map(({ name }) => name))
   const ours = allProcesses(remembered)

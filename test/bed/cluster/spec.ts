@@ -52,7 +52,7 @@ export interface ProcessSpec {
   health: string
   /** The status of that answer, where it is not 200. */
   healthStatus?: number
-  /** What it listens on; these have to be free before it starts. */
+  /** The ports on which it listens; they must be free before it starts. */
   ports: PortName[]
 }
 
@@ -66,7 +66,7 @@ export interface Extras {
   loki?: true
 }
 
-/** Where things lie that the processes are given. */
+/** The folders, ports and programs with which the processes are started. */
 export interface Setting {
   layout: Layout
   ports: Ports

@@ -10,13 +10,13 @@ export type KnownPorts = Partial<Pick<Ports, (typeof KNOWN_PORTS)[number]>>
 /** What a sandbox remembers between two runs, `.state/state.json`. */
 export interface State {
   ports: Partial<Ports>
-  /** The ports that what is installed in the cluster knows, until it is told those of now. */
+  /** The ports in the addresses that objects of the cluster hold, until `up` has updated them. */
   known?: KnownPorts
   /** The folder of the programs of the last `up`. */
   bin?: string
   /** Flux's install manifest, for `install-core --flux-manifest`. */
   fluxManifest?: string
-  /** What an `up` was asked to run besides; it stays until `reset`. */
+  /** The additional parts; they stay until `reset`. */
   extras: Extras
 }
 

@@ -20,7 +20,7 @@ export interface Faults {
   tls: Record<string, TlsFault>
 }
 
-/** The file by which the web server is told its faults; it reads it for every request. */
+/** The file with the faults of the web server, which reads it at every request. */
 export function faultsFile(layout: Layout): string {
   return join(layout.state, 'web-faults.json')
 }

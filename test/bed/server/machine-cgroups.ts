@@ -78,7 +78,7 @@ export function memoryOf(name: string): number | undefined {
   return undefined
 }
 
-/** Whether a cgroup is gone; kills what is in it on the way. */
+/** Removes a cgroup and kills the processes in it. Returns whether it is removed. */
 function removeTree(cgroup: string): boolean {
   let gone = true
   for (const entry of list(cgroup)) if (!removeTree(join(cgroup, entry))) gone = false

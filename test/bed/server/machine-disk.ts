@@ -33,7 +33,7 @@ export interface DiskContents {
 }
 
 /**
- * What the administrator of a server with cgroups of version 1 has to tell k3s: from Kubernetes 1.35 on no kubelet
+ * What the administrator of a server with cgroups of version 1 has to configure in k3s: from Kubernetes 1.35 on no kubelet
  * starts there otherwise. A server in a container has the cgroups of this machine.
  */
 export const CGROUP_V1 = {
@@ -166,7 +166,7 @@ async function hostKeys(layout: Layout, state: MachineState): Promise<Record<str
   return keys
 }
 
-/** Makes a key pair, unless it is there. */
+/** Creates a key pair, unless it exists. */
 export async function ensureKey(file: string, type: string, comment: string): Promise<void> {
   if (readIfExists(`${file}.pub`)) return
   rmSync(`${file}.new`, { force: true })

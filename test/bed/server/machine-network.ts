@@ -27,7 +27,7 @@ async function ip(netns: string | undefined, commands: readonly string[]): Promi
 
 /**
  * The bed's own network namespace with the bridge that its servers are on; nothing is routed out of it. With
- * `onHost` this machine itself is 10.77.0.1, else the namespace is. Does nothing when it is there.
+ * `onHost` this machine itself is 10.77.0.1, else the namespace is. Does nothing if the network exists.
  */
 export async function makeBedNetwork(netns: string, onHost: boolean): Promise<void> {
   await removeNetwork(netns)

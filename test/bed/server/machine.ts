@@ -145,7 +145,7 @@ export class Machine {
     )
   }
 
-  /** Writes a file in it, and makes its folder. */
+  /** Writes a file in it, and creates its folder. */
   async write(path: string, text: string, mode = 0o644): Promise<void> {
     await this.exec(['mkdir', '-p', dirname(path)])
     await this.exec(['sh', '-c', 'cat >"$1" && chmod "$2" "$1"', 'sh', path, mode.toString(8)], {

@@ -22,7 +22,7 @@ import { debianRoot } from './root.ts'
 
 /** How servers are started. */
 export interface MachinesOptions extends Partial<Omit<DiskContents, 'authorizedKey'>> {
-  /** How many; one unless told. */
+  /** How many; one by default. */
   servers?: number
   /** What each may use, and sees as all there is, like `2G`. */
   memory?: string
@@ -45,7 +45,7 @@ export function bedName(layout: Pick<Layout, 'state'>): string {
 }
 
 /**
- * Starts servers, or those that do not run: 10.77.0.2, .3 … Disks that are there are kept. Resolves when all of
+ * Starts servers, or those that do not run: 10.77.0.2, .3 … Existing disks are kept. Resolves when all of
  * them let in by ssh.
  */
 export async function startMachines(layout: Layout, options: MachinesOptions = {}): Promise<Machine[]> {

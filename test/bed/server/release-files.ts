@@ -28,7 +28,7 @@ const ARCHIVE = 'images.tar.zst'
 const versionLine = (version: string) => `\nk3s stand-in version ${version}\n`
 
 const STAND_IN = 'stand-in of the bed'
-/** What the tools answer to whatever they are asked: their version, in upstream's words. */
+/** What the tools answer to every request: their version, in upstream's words. */
 const TOOLS: Partial<Record<ReleaseName, (version: string) => string>> = {
   flux: version => `flux: ${version} (${STAND_IN})`,
   helm: version => `${version} (${STAND_IN})`,
@@ -92,7 +92,7 @@ export async function makeReleaseFiles(folder: string, from: { k3s: string; imag
   copyFileSync(join(BED, 'k3s/install.sh'), installer)
 }
 
-/** Where the file behind a URL lies. */
+/** The path of the file that a URL serves. */
 function pathIn(folder: string, url: string): string {
   const { host, pathname } = new URL(url)
   return join(folder, 'files', host, ...decodeURIComponent(pathname).split('/'))

@@ -37,7 +37,7 @@ export interface Fault {
   damaged?: boolean
 }
 
-/** The internet of a bed's servers. `binds`, `hosts` and `ca` are what the servers have to be started with. */
+/** The internet of a bed's servers. Start the servers with `binds`, `hosts` and `ca`. */
 export interface ReleaseServer {
   binds: Record<string, string>
   hosts: Record<string, string>
@@ -56,7 +56,7 @@ export interface ReleaseServer {
   setFaults(layout: Layout, faults: Readonly<Record<string, Fault>>): void
 }
 
-/** The releases and images of the bed, ready to be served; made first where the cache has none. */
+/** The releases and images of the bed, ready to be served: from the cache, or built into it. */
 export async function releasesForServers(building: Building, layout: Layout): Promise<ReleaseServer> {
   const { binds, releases, images } = await nodeParts(building)
   const names = [...HOSTS, ...Object.keys(REGISTRIES)]

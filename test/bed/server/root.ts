@@ -7,7 +7,7 @@ import type { Building } from '../build/build.ts'
 import { cached, cacheKey } from '../build/cache.ts'
 import { run } from '../build/shell.ts'
 
-/** Raise it when this file makes another root from the same packages. */
+/** Raise it when a change of this file leads to another root from the same packages. */
 const ROOT_RECIPE = 1
 /** Debian's release; and its mirror is where apt takes it from on this machine. */
 const SUITE = 'bookworm'
@@ -56,7 +56,7 @@ WantedBy=basic.target
 `,
 }
 
-/** The files that servers are made of. */
+/** The files from which servers are created. */
 export interface DebianRoot {
   /** The root folder of a server as tar.zst. */
   archive: string
@@ -64,7 +64,7 @@ export interface DebianRoot {
   node: string
 }
 
-/** The Debian that servers are made of: from the cache, or made by debootstrap into it. */
+/** The Debian of the servers: from the cache, or created in it by debootstrap. */
 export async function debianRoot(building: Building): Promise<DebianRoot> {
   const key = cacheKey([process.arch, SUITE, ...PACKAGES, ...NODE_PACKAGES, `recipe ${ROOT_RECIPE}`])
   const damaged = (what: string) => building.progress(`the cache is damaged and is rebuilt: ${what}`)
@@ -118,7 +118,7 @@ async function mirror(): Promise<string[]> {
   return found ? [found.split('|')[2]!] : []
 }
 
-/** The proxy that apt is told to use, for debootstrap's wget. */
+/** The proxy that apt uses, for debootstrap's wget. */
 async function proxy(): Promise<Record<string, string>> {
   const value = await run('apt-config', ['dump', '--format', '%v', 'Acquire::http::Proxy']).catch(() => '')
   return value && value !== 'DIRECT' ? { http_proxy: value } : {}
@@ -131,7 +131,7 @@ async function chrooted(root: string, command: readonly string[]): Promise<void>
   })
 }
 
-/** Runs debootstrap, and tells each of its phases once. */
+/** Runs debootstrap, and reports each of its phases once. */
 async function debootstrap(
   args: readonly string[],
   tell: (phase: string) => void,
