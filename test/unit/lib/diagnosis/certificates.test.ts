@@ -285,7 +285,10 @@ test('what is stored, and is not what it should be', () => {
   const rule = (secret: SecretShape | undefined, more = {}) =>
     names([certificate(more)], { secrets: secret ? [secret] : [] })[0]?.split(' ')[0]
   assert.is(rule(undefined), 'certificate-secret-unusable')
-  assert.is(rule({ ...stored(), certificate: { error: 'is not a certificate' } }), 'certificate-secret-unusable')
+  assert.is(
+    rule({ ...stored(), certificate: { error: 'is not a certificate' } }),
+    'certificate-secret-unusable',
+  )
   assert.is(rule(stored({ notAfter: ago(60) })), 'certificate-expired')
   assert.is(rule(stored({ notBefore: ago(-60) })), 'certificate-not-yet-valid')
   assert.is(rule(stored({ dnsNames: ['other.example.org'] })), 'certificate-wrong-names')

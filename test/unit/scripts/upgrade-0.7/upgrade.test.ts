@@ -188,7 +188,10 @@ test('what holds the release is named: source, Kustomization, branch', () => {
     'prune: disabled',
   )
   const entries = ['flux-system_oas-secrets_helm.toolkit.fluxcd.io_HelmRelease']
-  assert.match(told({ ...release, kustomizations: [infrastructure(V7, { entries })] })[0]!, 'not a 0.7 branch')
+  assert.match(
+    told({ ...release, kustomizations: [infrastructure(V7, { entries })] })[0]!,
+    'not a 0.7 branch',
+  )
   assert.equal(told({ ...release, kustomizations: [infrastructure()] }), [])
   assert.match(told({ ...release, kustomizations: [infrastructure('v0.6@sha1:1')] })[0]!, 'has not applied')
 })
