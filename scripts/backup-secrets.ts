@@ -1,11 +1,11 @@
 /**
- * Backs up the secrets of a cluster into a new folder, plain or encrypted, and compares what was written with the
+ * Backs up the secrets of a cluster into a new folder, plain or encrypted, and compares the files with the
  * cluster byte by byte. It replaces the first script of the docs' "Upgrading to 0.7.0"; with --verify it checks
  * an old backup.
  *
  * Usage: npx tsx scripts/backup-secrets.ts [--all] [--output DIR] [--recipient AGE1… | --passphrase]
  * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
- * Safe to run again: every run makes a folder of its own, and never overwrites one.
+ * Safe to run again: every run creates a new folder, and never overwrites one.
  */
 import { dirname, resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
@@ -43,17 +43,17 @@ const flags = {
 await script({
   name: 'backup-secrets',
   summary:
-    "Back up the cluster's secrets and prove the backup; check an old one (exit code 3: the cluster differs).",
+    "Back up the cluster's secrets and verify the backup, or verify an old one (exit code 3: the cluster differs).",
   flags,
   examples: [
     ['npx tsx scripts/backup-secrets.ts', 'The ten secrets, before the upgrade to 0.7'],
     [
       'npx tsx scripts/backup-secrets.ts --all --recipient age1…',
-      'All of them, for the owner of an age identity',
+      'All secrets, encrypted to an age recipient',
     ],
     [
       'npx tsx scripts/backup-secrets.ts --verify DIR --identity key.txt',
-      'Is that backup intact and up to date?',
+      'Check that this backup is intact and up to date',
     ],
   ],
   cluster: 'existing',
@@ -82,7 +82,7 @@ await script({
     if (secrets.length === 0)
       throw new ExpectedError(
         `none of the ${wanted.length} secrets is in the cluster ${kubectl.client.server}`,
-        'is it the right cluster? Its kubeconfig is clusters/NAME/kube_config_cluster.yml',
+        'check that clusters/NAME/kube_config_cluster.yml belongs to the right cluster',
       )
     const places = new Set(secrets.map(secret => secretPlaceOf(secretNameOf(secret))))
     const absent = wanted.filter(name => !places.has(secretPlaceOf(name)))
@@ -104,7 +104,7 @@ await script({
       )
       run.result = { folder, manifest }
       const keys = manifest.secrets.reduce((sum, secret) => sum + secret.keys, 0)
-      return `${secrets.length} secrets with ${keys} values, each as in the cluster`
+      return `${secrets.length} secrets with ${keys} values, all verified`
     })
     tell()
     run.log.print(folder)
@@ -113,12 +113,12 @@ await script({
       `npx tsx scripts/restore-secrets.ts --dry-run ${folder}   # what differs`,
       ...(to
         ? []
-        : ['the files are not encrypted: who has them has every password. --recipient encrypts them']),
+        : ['the files are not encrypted: whoever has them has every password. --recipient encrypts them']),
     ])
   },
 })
 
-/** The ten, the catalogue, and whatever else in the cluster is named like one of them. */
+/** The ten, the catalogue, and all Secrets in the cluster with such a name. */
 async function everything(found: readonly KubeObject[]): Promise<readonly SecretName[]> {
   const { loadCatalogue } = await import('../lib/platform/secrets.ts')
   const names = [...TEN, ...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]

@@ -1,10 +1,10 @@
 /**
- * Packs what somebody who helps from afar has to see into one file: facts, findings, status, logs, transcripts
+ * Packs what a remote helper needs into one file: facts, findings, status, logs, transcripts
  * and versions, without the secrets. It replaces sending the output of twenty commands one by one.
  *
  * Usage: npx tsx scripts/bundle.ts [--since AGE] [--skip-logs] [--output FILE]
  * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
- * Safe to run again: each run makes another file.
+ * Safe to run again: each run creates another file.
  */
 import { join, resolve } from 'node:path'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
@@ -17,24 +17,20 @@ import { fileTime } from '../lib/script/timestamp.ts'
 
 await script({
   name: 'bundle',
-  summary:
-    'Pack facts, findings, logs and transcripts into one file for somebody who helps; without secrets.',
+  summary: 'Pack facts, findings, logs and transcripts into one file for a helper, without secrets.',
   flags: {
     output: {
       type: 'string',
       value: 'FILE',
-      help: 'where to (default clusters/NAME/bundles/NAME-TIME.tar.gz)',
+      help: 'the new file (default clusters/NAME/bundles/NAME-TIME.tar.gz)',
     },
-    since: { type: 'string', value: 'AGE', help: 'logs that are younger: 30m, 1h, 2d (default 1d)' },
+    since: { type: 'string', value: 'AGE', help: 'logs younger than this: 30m, 1h, 2d (default 1d)' },
     'skip-logs': { type: 'boolean', help: 'leave the logs out', formerly: 'no-logs' },
   },
   examples: [
-    ['npx tsx scripts/bundle.ts', 'Everything that helps to help'],
+    ['npx tsx scripts/bundle.ts', 'Everything that a helper needs'],
     ['npx tsx scripts/bundle.ts --since 2h', 'With the logs of the last two hours'],
-    [
-      'npx tsx scripts/bundle.ts --skip-logs --output /tmp/facts.tar.gz',
-      'Without what applications have said',
-    ],
+    ['npx tsx scripts/bundle.ts --skip-logs --output /tmp/facts.tar.gz', 'Without logs'],
   ],
   cluster: 'existing',
   changes: false,
@@ -54,7 +50,7 @@ await script({
     const file = resolve(flags.output ?? join(privateFolder(join(cluster.folder, 'bundles')), name))
     checkOutput(file)
 
-    // What is secret is known before anything is added.
+    // All secrets are known before anything is added.
     const collector = new bundle.Collector()
     const kubectl = await collector.attempt('the kubeconfig', signal, () =>
       Kubectl.connect(cluster.kubeconfig, signal),
@@ -76,7 +72,7 @@ await script({
     else if (!kubectl || !known)
       collector.leftOut.push({
         what: 'logs',
-        why: 'the Secrets could not be read, so that logs might show one',
+        why: 'the Secrets could not be read, so logs might show one',
       })
     else {
       log.progress('reading the logs')
@@ -97,13 +93,13 @@ await script({
     log.print(`${file} (${collector.files.length} files, ${sizeText(size)})`)
     for (const { what, why } of gaps) log.warn(`${what}: ${why}`)
     run.next([
-      `look into it before you give it away: tar -xzf ${file} -C /tmp`,
-      'README.txt in it says what is there and what is not',
+      `check its content before you send it: tar -xzf ${file} -C /tmp`,
+      'README.txt in it lists its content and what is missing',
     ])
     if (gaps.length > 0)
       throw new ExpectedError(
-        `the bundle is written, but ${gaps.length} things could not be looked at: ${gaps.map(({ what }) => what).join(', ')}`,
-        'send it all the same: README.txt in it says why; or mend that first, then run it again',
+        `the bundle is written, but ${gaps.length} things could not be read: ${gaps.map(({ what }) => what).join(', ')}`,
+        'send it anyway (its README.txt says why they are missing), or repair them first, then run it again',
       )
   },
 })

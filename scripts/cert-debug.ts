@@ -1,11 +1,11 @@
 /**
  * Says why a host has no valid certificate, of all hosts or of one: issuer, cert-manager, Certificate → Request →
- * Order → Challenge, DNS, port 80, and what is served against what is stored. It replaces the seven commands of the
+ * Order → Challenge, DNS, port 80, and the served against the stored certificate. It replaces the seven commands of the
  * docs' chapter "HTTPS Certificates", and the deletion of a challenge that they end with.
  *
  * Usage: npx tsx scripts/cert-debug.ts [HOST] [--fix]
  * Needs: a cluster folder with a kubeconfig. Changes nothing without --fix.
- * Safe to run again: it looks anew every time, and retries nothing that the authority would count against you.
+ * Safe to run again: it reads everything again, and retries nothing that counts against a rate limit.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
 import { UsageError } from '../lib/script/errors.ts'
@@ -27,24 +27,21 @@ const flags = {
   'connect-to': {
     type: 'string',
     value: 'IP',
-    help: 'ask the ports there, not where DNS leads: IP, IP:PORT80 or IP:PORT80:PORT443 (before DNS is switched over)',
+    help: 'probe the ports at this address instead of the one in DNS: IP, IP:PORT80 or IP:PORT80:PORT443',
   },
 } as const
 
 await script({
   name: 'cert-debug',
   summary: 'Say why a host has no valid certificate, and what to do about it; exit code 3 for findings.',
-  args: { name: 'HOST', help: 'a host name, e.g. chat.oas.example.org; all hosts without one', max: 1 },
+  args: { name: 'HOST', help: 'a host name, e.g. chat.oas.example.org; default: all hosts', max: 1 },
   flags,
   examples: [
     ['npx tsx scripts/cert-debug.ts', 'All hosts'],
     ['npx tsx scripts/cert-debug.ts chat.oas.example.org', 'One'],
-    [
-      'npx tsx scripts/cert-debug.ts chat.oas.example.org --fix',
-      'Do what can be done, after a question each',
-    ],
-    ['npx tsx scripts/cert-debug.ts --connect-to 203.0.113.7', 'Before DNS leads to the server'],
-    ['npx tsx scripts/cert-debug.ts --skip-probes', 'What the cluster says, without DNS and ports'],
+    ['npx tsx scripts/cert-debug.ts chat.oas.example.org --fix', 'Apply the remedies, after a question each'],
+    ['npx tsx scripts/cert-debug.ts --connect-to 203.0.113.7', 'Before DNS points to the server'],
+    ['npx tsx scripts/cert-debug.ts --skip-probes', 'Check the cluster alone, without DNS and ports'],
     ["npx tsx scripts/cert-debug.ts --json | jq '.result.causes[].cause'", 'For other programs'],
   ],
   cluster: 'existing',
@@ -56,8 +53,8 @@ await script({
     const asked = [...resolver, ...(direct === undefined ? [] : [direct])]
     if (asked.length > 0 && (skipProbes || from !== undefined))
       throw new UsageError(
-        `${skipProbes ? '--skip-probes' : '--from'} asks no host`,
-        'leave it away, or --resolver and --connect-to',
+        `${skipProbes ? '--skip-probes' : '--from'} probes no host`,
+        'omit it, or --resolver and --connect-to',
       )
     const { parseHostName, parseConnectTo } = await import('./cert-debug/host-name.ts')
     const host = given === undefined ? undefined : parseHostName(given)

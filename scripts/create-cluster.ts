@@ -1,10 +1,10 @@
 /**
- * Creates the folder of a cluster with its inventory and configuration, and where a provider is named also the
- * server and its DNS records. It replaces the docs' `python -m openappstack NAME create`.
+ * Creates the folder of a cluster with its inventory and configuration, and at a provider also the server
+ * and its DNS records. It replaces the docs' `python -m openappstack NAME create`.
  *
  * Usage: npx tsx scripts/create-cluster.ts NAME DOMAIN [--ip-address IP] [--admin-email MAIL]
  * Needs: a server with a public address, or the API token of a provider in the environment.
- * Safe to run again: it looks before it creates, completes what is there, and replaces no value unasked.
+ * Safe to run again: it checks before it creates, completes the existing folder, and replaces no value without --yes.
  */
 
 import { checkClusterName, clusterNamed } from '../lib/script/cluster.ts'
@@ -16,13 +16,12 @@ import { script } from '../lib/script/script.ts'
 import { createFlags, usageProblems } from './create-cluster/create-flags.ts'
 import type { DomainRecord } from './create-cluster/dns-records.ts'
 
-/** Stands for the address of a server that is not there yet. */
+/** Stands for the address of a server that does not exist yet. */
 const FUTURE_ADDRESS = 'ADDRESS_OF_THE_NEW_SERVER'
 
 await script({
   name: 'create-cluster',
-  summary:
-    'Create the folder of a cluster: its server, domain and administrator; on request the server, too.',
+  summary: 'Create the folder of a cluster, and on request its server and DNS records.',
   args: {
     name: 'NAME DOMAIN',
     help: 'NAME of the cluster folder, mostly the domain; DOMAIN of the platform',
@@ -32,7 +31,7 @@ await script({
   examples: [
     [
       'npx tsx scripts/create-cluster.ts oas.example.org oas.example.org --ip-address 203.0.113.7',
-      'A server that is there already; asks for the rest',
+      'An existing server; asks for the rest',
     ],
     [
       'npx tsx scripts/create-cluster.ts oas.example.org example.org --subdomain oas --provider cosmos --droplet-id 1234 --create-domain-records',
@@ -134,8 +133,8 @@ await script({
       const now = await planFolder(run.cluster, facts(address))
       if (now.differences.length > folder.differences.length)
         throw new ExpectedError(
-          `${run.cluster.folder} was changed meanwhile: ${now.differences.join('; ')}`,
-          'run the same command again and look at its plan',
+          `${run.cluster.folder} was changed in the meantime: ${now.differences.join('; ')}`,
+          'run the same command again and check its plan',
           { exitCode: EXIT.refused },
         )
       return writeFolder(run.cluster, now).join(', ') || 'unchanged'

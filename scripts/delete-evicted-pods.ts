@@ -1,10 +1,10 @@
 /**
- * Deletes the pods that a full disk has left behind: those that a kubelet has evicted, and no other failed ones.
+ * Deletes the pods that a kubelet has evicted, for example from a full disk, and no other failed pods.
  * It replaces the docs' `kubectl get pods | jq | xargs kubectl delete pods`.
  *
  * Usage: npx tsx scripts/delete-evicted-pods.ts [--namespace NS] [--older-than 2h]
  * Needs: a cluster folder with a kubeconfig.
- * Safe to run again: what is deleted is deleted, the rest is found again.
+ * Safe to run again: it finds the remaining evicted pods.
  */
 
 import {
@@ -32,9 +32,9 @@ await script({
     'older-than': { type: 'string', value: 'AGE', help: 'only those evicted longer ago: 30m, 2h, 3d' },
   },
   examples: [
-    ['npx tsx scripts/delete-evicted-pods.ts --dry-run', 'How many there are, where, and how old'],
+    ['npx tsx scripts/delete-evicted-pods.ts --dry-run', 'Show their number, namespaces and age'],
     ['npx tsx scripts/delete-evicted-pods.ts', 'Show them, ask, delete them'],
-    ['npx tsx scripts/delete-evicted-pods.ts --older-than 3d --yes', 'Keep the latest, for a look at them'],
+    ['npx tsx scripts/delete-evicted-pods.ts --older-than 3d --yes', 'Keep the latest for an analysis'],
   ],
   cluster: 'existing',
   changes: true,
@@ -62,7 +62,7 @@ await script({
     const pressed = nodes.some(({ state }) => state === 'on')
     if (pressed)
       run.log.warn(
-        'what fills the node is the cause: free that first (runbooks/delete-evicted-pods.md). Deleting evicted pods frees next to nothing, and more will be evicted.',
+        'free the full node first (runbooks/delete-evicted-pods.md): deleting evicted pods frees almost nothing, and more pods will be evicted',
       )
 
     const before = await surveyFailed(kubectl, selection)
@@ -89,9 +89,11 @@ await script({
           const after = await surveyFailed(kubectl, selection)
           run.result = { nodes, before: summary(before), deleted, vanished, after: summary(after) }
           run.log.print(
-            after.evicted === 0 ? 'No evicted pods are left.' : `${after.evicted} came meanwhile.`,
+            after.evicted === 0
+              ? 'No evicted pods remain.'
+              : `${after.evicted} were evicted in the meantime.`,
           )
-          return `${deleted} deleted${vanished > 0 ? `, ${vanished} were gone already` : ''}`
+          return `${deleted} deleted${vanished > 0 ? `, ${vanished} were already gone` : ''}`
         })
       }
     }
@@ -104,14 +106,16 @@ function tell({ node, type, state, since, message }: Pressure, now: number): str
   const ago = since ? ` for ${durationText(now - Date.parse(since))}` : ''
   if (state === 'over') return `node ${node}: no ${type}${ago}`
   if (state === 'on') return `node ${node}: ${type}${ago}: ${message}`
-  return `node ${node}: whether there is ${type} is not known: its kubelet does not report`
+  return `node ${node}: ${type} is unknown: its kubelet does not report`
 }
 
-/** What is left alone, in words. */
+/** The pods that are left alone, in words. */
 function remarks({ others, younger }: Survey): string[] {
   const number = [...others.values()].reduce((a, b) => a + b, 0)
   return [
-    ...(number > 0 ? [`left alone: ${number} pods that failed otherwise (${countsText(others)})`] : []),
+    ...(number > 0
+      ? [`left alone: ${number} pods that failed for other reasons (${countsText(others)})`]
+      : []),
     ...(younger > 0 ? [`left alone: ${younger} evicted pods that are younger`] : []),
   ]
 }
@@ -138,5 +142,5 @@ function byHand(namespace: string | undefined): string {
 async function checkNamespace(kubectl: Kubectl, name: string | undefined): Promise<void> {
   if (name === undefined || (await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name }))) return
   const known = (await kubectl.list('v1', 'Namespace')).map(({ metadata }) => metadata.name)
-  throw new UsageError(`there is no namespace ${JSON.stringify(name)}`, suggestion(name, known))
+  throw new UsageError(`namespace ${JSON.stringify(name)} does not exist`, suggestion(name, known))
 }

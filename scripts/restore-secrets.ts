@@ -1,11 +1,11 @@
 /**
- * Puts secrets back from a backup of backup-secrets: shows what differs from the cluster without any value, and
- * restores what is chosen. A value that the cluster has is replaced only when its Secret is named. It replaces
+ * Restores secrets from a backup of backup-secrets: shows the differences to the cluster without any value, and
+ * restores the chosen Secrets. A value of the cluster is replaced only when its Secret is named. It replaces
  * the second script of the docs' "Upgrading to 0.7.0".
  *
  * Usage: npx tsx scripts/restore-secrets.ts [DIR] [--only NAME] [--overwrite NAME]
  * Needs: a cluster folder with a kubeconfig, and a backup.
- * Safe to run again: what is as in the backup is left alone.
+ * Safe to run again: Secrets that match the backup are left alone.
  */
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
@@ -21,7 +21,7 @@ const flags = {
     type: 'string',
     value: 'NAME',
     multiple: true,
-    help: 'restore this Secret although the cluster has other values; these are backed up first',
+    help: 'restore this Secret over other values in the cluster, which are backed up first',
   },
   'accept-cluster': {
     type: 'string',
@@ -34,23 +34,23 @@ const flags = {
 
 await script({
   name: 'restore-secrets',
-  summary: 'Show how a backup of secrets differs from the cluster, and put back what is chosen.',
+  summary: 'Show how a backup of secrets differs from the cluster, and restore the chosen ones.',
   args: {
     name: 'DIR',
-    help: 'the folder of a backup, clusters/NAME/secrets-backup/…; chosen from a list when none is given',
+    help: 'the folder of a backup, clusters/NAME/secrets-backup/…; chosen from a list by default',
     max: 1,
   },
   flags,
   examples: [
-    ['npx tsx scripts/restore-secrets.ts --dry-run DIR', 'What differs; nothing is changed'],
+    ['npx tsx scripts/restore-secrets.ts --dry-run DIR', 'Show the differences; change nothing'],
+    ['npx tsx scripts/restore-secrets.ts', 'Choose a backup, and restore secrets that the cluster lacks'],
     [
-      'npx tsx scripts/restore-secrets.ts',
-      'Choose a backup and secrets of it, and put back what the cluster lacks',
+      'npx tsx scripts/restore-secrets.ts DIR --yes',
+      'Restore everything that the cluster lacks, without a question',
     ],
-    ['npx tsx scripts/restore-secrets.ts DIR --yes', 'Everything that the cluster lacks, without a question'],
     [
       'npx tsx scripts/restore-secrets.ts DIR --overwrite oas-oauth-variables',
-      'This one also replaces what the cluster has',
+      'Restore this Secret, and replace its values in the cluster',
     ],
   ],
   cluster: 'existing',
@@ -72,7 +72,7 @@ await script({
     if (cluster !== (run.flags['accept-cluster'] ?? run.cluster.name))
       throw new ExpectedError(
         `${folder} is a backup of ${cluster}, not of ${run.flags['accept-cluster'] ?? run.cluster.name}`,
-        `give --cluster ${cluster}; or --accept-cluster ${cluster}, if its passwords are to go to ${run.cluster.name}`,
+        `give --cluster ${cluster}; or --accept-cluster ${cluster}, to restore its passwords on ${run.cluster.name}`,
         { exitCode: EXIT.refused },
       )
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -80,7 +80,7 @@ await script({
     const found = await readSecrets(kubectl, namespaces)
     const diffs = diffBackup(backup.secrets, found)
     const print = fingerprints()
-    run.log.heading(`${folder}, made ${createdAt}`)
+    run.log.heading(`${folder}, created ${createdAt}`)
     for (const diff of diffs) for (const line of diffText(diff, print)) run.log.info(line)
     const summary = diffs.map(({ secret, state, keys }) => {
       return { ...secretNameOf(secret), state, keys: keys.map(({ key, state }) => ({ key, state })) }
@@ -91,7 +91,7 @@ await script({
     for (const { secret, state } of diffs)
       if (state === 'different' && !chosen.some(({ diff }) => diff.secret === secret))
         run.log.warn(
-          `${secretPlaceOf(secretNameOf(secret))} is left as the cluster has it (to replace it: --overwrite ${secret.metadata.name})`,
+          `${secretPlaceOf(secretNameOf(secret))} keeps the values of the cluster (to replace them: --overwrite ${secret.metadata.name})`,
         )
     if (chosen.length === 0) return run.log.ok('nothing to restore; nothing was changed.')
     const needed = await missingNamespaces(kubectl, chosen)
@@ -110,7 +110,7 @@ await script({
       .map(({ diff }) => diff)
     const plan = [
       ...needed.map(name => `create namespace ${name}`),
-      ...(replaced.length > 0 ? ['back up what is replaced'] : []),
+      ...(replaced.length > 0 ? ['back up the replaced values'] : []),
       ...chosen.map(({ diff, overwrite }) => {
         const verb = diff.state === 'missing' ? 'create' : overwrite ? 'REPLACE values of' : 'complete'
         return `${verb} Secret ${secretPlaceOf(secretNameOf(diff.secret))}`
@@ -123,7 +123,7 @@ await script({
     await lockCluster(kubectl, run)
 
     if (replaced.length > 0)
-      await run.step('Back up what is replaced', 'npx tsx scripts/backup-secrets.ts', () =>
+      await run.step('Back up the replaced values', 'npx tsx scripts/backup-secrets.ts', () =>
         keepReplaced(kubectl, run.cluster, replaced),
       )
     if (needed.length > 0)
@@ -138,13 +138,13 @@ await script({
     })
     await run.step('Read again and compare with the backup', undefined, async () => {
       await checkRestored(kubectl, chosen)
-      // Their copies are what install-core puts back when a Secret is lost: none of them may be older.
+      // install-core restores a lost Secret from its copy: the copies must not be older.
       const names = new Set(chosen.map(({ diff }) => secretPlaceOf(secretNameOf(diff.secret))))
       const entries = (await loadCatalogue()).filter(entry => names.has(secretPlaceOf(entry)))
       await keepCopies(kubectl, entries, new SecretCopies(run.cluster.folder))
       return 'byte by byte'
     })
     for (const [what, why] of absenceText(absent, backup.secrets)) run.log.warn(`${what}: ${why}`)
-    run.next(['npx tsx scripts/status.ts   # do the applications find them?'])
+    run.next(['npx tsx scripts/status.ts   # check that the applications work'])
   },
 })

@@ -31,9 +31,9 @@ await script({
     app: { type: 'string', value: 'APP', help: `only those of core, ${APP_NAMES.join(', ')}` },
   },
   examples: [
-    ['npx tsx scripts/secrets.ts', 'Which secrets there are, and whether something is wrong with them'],
+    ['npx tsx scripts/secrets.ts', 'List all secrets, and what is wrong with them'],
     ['npx tsx scripts/secrets.ts --show userbackend_admin_password', 'The password of the user admin'],
-    ['npx tsx scripts/secrets.ts --app nextcloud', 'Those of one application'],
+    ['npx tsx scripts/secrets.ts --app nextcloud', 'The secrets of one application'],
   ],
   cluster: 'existing',
   changes: false,
@@ -53,7 +53,7 @@ await script({
       generatedKeysOf(entry).map(key => (entry.basicAuth ? `${entry.name}/${key}` : key)),
     )
     if (wanted !== undefined && !names.includes(wanted))
-      throw new UsageError(`there is no key ${JSON.stringify(wanted)}`, suggestion(wanted, names))
+      throw new UsageError(`unknown key ${JSON.stringify(wanted)}`, suggestion(wanted, names))
 
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const found = await Promise.all(

@@ -1,11 +1,11 @@
 /**
- * What a cluster of before 0.3 needs, by the docs' "Upgrading to 0.3.0": moves `settings.yml` to its new place,
- * lists the old Helm releases with the commands that remove them, and the volumes that are left behind, of which
- * it deletes those that are named, and no others.
+ * Prepares a cluster older than 0.3, by the docs' "Upgrading to 0.3.0": moves `settings.yml` to its new place,
+ * lists the old Helm releases with the commands that remove them, and the remaining volumes, of which
+ * it deletes only those that are named.
  *
  * Usage: npx tsx scripts/upgrade-0.3.ts [--confirm NAMESPACE/NAME …] [--skip-cluster]
  * Needs: the cluster folder; for the releases and volumes also the kubeconfig of the old cluster.
- * Safe to run again: what is moved or deleted is left alone.
+ * Safe to run again: moved files and deleted claims are left alone.
  */
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
@@ -18,7 +18,7 @@ const flags = {
     type: 'string',
     value: 'NAME',
     multiple: true,
-    help: 'delete this claim, NAMESPACE/NAME, instead of typing it; several times',
+    help: 'delete this claim, NAMESPACE/NAME, instead of typing it; may be repeated',
   },
   kubeconfig: { type: 'string', value: 'FILE', help: 'another kubeconfig of the old cluster' },
   'skip-cluster': { type: 'boolean', help: 'move the settings only', formerly: 'settings-only' },
@@ -27,11 +27,11 @@ const flags = {
 await script({
   name: 'upgrade-0.3',
   summary:
-    'Move the settings of a cluster of before 0.3, list its Helm releases, delete left volumes by name.',
+    'Move the settings of a cluster older than 0.3, list its Helm releases, delete old volumes by name.',
   flags,
   examples: [
     ['npx tsx scripts/upgrade-0.3.ts --dry-run', 'Which releases and volumes there are'],
-    ['npx tsx scripts/upgrade-0.3.ts', 'Move the settings, and have the names of volumes typed'],
+    ['npx tsx scripts/upgrade-0.3.ts', 'Move the settings, and ask which volumes to delete'],
     [
       'npx tsx scripts/upgrade-0.3.ts --confirm oas-apps/files-data --confirm oas/prometheus-data',
       'Delete these two volumes with their data, without a question',
@@ -48,8 +48,8 @@ await script({
       './upgrade-0.3/upgrade-0.3.ts'
     )
     const settings = settingsMove(run.cluster)
-    if (settings.state === 'none') run.log.warn(`there is neither ${settings.from} nor ${settings.to}`)
-    if (settings.state === 'both') run.log.warn(`${settings.from} is also in ${settings.to}: remove it`)
+    if (settings.state === 'none') run.log.warn(`neither ${settings.from} nor ${settings.to} exists`)
+    if (settings.state === 'both') run.log.warn(`${settings.from} is a copy of ${settings.to}: remove it`)
     const kubectl = run.flags['skip-cluster']
       ? undefined
       : await Kubectl.connect(run.flags.kubeconfig ?? run.cluster.kubeconfig, run.signal)
@@ -128,10 +128,10 @@ await script({
       ...removeCommands(releases).map(command => `${command}   # all data of these applications is lost`),
       ...(left.length > 0 && !ask
         ? [
-            `npx tsx scripts/upgrade-0.3.ts --cluster ${run.cluster.name} --confirm NAMESPACE/NAME   # ${left.length} claims are left`,
+            `npx tsx scripts/upgrade-0.3.ts --cluster ${run.cluster.name} --confirm NAMESPACE/NAME   # ${left.length} claims remain`,
           ]
         : []),
-      `npx tsx scripts/upgrade-0.6.ts --cluster ${run.cluster.name}   # the settings, for a cluster of 0.6 and later`,
+      `npx tsx scripts/upgrade-0.6.ts --cluster ${run.cluster.name}   # convert the settings for 0.6 and later`,
     ])
   },
 })

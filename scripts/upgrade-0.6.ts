@@ -1,11 +1,11 @@
 /**
- * Brings the settings of a cluster of before 0.6 (`settings.yaml`) into a `.flux.env`, keeps as comments what has
- * no counterpart there, and lists the applications to install afterwards. It replaces the copying by hand of
+ * Converts the settings of a cluster older than 0.6 (`settings.yaml`) to a `.flux.env`, keeps settings without
+ * a counterpart as comments, and lists the applications to install afterwards. It replaces the copying by hand of
  * the docs' "Upgrading to 0.6.0".
  *
  * Usage: npx tsx scripts/upgrade-0.6.ts [--settings FILE] [--replace KEY]
- * Needs: the old settings. No cluster is asked, and the old file is not changed.
- * Safe to run again: what `.flux.env` says already is kept.
+ * Needs: the old settings. It reads no cluster, and does not change the old file.
+ * Safe to run again: values in `.flux.env` are kept.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,24 +29,24 @@ const flags = {
     type: 'string',
     value: 'KEY',
     multiple: true,
-    help: 'take this key from the old settings although .flux.env has another value; several times',
+    help: 'take this key from the old settings although .flux.env has another value; may be repeated',
   },
 } satisfies FlagSpecs
 
 await script({
   name: 'upgrade-0.6',
   summary:
-    'Bring the settings of a cluster of before 0.6 into a .flux.env, and list the applications to install.',
+    'Convert the settings of a cluster older than 0.6 to a .flux.env, and list the applications to install.',
   flags,
   examples: [
-    ['npx tsx scripts/upgrade-0.6.ts --dry-run', 'What would become of clusters/NAME/settings.yaml'],
+    ['npx tsx scripts/upgrade-0.6.ts --dry-run', 'What clusters/NAME/settings.yaml would become'],
     [
       'npx tsx scripts/upgrade-0.6.ts --cluster oas.example.org --settings ~/old/settings.yml',
-      'The settings of elsewhere, for a new cluster',
+      'Settings from another folder, for a new cluster',
     ],
     [
       'npx tsx scripts/upgrade-0.6.ts --replace admin_email',
-      'This one as it was, though .flux.env says otherwise',
+      'Replace this key in .flux.env by its old value',
     ],
   ],
   cluster: 'new',
@@ -56,7 +56,7 @@ await script({
     const file = findSettings(run.cluster, run.flags.settings)
     const text = readIfExists(file)
     if (text === undefined)
-      throw new UsageError(`there is no file ${file}`, 'give the right one with --settings FILE')
+      throw new UsageError(`${file} does not exist`, 'give the right file with --settings FILE')
     const migration = await migrateSettings(text, file)
     const plan = planSettings(migration, readConfig(env), run.flags.replace)
     const before = readIfExists(env)
@@ -71,7 +71,7 @@ await script({
     for (const line of plan.kept) run.log.info(`= ${line}`)
     for (const { path, why, key } of unusable)
       run.log.warn(`${path} ${why}: write another value for ${key} into ${env}`)
-    for (const app of unknownApps) run.log.warn(`application ${app}: 0.7 has none of this name`)
+    for (const app of unknownApps) run.log.warn(`application ${app}: 0.7 does not have it`)
     run.result = {
       file,
       set: Object.keys(plan.news),
@@ -80,7 +80,7 @@ await script({
       apps,
       unknownApps,
     }
-    if (before === after) run.log.ok(`${env} has everything already; nothing was changed.`)
+    if (before === after) run.log.ok(`${env} is complete; nothing was changed.`)
     else {
       const lines = [
         `${before === undefined ? 'write' : 'complete'} ${env}`,
@@ -89,7 +89,7 @@ await script({
       if (!(await run.agree(lines, `Write the configuration of ${name}?`))) return
       await run.step(
         'Configuration',
-        `cp ${join('install', '.flux.env.example')} ${env}   # and fill it in`,
+        `cp ${join('install', '.flux.env.example')} ${env}   # then fill it in`,
         async () => {
           saveConfig(run.cluster, after)
           return `${Object.keys(plan.news).length} settings of ${file}`
@@ -100,11 +100,11 @@ await script({
     if (missing.length > 0) run.log.warn(`${env} still lacks ${missing.join(', ')}`)
     run.next([
       ...(plan.news.ip_address
-        ? [`ip_address=${plan.news.ip_address} is the old server: correct it in ${env} for a new one`]
+        ? [`ip_address=${plan.news.ip_address} is the old server: correct it in ${env} for a new server`]
         : []),
-      `npx tsx scripts/install-core.ts --cluster ${name} --kubeconfig FILE   # 0.6 and later want a new cluster`,
+      `npx tsx scripts/install-core.ts --cluster ${name} --kubeconfig FILE   # 0.6 and later need a new cluster`,
       apps === undefined
-        ? 'the settings name no applications: `kubectl get pvc -A` on the old cluster shows which have data'
+        ? 'the settings name no applications: check `kubectl get pvc -A` on the old cluster for those with data'
         : apps.length === 0
           ? 'the settings enable no application'
           : `npx tsx scripts/install-app.ts --cluster ${name} ${apps.join(' ')}`,

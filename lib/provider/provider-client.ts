@@ -2,7 +2,7 @@ import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
 import type { ProviderSpec } from './providers.ts'
 
-/** An answer of the API that is no success. */
+/** An unsuccessful answer of the API. */
 export class ProviderError extends ExpectedError {
   override name = 'ProviderError'
   readonly status: number
@@ -13,7 +13,7 @@ export class ProviderError extends ExpectedError {
   }
 }
 
-/** No usable answer: whether the request was carried out is not known. */
+/** No usable answer: the request may have been carried out or not. */
 export class NoAnswer extends ExpectedError {
   override name = 'NoAnswer'
 }
@@ -28,16 +28,15 @@ export interface ClientOptions {
 }
 
 const TRIES = 4
-/** Seconds that a rate limit is waited for; beyond that somebody has to decide. */
+/** Longest wait in seconds for a rate limit; beyond that the user decides. */
 const LONGEST_WAIT = 90
-/** Pages of a list; at 200 objects each nobody has more. */
+/** Pages of a list; of 200 objects each: more than any account has. */
 const MOST_PAGES = 100
 
 /**
- * JSON over HTTP with such an API. Reading and replacing are tried again after a failure. Creating is not: after a
- * lost answer only a look can tell whether it was done. A refusal by the rate limit did nothing, so it is waited
- * for in both cases. Nothing but `url` is ever sent the token: redirects and links to other hosts are not
- * followed.
+ * A client for the JSON API of a provider. Reads and replacements are retried after a failure. Creations are not: after a
+ * lost answer only a check can tell whether the object exists. A refusal by the rate limit changed nothing, so both
+ * kinds wait for it. The token is sent to `url` alone: redirects and links to other hosts are not followed.
  */
 export class ProviderClient {
   readonly spec: ProviderSpec
@@ -67,7 +66,7 @@ export class ProviderClient {
       if (body === undefined) return page === 1 ? undefined : items
       const part = this.#part<T[]>(body, key)
       if (!Array.isArray(part) || !part.every(item => typeof item === 'object' && item !== null))
-        throw this.#strange(`${key} is no list of objects`)
+        throw this.#strange(`${key} is not a list of objects`)
       items.push(...part)
       const next = (body.links as { pages?: { next?: unknown } } | undefined)?.pages?.next
       if (typeof next !== 'string') return items
@@ -82,7 +81,7 @@ export class ProviderClient {
     try {
       return this.#part<T>((await this.#patiently('POST', path, body)) ?? {}, key)
     } catch (error) {
-      // A server that breaks down may have done it before.
+      // A server that fails may have created it before it failed.
       if (error instanceof ProviderError && error.status >= 500)
         throw new NoAnswer(error.message, error.fix, { cause: error })
       throw error
@@ -90,8 +89,7 @@ export class ProviderClient {
   }
 
   /**
-   * Replaces an object and returns the value under `key`. Doing it twice is like doing it once, so it is tried again
-   * like reading.
+   * Replaces an object and returns the value under `key`. It is idempotent, so it is retried like a read.
    */
   async put<T>(path: string, body: unknown, key: string): Promise<T> {
     return this.#part<T>((await this.#again(() => this.#patiently('PUT', path, body))) ?? {}, key)
@@ -106,7 +104,7 @@ export class ProviderClient {
     }
   }
 
-  /** Tries a request again after a failure that may pass. */
+  /** Retries a request after a temporary failure. */
   async #again<T>(send: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -119,7 +117,7 @@ export class ProviderClient {
     }
   }
 
-  /** One request, and after a refusal by the rate limit again when its time has come. */
+  /** One request, repeated after a rate limit's delay. */
   async #patiently(
     method: string,
     path: string,
@@ -132,7 +130,7 @@ export class ProviderClient {
       if (attempt === TRIES || seconds > LONGEST_WAIT)
         throw new ProviderError(
           429,
-          `${this.spec.title} refuses further requests for now (rate limit)`,
+          `${this.spec.title} refuses further requests: the rate limit is reached`,
           `run the same command again in ${Math.max(1, Math.ceil(seconds / 60))} min`,
         )
       await sleep(seconds * 1000, this.#options.signal)
@@ -165,13 +163,13 @@ export class ProviderClient {
       const late = error instanceof Error && error.name === 'TimeoutError'
       throw new NoAnswer(
         `${this.spec.title} at ${this.url} ${late ? 'does not answer in time' : `cannot be reached (${codeOf(error) ?? messageOf(error)})`}`,
-        'check the network and the address (--provider-url), then run the same command again: it looks first',
+        'check the network and the address (--provider-url), then run the same command again: it checks first',
         { cause: error },
       )
     }
   }
 
-  /** The body of a success; throws what a refusal means. */
+  /** The body of a success; throws a refusal as an error. */
   #answer(
     response: { status: number; headers: Headers; text: string },
     call: string,
@@ -201,23 +199,23 @@ export class ProviderClient {
   #fix(status: number): string {
     const { tokenVariable, title } = this.spec
     if (status === 401)
-      return `the token is wrong or has expired: make a new one, and put it into ${tokenVariable}`
+      return `create a new token (this one is wrong or has expired), and set ${tokenVariable} to it`
     if (status === 403) return `give the token in ${tokenVariable} the right to do this (at Cosmos: Customer)`
     if (status >= 500)
-      return `wait until ${title} works again, then run the same command again: it looks first`
+      return `wait until ${title} works again, then run the same command again: it checks first`
     return 'correct what the API refuses, then run the same command again'
   }
 
   #part<T>(body: Record<string, unknown>, key: string): T {
     const part = Object.hasOwn(body, key) ? body[key] : undefined
     if (typeof part === 'object' && part !== null) return part as T
-    throw this.#strange(`there is no ${key} in its answer`)
+    throw this.#strange(`its answer has no ${key}`)
   }
 
   #strange(what: string): NoAnswer {
     return new NoAnswer(
       `${this.url} does not answer like the API of ${this.spec.title}: ${oneLine(what) || 'nothing'}`,
-      'is the address right (--provider-url), and is no proxy or login page in between?',
+      'check the address (--provider-url), and that no proxy or login page intercepts the request',
     )
   }
 }
@@ -229,7 +227,7 @@ function retryAfter(value: string | null): number {
   return Number.isNaN(seconds) ? 5 : Math.max(0, seconds)
 }
 
-/** What a stranger's server says, fit for a terminal: its first line, without control characters. */
+/** A text from a server, fit for a terminal: its first line, without control characters. */
 export function oneLine(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what has to go
   return (text.trim().split('\n')[0] ?? '').replace(/[\x00-\x1f\x7f-\x9f]/g, ' ').slice(0, 160)

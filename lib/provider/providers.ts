@@ -4,16 +4,16 @@ import { registerSecret } from '../script/redact.ts'
 /** A provider of servers and DNS whose API has the shape of DigitalOcean's version 2. */
 export interface ProviderSpec {
   title: string
-  /** Where its API is, without a slash at the end. */
+  /** The URL of its API, without a slash at the end. */
   url: string
   /** The environment variable that holds the token: never a flag, since command lines are visible to all. */
   tokenVariable: string
-  /** Whether servers carry tags, by which a server of ours is told from another of the same name. */
+  /** Whether servers carry tags, which distinguish a server of this cluster from another of the same name. */
   tags: boolean
 }
 
 /**
- * The providers that are known.
+ * The supported providers.
  * Sources: docs 0.7.0, "Cluster creation with the Greenhost API"; https://docs.digitalocean.com/reference/api.
  */
 export const PROVIDERS: Readonly<Record<string, ProviderSpec>> = {
@@ -37,10 +37,10 @@ export function checkProviderUrl(value: string): string | undefined {
   if (!url || !/^https?:\/\/\S+$/.test(value) || url.search || url.hash || url.username || url.password)
     return 'must be an https URL without user, query and fragment'
   const local = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-  return url.protocol === 'https:' || local ? undefined : 'must be https: it is sent your token'
+  return url.protocol === 'https:' || local ? undefined : 'must be https: your token is sent to it'
 }
 
-/** The token of a provider, from its environment variable, registered so that it never shows. */
+/** The token of a provider, from its environment variable, registered so that it is never shown. */
 export function providerToken(spec: ProviderSpec): string {
   const token = process.env[spec.tokenVariable] ?? ''
   registerSecret(token)

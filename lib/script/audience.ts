@@ -5,8 +5,8 @@ import { codeOf, EXIT } from './errors.ts'
 const STREAMS = [0, 1, 2]
 
 /**
- * Lets a run outlive its readers. `… | head` closes a pipe (EPIPE), a closed window its terminal (EIO): a change
- * goes on to its own end, unheard; for what only shows something (`mayEnd`) that is the end.
+ * Lets a run outlive its readers. `… | head` closes a pipe (EPIPE), a closed window its terminal (EIO): a run that
+ * changes something continues without output; a run that only shows something (`mayEnd`) ends.
  */
 export function outliveAudience(mayEnd: boolean): void {
   for (const stream of [process.stdout, process.stderr])
@@ -20,13 +20,13 @@ export function outliveAudience(mayEnd: boolean): void {
 
 /**
  * Puts /dev/null in the place of terminals that are gone. At its end Node restores the settings of the terminals it
- * was started on, and dies of SIGSEGV when one is gone (ResetStdio in its src/node.cc); of other files it keeps off.
+ * was started on, and dies of SIGSEGV when one is gone (ResetStdio in its src/node.cc); it leaves other files alone.
  */
 function releaseLost(terminals: readonly number[]): void {
   for (const fd of terminals.filter(fd => !isatty(fd)))
     try {
       closeSync(fd)
-      openSync('/dev/null', 'r+') // takes the lowest number that is free
+      openSync('/dev/null', 'r+') // takes the lowest free number
     } catch {
       // It was closed already.
     }

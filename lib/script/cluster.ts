@@ -55,8 +55,8 @@ export function clusterNames(): string[] {
 }
 
 /**
- * The cluster that a script works on: the one named by --cluster or OAS_CLUSTER; else the only one there is;
- * else the one that is chosen on the terminal. With `mayBeNew` a named cluster needs no folder yet.
+ * The cluster that a script works on: the one named by --cluster or OAS_CLUSTER; else the only one;
+ * else the one chosen on the terminal. With `mayBeNew` a named cluster needs no folder yet.
  */
 export async function chooseCluster(
   named: string | undefined,
@@ -68,7 +68,7 @@ export async function chooseCluster(
     const cluster = clusterNamed(wanted)
     if (!options.mayBeNew && !names.includes(wanted))
       throw new UsageError(
-        `there is no cluster ${wanted} in ${clustersFolder()}`,
+        `cluster ${wanted} does not exist in ${clustersFolder()}`,
         names.length > 0 ? suggestion(wanted, names) : noCluster,
       )
     return cluster
@@ -81,4 +81,4 @@ export async function chooseCluster(
 }
 
 const noCluster =
-  'start a sandbox with `npx tsx scripts/sandbox.ts up`, or take a cluster of yours with `npx tsx scripts/install-core.ts --cluster NAME --kubeconfig FILE`'
+  'start a sandbox with `npx tsx scripts/sandbox.ts up`, or install on a cluster of your own with `npx tsx scripts/install-core.ts --cluster NAME --kubeconfig FILE`'

@@ -23,14 +23,14 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 
   }
 }
 
-/** Makes a folder that only its owner can enter (0700), with its parents. Tightens an existing one. */
+/** Creates a folder that only its owner can enter (0700), with its parents. Tightens an existing one. */
 export function privateFolder(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 })
   chmodSync(path, 0o700)
   return path
 }
 
-/** The text of a file, or undefined where there is none. Any other failure is thrown. */
+/** The text of a file, or undefined if it does not exist. Any other failure is thrown. */
 export function readIfExists(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')

@@ -41,10 +41,10 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
-/** "did you mean …" for an unknown word, or the list of what is known. */
+/** "did you mean …" for an unknown word, or the list of known words. */
 export function suggestion(word: string, known: readonly string[]): string {
   const near = nearest(word, known)
-  return near ? `did you mean ${near}?` : `known are: ${known.join(', ')}`
+  return near ? `did you mean ${near}?` : `expected one of: ${known.join(', ')}`
 }
 
 /**

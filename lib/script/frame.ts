@@ -8,7 +8,7 @@ import { redactedJson } from './redact.ts'
 import { Findings, jsonDocument, Run } from './run.ts'
 import { type CommonFlags, flagsOf, type ScriptSpec } from './spec.ts'
 
-/** Tells an error in two lines; with --verbose also its stack and those of its causes. */
+/** Prints an error in two lines; with --verbose also its stack and those of its causes. */
 function tell(log: Log, error: ExpectedError, verbose: boolean): void {
   const problems = error instanceof ExpectedErrors ? error.problems : [error]
   for (const problem of problems) {
@@ -56,7 +56,7 @@ export async function runScript<const F extends FlagSpecs>(
       run.abort(
         new ExpectedError(
           'interrupted',
-          'run the same command again: it continues where the cluster stands',
+          'run the same command again: it continues from the current state of the cluster',
           {
             exitCode: EXIT.interrupted,
           },

@@ -1,7 +1,7 @@
 import type { FlagSpecs } from './flags.ts'
 import { flagsOf, type ScriptSpec } from './spec.ts'
 
-/** Columns of the help: what every terminal has. */
+/** Columns of the help: the width of every terminal. */
 const WIDTH = 80
 /** The longest term that has its text on the same line. */
 const TERM = 24
@@ -47,7 +47,7 @@ export function helpText(spec: ScriptSpec<FlagSpecs>): string {
     ...(spec.args ? ['', 'Arguments:', ...definitions([[spec.args.name, spec.args.help]])] : []),
     '',
     'Flags:',
-    ...definitions([...flags, ['--help', 'show this']]),
+    ...definitions([...flags, ['--help', 'show this help']]),
     '',
     'Examples:',
     ...spec.examples.flatMap(([command, what]) => [

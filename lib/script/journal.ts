@@ -27,7 +27,7 @@ export interface JournalEntry {
   error?: { message: string; fix: string }
 }
 
-/** The transcript as Markdown, for people; what others wrote is text in it and nothing more. */
+/** The transcript as Markdown, for people; text from elsewhere is escaped in it. */
 export function journalMarkdown(entry: JournalEntry): string {
   const lines = [
     `# ${entry.script} on ${entry.cluster}`,

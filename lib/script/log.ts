@@ -11,16 +11,16 @@ export type Colours = Readonly<Record<Style, (text: string) => string>>
 
 /**
  * What people read while a script works. Progress goes to stderr, results go to stdout: so that
- * `status > file` and `--json | jq` hold nothing but the result. Every line is redacted, and nothing in it is
- * obeyed by a terminal: this is the one door by which text of others reaches it.
+ * `status > file` and `--json | jq` hold nothing but the result. Every line is redacted, and its
+ * control characters are neutralised: all text from elsewhere reaches the terminal through here.
  */
 export interface Log {
   /** Styles of parts of a line. */
   readonly colour: Colours
   info(text: string): void
-  /** A line that stands out. */
+  /** A bold line. */
   heading(text: string): void
-  /** A line that stands back. */
+  /** A dim line. */
   dim(text: string): void
   ok(text: string): void
   warn(text: string): void
@@ -42,7 +42,7 @@ const cutLine = (text: string) => {
   return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line
 }
 
-/** Stands before a style and at its end, on the way to the door. Nobody else can know it, so no foreign text has a style. */
+/** Marks where a style begins and ends until the line is written. It is random, so that text from elsewhere cannot set a style. */
 const MARK = `\0${randomBytes(8).toString('hex')}`
 const colours = Object.fromEntries(
   STYLES.map(style => [style, (text: string) => `${MARK}${style}:${text}${MARK}:`]),

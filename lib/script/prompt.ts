@@ -2,7 +2,7 @@ import { codeOf, EXIT, ExpectedError, UsageError } from './errors.ts'
 import { asOneLine } from './printable.ts'
 import { redact } from './redact.ts'
 
-/** A question to a person, with the flag that answers it where there is none. */
+/** A question to a person, with the flag that answers it when there is no terminal. */
 export interface Question {
   message: string
   /** What to give instead on the command line, e.g. `--domain`. */
@@ -12,12 +12,12 @@ export interface Question {
   check?: (answer: string) => string | undefined
 }
 
-/** Whether somebody is there to answer: both ends have to be a terminal, and CI is nobody. */
+/** Whether a person can answer: stdin and stderr are terminals, and this is not CI. */
 export function interactive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true && !process.env.CI
 }
 
-/** Throws a UsageError that names the flag, unless somebody is there to be asked. */
+/** Throws a UsageError that names the flag, unless a person can answer. */
 function needTerminal(question: { message: string; flag: string }): void {
   if (interactive()) return
   throw new UsageError(
@@ -30,7 +30,7 @@ function needTerminal(question: { message: string; flag: string }): void {
 const promptsOf = (inquirer: typeof import('inquirer').default, signal: AbortSignal) =>
   inquirer.createPromptModule({ output: process.stderr, signal })
 
-/** readline resets the mode of a terminal even when it is gone: then that is no failure. */
+/** readline resets the mode of a terminal even when it is gone: this error is ignored. */
 let tolerant = false
 function tolerateLostTerminal(stdin: typeof process.stdin): void {
   if (tolerant) return

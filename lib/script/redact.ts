@@ -39,8 +39,8 @@ export function redact(text: string): string {
 }
 
 /**
- * A value as JSON with every registered value replaced. Only strings are touched, so that it stays JSON; a
- * terminal finds nothing in it to obey.
+ * A value as JSON with every registered value replaced. Only strings are touched, so that it stays JSON; its
+ * control characters are escaped.
  */
 export function redactedJson(value: unknown): string {
   return printableJson(

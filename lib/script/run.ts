@@ -49,7 +49,7 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
 
   /** The cluster chosen for this run. Throws for a script that declared none: a defect in the script. */
   get cluster(): Cluster {
-    if (!this.#cluster) throw new Error(`${this.#spec.name} works on no cluster`)
+    if (!this.#cluster) throw new Error(`${this.#spec.name} does not work on a cluster`)
     return this.#cluster
   }
 
@@ -63,7 +63,7 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
     return this.#abort.signal
   }
 
-  /** Ends the run from outside of its own thread: the running wait rejects with `reason`. */
+  /** Ends the run from outside: the running wait rejects with `reason`. */
   abort(reason: ExpectedError): void {
     this.#abort.abort(reason)
   }
@@ -86,8 +86,8 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
   }
 
   /**
-   * Shows the plan and asks whether to go on. False for --dry-run. Throws a UsageError when nobody is there
-   * to confirm and --yes is absent, and ends the run (exit code 4) when the answer is no.
+   * Shows the plan and asks whether to go on. False for --dry-run. Throws a UsageError without a terminal
+   * to confirm on and without --yes, and ends the run (exit code 4) when the answer is no.
    */
   async agree(plan: readonly string[], question: string): Promise<boolean> {
     if (!this.#showPlan(plan)) return false
@@ -100,8 +100,8 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
   }
 
   /**
-   * Shows the plan of something that destroys, and wants the name of its target: typed, or `given` by a flag
-   * --confirm. --yes has no part in it. False for --dry-run; ends the run (exit code 4) for any other name.
+   * Shows the plan of something that destroys, and requires the name of its target: typed, or `given` by a flag
+   * --confirm. --yes does not replace it. False for --dry-run; ends the run (exit code 4) for any other name.
    */
   async agreeByName(
     plan: readonly string[],
@@ -115,13 +115,13 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
     if (typed !== name)
       throw new ExpectedError(
         `${JSON.stringify(typed)} is not ${name}; nothing was changed`,
-        `give --confirm ${name} when you are sure`,
+        `run it again with --confirm ${name} when you are sure`,
         { exitCode: EXIT.refused },
       )
     return true
   }
 
-  /** Shows the plan; false when it is all that is wanted. */
+  /** Shows the plan. False for --dry-run, which ends with it. */
   #showPlan(plan: readonly string[]): boolean {
     this.#journal.plan = [...plan]
     this.log.heading('Plan')
@@ -161,7 +161,7 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
     }
   }
 
-  /** Tells what to do next, as the last thing a reader sees. */
+  /** Prints what to do next, as the last lines of a run. */
   next(lines: readonly string[]): void {
     if (lines.length === 0) return
     this.log.print('')
@@ -181,7 +181,7 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
   }
 
   #save(): void {
-    // A run that has neither a plan nor a step has nothing to tell; a plan alone changed nothing.
+    // A run without a step changed nothing.
     if (!this.#spec.changes || !this.#cluster || this.#journal.steps.length === 0) return
     writeJournal(this.#cluster.journal, this.#journal)
   }

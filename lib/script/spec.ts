@@ -3,13 +3,13 @@ import type { Run } from './run.ts'
 
 const commonFlags = {
   json: { type: 'boolean', help: 'print one JSON document on stdout; progress goes to stderr' },
-  verbose: { type: 'boolean', help: 'say more, and show the stack of an error' },
+  verbose: { type: 'boolean', help: 'print more, and the stack of an error' },
 } satisfies FlagSpecs
 const clusterFlags = {
   cluster: {
     type: 'string',
     value: 'NAME',
-    help: 'the cluster folder in clusters/ (or OAS_CLUSTER; the only one is taken)',
+    help: 'the cluster folder in clusters/ (default: OAS_CLUSTER, or the only one)',
   },
 } satisfies FlagSpecs
 const changeFlags = {
@@ -20,7 +20,7 @@ const changeFlags = {
 /** The values that every run has; those of flags that a script does not take are false or undefined. */
 export type CommonFlags = typeof commonFlags & typeof clusterFlags & typeof changeFlags
 
-/** What a script is, for `--help` and for the frame round it. */
+/** What a script is, for `--help` and for the frame around it. */
 export interface ScriptSpec<F extends FlagSpecs> {
   /** The file's name without `.ts`. */
   name: string

@@ -1,10 +1,10 @@
 import { ExpectedError, TransientError } from './errors.ts'
 
-/** How long and how often `until` looks, and how it tells the last state when time is up. */
+/** How long and how often `until` checks, and how it describes the last state when time is up. */
 export interface UntilOptions<T> {
   /** Milliseconds until it gives up. */
   deadline: number
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two checks. */
   every?: number
   /** The last thing seen, in words, for the error. */
   describe: (last: T | undefined) => string
@@ -59,7 +59,7 @@ export async function until<T, D>(
       const seconds = Math.round(deadline / 1000)
       throw new ExpectedError(
         `gave up after ${seconds} s; last seen: ${options.describe(last)}`,
-        options.fix ?? 'look at the last state seen, then run the same command again: it continues',
+        options.fix ?? 'check the last state seen, then run the same command again: it continues',
       )
     }
     await sleep(Math.min(options.every ?? 1000, Math.max(0, end - performance.now())), options.signal)

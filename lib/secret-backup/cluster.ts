@@ -8,7 +8,7 @@ import { differences, type SecretName, secretNameOf, secretPlaceOf, valuesOf } f
 /** Whether a Secret holds the variables of `.flux.env`: not all of its values are secret. */
 const holdsSettings = ({ metadata }: KubeObject) => metadata.name === 'oas-cluster-variables'
 
-/** Remembers the values of these Secrets, so that they never show. The domain and the like may. */
+/** Registers the values of these Secrets, so that they are never shown; public settings like the domain may be. */
 export function hideValues(secrets: readonly KubeObject[]): void {
   for (const secret of secrets)
     for (const [key, encoded] of valuesOf(secret)) {
@@ -19,7 +19,7 @@ export function hideValues(secrets: readonly KubeObject[]): void {
 }
 
 /**
- * All Secrets of these namespaces, in one request each, but for the release records of Helm, which are large and
+ * All Secrets of these namespaces, in one request each, without the release records of Helm, which are large and
  * many. A namespace that does not exist has none.
  */
 export async function readSecrets(kubectl: Kubectl, namespaces: Iterable<string>): Promise<KubeObject[]> {
@@ -30,7 +30,7 @@ export async function readSecrets(kubectl: Kubectl, namespaces: Iterable<string>
   return (await Promise.all(lists)).flat()
 }
 
-/** The Secrets among these that are wanted, in the order of `wanted`, with their values hidden from now on. */
+/** The wanted Secrets among these, in the order of `wanted`, their values registered as secret. */
 export function pick(secrets: readonly KubeObject[], wanted: readonly SecretName[]): KubeObject[] {
   const byPlace = new Map(secrets.map(secret => [secretPlaceOf(secretNameOf(secret)), secret]))
   const picked = wanted.flatMap(name => byPlace.get(secretPlaceOf(name)) ?? [])
@@ -38,13 +38,13 @@ export function pick(secrets: readonly KubeObject[], wanted: readonly SecretName
   return picked
 }
 
-/** A Secret of a backup that is not as the cluster has it now. */
+/** A Secret that differs between a backup and the cluster. */
 export interface Deviation {
   secret: string
   problem: string
 }
 
-/** Compares a backup with the Secrets of the cluster, value by value. Pure but for hiding the values. */
+/** Compares a backup with the Secrets of the cluster, value by value. Pure except for registering the values. */
 export function compareBackup(
   { secrets, manifest }: Pick<Backup, 'secrets'> & { manifest: Pick<Backup['manifest'], 'absent'> },
   cluster: readonly KubeObject[],
@@ -61,12 +61,12 @@ export function compareBackup(
   })
   const added = pick(cluster, manifest.absent).map(secret => ({
     secret: secretPlaceOf(secretNameOf(secret)),
-    problem: 'is in the cluster, and was not when this backup was made',
+    problem: 'is in the cluster now, but was not at the time of this backup',
   }))
   return [...changed, ...added]
 }
 
-/** Reads the cluster once more and throws, by name, what a backup does not hold byte by byte. */
+/** Reads the cluster again and throws the names of Secrets that the backup does not hold byte by byte. */
 export async function proveBackup(
   kubectl: Kubectl,
   backup: Pick<Backup, 'secrets' | 'manifest'>,
@@ -80,8 +80,8 @@ export async function proveBackup(
     compareBackup(backup, cluster).map(
       ({ secret, problem }) =>
         new ExpectedError(
-          `Secret ${secret} ${problem}: it was changed while it was backed up`,
-          'wait until nobody works on the cluster, then run the same command again',
+          `Secret ${secret} ${problem}: it was changed during the backup`,
+          'wait until no other change runs on the cluster, then run the same command again',
         ),
     ),
   )

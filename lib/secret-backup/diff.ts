@@ -3,30 +3,30 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { pick } from './cluster.ts'
 import { secretNameOf, secretPlaceOf, valuesOf } from './secret-backup.ts'
 
-/** One key of a Secret that is not the same in the backup and the cluster; values in base64. */
+/** One key of a Secret that differs between backup and cluster; values in base64. */
 export interface KeyDiff {
   key: string
-  /** `lost`: the cluster has none, or an empty one. `extra`: only the cluster has it. */
+  /** `lost`: missing or empty in the cluster. `extra`: only in the cluster. */
   state: 'lost' | 'different' | 'extra'
   backup?: string
   cluster?: string
 }
 
-/** One Secret of a backup beside what the cluster has. */
+/** One Secret of a backup, compared with the cluster. */
 export interface SecretDiff {
   secret: KubeObject
   existing?: KubeObject
-  /** `incomplete`: nothing of the cluster's would be replaced; `different`: something would. */
+  /** `incomplete`: a restore only adds values; `different`: it replaces some. */
   state: 'same' | 'missing' | 'incomplete' | 'different'
   keys: KeyDiff[]
 }
 
-/** Compares the Secrets of a backup with those of the cluster. Pure but for hiding the values. */
+/** Compares the Secrets of a backup with those of the cluster. Pure except for registering the values. */
 export function diffBackup(secrets: readonly KubeObject[], cluster: readonly KubeObject[]): SecretDiff[] {
   return secrets.map(secret => diffSecret(secret, pick(cluster, [secretNameOf(secret)])[0]))
 }
 
-/** Compares one Secret of a backup with the cluster's. An empty value there is none. Pure. */
+/** Compares one Secret of a backup with the cluster's. An empty value counts as missing. Pure. */
 export function diffSecret(secret: KubeObject, existing: KubeObject | undefined): SecretDiff {
   const backup = valuesOf(secret)
   const cluster = existing ? valuesOf(existing) : new Map<string, string>()
@@ -44,7 +44,7 @@ export function diffSecret(secret: KubeObject, existing: KubeObject | undefined)
   return { secret, existing, state, keys }
 }
 
-/** A fingerprint function of this run alone: what it prints tells that values differ, and allows no guessing. */
+/** A fingerprint function for this run: it shows that values differ, and gives no help to guess them. */
 export function fingerprints(): (encoded: string | undefined) => string {
   const key = randomBytes(32)
   return encoded => {
@@ -56,7 +56,7 @@ export function fingerprints(): (encoded: string | undefined) => string {
   }
 }
 
-/** When a Secret was last written, as far as the API server tells. Pure. */
+/** When a Secret was last written, by its managedFields. Pure. */
 export function changedAt(existing: KubeObject): string | undefined {
   const fields = (existing.metadata.managedFields ?? []) as { time?: string }[]
   return [existing.metadata.creationTimestamp, ...fields.map(({ time }) => time)]
@@ -66,8 +66,7 @@ export function changedAt(existing: KubeObject): string | undefined {
 }
 
 /**
- * Who was the last to write one of these keys, by the name that a program gives itself, and when; as far as the API
- * server tells. Pure.
+ * The field manager that last wrote one of these keys, and when, by the Secret's managedFields. Pure.
  */
 export function writerOf(existing: KubeObject, keys: readonly string[]): string | undefined {
   type Fields = { manager?: string; time?: string; fieldsV1?: { 'f:data'?: Record<string, unknown> } }
@@ -78,7 +77,7 @@ export function writerOf(existing: KubeObject, keys: readonly string[]): string 
   return last && `${last.manager} at ${last.time}`
 }
 
-/** A comparison for people, without any value: `+` to be restored, `~` would be replaced, `=` stays. Pure. */
+/** A comparison for people, without any value: `+` restored, `~` replaced, `=` kept. Pure. */
 export function diffText(diff: SecretDiff, print: (encoded: string | undefined) => string): string[] {
   const place = secretPlaceOf(secretNameOf(diff.secret))
   const others = diff.keys.filter(({ state }) => state === 'extra').length
@@ -88,13 +87,13 @@ export function diffText(diff: SecretDiff, print: (encoded: string | undefined) 
   const existing = diff.existing!
   return [
     diff.state === 'incomplete'
-      ? `+ ${place}: the cluster lacks some of it`
-      : `~ ${place}: the cluster has other values, last written ${changedAt(existing) ?? 'at a time unknown'}`,
+      ? `+ ${place}: the cluster lacks some keys`
+      : `~ ${place}: the cluster has other values, last written ${changedAt(existing) ?? 'at an unknown time'}`,
     ...((existing.type || 'Opaque') === diff.secret.type
       ? []
       : [`    ~ type: ${existing.type} in the cluster, ${diff.secret.type} in the backup`]),
     ...diff.keys.map(({ key, state, backup, cluster }) => {
-      if (state === 'extra') return `    = ${key}: only in the cluster, stays (${print(cluster)})`
+      if (state === 'extra') return `    = ${key}: only in the cluster, kept (${print(cluster)})`
       const sign = state === 'lost' ? '+' : '~'
       return `    ${sign} ${key}: ${print(cluster)} in the cluster, ${print(backup)} in the backup`
     }),

@@ -18,14 +18,14 @@ import {
 } from './manifest.ts'
 import { parseSecret, secretNameOf, secretPlaceOf, secretText, sha256, valuesOf } from './secret-backup.ts'
 
-/** A backup that was read: every file is the one that its manifest means. */
+/** A backup that was read: every file matches its manifest. */
 export interface Backup {
   folder: string
   manifest: BackupManifest
   secrets: KubeObject[]
 }
 
-/** What is written into a backup. The Secrets are plain ones. */
+/** The content of a new backup, with plain Secrets. */
 export interface BackupContent extends Pick<BackupManifest, 'cluster' | 'server' | 'createdAt' | 'absent'> {
   secrets: readonly KubeObject[]
 }
@@ -40,9 +40,9 @@ export function backupFolder(cluster: { name: string; folder: string }, at: Date
 }
 
 /**
- * Writes a backup as a new folder (0700, files 0600), whole or not at all: it is written beside its place, `prove`
- * looks at what lies on the disk there, and only then it gets its name. With `to` it is encrypted. Throws an
- * ExpectedError when there is something of that name already.
+ * Writes a backup as a new folder (0700, files 0600), whole or not at all: it is written to a temporary folder, `prove`
+ * checks that on the disk, and only then it gets its name. With `to` it is encrypted. Throws an
+ * ExpectedError when the folder already exists.
  */
 export async function writeBackup(
   folder: string,
@@ -84,11 +84,11 @@ async function seal(to: Recipients, text: string): Promise<Uint8Array> {
   return allOf(encryptTo(to, [Buffer.from(text)]))
 }
 
-/** Throws when there is something where a backup is to be written: none is ever overwritten. */
+/** Throws when the folder of a new backup already exists: a backup is never overwritten. */
 export function refuseExisting(folder: string): void {
   if (!lstatSync(folder, { throwIfNoEntry: false })) return
   throw new ExpectedError(
-    `${folder} is there already, and a backup is never overwritten`,
+    `${folder} already exists, and a backup is never overwritten`,
     'give --output a folder that does not exist yet',
     { exitCode: EXIT.refused },
   )
@@ -99,29 +99,26 @@ function cannotWrite(folder: string, error: unknown): unknown {
   const said = (why: string, fix: string) =>
     new ExpectedError(`the backup cannot be written to ${folder}: ${why}`, fix, { cause: error })
   if (code === 'EEXIST')
-    return said('another run is at it, or was killed', 'when no other run is at work, delete that folder')
+    return said('another run writes it, or was killed', 'delete that folder if no other run is active')
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return said(
-      'the folder that it would be in is not there',
-      'make that folder, or give --output another one',
-    )
+    return said('its parent folder does not exist', 'create the parent folder, or give another --output')
   if (code === undefined) return error
   return said(
     code,
     toExpected(error).fix.startsWith('this is a defect')
-      ? 'give --output another folder'
+      ? 'give another folder with --output'
       : toExpected(error).fix,
   )
 }
 
 /**
- * Reads the manifest of a backup and checks every file against it, without opening an encrypted one. Throws all
- * that is wrong at once, each by the name of its file.
+ * Reads the manifest of a backup and checks every file against it, without decrypting. Throws all problems at once, each with
+ * the name of its file.
  */
 export function readManifest(folder: string): { manifest: BackupManifest; files: Map<string, Buffer> } {
   if (!lstatSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new UsageError(
-      `there is no backup ${folder}`,
+      `backup ${folder} does not exist`,
       'give the folder of a backup, for example one of clusters/NAME/secrets-backup/',
     )
   const manifest = parseManifest(readPart(folder, MANIFEST, LARGEST).toString(), join(folder, MANIFEST))
@@ -134,19 +131,21 @@ export function readManifest(folder: string): { manifest: BackupManifest; files:
       const what = join(folder, file)
       if (data.length < bytes) problems.push(damaged(`${what} was cut off: ${data.length} of ${bytes} bytes`))
       else if (sha256(data) !== hash)
-        problems.push(damaged(`${what} was changed: its SHA-256 is not the one in ${MANIFEST}`))
+        problems.push(damaged(`${what} was changed: its SHA-256 differs from the one in ${MANIFEST}`))
     } catch (error) {
       problems.push(toExpected(error))
     }
   }
-  // `kubectl apply -f FOLDER` would take these for a part of it.
+  // `kubectl apply -f FOLDER` would apply these, too.
   for (const file of readdirSync(folder).sort())
     if (
       /\.(ya?ml|json|age)$/.test(file) &&
       !files.has(file) &&
       !manifest.files.some(each => each.file === file)
     )
-      problems.push(damaged(`${join(folder, file)} is no part of this backup: its manifest does not name it`))
+      problems.push(
+        damaged(`${join(folder, file)} does not belong to this backup: its manifest does not name it`),
+      )
   throwAll(problems)
   return { manifest, files }
 }
@@ -169,13 +168,13 @@ export async function readBackup(folder: string, keys: AgeKeys): Promise<Backup>
   return { folder, manifest, secrets }
 }
 
-/** The bytes of one file of a backup. Throws when it is missing, no plain file, or far too large. */
+/** The bytes of one file of a backup. Throws when it is missing, not a regular file, or far too large. */
 function readPart(folder: string, file: string, largest: number): Buffer {
   const path = join(folder, file)
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found)
-    throw damaged(file === MANIFEST ? `${path} is missing: this is no complete backup` : `${path} is missing`)
-  if (!found.isFile()) throw damaged(`${path} is no plain file`)
-  if (found.size > largest) throw damaged(`${path} is too large for what it should be: ${found.size} bytes`)
+    throw damaged(file === MANIFEST ? `${path} is missing: the backup is not complete` : `${path} is missing`)
+  if (!found.isFile()) throw damaged(`${path} is not a regular file`)
+  if (found.size > largest) throw damaged(`${path} is too large for a backup: ${found.size} bytes`)
   return readFileSync(path)
 }

@@ -7,17 +7,17 @@ import { type Backup, readBackup, readManifest } from './files.ts'
 /** A run of a script that takes the flags of age. */
 export type AgeRun = Pick<Run<typeof ageFlags>, 'flags' | 'log'>
 
-/** With what a backup is to be encrypted; undefined when no flag says so: then it is a plain one. */
+/** The recipients of an encrypted backup; undefined for a plain one, without the flags of age. */
 export async function recipientsFor(run: AgeRun): Promise<Recipients | undefined> {
   if (!run.flags.passphrase && run.flags.recipient.length === 0) return undefined
   const { recipientsOf } = await import('../age/keys.ts')
   return recipientsOf(run.flags)
 }
 
-/** What opens a plain backup: nothing is needed. */
+/** The keys of a plain backup: none. */
 export const NO_KEYS: AgeKeys = { identities: [], passphrase: async () => '' }
 
-/** What opens a backup. Age is loaded only where it is needed. */
+/** The keys of a backup. Age is loaded only when it is needed. */
 export function keysFor(
   run: Pick<Run<Pick<typeof ageFlags, 'identity'>>, 'flags' | 'log'>,
 ): Promise<AgeKeys> {
@@ -27,8 +27,8 @@ export function keysFor(
 }
 
 /**
- * A backup as it lies on the disk, opened again with what it was encrypted with. That is not possible with
- * recipients alone: then only its checksum is read again, and the Secrets are those that were encrypted.
+ * A new backup, read from the disk and decrypted again. With recipients alone that is not possible: then only its
+ * checksum is verified, and the Secrets are those that were encrypted.
  */
 export async function readAgain(
   run: AgeRun,
@@ -38,6 +38,6 @@ export async function readAgain(
 ): Promise<Pick<Backup, 'manifest' | 'secrets'>> {
   if (!to || run.flags.identity.length > 0) return readBackup(folder, await keysFor(run))
   if ('passphrase' in to) return readBackup(folder, { identities: [], passphrase: async () => to.passphrase })
-  run.log.info('without --identity it cannot be opened again: its checksum is, and what was encrypted')
+  run.log.info('without --identity the backup cannot be decrypted: only its checksum is verified')
   return { ...readManifest(folder), secrets }
 }

@@ -11,7 +11,7 @@ import {
   valuesOf,
 } from './secret-backup.ts'
 
-/** What a backup of Secrets consists of. */
+/** The manifest of a backup of Secrets. */
 export interface BackupManifest {
   format: 'openappstack-secrets/1'
   /** The name of the cluster's folder. */
@@ -19,9 +19,9 @@ export interface BackupManifest {
   /** The URL of its API server. */
   server: string
   createdAt: string
-  /** Which Secrets, with the number of their keys. */
+  /** The Secrets, with the number of their keys. */
   secrets: (SecretName & { keys: number })[]
-  /** Which were wanted and not in the cluster. */
+  /** The wanted Secrets that the cluster did not have. */
   absent: SecretName[]
   /** One for each Secret, in their order, or the one encrypted file. */
   files: { file: string; bytes: number; sha256: string }[]
@@ -60,7 +60,7 @@ export function manifestOf(
 
 /**
  * All Secrets as one YAML stream, for encryption: `age -d secrets.yaml.age | kubectl apply -f -`. The SHA-256 of
- * each stands in here, not in the manifest: a hash in the open would let everybody check guesses of weak
+ * each is in here, not in the manifest: with a public hash everybody could check guesses of weak
  * passwords. Pure.
  */
 export function streamText(secrets: readonly KubeObject[]): string {
@@ -70,23 +70,23 @@ export function streamText(secrets: readonly KubeObject[]): string {
     .join('')
 }
 
-/** Reads what `streamText` writes. Throws an ExpectedError that names `where` when it is anything else. */
+/** Reads the output of `streamText`. Throws an ExpectedError that names `where` for anything else. */
 export async function parseStream(text: string, where: string): Promise<KubeObject[]> {
   const [before, ...documents] = text.split(/^---\n/m)
-  if (before !== '' && text !== '') throw damaged(`${where} is no backup of Secrets`)
+  if (before !== '' && text !== '') throw damaged(`${where} is not a backup of Secrets`)
   const secrets: KubeObject[] = []
   for (const [i, document] of documents.entries()) {
     const [, hash, content = ''] = /^# sha256 ([0-9a-f]{64})\n(.*)$/s.exec(document) ?? []
     const part = `document ${i + 1} of ${where}`
-    if (hash === undefined || hash !== sha256(content)) throw damaged(`${part} is not what was backed up`)
+    if (hash === undefined || hash !== sha256(content)) throw damaged(`${part} was changed after the backup`)
     secrets.push(await parseSecret(content, part))
   }
   return secrets
 }
 
-/** What is said of a backup that is not as it was made. */
+/** The error for a damaged backup. */
 export function damaged(what: string): ExpectedError {
-  return new ExpectedError(what, 'take another copy of this backup: nothing of this one is to be trusted')
+  return new ExpectedError(what, 'use another copy of this backup: do not trust any part of this one')
 }
 
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
@@ -100,12 +100,12 @@ export function parseManifest(text: string, where: string): BackupManifest {
   try {
     manifest = JSON.parse(text)
   } catch {
-    throw damaged(`${where} is no manifest: it was cut off or changed`)
+    throw damaged(`${where} is not a manifest: it was cut off or changed`)
   }
   if (manifest?.format !== 'openappstack-secrets/1')
     throw new ExpectedError(
-      `${where} is no manifest of a format that is known here`,
-      'was it made by a newer version? Use that one',
+      `${where} has an unknown format`,
+      'use the version of this toolkit that wrote it, probably a newer one',
     )
   const { cluster, server, createdAt, secrets, absent, files } = manifest
   if (
@@ -116,7 +116,7 @@ export function parseManifest(text: string, where: string): BackupManifest {
     !isList(files, item => isText(item.file) && isCount(item.bytes) && isText(item.sha256))
   )
     throw damaged(`${where} was changed: it is not complete`)
-  // Files are derived from the names of Secrets, so that no path of somebody else's is ever followed.
+  // Files are derived from the names of Secrets, so that no foreign path is ever followed.
   const expected = isSealed(manifest) ? [SEALED] : secrets.map(secretFileOf)
   const places = [...secrets, ...absent].map(secretPlaceOf)
   if (
@@ -124,6 +124,6 @@ export function parseManifest(text: string, where: string): BackupManifest {
     new Set(expected).size < expected.length ||
     new Set(places).size < places.length
   )
-    throw damaged(`${where} was changed: its files are not those of its Secrets, each once`)
+    throw damaged(`${where} was changed: its files do not match its Secrets`)
   return manifest
 }

@@ -13,13 +13,13 @@ import { backupFolder, readBackup, writeBackup } from './files.ts'
 import { NO_KEYS } from './keys.ts'
 import { plainSecret, secretNameOf, secretPlaceOf } from './secret-backup.ts'
 
-/** A Secret that is to be restored, and whether values of the cluster may be replaced. */
+/** A Secret to restore, and whether values of the cluster may be replaced. */
 export interface Choice {
   diff: SecretDiff
   overwrite: boolean
 }
 
-/** The Secrets that some names on the command line mean: `NAME` or `NAMESPACE/NAME`. Throws a UsageError. */
+/** The Secrets for names on the command line: `NAME` or `NAMESPACE/NAME`. Throws a UsageError. */
 function named(diffs: readonly SecretDiff[], flag: string, names: readonly string[]): SecretDiff[] {
   return names.map(name => {
     const found = diffs.filter(
@@ -28,21 +28,24 @@ function named(diffs: readonly SecretDiff[], flag: string, names: readonly strin
     if (found.length === 1) return found[0]!
     const known = diffs.map(({ secret }) => secret.metadata.name)
     throw found.length === 0
-      ? new UsageError(`${flag} ${JSON.stringify(name)}: no Secret of this backup`, suggestion(name, known))
+      ? new UsageError(
+          `${flag} ${JSON.stringify(name)}: not a Secret of this backup`,
+          suggestion(name, known),
+        )
       : new UsageError(
-          `${flag} ${name}: there are several`,
+          `${flag} ${name}: several Secrets have this name`,
           `write ${secretPlaceOf(secretNameOf(found[0]!.secret))}`,
         )
   })
 }
 
-/** What flags say about the choice. */
+/** The flags of the choice. */
 type ChoosingRun = { flags: { only: string[]; overwrite: string[]; yes: boolean; 'dry-run': boolean } }
 
 /**
- * What is to be restored: the Secrets that --only and --overwrite name; with neither, all that lack something in
- * the cluster, after asking which. Throws an ExpectedError (exit code 4) for a named one whose values differ,
- * unless it was --overwrite that named it.
+ * The Secrets to restore: those that --only and --overwrite name; with neither, those that the cluster lacks
+ * entirely or in part, after a question. Throws an ExpectedError (exit code 4) for a named Secret with other
+ * values, unless --overwrite names it.
  */
 export async function choose({ flags }: ChoosingRun, diffs: readonly SecretDiff[]): Promise<Choice[]> {
   const replace = new Set(named(diffs, '--overwrite', flags.overwrite))
@@ -53,7 +56,7 @@ export async function choose({ flags }: ChoosingRun, diffs: readonly SecretDiff[
       ({ secret }) =>
         new ExpectedError(
           `Secret ${secretPlaceOf(secretNameOf(secret))} has other values in the cluster; nothing was changed`,
-          `if those of the backup are right: --overwrite ${secret.metadata.name}`,
+          `give --overwrite ${secret.metadata.name}`,
           { exitCode: EXIT.refused },
         ),
     ),
@@ -76,13 +79,13 @@ export async function choose({ flags }: ChoosingRun, diffs: readonly SecretDiff[
     .map(diff => ({ diff, overwrite: diff.state === 'different' && replace.has(diff) }))
 }
 
-/** Asks which of the Secrets that lack something in the cluster are to be restored. */
+/** Asks which Secrets to restore, of those that the cluster lacks entirely or in part. */
 async function askWhich(
   diffs: readonly SecretDiff[],
   replace: ReadonlySet<SecretDiff>,
 ): Promise<SecretDiff[]> {
   const answer = await askSeveral({
-    message: 'Which ones?',
+    message: 'Which secrets?',
     flag: '--only NAME, or --yes for all that the cluster lacks',
     choices: diffs
       .filter(diff => diff.state !== 'same' && !replace.has(diff))
@@ -104,14 +107,14 @@ export async function chooseBackup(cluster: Cluster): Promise<string> {
     .reverse()
   if (choices.length === 0)
     throw new UsageError(
-      `there is no backup in ${parent}`,
-      'give the folder of one: npx tsx scripts/restore-secrets.ts DIR',
+      `${parent} holds no backup`,
+      'give the folder of a backup: npx tsx scripts/restore-secrets.ts DIR',
     )
   const question = { message: 'Which backup?', flag: `the folder of one: ${join(parent, choices[0]!)}` }
   return join(parent, await askSelect({ ...question, choices }))
 }
 
-/** The namespaces that are not there yet. Throws an ExpectedError for one that is being deleted. */
+/** The missing namespaces. Throws an ExpectedError for one that is being deleted. */
 export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choice[]): Promise<string[]> {
   const names = [...new Set(chosen.map(({ diff }) => secretNameOf(diff.secret).namespace))]
   const missing: string[] = []
@@ -119,7 +122,7 @@ export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choic
     const namespace = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
     if (namespace?.metadata.deletionTimestamp)
       throw new ExpectedError(
-        `namespace ${name} is being deleted: nothing can be put into it`,
+        `namespace ${name} is being deleted: no Secret can be created in it`,
         `wait until it is gone (kubectl get namespace ${name}), then run the same command again`,
       )
     if (!namespace) missing.push(name)
@@ -127,7 +130,7 @@ export async function missingNamespaces(kubectl: Kubectl, chosen: readonly Choic
   return missing
 }
 
-/** Backs up, as the cluster has them, the Secrets whose values are about to be replaced. Returns the folder. */
+/** Backs up, as the cluster has them, the Secrets whose values a restore replaces. Returns the folder. */
 export function keepReplaced(
   kubectl: Kubectl,
   cluster: Pick<Cluster, 'name' | 'folder'>,
@@ -159,7 +162,7 @@ export async function keepAside(
   return folder
 }
 
-/** Reads the restored Secrets again. Throws by name what the cluster does not hold byte by byte. */
+/** Reads the restored Secrets again. Throws the names of those that the cluster does not hold byte by byte. */
 export async function checkRestored(kubectl: Kubectl, chosen: readonly Choice[]): Promise<void> {
   const secrets = chosen.map(({ diff }) => diff.secret)
   const cluster = await readSecrets(
@@ -172,29 +175,29 @@ export async function checkRestored(kubectl: Kubectl, chosen: readonly Choice[])
       .map(
         ({ secret }) =>
           new ExpectedError(
-            `Secret ${secretPlaceOf(secretNameOf(secret))} is not as in the backup after it was restored`,
-            'somebody else writes to it (Flux, a chart, a second person): find out who, then run this again',
+            `Secret ${secretPlaceOf(secretNameOf(secret))} differs from the backup after its restore`,
+            'find out what else writes it (Flux, a chart, a person): check its managedFields, then run this again',
           ),
       ),
   )
 }
 
 /**
- * Puts one Secret back. What is missing is created, lost values are added; values that differ are replaced only
- * with `overwrite`; keys that only the cluster has stay. The write carries the resourceVersion that was looked
- * at, so that a value that somebody has just set is never replaced.
+ * Restores one Secret. A missing Secret is created, lost values are added; different values are replaced only
+ * with `overwrite`; keys that only the cluster has are kept. The write carries the resourceVersion of the
+ * comparison, so that a later change is never replaced.
  */
 export async function restoreSecret(kubectl: Kubectl, diff: SecretDiff, overwrite: boolean): Promise<void> {
   const { secret, existing } = diff
   const ref = refOf(secret)
   const changed = (cause?: unknown) =>
     new ExpectedError(
-      `${refText(ref)} was changed while this ran; nothing of it was replaced`,
-      'run the same command again: it looks anew',
+      `${refText(ref)} was changed during this run; none of its values was replaced`,
+      'run the same command again: it compares again',
       { cause },
     )
   if (!existing) {
-    // Flux reconciles at once what reads a Secret with this label, instead of at the next interval.
+    // Flux reconciles the readers of a Secret with this label at once, instead of at the next interval.
     const labels = { 'reconcile.fluxcd.io/watch': 'Enabled' }
     if (!(await kubectl.create({ ...secret, metadata: { ...secret.metadata, labels } }))) throw changed()
     return
@@ -202,7 +205,7 @@ export async function restoreSecret(kubectl: Kubectl, diff: SecretDiff, overwrit
   if ((existing.type || 'Opaque') !== secret.type || existing.immutable)
     throw new ExpectedError(
       `${refText(ref)} cannot be changed: ${existing.immutable ? 'it is immutable' : `its type is ${existing.type}, in the backup ${secret.type}`}`,
-      `if it is to be replaced: kubectl -n ${ref.namespace} delete secret ${ref.name}, then run this again`,
+      `to replace it: kubectl -n ${ref.namespace} delete secret ${ref.name}, then run this again`,
       { exitCode: EXIT.refused },
     )
   const put = diff.keys.filter(({ state }) => state === 'lost' || (state === 'different' && overwrite))

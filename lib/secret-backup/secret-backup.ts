@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 
-/** A Secret's place. */
+/** A Secret's namespace and name. */
 export interface SecretName {
   namespace: string
   name: string
@@ -19,9 +19,9 @@ export function secretNameOf({ metadata }: KubeObject): SecretName {
 }
 
 const app = (title: string) =>
-  `fine if ${title} was never installed; otherwise its passwords are lost, and its database opens with no other`
+  `fine if ${title} was never installed; otherwise its passwords are lost, and its database accepts no others`
 
-/** The ten Secrets that the docs of 0.7.0 back up ("Upgrading to 0.7.0"), and what it means that one is absent. */
+/** The ten Secrets that the docs of 0.7.0 back up ("Upgrading to 0.7.0"), and the consequence if one is absent. */
 export const TEN: readonly (SecretName & { absence: string })[] = [
   {
     namespace: 'flux-system',
@@ -45,17 +45,17 @@ export const TEN: readonly (SecretName & { absence: string })[] = [
   {
     namespace: 'oas',
     name: 'oas-prometheus-basic-auth',
-    absence: 'nobody can log in at https://prometheus.DOMAIN; install-core makes a new password',
+    absence: 'nobody can log in at https://prometheus.DOMAIN; install-core creates a new password',
   },
   {
     namespace: 'oas',
     name: 'oas-alertmanager-basic-auth',
-    absence: 'nobody can log in at https://alertmanager.DOMAIN; install-core makes a new password',
+    absence: 'nobody can log in at https://alertmanager.DOMAIN; install-core creates a new password',
   },
   {
     namespace: 'flux-system',
     name: 'oas-oauth-variables',
-    absence: 'no application can use the single sign-on: all of their client secrets have to be made anew',
+    absence: 'no application can use the single sign-on: all of their client secrets must be created again',
   },
   { namespace: 'flux-system', name: 'oas-nextcloud-variables', absence: app('Nextcloud') },
 ]
@@ -70,7 +70,7 @@ export const OAUTH_KEYS: readonly string[] = [
   'wordpress',
 ].map(client => `${client}_oauth_client_secret`)
 
-/** The client secrets that 0.7 needs and that oas-oauth-variables lacks, or has only empty. Pure. */
+/** The client secrets that 0.7 needs and that oas-oauth-variables lacks or has empty. Pure. */
 export function missingOauthKeys(secrets: readonly KubeObject[]): string[] {
   const oauth = secrets.find(({ metadata }) => metadata.name === 'oas-oauth-variables')
   if (!oauth) return []
@@ -78,7 +78,7 @@ export function missingOauthKeys(secrets: readonly KubeObject[]): string[] {
   return OAUTH_KEYS.filter(key => !values.get(key))
 }
 
-/** What a backup lacks: what it is, and what that means. Pure. */
+/** What a backup lacks, and the consequence. Pure. */
 export function absenceText(
   absent: readonly SecretName[],
   secrets: readonly KubeObject[],
@@ -88,7 +88,7 @@ export function absenceText(
     ...absent.map((name): [string, string] => [
       `Secret ${secretPlaceOf(name)} is not in the cluster`,
       TEN.find(one => secretPlaceOf(one) === secretPlaceOf(name))?.absence ??
-        'fine if what it is for was never installed',
+        'fine if its application was never installed',
     ]),
     ...(missing.length === 0
       ? []
@@ -101,7 +101,7 @@ export function absenceText(
   ]
 }
 
-/** Whether a Secret is one of this platform by its name, wherever it is not in a catalogue. */
+/** Whether a Secret belongs to this platform by its name, although the catalogue does not list it. */
 export function looksGenerated({ name }: SecretName): boolean {
   return /^oas-[a-z0-9.-]+-(variables|basic-auth)$/.test(name)
 }
@@ -112,8 +112,8 @@ export function valuesOf(secret: KubeObject): Map<string, string> {
 }
 
 /**
- * A Secret without all that belongs to the cluster it comes from: annotations, labels, creationTimestamp,
- * resourceVersion, uid, ownerReferences, managedFields. The bytes of the values are not touched. Pure.
+ * A Secret without the fields of its cluster: annotations, labels, creationTimestamp,
+ * resourceVersion, uid, ownerReferences, managedFields. The values are not changed. Pure.
  */
 export function plainSecret(secret: KubeObject): KubeObject {
   return {
@@ -127,8 +127,8 @@ export function plainSecret(secret: KubeObject): KubeObject {
 }
 
 /**
- * A plain Secret as YAML that kubectl applies. Everything is in quotes: kubectl's parser takes a bare `0X1F`,
- * which is base64 all right, for a number, and YAML writers leave it bare. Pure.
+ * A plain Secret as YAML that kubectl applies. Everything is in quotes: kubectl's parser reads an unquoted `0X1F`,
+ * which is valid base64, as a number, and YAML writers do not quote it. Pure.
  */
 export function secretText(secret: KubeObject): string {
   const { namespace, name } = secretNameOf(secret)
@@ -145,7 +145,7 @@ export function secretText(secret: KubeObject): string {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** What names of Kubernetes look like: no slashes, so that a file named after one stays in its folder. */
+/** Names of Kubernetes: no slashes, so that a file named after one stays in its folder. */
 const NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/
 
 /** Whether these are the names of a Secret and its namespace. */
@@ -157,29 +157,29 @@ export function isSecretName(value: unknown): value is SecretName {
 }
 
 /**
- * Reads what `secretText` writes. Throws an ExpectedError that names `where` for anything else, and quotes
+ * Reads the output of `secretText`. Throws an ExpectedError that names `where` for anything else, and quotes
  * nothing of it: the parser's own message would quote a password.
  */
 export async function parseSecret(text: string, where: string): Promise<KubeObject> {
   const broken = (what: string) =>
-    new ExpectedError(`${where} ${what}`, 'take another copy of this backup: nothing of it was used')
+    new ExpectedError(`${where} ${what}`, 'use another copy of this backup: this one was not used')
   const { load } = await import('js-yaml')
   let secret: unknown
   try {
     secret = load(text)
   } catch {
-    throw broken('is no YAML')
+    throw broken('is not valid YAML')
   }
   if (!isRecord(secret) || secret.apiVersion !== 'v1' || secret.kind !== 'Secret')
-    throw broken('is no Secret')
+    throw broken('is not a Secret')
   const { apiVersion: _a, kind: _k, metadata, type, immutable, data, ...others } = secret
   const surplus = [...Object.keys(others), ...Object.keys(isRecord(metadata) ? metadata : {})].filter(
     field => field !== 'name' && field !== 'namespace',
   )
-  if (surplus.length > 0) throw broken(`has fields that no backup has: ${surplus.join(', ')}`)
-  if (!isSecretName(metadata)) throw broken('has no name and namespace')
+  if (surplus.length > 0) throw broken(`has fields that a backup does not have: ${surplus.join(', ')}`)
+  if (!isSecretName(metadata)) throw broken('has no valid name and namespace')
   if (typeof type !== 'string' || (immutable !== undefined && immutable !== true))
-    throw broken('has a type that is none')
+    throw broken('has an invalid type')
   if (!isRecord(data)) throw broken('has no data')
   for (const [key, value] of Object.entries(data))
     if (typeof value !== 'string' || Buffer.from(value, 'base64').toString('base64') !== value)
@@ -187,7 +187,7 @@ export async function parseSecret(text: string, where: string): Promise<KubeObje
   return secret as unknown as KubeObject
 }
 
-/** Where two Secrets of the same name differ, by key: `type` and keys, never values. Empty when equal. Pure. */
+/** The differences of two Secrets of the same name, by key: `type` and keys, never values. Empty when equal. Pure. */
 export function differences(one: KubeObject, other: KubeObject): string[] {
   const [a, b] = [valuesOf(one), valuesOf(other)]
   const keys = [...new Set([...a.keys(), ...b.keys()])].filter(key => a.get(key) !== b.get(key))

@@ -8,7 +8,7 @@ import { type AgeRun, keysFor } from '../../lib/secret-backup/keys.ts'
 import { isSealed } from '../../lib/secret-backup/manifest.ts'
 
 /**
- * Checks a backup against its manifest, and with the cluster if that can be reached. Ends with `Findings` when the
+ * Checks a backup against its manifest, and against the cluster if that can be reached. Ends with `Findings` when the
  * cluster differs.
  */
 export async function verifyBackup(
@@ -17,16 +17,14 @@ export async function verifyBackup(
 ): Promise<void> {
   const { manifest } = readManifest(folder)
   const { cluster, createdAt, secrets, files } = manifest
-  run.log.ok(
-    `${files.length} file${files.length === 1 ? ' is' : 's are'} as the manifest of ${createdAt} says`,
-  )
+  run.log.ok(`${files.length} file${files.length === 1 ? ' is' : 's are'} as in the manifest of ${createdAt}`)
   run.result = { folder, manifest }
   if (isSealed(manifest) && run.flags.identity.length === 0 && !run.flags.passphrase)
-    return run.log.warn('it is encrypted: give --identity FILE or --passphrase to look into it')
+    return run.log.warn('the backup is encrypted: give --identity FILE or --passphrase to read it')
   const backup = await readBackup(folder, await keysFor(run))
   run.log.ok(`${secrets.length} secrets can be read`)
   if (cluster !== run.cluster.name)
-    return run.log.warn(`it is a backup of ${cluster}: not compared with ${run.cluster.name}`)
+    return run.log.warn(`the backup is from ${cluster}: not compared with ${run.cluster.name}`)
   let found: KubeObject[]
   try {
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -42,5 +40,5 @@ export async function verifyBackup(
   run.result = { folder, manifest, deviations }
   for (const { secret, problem } of deviations) run.log.warn(`Secret ${secret} ${problem}`)
   if (deviations.length > 0) throw new Findings()
-  run.log.ok('each is as in the cluster')
+  run.log.ok('all match the cluster')
 }

@@ -16,21 +16,21 @@ import { scrub, scrubbedJson } from './scrub.ts'
 /** A file of a bundle. */
 export interface BundleFile {
   path: string
-  /** What it is, for the index; files of one folder are told together. */
+  /** What it is, for the index; files of one folder share one entry. */
   what: string
   text: string
 }
 
-/** What goes into a bundle, and what does not. */
+/** The content of a bundle, and what it lacks. */
 export interface Contents {
   files: BundleFile[]
-  /** What could not be looked at. */
+  /** What could not be read. */
   gaps: Gap[]
-  /** What was left out on purpose, or was not there. */
+  /** Omitted on purpose, or missing. */
   leftOut: Gap[]
 }
 
-/** Collects the files of a bundle; what fails becomes a gap. Every text is scrubbed when it is added. */
+/** Collects the files of a bundle; a failure becomes a gap. Every text is scrubbed when it is added. */
 export class Collector implements Contents {
   readonly files: BundleFile[] = []
   readonly gaps: Gap[] = []
@@ -44,7 +44,7 @@ export class Collector implements Contents {
     this.files.push({ path, what, text: `${scrubbedJson(value)}\n` })
   }
 
-  /** Does a part of the work; its failure is a gap. The signal's own reason goes on. */
+  /** Does a part of the work; its failure becomes a gap. An abort of the signal is thrown. */
   async attempt<T>(what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work()
@@ -115,8 +115,8 @@ export function versionsOf(snapshot: Snapshot | undefined): { toolkit: string; [
 }
 
 /**
- * What `.flux.env` says of the repository, as far as it can be read: what is wrong with it can be seen in it. Its
- * secrets are registered.
+ * The repository in `.flux.env`, if that can be read; the bundle holds the file itself. Its secrets are
+ * registered.
  */
 export function repositoryOf(cluster: Cluster): Snapshot['config'] {
   try {
@@ -130,7 +130,7 @@ export function repositoryOf(cluster: Cluster): Snapshot['config'] {
 /** Transcripts of the newest runs that are put into a bundle. */
 const RUNS = 50
 
-/** Adds what the cluster folder has to tell: the configuration without its secrets, and the journal. */
+/** Adds from the cluster folder the configuration without its secrets, and the journal. */
 export function addFolder(collector: Collector, cluster: Cluster): void {
   const text = readIfExists(cluster.env)
   if (text !== undefined)
@@ -148,14 +148,14 @@ export function addFolder(collector: Collector, cluster: Cluster): void {
   })
 }
 
-/** A `.flux.env` in which only variables that are known and no secret have their value. Pure. */
+/** A `.flux.env` in which only known, non-secret variables have their value. Pure. */
 export function withoutSecrets(text: string): string {
   return text
     .split('\n')
     .map(line => {
       if (/^\s*(#|$)/.test(line)) return line.includes('=') ? '# (left out)' : line
       const name = /^\s*(\w+)\s*=/.exec(line)?.[1]
-      if (name === undefined) return '(a line that is none)'
+      if (name === undefined) return '(a line without a variable)'
       return showsVariable(name) ? line : `${name}=***`
     })
     .join('\n')

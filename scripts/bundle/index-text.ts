@@ -17,10 +17,10 @@ export function indexText(
   return [
     `OpenAppStack: support bundle of the cluster ${about.cluster}`,
     '',
-    `Made at ${about.madeAt} with version ${about.toolkit} of the runbooks; logs since ${about.since}.`,
+    `Created at ${about.madeAt} with version ${about.toolkit} of the runbooks; logs since ${about.since}.`,
     '',
-    'Known secrets, and what looks like one, are replaced by ***. Names of hosts and people, addresses and what',
-    'users have written into a log are not: read it before you give it to somebody.',
+    'Known secrets, and texts that look like one, are replaced by ***. Names of hosts and people, addresses and',
+    'texts of users in logs are not: read it before you send it.',
     '',
     'In it:',
     ...[...groups].map(
@@ -28,7 +28,7 @@ export function indexText(
         `- ${path}: ${what} (${count > 1 ? `${count} files, ` : ''}${sizeText(size)})`,
     ),
     '',
-    'Could not be looked at:',
+    'Could not be read:',
     ...list(gaps, '- nothing: everything could be read'),
     '',
     'Left out:',

@@ -4,12 +4,12 @@ import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { loadCatalogue, secretValues } from '../../lib/platform/secrets.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 
-/** Keys of Secrets whose values are no secret: certificates, and names of users. */
+/** Keys of Secrets with public values: certificates, and names of users. */
 const OPEN = /\.crt$|^(user(name)?|host(name)?|port|namespace|name)$/i
 
 /**
- * Registers the values of all Secrets of the cluster, so that nothing that is put into a bundle shows one: those
- * of the catalogue, also as the copies in the cluster folder have them, and those that anything else has made.
+ * Registers the values of all Secrets of the cluster, so that no text of a bundle shows one: those
+ * of the catalogue, those of their copies in the cluster folder, and those of all other Secrets.
  * Throws an ExpectedError when they cannot be read.
  */
 export async function registerEverySecret(kubectl: Kubectl, clusterFolder: string): Promise<void> {
@@ -33,7 +33,7 @@ function registerOther({ data }: KubeObject): void {
   for (const [key, encoded] of Object.entries((data ?? {}) as Record<string, string>)) {
     if (OPEN.test(key)) continue
     const value = Buffer.from(encoded, 'base64').toString('utf8')
-    // Shorter ones are words mostly, which would be blacked out everywhere.
+    // Shorter values are mostly words, which would be hidden everywhere.
     if (value.trim().length >= 8) registerSecret(value.trim())
     if (value.includes('-----BEGIN'))
       for (const line of value.split('\n')) if (line.length >= 32) registerSecret(line.trim())

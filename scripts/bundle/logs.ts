@@ -20,10 +20,10 @@ const LOG = 1 << 20
 const ALL = 64 << 20
 /** Milliseconds after which a log is left out, and Loki. */
 const PATIENCE = 20_000
-/** Presets whose lines are asked of Loki: what pods that are gone have said, and events that are over. */
+/** Presets that Loki is asked for: lines of deleted pods, and expired events. */
 const ASKED = ['errors', 'warnings']
 
-/** Which logs are wanted. */
+/** The period of the logs. */
 export interface LogWindow {
   /** Milliseconds since the epoch. */
   since: number
@@ -31,14 +31,14 @@ export interface LogWindow {
   signal: AbortSignal
 }
 
-/** Adds the logs of all containers of the platform, of the run before too, and what Loki has of errors. */
+/** Adds the logs of all containers of the platform, also of their previous run, and the errors in Loki. */
 export async function addLogs(collector: Collector, kubectl: Kubectl, options: LogWindow): Promise<void> {
   const { signal } = options
   let left = ALL
   const add = (path: string, what: string, lines: readonly Line[]) => {
     const text = logText(lines)
     if (text.length > left) {
-      collector.leftOut.push({ what: path, why: 'the logs are too large together' })
+      collector.leftOut.push({ what: path, why: 'all logs together are too large' })
       return
     }
     left -= text.length
@@ -60,7 +60,7 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
     })
 }
 
-/** The last lines of a container. A node that hangs must not keep the bundle from being made. */
+/** The last lines of a container. A node that hangs must not block the bundle. */
 async function linesOf(
   kubectl: Kubectl,
   container: LogContainer,
@@ -70,8 +70,8 @@ async function linesOf(
 ): Promise<Line[]> {
   const patience = new AbortController()
   const late = new ExpectedError(
-    `its kubelet does not send it within ${PATIENCE / 1000} s`,
-    'see what is wrong with its node: npx tsx scripts/diagnose.ts',
+    `its kubelet does not send the log within ${PATIENCE / 1000} s`,
+    'check its node: npx tsx scripts/diagnose.ts',
   )
   const timer = setTimeout(() => patience.abort(late), PATIENCE)
   try {
@@ -96,7 +96,7 @@ async function addFromLoki(
     for (const preset of PRESETS.filter(({ name }) => ASKED.includes(name))) {
       const search = { query: logQl(preset), start: nanoseconds(since), end: nanoseconds(now) + AHEAD }
       const entries = await backward(ask, search, LINES, { warn: () => {} })
-      add(`loki/${preset.name}.log`, 'what Loki has kept, also of pods that are gone', entries.map(lineOf))
+      add(`loki/${preset.name}.log`, 'lines from Loki, also of deleted pods', entries.map(lineOf))
     }
   } catch (error) {
     if (signal.aborted) throw signal.reason
@@ -107,7 +107,7 @@ async function addFromLoki(
   }
 }
 
-/** Lines as text, the newest that fit. Secrets are taken out before anything is cut: half of one is one, too. */
+/** Lines as text, the newest that fit. Secrets are removed before a cut: half a secret is a secret, too. */
 export function logText(lines: readonly Line[]): string {
   const whole = lines.map(({ time, namespace, pod, container, text }) => {
     const from = `${time} ${pod || namespace}/${container} `

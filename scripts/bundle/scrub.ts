@@ -4,9 +4,9 @@ import { redact } from '../../lib/script/redact.ts'
 const FIELD =
   '(?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|access_?key|private_?key|credentials?|authorization|cookie|session_?id)'
 
-/** What a secret looks like that nobody has told of: each with the part of it that may stay. */
+/** What unknown secrets look like, each with the part that may stay. */
 const LOOKS: readonly [pattern: RegExp, replacement: string][] = [
-  // A key that is not ended is cut off: all of the rest may belong to it.
+  // Without its end a key was cut off: all of the rest may belong to it.
   [
     /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
     '*** (a private key)',
@@ -20,12 +20,12 @@ const LOOKS: readonly [pattern: RegExp, replacement: string][] = [
   // "client_secret": "…", password='…'; then the same in JSON that is a string of JSON itself.
   [new RegExp(`(${FIELD}["']?\\s*[=:]\\s*)(["'])(?:\\\\.|(?!\\2)[^\\\\])+\\2`, 'gi'), '$1$2***$2'],
   [new RegExp(`(${FIELD}\\\\"\\s*:\\s*\\\\")(?:\\\\\\\\\\\\"|(?!\\\\").)+\\\\"`, 'gi'), '$1***\\"'],
-  // password=…; a colon is also what a sentence goes on with, so that only passwords are taken there.
+  // password=…; a colon also continues a sentence, so only passwords are hidden there.
   [new RegExp(`(${FIELD}=)(?!["'*\\\\])[^\\s&"',;)}\\]]+`, 'gi'), '$1***'],
   [/(pass(?:word|wd|phrase):\s+)(?!["'*\\])\S+/gi, '$1***'],
 ]
 
-/** A text without the secrets that are known, and without what looks like one. */
+/** A text without known secrets and texts that look like one. */
 export function scrub(text: string): string {
   let result = redact(text)
   for (const [pattern, replacement] of LOOKS) result = result.replace(pattern, replacement)

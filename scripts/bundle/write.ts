@@ -8,19 +8,19 @@ import { tarOf } from '../../lib/age/tar.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import type { BundleFile } from './bundle.ts'
 
-/** Milliseconds after which a temporary file belongs to no run any more. */
+/** Milliseconds after which no run uses a temporary file any more. */
 const ABANDONED = 3_600_000
 
 /** Throws a UsageError when a bundle cannot be written there. */
 export function checkOutput(file: string): void {
-  if (existsSync(file)) throw new UsageError(`${file} exists already`, 'give another name with --output')
+  if (existsSync(file)) throw new UsageError(`${file} already exists`, 'give another name with --output')
   if (!statSync(dirname(file), { throwIfNoEntry: false })?.isDirectory())
-    throw new UsageError(`there is no folder ${dirname(file)}`, 'make it, or give another --output')
+    throw new UsageError(`folder ${dirname(file)} does not exist`, 'create it, or give another --output')
 }
 
 /**
- * Writes files as a .tar.gz (0600), in a folder of its own name: whole or not at all. What a killed run has left
- * is removed.
+ * Writes files as a .tar.gz (0600), in a folder of its own name: whole or not at all. Leftovers of a killed run
+ * are removed.
  */
 export async function writeBundle(
   file: string,
@@ -37,7 +37,7 @@ export async function writeBundle(
     await pipeline(
       Readable.from(archive(folder, files)),
       createGzip(),
-      // Opened here: a stream that opens it by itself may do so after it was removed below.
+      // Opened here: a stream that opens it itself may do so after its removal below.
       createWriteStream(temporary, { fd: openSync(temporary, 'wx', 0o600), flush: true }),
       { signal },
     )

@@ -2,16 +2,16 @@ import type { ProbeFailure } from '../../lib/diagnosis/certificates/host-facts.t
 import { innermost } from '../../lib/preflight/net.ts'
 import { codeOf } from '../../lib/script/errors.ts'
 
-/** Milliseconds for a connection and its answer: about as long as an authority waits (10 s). */
+/** Milliseconds for a connection and its answer: an authority waits about as long (10 s). */
 export const PROBE_TIMEOUT = 8000
 
-/** The code of an error for a connection that nobody answered in time. */
+/** The error code of a connection that was not accepted in time. */
 export const TIMEOUT = 'ETIMEDOUT'
 
-/** The same for one that was taken, and then nothing was said. */
+/** The error code of a connection that was accepted but not answered. */
 export const SILENCE = 'ESILENT'
 
-/** What came of a connection that failed, by the code of its error. Pure. */
+/** The kind of a failed connection, by its error code. Pure. */
 export function probeFailureOf(error: unknown): ProbeFailure {
   return { kind: kindOf(codeOf(error) ?? ''), message: innermost(error).slice(0, 200) }
 }

@@ -4,7 +4,7 @@ import { UsageError } from '../../lib/script/errors.ts'
 const EXAMPLE = 'give the host alone, as in the address bar of a browser: chat.oas.example.org'
 
 /**
- * A host name as somebody gives it on a command line, in the form in which objects hold it: lower case, without a
+ * A host name from the command line, in the form that objects have: lower case, without a
  * dot at its end, and in ASCII (`münchen.example.org` becomes `xn--mnchen-3ya.example.org`). Throws a UsageError for
  * anything else. Pure.
  */
@@ -14,7 +14,7 @@ export function parseHostName(text: string): string {
   if (/^[a-z][a-z\d+.-]*:\/\//i.test(given)) {
     const { hostname } = URL.canParse(given) ? new URL(given) : { hostname: '' }
     throw new UsageError(
-      `${shown} is an address of a page, not a host`,
+      `${shown} is the address of a page, not a host`,
       hostname ? `give ${hostname}` : EXAMPLE,
     )
   }
@@ -22,25 +22,26 @@ export function parseHostName(text: string): string {
     throw new UsageError(`${shown} is an IP address: certificates here are for names`, EXAMPLE)
   if (given.startsWith('*.'))
     throw new UsageError(
-      `${shown} is a wildcard: Let's Encrypt signs none over HTTP, so that no certificate here has one`,
+      `${shown} is a wildcard: Let's Encrypt issues none over HTTP, so no certificate here has one`,
       EXAMPLE,
     )
-  // A slash, a port, an @ or a space would be cut away by URL, and the rest taken for the host.
+  // URL would cut off a slash, a port, an @ or a space, and use the rest as the host.
   const ascii = /^[\p{L}\p{M}\p{N}.-]+$/u.test(given) && toAscii(given)
   // Browsers read `0x7f.1` as an address.
-  if (!ascii || ascii.length > 253 || isIP(ascii)) throw new UsageError(`${shown} is no host name`, EXAMPLE)
+  if (!ascii || ascii.length > 253 || isIP(ascii))
+    throw new UsageError(`${shown} is not a host name`, EXAMPLE)
   const labels = ascii.split('.')
   if (labels.length < 2 || !labels.every(label => /^[a-z\d]([a-z\d-]{0,61}[a-z\d])?$/.test(label)))
-    throw new UsageError(`${shown} is no full host name`, EXAMPLE)
+    throw new UsageError(`${shown} is not a full host name`, EXAMPLE)
   return ascii
 }
 
-/** The name in ASCII, by the rules of browsers (UTS 46); undefined when there is none. */
+/** The name in ASCII, by the rules of browsers (UTS 46); undefined if it has none. */
 function toAscii(name: string): string | undefined {
   return URL.canParse(`http://${name}/`) ? new URL(`http://${name}/`).hostname : undefined
 }
 
-/** Where the ports of all hosts are asked, instead of where DNS leads. */
+/** The address at which the ports of all hosts are probed, instead of the one in DNS. */
 export interface ConnectTo {
   address: string
   http: number
@@ -55,7 +56,7 @@ export function parseConnectTo(text: string): ConnectTo {
   const ports = [Number(http), Number(https)] as const
   if (!isIP(address) || ports.some(port => port < 1 || port > 65535))
     throw new UsageError(
-      `--connect-to ${JSON.stringify(text)} is no address to connect to`,
+      `--connect-to ${JSON.stringify(text)} is not an address to connect to`,
       'give IP, IP:PORT80 or IP:PORT80:PORT443: 203.0.113.7, 127.0.0.1:8080:8443, [2001:db8::7]:80:443',
     )
   return { address, http: ports[0], https: ports[1] }

@@ -9,22 +9,22 @@ const MOST_HOPS = 10
 /** Bytes of an answer that are read: the answer to a challenge has about 90. */
 const MOST_BYTES = 2048
 
-/** What is asked of a host's port 80. */
+/** A request to a host's port 80. */
 export interface HttpQuestion {
   host: string
-  /** Where the connection goes: the host's name is sent all the same. */
+  /** Where the connection goes: the request still names the host. */
   address: string
   http: number
   https: number
   path: string
-  /** The Challenge that the path belongs to, and what it has to be answered with. */
+  /** The Challenge that the path belongs to, and its expected answer. */
   challenge?: { name: string; key: string }
 }
 
 /**
- * Asks for a path as an authority does: on port 80, following redirects to ports 80 and 443 without a look at
- * certificates. Redirects within the host go to the same address, those to others where their names lead. Never
- * throws, but for the signal.
+ * Requests a path as an authority does: on port 80, following redirects to ports 80 and 443 without checking
+ * certificates. Redirects within the host go to the same address, others to the address of their host. Never
+ * throws, except for the signal.
  */
 export async function probeHttp(question: HttpQuestion, signal?: AbortSignal): Promise<HttpFacts> {
   const { host, address, path, challenge } = question
@@ -43,7 +43,7 @@ export async function probeHttp(question: HttpQuestion, signal?: AbortSignal): P
         return redirects(facts, `to ${JSON.stringify(location.slice(0, 100))}`)
       url = new URL(location, url.href)
       if (!/^https?:$/.test(url.protocol) || url.port !== '')
-        return redirects(facts, `to ${url.origin}, and an authority follows to ports 80 and 443 only`)
+        return redirects(facts, `to ${url.origin}, but an authority follows to ports 80 and 443 only`)
       if (hops.length > MOST_HOPS) return redirects(facts, 'in a circle')
     }
   } catch (error) {
@@ -78,7 +78,7 @@ function get(url: URL, question: HttpQuestion, signal?: AbortSignal): Promise<An
       path: `${url.pathname}${url.search}`,
       headers: { host: url.host, 'user-agent': 'openappstack-runbooks', connection: 'close' },
       servername: url.hostname,
-      rejectUnauthorized: false, // an authority does not look at certificates either
+      rejectUnauthorized: false, // an authority does not check certificates either
       agent: false,
       signal,
     })

@@ -14,7 +14,7 @@ export function ingressServices(objects: readonly KubeObject[]): KubeObject[] {
   )
 }
 
-/** What the ingress controller answers from inside of the cluster, by way of the API server. Only reading. */
+/** The ingress controller's answer inside the cluster, through the API server. Read-only. */
 export async function probeInside(
   kubectl: Kubectl,
   objects: readonly KubeObject[],
@@ -33,7 +33,7 @@ export async function probeInside(
     })
     return { ...told, status: 200 }
   } catch (error) {
-    // The API server's own errors are objects; everything else was said by whoever it asked.
+    // The API server's own errors are objects; everything else comes from the service.
     if (error instanceof ApiError && error.reason === '') return { ...told, status: error.code }
     return { ...told, failed: messageOf(error).slice(0, 200) }
   }

@@ -8,17 +8,17 @@ import { ingressServices, probeInside } from './inside.ts'
 import { type ProbeOptions, probeHosts } from './probe.ts'
 import { chosenHosts } from './scope.ts'
 
-/** What is looked at. */
+/** What is read. */
 export interface LookOptions extends Omit<ProbeOptions, 'expected'> {
   host?: string
-  /** Whether hosts are asked, besides the cluster. */
+  /** Whether hosts are probed, besides the cluster. */
   probes: boolean
   /** The `.flux.env` of the cluster, which knows the address of the server. */
   env?: string
   gather?: GatherOptions
 }
 
-/** The objects of the cluster, and what DNS and the ports say of its hosts. Only reading. */
+/** The objects of the cluster, and the facts of its hosts from DNS and ports. Read-only. */
 export async function lookAtCertificates(kubectl: Kubectl, options: LookOptions): Promise<Snapshot> {
   const snapshot = await gather(kubectl, options.gather)
   const hosts = chosenHosts(options.host, snapshot.objects)
@@ -36,7 +36,7 @@ export async function lookAtCertificates(kubectl: Kubectl, options: LookOptions)
   }
 }
 
-/** The addresses of the server: what was configured, and what its load balancers say. */
+/** The addresses of the server: the configured one, and those of its load balancers. */
 function addresses(objects: readonly KubeObject[], env: string | undefined): string[] {
   const configured = env && existsSync(env) ? readConfig(env).ip_address : undefined
   const balanced = ingressServices(objects).flatMap(({ status }) =>
@@ -47,7 +47,7 @@ function addresses(objects: readonly KubeObject[], env: string | undefined): str
   ] as string[]
 }
 
-/** That no resolver answers says nothing of the hosts. Pure. */
+/** A gap when no resolver answers: then nothing is known about the hosts. Pure. */
 export function silence(facts: readonly HostFacts[]): Gap[] {
   const answers = facts.flatMap(({ dns }) => dns)
   if (facts.length === 0 || answers.some(({ failed }) => failed === undefined || failed === 'ESERVFAIL'))

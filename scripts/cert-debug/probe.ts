@@ -9,15 +9,15 @@ import type { ConnectTo } from './host-name.ts'
 import { at, probeHttp } from './http-probe.ts'
 import { probeTls } from './tls-probe.ts'
 
-/** Hosts that are asked at the same time. */
+/** Hosts that are probed at the same time. */
 const AT_ONCE = 16
 
-/** A path below which an authority asks, and which nobody knows: the answer tells who answers. */
+/** An unknown path in the folder of challenges: its answer shows which server answers. */
 export const TRIAL_PATH = '/.well-known/acme-challenge/test'
 
-/** How hosts are asked. */
+/** How hosts are probed. */
 export interface ProbeOptions {
-  /** The addresses of the server, as far as they are known. */
+  /** The known addresses of the server. */
   expected: readonly string[]
   resolvers?: readonly string[]
   connectTo?: ConnectTo
@@ -25,8 +25,8 @@ export interface ProbeOptions {
 }
 
 /**
- * Asks DNS, port 80 and port 443 of each host, bounded and only reading. A challenge that waits for its answer is
- * asked for it. Never throws, but for the signal: what cannot be asked is a fact, too.
+ * Probes DNS, port 80 and port 443 of each host, bounded and read-only, with the path of its pending challenge
+ * if there is one. Never throws, except for the signal: a failure is a fact, too.
  */
 export async function probeHosts(
   hosts: readonly string[],
@@ -53,7 +53,7 @@ async function probeHost(
 ): Promise<HostFacts> {
   const dns = await lookUpNames([host], resolvers, signal)
   const [answering] = dns.filter(answer => answer.failed === undefined)
-  // A resolver that fails for the host may be the only one: what it says of CAA then tells the same.
+  // If the only resolver fails for the host, it also fails for CAA.
   const records: ReadonlyMap<string, CaaRecord[] | { failed: string }> = resolvers[0]
     ? await lookUpCaa([host], answering?.resolver ?? resolvers[0], signal)
     : new Map()
@@ -65,7 +65,7 @@ async function probeHost(
   const found = [...new Set(dns.flatMap(({ a, aaaa }) => [...a, ...aaaa]))]
   const targets = connectTo ? [connectTo] : found.map(address => ({ address, http: 80, https: 443 }))
   const waiting = challenges.find(
-    // One that is over is not answered any more.
+    // A finished challenge is not answered any more.
     ({ spec, status }) =>
       spec?.dnsName === host &&
       spec?.type === 'HTTP-01' &&
@@ -74,7 +74,7 @@ async function probeHost(
   const challenge = waiting && { name: waiting.metadata.name, key: String(waiting.spec.key) }
   const token = String(waiting?.spec.token ?? '')
   const path = /^[\w-]+$/.test(token) ? `/.well-known/acme-challenge/${token}` : TRIAL_PATH
-  // Most hosts lead to one address: whether its ports are open is found out once, not waited for by each host.
+  // Most hosts share one address: its ports are probed once, not by each host.
   const reach = (address: string, port: number) => {
     const key = at(address, port)
     const known = ports.get(key) ?? portFailure(address, port, signal)
@@ -101,7 +101,7 @@ async function probeHost(
   return { host, expected: [...expected], ...(connectTo ? { directed: true } : {}), dns, caa, http, tls }
 }
 
-/** Why nothing can be asked at a port; undefined when it is open. */
+/** Why a port cannot be reached; undefined when it is open. */
 async function portFailure(
   address: string,
   port: number,

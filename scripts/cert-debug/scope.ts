@@ -6,10 +6,10 @@ import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
 
-/** Kinds that are about certificates and nothing else. */
+/** Kinds that belong to certificates only. */
 const KINDS = ['Certificate', 'CertificateRequest', 'Order', 'Challenge', 'Issuer', 'ClusterIssuer', 'Host']
 
-/** Every host for which there is a certificate or should be one, sorted. Pure. */
+/** Every host that has or needs a certificate, sorted. Pure. */
 export function hostsIn(objects: readonly KubeObject[]): string[] {
   const hosts = objects.flatMap(object => {
     if (object.kind === 'Certificate') return namesOf(object)
@@ -19,7 +19,7 @@ export function hostsIn(objects: readonly KubeObject[]): string[] {
   return [...new Set(hosts)].filter(host => !host.startsWith('*.')).sort()
 }
 
-/** The host that was asked for, or all. Throws a UsageError for one that nothing here is for. Pure. */
+/** The given host, or all. Throws a UsageError for a host that nothing here serves. Pure. */
 export function chosenHosts(host: string | undefined, objects: readonly KubeObject[]): string[] {
   const known = hostsIn(objects)
   if (host === undefined) return known
@@ -27,18 +27,18 @@ export function chosenHosts(host: string | undefined, objects: readonly KubeObje
     return [host]
   const near = nearest(host, known)
   throw new UsageError(
-    `neither an ingress nor a certificate here is for ${host}`,
+    `no ingress and no certificate here is for ${host}`,
     near
       ? `did you mean ${near}?`
       : known.length > 0
-        ? `there are: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}`
+        ? `known hosts: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}`
         : 'install something first: npx tsx scripts/install-app.ts',
   )
 }
 
 const isFor = (certificate: KubeObject, host: string) => namesOf(certificate).some(name => covers(name, host))
 
-/** Whether a cause is about certificates, and about this host where one was asked for. Pure. */
+/** Whether a cause is about certificates, and about the given host. Pure. */
 export function concernsHost(cause: RootCause, host: string | undefined, index: Index): boolean {
   const told = [cause, ...cause.explains]
   const about = told.filter(

@@ -6,7 +6,7 @@ import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { condition } from '../../lib/flux/flux.ts'
 import { table } from '../../lib/script/log.ts'
 
-/** One line for each host: its certificate, who issues it, where it leads, and what answers there. Pure. */
+/** One line for each host: its certificate, who issues it, its address, and the answers there. Pure. */
 export function screen(hosts: readonly string[], index: Index): string {
   const rows = hosts.map(host => {
     const certificates = index
@@ -21,14 +21,14 @@ export function screen(hosts: readonly string[], index: Index): string {
       isReady ? '✓' : '✗',
       host,
       stored ? `until ${stored.notAfter.slice(0, 10)}` : ready ? 'not issued' : 'no certificate',
-      issuer ? `${issuer.name}${isStaging(server) ? ' (for trials)' : ''}` : '',
+      issuer ? `${issuer.name}${isStaging(server) ? ' (staging)' : ''}` : '',
       ...seen(factsOf(host, index), stored?.fingerprint),
     ]
   })
-  return rows.length > 0 ? table(rows) : 'No ingress here has a host, and there is no certificate.'
+  return rows.length > 0 ? table(rows) : 'No ingress has a host, and no certificate exists.'
 }
 
-/** What was seen of a host from here: DNS, port 80, port 443. */
+/** The state of a host from here: DNS, port 80, port 443. */
 function seen(facts: HostFacts | undefined, fingerprint: string | undefined): string[] {
   if (!facts) return []
   const found = [...new Set(facts.dns.flatMap(({ a, aaaa }) => [...a, ...aaaa]))]

@@ -5,10 +5,10 @@ import type { CertificateFacts } from '../../lib/diagnosis/snapshot.ts'
 import { PROBE_TIMEOUT, probeFailureOf, SILENCE } from './failure.ts'
 import { at } from './http-probe.ts'
 
-/** As long as no honest chain is. */
+/** Longer than any honest chain. */
 const LONGEST = 10
 
-/** What is served for a host's name (SNI) on a port, valid or not. Never throws, but for the signal. */
+/** The certificates served for a host's name (SNI), valid or not. Never throws, except for the signal. */
 export async function probeTls(
   { host, address, https }: { host: string; address: string; https: number },
   signal?: AbortSignal,
@@ -20,7 +20,7 @@ export async function probeTls(
         host: address,
         port: https,
         servername: host,
-        rejectUnauthorized: false, // a bad certificate is what is looked for
+        rejectUnauthorized: false, // invalid certificates are wanted, too
         ALPNProtocols: ['http/1.1'],
       })
       const timer = setTimeout(
@@ -48,7 +48,7 @@ export async function probeTls(
   }
 }
 
-/** The certificates that were sent, the server's own first. The last one of a whole chain is its own issuer. */
+/** The received certificates, the server's own first. The last one of a whole chain is its own issuer. */
 function chainOf(first: DetailedPeerCertificate): CertificateFacts[] {
   const chain: CertificateFacts[] = []
   let next: DetailedPeerCertificate | undefined = first

@@ -18,7 +18,7 @@ export const createFlags = {
   },
   'root-domain': {
     type: 'boolean',
-    help: 'DOMAIN is a whole domain: WordPress is at DOMAIN itself (assumed for two labels, like example.org)',
+    help: 'WordPress is at DOMAIN itself (assumed for two labels, like example.org)',
   },
   hostname: {
     type: 'string',
@@ -33,12 +33,12 @@ export const createFlags = {
       .map(spec => spec.tokenVariable)
       .join(' or ')}`,
   },
-  'provider-url': { type: 'string', value: 'URL', help: 'another address of its API' },
-  'droplet-id': { type: 'string', value: 'ID', help: 'take this server of the provider' },
+  'provider-url': { type: 'string', value: 'URL', help: 'another URL of its API' },
+  'droplet-id': { type: 'string', value: 'ID', help: 'use this server of the provider' },
   'create-droplet': { type: 'boolean', help: 'create a server at the provider' },
   'create-hostname': { type: 'string', value: 'NAME', help: 'its host name (default: the domain)' },
-  size: { type: 'string', value: 'SIZE', help: 'its size; 6 cores and 12 GB of memory hold everything' },
-  region: { type: 'string', value: 'REGION', help: 'where it is' },
+  size: { type: 'string', value: 'SIZE', help: 'its size; all applications need 6 cores and 12 GB' },
+  region: { type: 'string', value: 'REGION', help: 'its region' },
   image: { type: 'string', value: 'IMAGE', help: 'its operating system: name or id of a Debian image' },
   'ssh-key-id': { type: 'string', value: 'ID', help: 'id of the SSH key that may log in' },
   'create-domain-records': { type: 'boolean', help: 'create the DNS records at the provider' },
@@ -58,7 +58,7 @@ const PROVIDER_FLAGS = [
 /** A run of create-cluster. */
 export type CreateRun = Run<typeof createFlags>
 
-/** All that is wrong with the command line, before anything is looked at. */
+/** All that is wrong with the command line, before anything else is checked. */
 export function usageProblems({ args: [name, domain], flags: given }: CreateRun): UsageError[] {
   const problems: UsageError[] = []
   const check = (what: string, value: string | undefined, problem: (value: string) => string | undefined) => {
@@ -102,7 +102,7 @@ export function usageProblems({ args: [name, domain], flags: given }: CreateRun)
       problems.push(new UsageError(`--${flag} needs a provider`, 'add --provider NAME'))
   for (const flag of ORDER_FLAGS)
     if (given[flag] && !given['create-droplet'])
-      problems.push(new UsageError(`--${flag} is for a new server`, 'add --create-droplet, or leave it away'))
+      problems.push(new UsageError(`--${flag} is for a new server`, 'add --create-droplet, or omit it'))
   if (given.provider && !given['droplet-id'] && !given['create-droplet'] && !given['create-domain-records'])
     problems.push(
       new UsageError(

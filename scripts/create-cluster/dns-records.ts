@@ -22,17 +22,17 @@ export function wantedRecords(zone: string, subdomain: string | undefined, addre
   const host = subdomain === undefined ? zone : `${subdomain}.${zone}`
   return [
     { type: isIP(address) === 6 ? 'AAAA' : 'A', name: subdomain ?? '@', data: address },
-    // Without the dot at the end the API takes a name for one below the domain.
+    // Without the dot at the end the API appends the domain to the name.
     { type: 'CNAME', name: subdomain === undefined ? '*' : `*.${subdomain}`, data: `${host}.` },
   ]
 }
 
-/** What is there for a wanted record: the same, one that contradicts it, or nothing. */
+/** The state of a wanted record: it exists, it is missing, or another record conflicts with it. */
 export type RecordState = { state: 'there' | 'missing' } | { state: 'conflict'; with: DomainRecord }
 
 /**
  * Compares a wanted record with those of its domain. A name with a CNAME can have no other record, and two
- * addresses for one name would lead every other visitor elsewhere, so both are conflicts. Pure.
+ * addresses for one name would send every other visitor elsewhere, so both are conflicts. Pure.
  */
 export function recordState(
   wanted: DomainRecord,
@@ -65,12 +65,12 @@ function sameData(type: string, a: string, b: string, zone: string): boolean {
   return type === 'CNAME' ? relativeName(a, zone) === relativeName(b, zone) : a === b
 }
 
-/** The refusal to touch a record that leads elsewhere. */
+/** The refusal to change a record that points elsewhere. */
 export function recordConflict(zone: string, wanted: DomainRecord, other: DomainRecord): ExpectedError {
   const show = ({ type, name, data }: DomainRecord) => oneLine(`${type} ${name} → ${data}`)
   return new ExpectedError(
-    `${zone} has the record ${show(other)}, which contradicts ${show(wanted)}`,
-    'if nothing needs it any more, delete it in the control panel of the provider; or leave out --create-domain-records',
+    `${zone} has the record ${show(other)}, which conflicts with ${show(wanted)}`,
+    'delete it in the control panel of the provider if nothing needs it; or omit --create-domain-records',
     { exitCode: EXIT.refused },
   )
 }

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 
-/** A server as the API tells of it; only what is used. */
+/** A server as the API describes it; only the fields used here. */
 export interface Droplet {
   id: number
   name: string
@@ -11,18 +11,18 @@ export interface Droplet {
   networks?: Partial<Record<'v4' | 'v6', { ip_address: string; type?: string }[]>>
 }
 
-/** The server to be created. */
+/** The server to create. */
 export interface DropletOrder {
   name: string
   region: string
   size: string
   image: string
   sshKeyId: number
-  /** Tells our server from others of its name; left out where the provider knows no tags. */
+  /** Distinguishes our server from others of its name; absent if the provider has no tags. */
   tag?: string
 }
 
-/** What can be chosen for a new server, and what an order of it is checked against. */
+/** The provider's offer for a new server, against which an order is checked. */
 export interface Offer {
   size?: { slug: string; memory?: number; vcpus?: number; available?: boolean; regions?: string[] }[]
   region?: { slug: string; available?: boolean }[]
@@ -56,7 +56,7 @@ export function dropletBody(order: DropletOrder): Record<string, unknown> {
   }
 }
 
-/** All that is wrong with an order: what cannot be had, and what cannot be had together. Pure. */
+/** All that is wrong with an order: values that are not offered, alone or together. Pure. */
 export function checkOrder(order: DropletOrder, offer: Offer): UsageError[] {
   const problems: UsageError[] = []
   const expect = (flag: string, value: string, known: readonly string[] | undefined) => {
@@ -64,7 +64,7 @@ export function checkOrder(order: DropletOrder, offer: Offer): UsageError[] {
       problems.push(
         new UsageError(
           `${flag} ${value} is not offered`,
-          known.length > 0 ? suggestion(value, known.slice(0, 40)) : 'none is offered to this account',
+          known.length > 0 ? suggestion(value, known.slice(0, 40)) : 'nothing is offered to this account',
         ),
       )
   }
@@ -77,13 +77,13 @@ export function checkOrder(order: DropletOrder, offer: Offer): UsageError[] {
     problems.push(
       new UsageError(
         `--size ${order.size} is not offered in --region ${order.region}`,
-        `it is in: ${regions.join(', ') || 'none'}`,
+        `choose one of: ${regions.join(', ') || 'none'}`,
       ),
     )
   return problems
 }
 
-/** What can be given for a flag of an order; undefined when the API does not tell in a way we know. Pure. */
+/** The values for a flag of an order; undefined when the API's answer does not show them. Pure. */
 export function choicesOf(offer: Offer, what: keyof Offer): string[] | undefined {
   if (what === 'image') return offer.image?.flatMap(({ id, slug }) => [...(slug ? [slug] : []), String(id)])
   if (what === 'sshKey') return offer.sshKey?.map(({ id }) => String(id))

@@ -8,7 +8,7 @@ import { askText, inTurn, interactive } from '../../lib/script/prompt.ts'
 import { type CreateRun, checkKey } from './create-flags.ts'
 import { wantedRecords } from './dns-records.ts'
 
-/** What the files do not say and the command line does not tell is asked for, or told all at once. */
+/** Asks for settings that neither the files nor the command line give; without a terminal names them all at once. */
 export async function askSettings({ args, flags: given, cluster }: CreateRun) {
   const config = readConfig(cluster.env)
   const fqdn = args[1] && given.subdomain ? `${given.subdomain}.${args[1]}` : args[1]
@@ -35,7 +35,7 @@ export async function askSettings({ args, flags: given, cluster }: CreateRun) {
         message: `${question(key)}:`,
         flag,
         default: key === 'domain' && !checkKey(key, cluster.name) ? cluster.name : undefined,
-        check: text => (text === '' ? 'it is needed' : checkKey(key, text)),
+        check: text => (text === '' ? 'a value is required' : checkKey(key, text)),
       })),
   )
   return { domain, adminEmail, ipAddress }
@@ -53,24 +53,24 @@ export function wordpressDomain(run: CreateRun, domain: string): Record<string, 
   return isNew && before.wordpress_domain ? { wordpress_domain: `www.${domain}` } : {}
 }
 
-/** Replacing a value is refused where a cluster is in use, and wants a yes otherwise. */
+/** Replacing a value is refused for an installed cluster, and needs --yes otherwise. */
 export function refuseReplacing(run: CreateRun, differences: readonly string[]): void {
   if (differences.length === 0) return
   const cluster: Cluster = run.cluster
   const refuse = (fix: string) => {
-    throw new ExpectedError(`${cluster.folder} says otherwise: ${differences.join('; ')}`, fix, {
+    throw new ExpectedError(`${cluster.folder} has other values: ${differences.join('; ')}`, fix, {
       exitCode: EXIT.refused,
     })
   }
   if (existsSync(cluster.kubeconfig))
     refuse(
-      'it belongs to a cluster that is installed: give another NAME for a new one; to change this one, edit its files and run install-core',
+      'give another NAME for a new cluster (this one is installed); to change this one, edit its files and run install-core',
     )
   if (!run.flags.yes && !run.flags['dry-run'] && !interactive())
     refuse('give another NAME for another cluster; to replace these values, add --yes')
 }
 
-/** Tells what is still to be done: the DNS records where no provider made them, then the core. */
+/** Prints the next steps: the DNS records unless the provider created them, then the core. */
 export function tellNext(run: CreateRun, domain: string, address: string, recordsMade: boolean): void {
   const records = wantedRecords(domain, undefined, address)
   run.next([
@@ -83,7 +83,7 @@ export function tellNext(run: CreateRun, domain: string, address: string, record
             ['  CNAME', `*.${domain}`, domain],
           ]).split('\n'),
         ]),
-    `ping files.${domain}   # shows ${address} once the records are known everywhere`,
+    `ping files.${domain}   # shows ${address} as soon as DNS has the records`,
     'Install Kubernetes on the server and fetch its kubeconfig, then:',
     `npx tsx scripts/install-core.ts --cluster ${run.cluster.name} --kubeconfig FILE`,
   ])

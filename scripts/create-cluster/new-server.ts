@@ -24,12 +24,12 @@ export function providerFor(run: CreateRun): Provider | undefined {
   return new Provider(new ProviderClient(spec, url, providerToken(spec), options), options)
 }
 
-/** The name of a server at the provider, where it is one for an inventory: some are free text. */
+/** The name of a server at the provider, if it is a valid host name: some are free text. */
 export function hostNameOf(droplet: Droplet | undefined): string | undefined {
   return droplet && !checkHostName(droplet.name) ? droplet.name : undefined
 }
 
-/** The server that the flags describe; what they leave out is filled in by `completeOrder`. */
+/** The server that the flags describe; `completeOrder` fills in the rest. */
 export function orderFor(run: CreateRun, domain: string, provider: Provider | undefined): DropletOrder {
   const { flags: given, cluster } = run
   return {
@@ -42,7 +42,7 @@ export function orderFor(run: CreateRun, domain: string, provider: Provider | un
   }
 }
 
-/** Fills in what an order lacks, from what is offered, and checks it against that. */
+/** Completes an order from the provider's offer, and checks it against that. */
 export async function completeOrder(run: CreateRun, provider: Provider, order: DropletOrder): Promise<void> {
   const offer = await provider.offer()
   const parts = [
@@ -59,14 +59,18 @@ export async function completeOrder(run: CreateRun, provider: Provider, order: D
         ([what, flag]) =>
           new UsageError(
             `--create-droplet needs --${flag}`,
-            `give --${flag}; offered are: ${choices(what).slice(0, 40).join(', ') || 'see the control panel of the provider'}`,
+            `give --${flag}; choose from: ${choices(what).slice(0, 40).join(', ') || 'see the control panel of the provider'}`,
           ),
       ),
     )
   const answered = await inTurn(missing, ([what, flag, message]) =>
     choices(what).length > 0
       ? askSelect({ message, flag: `--${flag}`, choices: choices(what) })
-      : askText({ message, flag: `--${flag}`, check: text => (text === '' ? 'it is needed' : undefined) }),
+      : askText({
+          message,
+          flag: `--${flag}`,
+          check: text => (text === '' ? 'a value is required' : undefined),
+        }),
   )
   missing.forEach(([what], i) => {
     if (what === 'sshKey') order.sshKeyId = Number(answered[i])
@@ -77,7 +81,7 @@ export async function completeOrder(run: CreateRun, provider: Provider, order: D
   if (small) run.log.warn(small)
 }
 
-/** The wanted records that are not there. Throws every contradiction at once. */
+/** The missing records. Throws all conflicts at once. */
 export async function missingRecords(
   provider: Provider,
   zone: string,
@@ -122,7 +126,7 @@ function curlText({ client: { url, spec } }: Provider, { path, body }: Call): st
   return `curl -H @- -H 'Content-Type: application/json' -d '${JSON.stringify(body)}' ${url}${path} <<<"Authorization: Bearer $${spec.tokenVariable}"`
 }
 
-/** The step that orders the server, unless it is there, and waits until it is active. */
+/** The step that orders the server, unless it exists, and waits until it is active. */
 export async function createServer(
   run: CreateRun,
   provider: Provider,
@@ -146,7 +150,7 @@ export async function createServer(
   return server!
 }
 
-/** The steps that create the records of the platform, those that are not there. */
+/** The steps that create the missing records of the platform. */
 export async function createRecords(
   run: CreateRun,
   provider: Provider,

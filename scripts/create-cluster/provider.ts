@@ -4,11 +4,11 @@ import { sleep, until } from '../../lib/script/wait.ts'
 import { type DomainRecord, recordBody, recordConflict, recordState } from './dns-records.ts'
 import { type Droplet, type DropletOrder, dropletBody, type Offer, publicAddressOf } from './droplet.ts'
 
-/** The servers and DNS records of an account. Nothing is created here without having looked for it before. */
+/** The servers and DNS records of an account. Each object is searched for before it is created. */
 export class Provider {
   readonly client: ProviderClient
   readonly #signal: AbortSignal | undefined
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two checks. */
   readonly #every: number
 
   constructor(client: ProviderClient, options: { signal?: AbortSignal; every?: number } = {}) {
@@ -17,19 +17,19 @@ export class Provider {
     this.#every = options.every ?? 2000
   }
 
-  /** The server with this id. Throws when there is none. */
+  /** The server with this id. Throws when it does not exist. */
   async droplet(id: number): Promise<Droplet> {
     const droplet = await this.client.get<Droplet>(`/droplets/${id}`, 'droplet')
     if (droplet) return droplet
     throw new ExpectedError(
-      `there is no server ${id} at ${this.client.spec.title}`,
-      'take the id from the list of your servers there; is it an account that this token belongs to?',
+      `server ${id} does not exist at ${this.client.spec.title}`,
+      'take the id from the list of your servers there, and check that the token belongs to that account',
     )
   }
 
   /**
    * The server that an earlier run of this order has created, if any. Throws (exit code 4) when servers of
-   * the name are there that cannot be told from strangers: a second one of the name is never ordered.
+   * this name exist that may belong to something else: a second one of the name is never ordered.
    */
   async ordered(order: Pick<DropletOrder, 'name' | 'tag'>): Promise<Droplet | undefined> {
     const all = (await this.client.list<Droplet>('/droplets', 'droplets')) ?? []
@@ -38,8 +38,8 @@ export class Provider {
     if (ours.length === named.length && ours.length <= 1) return ours[0]
     const ids = named.map(droplet => droplet.id).join(', ')
     throw new ExpectedError(
-      `there is a server ${order.name} at ${this.client.spec.title} already, not made for this cluster or more than one (id ${ids})`,
-      'to use one of them, give --droplet-id ID in place of --create-droplet; else give another --create-hostname',
+      `server ${order.name} already exists at ${this.client.spec.title}, for something else or more than once (id ${ids})`,
+      'give --droplet-id ID in place of --create-droplet to use one of them, or another --create-hostname',
       { exitCode: EXIT.refused },
     )
   }
@@ -67,12 +67,12 @@ export class Provider {
         data: String(data ?? ''),
       }))
     throw new ExpectedError(
-      `there is no domain ${zone} at ${this.client.spec.title}`,
-      'give the domain as it is listed there, and what stands before it with --subdomain; or make the records by hand, without --create-domain-records',
+      `domain ${zone} does not exist at ${this.client.spec.title}`,
+      'give the domain as it is listed there, and the part in front of it with --subdomain; or create the records by hand, without --create-domain-records',
     )
   }
 
-  /** Orders the server unless that was done before. `created` says which of both. */
+  /** Orders the server unless it exists. `created` tells whether it was ordered now. */
   async order(order: DropletOrder): Promise<{ droplet: Droplet; created: boolean }> {
     const [droplet, created] = await this.#once(
       `the server ${order.name}`,
@@ -82,7 +82,7 @@ export class Provider {
     return { droplet, created }
   }
 
-  /** Creates a record unless it is there. Throws (exit code 4) when another one contradicts it. */
+  /** Creates a record unless it exists. Throws (exit code 4) when another one contradicts it. */
   async ensureRecord(zone: string, wanted: DomainRecord): Promise<boolean> {
     const [, created] = await this.#once(
       `the record ${wanted.name} of ${zone}`,
@@ -108,7 +108,7 @@ export class Provider {
         const droplet = await this.droplet(id)
         const address = publicAddressOf(droplet)
         if (droplet.status === 'active' && address) return { done: { droplet, address } }
-        const last = `server ${id} is ${droplet.status ?? 'in no known state'}, ${address ?? 'without an address'}`
+        const last = `server ${id} is ${droplet.status ?? 'in an unknown state'}, ${address ?? 'without an address'}`
         tell(last)
         return { last }
       },
@@ -116,13 +116,13 @@ export class Provider {
         deadline,
         every: this.#every,
         describe: last => last ?? 'nothing',
-        fix: 'look at the server in the control panel of the provider, then run the same command again: it continues',
+        fix: 'check the server in the control panel of the provider, then run the same command again: it continues',
         signal: this.#signal,
       },
     )
   }
 
-  /** Looks, creates what is not there, and after a lost answer looks again instead of creating twice. */
+  /** Searches, creates what is missing, and after a lost answer searches again instead of creating twice. */
   async #once<T>(
     what: string,
     look: () => Promise<T | undefined>,
@@ -134,15 +134,15 @@ export class Provider {
       return [await create(), true]
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error
-      // What was accepted may take a moment until it is listed.
+      // An accepted object may take a moment until it is listed.
       for (let attempt = 0; attempt < 3; attempt++) {
         await sleep(this.#every, this.#signal)
         const made = await look()
         if (made !== undefined) return [made, true]
       }
       throw new ExpectedError(
-        `whether ${what} was created is not known: ${error.message}`,
-        'look in the control panel of the provider after a minute, then run the same command again: it looks first',
+        `${what} may have been created or not: ${error.message}`,
+        'check the control panel of the provider after a minute, then run the same command again: it checks first',
         { cause: error },
       )
     }

@@ -2,7 +2,7 @@ import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { podsUsing } from '../../lib/kubectl/scale.ts'
 import { commandLine } from '../../lib/script/quote.ts'
 
-/** The releases that the docs ("Upgrading to 0.3.0") want removed, since Flux installs their like anew. */
+/** The releases that the docs ("Upgrading to 0.3.0") remove, since Flux installs their successors. */
 export const OLD_RELEASES = [
   'oas-test-cert-manager',
   'oas-test-local-storage',
@@ -11,7 +11,7 @@ export const OLD_RELEASES = [
   'oas-test-files',
 ] as const
 
-/** The namespaces with the volumes that are left behind then. */
+/** The namespaces with the volumes that remain. */
 export const OLD_NAMESPACES = ['oas', 'oas-apps'] as const
 
 /** A release that Helm has stored in the cluster. */
@@ -53,7 +53,7 @@ export function releasesIn(objects: readonly KubeObject[]): StoredRelease[] {
 
 /** Reads what Helm 2 (in the namespace of Tiller) and Helm 3 (everywhere) have stored. Changes nothing. */
 export async function readReleases(kubectl: Kubectl): Promise<StoredRelease[]> {
-  // Tiller's default is ConfigMaps, and Helm 3's Secrets; both can be told to use the other.
+  // Tiller's default is ConfigMaps, and Helm 3's Secrets; both can be configured to use the other.
   const lists = await Promise.all(
     ['ConfigMap', 'Secret'].flatMap(kind => [
       kubectl.list('v1', kind, { namespace: 'kube-system', labelSelector: 'OWNER=TILLER' }),
@@ -64,8 +64,8 @@ export async function readReleases(kubectl: Kubectl): Promise<StoredRelease[]> {
 }
 
 /**
- * The commands that remove releases, with the Helm that made them. One that Helm 2 calls DELETED still keeps its
- * name until it is purged. Pure.
+ * The commands that remove releases, with the Helm that created them. A release that Helm 2 calls DELETED still holds
+ * its name until it is purged. Pure.
  */
 export function removeCommands(releases: readonly StoredRelease[]): string[] {
   const word = (...words: [string, ...string[]]) => commandLine(words).replace(/^'helm'/, 'helm')
@@ -78,7 +78,7 @@ export function removeCommands(releases: readonly StoredRelease[]): string[] {
   ]
 }
 
-/** A claim that is left behind. */
+/** A remaining claim. */
 export interface OldClaim {
   namespace: string
   name: string
@@ -86,13 +86,13 @@ export interface OldClaim {
   /** What it asked for, or got. */
   size: string
   phase: string
-  /** Milliseconds since it was made. */
+  /** Milliseconds since it was created. */
   age: number
-  /** Its volume, where the data of that is, and whether the data goes with it. */
+  /** Its volume, the place of its data, and whether the data survives its deletion. */
   volume?: string
   place?: string
   isKept: boolean
-  /** The pods that use it: these have to go first. */
+  /** The pods that use it: they must be removed first. */
   pods: string[]
 }
 

@@ -10,7 +10,7 @@ import { askText } from '../../lib/script/prompt.ts'
 import { until } from '../../lib/script/wait.ts'
 import { claimName, OLD_NAMESPACES, type OldClaim } from './old-releases.ts'
 
-/** Milliseconds that a claim gets to be gone. */
+/** Milliseconds to wait for the deletion of a claim. */
 const GONE = 2 * 60_000
 
 /** Where the settings are, and where they belong; docs, "Upgrading to 0.3.0". */
@@ -21,16 +21,16 @@ export interface SettingsMove {
   state: 'move' | 'moved' | 'both' | 'none'
 }
 
-/** Looks where `settings.yml` of a cluster folder is. Throws when two different ones claim to be it. */
+/** Finds the `settings.yml` of a cluster folder. Throws when there are two different ones. */
 export function settingsMove({ folder }: Cluster): SettingsMove {
   const [from, to] = [join(folder, 'settings.yml'), join(folder, 'group_vars', 'all', 'settings.yml')]
   const [isOld, isNew] = [existsSync(from), existsSync(to)]
   if (isOld && !lstatSync(from).isFile())
-    throw new ExpectedError(`${from} is no file`, 'put the settings themselves there')
+    throw new ExpectedError(`${from} is not a file`, 'replace it with the settings file')
   if (isOld && isNew && !readFileSync(from).equals(readFileSync(to)))
     throw new ExpectedError(
       `${from} and ${to} differ`,
-      'find out which is the one in use, and move the other one away',
+      'keep the one in use, and move the other one elsewhere',
       { exitCode: EXIT.refused },
     )
   return { from, to, state: isOld ? (isNew ? 'both' : 'move') : isNew ? 'moved' : 'none' }
@@ -59,21 +59,21 @@ export function claimRows(claims: readonly OldClaim[]): string[][] {
 
 /** What deleting a claim means for its data, in words. */
 export function lossText(claim: OldClaim): string {
-  if (claim.volume === undefined) return `${claimName(claim)} has no volume, and nothing is lost`
-  if (claim.isKept) return `the volume of ${claimName(claim)} is kept (${claim.volume}), and is nobody's then`
+  if (claim.volume === undefined) return `${claimName(claim)} has no volume: no data is lost`
+  if (claim.isKept) return `the volume of ${claimName(claim)} is kept (${claim.volume}), without a claim`
   return `LOST: the data of ${claimName(claim)} (${claim.size}, ${durationText(claim.age)} old)`
 }
 
-/** The claims that are to be deleted, and names of which there is none. */
+/** The claims to delete, and the names that do not exist. */
 export interface ChosenClaims {
   chosen: OldClaim[]
-  /** In words. What an earlier run has deleted looks like that. */
+  /** In words. A claim that an earlier run deleted is among them. */
   absent: string[]
 }
 
 /**
- * The claims that are to be deleted: those that were given by name, or are typed now. Throws a UsageError for what
- * can be no claim of the two namespaces, and refuses (exit code 4) what pods still use.
+ * The claims to delete, given by name or typed now. Throws a UsageError for a name outside
+ * of the two namespaces, and refuses (exit code 4) a claim that pods still use.
  */
 export async function chooseClaims(
   claims: readonly OldClaim[],
@@ -86,13 +86,12 @@ export async function chooseClaims(
       ? given
       : split(
           await askText({
-            message:
-              'Which of these are to be deleted? Type their names, NAMESPACE/NAME, or nothing for none:',
+            message: 'Which of these shall be deleted? Type their names, NAMESPACE/NAME (Enter alone: none):',
             flag: '--confirm NAMESPACE/NAME',
             check: text =>
               split(text)
                 .filter(name => !find(name))
-                .map(name => `there is no claim ${JSON.stringify(name)} in the list`)[0],
+                .map(name => `claim ${JSON.stringify(name)} is not in the list`)[0],
           }),
         )
   const result: ChosenClaims = { chosen: [], absent: [] }
@@ -107,10 +106,10 @@ export async function chooseClaims(
       )
     if (claim) result.chosen.push(claim)
     else if (OLD_NAMESPACES.some(namespace => name.startsWith(`${namespace}/`)))
-      result.absent.push(`there is no claim ${name} (any more)${near ? `; did you mean ${near}?` : ''}`)
+      result.absent.push(`claim ${name} does not exist${near ? `; did you mean ${near}?` : ''}`)
     else
       throw new UsageError(
-        `${JSON.stringify(name)} is no claim in ${OLD_NAMESPACES.join(' or ')}`,
+        `${JSON.stringify(name)} is not a claim in ${OLD_NAMESPACES.join(' or ')}`,
         near ? `did you mean ${near}?` : 'write --confirm NAMESPACE/NAME, as in the list',
       )
   }
@@ -119,7 +118,7 @@ export async function chooseClaims(
 
 const split = (text: string) => text.split(/[\s,]+/).filter(Boolean)
 
-/** Deletes a claim, only if it still is the one that was shown, and waits until it is gone. */
+/** Deletes a claim, by its uid so that only the claim that was shown is deleted, and waits for the end. */
 export async function deleteClaim(
   kubectl: Kubectl,
   { namespace, name, uid }: OldClaim,
@@ -137,8 +136,8 @@ export async function deleteClaim(
       deadline: GONE,
       every: 500,
       patience: 30_000,
-      describe: last => `${namespace}/${name} is still there (${last ?? 'not seen'})`,
-      fix: `see what holds it: kubectl -n ${namespace} describe pvc ${name}`,
+      describe: last => `${namespace}/${name} still exists (${last ?? 'not seen'})`,
+      fix: `check what uses it: kubectl -n ${namespace} describe pvc ${name}`,
       signal,
     },
   )

@@ -4,14 +4,14 @@ import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 
-/** A setting of before 0.6 that has no place in `.flux.env`, or whose value cannot stand there. */
+/** A setting older than 0.6 without a place in `.flux.env`, or with a value that is not valid there. */
 export interface LeftSetting {
   /** Its keys, joined by dots. */
   path: string
   why: string
-  /** Undefined for what looks like a secret. */
+  /** Undefined if it looks like a secret. */
   value?: string
-  /** `.flux.env` has a key for it, and somebody has to write a value there. */
+  /** The key of `.flux.env` that needs a value from the user. */
   key?: string
 }
 
@@ -28,7 +28,7 @@ export interface Migration {
 const TRUE = /^(y|yes|true|on)$/i
 const FALSE = /^(n|no|false|off)$/i
 
-/** A switch as `.flux.env` has it; what is neither yes nor no stays, so that its check names it. */
+/** A switch as `.flux.env` has it; any other text stays, so that the check of the key names it. */
 const onOff = (text: string) => (TRUE.test(text) ? 'true' : FALSE.test(text) ? 'false' : text)
 const issuer = (staging: RegExp) => (text: string) =>
   `letsencrypt-${staging.test(text) ? 'staging' : 'production'}`
@@ -36,8 +36,8 @@ const upper = (text: string) => text.toUpperCase()
 const lower = (text: string) => text.toLowerCase()
 
 /**
- * Which setting became which key. Those of `backup.s3` are in the docs ("Upgrading from 0.3.0 to 0.4.0"); a
- * setting that has the very name of a key is taken as that key, too.
+ * The key that each setting became. Those of `backup.s3` are in the docs ("Upgrading from 0.3.0 to 0.4.0"); a
+ * setting with the name of a key becomes that key, too.
  */
 const PLACES: Readonly<Record<string, readonly [key: string, convert?: (text: string) => string]>> = {
   domain: ['domain', lower],
@@ -81,7 +81,7 @@ const LARGEST = 200_000
 const MOST = 5000
 
 /**
- * Reads a `settings.yaml` (or `settings.yml`) of 0.3 to 0.5. Throws a UsageError for what is no such file, and
+ * Reads a `settings.yaml` (or `settings.yml`) of 0.3 to 0.5. Throws a UsageError for any other file, and
  * never quotes it: it holds passwords.
  */
 export async function migrateSettings(text: string, file: string): Promise<Migration> {
@@ -94,8 +94,8 @@ export async function migrateSettings(text: string, file: string): Promise<Migra
   const known = migration.left.some(({ key }) => key !== undefined)
   if (!known && Object.keys(migration.values).length === 0 && migration.apps === undefined)
     throw new UsageError(
-      `${file} has no setting that is known here`,
-      'is it the settings.yaml of a cluster? Give it with --settings FILE',
+      `${file} has no known setting`,
+      'give the settings.yaml of a cluster with --settings FILE',
     )
   return migration
 }
@@ -114,16 +114,16 @@ function take({ values, left }: Migration, { path, text, tag, list }: Leaf): voi
   if (secret) registerSecret(text)
   const leave = (why: string) =>
     left.push({ path, why, ...(secret || tag ? {} : { value: text }), ...(key ? { key: key.name } : {}) })
-  if (tag) leave(`is of the kind ${tag}, which only Ansible can read`)
+  if (tag) leave(`has the tag ${tag}, which only Ansible can read`)
   else if (/\{\{|\{%/.test(text)) leave('is a template, which only Ansible can fill in')
   else if (!key) leave('has no counterpart in 0.7')
-  else if (list) leave('is a list, where one value is wanted')
+  else if (list) leave('is a list; one value is expected')
   else if (text !== '') {
     const value = (convert ?? ((same: string) => same))(text.trim())
     const problem = checkValue(key, value)
     if (problem) leave(problem)
     else if (values[key.name] !== undefined && values[key.name] !== value)
-      leave('is set twice, by two names, to different values')
+      leave('is set twice, under two names, to different values')
     else values[key.name] = value
   }
 }
@@ -131,15 +131,15 @@ function take({ values, left }: Migration, { path, text, tag, list }: Leaf): voi
 /** Every setting of a file, with the keys above it. */
 async function readLeaves(text: string, file: string): Promise<Leaf[]> {
   if (text.length > LARGEST)
-    throw new UsageError(`${file} is larger than ${LARGEST / 1000} kB`, 'is it the right file?')
+    throw new UsageError(`${file} is larger than ${LARGEST / 1000} kB`, 'check that it is the right file')
   const yaml = await import('yaml')
   // Ansible reads YAML 1.1, where `yes` is true. With `silent` a second document would go unnoticed.
   const document: Document.Parsed = yaml.parseDocument(text, { version: '1.1', logLevel: 'error' })
   const [error] = document.errors
   if (error)
     throw new UsageError(
-      `${file} is no YAML: ${error.code} in line ${error.linePos?.[0].line ?? '?'}`,
-      'correct that line; what Ansible took, this takes',
+      `${file} is not valid YAML: ${error.code} in line ${error.linePos?.[0].line ?? '?'}`,
+      'correct that line; a file that Ansible reads is valid here',
     )
   if (!yaml.isMap(document.contents))
     throw new UsageError(`${file} holds no settings`, 'give the settings.yaml of a cluster')
@@ -148,7 +148,7 @@ async function readLeaves(text: string, file: string): Promise<Leaf[]> {
   const walk = (node: Node | null, path: string, depth: number): void => {
     // Aliases of aliases can make a small file endless.
     if (depth > 20 || visited++ > MOST)
-      throw new UsageError(`${file} holds far more than settings`, 'is it the right file?')
+      throw new UsageError(`${file} holds far more than settings`, 'check that it is the right file')
     if (yaml.isAlias(node)) walk(node.resolve(document) ?? null, path, depth + 1)
     else if (yaml.isMap(node))
       for (const pair of node.items) {

@@ -11,7 +11,7 @@ const LONGEST_COMMENT = 240
 const MOST_COMMENTS = 40
 
 /**
- * What stays behind, as comments for `.flux.env`. A secret is not copied into a place where nothing uses it.
+ * The remaining settings, as comments for `.flux.env`. Secrets are not copied into them.
  * Pure.
  */
 export function leftComments({ left, apps, unknownApps }: Migration, file: string): string[] {
@@ -21,26 +21,26 @@ export function leftComments({ left, apps, unknownApps }: Migration, file: strin
   })
   const more = lines.length - MOST_COMMENTS
   return [
-    `### From ${file}, as far as it has no place above`,
+    `### From ${file}: settings without a place above`,
     ...(apps ? [`# applications: ${[...apps, ...unknownApps].join(' ') || 'none'}`] : []),
     ...lines.slice(0, MOST_COMMENTS),
     ...(more > 0 ? [`# and ${more} more`] : []),
   ].map(line => line.replaceAll(/[\r\n]/g, ' ').slice(0, LONGEST_COMMENT))
 }
 
-/** What the old settings would do to a `.flux.env`. */
+/** The changes that the old settings make to a `.flux.env`. */
 export interface SettingsPlan {
-  /** The keys to be set. */
+  /** The keys to set. */
   news: Record<string, string>
   /** In words: `+` set, `~` changed. */
   lines: string[]
-  /** In words: what `.flux.env` says otherwise, and keeps. */
+  /** In words: the keys whose other value `.flux.env` keeps. */
   kept: string[]
 }
 
 /**
- * Compares the old settings with what a `.flux.env` says. Its values win, but for those that are only the
- * defaults of the example, and those that `replace` names. Throws a UsageError for a name that is none. Pure.
+ * Compares the old settings with a `.flux.env`. Its values win, except for the defaults of the example and
+ * those that `replace` names. Throws a UsageError for an unknown name. Pure.
  */
 export function planSettings(
   migration: Migration,
@@ -54,7 +54,7 @@ export function planSettings(
       .filter(name => !names.includes(name))
       .map(
         name =>
-          new UsageError(`--replace ${name}: the old settings have no such key`, suggestion(name, names)),
+          new UsageError(`--replace ${name}: the old settings do not have this key`, suggestion(name, names)),
       ),
   )
   for (const [name, value] of Object.entries(migration.values)) {
@@ -73,20 +73,20 @@ export function planSettings(
 /** The places of the old settings in a cluster folder; docs, "Upgrading to 0.3.0" and "to 0.6.0". */
 const FILES = ['settings.yaml', 'settings.yml', 'group_vars/all/settings.yaml', 'group_vars/all/settings.yml']
 
-/** The file with the old settings: the one that is named, else the only one in the cluster folder. */
+/** The file with the old settings: the named one, else the only one in the cluster folder. */
 export function findSettings(cluster: Cluster, named: string | undefined): string {
   if (named !== undefined) return resolve(named)
   const found = FILES.map(file => join(cluster.folder, file)).filter(file => existsSync(file))
   if (found.length === 1) return found[0]!
   throw new UsageError(
     found.length === 0
-      ? `there is no ${FILES.join(' or ')} in ${cluster.folder}`
-      : `there are several: ${found.join(', ')}`,
+      ? `${cluster.folder} has no ${FILES.join(' or ')}`
+      : `there are several files with settings: ${found.join(', ')}`,
     'give the right one with --settings FILE',
   )
 }
 
-/** The text of a `.flux.env` with the new values, and with those comments that it has not yet. Pure. */
+/** The text of a `.flux.env` with the new values, and with the comments that it does not have yet. Pure. */
 export function settingsText(before: string, plan: SettingsPlan, comments: readonly string[]): string {
   const text = Object.keys(plan.news).length > 0 ? editConfig(before, plan.news) : before
   const lines = new Set(text.split('\n'))

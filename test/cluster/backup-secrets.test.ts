@@ -190,7 +190,7 @@ test('a second backup has a folder of its own, and one that exists is refused', 
   const before = readdirSync(existing)
   const refused = await runScript('backup-secrets', ['--output', existing])
   assert.is(refused.code, 4)
-  assert.match(told(refused)[0]!.what, 'is there already, and a backup is never overwritten')
+  assert.match(told(refused)[0]!.what, 'already exists, and a backup is never overwritten')
   assert.equal(readdirSync(existing), before)
 })
 
@@ -222,7 +222,7 @@ test('--verify: intact, and what the cluster has changed since', async () => {
   const verify = () => runScript('backup-secrets', ['--verify', folder, '--json'])
   const intact = await verify()
   assert.is(intact.code, 0, intact.stderr)
-  assert.match(intact.stderr, 'each is as in the cluster')
+  assert.match(intact.stderr, 'all match the cluster')
 
   await set('oas-rocketchat-variables', { password: base64('Changed-password-1') })
   const changed = await verify()
@@ -253,13 +253,13 @@ test('a tampered, truncated or incomplete backup is refused by the name of the f
     [
       'one too many',
       folder => cpSync(join(folder, file), join(folder, 'x.yaml')),
-      /x\.yaml is no part of this backup/,
+      /x\.yaml does not belong to this backup/,
     ],
     ['no manifest', folder => rmSync(join(folder, MANIFEST)), /backup\.manifest is missing/],
     [
       'half a manifest',
       folder => writeFileSync(join(folder, MANIFEST), readFileSync(join(whole, MANIFEST)).subarray(0, 500)),
-      /backup\.manifest is no manifest: it was cut off/,
+      /backup\.manifest is not a manifest: it was cut off/,
     ],
   ]
   await remove('oas-rocketchat-variables')
@@ -315,7 +315,7 @@ test('restore: what the cluster lacks comes back byte by byte, what differs stay
 
   const outcome = await runScript('restore-secrets', [folder, '--yes'])
   assert.is(outcome.code, 0, outcome.stderr)
-  assert.match(outcome.stderr, 'oas-oauth-variables is left as the cluster has it')
+  assert.match(outcome.stderr, 'oas-oauth-variables keeps the values of the cluster')
   const now = await data()
   assert.equal(now.get('oas-nextcloud-variables'), before.get('oas-nextcloud-variables'))
   assert.equal(now.get('oas-wordpress-variables'), {
@@ -438,10 +438,10 @@ test('encrypted to a recipient: the age program opens it, and what age encrypts 
 
   const closed = await runScript('backup-secrets', ['--verify', folder])
   assert.is(closed.code, 0, closed.stderr)
-  assert.match(closed.stderr, 'it is encrypted: give --identity FILE')
+  assert.match(closed.stderr, 'the backup is encrypted: give --identity FILE')
   const opened = await runScript('backup-secrets', ['--verify', folder, '--identity', identity])
   assert.is(opened.code, 0, opened.stderr)
-  assert.match(opened.stderr, 'each is as in the cluster')
+  assert.match(opened.stderr, 'all match the cluster')
   const without = await runScript('restore-secrets', [folder, '--yes'])
   assert.is(without.code, 2, without.stderr)
 
@@ -501,7 +501,7 @@ test('a full disk, a folder that cannot be written, one that is not there', asyn
   assert.match(told(denied)[0]!.what, /cannot be written to \/sys\/kernel\/backup.incomplete: E(PERM|ACCES)/)
   const nowhere = await runScript('backup-secrets', ['--output', scratch('nowhere/backup')])
   assert.is(nowhere.code, 1)
-  assert.match(told(nowhere)[0]!.fix, 'make that folder')
+  assert.match(told(nowhere)[0]!.fix, 'create the parent folder')
 })
 
 test('a cluster that is down, without the secrets, or that forbids reading them', async () => {

@@ -501,7 +501,7 @@ test('a bundle without logs, elsewhere; what is there is not overwritten', async
   assert.match(found.get('README.txt')!, '- logs: not wanted (--skip-logs)')
   const again = await runScript('bundle', ['--output', file])
   assert.is(again.code, 2)
-  assert.match(again.stderr, 'exists already')
+  assert.match(again.stderr, 'already exists')
   assert.is((await runScript('bundle', ['--since', 'yesterday'])).code, 2)
 })
 

@@ -100,7 +100,7 @@ test('a dry run counts and changes nothing', async () => {
   assert.is(outcome.code, 0, outcome.stderr)
   assert.match(outcome.stdout, /^evictions +700 +700 +0 +0 +0 /m)
   assert.match(outcome.stdout, /^others +3 +3 +0 +0 +0 /m)
-  assert.match(outcome.stderr, 'left alone: 8 pods that failed otherwise')
+  assert.match(outcome.stderr, 'left alone: 8 pods that failed for other reasons')
   assert.match(outcome.stderr, 'delete 703 evicted pods (short of: ephemeral-storage 703)')
   assert.equal(await names('evictions'), before)
 })

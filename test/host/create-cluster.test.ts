@@ -338,7 +338,7 @@ test('a server of the provider by its id; its name may be free text', async () =
     assert.match(read('inventory.yml'), 'oas.example.org:\n      ansible_host: 203.0.113.9')
     const none = await run([...args, '--droplet-id', '43'], token)
     assert.is(none.code, 1)
-    assert.equal(problems(none), ['there is no server 43 at Greenhost Cosmos'])
+    assert.equal(problems(none), ['server 43 does not exist at Greenhost Cosmos'])
   } finally {
     server.close()
   }
@@ -356,7 +356,7 @@ test('what is not offered, and records that contradict, are told together before
     assert.is(ended.code, 4)
     assert.equal(problems(ended), [
       '--region ams4 is not offered',
-      'example.org has the record A oas → 192.0.2.1, which contradicts A oas → ADDRESS_OF_THE_NEW_SERVER',
+      'example.org has the record A oas → 192.0.2.1, which conflicts with A oas → ADDRESS_OF_THE_NEW_SERVER',
     ])
     const incomplete = await run(everything(server).slice(0, -7), token)
     assert.is(incomplete.code, 2)

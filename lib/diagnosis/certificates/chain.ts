@@ -2,7 +2,7 @@ import { condition } from '../../flux/flux.ts'
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 
-/** What cert-manager has made for the attempt to issue a certificate that is under way, or has failed last. */
+/** The objects of cert-manager's current attempt to issue a certificate, or of the last one that failed. */
 export interface IssuanceChain {
   request?: KubeObject
   order?: KubeObject
@@ -11,7 +11,7 @@ export interface IssuanceChain {
 
 /** The chain below a Certificate: Certificate → CertificateRequest → Order → Challenges. Pure. */
 export function issuanceChainOf(certificate: KubeObject, index: Index): IssuanceChain {
-  // What belongs to revisions that were issued is history, whatever became of it.
+  // Objects of revisions that were issued are history, in whatever state.
   const next = String((certificate.status?.revision ?? 0) + 1)
   const request = newest(
     owned(certificate, 'CertificateRequest', index).filter(
@@ -55,7 +55,7 @@ export function acmeServerOf(issuer: KubeObject | undefined): string | undefined
   return issuer?.spec?.acme?.server
 }
 
-/** Whether an ACME server is one for trials, whose certificates no browser trusts. Pure. */
+/** Whether an ACME server is a staging server, whose certificates no browser trusts. Pure. */
 export function isStaging(server: string | undefined): boolean {
   return server !== undefined && /\bstaging\b/i.test(server)
 }

@@ -1,4 +1,4 @@
-/** Why a challenge, or an order, does not get on. */
+/** Why a challenge or an order is stuck. */
 export type ChallengeProblem =
   | 'no-backend'
   | 'not-found'
@@ -27,7 +27,7 @@ export interface ChallengeReason {
   problem: ChallengeProblem
   /** The HTTP status that was seen, for problems that are about one. */
   status?: number
-  /** When the authority will take the next request, ISO 8601. */
+  /** When the authority accepts the next request, ISO 8601. */
   retryAfter?: string
 }
 
@@ -54,7 +54,7 @@ export function parseReason(message: string): ChallengeReason {
     return { problem: 'server-error' }
   if (has('no configured challenge solvers', 'valid solver configuration')) return { problem: 'no-solver' }
 
-  // An authority follows redirects: what it says of an https address was met behind one.
+  // An authority follows redirects: its errors about an https address come after a redirect.
   if (
     has(
       'too many redirects',
@@ -123,7 +123,7 @@ export function parseReason(message: string): ChallengeReason {
   return { problem: 'unknown' }
 }
 
-/** The HTTP status that the host answered with. Problem documents begin with the status of the ACME server: not that. */
+/** The HTTP status that the host answered with. The status at the start of a problem document is that of the ACME server: skip it. */
 function statusIn(message: string): number | undefined {
   const found =
     /wrong status code '(\d{3})'/.exec(message) ?? // the self-check

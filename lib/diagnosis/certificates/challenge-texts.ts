@@ -1,17 +1,17 @@
 import type { ChallengeProblem } from './challenge-message.ts'
 
-/** How a problem of a challenge is told. */
+/** The texts for a problem of a challenge. */
 export interface ChallengeTexts {
   cause: string
   /** What to do about it. */
   text: string
-  /** Where to look. */
+  /** A command that shows more. */
   look?: string
 }
 
 const INGRESS = 'kubectl -n oas get pods,services -l app.kubernetes.io/name=traefik'
 
-/** Who said it: cert-manager before it asks the authority, or the authority itself. */
+/** The source of the message: cert-manager's self-check, or the authority. */
 const by = (isOver: boolean) => (isOver ? 'the authority' : 'cert-manager’s check')
 
 /** A problem of a challenge in words: its cause, what to do, and where to look. Pure. */
@@ -27,92 +27,96 @@ export function challengeTexts(
   switch (problem) {
     case 'no-backend':
       return {
-        cause: `${who} got ${status} from ${host}: the ingress controller does not reach the pod that answers the challenge`,
-        text: 'See to the pods of the challenge (cm-acme-http-solver-…) and of the ingress controller',
+        cause: `${who} got ${status} from ${host}: the ingress controller does not reach the solver pod of the challenge`,
+        text: 'Check the solver pods (cm-acme-http-solver-…) and the pods of the ingress controller',
         look: 'kubectl get pods,services,ingresses -A -l acme.cert-manager.io/http01-solver=true',
       }
     case 'not-found':
       return {
-        cause: `${who} got ${status} from ${host}: whoever answers there does not know the challenge`,
-        text: 'See whether the host leads to this server, and whether the ingress controller serves the class of the issuer’s solver',
+        cause: `${who} got ${status} from ${host}: the server there does not know the challenge`,
+        text: 'Check that the host points to this server, and that the ingress controller serves the ingress class of the issuer’s solver',
         look: curl,
       }
     case 'forbidden':
       return {
-        cause: `${who} got ${status} from ${host}: a login or a filter stands before the challenge`,
+        cause: `${who} got ${status} from ${host}: a login or a filter blocks the challenge`,
         text: 'Let /.well-known/acme-challenge/ through without a login',
         look: curl,
       }
     case 'wrong-status':
-      return { cause: `${who} got ${status} from ${host}, not 200`, text: 'See who answers', look: curl }
+      return {
+        cause: `${who} got ${status} from ${host}, not 200`,
+        text: 'Check which server answers',
+        look: curl,
+      }
     case 'wrong-answer':
       return {
-        cause: `${who} got another answer from ${host} than the challenge’s: another server answers in its place`,
-        text: 'See where the host leads, and what answers every path there',
+        cause: `${who} got a wrong answer to the challenge from ${host}: another server answers`,
+        text: 'Check where the host points to, and which server answers there',
         look: curl,
       }
     case 'redirect':
       return {
-        cause: `${who} was redirected by ${host}, and got no answer there`,
-        text: 'Let /.well-known/acme-challenge/ be answered over plain HTTP',
+        cause: `${who} was redirected by ${host} and got no answer at the target`,
+        text: 'Answer /.well-known/acme-challenge/ over plain HTTP',
         look: curl,
       }
     case 'tls':
       return {
-        cause: `${who} was redirected by ${host} to where TLS fails`,
-        text: 'Let /.well-known/acme-challenge/ be answered over plain HTTP',
+        cause: `${who} was redirected by ${host} to a target where TLS fails`,
+        text: 'Answer /.well-known/acme-challenge/ over plain HTTP',
         look: curl,
       }
     case 'refused':
       return {
-        cause: `${who} was refused by port 80 of ${host}: nobody listens there`,
+        cause: `${who} was refused by port 80 of ${host}: nothing listens there`,
         text: 'Repair the ingress controller and its service',
         look: INGRESS,
       }
     case 'timeout':
       return {
-        cause: `${who} got no answer from port 80 of ${host}: packets vanish on the way`,
-        text: 'Let TCP 80 and 443 through: the firewall at the provider, then that of the server. If the host is reached from elsewhere, the server cannot reach its own public address',
+        cause: `${who} got no answer from port 80 of ${host}: packets are dropped on the way`,
+        text: 'Open TCP 80 and 443: in the firewall of the provider, then in that of the server. If other machines reach the host, the server cannot reach its own public address',
         look: 'npx tsx scripts/preflight.ts --only ports',
       }
     case 'unreachable':
       return {
         cause: `${who} cannot connect to ${host}`,
-        text: 'See where the host leads, and what stands between',
+        text: 'Check where the host points to, and the firewalls on the way',
         look: dig,
       }
     case 'no-such-host':
       return {
         cause: `${host} has no address in DNS`,
-        text: 'Create its A record, or the wildcard, where the domain is managed; it takes minutes until everybody sees it',
+        text: 'Create its A record, or the wildcard, where the domain is managed; DNS needs minutes to publish it',
         look: dig,
       }
     case 'dns-fails':
       return {
-        cause: `${host} cannot be looked up: the name servers of the domain fail`,
+        cause: `${host} cannot be resolved: the name servers of the domain fail`,
         text: 'See whether the domain’s name servers answer and whether its DNSSEC signatures are valid: https://dnsviz.net',
         look: dig,
       }
     case 'caa':
       return {
-        cause: `the CAA records of the domain forbid the authority to sign for ${host}`,
+        cause: `the CAA records of the domain do not allow the authority to issue for ${host}`,
         text: 'Add the record CAA 0 issue "letsencrypt.org" where the domain is managed',
         look: dig,
       }
     case 'rate-limited':
       return {
-        cause: `the authority refuses further requests for ${host} for a while: there were too many`,
-        text: 'Wait; remove the cause of the earlier failures meanwhile. Every try before that time counts again',
+        cause: `the rate limit of the authority for ${host} is reached`,
+        text: 'Wait, and remove the cause of the earlier failures. Every retry before that time counts again',
       }
     case 'name-rejected':
       return {
-        cause: `the authority signs nothing for ${host}: its policy forbids the name`,
+        cause: `the authority does not issue for ${host}: its policy forbids the name`,
         text: 'Use another name: this one is blocked, reserved, or not below a public domain',
       }
     case 'not-presented':
       return {
-        cause: `cert-manager cannot put up what answers the challenge for ${host}`,
-        text: 'Correct what refuses its pod, service or ingress: a quota, a webhook, or a missing right',
+        cause: `cert-manager cannot create the solver of the challenge for ${host}`,
+        text: 'Correct what rejects its pod, service or ingress: a quota, a webhook, or a missing right',
       }
     case 'no-solver':
       return {
@@ -122,25 +126,25 @@ export function challengeTexts(
       }
     case 'server-error':
       return {
-        cause: 'the authority has trouble of its own',
-        text: 'Wait: cert-manager tries again. See https://letsencrypt.status.io',
+        cause: 'the authority has an internal error',
+        text: 'Wait: cert-manager retries. See https://letsencrypt.status.io',
       }
     case 'unauthorized':
       return {
-        cause: `the authority does not accept what ${host} answers`,
-        text: 'See where the host leads from outside, also by IPv6',
+        cause: `the authority does not accept the answer of ${host}`,
+        text: 'Check where the host points to from outside, also over IPv6',
         look: curl,
       }
     case 'queued':
       return {
-        cause: `the challenge for ${host} waits for its turn, or cert-manager does not work`,
+        cause: `the challenge for ${host} is queued, or cert-manager does not work`,
         text: 'Wait; cert-manager works on 60 challenges at a time, and on one a host',
         look: 'kubectl -n cert-manager logs deploy/cert-manager --since=10m',
       }
     default:
       return {
-        cause: `the challenge for ${host} ${isOver ? 'has failed' : 'does not get on'}`,
-        text: 'Correct what its message names',
+        cause: `the challenge for ${host} ${isOver ? 'has failed' : 'is stuck'}`,
+        text: 'Correct the problem in its message',
         look: curl,
       }
   }

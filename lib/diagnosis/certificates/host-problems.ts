@@ -3,7 +3,7 @@ import { isPublic } from '../../preflight/net.ts'
 import type { Index } from '../snapshot.ts'
 import type { HostFacts, HttpFacts, InsideFacts } from './host-facts.ts'
 
-/** Something about a host that keeps an authority from validating it. */
+/** A problem of a host that prevents its validation. */
 export interface HostProblem {
   rule:
     | 'host-dns-missing'
@@ -16,18 +16,18 @@ export interface HostProblem {
     | 'host-port-80-broken'
     | 'host-redirect'
     | 'host-answers-otherwise'
-  /** Says what is wrong after the names of the hosts that have it: "has no address". */
+  /** The problem, as a phrase after the names of the hosts: "has no address". */
   what: string
   evidence: string[]
   fix: string
 }
 
-/** What the answers of DNS and of port 80 say against a certificate for this host. Pure. */
+/** The problems in DNS and on port 80 that prevent a certificate for this host. Pure. */
 export function hostProblems(facts: HostFacts): HostProblem[] {
   const dns = dnsProblems(facts)
   // Where nobody is led, or somebody else, who answers there says nothing.
   const led = dns.some(({ rule }) => rule !== 'host-aaaa-elsewhere') && !facts.directed
-  // A domain whose name servers fail has no CAA records either: that is one cause.
+  // If the name servers fail, the CAA records fail with them: one cause.
   const caa = dns.some(({ rule }) => rule === 'host-dns-fails') ? [] : caaProblems(facts)
   return [...dns, ...caa, ...(led ? [] : facts.http.flatMap(each => httpProblems(facts, each)))]
 }
@@ -39,14 +39,14 @@ function dnsProblems({ dns, expected, http, tls }: HostFacts): HostProblem[] {
     return [
       {
         rule: 'host-dns-fails',
-        what: 'cannot be looked up: the name servers of the domain fail',
+        what: 'cannot be resolved: the name servers of the domain fail',
         evidence: servfail.map(
           ({ resolver, failed }) => `the resolver ${resolver} answers ${failed?.slice(1)}`,
         ),
-        fix: 'ask whoever runs the domain’s name servers; https://dnsviz.net shows whether its DNSSEC signatures are broken',
+        fix: 'ask the operator of the domain’s name servers; https://dnsviz.net shows broken DNSSEC signatures',
       },
     ]
-  if (answers.length === 0) return [] // no resolver answers: nothing is known of the host
+  if (answers.length === 0) return [] // no resolver answers: nothing is known about the host
   const all = [...new Set(answers.flatMap(({ a, aaaa }) => [...a, ...aaaa]))]
   const seen = answers.map(
     ({ resolver, a, aaaa }) => `the resolver ${resolver} says ${[...a, ...aaaa].join(', ') || 'no address'}`,
@@ -58,10 +58,10 @@ function dnsProblems({ dns, expected, http, tls }: HostFacts): HostProblem[] {
         rule: 'host-dns-missing',
         what: 'has no address in DNS',
         evidence: seen,
-        fix: `create the record where the domain is managed (${type(server)} → ${server}, or a wildcard); it takes minutes until everybody sees it`,
+        fix: `create the record where the domain is managed (${type(server)} → ${server}, or a wildcard); DNS needs minutes to publish it`,
       },
     ]
-  // An address behind a router says nothing of a public one.
+  // A private address cannot be compared with a public one.
   const comparable = (address: string) =>
     expected.some(known => type(known) === type(address) && isPublic(known) === isPublic(address))
   const wrong = all.filter(address => comparable(address) && !expected.includes(address))
@@ -69,7 +69,7 @@ function dnsProblems({ dns, expected, http, tls }: HostFacts): HostProblem[] {
     return [
       {
         rule: 'host-dns-elsewhere',
-        what: `leads to ${wrong.join(', ')}, not to ${server}`,
+        what: `points to ${wrong.join(', ')}, not to ${server}`,
         evidence: seen,
         fix: `change the record where the domain is managed (${type(server)} → ${server}), or correct ip_address in .flux.env`,
       },
@@ -98,7 +98,7 @@ function caaProblems({ host, caa }: HostFacts): HostProblem[] {
   return caaFindings([host], new Map(caa.map(({ name, records }) => [name, records]))).map(
     ({ what, fix }) => ({
       rule: 'host-caa-forbids' as const,
-      what: 'may get no certificate by the CAA records of its domain',
+      what: 'gets no certificate because of the CAA records of its domain',
       evidence: [what],
       fix,
     }),
@@ -109,19 +109,19 @@ function httpProblems({ host, inside }: HostFacts, http: HttpFacts): HostProblem
   const { at, failed, hops, challenge, matches } = http
   const last = hops.at(-1)
   const evidence = [hopsText(http)]
-  const behind = hops.length > 0 // what fails after a redirect fails because of the redirect
-  // Any path but that of a challenge may be redirected to https, also where nobody listens there yet.
+  const behind = hops.length > 0 // a failure after a redirect is a failure of the redirect
+  // Any path except that of a challenge may be redirected to https, even if nothing listens there yet.
   if (failed && behind && challenge === undefined && failed.kind !== 'redirects') return []
   if (failed && behind)
     return [
       {
         rule: 'host-redirect',
-        what: `redirects the question of the authority to where it comes to nothing (${failed.message})`,
+        what: `redirects the request of the authority to a target that fails (${failed.message})`,
         evidence,
-        fix: 'let /.well-known/acme-challenge/ be answered over plain HTTP, or redirect it to where it is answered',
+        fix: 'answer /.well-known/acme-challenge/ over plain HTTP, or redirect it to a server that answers it',
       },
     ]
-  // From a machine without IPv6 nothing is seen of an IPv6 address.
+  // A machine without IPv6 cannot probe an IPv6 address.
   if (failed?.kind === 'unreachable' || failed?.kind === 'other') return []
   if (failed) {
     const rules = { refused: 'host-port-80-refused', timeout: 'host-port-80-filtered' } as const
@@ -133,15 +133,15 @@ function httpProblems({ host, inside }: HostFacts, http: HttpFacts): HostProblem
           failed.kind === 'refused'
             ? `is not served on port 80: ${at} refuses connections`
             : failed.kind === 'timeout'
-              ? `cannot be reached on port 80: packets to ${at} vanish`
+              ? `cannot be reached on port 80: packets to ${at} are dropped`
               : failed.kind === 'silent'
-                ? `is not served on port 80: ${at} takes connections and does not answer`
-                : `is not served on port 80: ${at} ends the connection (${failed.message})`,
+                ? `is not served on port 80: ${at} accepts connections but does not answer`
+                : `is not served on port 80: ${at} closes the connection (${failed.message})`,
         evidence: inside ? [...evidence, insideText(inside)] : evidence,
         fix:
           failed.kind === 'timeout'
-            ? 'let TCP 80 and 443 through: the firewall at the provider (security group), then that of the server'
-            : 'start what listens there: kubectl -n oas get pods,services -l app.kubernetes.io/name=traefik',
+            ? 'open TCP 80 and 443: in the firewall of the provider (security group), then in that of the server'
+            : 'check the ingress controller: kubectl -n oas get pods,services -l app.kubernetes.io/name=traefik',
       },
     ]
   }
@@ -151,23 +151,23 @@ function httpProblems({ host, inside }: HostFacts, http: HttpFacts): HostProblem
     {
       rule: redirected ? 'host-redirect' : 'host-answers-otherwise',
       what: redirected
-        ? `redirects the question of the authority to ${last?.url.replace(/\?.*/, '')}, which answers ${last?.status}`
+        ? `redirects the request of the authority to ${last?.url.replace(/\?.*/, '')}, which answers ${last?.status}`
         : last?.status === 200
-          ? 'answers the challenge with something else: another server answers in its place'
+          ? 'gives a wrong answer to the challenge: another server answers'
           : `answers the challenge with ${last?.status}`,
       evidence,
       fix: redirected
-        ? 'let /.well-known/acme-challenge/ be answered over plain HTTP'
-        : `see who answers: curl -si http://${host}${http.path}`,
+        ? 'answer /.well-known/acme-challenge/ over plain HTTP'
+        : `check which server answers: curl -si http://${host}${http.path}`,
     },
   ]
 }
 
 function insideText({ service, status, failed }: InsideFacts): string {
-  return `inside of the cluster, the service ${service} ${status ? `answers (${status})` : `does not answer: ${failed}`}`
+  return `inside the cluster, the service ${service} ${status ? `answers (${status})` : `does not answer: ${failed}`}`
 }
 
-/** Who answered what on the way. Pure. */
+/** The answers on the way, as one line. Pure. */
 export function hopsText({ at, path, hops, failed }: HttpFacts): string {
   const told = hops.map(
     ({ status, server, location }) =>
@@ -176,14 +176,14 @@ export function hopsText({ at, path, hops, failed }: HttpFacts): string {
   return `GET ${path.replace(/(acme-challenge\/.{8}).+/, '$1…')} at ${at}: ${[...told, ...(failed ? [failed.message] : [])].join(', then ')}`
 }
 
-/** What was found out of a host. Pure. */
+/** The facts of a host. Pure. */
 export function factsOf(host: string, index: Index): HostFacts | undefined {
   return index.snapshot.hosts?.find(facts => facts.host === host)
 }
 
 /**
- * Whether what kept these hosts from being validated is gone, as far as it is seen from outside: they were asked,
- * and nothing is said against any of them. Pure.
+ * Whether the cause that prevented the validation of these hosts is gone, seen from outside: all were probed,
+ * and none has a problem. Pure.
  */
 export function isCauseGone(hosts: readonly string[], index: Index): boolean {
   return hosts.every(host => {

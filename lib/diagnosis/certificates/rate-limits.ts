@@ -12,23 +12,23 @@ export const DUPLICATES_PER_WEEK = 5
 const HOUR = 3_600_000
 const WEEK = 7 * 24 * HOUR
 
-/** Whether an authority would take another request, as far as the cluster remembers earlier ones. */
+/** Whether an authority would accept another request, by the earlier ones that the cluster knows. */
 export interface Allowance {
   allowed: boolean
   /** Failed validations in the last hour, of the host with the most of them. */
   failures: number
   /** Certificates for the same names in the last week. */
   duplicates: number
-  /** When it may be tried again, ISO 8601, while it may not. */
+  /** When a retry is allowed again, ISO 8601. */
   until?: string
-  /** What stands against it, in words. */
+  /** The reason against a retry, in words. */
   why?: string
 }
 
 /**
- * Counts what an authority counts before anything is tried again: failed validations from Challenges, Orders and
- * events (which the API server keeps for an hour), certificates from Orders. Environments for trials have limits
- * that nobody reaches. Pure.
+ * Counts what an authority counts, before a retry: failed validations from Challenges, Orders and
+ * events (which the API server keeps for an hour), certificates from Orders. The limits of staging servers are
+ * never reached. Pure.
  */
 export function allowance(certificate: KubeObject, index: Index): Allowance {
   const names = namesOf(certificate)
@@ -45,21 +45,21 @@ export function allowance(certificate: KubeObject, index: Index): Allowance {
       allowed: false,
       ...counts,
       until: iso(told),
-      why: 'the authority says that there were too many requests',
+      why: 'the authority reports too many requests',
     }
   if (failed.length >= FAILURES_PER_HOUR)
     return {
       allowed: false,
       ...counts,
       until: iso(failed.at(-FAILURES_PER_HOUR)! + HOUR),
-      why: `${failed.length} validations of one host have failed in the last hour, and ${FAILURES_PER_HOUR} are allowed`,
+      why: `${failed.length} validations of one host failed in the last hour; the limit is ${FAILURES_PER_HOUR}`,
     }
   if (issued.length >= DUPLICATES_PER_WEEK)
     return {
       allowed: false,
       ...counts,
       until: iso(issued.at(-DUPLICATES_PER_WEEK)! + WEEK),
-      why: `${issued.length} certificates for the same names were issued in the last week, and ${DUPLICATES_PER_WEEK} are allowed`,
+      why: `${issued.length} certificates for the same names were issued in the last week; the limit is ${DUPLICATES_PER_WEEK}`,
     }
   return { allowed: true, ...counts }
 }
@@ -97,7 +97,7 @@ function issuedFor(names: readonly string[], index: Index): number[] {
     .sort((a, b) => a - b)
 }
 
-/** Until when an authority itself has refused further requests for these names. */
+/** Until when the authority itself refuses further requests for these names. */
 function toldUntil(certificate: KubeObject, names: readonly string[], index: Index): number | undefined {
   const times = index
     .all('Order')

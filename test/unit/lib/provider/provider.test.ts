@@ -118,7 +118,7 @@ test('waiting gives up with the last state, and ends at once for a server that i
     server.droplets.length = 0
     assert.match(
       (await expectedFrom(() => provider.ready(droplet.id, 5000, () => undefined))).message,
-      'no server',
+      'does not exist',
     )
   }))
 
@@ -199,9 +199,12 @@ test('a record that contradicts is reported, never overwritten', () =>
       provider.ensureRecord('example.org', wantedRecords('example.org', 'oas', '203.0.113.7')[0]!),
     )
     assert.is(error.exitCode, 4)
-    assert.match(error.message, 'A oas → 192.0.2.1, which contradicts A oas → 203.0.113.7')
+    assert.match(error.message, 'A oas → 192.0.2.1, which conflicts with A oas → 203.0.113.7')
     assert.equal([posts(server), zone.length], [0, 2])
-    assert.match((await expectedFrom(() => provider.records('example.com'))).message, 'no domain example.com')
+    assert.match(
+      (await expectedFrom(() => provider.records('example.com'))).message,
+      'domain example.com does not exist',
+    )
   }))
 
 test('what is the same record, and what contradicts', () => {
@@ -283,17 +286,23 @@ const faults: [name: string, fault: Fault, message: RegExp, fix: RegExp, request
   [
     'JSON of something else',
     { status: 200, body: { pods: [] } },
-    /no droplets in its answer/,
-    /address right/,
+    /its answer has no droplets/,
+    /check the address/,
     1,
   ],
-  ['JSON that is no object', { status: 200, text: 'null' }, /does not answer like/, /address right/, 4],
-  ['no list', { status: 200, body: { droplets: { a: 1 } } }, /droplets is no list/, /address right/, 1],
+  ['JSON that is no object', { status: 200, text: 'null' }, /does not answer like/, /check the address/, 4],
+  [
+    'no list',
+    { status: 200, body: { droplets: { a: 1 } } },
+    /droplets is not a list/,
+    /check the address/,
+    1,
+  ],
   [
     'a redirect',
     { status: 302, headers: { location: 'http://192.0.2.1/steal' } },
     /a redirect to http:\/\/192/,
-    /address right/,
+    /check the address/,
     4,
   ],
 ]
@@ -363,7 +372,7 @@ test('creating: a lost request is not repeated, but told as not known', () =>
   withStandIn(async (server, provider) => {
     server.fault = ({ method }) => (method === 'POST' ? 'cut-before' : undefined)
     const error = await expectedFrom(() => provider.order(order))
-    assert.match(error.message, 'whether the server oas.example.org was created is not known')
+    assert.match(error.message, 'the server oas.example.org may have been created or not')
     assert.equal([posts(server), server.droplets.length], [1, 0])
   }))
 

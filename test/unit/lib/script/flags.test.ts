@@ -47,7 +47,10 @@ test('an unknown flag is named, with the one that was meant', async () => {
   assert.is(typo.message, 'unknown flag --dry-rum')
   assert.is(typo.fix, 'did you mean --dry-run?')
   assert.match((await refused('--dry')).fix, '--dry-run?')
-  assert.match((await refused('--nothing-like-it')).fix, 'known are: --cluster, --set, --dry-run, --json')
+  assert.match(
+    (await refused('--nothing-like-it')).fix,
+    'expected one of: --cluster, --set, --dry-run, --json',
+  )
   assert.is((await refused('-j')).message, 'unknown flag -j')
   assert.is((await refused('--no-json')).message, 'unknown flag --no-json')
 })
@@ -78,7 +81,7 @@ test('the name that a flag had before is still accepted, and suggested to nobody
   const twice = await expectedFrom(() => parseFlags(['--output', 'f', '--save', 'g'], renamed))
   assert.is(twice.message, '--save was given twice')
   const typo = await expectedFrom(() => parseFlags(['--sav'], renamed))
-  assert.is(typo.fix, 'known are: --output, --skip, --skip-logs')
+  assert.is(typo.fix, 'expected one of: --output, --skip, --skip-logs')
 })
 
 test('no command line makes it throw anything but a UsageError', () => {
@@ -107,7 +110,7 @@ test('the nearest word is near, or there is none', () => {
   assert.is(nearest('wakan', apps), 'wekan')
   assert.is(nearest('jitsi', apps), undefined)
   assert.is(nearest('', apps), undefined)
-  assert.is(suggestion('jitsi', apps), `known are: ${apps.join(', ')}`)
+  assert.is(suggestion('jitsi', apps), `expected one of: ${apps.join(', ')}`)
 })
 
 test.run()

@@ -198,7 +198,7 @@ test('nor does a truncation', async () => {
     for (const length of [0, 1, whole.length >> 1, whole.length - 2]) {
       writeFileSync(join(folder, file), whole.subarray(0, length))
       const error = await expectedFrom(() => readBackup(folder, NO_KEYS))
-      assert.match(error.message, new RegExp(`${file} (was cut off|is no manifest)`))
+      assert.match(error.message, new RegExp(`${file} (was cut off|is not a manifest)`))
     }
     writeFileSync(join(folder, file), whole)
   }
@@ -207,17 +207,17 @@ test('nor does a truncation', async () => {
 test('what is no Secret is refused by the name of its file, and nothing of it is quoted', async () => {
   const good = secretText(two()[0]!)
   const cases: [string, RegExp][] = [
-    ['', /is no YAML/],
-    ['Hunter2: [', /is no YAML/],
-    ['[]', /is no Secret/],
-    [`${good}---\n${good}`, /is no YAML/],
-    [good.replace('\ndata:\n', '\ndata:\n  "empty": "Hunter2="\n'), /is no YAML/], // a key twice
-    [good.replace('kind: Secret', 'kind: ConfigMap'), /is no Secret/],
-    [good.replace('metadata:\n', 'metadata:\n  labels: {}\n'), /fields that no backup has: labels/],
-    [`${good}stringData: {}\n`, /fields that no backup has: stringData/],
-    [good.replace('"flux-system"', '"../../etc"'), /no name and namespace/],
-    [good.replace('"flux-system"', '7'), /no name and namespace/],
-    [good.replace('"Opaque"', '[]'), /type that is none/],
+    ['', /is not valid YAML/],
+    ['Hunter2: [', /is not valid YAML/],
+    ['[]', /is not a Secret/],
+    [`${good}---\n${good}`, /is not valid YAML/],
+    [good.replace('\ndata:\n', '\ndata:\n  "empty": "Hunter2="\n'), /is not valid YAML/], // a key twice
+    [good.replace('kind: Secret', 'kind: ConfigMap'), /is not a Secret/],
+    [good.replace('metadata:\n', 'metadata:\n  labels: {}\n'), /fields that a backup does not have: labels/],
+    [`${good}stringData: {}\n`, /fields that a backup does not have: stringData/],
+    [good.replace('"flux-system"', '"../../etc"'), /no valid name and namespace/],
+    [good.replace('"flux-system"', '7'), /no valid name and namespace/],
+    [good.replace('"Opaque"', '[]'), /invalid type/],
     [good.replace(/\ndata:.*/s, '\ndata: 3\n'), /has no data/],
     [good.replace(base64('Nextcloud-password'), 'Hunter2!'), /not base64: nextcloud_password/],
     [good.replace(`"${base64('Nextcloud-password')}"`, '0x12'), /not base64: nextcloud_password/],
@@ -235,22 +235,19 @@ test('a manifest leads nowhere but to the files of its own Secrets, each once', 
   const good = JSON.parse(readFileSync(join(folder, MANIFEST), 'utf8'))
   const [first, second] = good.files
   const changed: [object, RegExp][] = [
-    [
-      { files: [{ ...first, file: '../../../etc/passwd' }, second] },
-      /its files are not those of its Secrets/,
-    ],
-    [{ files: [{ ...first, file: '/etc/passwd' }, second] }, /its files are not those/],
-    [{ files: [first, first] }, /its files are not those/],
-    [{ files: [first] }, /its files are not those/],
-    [{ secrets: [good.secrets[0], good.secrets[0]], files: [first, first] }, /each once/],
+    [{ files: [{ ...first, file: '../../../etc/passwd' }, second] }, /its files do not match its Secrets/],
+    [{ files: [{ ...first, file: '/etc/passwd' }, second] }, /its files do not match/],
+    [{ files: [first, first] }, /its files do not match/],
+    [{ files: [first] }, /its files do not match/],
+    [{ secrets: [good.secrets[0], good.secrets[0]], files: [first, first] }, /do not match/],
     [{ secrets: [{ namespace: '..', name: '/x', keys: 1 }] }, /not complete/],
     [{ secrets: [{ namespace: 'a/b', name: 'x', keys: 1 }] }, /not complete/],
     [{ secrets: 'all' }, /not complete/],
     [{ absent: [null] }, /not complete/],
-    [{ absent: [{ namespace: 'oas', name: good.secrets[1].name }] }, /each once/],
+    [{ absent: [{ namespace: 'oas', name: good.secrets[1].name }] }, /do not match/],
     [{ createdAt: 'yesterday' }, /not complete/],
     [{ files: [{ ...first, bytes: -1 }, second] }, /not complete/],
-    [{ format: 'openappstack-secrets/2' }, /no manifest of a format that is known/],
+    [{ format: 'openappstack-secrets/2' }, /unknown format/],
   ]
   for (const [change, what] of changed) {
     const error = await expectedFrom(() => parseManifest(JSON.stringify({ ...good, ...change }), 'FILE'))
@@ -293,14 +290,14 @@ test('files that are none, far too large, or foreign are refused, all at once', 
       message.replace(`${folder}/`, ''),
     ),
     [
-      'flux-system.oas-nextcloud-variables.yaml is no plain file',
-      'oas.oas-prometheus-basic-auth.yaml is too large for what it should be: 5242880 bytes',
-      'more.yml is no part of this backup: its manifest does not name it',
+      'flux-system.oas-nextcloud-variables.yaml is not a regular file',
+      'oas.oas-prometheus-basic-auth.yaml is too large for a backup: 5242880 bytes',
+      'more.yml does not belong to this backup: its manifest does not name it',
     ],
   )
   rmSync(one!)
   mkdirSync(one!)
-  assert.match(messagesOf(await expectedFrom(() => readManifest(folder)))[0]!, 'is no plain file')
+  assert.match(messagesOf(await expectedFrom(() => readManifest(folder)))[0]!, 'is not a regular file')
   assert.ok(content.length > 0)
   assert.is((await expectedFrom(() => readManifest(join(folder, 'nowhere')))).exitCode, 2)
   assert.is((await expectedFrom(() => readManifest(join(folder, 'notes.txt')))).exitCode, 2)
@@ -332,7 +329,7 @@ test('a backup is private, and only there when it was proven', async () => {
   assert.is(again.exitCode, 4)
   mkdirSync(join(parent, 'late.incomplete'))
   const late = await expectedFrom(() => writeBackup(join(parent, 'late'), content, undefined, proven))
-  assert.match(late.message, 'another run is at it, or was killed')
+  assert.match(late.message, 'another run writes it, or was killed')
   assert.ok(existsSync(join(parent, 'late.incomplete')))
   const raced = join(parent, 'raced')
   const race = async () => {
@@ -378,10 +375,10 @@ test('an encrypted backup tells no hash of a password, and is what it was', asyn
 test('a stream that was changed is refused by document', async () => {
   const text = streamText(two())
   const cases: [string, RegExp][] = [
-    [text.replace('"empty"', '"other"'), /^document 1 of FILE is not what was backed up/],
-    [text.slice(0, -5), /^document 2 of FILE is not/],
-    [text.replace(/# sha256 .*\n/, ''), /^document 1 of FILE is not/],
-    [`x\n${text}`, /^FILE is no backup/],
+    [text.replace('"empty"', '"other"'), /^document 1 of FILE was changed after the backup/],
+    [text.slice(0, -5), /^document 2 of FILE was changed/],
+    [text.replace(/# sha256 .*\n/, ''), /^document 1 of FILE was changed/],
+    [`x\n${text}`, /^FILE is not a backup/],
   ]
   for (const [changed, what] of cases)
     assert.match((await expectedFrom(() => parseStream(changed, 'FILE'))).message, what)
@@ -440,7 +437,7 @@ test('a backup is compared with the cluster in all directions', () => {
     { secret: 'oas/oas-prometheus-basic-auth', problem: 'is not in the cluster' },
     {
       secret: 'flux-system/oas-wekan-variables',
-      problem: 'is in the cluster, and was not when this backup was made',
+      problem: 'is in the cluster now, but was not at the time of this backup',
     },
   ])
 })

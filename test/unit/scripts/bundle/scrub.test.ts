@@ -157,7 +157,7 @@ test('the index says what is there, what is not, and why', () => {
   for (const part of [
     '- facts.json: all objects (1 B)',
     '- logs/: lines (2 files, 4 B)',
-    'looked at:\n- Certificates: forbidden\n',
+    'Could not be read:\n- Certificates: forbidden\n',
     'Left out:\n- nothing\n',
     'cluster a.org',
   ])

@@ -129,7 +129,7 @@ test('a value that cannot stand in .flux.env is named, not written', async () =>
   const why = Object.fromEntries(left.map(({ path, why }) => [path, why]))
   assert.match(why.admin_email!, 'must be a mail address')
   assert.match(why.ip_address!, 'is a template')
-  assert.match(why['outgoing_mail.smtp.password']!, 'kind !vault')
+  assert.match(why['outgoing_mail.smtp.password']!, 'tag !vault')
   assert.match(why['outgoing_mail.smtp.host']!, 'is a list')
   assert.match(why['outgoing_mail.smtp.user']!, 'holds one of')
   assert.match(why['outgoing_mail.smtp.port']!, 'must be a port')
@@ -142,14 +142,14 @@ test('what is no settings file is refused, and never quoted', async () => {
     ['', /holds no settings/],
     ['- Hunter2', /holds no settings/],
     ['Hunter2', /holds no settings/],
-    ['a: [Hunter2', /is no YAML: \w+ in line 1/],
-    ['domain: a.org\ndomain: Hunter2.org', /is no YAML: DUPLICATE_KEY in line 2/],
-    ['domain: a.org\n---\ndomain: b.org', /is no YAML: MULTIPLE_DOCS/],
-    ['Hunter2: 1', /no setting that is known/],
+    ['a: [Hunter2', /is not valid YAML: \w+ in line 1/],
+    ['domain: a.org\ndomain: Hunter2.org', /is not valid YAML: DUPLICATE_KEY in line 2/],
+    ['domain: a.org\n---\ndomain: b.org', /is not valid YAML: MULTIPLE_DOCS/],
+    ['Hunter2: 1', /no known setting/],
     [`domain: ${'x'.repeat(200_001)}`, /larger than 200 kB/],
     [
       `a: &a [x]\n${Array.from('bcdefgh', (c, i) => `${c}: &${c} [${`*${'abcdefg'[i]},`.repeat(9)}]`).join('\n')}`,
-      /no setting|far more/,
+      /no known setting|far more/,
     ],
     [
       `a: &a {k: x}\n${Array.from('bcdefgh', (c, i) => `${c}: &${c} {${Array.from('123456789', n => `k${n}: *${'abcdefg'[i]}`).join(', ')}}`).join('\n')}`,
@@ -198,7 +198,7 @@ test('whatever the settings hold, the text is a .flux.env, and is complete the s
     fc.asyncProperty(fc.uniqueArray(entry, { maxLength: 80, selector: ([name]) => name }), async entries => {
       const others = entries.map(([name, value]) => `x_${name}: ${JSON.stringify(value)}`).join('\n')
       const migration = await migrateSettings(`domain: a.org\n${others}\n`, 'x').catch(error => {
-        assert.match(error.message, /is no YAML/) // a surrogate alone
+        assert.match(error.message, /is not valid YAML/) // a surrogate alone
       })
       if (!migration) return
       const plan = planSettings(migration, {}, [])
@@ -220,7 +220,10 @@ test('the file is found in every place it had, and asked for when there are seve
   writeFileSync(old, '')
   assert.is(findSettings(cluster, undefined), old)
   writeFileSync(join(cluster.folder, 'settings.yaml'), '')
-  assert.match((await expectedFrom(() => findSettings(cluster, undefined))).message, 'there are several')
+  assert.match(
+    (await expectedFrom(() => findSettings(cluster, undefined))).message,
+    'there are several files',
+  )
   assert.is(findSettings(cluster, '/x/y'), '/x/y')
 })
 
@@ -261,7 +264,7 @@ test('the script: a plan, a private file, the applications, and nothing the seco
   assert.match(text, '\n# applications: nextcloud wordpress zulip\n')
   assert.match(text, '\n# release_name (has no counterpart in 0.7): "test"\n')
   assert.match(text, '\n# docker_mirror.token (has no counterpart in 0.7): (not copied)\n')
-  assert.match(done.err, 'application zulip: 0.7 has none of this name')
+  assert.match(done.err, 'application zulip: 0.7 does not have it')
   assert.match(done.err, 'still lacks backup_s3_aws_access_key_id, backup_s3_aws_secret_access_key')
   assert.match(done.out, 'install-app.ts --cluster oas.example.org nextcloud wordpress')
   assert.not.match(dry.err + done.err + done.out, '01234567')
@@ -290,8 +293,8 @@ test('the script: a value that could not be taken is a finding', () => {
 test('the script: wrong usage is told in two lines', () => {
   const folder = temporaryFolder()
   for (const [args, what] of [
-    [[], /there is no settings\.yaml or .*group_vars/],
-    [['--settings', join(folder, 'nowhere')], /there is no file/],
+    [[], / has no settings\.yaml or .*group_vars/],
+    [['--settings', join(folder, 'nowhere')], /nowhere does not exist/],
   ] as const) {
     const { code, err } = run(folder, ...args)
     assert.is(code, 2, err)
