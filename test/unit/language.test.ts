@@ -13,10 +13,6 @@ const PENDING: readonly string[] = [
   'lib/flux',
   'lib/kubectl',
   'lib/platform',
-  'lib/provider',
-  'lib/script',
-  'lib/secret-backup',
-  'scripts',
 ]
 
 interface Rule {
