@@ -109,35 +109,41 @@ export class Api {
     }
   }
 
-  /** Server-side apply of one object, given as JSON, at its path. */
+  /** Server-side apply of one object, given as JSON, at its path. Throws when the API server refuses it. */
   async apply(server: string, path: string, object: unknown): Promise<void> {
-    const url = `${server}${path}?fieldManager=openappstack-sandbox&force=true`
-    const answer = await this.request(url, {
-      method: 'PATCH',
-      contentType: 'application/apply-patch+yaml',
-      body: JSON.stringify(object),
-    })
-    if (answer.status >= 300)
-      throw new ExpectedError(
-        `the API server refused ${path}: ${reasonOf(answer.body)}`,
-        'report it: this is a defect of the sandbox',
-      )
+    const query = '?fieldManager=openappstack-sandbox&force=true'
+    await this.#patch(server, path, 'apply-patch+yaml', object, query)
   }
 
-  /** Removes what is at a path, if there is anything. */
+  /** Merges a change into the object at a path (RFC 7386). Throws when the API server refuses it. */
+  async merge(server: string, path: string, change: unknown): Promise<void> {
+    await this.#patch(server, path, 'merge-patch+json', change)
+  }
+
+  async #patch(server: string, path: string, type: string, content: unknown, query = ''): Promise<void> {
+    const body = JSON.stringify(content)
+    const contentType = `application/${type}`
+    const answer = await this.request(`${server}${path}${query}`, { method: 'PATCH', contentType, body })
+    if (answer.status >= 300) throw refusal(`refused ${path}`, answer)
+  }
+
+  /** Removes the object at a path, if it exists. */
   async remove(server: string, path: string): Promise<void> {
-    const { status, body } = await this.request(`${server}${path}`, { method: 'DELETE' })
-    if (status >= 300 && status !== 404)
-      throw new ExpectedError(
-        `the API server refused to remove ${path}: ${reasonOf(body)}`,
-        'report it: this is a defect of the sandbox',
-      )
+    const answer = await this.request(`${server}${path}`, { method: 'DELETE' })
+    if (answer.status >= 300 && answer.status !== 404) throw refusal(`refused to remove ${path}`, answer)
   }
 
   /** Closes the connections, so that the process can end. */
   close(): void {
     this.#agent.destroy()
   }
+}
+
+function refusal(what: string, { body }: Answer): ExpectedError {
+  return new ExpectedError(
+    `the API server ${what}: ${reasonOf(body)}`,
+    'report it: this is a defect of the sandbox',
+  )
 }
 
 function reasonOf(body: string): string {

@@ -88,11 +88,7 @@ export async function forgetAccounts(api: Api, server: string, acme: string): Pr
   const { body } = await api.request(`${server}${path}/clusterissuers`)
   const issuers = (JSON.parse(body).items ?? []) as KubeObject[]
   for (const { metadata } of issuers.filter(({ spec }) => spec.acme?.server === acme))
-    await api.request(`${server}${path}/clusterissuers/${metadata.name}/status`, {
-      method: 'PATCH',
-      contentType: 'application/merge-patch+json',
-      body: JSON.stringify({ status: null }),
-    })
+    await api.merge(server, `${path}/clusterissuers/${metadata.name}/status`, { status: null })
 }
 
 /**

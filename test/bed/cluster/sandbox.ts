@@ -105,9 +105,9 @@ async function upLocked(
   const used = allProcesses(setting).flatMap(spec => spec.ports)
   const moved = used.filter(name => state.ports[name] !== undefined && state.ports[name] !== ports[name])
   const known = state.known ?? state.ports
-  const remember = ({ server, pebble }: KnownPorts) => {
+  const remember = ({ server, artifacts, pebble }: KnownPorts) => {
     const { bin, fluxManifest } = bed
-    writeSandboxState(layout, { ports, known: { server, pebble }, bin, fluxManifest, extras })
+    writeSandboxState(layout, { ports, known: { server, artifacts, pebble }, bin, fluxManifest, extras })
   }
   remember(known)
   await stopStale(setting)

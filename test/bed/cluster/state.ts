@@ -2,8 +2,8 @@ import { readIfExists, writeFileAtomic } from '../../../lib/script/files.ts'
 import type { Layout } from './layout.ts'
 import type { Extras, Ports } from './spec.ts'
 
-/** The ports in addresses that objects of the cluster hold: the Git and chart server, and the ACME server. */
-export const KNOWN_PORTS = ['server', 'pebble'] as const
+/** The ports in addresses that objects of the cluster hold: of Git and charts, of Flux's artifacts, of ACME. */
+export const KNOWN_PORTS = ['server', 'artifacts', 'pebble'] as const
 /** Those of them that are known. */
 export type KnownPorts = Partial<Pick<Ports, (typeof KNOWN_PORTS)[number]>>
 

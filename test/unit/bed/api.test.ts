@@ -73,7 +73,11 @@ test('tells what is installed the ports of now: URLs, variables and issuers, and
   const repository = { url: 'http://127.0.0.1:20000/openappstack.git' }
   const lists: Record<string, object[]> = {
     '/apis/source.toolkit.fluxcd.io/v1/gitrepositories': [
-      { metadata: { name: 'oas', namespace: 'flux-system' }, spec: repository },
+      {
+        metadata: { name: 'oas', namespace: 'flux-system' },
+        spec: repository,
+        status: { artifact: { url: 'http://127.0.0.1:20002/oas.tar.gz' } },
+      },
     ],
     '/apis/source.toolkit.fluxcd.io/v1/helmrepositories': [
       { metadata: { name: 'far', namespace: 'flux-system' }, spec: { url: 'https://charts.example.org' } },
@@ -102,10 +106,14 @@ test('tells what is installed the ports of now: URLs, variables and issuers, and
   const api = new Api({ pki })
   await against(cluster, async url => {
     // Each has the other's port of before.
-    await readdress(api, url, { server: 20_000, pebble: 20_001 }, { server: 20_001, pebble: 20_000 } as Ports)
+    const known = { server: 20_000, pebble: 20_001, artifacts: 20_002 }
+    await readdress(api, url, known, { server: 20_001, pebble: 20_000, artifacts: 20_003 } as Ports)
     assert.equal(patched, {
       'PATCH /apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/oas': {
         spec: { url: 'http://127.0.0.1:20001/openappstack.git' },
+      },
+      'PATCH /apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/oas/status': {
+        status: { artifact: { url: 'http://127.0.0.1:20003/oas.tar.gz' } },
       },
       'PATCH /apis/cert-manager.io/v1/clusterissuers/acme': {
         spec: { acme: { server: 'https://127.0.0.1:20000/dir' } },
