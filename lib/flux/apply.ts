@@ -41,14 +41,14 @@ export async function planCreate(kubectl: Kubectl, objects: readonly KubeObject[
   )
 }
 
-/** What is to be created or changed, as lines of a plan. */
+/** The objects to create or change, as lines of a plan. */
 export function applyText(plans: readonly ApplyPlan[]): string[] {
   return plans
     .filter(plan => plan.action !== 'keep')
     .map(plan => `${plan.action} ${refText(refOf(plan.object))}`)
 }
 
-/** Applies what is to be created or changed, in the order given. Returns 'unchanged' or how many objects. */
+/** Creates or changes the planned objects, in the order given. Returns 'unchanged' or how many objects. */
 export async function applyPlanned(kubectl: Kubectl, plans: readonly ApplyPlan[]): Promise<string> {
   const todo = plans.filter(plan => plan.action !== 'keep')
   for (const plan of todo) await kubectl.apply(plan.object)

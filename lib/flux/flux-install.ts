@@ -28,7 +28,7 @@ export async function fluxRelease(): Promise<FluxRelease> {
 
 /**
  * The objects of Flux's install manifest: from a file, or downloaded from the release and held against the
- * recorded checksum. Throws an ExpectedError when it cannot be had, is not what was recorded, or is no manifest.
+ * recorded checksum. Throws an ExpectedError when it cannot be had, is not what was recorded, or is not a manifest.
  */
 export async function loadFluxManifest(file: string | undefined): Promise<KubeObject[]> {
   const release = await fluxRelease()
@@ -96,7 +96,7 @@ async function parseManifest(text: string, name: string): Promise<KubeObject[]> 
     throw wrong(messageOf(error).split('\n')[0] ?? '')
   }
   if (objects.some(object => !object.kind || !object.apiVersion || !object.metadata?.name))
-    throw wrong('it holds something that is no Kubernetes object')
+    throw wrong('it holds something that is not a Kubernetes object')
   for (const name of ['source-controller', 'kustomize-controller', 'helm-controller'])
     if (!objects.some(object => object.kind === 'Deployment' && object.metadata.name === name))
       throw wrong(`it has no Deployment ${name}`)

@@ -7,7 +7,7 @@ import { ApiError } from './api-error.ts'
 const LARGEST = 32 << 20
 /** Bytes of all answers that are being read at once. */
 const TOGETHER = 64 << 20
-/** Bytes of an answer that is no success, and characters of its message. */
+/** Bytes of an answer that reports a failure, and characters of its message. */
 const LARGEST_ERROR = 1 << 20
 const LONGEST_MESSAGE = 2000
 

@@ -1,4 +1,4 @@
-/** An answer of the API server that is no success: the Status object's reason and message, and the HTTP code. */
+/** An answer of the API server that reports a failure: the Status object's reason and message, and the HTTP code. */
 export class ApiError extends Error {
   override name = 'ApiError'
   readonly code: number

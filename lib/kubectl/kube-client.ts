@@ -27,7 +27,7 @@ export interface KubeClient {
   server: string
   /** Milliseconds that the server's clock is ahead of ours, by the Date header of its last answer. */
   clockOffset: number
-  /** The parsed JSON body. Throws ApiError for an answer that is no success, ExpectedError for none at all. */
+  /** The parsed JSON body. Throws ApiError for an answer that reports a failure, ExpectedError for none at all. */
   request<T>(request: ApiRequest): Promise<T>
   /**
    * The body as text, in pieces as they come, and without a timeout: a log that is followed may be silent for

@@ -59,7 +59,7 @@ export interface LogOptions {
 /** The manager of the fields that our server-side applies set. */
 export const FIELD_MANAGER = 'openappstack-runbooks'
 
-/** Pages of a list, and objects of one that is kept: beyond it is no list, or nothing that could be shown. */
+/** Pages of a list, and objects of one that is kept: an answer beyond that is not a list, or too long to be shown. */
 const MOST_PAGES = 2000
 const MOST_OBJECTS = 200_000
 
@@ -249,10 +249,7 @@ export class Kubectl {
       token = page.metadata?.continue || undefined
       if (token === undefined) return
       if (tokens.has(token) || tokens.size === MOST_PAGES)
-        throw tooMany(
-          kind,
-          tokens.has(token) ? 'the same page again and again' : `more than ${MOST_PAGES} pages`,
-        )
+        throw tooMany(kind, tokens.has(token) ? 'the same page repeatedly' : `more than ${MOST_PAGES} pages`)
       tokens.add(token)
     } while (token)
   }

@@ -26,11 +26,11 @@ export interface VolumeMap {
   cluster: string
   madeAt: string
   volumes: FolderVolume[]
-  /** Claims whose data is no folder: not bound yet, or on storage of another kind. */
+  /** Claims whose data is not a folder: not bound yet, or on storage of another kind. */
   others: { claim: string; why: string }[]
 }
 
-/** What the volumes of a cluster are made out of. */
+/** The objects that describe the volumes of a cluster. */
 export interface VolumeObjects {
   claims: readonly KubeObject[]
   volumes: readonly KubeObject[]
@@ -97,7 +97,7 @@ export function volumesOfCluster({
     if (claim && isCurrent) bound.add(name)
     const path: string | undefined = spec.hostPath?.path ?? spec.local?.path
     if (path === undefined) {
-      others.push({ claim: name, why: `it is no folder, but ${kindOfStorage(spec)}` })
+      others.push({ claim: name, why: `it is not a folder, but ${kindOfStorage(spec)}` })
       continue
     }
     const users = isCurrent
@@ -174,12 +174,12 @@ export function mapText(map: VolumeMap): string {
 /** Reads the text of a map's file. Throws a UsageError for anything else: paths in it are used on a server. */
 export function parseMap(text: string, file: string): VolumeMap {
   const wrong = (what: string) =>
-    new UsageError(`${file} is no map of volumes: ${what}`, 'give a file that --output has written')
+    new UsageError(`${file} is not a map of volumes: ${what}`, 'give a file that --output has written')
   let map: VolumeMap
   try {
     map = JSON.parse(text)
   } catch {
-    throw wrong('it is no JSON')
+    throw wrong('it is not JSON')
   }
   if (map?.version !== 1 || !Array.isArray(map.volumes)) throw wrong('it has no version 1, or no volumes')
   const isText = (value: unknown) => value === undefined || typeof value === 'string'
@@ -193,7 +193,7 @@ export function parseMap(text: string, file: string): VolumeMap {
       (namespace === undefined) === (claim === undefined)
     if (!isWhole) throw wrong('a volume in it is incomplete')
     if (folder === '' || folder === '.' || folder === '..' || /[/\0\n]/.test(folder))
-      throw wrong(`${JSON.stringify(folder)} is no name of a folder`)
+      throw wrong(`${JSON.stringify(folder)} is not the name of a folder`)
   }
   return {
     ...map,

@@ -10,7 +10,7 @@ export type Config = Readonly<Record<string, string>>
 
 /**
  * Parses the text of a `.flux.env`: `key=value` a line, `#` comments, values up to the end of the line
- * (quotes and all, without white space at the ends), as `kubectl apply -k` takes them. Throws all problems at once: lines that are none, unknown keys
+ * (quotes and all, without white space at the ends), as `kubectl apply -k` takes them. Throws all problems at once: lines that cannot be read, unknown keys
  * (with a suggestion), keys given twice, values that are not valid. Never quotes the value of a secret.
  */
 export function parseConfig(text: string, file = '.flux.env'): Record<string, string> {

@@ -19,7 +19,7 @@ export function parseSettings(settings: readonly string[]): Record<string, strin
       const name = setting.slice(0, Math.max(0, equals))
       const key = CONFIG_KEYS.find(candidate => candidate.name === name)
       if (equals < 1)
-        return [new UsageError('--set wants KEY=VALUE', 'for example --set domain=oas.example.org')]
+        return [new UsageError('--set expects KEY=VALUE', 'for example --set domain=oas.example.org')]
       if (!key)
         return [
           new UsageError(

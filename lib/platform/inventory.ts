@@ -45,14 +45,14 @@ interface HostList {
 
 /**
  * The hosts of an inventory, in its own order. Variables of inner groups win over those of outer ones, and a
- * host's own over all. Throws a UsageError for what is no inventory, and for connection variables that could
+ * host's own over all. Throws a UsageError for a file that is not an inventory, and for connection variables that could
  * not be used. Never quotes the file: it may hold passwords.
  */
 export async function parseInventory(text: string, file: string): Promise<InventoryHost[]> {
   return hostsOf(await load(text, file), file)
 }
 
-/** The hosts of the inventory in this file; none when there is no file. */
+/** The hosts of the inventory in this file; none when it does not exist. */
 export async function readInventory(file: string): Promise<InventoryHost[]> {
   const text = readIfExists(file)
   return text === undefined ? [] : parseInventory(text, file)
@@ -251,7 +251,7 @@ async function mapAt(doc: Document, path: readonly string[], file: string): Prom
 
 function notInventory(file: string): UsageError {
   return new UsageError(
-    `${file} is no inventory: groups with hosts, vars and children are expected`,
+    `${file} is not an inventory: groups with hosts, vars and children are expected`,
     'correct it; without the file a new one is written',
   )
 }

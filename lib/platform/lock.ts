@@ -14,7 +14,7 @@ const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
 const name = 'openappstack-runbooks'
 
 /**
- * Where pids mean the same: this boot of this machine, in this pid namespace. Host names are no proof of it
+ * Where pids mean the same: this boot of this machine, in this pid namespace. Host names do not prove it
  * (many are called `debian`). Undefined where /proc is missing; then only time tells.
  */
 const pidSpace = (() => {
@@ -160,7 +160,7 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
         body: lease(serverNow, found.metadata.resourceVersion),
       })
     } catch (error) {
-      // Somebody else was faster: look again.
+      // Another run was faster: read the lock again.
       if (error instanceof ApiError && (error.code === 409 || error.code === 404)) continue
       throw explainApiError(error, 'taking the lock')
     }

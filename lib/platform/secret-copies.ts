@@ -6,7 +6,7 @@ import { type CatalogueEntry, secretRef, secretValues } from './secrets.ts'
 
 /**
  * The copies of the generated secrets on the administrator's machine, `clusters/NAME/secrets/`, as plain
- * Secrets in YAML (0600 in 0700). A database keeps the password that it was made with: when a Secret was
+ * Secrets in YAML (0600 in 0700). A database keeps its first password: when a Secret was
  * deleted from the cluster, a new password would lock the application out of its own data, so the copy's
  * value is put back instead.
  */
@@ -35,7 +35,7 @@ export class SecretCopies {
     } catch {
       // The parser's message quotes the file, and with it a password.
       throw new ExpectedError(
-        `${this.#path(entry)} is no Secret in YAML`,
+        `${this.#path(entry)} is not a Secret in YAML`,
         'restore it from a backup, or move it away',
       )
     }

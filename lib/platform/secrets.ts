@@ -18,7 +18,7 @@ export interface CatalogueEntry {
   basicAuth?: { user: string }
 }
 
-/** What is to be done about one Secret: nothing is ever overwritten. */
+/** The changes to one Secret: nothing is ever overwritten. */
 export interface SecretPlan {
   entry: CatalogueEntry
   action: 'create' | 'merge' | 'keep'
@@ -79,7 +79,7 @@ async function valuesFor(plan: SecretPlan, known: Record<string, string>): Promi
   }
   const user = plan.entry.basicAuth?.user
   if (user && plan.missing.some(key => key === 'pass' || key === 'auth')) {
-    // The line must fit the password: where one of both is missing, the other is kept or both are made.
+    // The line must fit the password: where one of both is missing, the other is kept or both are generated.
     const { hash } = await import('bcryptjs')
     const pass = known.pass || generatePassword(32)
     if (plan.missing.includes('pass')) values.pass = pass
@@ -92,7 +92,7 @@ async function valuesFor(plan: SecretPlan, known: Record<string, string>): Promi
   return values
 }
 
-/** Reads the Secrets of these entries and says what is to be done about each; all their values are registered. */
+/** Reads the Secrets of these entries and plans the changes to each; all their values are registered. */
 export async function planSecrets(
   kubectl: Kubectl,
   entries: readonly CatalogueEntry[],
@@ -115,8 +115,8 @@ export function planText(plan: SecretPlan): string | undefined {
 }
 
 /**
- * Creates what is absent and adds what is missing, then keeps a copy. Looks again right before it writes, and
- * gives the resourceVersion along, so that a value which somebody else has just set is never overwritten.
+ * Creates what is absent and adds what is missing, then keeps a copy. Reads again right before it writes, and
+ * sends the resourceVersion, so that a value which somebody else has just set is never overwritten.
  * Returns 'unchanged', or how many values were generated and how many came back from the copy.
  */
 export async function ensureSecrets(
@@ -132,7 +132,7 @@ export async function ensureSecrets(
     const plan = planSecret(entry, secret)
     if (plan.action !== 'keep') {
       const copy = await copies.read(entry)
-      // An empty value is none: it must not hide the one in the copy.
+      // An empty value does not count: it must not hide the one in the copy.
       const present = Object.entries(secretValues(secret)).filter(([, value]) => value !== '')
       const known = { ...copy, ...Object.fromEntries(present) }
       const values = await valuesFor(plan, known)

@@ -246,7 +246,7 @@ test('bad arguments: one error a problem, nothing changed', async () => {
     /--set domain: domain must be a domain/,
     /--set domian: unknown key.*domain/,
     /--set outgoing_mail_smtp_password: a secret must not stand on a command line/,
-    /--set wants KEY=VALUE/,
+    /--set expects KEY=VALUE/,
   ])
   await refuses('install-core', ['--yes', '--timeout', 'soon'], 2, [/--timeout "soon"/])
   await refuses('install-app', ['nextclud', 'wekann', '--yes'], 2, [

@@ -48,8 +48,8 @@ for (const [what, text, message] of [
   ['an HTML page', '<!doctype html>\n<title>Login</title>', 'is not an install manifest'],
   ['broken YAML', 'a: [\n', 'is not an install manifest'],
   ['an empty file', '', 'it has no Deployment source-controller'],
-  ['a list', '- a\n- b\n', 'no Kubernetes object'],
-  ['an object without a name', 'apiVersion: v1\nkind: X\nmetadata: {}\n', 'no Kubernetes object'],
+  ['a list', '- a\n- b\n', 'not a Kubernetes object'],
+  ['an object without a name', 'apiVersion: v1\nkind: X\nmetadata: {}\n', 'not a Kubernetes object'],
   [
     'a manifest without helm-controller',
     controllers.slice(0, 2).join('---\n'),

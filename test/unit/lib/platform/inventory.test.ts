@@ -115,7 +115,7 @@ test('an edit that would reach other hosts by an anchor is refused', async () =>
   assert.match((await expectedFrom(() => edit(text, 'b', '192.0.2.2'))).message, 'all.hosts.b is an alias')
 })
 
-test('what is no inventory is refused, with its line and without its text', async () => {
+test('what is not an inventory is refused, with its line and without its text', async () => {
   for (const text of ['- a\n', 'word\n', 'all: [a]\n', 'all:\n  children:\n    x: [1]\n', '--- a\n--- b\n'])
     assert.match((await expectedFrom(() => parse(text))).message, FILE, text)
   const broken = await expectedFrom(() =>
@@ -127,7 +127,7 @@ test('what is no inventory is refused, with its line and without its text', asyn
     .split('')
     .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefg'[i]}`).join()}]\n`)
     .join('')}`
-  assert.match((await expectedFrom(() => parse(bomb))).message, 'is no inventory')
+  assert.match((await expectedFrom(() => parse(bomb))).message, 'is not an inventory')
 })
 
 test('connection variables that SSH would take for something else are refused', async () => {

@@ -288,10 +288,10 @@ test('volumes of claims that are gone are kept in mind, and those without a fold
   assert.equal([volumes[0]!.folder, volumes[0]!.pods], ['pvc-u0', []])
   assert.match(others[0]!.why, 'it has no volume yet')
   const nfs = volumesOfCluster(objects({ nfs: { server: 'x', path: '/x' } }))
-  assert.equal(nfs, { volumes: [], others: [{ claim: 'oas-apps/data', why: 'it is no folder, but nfs' }] })
+  assert.equal(nfs, { volumes: [], others: [{ claim: 'oas-apps/data', why: 'it is not a folder, but nfs' }] })
 })
 
-test('a map survives its file, and what is no map is refused by name', async () => {
+test('a map survives its file, and another file is refused by name', async () => {
   const { volumes, others } = volumesOfCluster(objects({ local: { path: '/data/pvc-u1' } }))
   const map: VolumeMap = { version: 1, cluster: 'c', madeAt: '2026-01-01T00:00:00Z', volumes, others }
   assert.equal(parseMap(mapText(map), 'x'), map)
@@ -306,7 +306,7 @@ test('a map survives its file, and what is no map is refused by name', async () 
   ])
     assert.match(
       (await expectedFrom(() => parseMap(text, 'old.json'))).message,
-      /^old\.json is no map of volumes/,
+      /^old\.json is not a map of volumes/,
     )
 })
 
