@@ -18,10 +18,9 @@ import {
 } from '../lib/diagnosis/eviction.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { duration, durationText } from '../lib/script/duration.ts'
-import { UsageError } from '../lib/script/errors.ts'
+import { Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { table } from '../lib/script/log.ts'
-import { Findings } from '../lib/script/run.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({

@@ -7,15 +7,11 @@
  * Safe to run again: what is installed and ready is left alone; what is broken is reconciled.
  */
 
-import { applyPlanned, applyText, planApply } from '../lib/flux/apply.ts'
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import type { Config } from '../lib/platform/config.ts'
-import { installedConfig } from '../lib/platform/configure.ts'
-import { lockCluster } from '../lib/platform/lock.ts'
-import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
-import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { askSeveral } from '../lib/script/prompt.ts'
@@ -45,6 +41,11 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { applyPlanned, applyText, planApply } = await import('../lib/flux/apply.ts')
+    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
     const deadline = timeoutOf(run.flags.timeout, 60)
     const config = installedConfig(run.cluster)
     const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]

@@ -7,28 +7,11 @@
  * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
  * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
  */
-import { applyPlanned, applyText, planApply, planCreate } from '../lib/flux/apply.ts'
-import { fluxRelease, loadFluxManifest } from '../lib/flux/flux-install.ts'
 import { Kubectl, refOf } from '../lib/kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
-import { clusterVariables } from '../lib/platform/config.ts'
-import {
-  checkConfig,
-  configure,
-  diffVariables,
-  parseSettings,
-  saveConfig,
-  variablesOf,
-} from '../lib/platform/configure.ts'
-import { lockCluster } from '../lib/platform/lock.ts'
-import { coreHosts } from '../lib/preflight/hosts.ts'
-import { checkSurroundings, clusterChecks, surroundingsFlags } from '../lib/preflight/preflight.ts'
-import { waitForFlux } from '../lib/rollout/flux.ts'
-import { PlatformPart } from '../lib/rollout/platform-part.ts'
+import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { script } from '../lib/script/script.ts'
-import { adoptKubeconfig, kubeconfigFor } from './install-core/kubeconfig.ts'
-import { gitRepository, namespaces, rootKustomization, variablesSecret } from './install-core/platform.ts'
 
 const nextSteps = [
   'npx tsx scripts/secrets.ts --show userbackend_admin_password   # the password of the user admin',
@@ -71,6 +54,21 @@ await script({
   cluster: 'new',
   changes: true,
   async run(run) {
+    const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
+    const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
+    const { clusterVariables } = await import('../lib/platform/config.ts')
+    const { checkConfig, configure, diffVariables, parseSettings, saveConfig, variablesOf } = await import(
+      '../lib/platform/configure.ts'
+    )
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { coreHosts } = await import('../lib/preflight/hosts.ts')
+    const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const { waitForFlux } = await import('../lib/rollout/flux.ts')
+    const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
+    const { adoptKubeconfig, kubeconfigFor } = await import('./install-core/kubeconfig.ts')
+    const { gitRepository, namespaces, rootKustomization, variablesSecret } = await import(
+      './install-core/platform.ts'
+    )
     const deadline = timeoutOf(run.flags.timeout, 60)
     const settings = parseSettings(run.flags.set)
     const source = await kubeconfigFor(run.cluster, run.flags.kubeconfig)

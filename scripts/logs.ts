@@ -8,22 +8,11 @@
  */
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import type { LogContainer } from '../lib/logs/containers.ts'
-import { followLogs } from '../lib/logs/follow.ts'
 import type { Line } from '../lib/logs/lines.ts'
-import { lokiOf } from '../lib/logs/loki.ts'
-import { narrowed, PRESETS, presetNamed } from '../lib/logs/presets.ts'
-import { findContainers, type LogReadOptions, readLogs } from '../lib/logs/read.ts'
-import { keeps, logQl } from '../lib/logs/selection.ts'
-import { findTarget, type LogTarget } from '../lib/logs/target.ts'
+import type { LogReadOptions } from '../lib/logs/read.ts'
+import type { LogTarget } from '../lib/logs/target.ts'
 import { script } from '../lib/script/script.ts'
-import { eventLines } from './logs/events.ts'
-import { checkLogFlags, type LogSource, tailLines } from './logs/flags.ts'
-import { lokiLines } from './logs/from-loki.ts'
-import { Output } from './logs/output.ts'
-import { rangeOf } from './logs/range.ts'
-import { reasonsOf } from './logs/reasons.ts'
-import { registerClusterSecrets } from './logs/secrets.ts'
-import { chooseTarget, logPlaceOf, lokiAnswers, noPods } from './logs/source.ts'
+import type { LogSource } from './logs/flags.ts'
 
 await script({
   name: 'logs',
@@ -70,6 +59,20 @@ await script({
   offline: flags => flags.list,
   changes: false,
   async run(run) {
+    const { followLogs } = await import('../lib/logs/follow.ts')
+    const { lokiOf } = await import('../lib/logs/loki.ts')
+    const { narrowed, PRESETS, presetNamed } = await import('../lib/logs/presets.ts')
+    const { findContainers, readLogs } = await import('../lib/logs/read.ts')
+    const { keeps, logQl } = await import('../lib/logs/selection.ts')
+    const { findTarget } = await import('../lib/logs/target.ts')
+    const { eventLines } = await import('./logs/events.ts')
+    const { checkLogFlags, tailLines } = await import('./logs/flags.ts')
+    const { lokiLines } = await import('./logs/from-loki.ts')
+    const { Output } = await import('./logs/output.ts')
+    const { rangeOf } = await import('./logs/range.ts')
+    const { reasonsOf } = await import('./logs/reasons.ts')
+    const { registerClusterSecrets } = await import('./logs/secrets.ts')
+    const { chooseTarget, logPlaceOf, lokiAnswers, noPods } = await import('./logs/source.ts')
     const { follow, previous, container, json, list, query: raw } = run.flags
     checkLogFlags(run.flags, run.args[0])
     if (list) {
@@ -129,8 +132,8 @@ await script({
       if (json && !follow) kept.push(line)
       else await output.line(line)
     }
-    const reasons = previous ? silent : await reasonsOf(kubectl, silent)
-    for (const [each, why] of reasons) output.silent(each, why)
+    const told = previous ? silent : await reasonsOf(kubectl, silent)
+    for (const [each, why] of told) output.silent(each, why)
     if (none && fromLoki && range.since === undefined)
       warn('nothing in the last day; for what is older give --since 7d')
     run.result = {
@@ -138,12 +141,7 @@ await script({
       source: fromLoki ? 'loki' : preset?.events ? 'events' : 'pods',
       query: fromLoki ? query : undefined,
       lines: kept,
-      silent: [...reasons].map(([{ namespace, pod, container }, why]) => ({
-        namespace,
-        pod,
-        container,
-        why,
-      })),
+      silent: [...told].map(([{ namespace, pod, container }, why]) => ({ namespace, pod, container, why })),
     }
   },
 })

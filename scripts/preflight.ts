@@ -8,9 +8,9 @@
  */
 
 import type { PreflightFinding } from '../lib/preflight/findings.ts'
-import { throwAll, UsageError } from '../lib/script/errors.ts'
+import { Findings, throwAll, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
-import { Findings, type Run } from '../lib/script/run.ts'
+import type { Run } from '../lib/script/run.ts'
 import { script } from '../lib/script/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import { lookAround, SECTIONS, type Section, type SectionName } from './preflight/surroundings.ts'

@@ -16,10 +16,9 @@ import {
   secretRef,
   secretValues,
 } from '../lib/platform/secrets.ts'
-import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { table } from '../lib/script/log.ts'
-import { Findings } from '../lib/script/run.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({

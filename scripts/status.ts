@@ -6,10 +6,10 @@
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
 
-import { gatherStatus, type StatusSection } from '../lib/diagnosis/status.ts'
+import type { StatusSection } from '../lib/diagnosis/status.ts'
 import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import { Findings } from '../lib/script/errors.ts'
 import { type Log, table } from '../lib/script/log.ts'
-import { Findings } from '../lib/script/run.ts'
 import { script } from '../lib/script/script.ts'
 import { sleep } from '../lib/script/wait.ts'
 
@@ -29,6 +29,7 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { gatherStatus } = await import('../lib/diagnosis/status.ts')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     for (;;) {
       const sections = await gatherStatus(kubectl)

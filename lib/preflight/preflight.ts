@@ -59,14 +59,6 @@ export async function checkRights(kubectl: Kubectl, rights: readonly Right[]): P
 /** Of a run what the checks of the surroundings need, with the flag that leaves them out. */
 type SurroundingsRun = Pick<Run, 'log' | 'signal'> & { flags: { 'skip-preflight': boolean } }
 
-/** The flag of scripts that check what is around the cluster. */
-export const surroundingsFlags = {
-  'skip-preflight': {
-    type: 'boolean',
-    help: 'do not check DNS, ports, mail and backup storage first',
-  },
-} as const
-
 /**
  * What is around the cluster is as these hosts need it, for `run.preflight`: DNS and ports, without which no
  * certificate is signed; and as warnings the mail account and the storage for backups, an error where `needsBackup`. Nothing is checked for a server that the internet cannot reach anyway, as the sandbox: its names

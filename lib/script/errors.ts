@@ -52,6 +52,9 @@ export class ExpectedErrors extends ExpectedError {
   }
 }
 
+/** Thrown to end a run with findings (exit code 3) after the result has been printed. */
+export class Findings extends Error {}
+
 /** Throws nothing for no problems, the problem itself for one, all together for several. */
 export function throwAll(problems: readonly ExpectedError[]): void {
   if (problems.length === 1) throw problems[0]

@@ -1,11 +1,11 @@
 import { checkArgs } from './args.ts'
 import { outliveAudience } from './audience.ts'
 import { chooseCluster } from './cluster.ts'
-import { EXIT, ExpectedError, ExpectedErrors, toExpected } from './errors.ts'
+import { EXIT, ExpectedError, ExpectedErrors, Findings, toExpected } from './errors.ts'
 import { type FlagSpecs, type FlagValues, parseFlags } from './flags.ts'
 import { createLog, type Log } from './log.ts'
 import { redactedJson } from './redact.ts'
-import { Findings, jsonDocument, Run } from './run.ts'
+import { jsonDocument, Run } from './run.ts'
 import { type CommonFlags, flagsOf, type ScriptSpec } from './spec.ts'
 
 /** Prints an error in two lines; with --verbose also its stack and those of its causes. */

@@ -8,9 +8,6 @@ import { askConfirm, askText } from './prompt.ts'
 import { redactedJson } from './redact.ts'
 import type { CommonFlags, ScriptSpec } from './spec.ts'
 
-/** Thrown to end a run with findings (exit code 3) after the result has been printed. */
-export class Findings extends Error {}
-
 /** What a script has at hand while it runs. */
 export class Run<F extends FlagSpecs = FlagSpecs> {
   readonly args: string[]

@@ -240,7 +240,7 @@ test('a folder of an installed cluster is never turned into that of another', as
   const before = read('.flux.env')
   const refused = await run(['oas', 'other.example.org', '--yes'])
   assert.is(refused.code, 4)
-  assert.match(refused.err, 'belongs to a cluster that is installed')
+  assert.match(refused.err, 'give another NAME for a new cluster (this one is installed)')
   assert.is(read('.flux.env'), before)
   assert.is((await run(byHand)).code, 0)
 })
@@ -362,7 +362,7 @@ test('what is not offered, and records that contradict, are told together before
     assert.is(incomplete.code, 2)
     assert.match(
       incomplete.err,
-      '--create-droplet needs --region\n  fix: give --region; offered are: ams3, fra1',
+      '--create-droplet needs --region\n  fix: give --region; choose from: ams3, fra1',
     )
     assert.equal([posts(server), readdirSync(clusters)], [0, []])
   } finally {

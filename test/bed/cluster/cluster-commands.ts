@@ -1,7 +1,6 @@
 import { resolve } from 'node:path'
-import { ExpectedError } from '../../../lib/script/errors.ts'
+import { ExpectedError, Findings } from '../../../lib/script/errors.ts'
 import { table } from '../../../lib/script/log.ts'
-import { Findings } from '../../../lib/script/run.ts'
 import { mebibytes } from '../../../lib/script/size.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { layoutOf } from './layout.ts'
