@@ -4,7 +4,9 @@ import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from
 import { variablesOf } from '../platform/configure.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
-import { type CertificateFacts, type Gap, type SecretShape, type Snapshot, stripped } from './snapshot.ts'
+import { secretFact } from './allowed/facts.ts'
+import { factOf } from './allowed/object.ts'
+import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
 /** How the list of served APIs is called where it could not be read. */
 const SERVED = 'the served APIs'
@@ -119,7 +121,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     }
   }
   const list = (apiVersion: string, kind: string, options?: ListOptions) =>
-    read(kind, async () => (await kubectl.list(apiVersion, kind, options)).map(stripped), [])
+    read(kind, async () => (await kubectl.list(apiVersion, kind, options)).map(factOf), [])
 
   const groups = read(SERVED, () => servedGroups(kubectl), [])
   const catalogue = await loadCatalogue()
@@ -198,14 +200,14 @@ async function servedGroups(kubectl: Kubectl): Promise<string[]> {
 
 /** What a Secret has, without its values. Pure. */
 export function secretShape(secret: KubeObject): SecretShape {
-  const { metadata, type, data } = stripped(secret)
-  const values = Object.entries((data ?? {}) as Record<string, string>).map(
-    ([name, value]) => [name, Buffer.from(value, 'base64')] as const,
+  const { metadata, type, data } = secret
+  const values = Object.entries((data ?? {}) as Record<string, unknown>).map(
+    ([name, value]) => [name, Buffer.from(String(value), 'base64')] as const,
   )
   const newline = values.flatMap(([name, value]) => (value.at(-1) === 0x0a ? [name] : []))
   const certificate = values.find(([name]) => name === 'tls.crt')?.[1]
   const pem = /^(tls|ca)\.(crt|key)$/
-  return {
+  return secretFact({
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     uid: metadata.uid,
@@ -216,7 +218,7 @@ export function secretShape(secret: KubeObject): SecretShape {
     keys: Object.fromEntries(values.map(([name, value]) => [name, value.length])),
     newline: newline.filter(name => !pem.test(name)), // PEM ends with one
     certificate: certificate && certificateFacts(certificate),
-  }
+  })
 }
 
 /** The public part of a certificate in PEM or DER, or why it cannot be read. Pure. */

@@ -7,6 +7,7 @@ import { timeoutOf } from '../script/duration.ts'
 import { messageOf } from '../script/errors.ts'
 import { writeFileAtomic } from '../script/files.ts'
 import { redactedJson } from '../script/redact.ts'
+import { withoutCredentials } from './allowed/pick.ts'
 import { diagnose } from './diagnose.ts'
 import type { RootCause } from './finding.ts'
 import { fix, type Look } from './fix.ts'
@@ -15,7 +16,7 @@ import { type GatherOptions, gather } from './gather.ts'
 import { IGNORED_FILE, type Ignored, readIgnored } from './ignore.ts'
 import { checkSnapshotFlags, type DiagnosisRun, readSnapshot } from './input.ts'
 import { RULES } from './rules/index.ts'
-import { type Index, type Snapshot, withoutCredentials } from './snapshot.ts'
+import type { Index, Snapshot } from './snapshot.ts'
 
 export type { Look } from './fix.ts'
 export { conclude } from './input.ts'
@@ -56,7 +57,7 @@ export async function takeSnapshot(
 
 /** Keeps a snapshot in the file of `--output`. */
 export function keep({ run: { flags } }: Session, snapshot: Snapshot): void {
-  if (flags.output !== undefined) writeFileAtomic(flags.output, withoutCredentials(redactedJson(snapshot)))
+  if (flags.output !== undefined) writeFileAtomic(flags.output, redactedJson(snapshot))
 }
 
 /** Judges a snapshot by every rule. `only` says which of the causes belong to what was asked. */

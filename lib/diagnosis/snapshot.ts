@@ -1,5 +1,8 @@
 import type { KubeObject, Ref } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
+import { FACTS, hostFact, secretFact } from './allowed/facts.ts'
+import { factOf } from './allowed/object.ts'
+import { allowedPart } from './allowed/pick.ts'
 import type { HostFacts } from './certificates/host-facts.ts'
 
 /** What a Secret has: names and sizes, and never a value. */
@@ -161,52 +164,9 @@ export function eventTime(event: KubeObject): number {
 }
 
 /**
- * An object without what a diagnosis has no use for and what may hold a secret: values of releases and of
- * substitutions, environment variables, command lines, and who manages which field. Pure.
+ * A snapshot from the text of a file. Only what facts have is taken from it, each field of the type that it has to
+ * have: a file may come from anybody. Throws an ExpectedError when it is not a snapshot, or of another version.
  */
-export function stripped(object: KubeObject): KubeObject {
-  const { managedFields: _managed, annotations, ...metadata } = object.metadata
-  const { 'kubectl.kubernetes.io/last-applied-configuration': _last, ...kept } = annotations ?? {}
-  const result: KubeObject = {
-    ...object,
-    metadata: { ...metadata, ...(Object.keys(kept).length > 0 ? { annotations: kept } : {}) },
-  }
-  if (result.kind === 'Pod') result.spec = withoutValues(result.spec)
-  else if (result.kind === 'CronJob') result.spec = { ...result.spec, jobTemplate: undefined }
-  else if (result.spec?.template?.spec)
-    result.spec = {
-      ...result.spec,
-      template: { ...result.spec.template, spec: withoutValues(result.spec.template.spec) },
-    }
-  if (result.kind === 'HelmRelease') result.spec = { ...result.spec, values: undefined }
-  if (result.kind === 'Kustomization' && result.spec?.postBuild?.substitute)
-    result.spec = { ...result.spec, postBuild: { ...result.spec.postBuild, substitute: undefined } }
-  if (typeof result.spec?.url === 'string')
-    result.spec = { ...result.spec, url: withoutCredentials(result.spec.url) }
-  return result
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: a PodSpec
-function withoutValues(spec: any): any {
-  // biome-ignore lint/suspicious/noExplicitAny: a Container
-  const container = ({ args: _args, command: _command, env, ...rest }: any) => ({
-    ...rest,
-    // biome-ignore lint/suspicious/noExplicitAny: an EnvVar
-    env: env?.filter((each: any) => each.valueFrom),
-  })
-  return {
-    ...spec,
-    containers: spec?.containers?.map(container),
-    initContainers: spec?.initContainers?.map(container),
-  }
-}
-
-/** A text without the user and password of URLs in it. Pure. */
-export function withoutCredentials(text: string): string {
-  return text.replaceAll(/(\w+:\/\/)[^/\s@"']+@/g, '$1***@')
-}
-
-/** A snapshot from the text of a file. Throws an ExpectedError when it is not a snapshot, or of another version. */
 export function parseSnapshot(text: string, file: string): Snapshot {
   const fix = 'give a file that `diagnose --output FILE` has written'
   let value: unknown
@@ -226,18 +186,21 @@ export function parseSnapshot(text: string, file: string): Snapshot {
   const named = (object: unknown) =>
     typeof (object as KubeObject)?.kind === 'string' &&
     typeof (object as KubeObject).metadata?.name === 'string'
-  const shaped = (secret: unknown) =>
-    typeof (secret as SecretShape)?.name === 'string' && typeof (secret as SecretShape).keys === 'object'
   const sound =
     !Number.isNaN(Date.parse(snapshot.takenAt)) &&
     isArrayOf(snapshot.objects, named) &&
-    isArrayOf(snapshot.secrets, shaped) &&
+    isArrayOf(snapshot.secrets, secret => typeof (secret as SecretShape)?.name === 'string') &&
     isArrayOf(snapshot.gaps, gap => typeof (gap as Gap)?.what === 'string') &&
     isArrayOf(snapshot.groups, group => typeof group === 'string') &&
     (snapshot.hosts === undefined ||
       isArrayOf(snapshot.hosts, host => typeof (host as HostFacts)?.host === 'string'))
   if (!sound) throw new ExpectedError(`${file} is a damaged snapshot`, fix)
-  return snapshot
+  return {
+    ...(allowedPart(snapshot, FACTS) as Snapshot),
+    objects: snapshot.objects.map(factOf),
+    secrets: snapshot.secrets.map(secretFact),
+    ...(snapshot.hosts ? { hosts: snapshot.hosts.map(hostFact) } : {}),
+  }
 }
 
 const isArrayOf = (value: unknown, is: (item: unknown) => boolean) => Array.isArray(value) && value.every(is)

@@ -1,4 +1,4 @@
-import { withoutCredentials } from './snapshot.ts'
+import { withoutCredentials } from './allowed/pick.ts'
 
 /**
  * The part of a message that says something, on one line and without credentials in URLs. Helm puts the reason on
@@ -6,6 +6,7 @@ import { withoutCredentials } from './snapshot.ts'
  */
 export function short(text: string, max = 300): string {
   const lines = text
+    .slice(0, 20_000)
     .trim()
     .split('\n')
     .map(line => line.trim())

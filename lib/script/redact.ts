@@ -1,3 +1,4 @@
+import { cutMangled } from './mangled.ts'
 import { printableJson } from './printable.ts'
 
 /**
@@ -11,7 +12,7 @@ const SHORTEST = 6
 
 /**
  * Remembers a value as secret, together with its base64 and percent-encoded forms: the API server and URLs
- * carry it so, and an error message quotes what it was sent.
+ * carry it so, and an error message quotes what it was sent. So it is with what YAML makes of a value.
  */
 export function registerSecret(value: string): void {
   if (value.length < SHORTEST) return
@@ -19,10 +20,42 @@ export function registerSecret(value: string): void {
   values.add(Buffer.from(value).toString('base64'))
   values.add(encodeURIComponent(value.toWellFormed()))
   values.add(JSON.stringify(value).slice(1, -1))
+  for (const form of yamlForms(value)) if (form.length >= SHORTEST) values.add(form)
 }
 
-/** The text with every registered value replaced by `***`; values that overlap become one. */
+/** What YAML reads a plain value as: an alias or tag without its sign, a number in another form. */
+function yamlForms(value: string): string[] {
+  if (/^[*&!|>%@]/.test(value)) return [value.slice(1)]
+  const digits = value.replaceAll('_', '')
+  const octal = /^0o?([0-7]+)$/.exec(digits)?.[1]
+  if (octal) return [BigInt(`0o${octal}`).toString(), ...numberForms(digits)]
+  if (/^0[xb][\da-f]+$/i.test(digits) && digits.length < 100)
+    try {
+      return [BigInt(digits).toString()]
+    } catch {
+      return [] // 0b with other digits is a text to YAML, too
+    }
+  return numberForms(digits)
+}
+
+/** A number as JavaScript and as Go write it: 3.14e+31, 1e+06. */
+function numberForms(digits: string): string[] {
+  if (digits.length > 400 || !/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(digits)) return []
+  const number = Number(digits)
+  if (!Number.isFinite(number)) return []
+  const exponential = number.toExponential().replace(/e([-+])(\d)$/, 'e$10$2')
+  return [String(number), exponential]
+}
+
+/**
+ * The text with every registered value replaced by `***`, and every value that a message of YAML, Flux or the API
+ * server quotes in another form; values that overlap become one.
+ */
 export function redact(text: string): string {
+  return cutMangled(withoutRegistered(text))
+}
+
+function withoutRegistered(text: string): string {
   const ranges: [from: number, to: number][] = []
   for (const value of values)
     for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1))

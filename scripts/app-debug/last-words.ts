@@ -2,7 +2,10 @@ import { keyOf } from '../../lib/diagnosis/graph.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { printable } from '../../lib/script/printable.ts'
-import { redact } from '../../lib/script/redact.ts'
+import { scrub } from '../../lib/script/scrub.ts'
+
+/** Characters of a log that are looked at: a line may have no end. */
+const LONGEST = 64 << 10
 
 /** Of how many containers the log is read: each is a request. */
 const MOST = 3
@@ -36,12 +39,12 @@ export async function lastWords(
           previous: true,
           tailLines: 5,
         }))
-          log += piece
+          log = (log + piece).slice(-LONGEST)
       } catch {
         return []
       }
       const line = log.trimEnd().split('\n').at(-1) ?? ''
-      return line ? [{ container: `${name}/${container}`, text: printable(redact(line)).slice(0, 300) }] : []
+      return line ? [{ container: `${name}/${container}`, text: printable(scrub(line)).slice(0, 300) }] : []
     }),
   )
   return told.flat()

@@ -1,17 +1,19 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { withoutCredentials } from '../../lib/diagnosis/allowed/pick.ts'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { causeLines, headline } from '../../lib/diagnosis/show.ts'
-import { type Gap, Index, type Snapshot, withoutCredentials } from '../../lib/diagnosis/snapshot.ts'
+import { type Gap, Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { gatherStatus } from '../../lib/diagnosis/status.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { readConfig, showsVariable } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { ROOT, readIfExists } from '../../lib/script/files.ts'
-import { scrub, scrubbedJson } from './scrub.ts'
+import { scrub } from '../../lib/script/scrub.ts'
+import { scrubbedJson } from './scrub.ts'
 
 /** A file of a bundle. */
 export interface BundleFile {

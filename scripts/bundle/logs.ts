@@ -9,8 +9,8 @@ import { readLogs } from '../../lib/logs/read.ts'
 import { logQl } from '../../lib/logs/selection.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { printable } from '../../lib/script/printable.ts'
+import { scrub } from '../../lib/script/scrub.ts'
 import type { Collector } from './bundle.ts'
-import { scrub } from './scrub.ts'
 
 /** The last lines of each container, and of each question to Loki. */
 const LINES = 1000

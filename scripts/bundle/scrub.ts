@@ -1,36 +1,5 @@
 import { redact } from '../../lib/script/redact.ts'
-
-/** Names of fields whose value is a secret. */
-const FIELD =
-  '(?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|access_?key|private_?key|credentials?|authorization|cookie|session_?id)'
-
-/** What unknown secrets look like, each with the part that may stay. */
-const LOOKS: readonly [pattern: RegExp, replacement: string][] = [
-  // Without its end a key was cut off: all of the rest may belong to it.
-  [
-    /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
-    '*** (a private key)',
-  ],
-  [/\bAGE-SECRET-KEY-1[0-9A-Z]+/gi, '***'],
-  [/\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g, '***'],
-  // JSON Web Tokens, those of service accounts among them.
-  [/(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?/g, '***'],
-  [/\b(Bearer|Basic|Token)(\s+)[\w+/=.~-]{8,}/gi, '$1$2***'],
-  [/(\w{1,20}:\/\/)[^/\s@"'\\]+@/g, '$1***@'],
-  // "client_secret": "…", password='…'; then the same in JSON that is a string of JSON itself.
-  [new RegExp(`(${FIELD}["']?\\s*[=:]\\s*)(["'])(?:\\\\.|(?!\\2)[^\\\\])+\\2`, 'gi'), '$1$2***$2'],
-  [new RegExp(`(${FIELD}\\\\"\\s*:\\s*\\\\")(?:\\\\\\\\\\\\"|(?!\\\\").)+\\\\"`, 'gi'), '$1***\\"'],
-  // password=…; a colon also continues a sentence, so only passwords are hidden there.
-  [new RegExp(`(${FIELD}=)(?!["'*\\\\])[^\\s&"',;)}\\]]+`, 'gi'), '$1***'],
-  [/(pass(?:word|wd|phrase):\s+)(?!["'*\\])\S+/gi, '$1***'],
-]
-
-/** A text without known secrets and texts that look like one. */
-export function scrub(text: string): string {
-  let result = redact(text)
-  for (const [pattern, replacement] of LOOKS) result = result.replace(pattern, replacement)
-  return result
-}
+import { scrub } from '../../lib/script/scrub.ts'
 
 /** Fields whose value is a secret by their name. */
 const NAMED =

@@ -2,7 +2,7 @@ import type { LogContainer } from '../../lib/logs/containers.ts'
 import type { Line } from '../../lib/logs/lines.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { asOneLine, printableJson } from '../../lib/script/printable.ts'
-import { redact } from '../../lib/script/redact.ts'
+import { scrub } from '../../lib/script/scrub.ts'
 
 /** What lines and containers are called on the screen. */
 export function streamNameOf({ namespace, pod, container }: Line | LogContainer): string {
@@ -22,13 +22,13 @@ export class Output {
   /** A line: as JSON when that is wanted, else for people. */
   line = (line: Line): Promise<void> => {
     if (this.#json)
-      process.stdout.write(`${printableJson(JSON.stringify({ ...line, text: redact(line.text) }))}\n`)
+      process.stdout.write(`${printableJson(JSON.stringify({ ...line, text: scrub(line.text) }))}\n`)
     else {
       // In one form, in UTC: kubelets write the time zone of their server.
       const at = new Date(line.time)
       const time = line.time && `${Number.isNaN(at.getTime()) ? line.time : at.toISOString()} `
       // Further lines of an entry stand back, so that none of them passes for an entry.
-      const text = line.text.replaceAll('\n', '\n    ')
+      const text = scrub(line.text).replaceAll('\n', '\n    ')
       this.#log.print(`${this.#log.colour.dim(`${time}${asOneLine(streamNameOf(line))}`)} ${text}`)
     }
     return drained()

@@ -44,6 +44,26 @@ const known: readonly KnownFailure[] = [
   },
 ]
 
+/**
+ * A value that Flux has put into the manifests and that is not a plain text to YAML there: it begins with a sign, or
+ * is a number. kustomize-controller builds the manifests before it substitutes, so that they were YAML until then.
+ * Sources: fluxcd/pkg kustomize/kustomize_varsub.go, sigs.k8s.io/structured-merge-diff typed/validate.go.
+ */
+function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Failure | undefined {
+  const named = (spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
+  const field = /(\.[\w.[\]-]{1,200}): expected string, got /.exec(message)?.[1]
+  if (named.length === 0 || !(field || /\b(envsubst error|post build failed)\b/.test(message)))
+    return undefined
+  const origins = named.map(({ kind, name }) => `${kind} ${metadata.namespace}/${name}`).join(' or ')
+  return {
+    rule: 'kustomization-value-breaks-yaml',
+    cause: field
+      ? `the value of ${field} comes from ${origins}, and YAML reads it as a number or another type`
+      : `a value from ${origins} breaks the YAML of ${spec?.path}`,
+    fix: `the repository is correct: set another value there (a letter first, then letters, digits and hyphens), or quote the variable in ${spec?.path}`,
+  }
+}
+
 /** Why a Kustomization is not applied. Pure. */
 export function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
   const { state, reason, message } = standing(kustomization)
@@ -84,6 +104,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   if (reason === 'ArtifactFailed' && /^Source (artifact not found|is not ready)/.test(message))
     return undefined
   return (
+    brokenSubstitution(kustomization, message) ??
     recognise(known, kustomization, message, timing) ?? {
       rule: 'kustomization-failed',
       cause: short(message, 400),

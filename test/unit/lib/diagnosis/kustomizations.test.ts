@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { rules } from '../../../../lib/diagnosis/rules/kustomizations.ts'
 import type { Index } from '../../../../lib/diagnosis/snapshot.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
+import { redact } from '../../../../lib/script/redact.ts'
 import { fluxObject, git, inventoryOf, ready } from '../../flux-objects.ts'
 import { indexOf, objectOf, shapeOf } from './snapshots.ts'
 
@@ -14,6 +15,34 @@ const failed = (message: string, reason = 'ReconciliationFailed', name = 'wekan'
     spec: { path: './flux2/apps/wekan', sourceRef: { kind: 'GitRepository', name: 'openappstack' } },
   })
 const source = git()
+
+for (const [message, cause] of [
+  [
+    "post build failed for 'wekan': envsubst error: YAMLToJSON: yaml: line 8: did not find expected alphabetic or numeric character",
+    'a value from Secret flux-system/oas-cluster-variables or Secret flux-system/oas-wekan-variables breaks the YAML of ./flux2/apps/wekan',
+  ],
+  [
+    "post build failed for 'wekan': envsubst error: YAMLToJSON: yaml: unknown anchor 'hunter2hunter2' referenced",
+    'a value from Secret flux-system/oas-cluster-variables or Secret flux-system/oas-wekan-variables breaks the YAML of ./flux2/apps/wekan',
+  ],
+  [
+    'Secret/oas-apps/wekan-secrets dry-run failed: failed to create typed patch object (oas-apps/wekan-secrets; /v1, Kind=Secret): .stringData.OAUTH2_SECRET: expected string, got &value.valueUnstructured{Value:123456789}',
+    'the value of .stringData.OAUTH2_SECRET comes from Secret flux-system/oas-cluster-variables or Secret flux-system/oas-wekan-variables, and YAML reads it as a number or another type',
+  ],
+] as const)
+  test(`a substituted value that breaks YAML is at fault, not the repository: ${message.slice(0, 90)}`, () => {
+    const kustomization = failed(message)
+    const substituteFrom = ['oas-cluster-variables', 'oas-wekan-variables'].map(name => ({
+      kind: 'Secret',
+      name,
+    }))
+    kustomization.spec.postBuild = { substituteFrom }
+    const index = indexOf([kustomization, source])
+    const found = judge(index).find(({ rule }) => rule === 'kustomization-value-breaks-yaml')
+    assert.is(found?.cause, cause)
+    assert.match(found!.remedy.text, 'the repository is correct: set another value there')
+    assert.not.match(redact(JSON.stringify(found)), /hunter2|123456789/)
+  })
 
 for (const [message, reason, rule, remedy, symptom] of [
   [

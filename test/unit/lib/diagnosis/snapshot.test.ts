@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { factOf } from '../../../../lib/diagnosis/allowed/object.ts'
+import { withoutCredentials } from '../../../../lib/diagnosis/allowed/pick.ts'
 import { secretShape } from '../../../../lib/diagnosis/gather.ts'
-import { parseSnapshot, stripped, withoutCredentials } from '../../../../lib/diagnosis/snapshot.ts'
+import { parseSnapshot } from '../../../../lib/diagnosis/snapshot.ts'
 import { short } from '../../../../lib/diagnosis/text.ts'
 import { certificate } from '../../certificates.ts'
 import { indexOf, objectOf, snapshotOf } from './snapshots.ts'
@@ -22,7 +24,10 @@ test('values, command lines, environments and managed fields are not kept', () =
     ],
   }
   const spec = { containers: [container], initContainers: [container] }
-  const last = { 'kubectl.kubernetes.io/last-applied-configuration': SECRET, kept: 'yes' }
+  const last = {
+    'kubectl.kubernetes.io/last-applied-configuration': SECRET,
+    'kubernetes.io/tls-acme': 'true',
+  }
   const objects = [
     objectOf('Pod', 'oas', 'a', { metadata: { managedFields: [SECRET], annotations: last }, spec }),
     objectOf('Deployment', 'oas', 'b', { spec: { template: { spec } } }),
@@ -30,11 +35,11 @@ test('values, command lines, environments and managed fields are not kept', () =
     objectOf('HelmRelease', 'oas', 'd', { spec: { values: { password: SECRET } } }),
     objectOf('Kustomization', 'oas', 'e', { spec: { postBuild: { substitute: { password: SECRET } } } }),
     objectOf('GitRepository', 'oas', 'f', { spec: { url: `https://bot:${SECRET}@git.example.org/x` } }),
-  ].map(stripped)
+  ].map(factOf)
   const text = JSON.stringify(objects)
   assert.not.match(text, SECRET)
   assert.match(text, '"secretKeyRef":{"name":"app","key":"token"}')
-  assert.match(text, '"kept":"yes"')
+  assert.match(text, '"kubernetes.io/tls-acme":"true"')
   assert.match(text, 'https://***@git.example.org/x')
 })
 

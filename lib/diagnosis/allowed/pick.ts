@@ -1,0 +1,79 @@
+import { scrub } from '../../script/scrub.ts'
+
+/**
+ * Which part of a value is kept, and of what type it has to be:
+ * `text` and `message` are strings (a message is written by programs: bounded, without what looks like a secret, and
+ * without words that look random),
+ * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, `certificates` are PEM in
+ * base64. A list holds the same in each item, a record named fields of its own, and with `'*'` fields of any name.
+ */
+export type Shape =
+  | 'text'
+  | 'message'
+  | 'number'
+  | 'flag'
+  | 'scalar'
+  | 'url'
+  | 'certificates'
+  | readonly [Shape]
+  | Fields
+
+/** Fields of a record. */
+export type Fields = { readonly [field: string]: Shape }
+
+/** Characters of a text and of a message, and items of a list or a map. */
+const LONGEST_TEXT = 1024
+const LONGEST_MESSAGE = 4096
+const LONGEST_CERTIFICATES = 64 << 10
+const MOST_ITEMS = 5000
+
+/** The part of a value that its shape allows; undefined when it is of another type. Pure. */
+export function allowedPart(value: unknown, shape: Shape): unknown {
+  if (typeof shape === 'string') return pickScalar(value, shape)
+  if (Array.isArray(shape)) {
+    if (!Array.isArray(value)) return undefined
+    const items = value.slice(0, MOST_ITEMS).map(item => allowedPart(item, shape[0]))
+    return items.filter(item => item !== undefined)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const fields = shape as Fields
+  const record = value as Record<string, unknown>
+  const result: Record<string, unknown> = {}
+  for (const name of '*' in fields ? Object.keys(record).slice(0, MOST_ITEMS) : Object.keys(fields)) {
+    const kept = Object.hasOwn(record, name)
+      ? allowedPart(record[name], fields[name] ?? fields['*']!)
+      : undefined
+    if (kept !== undefined && name !== '__proto__') result[name] = kept
+  }
+  return result
+}
+
+function pickScalar(value: unknown, shape: Extract<Shape, string>): unknown {
+  if (typeof value === 'string') {
+    if (shape === 'text' || shape === 'scalar') return value.slice(0, LONGEST_TEXT)
+    if (shape === 'url') return withoutQuery(withoutCredentials(value.slice(0, LONGEST_TEXT)))
+    if (shape === 'certificates') return isCertificates(value) ? value : undefined
+    return shape === 'message' ? messageOf(value) : undefined
+  }
+  if (typeof value === 'number') return shape === 'number' || shape === 'scalar' ? value : undefined
+  if (typeof value === 'boolean') return shape === 'flag' || shape === 'scalar' ? value : undefined
+  return undefined
+}
+
+function messageOf(text: string): string {
+  const safe = withoutCredentials(scrub(text.slice(0, 4 * LONGEST_MESSAGE))).slice(0, LONGEST_MESSAGE)
+  return safe.replaceAll(/[\w+=]{16,}/g, word => (/\d/.test(word) && /[a-z]/i.test(word) ? '***' : word))
+}
+
+function isCertificates(base64: string): boolean {
+  if (base64.length > LONGEST_CERTIFICATES) return false
+  const pem = Buffer.from(base64, 'base64').toString('latin1')
+  return pem.includes('-----BEGIN CERTIFICATE-----') && !pem.includes('PRIVATE KEY')
+}
+
+/** A text without the user and password of URLs in it. Pure. */
+export function withoutCredentials(text: string): string {
+  return text.replaceAll(/:\/\/[^/\s@"'\\]+@/g, '://***@')
+}
+
+const withoutQuery = (url: string) => url.replace(/\?.*$/s, '?***')

@@ -1,0 +1,109 @@
+/**
+ * Values that the texts of YAML, Flux, Helm and the API server quote, and quote changed: without the first character,
+ * as a number in another form, cut off. No list of known secrets finds them there, so they are cut by the form of the
+ * text around them. Sources: go.yaml.in/yaml decode.go and parserc.go ("unknown anchor", "cannot unmarshal"),
+ * sigs.k8s.io/structured-merge-diff typed ("expected string, got &value.valueUnstructured{Value:…}"),
+ * k8s.io/apimachinery util/validation/field errors.go ("Invalid value: …"), encoding/json decode.go, strconv.
+ */
+const TYPES = /^(string|integer|number|boolean|object|array|null|true|false|map|nil|<nil>)$/
+
+/** What may stay of a quoted value: it tells nothing. */
+const isOpen = (value: string) => value.length < 4 || value === '***' || TYPES.test(value)
+
+/** Text in which a parser of YAML complains about what was substituted. */
+const PARSER =
+  /(?<![\w.])(YAMLToJSON|envsubst|unmarshal|yaml: (line|unmarshal|unknown|mapping|did not|could not|found|control|invalid|anchor|document|input|exceeded|cannot))/
+
+/** Words before a quoted token that is a name and no value. */
+const NAMED =
+  /(?:^|[\s(])(for|source|path|file|field|mode\):|variable|Kustomization|secrets?|configmaps?|from|type|version) ?$/i
+
+/** A text without the values that its parts quote. Linear in the length of the text. Pure. */
+export function cutMangled(text: string): string {
+  let result = text
+  // 31415926535897932384 as YAML's number 3.1415926535897933e+19
+  if (result.includes('e+')) result = result.replaceAll(/\b\d\.\d{8,}e\+\d{2,}/g, '***')
+  if (result.includes('got &')) result = cutBraces(result, 'got &')
+  for (const marker of ['Invalid value: ', 'Unsupported value: ', 'Duplicate value: '])
+    if (result.includes(marker)) result = cutAfter(result, marker)
+  if (result.includes('parsing "'))
+    result = result.replaceAll(/\bparsing (time )?"[^"\n]{4,}"/g, 'parsing $1"***"')
+  result = result.replaceAll(/'[^'\n]{4,1000}' (does not match|is not valid)/g, "'***' $1")
+  if (!PARSER.test(result)) return result
+  return cutQuoted(result).replaceAll(/\b(number|float|int|integer) -?[\d.e+_x]{4,}/gi, '$1 ***')
+}
+
+/** Cuts `{…}` after a marker, to the last brace of the line. */
+function cutBraces(text: string, marker: string): string {
+  return cutEach(text, marker, (from, end) => {
+    // Before the brace stands the name of a type.
+    const open = text.slice(from, Math.min(end, from + 100)).indexOf('{') + from
+    if (open < from) return [from, from]
+    const close = lastBrace(text, open, end)
+    return [open + 1, close ?? end]
+  })
+}
+
+/** The last closing brace of a line when its braces are in pairs: a value that is cut off, or has one, has no end. */
+function lastBrace(text: string, from: number, end: number): number | undefined {
+  let open = 0
+  let last: number | undefined
+  for (let at = from; at < end; at++)
+    if (text[at] === '{') open++
+    else if (text[at] === '}') {
+      open--
+      last = at
+    }
+  return open === 0 ? last : undefined
+}
+
+/** Cuts the value after a marker: a quoted one, one with braces, or a word. */
+function cutAfter(text: string, marker: string): string {
+  return cutEach(text, marker, (from, end) => {
+    if (text[from] === '"') {
+      let at = from + 1
+      while (at < end && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+      const close = Math.min(at, end)
+      return isOpen(text.slice(from + 1, close)) ? [from, from] : [from + 1, close]
+    }
+    let at = from
+    while (at < end && !': ,{'.includes(text[at]!)) at++
+    if (text[at] === '{' || text.startsWith(' {}', at) || text.startsWith(' {', at)) {
+      const close = lastBrace(text, at, end)
+      return [from, close === undefined ? end : close + 1]
+    }
+    return isOpen(text.slice(from, at)) ? [from, from] : [from, at]
+  })
+}
+
+/** The text with what `range` gives after each marker, up to the end of its line, replaced. The ranges do not overlap. */
+function cutEach(
+  text: string,
+  marker: string,
+  range: (from: number, lineEnd: number) => [number, number],
+): string {
+  let result = ''
+  let done = 0
+  let lineEnd = -1
+  for (let at = text.indexOf(marker); at >= 0; at = text.indexOf(marker, Math.max(at + 1, done))) {
+    const start = at + marker.length
+    if (lineEnd < start) lineEnd = text.indexOf('\n', start)
+    if (lineEnd < 0) lineEnd = text.length
+    const [from, to] = range(start, lineEnd)
+    if (to <= from) continue
+    result += `${text.slice(done, from)}***`
+    done = to
+  }
+  return result + text.slice(done)
+}
+
+/** Cuts what stands in quotes, but names. */
+function cutQuoted(text: string): string {
+  let end = 0
+  return text.replaceAll(/'[^'\n]*'|"[^"\n]*"|`[^`\n]*`/g, (token, at: number) => {
+    const before = text.slice(Math.max(end, at - 24), at)
+    end = at + token.length
+    const quote = token[0]!
+    return isOpen(token.slice(1, -1)) || NAMED.test(before) ? token : `${quote}***${quote}`
+  })
+}
