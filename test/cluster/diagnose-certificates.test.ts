@@ -15,15 +15,13 @@ import { concernsHost } from '../../scripts/cert-debug/scope.ts'
 import { suite } from '../suite.ts'
 import { healthy, type Look, look, testFaults, testTogether } from './fault-suite.ts'
 import { apart, certificate, hostOf, probing, remove, together } from './faults/certificates.ts'
-import { succeeds } from './faults.ts'
 import { Bed, runScript } from './harness.ts'
 
 const test = suite('diagnose-certificates')
 let bed: Bed
 
 test.before(async () => {
-  bed = await Bed.start({ certificates: true, audit: true })
-  await succeeds('install-core')
+  bed = await Bed.startInstalled({ audit: true })
 })
 test.after(() => bed?.stop())
 

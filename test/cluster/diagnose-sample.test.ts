@@ -8,16 +8,13 @@ import { apart as ofHosts, probing, together } from './faults/certificates.ts'
 import { faults as flux } from './faults/flux.ts'
 import { sampleOf } from './faults/sample.ts'
 import { alone, apart as ofPods, prepare } from './faults/workloads.ts'
-import { succeeds } from './faults.ts'
 import { Bed } from './harness.ts'
 
 const test = suite('diagnose-sample')
 let bed: Bed
 
 test.before(async () => {
-  bed = await Bed.start({ certificates: true, audit: true })
-  await succeeds('install-core', '--set', 'git_branch=main')
-  await succeeds('install-app', 'wekan', 'velero')
+  bed = await Bed.startInstalled({ audit: true })
   await prepare(bed)
 })
 test.after(() => bed?.stop())

@@ -5,17 +5,13 @@
 import { suite } from '../suite.ts'
 import { healthy, testFaults, testTogether } from './fault-suite.ts'
 import { alone, apart, prepare } from './faults/workloads.ts'
-import { succeeds } from './faults.ts'
 import { Bed } from './harness.ts'
 
 const test = suite('diagnose-workloads')
 let bed: Bed
 
 test.before(async () => {
-  bed = await Bed.start({ audit: true })
-  await succeeds('install-core', '--set', 'git_branch=main')
-  await succeeds('install-app', 'wekan')
-  await succeeds('install-app', 'velero')
+  bed = await Bed.startInstalled({ audit: true })
   await prepare(bed)
 })
 test.after(() => bed?.stop())

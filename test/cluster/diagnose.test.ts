@@ -7,16 +7,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { suite } from '../suite.ts'
 import { diagnosis, healthy } from './fault-suite.ts'
-import {
-  ApiProxy,
-  folderWith,
-  kustomization,
-  repair,
-  signal,
-  succeeds,
-  told,
-  viewerFolder,
-} from './faults.ts'
+import { ApiProxy, folderWith, kustomization, repair, signal, told, viewerFolder } from './faults.ts'
 import { Bed, runScript } from './harness.ts'
 
 const test = suite('diagnose')
@@ -24,10 +15,9 @@ let bed: Bed
 let facts: string
 
 test.before(async () => {
-  bed = await Bed.start({ audit: true })
+  bed = await Bed.startInstalled({ audit: true })
   process.env.OAS_CLUSTER = bed.up.name // there will be further folders
   facts = join(bed.folder, 'facts.json')
-  await succeeds('install-core')
   await healthy()
 })
 test.after(() => bed?.stop())

@@ -11,14 +11,21 @@ import { loadCatalogue, secretRef, secretValues } from '../../lib/platform/secre
 import { sleep } from '../../lib/script/wait.ts'
 import { type AuditedRequest, auditMark, isWrite, requestsSince } from '../bed/build/audit.ts'
 import { type Layout, layoutOf } from '../bed/cluster/layout.ts'
+import { preparedState, upFrom } from '../bed/cluster/prepared.ts'
 import { down, type Up, type UpOptions, up } from '../bed/cluster/sandbox.ts'
 import { LOOPBACK } from '../bed/cluster/spec.ts'
 import { readSandboxState } from '../bed/cluster/state.ts'
 import { status } from '../bed/cluster/status.ts'
-import { said } from '../harness-script.ts'
+import { runScript, said } from '../harness-script.ts'
 import { CertificatesBed } from './certificates-bed.ts'
 
 export { type Outcome, runScript, type ScriptOptions } from '../harness-script.ts'
+
+/** Runs a script on the way to a state from which tests start. */
+async function must(name: string, ...args: string[]): Promise<void> {
+  const { code, stderr } = await runScript(name, ['--cluster', 'sandbox', ...args], { timeout: 900_000 })
+  if (code !== 0) throw new Error(`${name} ended with ${code}:\n${stderr}`)
+}
 
 /** A sandbox of a test file's own, in a temporary clusters folder. */
 export class Bed {
@@ -35,15 +42,36 @@ export class Bed {
     this.#layout = layoutOf('sandbox')
   }
 
-  /** Starts it. The files of this checkout are served as they are, committed or not. */
-  static async start(options: UpOptions = {}): Promise<Bed> {
+  /** Starts it, with nothing installed. The files of this checkout are served as they are, committed or not. */
+  static start(options: UpOptions = {}): Promise<Bed> {
+    return Bed.#start(() => up({ worktree: true, ...options }))
+  }
+
+  /**
+   * Starts it with a platform, from a state that is prepared once and kept: the core, wekan, velero and
+   * cert-manager with an ACME server are installed and ready.
+   */
+  static async startInstalled(options: UpOptions = {}): Promise<Bed> {
+    const progress = (text: string) => console.log(text)
+    const building = { progress, waiting: (holder: string) => progress(`waiting for ${holder}`) }
+    const prepared = await preparedState('platform', building, async () => {
+      await up({ worktree: true, certificates: true })
+      await must('install-core', '--yes', '--set', 'git_branch=main')
+      await must('install-app', '--yes', 'wekan', 'velero')
+      await must('status', '--watch')
+    })
+    const bed = await Bed.#start(() => upFrom(prepared, { worktree: true, ...options }))
+    await must('status', '--watch') // it ends when everything is ready
+    return bed
+  }
+
+  static async #start(start: () => Promise<Up>): Promise<Bed> {
     const folder = mkdtempSync(join(tmpdir(), 'oas-bed-'))
     process.env.OAS_CLUSTERS_DIR = folder
     try {
-      const started = await up({ worktree: true, ...options })
+      const started = await start()
       return new Bed(folder, started, await Kubectl.connect(started.kubeconfig))
     } catch (error) {
-      console.error(error) // uvu keeps to itself what a hook throws
       await down()
       rmSync(folder, { recursive: true, force: true })
       throw error

@@ -50,12 +50,7 @@ const setUp = async () => {
   await platformReady(kubectl, kinds, 7)
 }
 
-test.before(() =>
-  setUp().catch(error => {
-    console.error(error) // uvu tells nothing of what a hook throws
-    throw error
-  }),
-)
+test.before(setUp)
 
 test.after(async () => {
   flux?.stop()

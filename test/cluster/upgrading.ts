@@ -70,7 +70,6 @@ export class Platform {
       await platform.ready(7)
       return platform
     } catch (error) {
-      console.error(error) // uvu tells nothing of what a hook throws
       await bed.stop()
       throw error
     }

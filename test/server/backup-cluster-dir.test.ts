@@ -80,22 +80,17 @@ const noCopyIsLeft = async () =>
   assert.is(await server.exec(['sh', '-c', 'ls /var/cache/openappstack-backup 2>/dev/null || true']), '')
 
 test.before(async () => {
-  try {
-    execFileSync('age-keygen', ['-o', keyFile], { stdio: 'ignore' })
-    bed = await ServerBed.start({ serve: false, user: { name: 'ann', password: PASSWORD } })
-    server = bed.servers[0]!
-    mkdirSync(folder())
-    writeFileSync(join(folder(), '.flux.env'), `domain=${CLUSTER}\nip_address=${server.address}\n`)
-    writeFileSync(
-      join(folder(), 'inventory.yml'),
-      `all:\n  hosts:\n    vps:\n      ansible_host: ${server.address}\n      ansible_user: ann\n`,
-    )
-    process.env.OAS_SUDO_PASSWORD = PASSWORD
-    await installK3s()
-  } catch (error) {
-    console.error(error) // uvu does not show why a test file could not begin
-    throw error
-  }
+  execFileSync('age-keygen', ['-o', keyFile], { stdio: 'ignore' })
+  bed = await ServerBed.start({ serve: false, user: { name: 'ann', password: PASSWORD } })
+  server = bed.servers[0]!
+  mkdirSync(folder())
+  writeFileSync(join(folder(), '.flux.env'), `domain=${CLUSTER}\nip_address=${server.address}\n`)
+  writeFileSync(
+    join(folder(), 'inventory.yml'),
+    `all:\n  hosts:\n    vps:\n      ansible_host: ${server.address}\n      ansible_user: ann\n`,
+  )
+  process.env.OAS_SUDO_PASSWORD = PASSWORD
+  await installK3s()
 })
 test.after(() => bed?.stop())
 

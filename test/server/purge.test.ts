@@ -195,12 +195,6 @@ async function assertGone(): Promise<void> {
 }
 
 test.before(async () => {
-  await start().catch(error => {
-    console.error(error) // uvu does not show why a test file could not begin
-    throw error
-  })
-})
-async function start(): Promise<void> {
   bed = await ServerBed.start({
     serve: false,
     servers: 2,
@@ -215,7 +209,7 @@ async function start(): Promise<void> {
   inventory(server.address)
   for (const path of BESIDE) await server.write(path, 'beside')
   await installK3s({ marked: true })
-}
+})
 test.after(async () => {
   await bed?.stop()
 })
