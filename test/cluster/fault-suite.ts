@@ -8,9 +8,11 @@ import type { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Diagnosis, diagnose } from '../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { type Index, parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
+import { readConfig } from '../../lib/platform/config.ts'
 import { until } from '../../lib/script/wait.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
 
@@ -84,6 +86,12 @@ function matches(cause: RootCause | undefined, { rule, subject, remedy }: Expect
   return !remedy || remedy.test(`${cause.remedy.text} ${cause.remedy.command ?? ''}`)
 }
 
+/** Whether these causes come first, in any order. */
+function isNamed(causes: readonly RootCause[], expected: readonly Expected[]): boolean {
+  const first = causes.slice(0, expected.length)
+  return expected.every(each => first.some(cause => matches(cause, each)))
+}
+
 /** Waits until a script tells these first, in any order. Throws what it tells in their place when that takes too long. */
 export async function named(
   expected: readonly Expected[],
@@ -93,8 +101,7 @@ export async function named(
   await until<string, true>(
     async () => {
       const { causes, outcome } = await diagnosis(args, script)
-      const first = causes.slice(0, expected.length)
-      if (!expected.every(each => first.some(cause => matches(cause, each)))) return { last: all(causes) }
+      if (!isNamed(causes, expected)) return { last: all(causes) }
       assert.is(outcome.code, 3, outcome.stderr)
       return { done: true }
     },
@@ -146,6 +153,7 @@ export function testTogether(
   let snapshot: Snapshot
   test(`${faults.length} faults at once: each is named first among what concerns it`, async () => {
     await Promise.all(faults.map(fault => fault.seed(bed())))
+    await worthALook(bed(), seen.script, snapshot => !faults.some(fault => mistaken(fault, snapshot)))
     await until<string[], true>(
       async () => {
         snapshot = await look(bed(), seen)
@@ -168,8 +176,29 @@ export function testTogether(
       })
   test('nothing is found once all of them are gone', async () => {
     await Promise.all(faults.map(fault => fault.heal(bed())))
+    await worthALook(bed(), seen.script, snapshot => diagnose(snapshot, RULES).causes.length === 0)
     await healthy(argsOf(seen, bed()), seen.script)
   })
+}
+
+/**
+ * Waits until a diagnosis in this process is as wanted, and half a minute at most: a script takes its time to start,
+ * and is asked when it is worth it.
+ */
+async function worthALook(
+  bed: Bed,
+  seen: Look['script'],
+  wanted: (snapshot: Snapshot) => boolean,
+): Promise<void> {
+  if (seen === 'cert-debug') return // its probes are its own
+  const { git_url, git_branch } = readConfig(join(bed.cluster, '.flux.env'))
+  await until<void, void>(
+    async () => {
+      const snapshot = await gather(bed.kubectl, { config: { git_url, git_branch } })
+      return wanted(snapshot) ? { done: undefined } : { last: undefined }
+    },
+    { deadline: 30_000, every: 300, describe: () => '' },
+  ).catch(() => {}) // the script tells what is wrong
 }
 
 /** Makes a test of each fault. The bed is there when the tests run. */
@@ -179,7 +208,9 @@ export function testFaults(test: ReturnType<typeof suite>, bed: () => Bed, fault
       const seen = [look ? argsOf(look, bed()) : [], look?.script ?? 'diagnose'] as const
       try {
         await seed(bed())
-        await named([expect].flat(), ...seen)
+        const expected = [expect].flat()
+        await worthALook(bed(), seen[1], snapshot => isNamed(diagnose(snapshot, RULES).causes, expected))
+        await named(expected, ...seen)
         if (fix) {
           await fix.after?.(bed())
           const args = [...argsOf(fix, bed()), '--fix', '--yes', '--timeout', '5']
@@ -193,6 +224,7 @@ export function testFaults(test: ReturnType<typeof suite>, bed: () => Bed, fault
       } finally {
         await heal(bed())
       }
+      await worthALook(bed(), seen[1], snapshot => diagnose(snapshot, RULES).causes.length === 0)
       await healthy(...seen)
     })
 }

@@ -23,7 +23,7 @@ import { CONFIG_KEYS } from '../../lib/platform/config-keys.ts'
 import { loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 import { watched } from '../../lib/rollout/rollout.ts'
 import { unreadyReason } from '../../lib/rollout/standing.ts'
-import { sleep, until } from '../../lib/script/wait.ts'
+import { until } from '../../lib/script/wait.ts'
 import { all, suite } from '../suite.ts'
 import { diagnosis } from './fault-suite.ts'
 import { told } from './faults.ts'
@@ -361,10 +361,15 @@ if (all)
     await bed.signal('helm-controller', 'SIGSTOP')
     try {
       await bed.kubectl.delete(release('wekan'))
-      const running = sandbox('install-app', ['wekan', '--yes', '--timeout', '1.5'])
-      await sleep(6000) // it has asked Flux by then
-      await bed.signal('helm-controller', 'SIGCONT')
-      const outcome = await running
+      let released: Promise<void> | undefined
+      const outcome = await sandbox('install-app', ['wekan', '--yes', '--timeout', '5'], {
+        kill: stderr => {
+          // It has asked Flux by then.
+          if (stderr.includes('Wait until')) released ??= bed.signal('helm-controller', 'SIGCONT')
+          return undefined
+        },
+      })
+      assert.ok(released)
       assert.is(outcome.code, 0, outcome.stderr)
     } finally {
       await bed.signal('helm-controller', 'SIGCONT')
