@@ -157,8 +157,10 @@ const makeServers = () => build('make the servers of the bed', 'debian', 'node')
 
 const PARTS: Record<string, () => Promise<void>> = {
   check: async () => {
-    await check('type check', ['npx', '--no', 'tsc', '--', '--noEmit'])
-    await check('lint', ['npx', '--no', 'biome', '--', 'check', '--error-on-warnings', '.'])
+    await Promise.all([
+      check('type check', ['npx', '--no', 'tsc', '--', '--noEmit']),
+      check('lint', ['npx', '--no', 'biome', '--', 'check', '--error-on-warnings', '.']),
+    ])
   },
   unit: () => runAll(unitTests(), 2, 10 * MINUTE),
   node24: () =>
