@@ -269,7 +269,7 @@ test('a run that is killed at any moment leaves no archive under its name, and t
     )
     const closed = new Promise(resolve => child.once('close', resolve))
     const partial = () => existsSync(backups()) && readdirSync(backups()).some(each => each.endsWith('.tmp'))
-    for (let i = 0; i < 400 && !partial() && child.exitCode === null; i++) await sleep(25)
+    for (let i = 0; i < 4000 && !partial() && child.exitCode === null; i++) await sleep(25)
     await sleep(after)
     child.kill('SIGKILL')
     await closed

@@ -37,7 +37,7 @@ function bed() {
         cwd: ROOT,
         env: { PATH: process.env.PATH, HOME: process.env.HOME, OAS_CLUSTERS_DIR: clusters, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: 60_000,
+        timeout: 300_000,
         killSignal: 'SIGKILL',
       })
       const mine = child

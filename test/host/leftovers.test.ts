@@ -29,10 +29,16 @@ const at = join(folder(), 'file')
 const BUSY = 'trap "" HUP PIPE; while :; do date +%s%N > "$1"; sleep 0.1; done'
 const STUBBORN = `trap "" TERM; ${BUSY}`
 async function isBusy(file: string): Promise<boolean> {
-  for (let i = 0; i < 50 && !existsSync(file); i++) await sleep(50)
+  await appears(file)
   const before = readFileSync(file, 'utf8')
-  await sleep(500)
-  return readFileSync(file, 'utf8') !== before
+  for (let i = 0; i < 20; i++) {
+    await sleep(100)
+    if (readFileSync(file, 'utf8') !== before) return true
+  }
+  return false
+}
+async function appears(file: string): Promise<void> {
+  for (let i = 0; i < 1200 && !existsSync(file); i++) await sleep(50)
 }
 
 test.before.each(() => {
@@ -88,7 +94,7 @@ test('what was under way when the connection was lost is found after connecting 
   assert.equal(await leftovers(ssh), [], 'somebody waits for it')
   sshd.killSessions()
   assert.instance(await running, ConnectionLost)
-  await ssh.reconnect({ deadline: 10_000 })
+  await ssh.reconnect({ deadline: 60_000 })
   assert.is((await leftovers(ssh)).length, 1)
   await endLeftovers(ssh, { wait: 0, log, patience: 1000 })
   assert.not(await isBusy(file))
@@ -99,12 +105,13 @@ test('what ends by itself in time is waited for and not ended', async () => {
   const file = `${at}.waited`
   const ssh = await connect()
   ssh.changing = true
-  const running = ssh.sh('trap "" HUP PIPE; sleep 3; echo whole > "$1"', [file]).catch(error => error)
-  await sleep(500)
+  const slow = 'trap "" HUP PIPE; : > "$1"; sleep 8; echo whole > "$1"'
+  const running = ssh.sh(slow, [file]).catch(error => error)
+  await appears(file)
   sshd.killSessions()
   await running
-  await ssh.reconnect({ deadline: 10_000 })
-  assert.is((await endLeftovers(ssh, { wait: 20_000, log })).length, 1)
+  await ssh.reconnect({ deadline: 60_000 })
+  assert.is((await endLeftovers(ssh, { wait: 60_000, log })).length, 1)
   assert.is(readFileSync(file, 'utf8'), 'whole\n')
   assert.match(said.join('\n'), 'waiting for what an earlier run left')
   assert.not.match(said.join('\n'), 'ending what')
@@ -124,7 +131,7 @@ test('the lock marks what is run while it is held; processes of root are found b
   assert.match(await environment(), /^look-/)
   sshd.killSessions()
   await running
-  await ssh.reconnect({ deadline: 10_000 })
+  await ssh.reconnect({ deadline: 60_000 })
   assert.equal(await leftovers(ssh, { sudo: false }), [])
   await endLeftovers(ssh, { wait: 0, log })
   assert.not(await isBusy(file))

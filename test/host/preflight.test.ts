@@ -263,7 +263,7 @@ async function inOwnNetwork<T>(
           const child = spawn('ip', ['netns', 'exec', name, process.execPath, '--import', 'tsx', ...args], {
             cwd: ROOT,
             env: { ...process.env, OAS_CLUSTERS_DIR: clusters, NO_COLOR: '1', FORCE_COLOR: undefined },
-            timeout: 60_000,
+            timeout: 300_000,
           })
           let [out, err] = ['', '']
           child.stdout.on('data', chunk => {
@@ -536,7 +536,7 @@ test('Ctrl-C in the middle leaves no object behind', async () => {
   })
   const ended = new Promise(resolve => child.once('close', resolve))
   try {
-    await Promise.race([stall, sleep(30_000)])
+    await Promise.race([stall, sleep(180_000)])
     assert.is(objects(plain.files).length, 1)
     child.kill('SIGINT')
     assert.is(await ended, 130)

@@ -26,13 +26,13 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** Runs a script as a user without a terminal does, and waits for its end, for 30 s at most. */
+/** Runs a script as a user without a terminal does, and waits for its end, for three minutes at most. */
 function run(name: string, args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
   const child = spawn(process.execPath, ['--import', 'tsx', `scripts/${name}.ts`, ...args], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, OAS_CLUSTERS_DIR: clusters, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 30_000,
+    timeout: 180_000,
     killSignal: 'SIGKILL',
   })
   running.add(child)

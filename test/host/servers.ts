@@ -53,7 +53,7 @@ async function start(
   child.once('error', error => {
     failure = error
   })
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 1200; i++) {
     if (failure) throw new Error(`${program} is missing (${failure.message}): install it, see package.json`)
     if (child.exitCode !== null) throw new Error(`${program} does not start: ${log}`)
     if (await answers()) return

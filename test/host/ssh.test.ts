@@ -45,7 +45,7 @@ const open = new Set<Ssh>()
 async function connect(target: Partial<SshTarget> = {}, options: Partial<ConnectOptions> = {}): Promise<Ssh> {
   const ssh = await Ssh.connect(
     { host: '127.0.0.1', port: sshd.port, user: me, keyFile: key, ...target },
-    { log, acceptNewHostKey: true, timeout: 5000, ...options },
+    { log, acceptNewHostKey: true, timeout: 30_000, ...options },
   )
   open.add(ssh)
   return ssh
@@ -278,7 +278,7 @@ test('refused, silent, foreign and unknown addresses are told in two lines, in t
   const started = performance.now()
   const late = await failure(() => connect({ port: port() }, { timeout: 700 }))
   assert.match(late.message, /does not answer within 0.7 s$/)
-  assert.ok(performance.now() - started < 3000)
+  assert.ok(performance.now() - started < 10_000)
   silent.removeAllListeners('connection')
   silent.on('connection', socket => socket.end())
   assert.match((await failure(() => connect({ port: port() }))).message, /hung up before the login/)
@@ -307,7 +307,7 @@ test('an abort ends connecting and a command at once', async () => {
   setTimeout(() => second.abort(new ExpectedError('interrupted', 'again')), 200)
   const started = performance.now()
   assert.is((await failure(() => ssh.run(['sleep', '60']))).message, 'interrupted')
-  assert.ok(performance.now() - started < 3000)
+  assert.ok(performance.now() - started < 10_000)
 })
 
 // ~/.ssh/config
@@ -559,9 +559,10 @@ test('a command that takes too long, is silent or says too much is ended on the 
   assert.match(late.message, /was not done after 0.3 s, and was ended$/)
   const silent = await failure(() => ssh.run(['sh', '-c', `echo x; exec sleep ${mark}`], { idle: 300 }))
   assert.match(silent.message, 'said nothing for 0.3 s')
-  await sleep(300)
-  assert.is(spawnSync('pgrep', ['-fx', `sleep ${mark}`]).status, 1, 'sleep lives on')
-  await ssh.sh('for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done', [], { idle: 400 })
+  const lives = () => spawnSync('pgrep', ['-fx', `sleep ${mark}`]).status !== 1
+  for (let i = 0; i < 200 && lives(); i++) await sleep(50)
+  assert.not(lives(), 'sleep lives on')
+  await ssh.sh('for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done', [], { idle: 2000 })
   assert.match((await failure(() => ssh.run(['cat', '/dev/zero']))).message, 'more than 64 MB')
   assert.is(await ssh.run(['echo', 'still there']), 'still there')
 })
@@ -576,10 +577,10 @@ test('many commands at once over one connection', async () => {
 
 test('too many sessions at once are told as what they are', async () => {
   const ssh = await connect()
-  const results = await Promise.allSettled(Array.from({ length: 14 }, () => ssh.run(['sleep', '0.5'])))
+  const results = await Promise.allSettled(Array.from({ length: 14 }, () => ssh.run(['sleep', '3'])))
   const rejected = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
   assert.is(rejected.length, 4) // MaxSessions is 10
-  for (const error of rejected) assert.match(error.message, /did not run `sleep 0.5`/)
+  for (const error of rejected) assert.match(error.message, /did not run `sleep 3`/)
 })
 
 // Broken connections
@@ -591,7 +592,7 @@ test('a killed session is a lost connection, not success; reconnecting works', a
   sshd.killSessions()
   assert.instance(await running, ConnectionLost)
   assert.instance(await failure(() => ssh.run(['true'])), ConnectionLost)
-  await ssh.reconnect({ deadline: 5000 })
+  await ssh.reconnect({ deadline: 60_000 })
   assert.is(await ssh.run(['echo', 'back']), 'back')
 })
 
@@ -603,12 +604,12 @@ test('reconnecting waits for a server that is down, with a deadline, and never p
   const gone = await failure(() => ssh.reconnect({ deadline: 1500 }))
   assert.match(gone.message, /gave up after 2 s; last seen: .*refuses connections/)
   setTimeout(() => void own.up(), 1500)
-  await ssh.reconnect({ deadline: 20_000 })
+  await ssh.reconnect({ deadline: 60_000 })
   const boot = await ssh.bootId()
   assert.match(boot, /^[0-9a-f-]{36}$/)
   const same = await failure(() => ssh.reconnect({ deadline: 1200, afterBoot: boot }))
   assert.match(same.message, 'it has not rebooted yet')
-  await ssh.reconnect({ deadline: 5000, afterBoot: 'another' })
+  await ssh.reconnect({ deadline: 60_000, afterBoot: 'another' })
   await own.down()
   await own.up(`HostKey ${stranger}`.replace('HostKey', '#') /* the same server */)
   await own.down()
@@ -618,7 +619,7 @@ test('reconnecting waits for a server that is down, with a deadline, and never p
   await own.up()
   const started = performance.now()
   assert.instance(await failure(() => ssh.reconnect({ deadline: 20_000 })), HostKeyError)
-  assert.ok(performance.now() - started < 5000)
+  assert.ok(performance.now() - started < 15_000)
   await own.down()
 })
 
@@ -676,7 +677,7 @@ test('a connection that breaks in the middle of an upload leaves the old file', 
   await sleep(150)
   sshd.killSessions()
   assert.instance(await uploading, ConnectionLost)
-  for (let i = 0; i < 50 && readdirSync(join(path, '..')).length > 1; i++) await sleep(100)
+  for (let i = 0; i < 300 && readdirSync(join(path, '..')).length > 1; i++) await sleep(100)
   assert.equal(readdirSync(join(path, '..')), ['file'])
   assert.is(readFileSync(path, 'utf8'), 'old')
 })
@@ -735,9 +736,12 @@ test('sudo with a password gets it on stdin, and the command only its own input'
 test('the password of sudo is in no argument', async () => {
   process.env.OAS_SUDO_PASSWORD = password
   const ssh = await connect({ user: admin })
-  const running = ssh.run(['sleep', '1'], { sudo: true })
+  let isRunning = true
+  const running = ssh.run(['sleep', '1'], { sudo: true }).finally(() => {
+    isRunning = false
+  })
   let seen = ''
-  for (let i = 0; i < 15; i++) {
+  while (isRunning) {
     for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name)))
       try {
         seen += readFileSync(`/proc/${pid}/cmdline`, 'utf8')
@@ -784,7 +788,7 @@ test('one lock at a time, with its holder named; it is free after release, kill 
   const again = await lockServer(two, { ...options, holder: 'bob' })
   // The connection ends without a word: the kernel gives the lock back.
   two.close()
-  for (let i = 0; i < 40 && lost.length === 0; i++) await sleep(50)
+  for (let i = 0; i < 600 && lost.length === 0; i++) await sleep(50)
   assert.match(lost[0]!, 'the lock on .* was lost'.replace('.*', two.name))
   await again.release()
   const third = await lockServer(one, { ...options, holder: 'carol' })
@@ -796,14 +800,14 @@ test('a holder that falls silent loses the lock in time', async () => {
   const [one, two] = await Promise.all([connect(), connect()])
   const path = join(folder(), 'lock')
   const lost: ExpectedError[] = []
-  const options = { path, sudo: false, seconds: 1, onLost: (error: ExpectedError) => void lost.push(error) }
+  const options = { path, sudo: false, seconds: 3, onLost: (error: ExpectedError) => void lost.push(error) }
   await lockServer(one, { ...options, holder: 'ann' })
-  await sleep(2500)
+  await sleep(5000)
   assert.is(lost.length, 0, 'signs of life keep it')
   const stopped = sshd.sessions()
   for (const pid of stopped) process.kill(pid, 'SIGSTOP')
   try {
-    await sleep(2500)
+    await sleep(7000)
   } finally {
     for (const pid of stopped) process.kill(pid, 'SIGCONT')
   }
@@ -867,7 +871,7 @@ test('scripts/ssh.ts on a terminal shows the fingerprint, asks, and opens a shel
     screen += chunk
   })
   const see = async (pattern: RegExp | string) => {
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       if (typeof pattern === 'string' ? screen.includes(pattern) : pattern.test(screen)) return
       await sleep(50)
     }

@@ -171,7 +171,7 @@ export class Sshd {
     this.#child.stderr!.on('data', chunk => {
       log += chunk
     })
-    for (let i = 0; i < 100 && !/Server listening/.test(log); i++) {
+    for (let i = 0; i < 1200 && !/Server listening/.test(log); i++) {
       if (this.#child.exitCode !== null) throw new Error(`sshd does not start: ${log}`)
       await sleep(50)
     }
@@ -218,7 +218,7 @@ export async function agent(...keys: string[]): Promise<string> {
   const socket = join(folder(), 'agent')
   const child = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' })
   processes.add(child)
-  for (let i = 0; i < 100 && !existsSync(socket); i++) await sleep(20)
+  for (let i = 0; i < 3000 && !existsSync(socket); i++) await sleep(20)
   for (const key of keys) {
     const { status, stderr } = spawnSync('ssh-add', ['-q', key], {
       encoding: 'utf8',
@@ -229,7 +229,7 @@ export async function agent(...keys: string[]): Promise<string> {
   return socket
 }
 
-/** Runs a script as a process, without a terminal unless one is asked for, and waits for its end, for 60 s at most. */
+/** Runs a script as a process, without a terminal unless one is asked for, and waits for its end, for five minutes at most. */
 export async function runScript(
   name: string,
   args: readonly string[],
@@ -238,7 +238,7 @@ export async function runScript(
   const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'scripts', `${name}.ts`), ...args], {
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env },
-    timeout: 60_000,
+    timeout: 300_000,
     killSignal: 'SIGKILL',
   })
   processes.add(child)

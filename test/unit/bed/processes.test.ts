@@ -41,7 +41,7 @@ const names = (layout: Layout) => runningProcesses(layout).map(({ name }) => nam
 const appears = (layout: Layout, name: string) =>
   until<string[], true>(
     async () => (names(layout).includes(name) ? { done: true } : { last: names(layout) }),
-    { deadline: 5000, every: 20, describe: String },
+    { deadline: 60_000, every: 20, describe: String },
   )
 
 test('ends what this sandbox has started, and nothing else', async () => {
@@ -84,7 +84,7 @@ test('gives a process nothing of our environment', async () => {
       const found = execFileSync('cat', [log], { encoding: 'utf8' })
       return found.includes('TMPDIR') ? { done: found } : { last: found }
     },
-    { deadline: 5000, every: 20, describe: String },
+    { deadline: 60_000, every: 20, describe: String },
   )
   assert.not.match(text, /PROXY/)
 })
@@ -175,7 +175,7 @@ test('serves Git, which cannot be pushed to, and charts, and nothing else', asyn
   const get = (path: string) => fetch(url + path).catch(() => undefined)
   await until<string, true>(
     async () => ((await get('/healthz'))?.status === 200 ? { done: true } : { last: '' }),
-    { deadline: 15_000, every: 100, describe: () => 'no answer' },
+    { deadline: 60_000, every: 100, describe: () => 'no answer' },
   )
   assert.equal(names(layout), ['server'])
   const git = (...list: string[]) =>

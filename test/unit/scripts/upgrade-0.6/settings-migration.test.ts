@@ -237,7 +237,7 @@ function run(folder: string, ...args: string[]) {
       cwd: ROOT,
       env: { PATH: process.env.PATH, HOME: process.env.HOME, OAS_CLUSTERS_DIR: folder },
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 300_000,
     },
   )
   return { code: status, out: stdout, err: stderr }
