@@ -5,7 +5,7 @@
  * Usage: node --import tsx test/run.ts [--all] [PART…]   (parts: check, unit, node24, host, cluster, server)
  */
 import { spawn } from 'node:child_process'
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { UsageError } from '../lib/script/errors.ts'
 import { ROOT } from '../lib/script/files.ts'
@@ -26,12 +26,15 @@ const EXTRA: Record<string, string> = {
     'platforms that the docs do not have; upgrade has the one that they have',
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
 }
+/** The file that only `npm test` runs: `npm run test:all` tries all faults. */
+const SAMPLE = 'test/cluster/diagnose-sample.test.ts'
 /** Files that take longest, first: the last one is waited for alone. They run in a process of their own. */
 const LONGEST = [
   'test/unit/lib/age/age.test.ts',
   'test/host/ssh.test.ts',
   'test/host/create-cluster.test.ts',
   'test/host/scripts.test.ts',
+  SAMPLE,
   'test/cluster/diagnose-workloads.test.ts',
   'test/cluster/faults.test.ts',
   'test/cluster/diagnose-flux.test.ts',
@@ -112,7 +115,7 @@ function filesOf(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.test.ts'))
     .map(file => posix.join(folder, file))
-    .filter(file => all || !(file in EXTRA))
+    .filter(file => (all ? file !== SAMPLE : !(file in EXTRA)))
     .sort((a, b) => rank(a) - rank(b) || size(b) - size(a))
 }
 
@@ -182,6 +185,10 @@ const PARTS: Record<string, () => Promise<void>> = {
   },
 }
 
+const gone = [...Object.keys(EXTRA), ...LONGEST].filter(
+  name => name.endsWith('.ts') && !existsSync(join(ROOT, name)),
+)
+if (gone.length > 0) throw new Error(`test/run.ts names files that do not exist: ${gone.join(', ')}`)
 const unknown = parts.find(part => !Object.hasOwn(PARTS, part))
 if (unknown !== undefined)
   throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(PARTS).join(', ')}`)
