@@ -60,9 +60,11 @@ export class Bed {
       await must('install-app', '--yes', 'wekan', 'velero')
       await must('status', '--watch')
     })
-    const bed = await Bed.#start(() => upFrom(prepared, { worktree: true, ...options }))
-    await must('status', '--watch') // it ends when everything is ready
-    return bed
+    return Bed.#start(async () => {
+      const started = await upFrom(prepared, { worktree: true, ...options })
+      await must('status', '--watch') // it ends when everything is ready
+      return started
+    })
   }
 
   static async #start(start: () => Promise<Up>): Promise<Bed> {
