@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
 
-/** What applying one object would do. */
+/** The effect of applying one object. */
 export interface ApplyPlan {
   object: KubeObject
   action: 'create' | 'change' | 'keep'
 }
 
-/** An object without what the server changes at every write, for comparing. */
+/** An object without the fields that the server changes at every write, for a comparison. */
 function essence(object: KubeObject): unknown {
   const { managedFields: _m, resourceVersion: _r, generation: _g, ...metadata } = object.metadata
   const { status: _s, ...rest } = object
@@ -15,8 +15,8 @@ function essence(object: KubeObject): unknown {
 }
 
 /**
- * Says what a server-side apply of these objects would change, by asking the server (dry run), so that a
- * second run writes nothing. Objects whose namespace or kind is yet to come count as `create`.
+ * Plans a server-side apply of these objects by a dry run on the server, so that a
+ * second run writes nothing. Objects whose namespace or kind does not exist yet count as `create`.
  */
 export async function planApply(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
   return Promise.all(
@@ -29,7 +29,7 @@ export async function planApply(kubectl: Kubectl, objects: readonly KubeObject[]
   )
 }
 
-/** Says which of these objects are absent; those that exist are left as they are, whatever they look like. */
+/** Plans the creation of the missing objects; existing ones are left unchanged. */
 export async function planCreate(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
   return Promise.all(
     objects.map(

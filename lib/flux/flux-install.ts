@@ -6,8 +6,8 @@ import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
 
 /**
- * What kustomize- and helm-controller get beside their own arguments. Without this gate a release whose pod
- * does not start blocks its own correction until Helm's timeout is over: new values wait in line behind the
+ * An additional argument of kustomize- and helm-controller. Without this gate a release whose pod
+ * does not start blocks its own correction until Helm's timeout: new values wait for the
  * health check of the old ones.
  * Source: https://fluxcd.io/flux/components/helm/options/#feature-gates
  */
@@ -27,8 +27,8 @@ export async function fluxRelease(): Promise<FluxRelease> {
 }
 
 /**
- * The objects of Flux's install manifest: from a file, or downloaded from the release and held against the
- * recorded checksum. Throws an ExpectedError when it cannot be had, is not what was recorded, or is not a manifest.
+ * The objects of Flux's install manifest: from a file, or downloaded from the release and verified against the
+ * recorded checksum. Throws an ExpectedError when it cannot be read, has another checksum, or is not a manifest.
  */
 export async function loadFluxManifest(file: string | undefined): Promise<KubeObject[]> {
   const release = await fluxRelease()
@@ -36,7 +36,7 @@ export async function loadFluxManifest(file: string | undefined): Promise<KubeOb
     ? await parseManifest(readManifest(file), file)
     : await parseManifest(await download(release), release.url)
   for (const object of objects) addFeatureGates(object)
-  // Namespaces and CRDs have to be there before what lives in them or is of their kind.
+  // Namespaces and CRDs come before the objects that need them.
   const rank = (object: KubeObject) => ['Namespace', 'CustomResourceDefinition'].indexOf(object.kind)
   return objects.sort((a, b) => (rank(a) < 0 ? 2 : rank(a)) - (rank(b) < 0 ? 2 : rank(b)))
 }
@@ -76,8 +76,8 @@ async function download(release: FluxRelease): Promise<string> {
   const sum = createHash('sha256').update(body).digest('hex')
   if (sum !== release.sha256)
     throw new ExpectedError(
-      `the download of Flux ${release.version} has the checksum ${sum}, recorded is ${release.sha256}`,
-      'do not use it: the download was cut short or is not the release; try again, or check install/flux.yaml',
+      `the download of Flux ${release.version} has the checksum ${sum}, but ${release.sha256} is recorded`,
+      'run the same command again (the download may be incomplete), or check the checksum in install/flux.yaml',
     )
   return body.toString('utf8')
 }
@@ -96,7 +96,7 @@ async function parseManifest(text: string, name: string): Promise<KubeObject[]> 
     throw wrong(messageOf(error).split('\n')[0] ?? '')
   }
   if (objects.some(object => !object.kind || !object.apiVersion || !object.metadata?.name))
-    throw wrong('it holds something that is not a Kubernetes object')
+    throw wrong('it holds a document that is not a Kubernetes object')
   for (const name of ['source-controller', 'kustomize-controller', 'helm-controller'])
     if (!objects.some(object => object.kind === 'Deployment' && object.metadata.name === name))
       throw wrong(`it has no Deployment ${name}`)

@@ -8,7 +8,7 @@ export interface ServedKind {
   kind: string
 }
 
-/** The kinds of Flux that the platform uses, each at the version at which a cluster is talked to. */
+/** The kinds of Flux that the platform uses, each at the API version used for a cluster. */
 export interface FluxKinds {
   gitRepository: ServedKind
   helmRepository: ServedKind
@@ -26,24 +26,24 @@ export const CURRENT_KINDS: FluxKinds = {
   helmRelease: HELM_RELEASE,
 }
 
-/** The versions that this toolkit can talk, the newest first. Flux 0.14, of the platform's 0.6, has the last of each. */
+/** The API versions that this toolkit supports, the newest first. Flux 0.14, of the platform's 0.6, has the last of each. */
 const VERSIONS: Record<string, readonly string[]> = {
   'source.toolkit.fluxcd.io': ['v1', 'v1beta2', 'v1beta1'],
   'kustomize.toolkit.fluxcd.io': ['v1', 'v1beta2', 'v1beta1'],
   'helm.toolkit.fluxcd.io': ['v2', 'v2beta2', 'v2beta1'],
 }
 
-/** Every apiVersion of a kind that this toolkit can talk, the newest first. Pure. */
+/** Every supported apiVersion of a kind, the newest first. Pure. */
 export function apiVersionsOf({ apiVersion }: ServedKind): string[] {
   const group = apiVersion.split('/')[0]!
   return VERSIONS[group]!.map(version => `${group}/${version}`)
 }
 
 /**
- * The newest version of each kind among what is served: a map from apiVersion to kinds. The newest one, since it
+ * The newest version of each kind among the served ones, given as a map from apiVersion to kinds. The newest one, since it
  * has every field that its controller knows; an older one beside it only hides some. Not every kind of a group is
  * served at the same versions (Flux 2.0 had GitRepository v1 and HelmChart v1beta2). Throws an ExpectedError that
- * names what is served at none. Pure.
+ * names the kinds that are not served. Pure.
  */
 export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): FluxKinds {
   const absent: string[] = []
@@ -56,8 +56,8 @@ export function newestServed(served: ReadonlyMap<string, ReadonlySet<string>>): 
   )
   if (absent.length > 0)
     throw new ExpectedError(
-      `the cluster serves no ${absent.join(', ')} of a version that is known here: Flux is not installed in it, or only in part`,
-      'is it the right cluster? Look with: kubectl api-resources | grep fluxcd.io',
+      `the cluster does not serve ${absent.join(', ')} at a supported version: Flux is missing or incomplete`,
+      'check that it is the right cluster: kubectl api-resources | grep fluxcd.io',
     )
   return kinds as unknown as FluxKinds
 }

@@ -17,7 +17,7 @@ export interface Condition {
   observedGeneration?: number
 }
 
-/** Where an object stands. `waiting` covers everything that may still become ready by itself. */
+/** The state of an object. `waiting` covers everything that may still become ready by itself. */
 export interface Standing {
   state: 'ready' | 'waiting' | 'failed' | 'suspended'
   reason: string
@@ -29,32 +29,32 @@ export function condition(object: KubeObject, type: string): Condition | undefin
   return (object.status?.conditions as Condition[] | undefined)?.find(c => c.type === type)
 }
 
-/** Whether Flux has looked at an object since it was last asked to by an annotation. */
+/** Whether Flux has handled the last reconciliation that an annotation requested. */
 export function handled(object: KubeObject): boolean {
   const requested = object.metadata.annotations?.['reconcile.fluxcd.io/requestedAt']
   return requested === undefined || requested === object.status?.lastHandledReconcileAt
 }
 
-/** How often Helm has failed to bring a release to its present state; a reset sets it back to 0. */
+/** How often Helm has failed to reach the desired state of a release; a reset sets it back to 0. */
 export function failures(release: KubeObject): number {
   const { failures = 0, installFailures = 0, upgradeFailures = 0 } = release.status ?? {}
   return failures + installFailures + upgradeFailures
 }
 
-/** Reasons that only say that something else is not there yet. */
+/** Reasons that only mean that something else is not ready yet. */
 const waitingReasons = new Set([
   'DependencyNotReady',
   'Progressing',
   'ProgressingWithRetry',
   'ArtifactOutdated',
-  'HealthCheckCanceled', // a new commit came while the health of the last one was awaited
+  'HealthCheckCanceled', // a new commit came during the health check of the last one
 ])
 
 /**
- * Where a Flux object stands, by its conditions. A condition counts only for the generation that it was
+ * The state of a Flux object, by its conditions. A condition counts only for the generation that it was
  * observed at, and only after the last requested reconciliation was handled. The status's own
  * observedGeneration counts for success alone: the controllers raise it on success or a stall, not on a
- * failure that they will try again. Pure.
+ * failure that they will retry. Pure.
  * Source: https://fluxcd.io/flux/components/kustomize/kustomizations/#conditions
  */
 export function standing(object: KubeObject): Standing {
@@ -85,8 +85,8 @@ export function standing(object: KubeObject): Standing {
 }
 
 /**
- * Asks Flux to look at an object now: the annotation that `flux reconcile` sets. `reset` also gives a
- * HelmRelease with exhausted retries new ones; `force` has Helm run even when nothing has changed.
+ * Requests a reconciliation now: the annotation that `flux reconcile` sets. `reset` also resets the
+ * exhausted retries of a HelmRelease; `force` makes Helm run even without a change.
  */
 export async function reconcile(
   kubectl: Kubectl,
@@ -113,10 +113,10 @@ function isBeforeReset({ apiVersion }: Ref): boolean {
 }
 
 /**
- * A change of a HelmRelease's spec that means nothing. Before v2beta2 only a new generation set the failures back
+ * A change of a HelmRelease's spec without an effect. Before v2beta2 only a new generation set the failures back
  * to 0, and `flux reconcile` alone did not (HelmReleaseProgressing in
  * https://github.com/fluxcd/helm-controller/blob/v0.36.0/api/v2beta1/helmrelease_types.go); people suspended and
- * resumed the release for that. To say `suspend: false`, or not to say it, is the same, in one step.
+ * resumed the release for that. Adding or removing `suspend: false` does the same in one step.
  */
 async function newGeneration(kubectl: Kubectl, ref: Ref): Promise<{ suspend: false | null } | undefined> {
   const suspend = (await kubectl.get(ref))?.spec?.suspend

@@ -3,19 +3,19 @@ import { until } from '../script/wait.ts'
 import type { Kubectl, KubeObject, Ref } from './kubectl.ts'
 import { claimsOfPod } from './volumes.ts'
 
-/** What makes pods, and how many. */
+/** An owner of pods, and its number of replicas. */
 export interface Workload {
   ref: Ref
-  /** As `kubectl` is given it. */
+  /** Its name for `kubectl`. */
   name: string
-  /** Undefined when it does not say, which means its default. */
+  /** Undefined for its default. */
   replicas: number | undefined
 }
 
-/** How many replicas something had before it was scaled to 0 for a migration; empty when it did not say. */
+/** The annotation with the replicas before a migration scaled it to 0; empty for the default. */
 export const NOTE = 'openappstack.net/replicas-before-migration'
 
-/** Kinds with `spec.replicas`, and the word that kubectl has for them. */
+/** Kinds with `spec.replicas`, and their names in kubectl. */
 const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: string]>> = {
   Deployment: ['apps/v1', 'deployment'],
   StatefulSet: ['apps/v1', 'statefulset'],
@@ -25,7 +25,7 @@ const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: stri
   Alertmanager: ['monitoring.coreos.com/v1', 'alertmanager'],
 }
 
-/** Milliseconds that pods get to end. */
+/** Milliseconds to wait for the end of pods. */
 const ENDING = 5 * 60_000
 
 const isOver = ({ status }: KubeObject) => status?.phase === 'Succeeded' || status?.phase === 'Failed'
@@ -55,8 +55,8 @@ function workloadOf(object: KubeObject): Workload | undefined {
 }
 
 /**
- * What has to be scaled to 0 for these pods to end: the last of their owners. Pods of anything that cannot be
- * scaled come back as problems.
+ * The owners to scale to 0 so that these pods end: the topmost ones. Pods whose owner cannot be
+ * scaled are returned as problems.
  */
 export async function ownersOf(
   kubectl: Kubectl,
@@ -79,18 +79,18 @@ export async function ownersOf(
       problems.push(
         new ExpectedError(
           last === pod
-            ? `${where} uses a volume, and nothing owns it`
-            : `${where} uses a volume, and belongs to ${last.kind} ${last.metadata.name}, which cannot be scaled`,
+            ? `${where} uses a volume and has no owner`
+            : `${where} uses a volume and belongs to ${last.kind} ${last.metadata.name}, which cannot be scaled`,
           last === pod
             ? `delete it: kubectl -n ${pod.metadata.namespace} delete pod ${pod.metadata.name}`
-            : 'wait for its end, or suspend or delete it; then run the same command again',
+            : 'wait until it ends, or suspend or delete it; then run the same command again',
         ),
       )
   }
   return { workloads: [...workloads.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), problems }
 }
 
-/** Scales to 0, and notes on the object itself how many there were: a run that is killed forgets. */
+/** Scales to 0, and notes the replicas on the object itself, so that they survive a killed run. */
 export async function scaleDown(kubectl: Kubectl, { ref, replicas }: Workload): Promise<void> {
   const object = await kubectl.get(ref)
   if (!object) return
@@ -107,7 +107,7 @@ export async function scaleDown(kubectl: Kubectl, { ref, replicas }: Workload): 
 /** A note as a number. */
 const replicasOf = (noted: string) => (/^\d+$/.test(noted) ? Number(noted) : undefined)
 
-/** What an earlier run, or this one, has scaled to 0. Controllers copy the note to what they own. */
+/** The objects that an earlier run, or this one, scaled to 0. Controllers copy the note to the objects they own. */
 export async function scaledDown(kubectl: Kubectl): Promise<Workload[]> {
   const lists = await Promise.all(
     Object.entries(SCALABLE).map(([kind, [apiVersion]]) => kubectl.list(apiVersion, kind)),
@@ -120,7 +120,7 @@ export async function scaledDown(kubectl: Kubectl): Promise<Workload[]> {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Gives back the replicas that were noted. */
+/** Restores the noted replicas. */
 export async function scaleBack(kubectl: Kubectl, { ref }: Workload): Promise<void> {
   const object = await kubectl.get(ref)
   const noted = object?.metadata.annotations?.[NOTE]
@@ -147,7 +147,7 @@ export async function untilUnused(
       patience: 60_000,
       describe: last =>
         `${last?.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(', ')} still there`,
-      fix: 'see why these pods do not end (kubectl describe pod), then run the same command again',
+      fix: 'check why these pods do not end (kubectl describe pod), then run the same command again',
       signal,
     },
   )

@@ -2,24 +2,24 @@ import { posix } from 'node:path'
 import { UsageError } from '../script/errors.ts'
 import type { Kubectl, KubeObject } from './kubectl.ts'
 
-/** A persistent volume that is a folder on a server, with what tells whose data it holds. */
+/** A persistent volume that is a folder on a server, with the owner of its data. */
 export interface FolderVolume {
   /** The name of its folder. */
   folder: string
-  /** Where that is on its server; absent when only the name is known. */
+  /** Its path on the server; absent when only the name is known. */
   path?: string
   namespace?: string
   claim?: string
-  /** What the claim asks for, as Kubernetes writes it: `2Gi`. */
+  /** The requested size, as Kubernetes writes it: `2Gi`. */
   size?: string
   node?: string
-  /** What labels call the application. */
+  /** The names of the application in labels. */
   apps: string[]
   /** The pods that use it, or used it. */
   pods: string[]
 }
 
-/** The volumes of a cluster, as they are kept in a file for the time when it is gone. */
+/** The volumes of a cluster, as a file keeps them after its removal. */
 export interface VolumeMap {
   version: 1
   /** The uid of the namespace kube-system, which no two clusters share. */
@@ -48,7 +48,7 @@ const LABELS = [
   'app.kubernetes.io/part-of',
 ]
 
-/** `namespace/claim` of a volume, or the name of its folder where these are not known. */
+/** `namespace/claim` of a volume, or the name of its folder if these are unknown. */
 export function volumeName({
   namespace,
   claim,
@@ -57,12 +57,12 @@ export function volumeName({
   return claim === undefined ? folder : `${namespace}/${claim}`
 }
 
-/** Whether a folder is one that local-path-provisioner makes. */
+/** Whether a folder belongs to local-path-provisioner. */
 export function isVolumeFolder(name: string): boolean {
   return FOLDER.test(name)
 }
 
-/** What the name of a folder tells. Pure. */
+/** The volume by the name of its folder. Pure. */
 export function volumeOfFolder(name: string): FolderVolume {
   const [, namespace, claim] = FOLDER.exec(name) ?? []
   return { folder: name, ...(claim ? { namespace, claim } : {}), apps: [], pods: [] }
@@ -76,7 +76,7 @@ export function claimsOfPod(pod: KubeObject): string[] {
 }
 
 /**
- * The volumes of a cluster that are folders. A volume whose claim was deleted is one of them: its data may be
+ * The volumes of a cluster that are folders. Volumes without a claim are included: their data may be
  * the only copy. Pure.
  */
 export function volumesOfCluster({
@@ -149,7 +149,7 @@ function kindOfStorage(spec: Record<string, unknown>): string {
   return known.find(kind => spec[kind] !== undefined) ?? 'storage of another kind'
 }
 
-/** Reads the volumes of a cluster. Core v1 alone is asked, which every Kubernetes serves. Changes nothing. */
+/** Reads the volumes of a cluster. Reads only core v1, which every Kubernetes serves. Changes nothing. */
 export async function readVolumes(kubectl: Kubectl): Promise<VolumeMap> {
   const [system, claims, volumes, pods] = await Promise.all([
     kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'kube-system' }),

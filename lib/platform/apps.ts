@@ -4,13 +4,13 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { ROOT } from '../script/files.ts'
 import type { Config } from './config.ts'
 
-/** An application that can be installed, and what an administrator wants to know once it is. */
+/** An application that can be installed, and its addresses and login. */
 export interface App {
   name: string
   title: string
-  /** Its addresses, the first being where people begin. Empty for what has no page. */
+  /** Its addresses, the main page first. Empty for an application without a page. */
   hosts: (config: Config) => string[]
-  /** Who logs in first, and the key of the catalogue that holds the password. */
+  /** The first user, and the key of the catalogue with the password. */
   login?: { user: string; key: string }
 }
 

@@ -5,7 +5,7 @@ import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/fi
 import { editConfig, readConfig } from './config.ts'
 import { editInventory, type HostSettings, readInventory } from './inventory.ts'
 
-/** What the files of a cluster folder have to say. */
+/** The settings for the files of a cluster folder. */
 export interface ClusterFacts {
   /** Keys of `.flux.env`; `ip_address` is taken from the host. */
   values: Record<string, string>
@@ -13,9 +13,9 @@ export interface ClusterFacts {
   host: Omit<HostSettings, 'address'> & { address: string | undefined }
 }
 
-/** What has to be done to a cluster folder. */
+/** The changes to a cluster folder. */
 export interface FolderPlan {
-  /** In words: what is written, and what of it replaces another value. */
+  /** In words: the files written, and the values replaced. */
   lines: string[]
   /** The values that would be replaced, `file: name: old → new`. Empty when the folder is only completed. */
   differences: string[]
@@ -28,8 +28,8 @@ export function inventoryFile(cluster: Cluster): string {
 }
 
 /**
- * Compares a cluster folder with what it has to say. Files are completed: comments, unknown keys and whatever
- * else is in them stay. A `kustomization.yaml` that is there is left alone.
+ * Compares a cluster folder with its settings. Files are completed: comments, unknown keys and everything
+ * else in them are kept. An existing `kustomization.yaml` is left alone.
  */
 export async function planFolder(cluster: Cluster, { values, host }: ClusterFacts): Promise<FolderPlan> {
   const lines: string[] = []
@@ -73,11 +73,11 @@ export async function planFolder(cluster: Cluster, { values, host }: ClusterFact
   if (readIfExists(kustomization) === undefined)
     write(kustomization, undefined, readFileSync(join(ROOT, 'install', 'kustomization.yaml'), 'utf8'))
   for (const path of [cluster.folder, cluster.env])
-    if (isOpen(path)) lines.push(`take away everybody else's right to ${path}`)
+    if (isOpen(path)) lines.push(`remove the permissions of other users on ${path}`)
   return { lines: [...lines, ...differences.map(line => `  ~ ${line}`)], differences, writes }
 }
 
-/** Does what a plan says; every file whole or not at all. Returns the names of the files written. */
+/** Executes a plan; every file whole or not at all. Returns the names of the files written. */
 export function writeFolder(cluster: Cluster, plan: FolderPlan): string[] {
   privateFolder(cluster.folder)
   for (const { path, text } of plan.writes) writeFileAtomic(path, text)
@@ -85,7 +85,7 @@ export function writeFolder(cluster: Cluster, plan: FolderPlan): string[] {
   return plan.writes.map(({ path }) => basename(path))
 }
 
-/** Whether others than its owner have any right to it. */
+/** Whether users other than its owner have any permission. */
 function isOpen(path: string): boolean {
   return ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) !== 0
 }

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 /** One key of `.flux.env`. */
 export interface ConfigKey {
   name: string
-  /** What it is, as a question on the terminal. */
+  /** Its description, as a question on the terminal. */
   ask: string
   /** The value when the file has none; keys without a default are required where they matter. */
   default?: string
@@ -36,7 +36,7 @@ const checkMail = (value: string) => {
 }
 const checkIp = (value: string) => (isIP(value) ? undefined : 'must be an IP address, like 203.0.113.7')
 const checkSwitch = (value: string) => (/^(true|false)$/.test(value) ? undefined : 'must be true or false')
-// HOST:PORT is how Alertmanager and Grafana want it, which an IPv6 address breaks.
+// Alertmanager and Grafana need HOST:PORT, which an IPv6 address breaks.
 const checkHost = (value: string) =>
   isIP(value) === 4 || new RegExp(`^${label}(\\.${label})*$`).test(value) ? undefined : 'must be a host name'
 const checkPort = (value: string) =>

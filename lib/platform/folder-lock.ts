@@ -4,8 +4,8 @@ import { codeOf, EXIT, ExpectedError } from '../script/errors.ts'
 import { readIfExists } from '../script/files.ts'
 
 /**
- * Takes the lock of a folder, for runs that work on it before there is a cluster to hold a lock: a file
- * `.lock` with the pid of its holder. Returns what gives it back. A lock whose holder is gone is taken over.
+ * Takes the lock of a folder, for runs that have no cluster yet to hold a lock: a file
+ * `.lock` with the pid of its holder. Returns the function that releases it. A stale lock is taken over.
  * Throws an ExpectedError with exit code 75 when another run holds it.
  */
 export function lockFolder(folder: string): () => void {
@@ -18,14 +18,14 @@ export function lockFolder(folder: string): () => void {
       if (codeOf(error) !== 'EEXIST') throw error
     }
     const holder = readIfExists(file)
-    if (holder === undefined) continue // given back meanwhile
+    if (holder === undefined) continue // released in the meantime
     if (isAlive(holder)) throw locked(file, holder)
     removeStale(file)
   }
-  throw locked(file, 'others, which are faster')
+  throw locked(file, 'other runs')
 }
 
-/** Of two runs that find a stale lock only one gets it away, and whoever caught a fresh one puts it back. */
+/** Of two runs that find a stale lock only one removes it; a run that caught a fresh one puts it back. */
 function removeStale(file: string): void {
   const aside = `${file}.${process.pid}`
   try {
@@ -38,7 +38,7 @@ function removeStale(file: string): void {
   }
 }
 
-/** Whether the process of this pid runs. A file that is still empty belongs to one that is about to write it. */
+/** Whether the process of this pid runs. An empty file belongs to a process that is about to write it. */
 function isAlive(pid: string): boolean {
   if (!/^[1-9]\d*$/.test(pid)) return pid === ''
   try {
@@ -52,7 +52,7 @@ function isAlive(pid: string): boolean {
 function locked(file: string, holder: string): ExpectedError {
   return new ExpectedError(
     `another run works on this folder (pid ${holder || 'not yet known'})`,
-    `wait for its end; if there is none, remove ${file}`,
+    `wait until it ends; if no such run exists, remove ${file}`,
     { exitCode: EXIT.locked },
   )
 }

@@ -6,15 +6,15 @@ import { explainApiError, FIELD_MANAGER, type Kubectl, type KubeObject } from '.
 import { EXIT, ExpectedError } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 
-/** Seconds without renewal after which a lock counts as left behind. */
+/** Seconds without renewal after which a lock is stale. */
 export const LEASE_SECONDS = 30
 
-/** kube-system is there on every cluster, before the first run has created anything. */
+/** kube-system exists on every cluster, before the first run. */
 const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
 const name = 'openappstack-runbooks'
 
 /**
- * Where pids mean the same: this boot of this machine, in this pid namespace. Host names do not prove it
+ * The scope of pids: this boot of this machine, in this pid namespace. Host names do not prove it
  * (many are called `debian`). Undefined where /proc is missing; then only time tells.
  */
 const pidSpace = (() => {
@@ -35,10 +35,10 @@ function userName(): string {
   }
 }
 
-/** Who holds a lock: user@host, with the pid and the space in which it means something. */
+/** The holder of a lock: user@host, with the pid and its scope. */
 export const whoami = `${userName()}@${hostname()} (pid ${process.pid}${pidSpace ? ` in ${pidSpace}` : ''})`
 
-/** Whether the holder of a Lease can be presumed gone: its time is over by the server's clock, or its process is. */
+/** Whether the holder of a Lease is gone: it has expired by the server's clock, or its process has ended. */
 export function isStale(lease: KubeObject, serverNow: number, alive: (pid: number) => boolean): boolean {
   const holder = String(lease.spec?.holderIdentity ?? '')
   if (holder === '') return true
@@ -75,9 +75,9 @@ type LockingRun = Pick<Run, 'log' | 'abort' | 'onEnd'>
 
 /**
  * Takes the cluster's lock for this run, so that two changing runs never work side by side: a Lease in
- * kube-system that names its holder, is renewed every ten seconds, given back at the end of the run, and taken
+ * kube-system that names its holder, is renewed every ten seconds, released at the end of the run, and taken
  * over when its holder is gone. Throws an ExpectedError with exit code 75 that names the holder.
- * A lock that is lost while the run goes on aborts the run. Returns how it is given back before the run's end.
+ * The loss of the lock aborts the run. Returns a function that releases it before the run's end.
  */
 export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<() => Promise<void>> {
   let held = await acquire(kubectl, run)
@@ -103,7 +103,7 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<()
         run.abort(
           new ExpectedError(
             taken ? 'the lock was taken over by another run' : 'the lock could not be renewed for 30 s',
-            'see who else works on this cluster, then run the same command again',
+            'check which other run works on this cluster, then run the same command again',
             { exitCode: EXIT.locked, cause: error },
           ),
         )
@@ -115,7 +115,7 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<()
     released = true
     clearInterval(timer)
     await renewal
-    // Only what is still ours: a takeover keeps the uid, but not the resourceVersion.
+    // Only our own Lease: a takeover keeps the uid, but not the resourceVersion.
     await kubectl.client
       .request({
         method: 'DELETE',
@@ -139,7 +139,7 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
   const query = { fieldManager: FIELD_MANAGER }
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
-      // The first answer tells the server's clock, by which the times in the Lease are.
+      // The first answer shows the server's clock, which the times in the Lease use.
       const found = await kubectl.client
         .request<KubeObject>({ path: `${path}/${name}` })
         .catch(error => (error instanceof ApiError && error.code === 404 ? undefined : Promise.reject(error)))
@@ -152,7 +152,7 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
           body: lease(serverNow),
         })
       if (!isStale(found, serverNow, pidAlive)) throw locked(found)
-      run.log.warn(`taking over the lock that ${found.spec?.holderIdentity || 'nobody'} left behind`)
+      run.log.warn(`taking over the stale lock of ${found.spec?.holderIdentity || 'an unknown holder'}`)
       return await kubectl.client.request<KubeObject>({
         method: 'PUT',
         path: `${path}/${name}`,
@@ -165,15 +165,19 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
       throw explainApiError(error, 'taking the lock')
     }
   }
-  throw new ExpectedError('the lock could not be taken: others are faster', 'run the same command again', {
-    exitCode: EXIT.locked,
-  })
+  throw new ExpectedError(
+    'the lock could not be taken: other runs were faster',
+    'run the same command again',
+    {
+      exitCode: EXIT.locked,
+    },
+  )
 }
 
 function locked(found: KubeObject): ExpectedError {
   return new ExpectedError(
     `another run holds the lock since ${found.spec?.acquireTime}: ${found.spec?.holderIdentity}`,
-    `wait for its end; if it was killed on another machine, the lock is free ${LEASE_SECONDS} s after its death`,
+    `wait until it ends; if it was killed on another machine, the lock is free ${LEASE_SECONDS} s after its death`,
     { exitCode: EXIT.locked },
   )
 }

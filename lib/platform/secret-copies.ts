@@ -8,7 +8,7 @@ import { type CatalogueEntry, secretRef, secretValues } from './secrets.ts'
  * The copies of the generated secrets on the administrator's machine, `clusters/NAME/secrets/`, as plain
  * Secrets in YAML (0600 in 0700). A database keeps its first password: when a Secret was
  * deleted from the cluster, a new password would lock the application out of its own data, so the copy's
- * value is put back instead.
+ * value is restored instead.
  */
 export class SecretCopies {
   readonly #folder: string
@@ -36,15 +36,15 @@ export class SecretCopies {
       // The parser's message quotes the file, and with it a password.
       throw new ExpectedError(
         `${this.#path(entry)} is not a Secret in YAML`,
-        'restore it from a backup, or move it away',
+        'restore it from a backup, or move it elsewhere',
       )
     }
   }
 
   /**
-   * Keeps a copy of the Secret as the cluster has it. Keys that only the copy has are kept: one Secret may
-   * serve several applications, and was perhaps put back for one of them only. Nothing is written when the
-   * copy is the same already.
+   * Keeps a copy of the cluster's Secret. Keys that only the copy has are kept: one Secret may
+   * serve several applications, and may have been restored for one of them only. An equal copy is not
+   * written again.
    */
   async keep(entry: CatalogueEntry, secret: KubeObject): Promise<void> {
     const { dump } = await import('js-yaml')
@@ -65,8 +65,8 @@ export class SecretCopies {
 }
 
 /**
- * Keeps copies of these Secrets as the cluster has them, and writes nothing to the cluster: somebody may have
- * changed a password there, or works with a second checkout.
+ * Keeps copies of these Secrets of the cluster, and writes nothing to the cluster: a password may have been
+ * changed there, or from a second checkout.
  */
 export async function keepCopies(
   kubectl: Kubectl,

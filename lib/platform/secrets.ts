@@ -10,7 +10,7 @@ import type { SecretCopies } from './secret-copies.ts'
 export interface CatalogueEntry {
   name: string
   namespace: string
-  /** What needs it: `core`, or an application. */
+  /** Its user: `core`, or an application. */
   app: string
   /** Keys with passwords of this many letters and digits. */
   keys?: Record<string, { length: number }>
@@ -44,7 +44,7 @@ export function secretRef(entry: { name: string; namespace: string }): Ref {
   return { apiVersion: 'v1', kind: 'Secret', name: entry.name, namespace: entry.namespace }
 }
 
-/** The values of a Secret, decoded, and registered so that they never show. Binary values stay base64. */
+/** The values of a Secret, decoded, and registered so that they are never shown. Binary values stay base64. */
 export function secretValues(secret: KubeObject | undefined): Record<string, string> {
   const values: Record<string, string> = {}
   for (const [key, encoded] of Object.entries((secret?.data ?? {}) as Record<string, string>)) {
@@ -55,7 +55,7 @@ export function secretValues(secret: KubeObject | undefined): Record<string, str
   return values
 }
 
-/** What to do about one Secret, given what the cluster has. Existing values win. Pure. */
+/** The changes to one Secret of the cluster. Existing values win. Pure. */
 export function planSecret(entry: CatalogueEntry, existing: KubeObject | undefined): SecretPlan {
   const data = (existing?.data ?? {}) as Record<string, string>
   const missing = generatedKeysOf(entry).filter(key => !data[key])
@@ -69,7 +69,7 @@ export function generatePassword(length: number): string {
   return Array.from({ length }, () => LETTERS[randomInt(LETTERS.length)]).join('')
 }
 
-/** Values for the missing keys of an entry: those of `known` that are there, else newly generated ones. */
+/** Values for the missing keys of an entry: those of `known`, else newly generated ones. */
 async function valuesFor(plan: SecretPlan, known: Record<string, string>): Promise<Record<string, string>> {
   const values: Record<string, string> = {}
   for (const key of plan.missing) {
@@ -79,7 +79,7 @@ async function valuesFor(plan: SecretPlan, known: Record<string, string>): Promi
   }
   const user = plan.entry.basicAuth?.user
   if (user && plan.missing.some(key => key === 'pass' || key === 'auth')) {
-    // The line must fit the password: where one of both is missing, the other is kept or both are generated.
+    // The line must fit the password: if one of them is missing, the other is kept or both are generated.
     const { hash } = await import('bcryptjs')
     const pass = known.pass || generatePassword(32)
     if (plan.missing.includes('pass')) values.pass = pass
@@ -115,8 +115,8 @@ export function planText(plan: SecretPlan): string | undefined {
 }
 
 /**
- * Creates what is absent and adds what is missing, then keeps a copy. Reads again right before it writes, and
- * sends the resourceVersion, so that a value which somebody else has just set is never overwritten.
+ * Creates missing Secrets and adds missing keys, then keeps a copy. Reads again right before it writes, and
+ * sends the resourceVersion, so that a concurrent change is never overwritten.
  * Returns 'unchanged', or how many values were generated and how many came back from the copy.
  */
 export async function ensureSecrets(
@@ -150,7 +150,7 @@ export async function ensureSecrets(
             type: 'Opaque',
             data,
           })
-      secret ??= await kubectl.get(ref) // somebody else was faster: theirs is as good
+      secret ??= await kubectl.get(ref) // another writer was faster: its values are as good
     }
     if (secret) await copies.keep(entry, secret)
   }
@@ -188,7 +188,7 @@ export function auditSecrets(entry: CatalogueEntry, values: Record<string, strin
         secret,
         key,
         problem: 'ends with a newline',
-        fix: 'if the application works with it, leave it; otherwise set it again without one: printf %s VALUE | base64',
+        fix: 'leave it if the application works with it; otherwise set it without the newline: printf %s VALUE | base64',
       })
   return findings
 }

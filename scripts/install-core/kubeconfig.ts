@@ -17,7 +17,7 @@ export async function kubeconfigFor(cluster: Cluster, file: string | undefined):
   const fields = elsewhere.join(', ')
   if (/certificate|key/.test(fields))
     throw new UsageError(
-      `${file} refers to further files, which a copy would lose (${fields})`,
+      `${file} refers to other files, which a copy would lose (${fields})`,
       `write a file that holds everything: kubectl --kubeconfig ${file} config view --flatten --raw`,
     )
   if (elsewhere.length > 0)
@@ -30,7 +30,7 @@ export async function kubeconfigFor(cluster: Cluster, file: string | undefined):
   if (present !== undefined && present !== text)
     throw new ExpectedError(
       `${cluster.kubeconfig} is another kubeconfig than ${file}`,
-      'for another cluster use another --cluster NAME; to replace it, move it away first',
+      'give another --cluster NAME for another cluster; to replace it, move it elsewhere first',
       { exitCode: EXIT.refused },
     )
   return file

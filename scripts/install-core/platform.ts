@@ -4,8 +4,8 @@ import type { Config } from '../../lib/platform/config.ts'
 import { clusterVariables } from '../../lib/platform/config.ts'
 
 /**
- * The namespaces that have to be there before Flux is: its own, and those of Secrets that it must find. They
- * are created only when they are absent: their labels belong to Flux's manifest and to flux2/.
+ * The namespaces that Flux needs: its own, and those of the Secrets. They
+ * are created only when they are missing: their labels belong to Flux's manifest and to flux2/.
  */
 export function namespaces(): KubeObject[] {
   return ['flux-system', 'oas', 'oas-apps'].map(name => ({
@@ -15,7 +15,7 @@ export function namespaces(): KubeObject[] {
   }))
 }
 
-/** The Secret `oas-cluster-variables`, from which Flux substitutes what `.flux.env` says. Pure. */
+/** The Secret `oas-cluster-variables`, from which Flux substitutes the values of `.flux.env`. Pure. */
 export function variablesSecret(config: Config): KubeObject {
   return {
     apiVersion: 'v1',
@@ -46,7 +46,7 @@ export function gitRepository(config: Config): KubeObject {
       timeout: '60s',
       url: config.git_url,
       ref: { branch: config.git_branch },
-      // Flux needs the manifests alone: the artifact stays small, and a change of a script reconciles nothing.
+      // Flux needs only the manifests: the artifact stays small, and a change of a script reconciles nothing.
       ignore: '/*\n!/flux2\n',
     },
   }

@@ -487,7 +487,7 @@ if (all)
     writeFileSync(copy, text.replace(/client-certificate-data:.*/, 'client-certificate: /tmp/client.crt'))
     const refers = await install(copy)
     assert.is(refers.code, 2, refers.stderr)
-    assert.match(JSON.parse(refers.stdout).errors[0].message, /refers to further files/)
+    assert.match(JSON.parse(refers.stdout).errors[0].message, /refers to other files/)
     assert.not(existsSync(adopted))
 
     const first = await install(given)

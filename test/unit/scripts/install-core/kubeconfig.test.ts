@@ -45,7 +45,7 @@ test('a file that is not there is wrong usage', async () => {
   assert.is((await expectedFrom(() => kubeconfigFor(place(), '/none'))).exitCode, 2)
 })
 
-test('a kubeconfig that refers to further files is refused with the command that makes one of it', async () => {
+test('a kubeconfig that refers to other files is refused with the command that makes one of it', async () => {
   for (const text of [
     kubeconfig('client-key: /x'),
     kubeconfig('', ', certificate-authority: ca.crt'),

@@ -294,7 +294,7 @@ test('claims are told with what is lost, and those that are used are refused', a
     ['oas-apps/used', '2Gi', '2 d', 'Bound', 'p', '/data/v1'],
   ])
   const [bare, kept, used] = claims
-  assert.match(lossText(bare!), 'nothing is lost')
+  assert.match(lossText(bare!), 'no data is lost')
   assert.match(lossText(kept!), 'is kept (v2)')
   assert.is(lossText(used!), 'LOST: the data of oas-apps/used (2Gi, 2 d old)')
   const chosen = async (...names: string[]) => chooseClaims(claims, names, false)
@@ -303,8 +303,8 @@ test('claims are told with what is lost, and those that are used are refused', a
   assert.equal(await chosen('oas-apps/gone-since', 'oas-apps/kep'), {
     chosen: [],
     absent: [
-      'there is no claim oas-apps/gone-since (any more)',
-      'there is no claim oas-apps/kep (any more); did you mean oas-apps/kept?',
+      'claim oas-apps/gone-since does not exist',
+      'claim oas-apps/kep does not exist; did you mean oas-apps/kept?',
     ],
   })
   const refusal = async (name: string) => (await expectedFrom(() => chosen(name))).exitCode
