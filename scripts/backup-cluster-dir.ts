@@ -9,9 +9,8 @@
 
 import { chooseCluster } from '../lib/script/cluster.ts'
 import { UsageError } from '../lib/script/errors.ts'
-import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
-import { sizeText } from '../lib/script/size.ts'
+import { table } from '../lib/script/table.ts'
 import { archiveFlags } from './backup-cluster-dir/flags.ts'
 
 await script({
@@ -41,6 +40,7 @@ await script({
   cluster: 'new',
   changes: true,
   async run(run) {
+    const { sizeText } = await import('../lib/script/size.ts')
     const { list, verify, restore, server, confirm } = run.flags
     if ([list, verify !== undefined, restore !== undefined].filter(Boolean).length > 1)
       throw new UsageError('--list, --verify and --restore are different things to do', 'give one of them')

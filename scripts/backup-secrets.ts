@@ -9,7 +9,7 @@
  */
 import { dirname, resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
-import { Kubectl, type KubeObject } from '../lib/kubectl/kubectl.ts'
+import type { KubeObject } from '../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../lib/script/errors.ts'
 import { privateFolder } from '../lib/script/files.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
@@ -59,6 +59,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { pick, proveBackup, readSecrets } = await import('../lib/secret-backup/cluster.ts')
     const { backupFolder, refuseExisting, writeBackup } = await import('../lib/secret-backup/files.ts')
     const { readAgain, recipientsFor } = await import('../lib/secret-backup/keys.ts')

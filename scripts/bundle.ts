@@ -7,7 +7,6 @@
  * Safe to run again: each run creates another file.
  */
 import { join, resolve } from 'node:path'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { duration } from '../lib/script/duration.ts'
 import { ExpectedError } from '../lib/script/errors.ts'
 import { privateFolder } from '../lib/script/files.ts'
@@ -35,6 +34,7 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { cluster, signal, log, flags } = run
     const age = duration('--since', flags.since ?? '1d')
     const [bundle, { addLogs }, { registerEverySecret }, { indexText }, { checkOutput, writeBundle }] =

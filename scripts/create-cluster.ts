@@ -8,10 +8,7 @@
  */
 
 import { checkClusterName, clusterNamed } from '../lib/script/cluster.ts'
-import { timeoutOf } from '../lib/script/duration.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
-import { privateFolder } from '../lib/script/files.ts'
-import { askText } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
 import { createFlags, usageProblems } from './create-cluster/create-flags.ts'
 import type { DomainRecord } from './create-cluster/dns-records.ts'
@@ -45,6 +42,9 @@ await script({
   cluster: 'none',
   changes: true,
   async run(run) {
+    const { timeoutOf } = await import('../lib/script/duration.ts')
+    const { privateFolder } = await import('../lib/script/files.ts')
+    const { askText } = await import('../lib/script/prompt.ts')
     const { inventoryFile, planFolder, writeFolder } = await import('../lib/platform/cluster-files.ts')
     const { lockFolder } = await import('../lib/platform/folder-lock.ts')
     const { readInventory, serverOf } = await import('../lib/platform/inventory.ts')

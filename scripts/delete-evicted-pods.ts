@@ -16,12 +16,12 @@ import {
   surveyFailed,
   surveyRows,
 } from '../lib/diagnosis/eviction.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import type { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { duration, durationText } from '../lib/script/duration.ts'
 import { Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
-import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'delete-evicted-pods',
@@ -38,6 +38,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { checkRights } = await import('../lib/preflight/preflight.ts')
     const { namespace, 'older-than': age } = run.flags

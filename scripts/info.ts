@@ -7,11 +7,10 @@
  */
 
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APPS } from '../lib/platform/apps.ts'
 import { messageOf } from '../lib/script/errors.ts'
-import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
@@ -30,6 +29,7 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { fluxRelease } = await import('../lib/flux/flux-install.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')
     const config = installedConfig(run.cluster)

@@ -8,13 +8,12 @@
  */
 
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
+import type { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import type { Config } from '../lib/platform/config.ts'
 import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
-import { askSeveral } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -41,6 +40,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply } = await import('../lib/flux/apply.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
@@ -114,7 +114,8 @@ function describe(name: string, config: Config) {
 }
 
 /** Asks which applications to install; velero can be chosen only when it is configured. */
-function choose(config: Config): Promise<readonly string[]> {
+async function choose(config: Config): Promise<readonly string[]> {
+  const { askSeveral } = await import('../lib/script/prompt.ts')
   const noBackup = config.backup_s3_enabled !== 'true' && 'not configured in .flux.env'
   return askSeveral({
     message: 'Which applications?',

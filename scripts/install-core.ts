@@ -7,7 +7,6 @@
  * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
  * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
  */
-import { Kubectl, refOf } from '../lib/kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
@@ -54,6 +53,7 @@ await script({
   cluster: 'new',
   changes: true,
   async run(run) {
+    const { Kubectl, refOf } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
     const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
     const { clusterVariables } = await import('../lib/platform/config.ts')

@@ -8,10 +8,9 @@
  * Safe to run again: volumes that are filled are left alone, and what broke off is completed.
  */
 
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { EXIT, ExpectedError, throwAll } from '../lib/script/errors.ts'
-import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 import { migrateFlags } from './migrate-data/flags.ts'
 
 await script({
@@ -35,6 +34,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { readVolumes, volumeName } = await import('../lib/kubectl/volumes.ts')
     const { connectServer, holdServer } = await import('../lib/server/server.ts')
     const plans = await import('./migrate-data/plan.ts')

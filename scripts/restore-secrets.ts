@@ -9,7 +9,6 @@
  */
 import { resolve } from 'node:path'
 import { ageFlags } from '../lib/age/flags.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { EXIT, ExpectedError } from '../lib/script/errors.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
@@ -56,6 +55,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { checkRights } = await import('../lib/preflight/preflight.ts')
     const { readSecrets } = await import('../lib/secret-backup/cluster.ts')
     const { readBackup } = await import('../lib/secret-backup/files.ts')

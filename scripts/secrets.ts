@@ -7,19 +7,11 @@
  */
 
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES } from '../lib/platform/apps.ts'
-import {
-  auditSecrets,
-  generatedKeysOf,
-  loadCatalogue,
-  secretRef,
-  secretValues,
-} from '../lib/platform/secrets.ts'
 import { ExpectedError, Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
-import { table } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'secrets',
@@ -37,6 +29,10 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { auditSecrets, generatedKeysOf, loadCatalogue, secretRef, secretValues } = await import(
+      '../lib/platform/secrets.ts'
+    )
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const apps = ['core', ...APP_NAMES]
     if (run.flags.app !== undefined && !apps.includes(run.flags.app))
       throw new UsageError(

@@ -7,10 +7,10 @@
  */
 
 import type { StatusSection } from '../lib/diagnosis/status.ts'
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { Findings } from '../lib/script/errors.ts'
-import { type Log, table } from '../lib/script/log.ts'
+import type { Log } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 import { sleep } from '../lib/script/wait.ts'
 
 await script({
@@ -29,6 +29,7 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { gatherStatus } = await import('../lib/diagnosis/status.ts')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     for (;;) {

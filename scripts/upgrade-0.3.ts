@@ -7,11 +7,10 @@
  * Needs: the cluster folder; for the releases and volumes also the kubeconfig of the old cluster.
  * Safe to run again: moved files and deleted claims are left alone.
  */
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
-import { table } from '../lib/script/log.ts'
 import { interactive } from '../lib/script/prompt.ts'
 import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
 
 const flags = {
   confirm: {
@@ -40,6 +39,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { checkRights } = await import('../lib/preflight/preflight.ts')
     const { claimName, OLD_RELEASES, readOldClaims, readReleases, removeCommands } = await import(
       './upgrade-0.3/old-releases.ts'

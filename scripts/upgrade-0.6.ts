@@ -9,14 +9,10 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { missingKeys, parseConfig, readConfig } from '../lib/platform/config.ts'
-import { saveConfig } from '../lib/platform/configure.ts'
 import { Findings, UsageError } from '../lib/script/errors.ts'
 import { ROOT, readIfExists } from '../lib/script/files.ts'
 import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
-import { migrateSettings } from './upgrade-0.6/settings-migration.ts'
-import { findSettings, leftComments, planSettings, settingsText } from './upgrade-0.6/settings-plan.ts'
 
 const flags = {
   settings: {
@@ -51,6 +47,12 @@ await script({
   cluster: 'new',
   changes: true,
   async run(run) {
+    const { missingKeys, parseConfig, readConfig } = await import('../lib/platform/config.ts')
+    const { saveConfig } = await import('../lib/platform/configure.ts')
+    const { migrateSettings } = await import('./upgrade-0.6/settings-migration.ts')
+    const { findSettings, leftComments, planSettings, settingsText } = await import(
+      './upgrade-0.6/settings-plan.ts'
+    )
     const { env, name } = run.cluster
     const file = findSettings(run.cluster, run.flags.settings)
     const text = readIfExists(file)

@@ -7,7 +7,7 @@ import { short } from '../../lib/diagnosis/text.ts'
 import { condition, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
 import { targetNamed } from '../../lib/logs/target.ts'
-import { table } from '../../lib/script/log.ts'
+import { table } from '../../lib/script/table.ts'
 
 /** From what an application comes down to what it runs on. */
 const LAYERS = [

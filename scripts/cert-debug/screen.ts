@@ -4,7 +4,7 @@ import { factsOf } from '../../lib/diagnosis/certificates/host-problems.ts'
 import { storedFor } from '../../lib/diagnosis/rules/stored-certificates.ts'
 import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { condition } from '../../lib/flux/flux.ts'
-import { table } from '../../lib/script/log.ts'
+import { table } from '../../lib/script/table.ts'
 
 /** One line for each host: its certificate, who issues it, its address, and the answers there. Pure. */
 export function screen(hosts: readonly string[], index: Index): string {

@@ -1,7 +1,7 @@
 /** What the benchmarks share: medians of alternating runs, told as ratios. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { table } from '../../lib/script/log.ts'
+import { table } from '../../lib/script/table.ts'
 import { builtPrograms } from '../bed/build/build.ts'
 import { BED } from '../bed/build/programs.ts'
 

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ROOT } from '../../lib/script/files.ts'
-import { table } from '../../lib/script/log.ts'
+import { table } from '../../lib/script/table.ts'
 import { status } from '../bed/cluster/status.ts'
 import { median, timedScript } from './measure.ts'
 

@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path'
 import { CURRENT_KINDS } from '../../lib/flux/flux-versions.ts'
-import { table } from '../../lib/script/log.ts'
+import { table } from '../../lib/script/table.ts'
 import { Bed, runScript } from '../cluster/harness.ts'
 import { APPS, commitPlatform, platformObjects, platformReady } from '../fixtures/upgrade/platform.ts'
 import { median } from './measure.ts'

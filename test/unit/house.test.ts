@@ -150,7 +150,7 @@ test('`--help` loads few files: modules of a run are imported by the run', () =>
   const many = files
     .filter(file => /^scripts\/[^/]+$/.test(file))
     .map(file => ({ file, count: loaded(file).size }))
-    .filter(({ count }) => count > 18)
+    .filter(({ count }) => count > 16)
   assert.equal(many, [])
 })
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { ExpectedError, Findings } from '../../../lib/script/errors.ts'
-import { table } from '../../../lib/script/log.ts'
 import { mebibytes } from '../../../lib/script/size.ts'
+import { table } from '../../../lib/script/table.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { layoutOf } from './layout.ts'
 import { down, reset, up } from './sandbox.ts'

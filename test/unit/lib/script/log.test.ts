@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createLog, type Log, table } from '../../../../lib/script/log.ts'
+import { createLog, type Log } from '../../../../lib/script/log.ts'
 import { printable } from '../../../../lib/script/printable.ts'
 import { registerSecret } from '../../../../lib/script/redact.ts'
+import { table } from '../../../../lib/script/table.ts'
 
 interface Terminal {
   tty?: boolean
