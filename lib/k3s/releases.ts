@@ -134,7 +134,7 @@ export function fileNameOf(url: string): string {
 export function mirrored(url: string, mirror: string | undefined): string {
   if (!mirror) return url
   const { host, pathname } = new URL(url)
-  return `${mirror.replace(/\/+$/, '')}/${host}${pathname}`
+  return `${mirror.replace(/(?<!\/)\/+$/, '')}/${host}${pathname}`
 }
 
 /** The checksum of a file in a list as sha256sum writes it; undefined when it is not in there. Pure. */

@@ -31,7 +31,7 @@ export function parseResolver(text: string): string {
   const [, address = '', port = '53'] =
     /^\[([\da-f:.]+)\](?:[:#](\d+))?$/i.exec(text) ??
     /^([\d.]+)(?:[:#](\d+))?$/.exec(text) ??
-    /^([\da-f:.]*:[\da-f:.]*)(?:#(\d+))?$/i.exec(text) ??
+    /^((?=[^:]*:)[\da-f:.]+)(?:#(\d+))?$/i.exec(text) ??
     []
   if (!isIP(address) || Number(port) < 1 || Number(port) > 65535)
     throw new UsageError(

@@ -28,7 +28,7 @@ export class S3Error extends Error {
 
   constructor(status: number, text: string, headers: Headers = new Headers()) {
     const tag = (name: string) => plain(new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1])
-    super(tag('Message') ?? text.replace(/<[^>]*>/g, ' '))
+    super(tag('Message') ?? text.replace(/<[^<>]*>/g, ' '))
     this.status = status
     this.code = tag('Code')
     this.instead = tag('Region') ?? tag('Endpoint') ?? headers.get('location') ?? undefined
@@ -50,8 +50,8 @@ export async function checkBackup(config: Config, signal?: AbortSignal): Promise
     region: config.backup_s3_region,
     retries: 0,
   })
-  const bucket = `${(config.backup_s3_url ?? '').replace(/\/+$/, '')}/${config.backup_s3_bucket}`
-  const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|\/+$/g, '')
+  const bucket = `${(config.backup_s3_url ?? '').replace(/(?<!\/)\/+$/, '')}/${config.backup_s3_bucket}`
+  const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|(?<!\/)\/+$/g, '')
   const folder = prefix === '' ? '' : `${prefix}/`
   // In no folder of its own: Velero refuses a prefix with folders that it does not know.
   const object = `${bucket}/${folder}openappstack-preflight-${randomBytes(6).toString('hex')}`

@@ -46,7 +46,7 @@ export class ProviderClient {
 
   constructor(spec: ProviderSpec, url: string, token: string, options: ClientOptions = {}) {
     this.spec = spec
-    this.url = url.replace(/\/+$/, '')
+    this.url = url.replace(/(?<!\/)\/+$/, '')
     this.#token = token
     this.#options = options
   }

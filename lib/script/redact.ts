@@ -40,7 +40,7 @@ function yamlForms(value: string): string[] {
 
 /** A number as JavaScript and as Go write it: 3.14e+31, 1e+06. */
 function numberForms(digits: string): string[] {
-  if (digits.length > 400 || !/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(digits)) return []
+  if (digits.length > 400 || !/^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(digits)) return []
   const number = Number(digits)
   if (!Number.isFinite(number)) return []
   const exponential = number.toExponential().replace(/e([-+])(\d)$/, 'e$10$2')

@@ -59,7 +59,7 @@ export const OS = program(['cat', '/etc/os-release'], answer => {
 /** Bytes of memory by the names that the kernel gives them, like `MemTotal`. */
 export const MEMORY = program(['cat', '/proc/meminfo'], answer => {
   const fields = new Map(linesOf(answer).map(line => splitAt(line, ':')))
-  return (name: string) => wholeNumber(fields.get(name)?.replace(/ *kB$/, ''), 1024)
+  return (name: string) => wholeNumber(fields.get(name)?.replace(/(?<! ) *kB$/, ''), 1024)
 })
 
 /** The file systems that these paths are on, as far as the paths exist. */

@@ -29,7 +29,10 @@ export function keyType(key: Buffer): string | undefined {
 
 /** The fingerprint of a key as ssh shows it: `SHA256:` and base64 without padding. */
 export function fingerprint(key: Buffer): string {
-  return `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
+  return `SHA256:${createHash('sha256')
+    .update(key)
+    .digest('base64')
+    .replace(/(?<!=)=+$/, '')}`
 }
 
 /** The entries of a known_hosts file. Like ssh, it skips lines of any other form. */

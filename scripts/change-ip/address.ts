@@ -75,7 +75,7 @@ function findIpv4(text: string, address: string): { from: number; to: number }[]
     const to = from + address.length
     // Letters, digits, dots and dashes make it part of a longer name or number; a full stop does not.
     if (/[\w.-]/.test(text[from - 1] ?? '') || /^([\w-]|\.\w)/.test(text.slice(to, to + 2))) continue
-    const before = /[0-9a-f:.]*$/i.exec(text.slice(Math.max(0, from - 40), from))?.[0] ?? ''
+    const before = /(?<![0-9a-f:.])[0-9a-f:.]*$/i.exec(text.slice(Math.max(0, from - 40), from))?.[0] ?? ''
     if (isIP(before + address) === 6) continue // ::ffff:10.0.0.1
     places.push({ from, to })
   }
@@ -91,7 +91,7 @@ function findIpv6(text: string, address: string): { from: number; to: number }[]
     if (!run.includes(':') || run.length > LONGEST) continue
     // `key:ADDRESS`, `ADDRESS: value` and a full stop: what stands at the ends is punctuation.
     const before = /^:(?!:)/.exec(run)?.[0] ?? ''
-    const after = /((?<!:):|\.+)$/.exec(run)?.[0] ?? ''
+    const after = /((?<!:):|(?<!\.)\.+)$/.exec(run)?.[0] ?? ''
     const token = run.slice(before.length, run.length - after.length)
     const from = index + before.length
     const to = from + token.length

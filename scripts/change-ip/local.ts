@@ -68,7 +68,7 @@ export async function namedAddresses(
   cluster: Cluster,
   server: string,
 ): Promise<{ file: string; address: string }[]> {
-  const api = /^\s*server:\s*["']?https:\/\/\[?([^\]\s/"']+?)\]?(:\d+)?["']?\s*$/m.exec(
+  const api = /^[ \t]*server:[ \t]*["']?https:\/\/\[?([^\]\s/"']+?)\]?(:\d+)?["']?[ \t\r]*$/m.exec(
     readIfExists(cluster.kubeconfig) ?? '',
   )?.[1]
   return [

@@ -151,6 +151,6 @@ const place = ({ kind, name, namespace }: Ref) => `${fluxKind(kind)} ${name} -n 
 /** The seconds of a duration as Go writes it: `15m0s`, `1h`. Pure. */
 export function goDurationSeconds(duration: string): number {
   const units: Record<string, number> = { h: 3600, m: 60, s: 1, ms: 0.001 }
-  const parts = [...duration.matchAll(/([\d.]+)(ms|h|m|s)/g)]
+  const parts = [...duration.matchAll(/(?<![\d.])([\d.]+)(ms|h|m|s)/g)]
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * units[unit!]!, 0)
 }

@@ -51,7 +51,7 @@ const known: readonly KnownFailure[] = [
  */
 function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Failure | undefined {
   const named = (spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
-  const field = /(\.[\w.[\]-]{1,200}): expected string, got /.exec(message)?.[1]
+  const field = /(?<![\w.[\]-])(\.[\w.[\]-]{1,200}): expected string, got /.exec(message)?.[1]
   if (named.length === 0 || !(field || /\b(envsubst error|post build failed)\b/.test(message)))
     return undefined
   const origins = named.map(({ kind, name }) => `${kind} ${metadata.namespace}/${name}`).join(' or ')

@@ -50,7 +50,7 @@ export const refusals: readonly KnownFailure[] = [
   {
     rule: 'kind-missing',
     pattern:
-      /no matches for kind "?(\w+)"? in (?:version|group) "?([\w./-]+)"?|(?:(\w+)\/\S+ not found: )?the server could not find the requested resource(?: \(\w+ (\w+)\.([\w.-]+) )?/,
+      /no matches for kind "?(\w+)"? in (?:version|group) "?([\w./-]+)"?|(?:(?<!\S)(\w+)\/\S+ not found: )?the server could not find the requested resource(?: \(\w+ (\w+)\.([\w.-]+) )?/,
     cause: (_object, match) => {
       const { kind, version } = kindIn(match)
       return `the kind ${kind}${version ? ` of ${version}` : ''} is not known to the API server`
@@ -114,7 +114,7 @@ export function messageOfRefused(object: KubeObject): string {
 export function refusedObject(
   message: string,
 ): { kind: string; name: string; namespace?: string } | undefined {
-  const dry = /(\w+)\/([\w.-]+)\/([\w.:-]+) dry-run failed/.exec(message)
+  const dry = /(?<![\w.:/-])(\w+)\/([\w.-]+)\/([\w.:-]+) dry-run failed/.exec(message)
   if (dry) return { kind: dry[1]!, namespace: dry[2], name: dry[3]! }
   const invalid = /\b([A-Z]\w+)(?:\.[\w.-]+)? "([\w.:-]+)" is invalid/.exec(message)
   return invalid ? { kind: invalid[1]!, name: invalid[2]! } : undefined
