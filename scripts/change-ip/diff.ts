@@ -10,7 +10,7 @@ export interface Comparison {
 
 /** Keys whose values never show, as YAML, environment files and command lines write them. */
 const SECRET =
-  /^([\s"'-]*(?:[\w.][\w.-]*?)?(?:token|passw(?:or)?d|secret|key-data|access_key|datastore-endpoint|vpn-auth)[\w.+-]*["']?\s*[:=]\s*)\S.*$/i
+  /^([\s"'-]*(?!-)(?=[\w.+-]*?(?:token|passw(?:or)?d|secret|key-data|access_key|datastore-endpoint|vpn-auth))[\w.+-]+["']?\s*[:=]\s*)\S.*$/i
 
 /** A line as it may be shown: without values of secrets, and without passwords in URLs. Pure. */
 export function maskLine(line: string): string {
