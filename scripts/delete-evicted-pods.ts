@@ -71,8 +71,8 @@ await script({
     if (before.evicted === 0) run.log.ok('no evicted pods; nothing was changed.')
     else {
       run.log.print(table(surveyRows(before)))
-      const plan = [`delete ${before.evicted} evicted pods (short of: ${countsText(before.causes)})`]
-      if (await run.agree(plan, `Delete ${before.evicted} evicted pods on ${run.cluster.name}?`)) {
+      const plan = [`delete ${pods(before.evicted, 'evicted ')} (short of: ${countsText(before.causes)})`]
+      if (await run.agree(plan, `Delete ${pods(before.evicted, 'evicted ')} on ${run.cluster.name}?`)) {
         await lockCluster(kubectl, run)
         await run.step('Delete evicted pods', byHand(namespace), async () => {
           let told = performance.now()
@@ -109,14 +109,16 @@ function tell({ node, type, state, since, message }: Pressure, now: number): str
   return `node ${node}: ${type} is unknown: its kubelet does not report`
 }
 
+const pods = (number: number, which = '') => `${number} ${which}pod${number === 1 ? '' : 's'}`
+
 /** The pods that are left alone, in words. */
 function remarks({ others, younger }: Survey): string[] {
   const number = [...others.values()].reduce((a, b) => a + b, 0)
   return [
     ...(number > 0
-      ? [`left alone: ${number} pods that failed for other reasons (${countsText(others)})`]
+      ? [`left alone: ${pods(number)} that failed for other reasons (${countsText(others)})`]
       : []),
-    ...(younger > 0 ? [`left alone: ${younger} evicted pods that are younger`] : []),
+    ...(younger > 0 ? [`left alone: ${pods(younger, 'younger evicted ')}`] : []),
   ]
 }
 

@@ -1,10 +1,10 @@
 /**
- * Installs applications and watches them until they are Ready, then tells their addresses and where their
+ * Installs applications and waits until they are Ready, then prints their addresses and where their
  * passwords are. It replaces the docs' `./install/install-app.sh` and `watch flux get helmreleases`.
  *
  * Usage: npx tsx scripts/install-app.ts [APP…]
  * Needs: a cluster with the core installed (install-core).
- * Safe to run again: what is installed and ready is left alone; what is broken is reconciled.
+ * Safe to run again: ready applications are left alone, broken ones are reconciled.
  */
 
 import { KUSTOMIZATION } from '../lib/flux/flux.ts'
@@ -18,7 +18,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'install-app',
-  summary: 'Install applications, watch them until they are Ready, and tell where to find them.',
+  summary: 'Install applications, wait until they are Ready, and print their addresses.',
   args: {
     name: 'APP…',
     help: `${APP_NAMES.join(', ')}; chosen from a list when none is named`,
@@ -35,7 +35,7 @@ await script({
   examples: [
     ['npx tsx scripts/install-app.ts nextcloud', 'Install Nextcloud with OnlyOffice'],
     ['npx tsx scripts/install-app.ts rocketchat wekan --yes', 'Install two applications without a question'],
-    ['npx tsx scripts/install-app.ts --dry-run wordpress', 'Show what would be done'],
+    ['npx tsx scripts/install-app.ts --dry-run wordpress', 'Show the plan'],
   ],
   cluster: 'existing',
   changes: true,
@@ -101,7 +101,7 @@ await script({
   },
 })
 
-/** What to tell about an installed application: where it is, who logs in, where the password is. */
+/** The lines about an installed application: its addresses, the first user, and where the password is. */
 function describe(name: string, config: Config) {
   const app = APPS.find(candidate => candidate.name === name)!
   const addresses = app.hosts(config).map(host => `https://${host}`)

@@ -5,7 +5,7 @@
  *
  * Usage: npx tsx scripts/install-core.ts [--cluster NAME] [--kubeconfig FILE] [--set KEY=VALUE …]
  * Needs: a cluster with Kubernetes 1.33 or newer and its administrator's kubeconfig.
- * Safe to run again: it looks at the cluster first, changes only what differs, and never a password.
+ * Safe to run again: it reads the cluster first, changes only differences, and never a password.
  */
 import { CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import { surroundingsFlags } from '../lib/preflight/flags.ts'
@@ -26,7 +26,7 @@ await script({
     kubeconfig: {
       type: 'string',
       value: 'FILE',
-      help: 'take this existing cluster: its kubeconfig is copied into the cluster folder',
+      help: 'install on this existing cluster; the file is copied into the cluster folder',
     },
     set: {
       type: 'string',
@@ -45,10 +45,10 @@ await script({
   examples: [
     [
       'npx tsx scripts/install-core.ts --cluster oas.example.org --kubeconfig ~/k3s.yaml',
-      'Install on an existing cluster; asks for what is missing',
+      'Install on an existing cluster; asks for missing settings',
     ],
     ['npx tsx scripts/install-core.ts --cluster sandbox --yes', 'Install on the sandbox without questions'],
-    ['npx tsx scripts/install-core.ts --dry-run', 'Show what would be done'],
+    ['npx tsx scripts/install-core.ts --dry-run', 'Show the plan'],
   ],
   cluster: 'new',
   changes: true,

@@ -122,7 +122,7 @@ test('when it is over, evicted pods go, and pods that failed or ended otherwise 
   const { code, stderr } = await run('--yes')
   assert.is(code, 0, stderr)
   assert.match(stderr, /node server1: no DiskPressure/)
-  assert.match(stderr, /left alone: 1 pods that failed for other reasons/)
+  assert.match(stderr, /left alone: 1 pod that failed for other reasons/)
   const after = await pods()
   assert.equal(evicted(after), [])
   assert.is(running(after).length, REPLICAS)
