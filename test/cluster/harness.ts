@@ -114,7 +114,7 @@ export class Bed {
       })
       for (const { name, kind, verbs } of resources) {
         if (name.includes('/') || restless.has(kind) || !verbs.includes('list')) continue
-        for (const { metadata } of await this.kubectl.list(version, kind))
+        for (const { metadata } of await this.kubectl.list(version, kind, { metadataOnly: true }))
           versions.set(
             `${version} ${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
             metadata.resourceVersion ?? '',
