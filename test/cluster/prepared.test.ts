@@ -2,12 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { preparedState, upFrom } from '../bed/cluster/prepared.ts'
 import { down, type Up, up } from '../bed/cluster/sandbox.ts'
+import { test } from '../suite.ts'
 
 const building = {
   progress: (text: string) => console.log(text),

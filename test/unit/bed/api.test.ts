@@ -3,12 +3,12 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Api } from '../../bed/cluster/api.ts'
 import { ensurePki } from '../../bed/cluster/pki.ts'
 import { readdress } from '../../bed/cluster/readdress.ts'
 import type { Ports } from '../../bed/cluster/spec.ts'
+import { test } from '../../suite.ts'
 
 const pki = mkdtempSync(join(tmpdir(), 'oas-api-'))
 test.before(async () => void (await ensurePki(pki)))

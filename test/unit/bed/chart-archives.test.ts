@@ -127,7 +127,7 @@ test('names unknown CRDs that a stand-in asks for', async () => {
   await refresh().catch(error => {
     message = error.message
   })
-  assert.match(message, /little asks for the CRDs of other, which are unknown/)
+  assert.match(message, /little needs the CRDs of other, which are unknown/)
 })
 
 test.run()
