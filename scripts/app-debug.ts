@@ -33,8 +33,7 @@ await script({
   changes: true,
   async run(run) {
     const engine = await import('../lib/diagnosis/session.ts')
-    const { chainNamed, chainText, concernsApp } = await import('./app-debug/chain.ts')
-    const { lastWords } = await import('./app-debug/last-words.ts')
+    const { chainNamed, chainText, concernsApp, lastLines } = await import('./app-debug/chain.ts')
     const session = await engine.open(run)
     const name = run.args[0] ?? (session.kubectl && (await choose(session.kubectl)))
     const snapshot = await engine.takeSnapshot(session)
@@ -45,22 +44,20 @@ await script({
         const chain = chainNamed(name, index)
         return !chain || concernsApp(cause, chain)
       })
-    const present = async (seen: ReturnType<typeof judged>) => {
+    const present = (seen: ReturnType<typeof judged>) => {
       const index = new engine.Index(seen.snapshot)
       run.result = seen.diagnosis
       for (const part of chainText(name, index, seen.diagnosis.causes)) run.log.print(coloured(part))
       engine.show(seen.diagnosis, run.log)
-      const chain = chainNamed(name, index)
-      const said = session.kubectl && chain ? await lastWords(session.kubectl, seen.snapshot, chain) : []
-      for (const { container, text } of said) run.log.print(`\nlast line of ${container}: ${text}`)
+      for (const line of lastLines(name, index)) run.log.print(`\n${line}`)
     }
 
     const first = judged(snapshot)
-    await present(first)
+    present(first)
     const last = await engine.offerRemedies(session, first, async () =>
       judged(await engine.takeSnapshot(session)),
     )
-    if (last !== first) await present(last)
+    if (last !== first) present(last)
     engine.conclude(last.diagnosis)
 
     function coloured(text: string): string {

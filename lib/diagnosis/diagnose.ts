@@ -1,7 +1,8 @@
 import { messageOf } from '../script/errors.ts'
 import type { Finding, RootCause, Rule } from './finding.ts'
-import { fold } from './fold.ts'
+import { fold, withoutRepetition } from './fold.ts'
 import { type Ignored, withoutIgnored } from './ignore.ts'
+import { isAllowed } from './rules/ownership.ts'
 import type { Gap, Snapshot } from './snapshot.ts'
 import { Index } from './snapshot.ts'
 
@@ -16,6 +17,12 @@ export interface Diagnosis {
   affected: number
 }
 
+/** A finding without an action on what does not belong to the platform: its command stays. */
+function permitted(finding: Finding, index: Index): Finding {
+  const { action, ...told } = finding.remedy
+  return action && !isAllowed(action, finding.subject, index) ? { ...finding, remedy: told } : finding
+}
+
 /** Every rule, or those that are given, on a snapshot. A rule that fails leaves a gap and not a lost diagnosis. Pure. */
 export function diagnose(
   snapshot: Snapshot,
@@ -24,16 +31,15 @@ export function diagnose(
 ): Diagnosis {
   const index = new Index(snapshot)
   const gaps = [...snapshot.gaps]
-  const findings = rules.flatMap((rule): Finding[] => {
+  const findings: Finding[] = []
+  for (const rule of rules)
     try {
-      return rule(index)
+      findings.push(...rule(index, findings).map(finding => permitted(finding, index)))
     } catch (error) {
       gaps.push({ what: `rule ${rule.name}`, why: `a defect of the toolkit: ${messageOf(error)}` })
-      return []
     }
-  })
   const { only = () => true } = options
-  const folded = fold(findings, index).filter(cause => only(cause, index))
+  const folded = withoutRepetition(fold(findings, index).filter(cause => only(cause, index)))
   const { told, ignored } = withoutIgnored(folded, options.ignored ?? [], index.now)
   const broken = told.filter(({ verdict }) => verdict === 'broken')
   const subjects = broken.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)

@@ -48,8 +48,8 @@ export interface Finding {
   causedBy?: readonly Ref[]
 }
 
-/** Findings from facts, and nothing else. Pure. */
-export type Rule = (index: Index) => Finding[]
+/** Findings from facts, and nothing else; `told` are those of the rules before it. Pure. */
+export type Rule = (index: Index, told?: readonly Finding[]) => Finding[]
 
 /** A finding with everything that it is the cause of. */
 export interface RootCause extends Finding {

@@ -25,16 +25,41 @@ export function fold(findings: readonly Finding[], index: Index): RootCause[] {
     const root = rootOf(cause, causes)
     explained.set(root, [...(explained.get(root) ?? []), finding])
   }
-  return findings
+  const roots = findings
     .filter(finding => !causes.has(finding))
     .map(finding => ({ ...finding, explains: explained.get(finding) ?? [] }))
-    .sort(
-      (a, b) =>
-        Number(a.verdict === 'warning') - Number(b.verdict === 'warning') ||
-        b.explains.length - a.explains.length ||
-        Number(a.symptom ?? false) - Number(b.symptom ?? false) ||
-        keyOf(a.subject).localeCompare(keyOf(b.subject)),
-    )
+  return roots.sort(
+    (a, b) =>
+      Number(a.verdict === 'warning') - Number(b.verdict === 'warning') ||
+      b.explains.length - a.explains.length ||
+      Number(a.symptom ?? false) - Number(b.symptom ?? false) ||
+      keyOf(a.subject).localeCompare(keyOf(b.subject)),
+  )
+}
+
+/** Causes that lie outside of the objects that suffer: a few of the same are one, told of the first. */
+const OUTSIDE =
+  /^(pod-unschedulable|image-(rate-limited|registry|disk-full)|node-network|pod-sandbox|kubelet-silent)/
+
+/** So many equal causes are one, whatever they are: nobody reads the same sentence five times. */
+const MANY = 5
+
+/** Equal causes of objects of one kind as one with a count, which explains the others. Pure. */
+export function withoutRepetition(roots: readonly RootCause[]): RootCause[] {
+  const groups = new Map<string, RootCause[]>()
+  for (const root of roots) {
+    const { rule, verdict, subject, cause } = root
+    const place = OUTSIDE.test(rule) ? '' : (subject.namespace ?? '')
+    const key = [rule, verdict, subject.kind, place, cause.replaceAll(subject.name, '')].join('\n')
+    groups.set(key, [...(groups.get(key) ?? []), root])
+  }
+  return [...groups.values()].flatMap(group => {
+    const [first, ...others] = group
+    if (!first || group.length < (OUTSIDE.test(first.rule) ? 2 : MANY)) return group
+    const told = others.flatMap(({ explains, ...other }) => [other, ...explains])
+    const cause = `${first.cause} (and ${others.length} more of the same)`
+    return [{ ...first, cause, explains: [...first.explains, ...told] }]
+  })
 }
 
 /** Whether a finding's causes, followed to their end, come by another one: objects may wait for each other. */

@@ -7,6 +7,7 @@ import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { factOf } from './allowed/object.ts'
 import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
+import { readLastLines } from './last-lines.ts'
 
 /** How the list of served APIs is called where it could not be read. */
 const SERVED = 'the served APIs'
@@ -27,9 +28,19 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['apps/v1', 'StatefulSet'],
   ['apps/v1', 'DaemonSet'],
   ['batch/v1', 'Job'],
+  ['batch/v1', 'CronJob'],
+  ['autoscaling/v2', 'HorizontalPodAutoscaler'],
+  ['policy/v1', 'PodDisruptionBudget'],
+  ['v1', 'ServiceAccount', { metadataOnly: true }],
+  ['rbac.authorization.k8s.io/v1', 'Role', { metadataOnly: true }],
+  ['rbac.authorization.k8s.io/v1', 'ClusterRole', { metadataOnly: true }],
+  ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
+  ['rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'],
+  ['scheduling.k8s.io/v1', 'PriorityClass', { metadataOnly: true }],
   ['discovery.k8s.io/v1', 'EndpointSlice'],
   ['networking.k8s.io/v1', 'Ingress'],
   ['networking.k8s.io/v1', 'IngressClass'],
+  ['networking.k8s.io/v1', 'NetworkPolicy'],
   ['storage.k8s.io/v1', 'StorageClass'],
   ['admissionregistration.k8s.io/v1', 'ValidatingWebhookConfiguration'],
   ['admissionregistration.k8s.io/v1', 'MutatingWebhookConfiguration'],
@@ -44,6 +55,8 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['velero.io/v1', 'BackupStorageLocation'],
   ['velero.io/v1', 'Backup'],
   ['velero.io/v1', 'Schedule'],
+  ['velero.io/v1', 'BackupRepository'],
+  ['velero.io/v1', 'PodVolumeBackup'],
 ]
 
 /** What is known besides the cluster. */
@@ -140,11 +153,13 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     ...KINDS.map(([apiVersion, kind, options]) => list(apiVersion, kind, options)),
   ])
   if (failures.length === readings) throw failures[0]
+  const objects = [...flux, ...kinds].flat()
   return {
     ...origin(kubectl),
     kubernetes,
     groups: await groups,
-    objects: [...flux, ...kinds].flat(),
+    objects,
+    lastLines: await readLastLines(kubectl, objects),
     secrets: [...secrets, ...pending],
     catalogue: catalogue.map(entry => ({
       namespace: entry.namespace,

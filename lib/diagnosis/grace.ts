@@ -31,6 +31,12 @@ const GRACE: Readonly<Record<string, number>> = {
   'source-not-found': 4,
   'source-unreachable': 4,
   'source-failed': 4,
+  'source-no-space': 4,
+  'source-names-lead-here': 4,
+  'source-host-key': 4,
+  'source-key-refused': 4,
+  'source-proxy': 4,
+  'source-too-large': 4,
   'chart-not-found': 4,
 
   'kustomization-path-missing': 4,
@@ -40,6 +46,8 @@ const GRACE: Readonly<Record<string, number>> = {
   'kustomization-variable-missing': 4,
   'kustomization-secret-missing': 4,
   'kustomization-failed': 4,
+  'variable-name-invalid': 4,
+  'substituted-value-unquoted': 4,
   // Whatever is not healthy is given this time to become so.
   'kustomization-unhealthy': 30,
   'dependency-circle': 0,

@@ -71,6 +71,8 @@ export interface Snapshot {
   catalogue?: GeneratedSecret[]
   /** What `.flux.env` says of the repository, where there is such a file. */
   config?: { git_url?: string; git_branch?: string }
+  /** The last lines of crashing containers, of the run before; known secrets are blacked out. */
+  lastLines?: { namespace: string; pod: string; container: string; text: string }[]
   /** What DNS, the ports and TLS say of hosts, where that was asked. */
   hosts?: HostFacts[]
 }
@@ -84,6 +86,7 @@ export class Index {
   readonly #objects = new Map<string, KubeObject>()
   readonly #secrets = new Map<string, SecretShape>()
   readonly #events = new Map<string, KubeObject[]>()
+  readonly #reasons = new Map<string, KubeObject[]>()
   readonly #owned = new Map<string, KubeObject[]>()
 
   constructor(snapshot: Snapshot) {
@@ -94,6 +97,7 @@ export class Index {
       if (kind === 'Event') {
         const { kind: of = '', namespace, name = '' } = object.involvedObject ?? {}
         append(this.#events, key(of, namespace, name), object)
+        append(this.#reasons, object.reason ?? '', object)
         continue
       }
       append(this.#kinds, kind, object)
@@ -135,6 +139,11 @@ export class Index {
       'metadata' in object ? { kind: object.kind, ...object.metadata } : object
     const found = this.#events.get(key(kind, namespace, name)) ?? []
     return [...found].sort((a, b) => eventTime(b) - eventTime(a))
+  }
+
+  /** The events of a reason, about whatever object; that may be gone. */
+  eventsOfReason(reason: string): readonly KubeObject[] {
+    return this.#reasons.get(reason) ?? []
   }
 
   /** Whether objects of a kind were not read: then their absence proves nothing. */

@@ -2,7 +2,8 @@ import { withoutCredentials } from './allowed/pick.ts'
 
 /**
  * The part of a message that says something, on one line and without credentials in URLs. Helm puts the reason on
- * lines of its own, below the place of a rejected value or of a template's error. Pure.
+ * lines of its own, below the place of a rejected value or of a template's error. Of a long one both ends are kept:
+ * every layer puts its own words in front, so that the reason is at the end. Pure.
  */
 export function short(text: string, max = 300): string {
   const lines = text
@@ -12,5 +13,8 @@ export function short(text: string, max = 300): string {
     .map(line => line.trim())
   const line = /:(\d+:\d+)?$/.test(lines[0] ?? '') ? lines.slice(0, 5).join(' ') : (lines[0] ?? '')
   const safe = withoutCredentials(line)
-  return safe.length > max ? `${safe.slice(0, max)}…` : safe
+  if (safe.length <= max) return safe
+  const lastClause = safe.length - safe.lastIndexOf(': ') - 2
+  const tail = Math.min(Math.max(lastClause, Math.floor(max * 0.4)), Math.floor(max * 0.8))
+  return `${safe.slice(0, max - tail)} … ${safe.slice(-tail)}`
 }

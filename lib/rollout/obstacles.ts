@@ -72,17 +72,18 @@ export function obstacles(index: Index, names: readonly string[]): Obstacle[] {
   const everything = keysOf(reach(starts, index))
   const current = keysOf(reach(starts, index, object => stops(object, index, names)))
   const own = keysOf(reach(starts, index, object => stops(object, index, names, { dependencies: false })))
-  return diagnose(index.snapshot, RULES).causes.flatMap(cause => {
-    // What is suspended works, but gets no changes: a wait for them never ends.
-    if (cause.verdict !== 'broken' && !cause.rule.endsWith('-suspended')) return []
+  const counts = (cause: RootCause) => {
     const key = keyOf(cause.subject)
+    // What is suspended works, but gets no changes: a wait for them never ends.
+    if (cause.verdict !== 'broken' && !cause.rule.endsWith('-suspended')) return false
     // What lies outside, a quota or a webhook, counts by what it is the cause of.
-    const counts = everything.has(key)
-      ? current.has(key)
-      : cause.explains.some(({ subject }) => current.has(keyOf(subject)))
-    if (!counts) return []
+    if (everything.has(key)) return current.has(key)
+    return cause.explains.some(({ subject }) => current.has(keyOf(subject)))
+  }
+  return diagnose(index.snapshot, RULES, { only: counts }).causes.map(cause => {
     const obstacle = obstacleOf(cause)
-    return own.has(key) ? [obstacle] : [{ ...obstacle, grace: Math.max(obstacle.grace, DEPENDENCY_GRACE) }]
+    const isOwn = own.has(keyOf(cause.subject))
+    return isOwn ? obstacle : { ...obstacle, grace: Math.max(obstacle.grace, DEPENDENCY_GRACE) }
   })
 }
 

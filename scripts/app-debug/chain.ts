@@ -72,6 +72,15 @@ export function chainText(name: string | undefined, index: Index, causes: readon
   })
 }
 
+/** The last line of each crashing container in a chain; none without a name. Pure. */
+export function lastLines(name: string | undefined, index: Index): string[] {
+  const chain = chainNamed(name, index)
+  const keys = new Set(chain?.refs.map(keyOf))
+  return (index.snapshot.lastLines ?? [])
+    .filter(({ namespace, pod }) => keys.has(keyOf({ apiVersion: '', kind: 'Pod', namespace, name: pod })))
+    .map(({ pod, container, text }) => `last line of ${pod}/${container}: ${text.split('\n').at(-1)}`)
+}
+
 /** The Kustomization that has applied a release, and the source of that. */
 function ownersOf(release: KubeObject, index: Index): Ref[] {
   const labels = release.metadata.labels ?? {}

@@ -43,6 +43,8 @@ export const FACTS: Shape = {
   gaps: [{ what: 'text', why: 'message' }],
   catalogue: [{ namespace: 'text', name: 'text', app: 'text', keys: ['text'] }],
   config: { git_url: 'url', git_branch: 'text' },
+  unread: ['text'],
+  lastLines: [{ namespace: 'text', pod: 'text', container: 'text', text: 'message' }],
 }
 
 const SECRET: Shape = {

@@ -60,6 +60,7 @@ const ANNOTATIONS: Shape = Object.fromEntries(
     'reconcile.fluxcd.io/requestedAt',
     'reconcile.fluxcd.io/resetAt',
     'storageclass.kubernetes.io/is-default-class',
+    'traefik.ingress.kubernetes.io/router.priority',
     'volume.kubernetes.io/selected-node',
     'volume.kubernetes.io/storage-provisioner',
   ].map(name => [name, 'text']),
@@ -106,14 +107,15 @@ export const CONTAINER_STATUSES: Shape = [
     lastState: STATE,
   },
 ]
-/** When a probe asks, and what kind of question it is; never what it sends. */
+/** When and where a probe asks; never what it sends or runs. */
 const PROBE: Shape = {
   initialDelaySeconds: 'number',
   periodSeconds: 'number',
   timeoutSeconds: 'number',
   failureThreshold: 'number',
   successThreshold: 'number',
-  httpGet: { port: 'scalar', scheme: 'text' },
+  httpGet: { path: 'url', port: 'scalar', scheme: 'text' },
+  exec: {},
   tcpSocket: { port: 'scalar' },
   grpc: { port: 'scalar' },
 }
@@ -179,6 +181,7 @@ export const POD_SPEC: Shape = {
   ],
   schedulerName: 'text',
   schedulingGates: [{ name: 'text' }],
+  readinessGates: [{ conditionType: 'text' }],
   serviceAccountName: 'text',
   automountServiceAccountToken: 'flag',
   priority: 'number',

@@ -5,6 +5,7 @@ import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { behindBackups } from './backup-runs.ts'
 import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
@@ -91,7 +92,10 @@ const schedules: Rule = index =>
       ]
     const behind = {
       symptom: true as const,
-      causedBy: location ? [refTo('BackupStorageLocation', namespace, location)] : [],
+      causedBy: [
+        ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
+        ...behindBackups(namespace, index),
+      ],
     }
     const last = backups.find(
       ({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed',

@@ -1,6 +1,6 @@
 /** Claims: those that are missing, not bound, about to go, or not as large as they should be. */
 
-import { condition } from '../../flux/flux.ts'
+import { condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
@@ -89,17 +89,24 @@ function leaving(claim: KubeObject, index: Index): Told | undefined {
     pod =>
       pod.metadata.namespace === claim.metadata.namespace && claimsOfPod(pod).includes(claim.metadata.name),
   )
+  const labels = claim.metadata.labels ?? {}
+  const waiting = index.get(
+    'Kustomization',
+    labels['kustomize.toolkit.fluxcd.io/namespace'],
+    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
+  )
   return {
     rule: 'claim-being-deleted',
-    verdict: 'warning',
+    // Whoever has deleted it may wait for its end.
+    verdict: waiting && standing(waiting).state !== 'ready' ? 'broken' : 'warning',
     cause: user
       ? `was deleted: it and its data go as soon as ${refText(refOf(user))} ends`
-      : 'was deleted, and something keeps it',
+      : 'was deleted, and its finalizer keeps it: a pod that used it may still be ending',
     evidence: [`finalizers: ${((claim.metadata as { finalizers?: string[] }).finalizers ?? []).join(', ')}`],
     remedy: {
       text: user
         ? 'do not restart that pod: back its data up first, and set the reclaim policy of the volume to Retain'
-        : 'see what keeps it',
+        : 'see which pods use it (Used By): the finalizer kubernetes.io/pvc-protection goes with the last of them',
       command: user
         ? `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`
         : describe(refOf(claim)),
@@ -118,7 +125,7 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
     return {
       rule: 'claim-volume-taken',
       cause: volume
-        ? `its volume ${spec.volumeName} is bound to another claim or does not fit`
+        ? `its volume ${spec.volumeName} ${claimedBy(volume, claim)}`
         : `its volume ${spec.volumeName} does not exist`,
       evidence,
       remedy: { text: 'correct spec.volumeName, or free the volume', command: describe(refOf(claim)) },
@@ -182,6 +189,23 @@ function unprovisioned(
   const down = servers.every(server => pods(server).available === 0)
   const age = since(index, claim.metadata.creationTimestamp)
   if (age < (down || failed ? 15 : 180)) return undefined
+  const reason = String(failed?.message ?? '')
+  // What the provisioner says itself proves that it answers.
+  if (/^failed to provision volume with StorageClass/.test(reason)) {
+    const helper = helperOf(reason, index)
+    return {
+      rule: 'claim-not-provisioned',
+      cause: `${provisioner} cannot create its volume: ${short(lastClause(reason), 200)}`,
+      evidence: [`${failed!.reason}: ${short(reason)}`],
+      remedy: {
+        text: helper
+          ? `see ${refText(refOf(helper))}, which creates the folder`
+          : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
+        command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
+      },
+      ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
+    }
+  }
   return {
     rule: 'claim-not-provisioned',
     cause:
@@ -199,6 +223,33 @@ function unprovisioned(
     },
     ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
   }
+}
+
+/** Who has the volume that a claim names. */
+function claimedBy(volume: KubeObject, { metadata }: KubeObject): string {
+  const { namespace, name, uid } = volume.spec?.claimRef ?? {}
+  if (!name) return 'does not fit: size, access mode or class differ'
+  if (namespace !== metadata.namespace || name !== metadata.name)
+    return `is bound to claim ${namespace}/${name}`
+  return uid && uid !== metadata.uid
+    ? 'still belongs to a deleted claim of the same name: remove spec.claimRef.uid of the volume'
+    : 'does not fit: size, access mode or class differ'
+}
+
+/** The reason in a message of an external provisioner, behind the words of each layer. */
+const lastClause = (message: string) =>
+  /desc = (.+)$/s.exec(message)?.[1] ??
+  message.replace(/^failed to provision volume with StorageClass "[^"]*": /, '')
+
+/**
+ * The pod by which local-path-provisioner creates a folder on the node, if it still is there.
+ * Source: https://github.com/rancher/local-path-provisioner/blob/v0.0.31/provisioner.go
+ */
+function helperOf(message: string, index: Index): KubeObject | undefined {
+  const [, volume] = /failed to create volume ([\w-]+)/.exec(message) ?? []
+  return volume
+    ? index.all('Pod').find(({ metadata }) => metadata.name.startsWith(`helper-pod-create-${volume}`))
+    : undefined
 }
 
 function resizing(claim: KubeObject, index: Index): Told | undefined {

@@ -6,6 +6,8 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
+import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import {
   type Container,
@@ -25,8 +27,8 @@ const containerTroubles: Rule = index =>
     podsOf(index).flatMap(pod => {
       if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return []
       for (const container of containersOf(pod)) {
-        const trouble = troubleOf(pod, container, index)
         const of = workloadOf(pod, index)
+        const trouble = ofNames(troubleOf(pod, container, index), of)
         if (!trouble) continue
         // What was wrong before a correction is told with the pod that stands in its way.
         const old = isOfOldRevision(pod, of) ? ({ symptom: true } as const) : {}
@@ -35,6 +37,19 @@ const containerTroubles: Rule = index =>
       return []
     }),
   )
+
+/** The trouble of a pod of CoreDNS is that of everybody: no name is resolved. */
+function ofNames(trouble: Trouble | undefined, { metadata }: KubeObject): Trouble | undefined {
+  if (!trouble || metadata.namespace !== 'kube-system' || metadata.name !== 'coredns') return trouble
+  return {
+    ...trouble,
+    rule: 'cluster-dns-down',
+    cause: `no name is resolved in the cluster: ${trouble.cause}`,
+    fix: 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)',
+    symptom: undefined,
+    causedBy: undefined,
+  }
+}
 
 function finding(pod: KubeObject, { status }: Container, trouble: Trouble): Finding {
   const { rule, cause, fix, command, causedBy, symptom, verdict = 'broken', evidence = [] } = trouble
@@ -106,7 +121,12 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
   const title = `${init ? 'init container' : 'container'} ${name}`
   const where = whereToChange(workloadOf(pod, index), index)
-  const evidence = [endText(container, index), ...(last.message ? [short(last.message)] : [])]
+  const lines = lastLinesOf(pod, name, index)
+  const words = [String(last.message ?? ''), lines].filter(Boolean)
+  const evidence = [
+    endText(container, index),
+    ...words.map(text => short(text.trim().split('\n').at(-1) ?? '')),
+  ]
   const command = logsOf(pod, name)
   if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
   if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
@@ -120,6 +140,15 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const probed = eventsOf(index, pod, /^(Killing|Unhealthy)$/).find(({ message }) =>
     /(liveness|startup) probe/i.test(message ?? ''),
   )
+  const mistaken = probed && probeMistake(container, String(probed.message ?? ''))
+  if (mistaken && !init)
+    return {
+      rule: 'pod-liveness-failing',
+      cause: `${title} keeps being killed: ${mistaken.cause}`,
+      fix: `${mistaken.fix} ${where}`,
+      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+      evidence: [short(probed.message ?? ''), ...evidence],
+    }
   if (probed && !init)
     return {
       rule: 'pod-liveness-failing',
@@ -127,6 +156,16 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       fix: `read what it does; if it is only slow, give the probe more time ${where}`,
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
+    }
+  const known = meaningOf(...words)
+  if (known)
+    return {
+      rule: known.rule,
+      cause: `${title} keeps crashing: ${known.cause(known.text)}`,
+      fix: known.fix(where),
+      command: known.command ?? command,
+      evidence,
+      ...(known.by ? { symptom: true, causedBy: [known.by] } : {}),
     }
   const meaning = SIGNALS[last.exitCode] ? ` (${SIGNALS[last.exitCode]})` : ''
   const how = last.exitCode === undefined ? '' : ` with exit code ${last.exitCode}${meaning}`

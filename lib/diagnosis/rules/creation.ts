@@ -5,6 +5,7 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
 import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -157,8 +158,33 @@ const failedJobs: Rule = index =>
           other !== job &&
           since(index, other.metadata.creationTimestamp) < since(index, job.metadata.creationTimestamp),
       )
-    return later ? [] : [jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)]
+    if (later) return []
+    const found = jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)
+    const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
+    // That a CronJob never succeeds is told of it; one failed run among others is not.
+    return owner
+      ? [{ ...found, symptom: true, causedBy: [refTo('CronJob', job.metadata.namespace, owner)] }]
+      : [found]
   })
+
+/** Why the containers of a Job ended, as far as the kubelet or their last words tell. */
+function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {
+  const where = whereToChange(workloadOf(job, index), index)
+  for (const pod of index.ownedBy(job))
+    for (const { name, status, spec } of containersOf(pod)) {
+      const last = status.state?.terminated ?? status.lastState?.terminated
+      if (!last || last.exitCode === 0) continue
+      const limit = spec?.resources?.limits?.memory
+      if (last.reason === 'OOMKilled')
+        return {
+          cause: `container ${name} needs more memory than ${limit ? `its limit of ${limit}` : 'the server has'}`,
+          fix: limit ? `raise its memory limit ${where}` : 'give the server more memory',
+        }
+      const known = meaningOf(String(last.message ?? ''), lastLinesOf(pod, name, index))
+      if (known) return { cause: known.cause(known.text), fix: known.fix(where) }
+    }
+  return undefined
+}
 
 function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdict'], index: Index): Finding {
   const { namespace, name, labels } = job.metadata
@@ -175,16 +201,21 @@ function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdic
     })
   const kustomization = labels?.['kustomize.toolkit.fluxcd.io/name']
   const late = failed.reason === 'DeadlineExceeded'
+  const why = whyEnded(job, index)
   return {
     rule: 'job-failed',
     verdict,
     subject: refOf(job),
-    cause: late ? 'was ended: it has exceeded its deadline' : 'has failed too often and is not retried',
+    cause: late
+      ? 'was ended: it has exceeded its deadline'
+      : `has failed too often and is not retried${why ? `: ${why.cause}` : ''}`,
     evidence: [`Failed ${failed.reason ?? ''}: ${short(failed.message ?? '')}`, ...new Set(ends)],
     remedy: {
-      text: kustomization
-        ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
-        : 'read why, and correct it; then delete the Job and recreate it',
+      text: why
+        ? `${why.fix}; then delete the Job${kustomization ? `: Kustomization ${kustomization} recreates it` : ' and recreate it'}`
+        : kustomization
+          ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
+          : 'read why, and correct it; then delete the Job and recreate it',
       command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
     },
   }

@@ -48,7 +48,7 @@ const KINDS: readonly Kind[] = [
   {
     rule: 'image-registry-unreachable',
     pattern:
-      /no such host|dial tcp|i\/o timeout|connection refused|connection reset|network is unreachable|no route to host|TLS handshake timeout|deadline exceeded|Client\.Timeout|server misbehaving|\b50[0234]\b|unexpected EOF/i,
+      /no such host|dial tcp|i\/o timeout|connection refused|connection reset|network is unreachable|no route to host|TLS handshake timeout|deadline exceeded|Client\.Timeout|server misbehaving|\b50[0234]\b|\bEOF\b/i,
     cause: (image, registry) => `the server cannot reach ${registry}, where ${image} lies`,
     fix: registry =>
       `check DNS and the way out of the server: npx tsx scripts/ssh.ts -- curl -sS https://${registry}/v2/ (a name that does not exist is a mistake in the image)`,
@@ -62,8 +62,14 @@ const KINDS: readonly Kind[] = [
       `check the name of the image; for a private one add a pull secret ${where} (imagePullSecrets)`,
   },
   {
+    rule: 'image-wrong-architecture',
+    pattern: /no match(ing manifest)? for (platform|linux)|exec format error/i,
+    cause: image => `the image ${image} is not built for the processor of the node`,
+    fix: (_registry, where) => `use an image for the architecture of the node ${where}`,
+  },
+  {
     rule: 'image-not-found',
-    pattern: /not found|manifest unknown|name unknown|no match for platform|does not exist/i,
+    pattern: /not found|manifest unknown|name unknown|does not exist/i,
     cause: (image, registry) => `${registry} has no image ${image}`,
     fix: (_registry, where) => `correct the name or the tag of the image ${where}`,
   },

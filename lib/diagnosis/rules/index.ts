@@ -1,4 +1,6 @@
 import type { Rule } from '../finding.ts'
+import { rules as autoscaling } from './autoscaling.ts'
+import { rules as backupRuns } from './backup-runs.ts'
 import { rules as backups } from './backups.ts'
 import { rules as certificates } from './certificates.ts'
 import { rules as challenges } from './challenges.ts'
@@ -10,14 +12,22 @@ import { rules as flux } from './flux.ts'
 import { rules as hosts } from './hosts.ts'
 import { rules as ingresses } from './ingresses.ts'
 import { rules as issuers } from './issuers.ts'
+import { rules as jobs } from './jobs.ts'
 import { rules as kustomizations } from './kustomizations.ts'
 import { rules as needs } from './needs.ts'
+import { rules as nodeEvents } from './node-events.ts'
 import { rules as nodes } from './nodes.ts'
 import { rules as pods } from './pods.ts'
+import { rules as policies } from './policies.ts'
+import { rules as references } from './references.ts'
 import { rules as releases } from './releases.ts'
+import { rules as routes } from './routes.ts'
 import { rules as secrets } from './secrets.ts'
 import { rules as services } from './services.ts'
+import { rules as sharedCauses } from './shared-causes.ts'
+import { rules as signOn } from './sign-on.ts'
 import { rules as sources } from './sources.ts'
+import { unexplained } from './unexplained.ts'
 import { rules as volumes } from './volumes.ts'
 import { rules as workloads } from './workloads.ts'
 
@@ -30,6 +40,7 @@ export const RULES: readonly Rule[] = [
   ...hosts,
   ...flux,
   ...sources,
+  ...sharedCauses,
   ...secrets,
   ...kustomizations,
   ...releases,
@@ -44,4 +55,13 @@ export const RULES: readonly Rule[] = [
   ...workloads,
   ...services,
   ...backups,
+  ...backupRuns,
+  ...nodeEvents,
+  ...signOn,
+  ...routes,
+  ...references,
+  ...policies,
+  ...jobs,
+  ...autoscaling,
+  unexplained, // last: it tells what no other rule has told
 ]

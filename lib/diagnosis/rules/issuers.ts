@@ -6,6 +6,7 @@ import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
+import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 
 /** Milliseconds that cert-manager may take to look at something; on a quiet cluster it takes one second. */
 export const SETTLING = 20_000
@@ -195,7 +196,7 @@ function issuerProblem(
   reason: string,
   message: string,
   index: Index,
-): Pick<Finding, 'rule' | 'cause' | 'remedy'> {
+): Pick<Finding, 'rule' | 'cause' | 'remedy' | 'symptom' | 'causedBy'> {
   const server = String(issuer.spec?.acme?.server ?? 'the authority')
   const host = URL.canParse(server) ? new URL(server).host : server
   const look = `kubectl describe ${issuer.kind.toLowerCase()} ${issuer.metadata.name}${issuer.metadata.namespace ? ` -n ${issuer.metadata.namespace}` : ''}`
@@ -204,6 +205,16 @@ function issuerProblem(
     cause,
     remedy: { text, command },
   })
+  if (OWN_CERTIFICATE.test(message))
+    return {
+      ...told(
+        'issuer-names-lead-here',
+        `the name ${host} leads to this server’s own ingress`,
+        'Correct the name resolution of the server',
+      ),
+      symptom: true,
+      causedBy: [SHARED['own-ingress']],
+    }
   if (/x509:|tls:|certificate signed by/i.test(message))
     return told(
       'issuer-untrusted',

@@ -8,6 +8,7 @@ import { rules as depending } from './dependencies.ts'
 import {
   type Failure,
   findingOf,
+  goDurationSeconds,
   type KnownFailure,
   LONGEST_GRACE,
   lasted,
@@ -15,6 +16,7 @@ import {
   scriptCommand,
   sourceOf,
 } from './failure.ts'
+import { isOurs } from './ownership.ts'
 import { installerOf, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 
 const known: readonly KnownFailure[] = [
@@ -26,11 +28,12 @@ const known: readonly KnownFailure[] = [
       `correct ${spec?.path} in the repository: the branch that is followed has no such folder`,
   },
   {
-    rule: 'kustomization-source-missing',
-    pattern: /unable to get source '([^']+)'|^Source '(.+)' not found/,
-    fix: (_object, [, source, other]) =>
-      `create the source ${source ?? other} again: run \`npx tsx scripts/install-core.ts\``,
-    script: ['install-core'],
+    rule: 'variable-name-invalid',
+    pattern: /'([^']+)' var name is invalid/,
+    cause: (object, [, name]) =>
+      `the key ${name} in one of ${valuesOf(object)} is not a valid name of a variable`,
+    fix: (_object, [, name]) =>
+      `rename the key ${name}: letters, digits and underscores only; or remove that Secret or ConfigMap from substituteFrom`,
   },
   {
     rule: 'kustomization-build-failed',
@@ -63,6 +66,15 @@ function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Fa
     fix: `the repository is correct: set another value there (a letter first, then letters, digits and hyphens), or quote the variable in ${spec?.path}`,
   }
 }
+
+/** The Secrets and ConfigMaps that a Kustomization takes variables from, in words. */
+function valuesOf({ spec, metadata }: KubeObject): string {
+  const named = (spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
+  return named.map(({ kind, name }) => `${kind} ${metadata.namespace}/${name}`).join(', ') || 'its variables'
+}
+
+const SOURCE_MISSING =
+  /unable to get source '([^']+)'|^Source '(.+)' not found|(?:Git|OCI|Helm)?Repository\.source\.toolkit\.fluxcd\.io "([^"]+)" not found/
 
 /** Why a Kustomization is not applied. Pure. */
 export function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
@@ -100,6 +112,19 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       timing: /unable to update/.test(message) ? 'passing' : undefined,
       symptom: true,
     }
+  const missing = SOURCE_MISSING.exec(message)
+  if (missing) {
+    const { kind = 'source', name = missing[1] ?? missing[2] ?? missing[3] } = spec?.sourceRef ?? {}
+    const ours = isOurs(kustomization)
+    return {
+      rule: 'kustomization-source-missing',
+      cause: `its ${kind} ${name} does not exist`,
+      fix: ours
+        ? `create ${kind} ${name} again: run \`npx tsx scripts/install-core.ts\``
+        : `create ${kind} ${name} in ${spec?.sourceRef?.namespace ?? kustomization.metadata.namespace}, or correct spec.sourceRef`,
+      ...(ours ? { script: ['install-core'] as const } : {}),
+    }
+  }
   // A source that is not ready is named by its own finding; a path that is not in it is not.
   if (reason === 'ArtifactFailed' && /^Source (artifact not found|is not ready)/.test(message))
     return undefined
@@ -225,5 +250,36 @@ const behind: Rule = index =>
     ]
   })
 
+/** Kustomizations that are in progress for longer than their timeout: something that they wait for does not come. */
+const stuck: Rule = index =>
+  index.all('Kustomization').flatMap(kustomization => {
+    const ready = condition(kustomization, 'Ready')
+    const limit = goDurationSeconds(kustomization.spec?.timeout ?? kustomization.spec?.interval ?? '5m') + 300
+    if (ready?.status !== 'Unknown' || ready.reason !== 'Progressing' || lasted(index, ready) < limit)
+      return []
+    const { name, namespace } = kustomization.metadata
+    const leaving = index
+      .all('PersistentVolumeClaim')
+      .filter(
+        ({ metadata }) =>
+          metadata.deletionTimestamp &&
+          metadata.labels?.['kustomize.toolkit.fluxcd.io/name'] === name &&
+          metadata.labels['kustomize.toolkit.fluxcd.io/namespace'] === namespace,
+      )
+    return [
+      findingOf(
+        kustomization,
+        {
+          rule: 'kustomization-stuck',
+          cause: `has been in progress for ${Math.round(lasted(index, ready) / 60)} minutes, longer than its timeout: ${short(ready.message ?? '')}`,
+          fix: 'see what it waits for, then have Flux reconcile it',
+          symptom: true,
+          causedBy: leaving.map(refOf),
+        },
+        { action: { do: 'reconcile', ref: refOf(kustomization) } },
+      ),
+    ]
+  })
+
 /** What is wrong with Kustomizations, and with what they and releases wait for. */
-export const rules: Rule[] = [failing, missing, behind, ...depending]
+export const rules: Rule[] = [failing, missing, behind, stuck, ...depending]

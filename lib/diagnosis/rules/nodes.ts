@@ -3,10 +3,11 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { isEvicted } from '../eviction.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { podsOf, since } from './workload-facts.ts'
+import { eventsOf, podsOf, since } from './workload-facts.ts'
 
 const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
@@ -51,6 +52,7 @@ const conditions: Rule = index =>
     const bad = CONDITIONS.flatMap(({ type, text, command, ...told }): Finding[] => {
       const state = condition(node, type)
       if (state?.status !== 'True') return []
+      if (type === 'DiskPressure' && isShortOfInodes(node, index)) return [inodesFinding(node, state)]
       return [
         {
           ...told,
@@ -63,6 +65,33 @@ const conditions: Rule = index =>
     })
     return [...found, ...bad]
   })
+
+/** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */
+function isShortOfInodes(node: KubeObject, index: Index): boolean {
+  const told = [
+    ...eventsOf(index, node, /^(EvictionThresholdMet|FreeDiskSpaceFailed)$/).map(({ message }) => message),
+    ...index
+      .all('Pod')
+      .filter(isEvicted)
+      .map(({ status }) => status?.message),
+  ]
+  return told.some(message => /inodes/i.test(String(message ?? '')))
+}
+
+function inodesFinding(node: KubeObject, state: Condition): Finding {
+  return {
+    rule: 'node-disk-pressure',
+    verdict: 'broken',
+    subject: refOf(node),
+    cause:
+      'its inodes are used up, not its space: too many small files; it evicts pods, and takes no new ones',
+    evidence: [seen(state)],
+    remedy: {
+      text: 'see which file system has none left (df -i), and which folder holds that many files',
+      command: ssh('du --inodes -xS /var | sort -n | tail'),
+    },
+  }
+}
 
 const seen = ({ type, status, reason, message }: Condition) =>
   `${type}=${status} ${reason ?? ''}: ${short(message ?? '')}`

@@ -38,6 +38,31 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       symptom: true,
       causedBy: inTheWay.map(refOf),
     })
+  if (/didn't have free ports/.test(message)) {
+    const taken = portHolder(pod, index)
+    return finding(
+      'pod-port-taken',
+      taken
+        ? `port ${taken.port} of the node is taken by ${taken.holder}`
+        : 'a port of the node that it needs is taken',
+      taken?.service
+        ? `make ${taken.holder} a ClusterIP or give it another port; if both are Traefik, disable that of k3s (--disable traefik)`
+        : 'free the port, or correct hostPort',
+    )
+  }
+  const preempted = index
+    .eventsOfReason('Preempted')
+    .find(
+      ({ involvedObject: about }) =>
+        about?.namespace === pod.metadata.namespace && isAlike(about?.name, pod, index),
+    )
+  if (preempted)
+    return finding(
+      'pod-preempted',
+      'a pod of higher priority has taken its place (preemption), and no node has room for both',
+      `give the server more, lower the priority of the other workload, or raise that of this one ${where}`,
+      { evidence: [`event Preempted: ${short(String(preempted.message ?? ''))}`, short(message)] },
+    )
   const short_ = [...message.matchAll(/Insufficient ([\w./-]*\w)|(Too many pods)/g)].map(
     match => match[1] ?? 'pods',
   )
@@ -89,6 +114,39 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     )
   }
   return finding('pod-unschedulable', 'no node takes it', `correct what the message names ${where}`)
+}
+
+/** Whether a name is that of a pod, or of an earlier one of its workload. */
+function isAlike(name: unknown, pod: KubeObject, index: Index): boolean {
+  const workload = workloadOf(pod, index)
+  return (
+    name === pod.metadata.name || (workload !== pod && String(name).startsWith(`${workload.metadata.name}-`))
+  )
+}
+
+interface HostPort {
+  hostPort?: number
+}
+
+/** Who has a port of the node that a pod needs: a Service that k3s gives that port, or another pod. */
+function portHolder(pod: KubeObject, index: Index) {
+  const portsOf = ({ spec }: KubeObject) =>
+    ((spec?.containers ?? []) as { ports?: HostPort[] }[]).flatMap(({ ports }) =>
+      (ports ?? []).flatMap(({ hostPort }) => hostPort ?? []),
+    )
+  const wanted = portsOf(pod)
+  for (const other of index.all('Pod')) {
+    const port =
+      other === pod || !other.spec?.nodeName ? undefined : portsOf(other).find(each => wanted.includes(each))
+    if (port === undefined) continue
+    const { labels = {}, namespace, name } = other.metadata
+    const service = labels['svccontroller.k3s.cattle.io/svcname']
+    const holder = service
+      ? `Service ${labels['svccontroller.k3s.cattle.io/svcnamespace']}/${service}`
+      : `Pod ${namespace}/${name}`
+    return { port, holder, service: service !== undefined }
+  }
+  return undefined
 }
 
 interface Taint {

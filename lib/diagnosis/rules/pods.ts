@@ -9,6 +9,7 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
+import { imageTrouble } from './images.ts'
 import { placing } from './placing.ts'
 import { eventsOf, oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
 
@@ -97,6 +98,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   const event = failed.find(({ message }) => !/^Unable to attach or mount/.test(message ?? '')) ?? failed[0]
   if (!event || ELSEWHERE.test(event.message ?? '') || ageOf(pod, index) < 10) return undefined
   const message = String(event.message ?? '')
+  if (/Multi-Attach error/.test(message)) return attachedElsewhere(pod, message, index)
   const [, volume, path] =
     /volume "([^"]+)" *: .*?(?:path "([^"]+)" does not exist|stat (\S+): no such file)/.exec(message) ?? []
   const onDisk = volume && path ? index.get('PersistentVolume', undefined, volume) : undefined
@@ -120,12 +122,58 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   }
 }
 
+/** A volume that only one node may mount, and another pod still holds. */
+function attachedElsewhere(pod: KubeObject, message: string, index: Index): Finding {
+  const names = /used by pod\(s\) ([\w., -]+)/.exec(message)?.[1]?.split(/,\s*/) ?? []
+  const holders = names.flatMap(name => index.get('Pod', pod.metadata.namespace, name.trim()) ?? [])
+  const ending = holders.filter(
+    ({ metadata, spec }) =>
+      metadata.deletionTimestamp ||
+      condition(index.get('Node', undefined, spec?.nodeName ?? '') ?? pod, 'Ready')?.status === 'Unknown',
+  )
+  const name = names[0] ?? 'NAME'
+  return {
+    rule: 'volume-attached-elsewhere',
+    verdict: 'broken',
+    subject: refOf(pod),
+    cause: `its volume is still attached for ${names.join(', ') || 'another node'}, and only one node may have it`,
+    evidence: [short(message)],
+    remedy:
+      ending.length > 0
+        ? {
+            text: `when that node is gone for good, delete Pod ${name} by force`,
+            command: `kubectl -n ${pod.metadata.namespace} delete pod ${name} --force --grace-period=0`,
+          }
+        : {
+            text: 'set strategy Recreate: a rolling update needs the volume on two nodes at once',
+            command: `kubectl -n ${pod.metadata.namespace} get pods -o wide`,
+          },
+    ...(ending.length > 0 ? { symptom: true, causedBy: ending.map(refOf) } : {}),
+  }
+}
+
 /** Network and sandbox are a matter of the node: its pods only suffer. */
 function sandbox(pod: KubeObject, index: Index): Finding | undefined {
   const [event] = eventsOf(index, pod, /^(FailedCreatePodSandBox|NetworkNotReady)$/, 600)
   if (!event || ageOf(pod, index) < 10) return undefined
   const message = String(event.message ?? '')
-  const network = /network|cni|flannel/i.test(message)
+  const image = /(?:sandbox image|pull image) "([^"]+)"/.exec(message)?.[1]
+  const told = image
+    ? imageTrouble(pod, image, 'ErrImagePull', message, 'in the configuration of k3s (--pause-image)', index)
+    : spaceTrouble(message)
+  if (told)
+    return {
+      rule: told.rule,
+      verdict: 'broken',
+      subject: refOf(pod),
+      cause: image ? `its sandbox cannot be created: ${told.cause}` : told.cause,
+      evidence: [`${event.reason}: ${short(message)}`],
+      remedy: { text: told.fix, ...(image ? {} : { command: SPACE }) },
+    }
+  const network =
+    /\bcni\b|flannel|network plugin|setup network|network for sandbox|NetworkNotReady|NetworkPluginNotReady/i.test(
+      message,
+    )
   return {
     rule: network ? 'node-network-failing' : 'pod-sandbox-failed',
     verdict: 'broken',
@@ -138,6 +186,23 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       text: 'k3s sets the network up when it starts: restart it, and read what it says',
       command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
     },
+  }
+}
+
+const SPACE = 'npx tsx scripts/ssh.ts --sudo -- df -h / /run && cat /proc/cgroups'
+
+/** No room on the node, for files or for control groups. */
+function spaceTrouble(message: string) {
+  if (!/no space left on device/i.test(message)) return undefined
+  const groups = /\/sys\/fs\/cgroup|cgroup/.test(message)
+  return {
+    rule: 'node-no-space',
+    cause: groups
+      ? 'the node can make no more control groups, or its disk is full (no space left on device)'
+      : 'the disk of the node is full (no space left on device)',
+    fix: groups
+      ? 'see whether the disk is full; else too many control groups are left over: restart the server'
+      : 'make room on the disk of the server',
   }
 }
 

@@ -7,7 +7,16 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { type Container, eventsOf, releaseOf, since, timesSeen, workloadOf } from './workload-facts.ts'
+import { probeMistake } from './probes.ts'
+import {
+  type Container,
+  eventsOf,
+  releaseOf,
+  since,
+  timesSeen,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** A trouble with a container. */
 export interface Trouble extends ImageTrouble {
@@ -51,6 +60,15 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   if (!(wasReady && often >= 3) && age < (failed.length > 0 ? patience + 120 : Math.max(patience, 300)))
     return undefined
   const message = String(failed[0]?.message ?? '')
+  const mistaken = probeMistake(container, message)
+  if (mistaken)
+    return {
+      rule: 'pod-not-ready',
+      cause: `container ${name} runs, but ${mistaken.cause}`,
+      fix: `${mistaken.fix} ${whereToChange(workloadOf(pod, index), index)}`,
+      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+      evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
+    }
   const [, which, answer] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
   return {

@@ -33,6 +33,17 @@ export const passing = /no matches for kind|failed calling webhook|connection re
  */
 export const refusals: readonly KnownFailure[] = [
   {
+    rule: 'webhook-untrusted',
+    pattern: /failed calling webhook "?([\w.-]+)"?[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc[\s\S]*?x509: /,
+    cause: (_object, [, webhook]) =>
+      `the API server does not trust the certificate of the webhook ${webhook}: the caBundle in its configuration is empty or outdated`,
+    fix: (_object, [, , service, namespace]) =>
+      namespace === 'cert-manager'
+        ? 'restart cert-manager-cainjector, which writes the caBundle (kubectl -n cert-manager rollout restart deployment cert-manager-cainjector), and read its log; if that does not help, delete Secret cert-manager-webhook-ca and restart cert-manager-webhook'
+        : `have the program in ${namespace} write its caBundle again: restart what serves ${service}`,
+    timing: 'passing',
+  },
+  {
     rule: 'webhook-down',
     pattern:
       /failed calling webhook "?([\w.-]+)"?(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?|no endpoints available for service "([\w-]+)"/,

@@ -84,6 +84,14 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
   const last = lastFailure(release)
   if (!last) return undefined
   const { reason, message, over } = last
+  const interrupted = interruption(release)
+  if (interrupted)
+    return {
+      rule: 'release-interrupted',
+      cause: interrupted,
+      fix: `no cause is left to remove: ${retried(release).replace('then ', '')}`,
+      timing: 'final',
+    }
   if (reason === 'ValuesError')
     return {
       ...(/not found|missing key/i.test(message)
@@ -115,6 +123,21 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
     fix: `${own ? 'remove the cause' : failure.fix}, ${retried(release)}`,
     timing: 'final',
   }
+}
+
+/**
+ * How a newer change has cut off Helm's last action; undefined when it has not. Its retries are used up by that, and
+ * no further one comes by itself.
+ * Source: https://github.com/fluxcd/helm-controller/blob/v1.6.4/internal/reconcile/atomic_release.go
+ */
+function interruption(release: KubeObject): string | undefined {
+  const stalled = condition(release, 'Stalled')
+  if (stalled?.status !== 'True') return undefined
+  if (stalled.reason === 'MissingRollbackTarget')
+    return 'Helm was cut off by a newer change, and cannot roll back: there is no good revision'
+  return condition(release, 'Ready')?.reason === 'HealthCheckCanceled'
+    ? 'Helm was cut off by a newer change, and its retries are exhausted'
+    : undefined
 }
 
 const waitsForChart = (reason: string, message: string) =>

@@ -3,6 +3,7 @@ import { CONFIG_KEYS } from '../../platform/config-keys.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo, type ScriptCall, scriptCommand } from './failure.ts'
+import { isOurs } from './ownership.ts'
 import { installerOf } from './refusals.ts'
 
 /** The Secret of what `.flux.env` says. Its values may be empty. */
@@ -47,10 +48,10 @@ export function lackingKeys(index: Index, namespace: string, name: string): bool
 }
 
 const restored = (script: ScriptCall) =>
-  `run \`${scriptCommand(script)}\`: it puts the value back that clusters/ has a copy of, and makes a new one only where there is none; for an older one take \`npx tsx scripts/restore-secrets.ts\` before`
+  `run \`${scriptCommand(script)}\`: it restores the value from the copy in clusters/, and generates a new one only without a copy; for an older one run \`npx tsx scripts/restore-secrets.ts\` before`
 
 const finding = (
-  needed: Pick<Needed, 'namespace' | 'name' | 'script'>,
+  needed: { namespace: string; name: string; script: ScriptCall | undefined },
   rule: string,
   cause: string,
 ): Finding => ({
@@ -59,14 +60,19 @@ const finding = (
   subject: { ...refTo('Secret', needed.namespace, needed.name), apiVersion: 'v1' },
   cause,
   evidence: [],
-  remedy: {
-    text:
-      needed.name === VARIABLES
-        ? `run \`${scriptCommand(needed.script)}\`: it makes it from .flux.env`
-        : restored(needed.script),
-    command: scriptCommand(needed.script),
-    action: { do: 'script', script: needed.script[0], args: needed.script.slice(1) },
-  },
+  remedy: needed.script
+    ? {
+        text:
+          needed.name === VARIABLES
+            ? `run \`${scriptCommand(needed.script)}\`: it creates it from .flux.env`
+            : restored(needed.script),
+        command: scriptCommand(needed.script),
+        action: { do: 'script', script: needed.script[0], args: needed.script.slice(1) },
+      }
+    : {
+        text: 'create it, or correct substituteFrom of the Kustomization',
+        command: `kubectl -n ${needed.namespace} get secrets`,
+      },
 })
 
 /** Secrets that are not there, or lack something: from the catalogue, and whatever a Kustomization is made of. */
@@ -79,7 +85,11 @@ const lacking: Rule = index => {
     const named = (kustomization.spec?.postBuild?.substituteFrom ?? []) as Substitute[]
     return named
       .filter(each => each.kind === 'Secret' && !each.optional && !known.has(`${namespace}/${each.name}`))
-      .map(({ name }) => ({ namespace, name, script: installerOf(kustomization, name) }))
+      .map(({ name }) => ({
+        namespace,
+        name,
+        script: isOurs(kustomization) ? installerOf(kustomization, name) : undefined,
+      }))
   })
   const absent = [...needed, ...others].filter(({ namespace, name }) => !index.secret(namespace, name))
   const once = new Map(

@@ -204,6 +204,7 @@ const withoutAddress: Rule = index =>
           text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
           command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
         },
+        symptom: true,
         causedBy: balancersOf(service, index),
       },
     ]

@@ -4,6 +4,7 @@ import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise } from './failure.ts'
+import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 
 /** The kinds of sources, which source-controller fetches. */
 export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
@@ -11,8 +12,56 @@ export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
 /** Where a source comes from; a HelmChart from its repository. */
 const placeOf = (source: KubeObject) => source.spec?.url ?? `the repository ${source.spec?.sourceRef?.name}`
 
-/** Messages of source-controller and of the libraries below it. The first that matches counts. */
+/** The Secret that a source logs in with, in words. */
+const secretOf = ({ metadata, spec }: KubeObject) =>
+  spec?.secretRef?.name ? `Secret ${metadata.namespace}/${spec.secretRef.name}` : 'the Secret of this source'
+
+/**
+ * Messages of source-controller and of the libraries below it. The first that matches counts: reasons, never the
+ * words in front of them ("unable to clone", "failed to fetch"), with which every failure begins.
+ */
 const known: readonly KnownFailure[] = [
+  {
+    rule: 'source-no-space',
+    pattern: /no space left on device|disk quota exceeded/i,
+    fix: () => 'make room on the disk of the server',
+    causedBy: () => [SHARED['no-space']],
+    symptom: true,
+  },
+  {
+    rule: 'source-names-lead-here',
+    pattern: OWN_CERTIFICATE,
+    fix: () => 'correct the name resolution of the server',
+    causedBy: (_object, _match) => [SHARED['own-ingress']],
+    symptom: true,
+  },
+  {
+    rule: 'source-host-key',
+    pattern: /knownhosts: key (mismatch|is unknown)|host key (mismatch|is unknown|verification failed)/i,
+    cause: object =>
+      `the host key of ${placeOf(object)} is not the one in ${secretOf(object)} (key known_hosts)`,
+    fix: object =>
+      `compare the new host key with what the Git host publishes; only if they are equal, put it into ${secretOf(object)} (key known_hosts)`,
+  },
+  {
+    rule: 'source-key-refused',
+    pattern:
+      /unable to authenticate|no supported methods remain|permission denied \(publickey|handshake failed: .*auth/i,
+    cause: object => `${placeOf(object)} does not accept the SSH key in ${secretOf(object)}`,
+    fix: object => `register the public key of ${secretOf(object)} at the Git host, or put a valid key there`,
+  },
+  {
+    rule: 'source-proxy',
+    pattern: /proxyconnect|proxy authentication required|\b407\b/i,
+    cause: object => `the proxy on the way to ${placeOf(object)} refuses or does not answer`,
+    fix: () => 'correct HTTPS_PROXY and NO_PROXY of source-controller, or let the proxy pass this host',
+  },
+  {
+    rule: 'source-too-large',
+    pattern:
+      /exceeds the maximum|exceeded the maximum|max(imum)? (file|untar(red)?|artifact) size|entity too large|\b413\b/i,
+    fix: object => `make ${placeOf(object)} smaller: exclude large files by spec.ignore, or remove them`,
+  },
   {
     rule: 'source-branch-missing',
     pattern: /couldn't find remote ref|reference not found|branch .* not found/i,
@@ -44,7 +93,7 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'source-unreachable',
     pattern:
-      /no such host|connection refused|timeout|timed out|deadline|unreachable|EOF|unable to (connect|clone)|failed to (fetch|list)/i,
+      /no such host|connection refused|connection reset|timeout|timed out|deadline|unreachable|no route to host|server misbehaving|EOF|unable to connect|\b50[0234]\b/i,
     fix: object =>
       `the cluster cannot reach ${placeOf(object)}: check the address, DNS and the firewall of the server`,
   },

@@ -109,7 +109,8 @@ const scaledToZero: Rule = index =>
       const { namespace } = workload.metadata
       // cert-manager's are told with what that means for certificates (issuers.ts).
       if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return []
-      const remedy = scaleBack(workload, index)
+      const remedy =
+        scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
       if (!remedy) return []
       return [
         {
@@ -123,6 +124,24 @@ const scaledToZero: Rule = index =>
       ]
     }),
   )
+
+/** Whether requests are sent to a workload: a Service selects its pods. */
+function isAwaited({ metadata, spec }: KubeObject, index: Index): boolean {
+  const labels = spec?.template?.metadata?.labels ?? {}
+  return index.all('Service').some(service => {
+    const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
+    return (
+      service.metadata.namespace === metadata.namespace &&
+      selector.length > 0 &&
+      selector.every(([label, value]) => labels[label] === value)
+    )
+  })
+}
+
+const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy => ({
+  text: 'scale it up, unless it was stopped on purpose',
+  command: `kubectl -n ${namespace} scale ${kind.toLowerCase()} ${name} --replicas=1`,
+})
 
 /** How a workload comes back; undefined for one that nobody of ours has installed. */
 function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {

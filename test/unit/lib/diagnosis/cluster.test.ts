@@ -37,10 +37,19 @@ const api = objectOf('APIService', undefined, 'v1beta1.metrics.k8s.io', {
   status: unavailable('service/metrics-server in "kube-system" is not present'),
 })
 
-test('an API without a server is deleted only if nothing installed claims it', () => {
-  const [cause] = judged([...PLATFORM, api])
-  assert.equal([cause!.rule, cause!.remedy.action?.do], ['api-unavailable', 'delete'])
-  const annotations = { 'meta.helm.sh/release-name': 'wekan' }
+test('an API without a server is deleted only if it belonged to the platform and nothing installed claims it', () => {
+  const action = (annotations: Record<string, string>) => {
+    const [cause] = judged([...PLATFORM, { ...api, metadata: { ...api.metadata, annotations } }])
+    assert.is(cause!.rule, 'api-unavailable')
+    assert.match(cause!.remedy.command!, 'kubectl delete apiservice')
+    return cause!.remedy.action?.do
+  }
+  const removed = { 'meta.helm.sh/release-name': 'removed' }
+  assert.is(action({ ...removed, 'meta.helm.sh/release-namespace': 'oas' }), 'delete')
+  // What a stranger has installed is told, and not touched.
+  assert.is(action({}), undefined)
+  assert.is(action({ ...removed, 'meta.helm.sh/release-namespace': 'strangers' }), undefined)
+  const annotations = { 'meta.helm.sh/release-name': 'wekan', 'meta.helm.sh/release-namespace': 'oas-apps' }
   const [ours] = judged([...PLATFORM, { ...api, metadata: { ...api.metadata, annotations } }])
   assert.is(ours!.remedy.action, undefined)
 })

@@ -5,7 +5,7 @@ import type { Index } from '../../../../lib/diagnosis/snapshot.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { fluxObject, git, inventoryOf, ready } from '../../flux-objects.ts'
-import { indexOf, objectOf, shapeOf } from './snapshots.ts'
+import { indexOf, NOW, objectOf, shapeOf } from './snapshots.ts'
 
 // Messages are those of kustomize-controller 1.9.5 and of the API server.
 
@@ -199,6 +199,7 @@ test('a circle of dependencies is told once, with all its members', () => {
 
 test('who waits for what will not come is a symptom; who waits for what is on its way is none', () => {
   const on = named('core', [], 'Ready=Unknown Progressing: x')
+  on.status.conditions[0].lastTransitionTime = NOW
   assert.equal(judge(indexOf([named('wekan', ['core'], waits), on])), [])
   const broken = named('core', [], 'Ready=False BuildFailed: kustomize build failed')
   const found = judge(indexOf([named('deep', ['wekan'], waits), named('wekan', ['core'], waits), broken]))

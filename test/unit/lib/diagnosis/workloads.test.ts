@@ -68,7 +68,8 @@ test('a webhook that does not answer is the cause of the pods that it keeps from
   const [cause] = judged(refused(message, webhook))
   assert.equal([cause!.rule, cause!.subject.name], ['webhook-without-endpoints', 'policy'])
   assert.equal(cause!.explains.map(({ rule }) => rule).includes('pods-refused-by-webhook'), true)
-  assert.is(cause!.remedy.action?.do, 'delete')
+  assert.match(cause!.remedy.command!, 'kubectl delete')
+  assert.is(cause!.remedy.action, undefined, 'a stranger’s configuration is not touched')
 })
 
 test('a refusal of which an event tells counts until a pod was made', () => {

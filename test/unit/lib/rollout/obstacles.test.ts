@@ -193,11 +193,16 @@ test('a missing Secret of variables is named', () => {
 })
 
 test('a path that is not in the repository, or a missing source, is the Kustomization’s own matter', () => {
-  for (const message of [
-    'kustomization path not found: stat /tmp/kustomization-1464362706/flux2/core: no such file or directory',
-    'unable to get source \'flux-system/openappstack\': GitRepository.source.toolkit.fluxcd.io "openappstack" not found',
-  ])
-    assert.is(only({ kustomizations: [kustomization(`ArtifactFailed: ${message}`)] }).cause, message)
+  for (const [message, cause] of [
+    [
+      'kustomization path not found: stat /tmp/kustomization-1464362706/flux2/core: no such file or directory',
+    ],
+    [
+      'unable to get source \'flux-system/openappstack\': GitRepository.source.toolkit.fluxcd.io "openappstack" not found',
+      'its source flux-system/openappstack does not exist',
+    ],
+  ] as const)
+    assert.is(only({ kustomizations: [kustomization(`ArtifactFailed: ${message}`)] }).cause, cause ?? message)
   for (const message of [
     'Source artifact not found, retrying in 5s',
     'Source is not ready, artifact not found, retrying in 5s',

@@ -1,0 +1,64 @@
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { asOneLine } from '../script/printable.ts'
+import { scrub } from '../script/scrub.ts'
+import type { Snapshot } from './snapshot.ts'
+
+/** Of how many containers the log is read: each is a request. */
+const MOST = 12
+
+/** The last lines of each. */
+const LINES = 4
+
+/** Milliseconds that a kubelet may take to answer. */
+const PATIENCE = 5000
+
+/** Characters of a log that are looked at: a line may have no end. */
+const LONGEST = 64 << 10
+
+interface ContainerStatus {
+  name: string
+  restartCount?: number
+  state?: { waiting?: { reason?: string }; terminated?: { exitCode?: number } }
+  lastState?: { terminated?: { exitCode?: number } }
+}
+
+/** The containers of pods that keep crashing or have failed, and of which run the log tells. */
+function crashing(pods: readonly KubeObject[]) {
+  return pods.flatMap(pod =>
+    [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].flatMap(
+      ({ name, restartCount = 0, state, lastState }: ContainerStatus) => {
+        if ((state?.terminated?.exitCode ?? 0) !== 0) return [{ pod, name, previous: false }]
+        const crashes = state?.waiting?.reason === 'CrashLoopBackOff' || restartCount >= 3
+        return crashes && (lastState?.terminated?.exitCode ?? 0) !== 0 ? [{ pod, name, previous: true }] : []
+      },
+    ),
+  )
+}
+
+/**
+ * The last lines of containers that crash, since often only the log tells why. Known secrets are blacked out. A log
+ * that cannot be read is left out: it is evidence, not a fact that a diagnosis relies on.
+ */
+export async function readLastLines(
+  kubectl: Kubectl,
+  objects: readonly KubeObject[],
+): Promise<NonNullable<Snapshot['lastLines']>> {
+  const found = crashing(objects.filter(({ kind }) => kind === 'Pod')).slice(0, MOST)
+  const read = await Promise.all(
+    found.map(async ({ pod, name, previous }) => {
+      const { namespace = '', name: title } = pod.metadata
+      const options = { previous, tailLines: LINES, signal: AbortSignal.timeout(PATIENCE) }
+      let log = ''
+      try {
+        for await (const piece of kubectl.logs({ namespace, name: title }, name, options))
+          log = (log + piece).slice(-LONGEST)
+      } catch {
+        return []
+      }
+      const lines = log.trimEnd().split('\n').slice(-LINES)
+      const text = lines.map(line => asOneLine(scrub(line)).slice(0, 400)).join('\n')
+      return text === '' ? [] : [{ namespace, pod: title, container: name, text }]
+    }),
+  )
+  return read.flat()
+}

@@ -1,0 +1,91 @@
+/** Autoscalers that cannot compute, or have nothing left to give. */
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { since } from './workload-facts.ts'
+
+/** The containers of an autoscaler's target that do not request the resource by which it scales. */
+function withoutRequest(
+  autoscaler: KubeObject,
+  index: Index,
+): { container: string; resource: string } | undefined {
+  const { kind, name } = autoscaler.spec?.scaleTargetRef ?? {}
+  const target = index.get(kind, autoscaler.metadata.namespace, name)
+  const containers = (target?.spec?.template?.spec?.containers ?? []) as Container[]
+  const metrics = (autoscaler.spec?.metrics ?? []) as Metric[]
+  for (const { resource } of metrics) {
+    if (!resource?.name || resource.target?.type !== 'Utilization') continue
+    const lacking = containers.find(
+      ({ resources }) =>
+        resources?.requests?.[resource.name!] === undefined && !resources?.limits?.[resource.name!],
+    )
+    if (lacking) return { container: lacking.name, resource: resource.name }
+  }
+  return undefined
+}
+
+interface Container {
+  name: string
+  resources?: Partial<Record<'requests' | 'limits', Record<string, string>>>
+}
+interface Metric {
+  resource?: { name?: string; target?: { type?: string } }
+}
+
+const autoscalers: Rule = index =>
+  index.all('HorizontalPodAutoscaler').flatMap((autoscaler): Finding[] => {
+    const { namespace, name } = autoscaler.metadata
+    const { currentReplicas = 0 } = autoscaler.status ?? {}
+    const { maxReplicas = 0, minReplicas = 1 } = autoscaler.spec ?? {}
+    const active = condition(autoscaler, 'ScalingActive')
+    const able = condition(autoscaler, 'AbleToScale')
+    const limited = condition(autoscaler, 'ScalingLimited')
+    const lasts = since(index, active?.lastTransitionTime, autoscaler.metadata.creationTimestamp)
+    const seen = [active, able]
+      .filter(each => each?.status === 'False')
+      .map(each => `${each!.type}=False ${each!.reason ?? ''}: ${short(each!.message ?? '')}`)
+    const told = (rule: string, cause: string, text: string): Finding[] => [
+      {
+        rule,
+        verdict: 'broken',
+        subject: refOf(autoscaler),
+        cause,
+        evidence: seen,
+        remedy: { text, command: `kubectl -n ${namespace} describe hpa ${name}` },
+      },
+    ]
+    if (lasts < 120 || active?.reason === 'ScalingDisabled') return []
+    const lacking = active?.status === 'False' ? withoutRequest(autoscaler, index) : undefined
+    if (lacking)
+      return told(
+        'autoscaler-without-request',
+        `it cannot compute the use of ${lacking.resource}: container ${lacking.container} requests none`,
+        `set resources.requests.${lacking.resource} of container ${lacking.container}`,
+      )
+    const full = currentReplicas >= maxReplicas && maxReplicas > minReplicas
+    if (
+      full &&
+      (active?.status === 'False' || (limited?.status === 'True' && limited.reason === 'TooManyReplicas'))
+    )
+      return told(
+        'autoscaler-at-maximum',
+        `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,
+        'raise maxReplicas, raise the target if it is too low for this application, or find out what needs so much',
+      )
+    if (able?.status === 'False')
+      return told(
+        'autoscaler-unable',
+        `it cannot scale: ${short(able.message ?? '', 200)}`,
+        'correct what it says',
+      )
+    if (active?.status !== 'False') return []
+    return told(
+      'autoscaler-without-metrics',
+      `it gets no metrics: ${short(active.message ?? '', 200)}`,
+      'see whether metrics-server runs (k3s brings it), and whether the metric exists',
+    )
+  })
+
+export const rules: Rule[] = [autoscalers]

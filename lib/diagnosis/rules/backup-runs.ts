@@ -1,0 +1,120 @@
+/** Backups that do not come to an end, and what their volumes are read and stored by. */
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { since } from './workload-facts.ts'
+
+/** Seconds after which a backup that still runs hangs: Velero gives volumes four hours. */
+const HANGING = 6 * 3600
+
+const RUNNING = /^(InProgress|WaitingForPluginOperations|Finalizing)/
+
+/** Backups that run for longer than Velero lets any; the others wait for them. */
+const hanging: Rule = index =>
+  index.all('Backup').flatMap((backup): Finding[] => {
+    const { namespace } = backup.metadata
+    const lasts = since(index, backup.status?.startTimestamp, backup.metadata.creationTimestamp)
+    if (!RUNNING.test(backup.status?.phase ?? '') || lasts < HANGING) return []
+    const waiting = index
+      .all('Backup')
+      .filter(
+        other =>
+          other.metadata.namespace === namespace &&
+          /^(New|Queued|ReadyToStart)?$/.test(other.status?.phase ?? ''),
+      )
+    const behind =
+      waiting.length === 0
+        ? ''
+        : `, and ${waiting.length} ${waiting.length === 1 ? 'waits' : 'wait'} behind it`
+    return [
+      {
+        rule: 'backup-never-ends',
+        verdict: 'broken',
+        subject: refOf(backup),
+        cause: `has been running for ${durationText(lasts * 1000)}${behind}`,
+        evidence: [`phase ${backup.status?.phase}`],
+        remedy: {
+          text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
+          command: `kubectl -n ${namespace} rollout restart deployment velero`,
+        },
+      },
+    ]
+  })
+
+/** Repositories of volume backups that cannot be used. */
+const repositories: Rule = index =>
+  index.all('BackupRepository').flatMap((repository): Finding[] => {
+    const { namespace, name } = repository.metadata
+    const { phase, message = '' } = repository.status ?? {}
+    if (phase !== 'NotReady') return []
+    const locked = /already locked/.test(message)
+    return [
+      {
+        rule: locked ? 'backup-repository-locked' : 'backup-repository-not-ready',
+        verdict: 'broken',
+        subject: refOf(repository),
+        cause: locked
+          ? 'it is locked by a run that was killed: no volume is backed up'
+          : `it cannot be used: ${short(String(message), 200)}`,
+        evidence: String(message)
+          .split('\n')
+          .slice(0, 2)
+          .map(line => short(line)),
+        remedy: locked
+          ? {
+              text: 'when no backup is running, restart velero, which unlocks its repositories (by hand: restic unlock)',
+              command: `kubectl -n ${namespace} rollout restart deployment velero`,
+            }
+          : {
+              text: 'correct what its message names',
+              command: `kubectl -n ${namespace} describe backuprepository ${name}`,
+            },
+      },
+    ]
+  })
+
+/** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
+const onNoNode: Rule = index =>
+  index.all('DaemonSet').flatMap((daemon): Finding[] => {
+    const { namespace, name, creationTimestamp } = daemon.metadata
+    const { desiredNumberScheduled } = daemon.status ?? {}
+    if (
+      desiredNumberScheduled !== 0 ||
+      index.all('Node').length === 0 ||
+      since(index, creationTimestamp) < 300
+    )
+      return []
+    const agent = name === 'node-agent'
+    return [
+      {
+        rule: 'daemonset-on-no-node',
+        verdict: agent ? 'broken' : 'warning',
+        subject: refOf(daemon),
+        cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
+        evidence: selection(daemon),
+        remedy: {
+          text: 'correct its nodeSelector, affinity or tolerations, or label the node',
+          command: `kubectl -n ${namespace} describe daemonset ${name}`,
+        },
+      },
+    ]
+  })
+
+function selection({ spec }: KubeObject): string[] {
+  const labels = Object.entries(spec?.template?.spec?.nodeSelector ?? {}).map(
+    ([key, value]) => `${key}=${value}`,
+  )
+  return labels.length > 0 ? [`nodeSelector ${labels.join(', ')}`] : []
+}
+
+/** What a failed backup may have failed by: the readers and the stores of volumes. Pure. */
+export function behindBackups(namespace: string | undefined, index: Index): Ref[] {
+  const here = (kind: string) => index.all(kind).filter(({ metadata }) => metadata.namespace === namespace)
+  return [...here('DaemonSet'), ...here('BackupRepository'), ...here('Deployment'), ...here('Backup')].map(
+    refOf,
+  )
+}
+
+export const rules: Rule[] = [hanging, repositories, onNoNode]

@@ -1,0 +1,118 @@
+/** Jobs and CronJobs that do not run, or never succeed. */
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { periodOf } from './backups.ts'
+import { eventsOf, releaseOf, since } from './workload-facts.ts'
+
+const resumed = ({ kind, metadata }: KubeObject) =>
+  `kubectl -n ${metadata.namespace} patch ${kind.toLowerCase()} ${metadata.name} -p '{"spec":{"suspend":false}}'`
+
+/** Jobs and CronJobs that are suspended: their work is not done. */
+const suspended: Rule = index =>
+  ['Job', 'CronJob'].flatMap(kind =>
+    index.all(kind).flatMap((object): Finding[] => {
+      const age = since(index, object.metadata.creationTimestamp)
+      if (object.spec?.suspend !== true || age < 600 || object.status?.completionTime) return []
+      // A chart may bring one that is switched off.
+      const meant = releaseOf(object, index) !== undefined
+      if (meant) return []
+      const last = object.status?.lastSuccessfulTime ?? object.status?.lastScheduleTime
+      return [
+        {
+          rule: kind === 'Job' ? 'job-suspended' : 'cronjob-suspended',
+          verdict: 'broken',
+          subject: refOf(object),
+          cause: `is suspended: ${kind === 'Job' ? 'it does not start' : 'it makes no Job'}`,
+          evidence: [last ? `the last run was at ${last}` : `created ${durationText(age * 1000)} ago`],
+          remedy: { text: 'resume it when the reason is over', command: resumed(object) },
+        },
+      ]
+    }),
+  )
+
+/** CronJobs that never succeed, or do not run. */
+const cron: Rule = index =>
+  index.all('CronJob').flatMap((object): Finding[] => {
+    if (object.spec?.suspend === true) return []
+    const { namespace, name, creationTimestamp } = object.metadata
+    const period = periodOf(String(object.spec?.schedule ?? '')) ?? 3600
+    const { lastSuccessfulTime, lastScheduleTime } = object.status ?? {}
+    const jobs = jobsOf(object, index)
+    const failed = jobs.filter(job => condition(job, 'Failed')?.status === 'True')
+    const finding = (
+      rule: string,
+      cause: string,
+      text: string,
+      command: string,
+      causedBy: Ref[] = [],
+    ): Finding[] => [
+      {
+        rule,
+        verdict: 'broken',
+        subject: refOf(object),
+        cause,
+        evidence: [],
+        remedy: { text, command },
+        causedBy,
+      },
+    ]
+    const [invalid] = eventsOf(index, object, /^(UnparseableSchedule|UnknownTimeZone|InvalidSchedule)/)
+    if (invalid)
+      return finding(
+        'cronjob-schedule-invalid',
+        `its schedule ${JSON.stringify(object.spec?.schedule)} or time zone is not valid: it never runs`,
+        'correct spec.schedule or spec.timeZone',
+        `kubectl -n ${namespace} describe cronjob ${name}`,
+      )
+    if (failed.length > 0 && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded))
+      return finding(
+        'cronjob-never-succeeds',
+        `it has never succeeded: ${failed.length === 1 ? 'its last Job has failed' : `its last ${failed.length} Jobs have failed`}`,
+        'read why, and correct it',
+        `kubectl -n ${namespace} logs job/${failed.at(-1)!.metadata.name} --all-containers`,
+      ).map(found => ({ ...found, evidence: failed.slice(-1).flatMap(job => lastEnd(job, index)) }))
+    const quiet = since(index, lastScheduleTime, creationTimestamp)
+    if (quiet > Math.max(2 * period, 600) + 60)
+      return finding(
+        'cronjob-not-running',
+        `it has not run for ${durationText(quiet * 1000)}, although it should every ${durationText(period * 1000)}`,
+        'see its events: the controller may be away, or too many runs were missed',
+        `kubectl -n ${namespace} describe cronjob ${name}`,
+      )
+    return []
+  })
+
+/** The Jobs that a CronJob has made, the oldest first. */
+function jobsOf(cronJob: KubeObject, index: Index): KubeObject[] {
+  return index
+    .all('Job')
+    .filter(
+      ({ metadata }) =>
+        metadata.namespace === cronJob.metadata.namespace &&
+        metadata.ownerReferences?.some(
+          ({ kind, name }) => kind === 'CronJob' && name === cronJob.metadata.name,
+        ),
+    )
+    .sort((a, b) => since(index, b.metadata.creationTimestamp) - since(index, a.metadata.creationTimestamp))
+}
+
+/** How the containers of a failed Job have ended. */
+function lastEnd(job: KubeObject, index: Index): string[] {
+  return index
+    .ownedBy(job)
+    .flatMap(pod =>
+      ((pod.status?.containerStatuses ?? []) as Status[]).flatMap(({ name, state }) =>
+        state?.terminated ? [`container ${name} ended with exit code ${state.terminated.exitCode}`] : [],
+      ),
+    )
+}
+
+interface Status {
+  name: string
+  state?: { terminated?: { exitCode?: number } }
+}
+
+export const rules: Rule[] = [suspended, cron]

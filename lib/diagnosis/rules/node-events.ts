@@ -1,0 +1,127 @@
+/** What a node says by its events before a condition changes. */
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import type { Finding, Rule } from '../finding.ts'
+import { eventTime, type Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { eventsOf, timesSeen } from './workload-facts.ts'
+
+const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
+
+/** Starts of a kubelet within an hour that are no longer a reboot and an upgrade. */
+const RESTARTS = 4
+
+const nodeEvents: Rule = index =>
+  index
+    .all('Node')
+    .flatMap(node => [
+      ...expiring(node, index),
+      ...collecting(node, index),
+      ...restarting(node, index),
+      ...limits(node, index),
+    ])
+
+function warning(
+  node: KubeObject,
+  rule: string,
+  cause: string,
+  seen: KubeObject,
+  text: string,
+  command: string,
+): Finding {
+  return {
+    rule,
+    verdict: 'warning',
+    subject: refOf(node),
+    cause,
+    evidence: [`event ${seen.reason}: ${short(String(seen.message ?? ''))}`],
+    remedy: { text, command },
+  }
+}
+
+/**
+ * The certificates inside of k3s, which it renews when it starts within 120 days of their end.
+ * Source: https://docs.k3s.io/cli/certificate
+ */
+function expiring(node: KubeObject, index: Index): Finding[] {
+  const [event] = eventsOf(index, node, /^CertificateExpirationWarning$/, 24 * 3600)
+  const days = [...String(event?.message ?? '').matchAll(/at (\d{4}-\d\d-\d\d)T/g)]
+    .map(match => match[1]!)
+    .sort()
+  if (!event || !days[0]) return []
+  return [
+    warning(
+      node,
+      'k3s-certificates-expire',
+      `the certificates of k3s on it end on ${days[0]}: after that nobody gets in`,
+      event,
+      'restart k3s, which renews them, then fetch the kubeconfig from the server again',
+      ssh('systemctl restart k3s'),
+    ),
+  ]
+}
+
+/** A kubelet that cannot free enough space. A node with DiskPressure says so itself. */
+function collecting(node: KubeObject, index: Index): Finding[] {
+  const [event] = eventsOf(index, node, /^(ImageGCFailed|FreeDiskSpaceFailed|ContainerGCFailed)$/)
+  if (!event || condition(node, 'DiskPressure')?.status === 'True') return []
+  return [
+    warning(
+      node,
+      'node-disk-filling',
+      'its disk is nearly full, and the kubelet finds no images to remove: it is about to evict pods',
+      event,
+      'make room: see what is large (logs, /var), and remove unused images with `k3s crictl rmi --prune`',
+      ssh('df -h'),
+    ),
+  ]
+}
+
+/** k3s ends, and systemd starts it again. */
+function restarting(node: KubeObject, index: Index): Finding[] {
+  const starts = eventsOf(index, node, /^Starting$/).filter(({ message }) =>
+    /kubelet/i.test(String(message ?? '')),
+  )
+  const times = starts.reduce((sum, event) => sum + timesSeen(event), 0)
+  if (times < RESTARTS) return []
+  const span = eventTime(starts[0]!) - Math.min(...starts.map(eventTime))
+  return [
+    {
+      rule: 'k3s-restarting',
+      verdict: 'broken',
+      subject: refOf(node),
+      cause: `k3s keeps restarting on it: ${times} times in ${durationText(Math.max(span, 1000))}`,
+      evidence: [`event Starting: ${short(String(starts[0]!.message ?? ''))}`],
+      remedy: {
+        text: 'read what k3s says before it ends, and correct that',
+        command: ssh('journalctl -u k3s -n 100 --no-pager'),
+      },
+    },
+  ]
+}
+
+/** Processes that the kernel has killed, and hardware that fails, as node-problem-detector and kubelets say. */
+function limits(node: KubeObject, index: Index): Finding[] {
+  const [event] = eventsOf(
+    index,
+    node,
+    /^(SystemOOM|OOMKilling|KernelOops|TaskHung|FilesystemIsReadOnly|ReadonlyFilesystem)$/,
+  )
+  if (!event) return []
+  const memory = /OOM/.test(String(event.reason))
+  return [
+    warning(
+      node,
+      memory ? 'node-out-of-memory' : 'node-kernel-problem',
+      memory
+        ? 'its memory is used up: the kernel kills processes'
+        : `its kernel reports a problem: ${short(String(event.message ?? ''), 150)}`,
+      event,
+      memory ? 'give the server more memory, or remove what it does not need' : 'read the log of the kernel',
+      memory ? ssh('free -m') : ssh('dmesg --level=err,crit'),
+    ),
+  ]
+}
+
+export const rules: Rule[] = [nodeEvents]

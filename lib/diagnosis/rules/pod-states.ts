@@ -1,0 +1,124 @@
+/** Whether a pod works, and in which words it says why it does not. */
+import { type Condition, condition } from '../../flux/flux.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { isEvicted } from '../eviction.ts'
+import type { Remedy } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { containersOf, whereToChange, workloadOf } from './workload-facts.ts'
+import { pods as podsOfWorkload } from './workloads.ts'
+
+/** Whether a pod does what it is for, or its workload does so without it. Pure. */
+export function isWorking(pod: KubeObject, index: Index): boolean {
+  const phase = pod.status?.phase
+  if (phase === 'Succeeded' || isEvicted(pod)) return true // evicted pods are told by pods.ts
+  if (phase === 'Running') return condition(pod, 'Ready')?.status !== 'False'
+  const workload = workloadOf(pod, index)
+  if (phase === 'Failed' && workload.kind === 'Job')
+    // A Job creates another pod, and tells itself when it gives up.
+    return Boolean(workload.status?.completionTime) || index.ownedBy(workload).some(isRunning)
+  if (phase === 'Failed' && workload !== pod && !/^(Job|CronJob|ReplicaSet)$/.test(workload.kind)) {
+    const { wanted, available } = podsOfWorkload(workload)
+    return available >= wanted // it was replaced
+  }
+  return false
+}
+
+const isRunning = ({ status }: KubeObject) => /^(Pending|Running)$/.test(status?.phase ?? '')
+
+/** What is known of the reasons that a kubelet or a controller gives a pod. */
+const REASONS: Readonly<Record<string, (pod: KubeObject, where: string) => string>> = {
+  OutOfcpu: (_pod, where) =>
+    `the node had no CPU left for it: give the server more, or lower its requests ${where}; then delete the pod`,
+  OutOfmemory: (_pod, where) =>
+    `the node had no memory left for it: give the server more, or lower its requests ${where}; then delete the pod`,
+  OutOfpods: () => 'the node has as many pods as it may: remove some, then delete this pod',
+  UnexpectedAdmissionError: () =>
+    'the node could not give it a device or resource: see its plugin, then delete the pod',
+  NodeShutdown: () => 'the server was shut down: delete the pod, its workload recreates it',
+  Terminated: () => 'the server was shut down: delete the pod, its workload recreates it',
+  NodeAffinity: (_pod, where) =>
+    `the labels of its node do not fit any more: correct nodeSelector or affinity ${where}, or label the node`,
+  NodeLost: () => 'its node is silent: see whether the server runs',
+  DeadlineExceeded: (_pod, where) =>
+    `it ran longer than activeDeadlineSeconds: raise that ${where}, or find out why it takes so long`,
+  Preempting: () => 'a pod of higher priority needed its place: give the server more, or raise its priority',
+  SchedulingGated: pod =>
+    `it waits for its scheduling gate ${gatesOf(pod)}: see why the controller of the gate does not remove it, or remove the gate`,
+  ReadinessGatesNotReady: pod =>
+    `it waits for its readiness gate ${gateOf(pod)}: see why the controller of the gate does not set that condition`,
+  PodInitializing: () => 'its init containers have not finished: read their logs',
+  ContainerCreating: () =>
+    'the kubelet has not started it, and says nothing: read what k3s says on the server',
+  NetworkPluginNotReady: () => 'the network of the node is not ready: restart k3s, and read what it says',
+}
+
+const gatesOf = (pod: KubeObject) =>
+  ((pod.spec?.schedulingGates ?? []) as { name?: string }[]).map(({ name }) => name).join(', ')
+const gateOf = (pod: KubeObject) =>
+  ((pod.spec?.readinessGates ?? []) as { conditionType?: string }[])
+    .map(({ conditionType }) => conditionType)
+    .filter(type => condition(pod, type ?? '')?.status !== 'True')
+    .join(', ')
+
+/** The cause and the remedy of a pod that does not work, in the words of its own status. Pure. */
+export function podTrouble(pod: KubeObject, index: Index): { cause: string; remedy: Remedy; rule: string } {
+  const { namespace, name } = pod.metadata
+  const { reason, message } = wordsOf(pod, index)
+  const known = REASONS[reason]
+  const where = whereToChange(workloadOf(pod, index), index)
+  const slow = pulling(pod, index)
+  if (slow) return slow
+  const said = message ? `: ${short(message)}` : ''
+  const phase =
+    pod.status?.phase === 'Running' ? 'runs, but is not ready' : `is ${pod.status?.phase ?? 'not started'}`
+  return {
+    rule: 'pod-not-working',
+    cause: `${phase}${reason ? ` (${reason})` : ''}${said}`,
+    remedy: {
+      text: known?.(pod, where) ?? 'correct what it says; its events and its log tell more',
+      command: `kubectl -n ${namespace} describe pod ${name}`,
+    },
+  }
+}
+
+/** The most telling reason and message in a pod's status: its own, a container's, a condition's. */
+function wordsOf(pod: KubeObject, index: Index): { reason: string; message: string } {
+  const { status = {} } = pod
+  if (status.reason || status.message) return { reason: status.reason ?? '', message: status.message ?? '' }
+  for (const { name, status: container } of containersOf(pod)) {
+    const { waiting, terminated } = container.state ?? {}
+    if (waiting?.reason) return { reason: waiting.reason, message: waiting.message ?? eventOf(pod, index) }
+    if (terminated && terminated.exitCode !== 0)
+      return {
+        reason: terminated.reason ?? 'Error',
+        message: `container ${name} ended with exit code ${terminated.exitCode}${terminated.message ? `: ${terminated.message}` : ''}`,
+      }
+  }
+  const bad = ((status.conditions ?? []) as Condition[]).filter(
+    each => each.status === 'False' && each.reason,
+  )
+  const told = bad.find(each => each.type === 'PodScheduled') ?? bad.find(each => each.message) ?? bad[0]
+  if (told) return { reason: told.reason ?? '', message: told.message ?? '' }
+  return { reason: '', message: eventOf(pod, index) }
+}
+
+const eventOf = (pod: KubeObject, index: Index) =>
+  String(index.events(pod).find(({ type }) => type === 'Warning')?.message ?? '')
+
+/** A pod whose image has been pulled for minutes: the last event about it says so. */
+function pulling(pod: KubeObject, index: Index) {
+  const [last] = index
+    .events(pod)
+    .filter(({ reason }) => /^(Pull|Failed|BackOff|Created|Started)/.test(reason ?? ''))
+  if (last?.reason !== 'Pulling') return undefined
+  const image = /"([^"]+)"/.exec(String(last.message ?? ''))?.[1] ?? 'its image'
+  return {
+    rule: 'image-pull-slow',
+    cause: `the image ${image} is still being pulled: it is large, or the line is slow`,
+    remedy: {
+      text: 'wait, or check the line of the server and the size of the image',
+      command: 'npx tsx scripts/ssh.ts --sudo -- k3s crictl images',
+    },
+  }
+}

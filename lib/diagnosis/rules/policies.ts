@@ -1,0 +1,185 @@
+/** NetworkPolicies that protect nothing, or cut off what has to pass; budgets that select nothing. */
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { podsOf, since } from './workload-facts.ts'
+
+interface Selector {
+  matchLabels?: Record<string, string>
+  matchExpressions?: { key: string; operator: string; values?: string[] }[]
+}
+
+/** Whether labels fit a selector; an empty one fits all. Pure. */
+export function fits(selector: Selector | undefined, labels: Record<string, string> = {}): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = selector ?? {}
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every(({ key, operator, values = [] }) => {
+      const value = labels[key]
+      if (operator === 'Exists') return value !== undefined
+      if (operator === 'DoesNotExist') return value === undefined
+      const within = value !== undefined && values.includes(value)
+      return operator === 'In' ? within : !within
+    })
+  )
+}
+
+const isEmpty = (selector: Selector | undefined) =>
+  Object.keys(selector?.matchLabels ?? {}).length + (selector?.matchExpressions ?? []).length === 0
+
+const text = ({ matchLabels = {}, matchExpressions = [] }: Selector) =>
+  [
+    ...Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`),
+    ...matchExpressions.map(({ key, operator, values = [] }) =>
+      `${key} ${operator} ${values.join(',')}`.trim(),
+    ),
+  ].join(', ')
+
+/** The pods and the templates of workloads in a namespace that a selector fits. */
+function selected(selector: Selector | undefined, namespace: string | undefined, index: Index): KubeObject[] {
+  const workloads = ['Deployment', 'StatefulSet', 'DaemonSet', 'CronJob', 'Job'].flatMap(kind =>
+    index.all(kind),
+  )
+  const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
+    kind === 'Pod' ? metadata.labels : (spec?.template ?? spec?.jobTemplate?.spec?.template)?.metadata?.labels
+  return [...podsOf(index), ...workloads].filter(
+    object => object.metadata.namespace === namespace && fits(selector, labelsOf(object)),
+  )
+}
+
+/** Policies and budgets whose selector fits nothing. */
+const selectNothing: Rule = index =>
+  ['NetworkPolicy', 'PodDisruptionBudget'].flatMap(kind =>
+    index.all(kind).flatMap((object): Finding[] => {
+      const { namespace, creationTimestamp } = object.metadata
+      const selector: Selector = object.spec?.podSelector ?? object.spec?.selector
+      if (isEmpty(selector) || index.blind('Pod') || since(index, creationTimestamp) < 600) return []
+      if (selected(selector, namespace, index).length > 0) return []
+      // A chart may bring a policy for a part that is not installed; one with other pods beside it was mistaken.
+      const mistaken = podsOf(index).some(({ metadata }) => metadata.namespace === namespace)
+      const ours = object.metadata.labels?.['helm.toolkit.fluxcd.io/name'] !== undefined
+      if (!mistaken || ours) return []
+      return [
+        {
+          rule: 'selects-nothing',
+          verdict: kind === 'NetworkPolicy' ? 'broken' : 'warning',
+          subject: refOf(object),
+          cause: `no pod has the labels that it selects (${text(selector)}): it protects nothing`,
+          evidence: [],
+          remedy: {
+            text: 'correct its selector, or delete it',
+            command: `kubectl -n ${namespace} get pods --show-labels`,
+          },
+        },
+      ]
+    }),
+  )
+
+interface Peer {
+  podSelector?: Selector
+  namespaceSelector?: Selector
+  ipBlock?: object
+}
+
+/** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
+const cutOff: Rule = index =>
+  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
+    const { namespace, creationTimestamp } = policy.metadata
+    const ingress = policy.spec?.ingress as { from?: Peer[] }[] | undefined
+    const inward = (policy.spec?.policyTypes ?? ['Ingress']).includes('Ingress')
+    if (!inward || !ingress?.length || since(index, creationTimestamp) < 600 || index.blind('Namespace'))
+      return []
+    if (ingress.some(({ from }) => !from?.length || from.some(peer => peer.ipBlock))) return []
+    const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
+    if (guarded.length === 0 || !isServed(guarded, index)) return []
+    const peers = ingress.flatMap(({ from }) => from ?? [])
+    const admitted = podsOf(index).filter(
+      pod => !guarded.includes(pod) && peers.some(peer => admits(peer, pod, namespace, index)),
+    )
+    if (admitted.length > 0) return []
+    // Another policy may admit others: policies add up.
+    const more = index
+      .all('NetworkPolicy')
+      .some(
+        other =>
+          other !== policy &&
+          other.metadata.namespace === namespace &&
+          guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)) &&
+          (other.spec?.ingress ?? []).length > 0,
+      )
+    if (more) return []
+    const wanted = peers.map(peer => text({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }))
+    return [
+      {
+        rule: 'policy-admits-nobody',
+        verdict: 'broken',
+        subject: refOf(policy),
+        cause: `it admits only ${wanted.join(' or ')}, and no other pod has that label: its pods are cut off`,
+        evidence: guarded
+          .slice(0, 3)
+          .map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
+        remedy: {
+          text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
+          command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
+        },
+      },
+    ]
+  })
+
+/** Whether requests are expected: a Service leads to one of the pods. */
+function isServed(pods: readonly KubeObject[], index: Index): boolean {
+  return index.all('Service').some(({ metadata, spec }) => {
+    const matchLabels = (spec?.selector ?? {}) as Record<string, string>
+    return (
+      Object.keys(matchLabels).length > 0 &&
+      pods.some(
+        pod => pod.metadata.namespace === metadata.namespace && fits({ matchLabels }, pod.metadata.labels),
+      )
+    )
+  })
+}
+
+function admits(peer: Peer, pod: KubeObject, own: string | undefined, index: Index): boolean {
+  const { namespace, labels } = pod.metadata
+  if (peer.podSelector && !fits(peer.podSelector, labels)) return false
+  if (!peer.namespaceSelector) return namespace === own
+  const found = index.get('Namespace', undefined, namespace ?? '')
+  const name = { 'kubernetes.io/metadata.name': namespace ?? '' }
+  return fits(peer.namespaceSelector, { ...name, ...found?.metadata.labels })
+}
+
+/** Policies that forbid what every pod needs: names, which kube-dns resolves. */
+const withoutNames: Rule = index =>
+  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
+    const { namespace, name, creationTimestamp } = policy.metadata
+    const types = (policy.spec?.policyTypes ?? []) as string[]
+    const egress = (policy.spec?.egress ?? []) as { to?: Peer[]; ports?: { port?: number | string }[] }[]
+    if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return []
+    const guarded = podsOf(index).filter(
+      pod => pod.metadata.namespace === namespace && fits(policy.spec?.podSelector, pod.metadata.labels),
+    )
+    const resolves = (rule: (typeof egress)[number]) =>
+      !rule.ports?.length ||
+      rule.ports.some(({ port }) => port === undefined || port === 53 || /^dns/.test(String(port)))
+    const others = index
+      .all('NetworkPolicy')
+      .filter(other => other.metadata.namespace === namespace && other !== policy)
+      .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
+      .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
+    if (guarded.length === 0 || [...egress, ...others].some(resolves)) return []
+    return [
+      {
+        rule: 'policy-without-names',
+        verdict: 'broken',
+        subject: refOf(policy),
+        cause: 'it lets its pods out, but not to DNS (port 53): no name can be resolved in them',
+        evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+        remedy: {
+          text: 'add an egress rule for port 53, UDP and TCP, to kube-system',
+          command: `kubectl -n ${namespace} edit networkpolicy ${name}`,
+        },
+      },
+    ]
+  })
+
+export const rules: Rule[] = [selectNothing, cutOff, withoutNames]

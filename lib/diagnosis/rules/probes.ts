@@ -1,0 +1,79 @@
+/** What kubelet's words about a failed probe mean beside the manifest. */
+import type { Container } from './workload-facts.ts'
+
+interface Probe {
+  httpGet?: { path?: string; port?: number | string; scheme?: string }
+  tcpSocket?: { port?: number | string }
+  grpc?: { port?: number }
+  exec?: { command?: string[] }
+  timeoutSeconds?: number
+}
+
+/** The probe of a container that a message of the kubelet is about, with its name. */
+function probeIn({ spec }: Container, message: string): { name: string; probe: Probe } | undefined {
+  const name = /^(?:Container \S+ failed )?(readiness|liveness|startup) probe/i
+    .exec(message)?.[1]
+    ?.toLowerCase()
+  const probe = name && (spec?.[`${name}Probe`] as Probe | undefined)
+  return probe ? { name, probe } : undefined
+}
+
+/**
+ * What is wrong with a probe, as far as its words and the manifest tell: a path that does not exist, a port that no
+ * container has, the wrong scheme, a command that fails without a word. Undefined where the program may be at fault.
+ * Pure.
+ */
+export function probeMistake(
+  container: Container,
+  message: string,
+): { cause: string; fix: string } | undefined {
+  const found = probeIn(container, message)
+  if (!found) return undefined
+  const { name, probe } = found
+  const { path = '/', port: http } = probe.httpGet ?? {}
+  const port = http ?? probe.tcpSocket?.port ?? probe.grpc?.port
+  const listed = (container.spec?.ports ?? []) as { name?: string; containerPort?: number }[]
+  const has = listed.some(each => each.containerPort === port || each.name === port)
+  const status = /statuscode: (\d+)/.exec(message)?.[1]
+  if (status === '404' || status === '405')
+    return {
+      cause: `its ${name} probe asks for ${path}, which answers ${status}`,
+      fix: `correct the path of the ${name} probe`,
+    }
+  if (status === '401' || status === '403')
+    return {
+      cause: `its ${name} probe asks for ${path}, which requires a login (${status})`,
+      fix: `probe a path without a login`,
+    }
+  if (/server gave HTTP response to HTTPS client/.test(message))
+    return {
+      cause: `its ${name} probe speaks HTTPS, and the container HTTP`,
+      fix: `set scheme: HTTP in the ${name} probe`,
+    }
+  if (/malformed HTTP response/.test(message))
+    return {
+      cause: `its ${name} probe speaks HTTP, and the container does not`,
+      fix: `set scheme: HTTPS or tcpSocket in the ${name} probe`,
+    }
+  if (port !== undefined && listed.length > 0 && !has && /refused|timeout|deadline|Timeout/.test(message))
+    return {
+      cause: `its ${name} probe asks port ${port}, and the container has ${listed.map(each => each.containerPort).join(', ')}`,
+      fix: `correct the port of the ${name} probe`,
+    }
+  if (probe.exec && /not found|no such file/i.test(message))
+    return {
+      cause: `the command of its ${name} probe does not exist`,
+      fix: `correct the command of the ${name} probe`,
+    }
+  if (probe.exec && /command timed out|timed out/i.test(message))
+    return {
+      cause: `the command of its ${name} probe takes longer than ${probe.timeoutSeconds ?? 1} s`,
+      fix: `raise timeoutSeconds of the ${name} probe`,
+    }
+  if (probe.exec && /probe failed: *$/i.test(message.trimEnd()))
+    return {
+      cause: `the command of its ${name} probe fails without a word`,
+      fix: `run the command in the container, and correct it: ${name}Probe.exec`,
+    }
+  return undefined
+}

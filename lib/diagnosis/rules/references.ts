@@ -1,0 +1,173 @@
+/** References from one object to another that does not exist: one table of fields, one rule. */
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { since, whereToChange } from './workload-facts.ts'
+import { pods } from './workloads.ts'
+
+/** A field that names another object. */
+interface Reference {
+  kind: string
+  field: string
+  /** What it names; none where it is left out. */
+  to: (object: KubeObject) => readonly Named[]
+  /** What does not work without it. */
+  effect: string
+}
+
+interface Named {
+  kind: string
+  name?: string
+  namespace?: string
+}
+
+const WORKLOADS = ['Deployment', 'StatefulSet', 'DaemonSet']
+const templateOf = ({ spec }: KubeObject) => spec?.template?.spec ?? {}
+const here = (object: KubeObject, kind: string, name: unknown): Named[] =>
+  typeof name === 'string' && name !== '' ? [{ kind, name, namespace: object.metadata.namespace }] : []
+const global = (kind: string, name: unknown): Named[] =>
+  typeof name === 'string' && name !== '' ? [{ kind, name }] : []
+
+/** Kinds of which none may exist: for these an empty list proves that one is missing. */
+const CERTAIN = /^(Deployment|StatefulSet|Service|Role|Secret)$/
+
+const REFERENCES: readonly Reference[] = [
+  {
+    kind: 'HorizontalPodAutoscaler',
+    field: 'spec.scaleTargetRef',
+    to: object => here(object, object.spec?.scaleTargetRef?.kind ?? '', object.spec?.scaleTargetRef?.name),
+    effect: 'nothing is scaled',
+  },
+  {
+    kind: 'StatefulSet',
+    field: 'spec.serviceName',
+    to: object => here(object, 'Service', object.spec?.serviceName),
+    effect: 'its pods have no names in DNS',
+  },
+  {
+    kind: 'RoleBinding',
+    field: 'roleRef',
+    to: object => {
+      const { kind, name } = object.roleRef ?? {}
+      return kind === 'ClusterRole' ? global(kind, name) : here(object, 'Role', name)
+    },
+    effect: 'its subjects have no rights by it',
+  },
+  {
+    kind: 'ClusterRoleBinding',
+    field: 'roleRef',
+    to: object => global('ClusterRole', object.roleRef?.name),
+    effect: 'its subjects have no rights by it',
+  },
+  ...['RoleBinding', 'ClusterRoleBinding'].map(
+    (kind): Reference => ({
+      kind,
+      field: 'subjects',
+      to: object =>
+        ((object.subjects ?? []) as Named[]).flatMap(subject =>
+          subject.kind === 'ServiceAccount'
+            ? [
+                {
+                  kind: 'ServiceAccount',
+                  name: subject.name,
+                  namespace: subject.namespace ?? object.metadata.namespace,
+                },
+              ]
+            : [],
+        ),
+      effect: 'whoever was meant has no rights',
+    }),
+  ),
+  ...WORKLOADS.flatMap((kind): Reference[] => [
+    {
+      kind,
+      field: 'imagePullSecrets',
+      to: object =>
+        ((templateOf(object).imagePullSecrets ?? []) as Named[]).flatMap(({ name }) =>
+          here(object, 'Secret', name),
+        ),
+      effect: 'private images cannot be pulled',
+    },
+    {
+      kind,
+      field: 'serviceAccountName',
+      to: object => here(object, 'ServiceAccount', templateOf(object).serviceAccountName),
+      effect: 'its pods cannot be created',
+    },
+    {
+      kind,
+      field: 'priorityClassName',
+      to: object => global('PriorityClass', templateOf(object).priorityClassName),
+      effect: 'its pods cannot be created',
+    },
+  ]),
+  {
+    kind: 'HelmRelease',
+    field: 'spec.chart.spec.sourceRef',
+    to: object => {
+      const { kind, name, namespace = object.metadata.namespace } = object.spec?.chart?.spec?.sourceRef ?? {}
+      return kind ? [{ kind, name, namespace }] : []
+    },
+    effect: 'its chart cannot be fetched',
+  },
+]
+
+/** Namespaces whose objects Kubernetes creates itself, before what they name. */
+const SYSTEM = /^kube-/
+
+const missing: Rule = index =>
+  REFERENCES.flatMap(({ kind, field, to, effect }) =>
+    index.all(kind).flatMap((object): Finding[] => {
+      const { namespace = '', name } = object.metadata
+      if (
+        SYSTEM.test(namespace) ||
+        /^system:/.test(name) ||
+        since(index, object.metadata.creationTimestamp) < 60
+      )
+        return []
+      // What has all of its pods does not miss it.
+      if (WORKLOADS.includes(kind) && field !== 'spec.serviceName' && !lacksPods(object)) return []
+      return to(object).flatMap(named => {
+        if (!named.name || exists(named as Named & { name: string }, index)) return []
+        const ref: Ref = { apiVersion: '', kind: named.kind, name: named.name, namespace: named.namespace }
+        if (SYSTEM.test(named.namespace ?? '') || /^system:/.test(named.name)) return []
+        return [
+          {
+            rule: 'reference-missing',
+            verdict: kind === 'StatefulSet' || kind === 'ClusterRoleBinding' ? 'warning' : 'broken',
+            subject: refOf(object),
+            cause: `its ${field} names ${refText(ref)}, which does not exist: ${effect}`,
+            evidence: others(named.kind, named.namespace, index),
+            remedy: {
+              text: `create ${refText(ref)}, or correct ${field} ${whereToChange(object, index)}`,
+              command: `kubectl ${named.namespace ? `-n ${named.namespace} ` : ''}get ${named.kind.toLowerCase()}s`,
+            },
+          },
+        ]
+      })
+    }),
+  )
+
+function exists({ kind, name, namespace }: Named & { name: string }, index: Index): boolean {
+  if (index.blind(kind)) return true
+  if (kind === 'Secret') return index.secret(namespace ?? '', name) !== undefined
+  // What a former toolkit has not read, or a cluster does not serve, proves nothing.
+  if (index.all(kind).length === 0 && !CERTAIN.test(kind)) return true
+  return index.get(kind, namespace, name) !== undefined
+}
+
+function lacksPods(workload: KubeObject): boolean {
+  const { wanted, available } = pods(workload)
+  return available < wanted
+}
+
+/** The objects that may have been meant. */
+function others(kind: string, namespace: string | undefined, index: Index): string[] {
+  const names = index
+    .all(kind)
+    .filter(({ metadata }) => metadata.namespace === namespace)
+    .map(({ metadata }) => metadata.name)
+  return names.length > 0 ? [`existing: ${names.slice(0, 5).join(', ')}`] : []
+}
+
+export const rules: Rule[] = [missing]

@@ -1,0 +1,136 @@
+/** The way of a request: hosts that two Ingresses claim, Ingresses that nobody serves, ports that nobody listens on. */
+import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import { isSolver } from './ingresses.ts'
+import { podsOf, since, whereToChange } from './workload-facts.ts'
+
+const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
+
+interface Route {
+  host?: string
+  http?: { paths?: { path?: string }[] }
+}
+
+/** Hosts and paths that several Ingresses of one class serve: which of them answers is up to the controller. */
+const claimedTwice: Rule = index => {
+  const claims = new Map<string, KubeObject[]>()
+  for (const ingress of index.all('Ingress')) {
+    if (isSolver(ingress)) continue
+    const name =
+      ingress.spec?.ingressClassName ?? ingress.metadata.annotations?.['kubernetes.io/ingress.class'] ?? ''
+    for (const { host, http } of (ingress.spec?.rules ?? []) as Route[])
+      for (const { path = '/' } of http?.paths ?? []) {
+        const key = `${name} ${host ?? '*'}${path}`
+        const known = claims.get(key) ?? []
+        if (!known.includes(ingress)) claims.set(key, [...known, ingress])
+      }
+  }
+  return [...claims].flatMap(([key, ingresses]): Finding[] => {
+    const [first, ...others] = ingresses
+    if (
+      !first ||
+      others.length === 0 ||
+      first.metadata.annotations?.['traefik.ingress.kubernetes.io/router.priority']
+    )
+      return []
+    const names = ingresses.map(each => refText(refOf(each))).join(' and ')
+    return [
+      {
+        rule: 'host-claimed-twice',
+        verdict: 'warning',
+        subject: refOf(first),
+        cause: `${key.split(' ')[1]} is served by ${names}: only one of them answers`,
+        evidence: [],
+        remedy: {
+          text: 'give one of them another host or path, or delete it',
+          command: 'kubectl get ingress -A',
+        },
+      },
+    ]
+  })
+}
+
+/** Ingresses that name no class where none is the default. */
+const withoutClass: Rule = index =>
+  index.all('Ingress').flatMap((ingress): Finding[] => {
+    const { namespace, name, annotations, creationTimestamp } = ingress.metadata
+    const named = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
+    const classes = index.all('IngressClass')
+    if (named || isSolver(ingress) || index.blind('IngressClass') || since(index, creationTimestamp) < 120)
+      return []
+    if (classes.some(({ metadata }) => metadata.annotations?.[DEFAULT] === 'true')) return []
+    if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return []
+    const known = classes[0]?.metadata.name ?? 'traefik'
+    return [
+      {
+        rule: 'ingress-without-class',
+        verdict: 'broken',
+        subject: refOf(ingress),
+        cause: 'it names no class, and no IngressClass is the default: nothing serves it',
+        evidence: [],
+        remedy: {
+          text: `set ingressClassName: ${known} ${whereToChange(ingress, index)}, or make that class the default`,
+          command: `kubectl -n ${namespace} patch ingress ${name} --type merge -p '{"spec":{"ingressClassName":"${known}"}}'`,
+        },
+      },
+    ]
+  })
+
+interface Port {
+  name?: string
+  port?: number
+  targetPort?: number | string
+}
+interface Container {
+  ports?: { name?: string; containerPort?: number }[]
+}
+
+/** Services that send requests to a port that no container of their ready pods has. */
+const targetPorts: Rule = index =>
+  index.all('Service').flatMap((service): Finding[] => {
+    const { namespace, name } = service.metadata
+    const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
+    if (selector.length === 0) return []
+    const pods = podsOf(index).filter(
+      ({ metadata }) =>
+        metadata.namespace === namespace &&
+        selector.every(([label, value]) => metadata.labels?.[label] === value),
+    )
+    const listed = pods.flatMap(({ spec }) =>
+      [
+        ...((spec?.containers ?? []) as Container[]),
+        ...((spec?.initContainers ?? []) as Container[]),
+      ].flatMap(({ ports }) => ports ?? []),
+    )
+    if (pods.length === 0 || listed.length === 0) return [] // ports need not be listed
+    return ((service.spec?.ports ?? []) as Port[]).flatMap(({ port, targetPort = port }): Finding[] => {
+      const named = typeof targetPort === 'string'
+      if (listed.some(each => (named ? each.name === targetPort : each.containerPort === targetPort)))
+        return []
+      // A number works without being listed; a lone list with another number was mistaken.
+      if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
+      const has = [
+        ...new Set(listed.map(each => (named ? (each.name ?? each.containerPort) : each.containerPort))),
+      ]
+      return [
+        {
+          rule: 'service-port-mismatch',
+          verdict: 'broken',
+          subject: refOf(service),
+          cause: `it sends requests to port ${targetPort}, and the containers of its pods have ${has.join(', ')}`,
+          evidence: [
+            `selects ${pods
+              .slice(0, 3)
+              .map(each => each.metadata.name)
+              .join(', ')}`,
+          ],
+          remedy: {
+            text: `correct targetPort ${whereToChange(service, index)}`,
+            command: `kubectl -n ${namespace} describe service ${name}`,
+          },
+        },
+      ]
+    })
+  })
+
+export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts]

@@ -1,0 +1,124 @@
+/**
+ * The last net: whatever has not worked for minutes and is not told by any other rule is told in its own words. So
+ * "nothing is broken" means that everything that was read works.
+ */
+import { type Condition, condition, standing } from '../../flux/flux.ts'
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import type { Finding, Remedy } from '../finding.ts'
+import { keyOf } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { warnings } from './certificate-events.ts'
+import { isWorking, podTrouble } from './pod-states.ts'
+import { oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
+
+/** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
+const PATIENCE = 600
+
+/** What is not told yet of an object, as a finding. */
+interface Unsettled {
+  object: KubeObject
+  cause: string
+  lasts: number
+  remedy?: Remedy
+  rule?: string
+}
+
+/** Findings for what no rule has told. Pure. */
+export function unexplained(index: Index, told: readonly Finding[] = []): Finding[] {
+  const known = new Set(told.map(({ subject }) => keyOf(subject)))
+  const found = [...pods(index, known), ...objects(index)].filter(
+    ({ object, lasts }) => lasts >= PATIENCE && !known.has(keyOf(refOf(object))),
+  )
+  const once = found.map(each => ({ ...findingOf(each, index), of: workloadOf(each.object, index) }))
+  return oncePerWorkload(once)
+}
+
+function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Index): Finding {
+  const { namespace, name } = object.metadata
+  const place = namespace ? `-n ${namespace} ` : ''
+  return {
+    rule: rule ?? `${object.kind.toLowerCase()}-not-working`,
+    verdict: 'broken',
+    subject: refOf(object),
+    cause,
+    evidence: [`for ${durationText(lasts * 1000)}`, ...warnings(object, index)],
+    remedy: remedy ?? {
+      text: 'correct what it says; its events and conditions tell more',
+      command: `kubectl ${place}describe ${object.kind.toLowerCase()} ${name}`,
+    },
+    // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
+    ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
+  }
+}
+
+/** The Job of a pod, which tells of its pods itself; else the pod. */
+function workloadOfJob(pod: KubeObject, index: Index): KubeObject {
+  const owner = pod.metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.name
+  return (owner && index.get('Job', pod.metadata.namespace, owner)) || pod
+}
+
+function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
+  return podsOf(index).flatMap(pod => {
+    if (isWorking(pod, index) || known.has(keyOf(refOf(workloadOfJob(pod, index))))) return []
+    const lasts = Math.min(
+      since(index, pod.metadata.creationTimestamp),
+      since(index, condition(pod, 'Ready')?.lastTransitionTime, pod.metadata.creationTimestamp),
+    )
+    return [{ object: pod, lasts, ...podTrouble(pod, index) }]
+  })
+}
+
+/** The condition that says whether an object of a kind works, and the status that it has then. */
+const GOOD: Readonly<Record<string, string>> = {
+  Certificate: 'Ready',
+  Issuer: 'Ready',
+  ClusterIssuer: 'Ready',
+  OAuth2Client: 'Ready',
+  APIService: 'Available',
+}
+
+const FLUX = ['GitRepository', 'HelmRepository', 'HelmChart', 'Kustomization', 'HelmRelease']
+
+function objects(index: Index): Unsettled[] {
+  const conditioned = Object.entries(GOOD).flatMap(([kind, type]) =>
+    index.all(kind).flatMap(object => {
+      const found = condition(object, type)
+      return found && found.status !== 'True' ? [ofCondition(object, found, index)] : []
+    }),
+  )
+  const flux = FLUX.flatMap(kind => index.all(kind)).flatMap(object => {
+    const { state, message } = standing(object)
+    const ready = condition(object, 'Ready')
+    if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return []
+    if (ready?.reason === 'DependencyNotReady') return []
+    const limit = seconds(object.spec?.timeout)
+    const lasts = since(index, ready?.lastTransitionTime, object.metadata.creationTimestamp) - limit
+    return [{ object, cause: short(message), lasts }]
+  })
+  const claims = index.all('PersistentVolumeClaim').flatMap(claim => {
+    const waited = ['Bound', 'Lost'].includes(claim.status?.phase)
+    const unused = !claim.metadata.annotations?.['volume.kubernetes.io/selected-node']
+    if (waited || unused) return [] // until a pod uses it there may be nothing to bind
+    const cause = `is ${claim.status?.phase ?? 'not handled'}, not bound`
+    return [{ object: claim, cause, lasts: since(index, claim.metadata.creationTimestamp) }]
+  })
+  return [...conditioned, ...flux, ...claims]
+}
+
+/** Seconds of a duration of Flux, e.g. `5m0s`; 0 when none is given. */
+function seconds(text: unknown): number {
+  const [, hours = 0, minutes = 0, rest = 0] =
+    /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(String(text ?? '')) ?? []
+  return Number(hours) * 3600 + Number(minutes) * 60 + Number(rest)
+}
+
+function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {
+  const { type, status, reason = '', message = '' } = found
+  return {
+    object,
+    cause: short(`${type} is ${status}${reason ? ` (${reason})` : ''}${message ? `: ${message}` : ''}`),
+    lasts: since(index, found.lastTransitionTime, object.metadata.creationTimestamp),
+  }
+}
