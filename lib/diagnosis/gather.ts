@@ -6,8 +6,8 @@ import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } fro
 import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { factOf } from './allowed/object.ts'
-import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 import { readLastLines } from './last-lines.ts'
+import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
 /** How the list of served APIs is called where it could not be read. */
 const SERVED = 'the served APIs'
@@ -98,7 +98,7 @@ export async function gatherWatched(
   return {
     ...origin(kubectl),
     groups: served.map(({ apiVersion }) => apiVersion),
-    objects: found.flat(),
+    objects: found.flat().map(factOf),
     secrets: [],
     gaps: [],
     unread: [...UNWATCHED, ...absent.map(({ kind }) => kind)],

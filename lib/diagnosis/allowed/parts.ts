@@ -107,14 +107,14 @@ export const CONTAINER_STATUSES: Shape = [
     lastState: STATE,
   },
 ]
-/** When and where a probe asks; never what it sends or runs. */
+/** When a probe asks, and what kind of question it is; never what it sends or runs. */
 const PROBE: Shape = {
   initialDelaySeconds: 'number',
   periodSeconds: 'number',
   timeoutSeconds: 'number',
   failureThreshold: 'number',
   successThreshold: 'number',
-  httpGet: { path: 'url', port: 'scalar', scheme: 'text' },
+  httpGet: { port: 'scalar', scheme: 'text' },
   exec: {},
   tcpSocket: { port: 'scalar' },
   grpc: { port: 'scalar' },

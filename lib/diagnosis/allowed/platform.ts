@@ -80,7 +80,12 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
       postBuild: { substituteFrom: [{ kind: 'text', name: 'text', optional: 'flag' }] },
       healthChecks: [REF],
     },
-    status: { ...fluxStatus, inventory: { entries: [{ id: 'text', v: 'text' }] } },
+    // Those of v1beta1 have a snapshot in place of an inventory.
+    status: {
+      ...fluxStatus,
+      inventory: { entries: [{ id: 'text', v: 'text' }] },
+      snapshot: { checksum: 'text' },
+    },
   },
   HelmRelease: {
     spec: {

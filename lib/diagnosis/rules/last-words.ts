@@ -27,8 +27,7 @@ const MEANINGS: readonly (Meaning & { pattern: RegExp })[] = [
   },
   {
     rule: 'node-inotify-limit',
-    pattern:
-      /(inotify|fsnotify)[^\n]*(too many open files|no space left|limit)|too many open files[^\n]*(inotify|watcher)|max_user_(instances|watches)/i,
+    pattern: /inotify|fsnotify|max_user_(instances|watches)/i,
     cause: () => 'the node has no inotify instances left: it is a limit of the kernel, not of the pod',
     fix: () => 'raise fs.inotify.max_user_instances (and max_user_watches) on the server, in /etc/sysctl.d',
     command: 'npx tsx scripts/ssh.ts --sudo -- sysctl -w fs.inotify.max_user_instances=1024',

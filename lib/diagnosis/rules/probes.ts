@@ -2,7 +2,7 @@
 import type { Container } from './workload-facts.ts'
 
 interface Probe {
-  httpGet?: { path?: string; port?: number | string; scheme?: string }
+  httpGet?: { port?: number | string; scheme?: string }
   tcpSocket?: { port?: number | string }
   grpc?: { port?: number }
   exec?: { command?: string[] }
@@ -30,19 +30,19 @@ export function probeMistake(
   const found = probeIn(container, message)
   if (!found) return undefined
   const { name, probe } = found
-  const { path = '/', port: http } = probe.httpGet ?? {}
+  const { port: http } = probe.httpGet ?? {}
   const port = http ?? probe.tcpSocket?.port ?? probe.grpc?.port
   const listed = (container.spec?.ports ?? []) as { name?: string; containerPort?: number }[]
   const has = listed.some(each => each.containerPort === port || each.name === port)
   const status = /statuscode: (\d+)/.exec(message)?.[1]
   if (status === '404' || status === '405')
     return {
-      cause: `its ${name} probe asks for ${path}, which answers ${status}`,
-      fix: `correct the path of the ${name} probe`,
+      cause: `the path that its ${name} probe asks for answers ${status}`,
+      fix: `correct ${name}Probe.httpGet.path`,
     }
   if (status === '401' || status === '403')
     return {
-      cause: `its ${name} probe asks for ${path}, which requires a login (${status})`,
+      cause: `the path that its ${name} probe asks for requires a login (${status})`,
       fix: `probe a path without a login`,
     }
   if (/server gave HTTP response to HTTPS client/.test(message))

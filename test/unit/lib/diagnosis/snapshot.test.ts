@@ -79,10 +79,6 @@ test('credentials in URLs are never shown', () => {
   // Both ends are kept: the reason is at the end.
   const long = short(`unable to clone: ${'x'.repeat(400)}: ssh: knownhosts: key mismatch`)
   assert.match(long, /^unable to clone: x+ … x*: ssh: knownhosts: key mismatch$/)
-  assert.is(
-    short("expected string, got &value.valueUnstructured{Value:31415}; unknown anchor 'abc' referenced"),
-    "expected string, got &value.valueUnstructured{Value:***}; unknown anchor '***' referenced",
-  )
   assert.not.match(short('cannot read https://token@host/'), 'token')
 })
 
