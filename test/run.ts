@@ -15,6 +15,7 @@ const EXTRA: Record<string, string> = {
   node24: 'the unit tests a second time, on another Node',
   server: 'builds kubelet, containerd, runc and a Debian',
   'test/cluster/bed.test.ts': 'the bed itself, which every other file uses',
+  'test/cluster/prepared.test.ts': 'the prepared states of the bed, which other files start from',
   'test/cluster/diagnose-flux.test.ts': 'all faults of Flux; diagnose-sample has some of them',
   'test/cluster/diagnose-workloads.test.ts': 'all faults of workloads; diagnose-sample has some of them',
   'test/cluster/diagnose-certificates.test.ts':
