@@ -2,27 +2,33 @@
  * Shows the whole platform on one screen: nodes, sources, Kustomizations, HelmReleases, workloads, volumes and
  * certificates. It replaces the docs' `flux get kustomizations`, `flux get helmreleases -A` and their kin.
  *
- * Usage: npx tsx scripts/status.ts [--watch] [--json]
+ * Usage: npx tsx scripts/status.ts [--watch | --versions] [--json]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
 
 import type { StatusSection } from '../lib/diagnosis/status.ts'
-import { Findings } from '../lib/script/errors.ts'
+import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import type { Log } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
 import { sleep } from '../lib/script/wait.ts'
+import type { ChartVersion } from './status/versions.ts'
 
 await script({
   name: 'status',
   summary: 'Show the whole platform on one screen; exit code 3 when something is not ready.',
   flags: {
     watch: { type: 'boolean', help: 'show it again every two seconds, until everything is ready or Ctrl-C' },
+    versions: {
+      type: 'boolean',
+      help: 'list the charts that are behind, from their repositories themselves',
+    },
     all: { type: 'boolean', help: 'list ready objects too, not only their number' },
   },
   examples: [
     ['npx tsx scripts/status.ts', 'What is not ready, and how much is'],
     ['npx tsx scripts/status.ts --all', 'Every object'],
+    ['npx tsx scripts/status.ts --versions', 'Which charts are behind'],
     ['npx tsx scripts/status.ts --watch', 'Follow an installation'],
     ["npx tsx scripts/status.ts --json | jq '.result.notReady'", 'For other programs'],
   ],
@@ -32,6 +38,21 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { gatherStatus } = await import('../lib/diagnosis/status.ts')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    if (run.flags.versions) {
+      const { chartVersions } = await import('./status/versions.ts')
+      const charts = await chartVersions(kubectl, run.signal)
+      const behind = charts.filter(chart => chart.behind)
+      const unknown = charts.filter(chart => chart.gap)
+      run.result = { behind, unknown, charts }
+      run.log.print(versionsText(charts, run.flags.all))
+      if (unknown.length > 0)
+        throw new ExpectedError(
+          `the newest version of ${unknown.length} of ${charts.length} charts is not known`,
+          'check the repositories above, and the way from this machine to them',
+        )
+      if (behind.length > 0) throw new Findings()
+      return
+    }
     for (;;) {
       const sections = await gatherStatus(kubectl)
       const notReady = sections.flatMap(section => section.items).filter(item => !item.ready)
@@ -48,6 +69,23 @@ await script({
     }
   },
 })
+
+/** The charts that are behind or not known, and with `all` every one. */
+function versionsText(charts: ChartVersion[], all: boolean): string {
+  const shown = charts.filter(chart => all || chart.behind || chart.gap)
+  const current = charts.filter(chart => !chart.behind && !chart.gap).length
+  return [
+    `${current} of ${charts.length} charts are at the newest version of their repository`,
+    table(
+      shown.map(({ release, chart, version, newest, behind, gap, repository }) => [
+        gap ? '?' : behind ? '✗' : '✓',
+        release,
+        `${chart} ${version}`,
+        gap ? `${repository}: ${gap}` : behind ? `→ ${newest}` : '',
+      ]),
+    ),
+  ].join('\n')
+}
 
 /** One screen of text: what is not ready, how much is, and with `all` every object. */
 function screen(sections: StatusSection[], all: boolean, colour: Log['colour']): string {

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { CURRENT_KINDS, type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
+import { holdsSettings } from '../platform/accounts.ts'
 import { variablesOf } from '../platform/configure.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
@@ -182,7 +183,7 @@ async function secretShapes(kubectl: Kubectl, catalogue: readonly CatalogueEntry
   for (const secret of secrets) {
     const name = `${secret.metadata.namespace}/${secret.metadata.name}`
     if (generated.has(name)) secretValues(secret)
-    if (name === 'flux-system/oas-cluster-variables') variablesOf(secret)
+    if (holdsSettings(secret.metadata)) variablesOf(secret)
   }
   return secrets.map(secretShape)
 }

@@ -13,8 +13,11 @@ export interface ConfigKey {
   neededBy?: string
   /** What is wrong with a value, or undefined. */
   check: (value: string) => string | undefined
-  /** Where the value is used: variables go into the cluster, settings are for the scripts alone. */
-  use: 'variable' | 'setting'
+  /**
+   * Where the value is used: Flux substitutes variables into manifests, references travel in a Secret of their own
+   * and are never pasted into YAML, settings are for the scripts alone.
+   */
+  use: 'variable' | 'reference' | 'setting'
 }
 
 const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
@@ -94,7 +97,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
       neededBy: 'outgoing_mail_enabled',
       secret: name.endsWith('password'),
       default: name.endsWith('authtype') ? 'LOGIN' : name.endsWith('port') ? '587' : undefined,
-      use: 'variable',
+      use: check === anything ? 'reference' : 'variable',
     }),
   ),
   {
@@ -129,7 +132,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
       neededBy: 'backup_s3_enabled',
       default: name.endsWith('prefix') ? '' : undefined,
       secret: name.includes('aws'),
-      use: 'variable',
+      use: check === anything ? 'reference' : 'variable',
     }),
   ),
   {
@@ -168,14 +171,15 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   {
     name: 'git_url',
     ask: 'Git repository that Flux follows',
-    default: 'https://open.greenhost.net/openappstack/openappstack.git',
+    // The origin of the checkout, see scripts/install-core/origin.ts.
+    default: '',
     check: checkGitUrl,
     use: 'setting',
   },
   {
     name: 'git_branch',
-    ask: 'Its branch',
-    default: 'v0.7',
+    ask: 'Branch that Flux follows',
+    default: '',
     check: matches(/^(?!.*(\.\.|\/\/))[\w][\w./-]*$/, 'must be the name of a branch'),
     use: 'setting',
   },
@@ -184,7 +188,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
 const LONGEST = 1024
 
 /**
- * Characters that no value may hold. Values are substituted into YAML by Flux, where a quote ends the string
+ * Characters that no variable may hold. Variables are substituted into YAML by Flux, where a quote ends the string
  * that the value stands in and `$` begins another substitution.
  */
 const forbidden = /["'`$\\]/
@@ -197,7 +201,7 @@ export function checkValue(key: ConfigKey, value: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what we look for
   if (/[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]/.test(value) || !value.isWellFormed())
     return 'holds a control character or a line break'
-  if (forbidden.test(value))
+  if (key.use !== 'reference' && forbidden.test(value))
     return 'holds one of " \' ` $ \\, which YAML and Flux would misread: use a value without them'
   if (value !== value.trim()) return 'begins or ends with white space'
   return key.check(value)

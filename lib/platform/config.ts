@@ -73,30 +73,27 @@ export function completeConfig(values: Record<string, string>): Config {
   return complete
 }
 
-/**
- * What goes into the Secret `oas-cluster-variables`: every key but the settings of the scripts, and the mail
- * account as one URI, which some applications want. Pure.
- */
-export function clusterVariables(config: Config): Record<string, string> {
-  const variables: Record<string, string> = {}
-  for (const key of CONFIG_KEYS) if (key.use === 'variable') variables[key.name] = config[key.name] ?? ''
-  variables.outgoing_mail_smtp_uri = smtpUri(config)
-  return variables
+/** The values of the keys of one use, of those whose name begins so. Pure. */
+export function valuesFor(config: Config, use: ConfigKey['use'], prefix = ''): Record<string, string> {
+  const keys = CONFIG_KEYS.filter(key => key.use === use && key.name.startsWith(prefix))
+  return Object.fromEntries(keys.map(({ name }) => [name, config[name] ?? '']))
 }
 
-/** `smtp://USER:PASSWORD@HOST:PORT/`, smtps for port 465 (TLS from the start); empty while mail is off. */
-function smtpUri(config: Config): string {
-  if (config.outgoing_mail_enabled !== 'true') return ''
-  const { outgoing_mail_smtp_host: host, outgoing_mail_smtp_port: port } = config
-  const user = encodeURIComponent(config.outgoing_mail_smtp_user ?? '')
-  const password = encodeURIComponent(config.outgoing_mail_smtp_password ?? '')
-  return `${port === '465' ? 'smtps' : 'smtp'}://${user}:${password}@${host}:${port}/`
+/**
+ * What goes into the Secret `oas-cluster-variables`, from which Flux substitutes: no password, no key. `podRanges`
+ * are the addresses of the cluster's pods; manifests have those of k3s where they are not known. Pure.
+ */
+export function clusterVariables(config: Config, podRanges: readonly string[] = []): Record<string, string> {
+  return { ...valuesFor(config, 'variable'), [POD_RANGES]: podRanges.join(' ') }
 }
+
+/** The variable that no file sets: the cluster knows it. */
+const POD_RANGES = 'pod_ranges'
 
 /** Whether the value of a variable may be shown: it is known here and no secret. */
 export function showsVariable(name: string): boolean {
   const key = byName.get(name)
-  return key !== undefined && !key.secret
+  return name === POD_RANGES || (key !== undefined && !key.secret)
 }
 
 /** The text of a `.flux.env` with these values set: lines that are there are replaced, others appended. Pure. */

@@ -1,18 +1,16 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { holdsSettings } from '../platform/accounts.ts'
 import { showsVariable } from '../platform/config.ts'
 import { ExpectedError, throwAll } from '../script/errors.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { Backup } from './files.ts'
 import { differences, type SecretName, secretNameOf, secretPlaceOf, valuesOf } from './secret-backup.ts'
 
-/** Whether a Secret holds the variables of `.flux.env`: not all of its values are secret. */
-const holdsSettings = ({ metadata }: KubeObject) => metadata.name === 'oas-cluster-variables'
-
 /** Registers the values of these Secrets, so that they are never shown; public settings like the domain may be. */
 export function hideValues(secrets: readonly KubeObject[]): void {
   for (const secret of secrets)
     for (const [key, encoded] of valuesOf(secret)) {
-      if (holdsSettings(secret) && showsVariable(key)) continue
+      if (holdsSettings(secret.metadata) && showsVariable(key)) continue
       const text = Buffer.from(encoded, 'base64').toString()
       for (const form of [encoded, text, text.trim()]) registerSecret(form)
     }

@@ -1,4 +1,5 @@
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { holdsSettings } from '../../lib/platform/accounts.ts'
 import { variablesOf } from '../../lib/platform/configure.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { loadCatalogue, secretValues } from '../../lib/platform/secrets.ts'
@@ -23,7 +24,7 @@ export async function registerEverySecret(kubectl: Kubectl, clusterFolder: strin
     for (const secret of page) {
       const name = `${secret.metadata.namespace}/${secret.metadata.name}`
       if (known.has(name)) secretValues(secret)
-      else if (name === 'flux-system/oas-cluster-variables') variablesOf(secret)
+      else if (holdsSettings(secret.metadata)) variablesOf(secret)
       else registerOther(secret)
     }
 }

@@ -70,7 +70,7 @@ export function refuseReplacing(run: CreateRun, differences: readonly string[]):
     refuse('give another NAME for another cluster; to replace these values, add --yes')
 }
 
-/** Prints the next steps: the DNS records unless the provider created them, then the core. */
+/** Prints the next steps: the DNS records unless the provider created them, then Kubernetes and the core. */
 export function tellNext(run: CreateRun, domain: string, address: string, recordsMade: boolean): void {
   const records = wantedRecords(domain, undefined, address)
   run.next([
@@ -84,7 +84,8 @@ export function tellNext(run: CreateRun, domain: string, address: string, record
           ]).split('\n'),
         ]),
     `ping files.${domain}   # shows ${address} as soon as DNS has the records`,
-    'Install Kubernetes on the server and fetch its kubeconfig, then:',
-    `npx tsx scripts/install-core.ts --cluster ${run.cluster.name} --kubeconfig FILE`,
+    `npx tsx scripts/preflight.ts --cluster ${run.cluster.name}         # everything that is wrong, at once`,
+    `npx tsx scripts/install-cluster.ts --cluster ${run.cluster.name}   # Kubernetes (k3s) on the server`,
+    `npx tsx scripts/install-core.ts --cluster ${run.cluster.name}      # on a Kubernetes of your own: add --kubeconfig FILE`,
   ])
 }

@@ -1,43 +1,58 @@
 import { GIT_REPOSITORY, KUSTOMIZATION } from '../../lib/flux/flux.ts'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import type { Config } from '../../lib/platform/config.ts'
-import { clusterVariables } from '../../lib/platform/config.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
+import { type Config, clusterVariables } from '../../lib/platform/config.ts'
+import { variablesOf } from '../../lib/platform/configure.ts'
 
 /**
  * The namespaces that Flux needs: its own, and those of the Secrets. They
  * are created only when they are missing: their labels belong to Flux's manifest and to flux2/.
  */
 export function namespaces(): KubeObject[] {
-  return ['flux-system', 'oas', 'oas-apps'].map(name => ({
+  return ['flux-system', 'oas', 'oas-apps', 'velero'].map(name => ({
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: { name },
   }))
 }
 
-/** The Secret `oas-cluster-variables`, from which Flux substitutes the values of `.flux.env`. Pure. */
-export function variablesSecret(config: Config): KubeObject {
+/**
+ * The Secrets with what `.flux.env` says: the variables, from which Flux substitutes, and the accounts for mail and
+ * backups. Pure.
+ */
+export function settingsSecrets(config: Config, podRanges: readonly string[] = []): KubeObject[] {
+  return [
+    secret('flux-system', 'oas-cluster-variables', clusterVariables(config, podRanges)),
+    ...ACCOUNT_SECRETS.map(({ namespace, name, values }) => secret(namespace, name, values(config))),
+  ]
+}
+
+/** The ranges of addresses from which the nodes of a cluster give their pods one, IPv4 and IPv6. */
+export async function podRangesOf(kubectl: Kubectl): Promise<string[]> {
+  const nodes = await kubectl.list('v1', 'Node')
+  const ranges = nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[])
+  return [...new Set(ranges)].filter(range => /^[\da-f.:]{2,45}\/\d{1,3}$/.test(range)).sort()
+}
+
+/** All that they say, for a comparison. */
+export function settingsOf(secrets: readonly (KubeObject | undefined)[]): Record<string, string> {
+  return Object.assign({}, ...secrets.map(variablesOf))
+}
+
+/** A Secret that Flux watches: it reconciles at once what reads it, instead of at the next interval. */
+function secret(namespace: string, name: string, values: Record<string, string>): KubeObject {
+  const data = Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')])
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: {
-      name: 'oas-cluster-variables',
-      namespace: 'flux-system',
-      // Flux reconciles at once what reads a Secret with this label, instead of at the next interval.
-      labels: { 'reconcile.fluxcd.io/watch': 'Enabled' },
-    },
+    metadata: { name, namespace, labels: { 'reconcile.fluxcd.io/watch': 'Enabled' } },
     type: 'Opaque',
-    data: Object.fromEntries(
-      Object.entries(clusterVariables(config)).map(([key, value]) => [
-        key,
-        Buffer.from(value).toString('base64'),
-      ]),
-    ),
+    data: Object.fromEntries(data),
   }
 }
 
-/** The GitRepository `openappstack`, which Flux follows. Pure. */
-export function gitRepository(config: Config): KubeObject {
+/** The GitRepository `openappstack`, which Flux follows, logging in by a Secret if it has one. Pure. */
+export function gitRepository(config: Config, login?: string): KubeObject {
   return {
     ...GIT_REPOSITORY,
     metadata: { name: 'openappstack', namespace: 'flux-system' },
@@ -46,7 +61,8 @@ export function gitRepository(config: Config): KubeObject {
       timeout: '60s',
       url: config.git_url,
       ref: { branch: config.git_branch },
-      // Flux needs only the manifests: the artifact stays small, and a change of a script reconciles nothing.
+      ...(login ? { secretRef: { name: login } } : {}),
+      // Flux needs the manifests alone: the artifact stays small, and a change of a script reconciles nothing.
       ignore: '/*\n!/flux2\n',
     },
   }

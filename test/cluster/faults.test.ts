@@ -72,6 +72,11 @@ test('the core is not installed', async () => {
 // A mistake in the very first installation: Flux has neither a source nor an older state to go on with.
 test('a branch that does not exist', async () => {
   await fails('install-core', ['--set', 'git_branch=nowhere'], {
+    what: /^the branch "nowhere" is not in http:/,
+    fix: /git_branch in \.flux\.env/,
+  })
+  assert.is(await bed.kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'oas' }), undefined)
+  await fails('install-core', ['--set', 'git_branch=nowhere', '--skip-preflight'], {
     what: /GitRepository flux-system\/openappstack: .*(couldn't find remote ref|reference not found)/,
     fix: /the branch "nowhere" is not in http:.*git_branch in \.flux\.env/,
   })
@@ -473,8 +478,19 @@ async function answering(status: number): Promise<{ url: string; close: () => vo
 test('a Git address where nothing is, or that wants credentials, or that nobody answers at', async () => {
   const [strict, empty] = await Promise.all([answering(401), answering(404)])
   const what = (text: string) => new RegExp(`GitRepository flux-system/openappstack: .*${text}`)
-  const to = (url: string) => ['--set', `git_url=${url}/x.git`]
+  const to = (url: string) => ['--set', `git_url=${url}/x.git`, '--skip-preflight']
+  const early = (url: string) => to(url).slice(0, 2)
   try {
+    // Told before the first change, and later by Flux, when only the cluster can be asked.
+    await fails('install-core', early(strict.url), { what: /needs a login/, fix: /ssh:\/\/git@.*deploy key/ })
+    await fails('install-core', early(empty.url), {
+      what: /cannot be read: fatal: .*not found/,
+      fix: /git_url/,
+    })
+    await fails('install-core', early('http://127.0.0.1:1'), {
+      what: /cannot be read: fatal: unable to access/,
+      fix: /git_url.*--skip-preflight/,
+    })
     await fails('install-core', to(strict.url), {
       what: what('authentication required'),
       fix: /requires credentials/,

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import { holdsSettings } from '../../lib/platform/accounts.ts'
 import {
   type Config,
   clusterVariables,
@@ -17,10 +18,10 @@ import {
 } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
-import { ensureSecrets, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { ensureSecrets, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
-import { gitRepository, namespaces, variablesSecret } from '../../scripts/install-core/platform.ts'
+import { gitRepository, namespaces, settingsSecrets } from '../../scripts/install-core/platform.ts'
 import { readObjects } from '../bed/build/data.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
 import { stop } from '../bed/cluster/processes.ts'
@@ -63,12 +64,12 @@ test.before(async () => {
   bed = await Bed.start()
   await stop(layoutOf('sandbox'), ['helm-controller'])
   const crds = join(dirname(bed.up.fluxManifest), 'crds')
-  for (const name of ['cert-manager', 'hydra-maester'])
+  for (const name of ['cert-manager', 'hydra-maester', 'traefik'])
     for (const crd of readObjects(join(crds, `${name}.yaml`))) await bed.kubectl.apply(crd)
   for (const namespace of namespaces()) await bed.kubectl.apply(namespace)
   await ensureSecrets(bed.kubectl, await loadCatalogue(), new SecretCopies(bed.cluster))
   const config = completeConfig(readConfig(join(bed.cluster, '.flux.env')))
-  await bed.kubectl.apply(variablesSecret(config))
+  for (const secret of settingsSecrets(config)) await bed.kubectl.apply(secret)
   await bed.kubectl.apply(gitRepository(config))
   const source = await ending(refOf(gitRepository(config)))
   assert.is(source.state, 'ready', source.message)
@@ -101,7 +102,7 @@ async function ending(ref: Ref): Promise<{ state: string; message: string }> {
 
 /** Puts these variables into the cluster and has Flux apply the Kustomizations with them. */
 async function substitute(values: Record<string, string>, which = names): Promise<void> {
-  const secret = variablesSecret({})
+  const secret = settingsSecrets({})[0]!
   const data = Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')])
   await bed.kubectl.apply({ ...secret, data: Object.fromEntries(data) })
   for (const name of which) await reconcile(bed.kubectl, named(name))
@@ -137,66 +138,49 @@ const isOn = (v: Record<string, string>) => v.outgoing_mail_enabled === 'true'
 const stack = 'oas/oas-kube-prometheus-stack-values'
 const kratos = 'oas/oas-kratos-values'
 const nextcloud = 'oas-apps/oas-nextcloud-values'
-const credentials = 'oas-apps/oas-nextcloud-credentials'
+const extraEnv = ['nextcloud', 'extraEnv']
 const velero = 'velero/oas-velero-values'
 const location = ['configuration', 'backupStorageLocation', 0]
 const smtp = ['grafana', 'grafana.ini', 'smtp']
 const hostAndPort = (v: Record<string, string>) =>
   `${v.outgoing_mail_smtp_host || 'localhost'}:${v.outgoing_mail_smtp_port || '587'}`
-const uri = (v: Record<string, string>) => v.outgoing_mail_smtp_uri || 'smtp://localhost:25/'
 const from = (v: Record<string, string>) => v.outgoing_mail_from_address || 'no-reply@localhost'
 
 /** Every place of every variable that an administrator writes, but those of hosts, which `checkHosts` knows. */
 const USES: readonly Use[] = [
   use(stack, ['alertmanager', 'config', 'global', 'smtp_smarthost'], hostAndPort),
   use(stack, ['alertmanager', 'config', 'global', 'smtp_from'], from),
-  use(
-    stack,
-    ['alertmanager', 'config', 'global', 'smtp_auth_username'],
-    v => v.outgoing_mail_smtp_user ?? '',
-  ),
-  use(
-    stack,
-    ['alertmanager', 'config', 'global', 'smtp_auth_password'],
-    v => v.outgoing_mail_smtp_password ?? '',
-  ),
   use(stack, ['alertmanager', 'config', 'route', 'receiver'], v => `mail-${isOn(v)}`),
   use(stack, ['alertmanager', 'config', 'receivers', 0, 'email_configs', 0, 'to'], v => v.admin_email),
-  use(stack, ['grafana', 'envRenderSecret', 'GF_SMTP_PASSWORD'], v => v.outgoing_mail_smtp_password ?? ''),
   use(stack, [...smtp, 'enabled'], isOn),
   use(stack, [...smtp, 'host'], hostAndPort),
-  use(stack, [...smtp, 'user'], v => v.outgoing_mail_smtp_user ?? ''),
   use(stack, [...smtp, 'from_address'], from),
-  use(kratos, ['kratos', 'config', 'courier', 'smtp', 'connection_uri'], uri),
   use(kratos, ['kratos', 'config', 'courier', 'smtp', 'from_address'], from),
   use(kratos, ['courier', 'enabled'], isOn),
   use(kratos, ['kratos', 'config', 'selfservice', 'methods', 'code', 'enabled'], isOn),
   use(kratos, ['kratos', 'config', 'selfservice', 'methods', 'totp', 'config', 'issuer'], v => v.domain),
-  use(nextcloud, ['nextcloud', 'mail', 'enabled'], isOn),
-  use(nextcloud, ['nextcloud', 'mail', 'fromAddress'], v => v.outgoing_mail_from_local_part ?? ''),
-  use(nextcloud, ['nextcloud', 'mail', 'domain'], v => v.outgoing_mail_domain ?? ''),
-  use(nextcloud, ['nextcloud', 'mail', 'smtp', 'port'], v => v.outgoing_mail_smtp_port || '587'),
-  use(nextcloud, ['nextcloud', 'mail', 'smtp', 'authtype'], v => v.outgoing_mail_smtp_authtype || 'LOGIN'),
-  use(credentials, ['smtp-host'], v => v.outgoing_mail_smtp_host || '(mail: off)'),
-  use(credentials, ['smtp-username'], v => v.outgoing_mail_smtp_user || '(mail: off)'),
-  use(credentials, ['smtp-password'], v => v.outgoing_mail_smtp_password || '(mail: off)'),
-  use('oas-apps/oas-rocketchat-values', ['smtp', 'enabled'], isOn),
+  use(nextcloud, [...extraEnv, 'MAIL_FROM_ADDRESS'], v => v.outgoing_mail_from_local_part ?? ''),
+  use(nextcloud, [...extraEnv, 'MAIL_DOMAIN'], v => v.outgoing_mail_domain ?? ''),
+  use(nextcloud, [...extraEnv, 'SMTP_PORT'], v => v.outgoing_mail_smtp_port || '587'),
+  use(nextcloud, [...extraEnv, 'SMTP_AUTHTYPE'], v => v.outgoing_mail_smtp_authtype || 'LOGIN'),
   use('oas-apps/oas-rocketchat-values', ['extraEnv', 'ADMIN_EMAIL'], v => v.admin_email),
   use(
     'oas-apps/oas-rocketchat-values',
     ['extraEnv', 'OVERWRITE_SETTING_From_Email'],
     v => v.outgoing_mail_from_address ?? '',
   ),
-  use('oas-apps/oas-rocketchat-mail', ['mail-url'], uri),
-  use('oas-apps/oas-wekan-mail', ['MAIL_URL'], uri),
-  use('oas-apps/oas-wekan-mail', ['MAIL_FROM'], v => `Wekan <${v.outgoing_mail_from_address ?? ''}>`),
+  use(
+    'oas-apps/oas-wekan-values',
+    ['env', 'MAIL_FROM'],
+    v => `Wekan <${v.outgoing_mail_from_address ?? ''}>`,
+  ),
   use('oas-apps/oas-wekan-values', ['extraEnvFrom'], v =>
     [
       '- secretRef:',
       '    name: oas-wekan-env',
       `{{- if ${isOn(v)} }}`,
       '- secretRef:',
-      '    name: oas-wekan-mail',
+      '    name: oas-mail',
       '{{- end }}',
       '',
     ].join('\n'),
@@ -208,8 +192,6 @@ const USES: readonly Use[] = [
       ["Host = '(.*)';$", v => v.outgoing_mail_smtp_host ?? ''],
       ["Port = \\(int\\) '(.*)';$", v => v.outgoing_mail_smtp_port || '587'],
       ["AuthType = '(.*)';$", v => v.outgoing_mail_smtp_authtype || 'LOGIN'],
-      ["Username = '(.*)';$", v => v.outgoing_mail_smtp_user ?? ''],
-      ["Password = <<<'\\w+'\n {8}(.*)\n {8}\\w+;$", v => v.outgoing_mail_smtp_password ?? ''],
     ] as [string, Use['value']][]
   ).map(([pattern, value]) => use('oas-apps/oas-wordpress-setup', ['mail.php', pattern], value)),
   use(
@@ -221,13 +203,23 @@ const USES: readonly Use[] = [
   use(velero, [...location, 'prefix'], v => v.backup_s3_prefix ?? ''),
   use(velero, [...location, 'config', 'region'], v => v.backup_s3_region),
   use(velero, [...location, 'config', 's3Url'], v => v.backup_s3_url),
-  use(
-    'velero/oas-velero-credentials',
-    ['cloud'],
-    v =>
-      `[default]\naws_access_key_id=${v.backup_s3_aws_access_key_id}\naws_secret_access_key=${v.backup_s3_aws_secret_access_key}\n`,
-  ),
 ]
+
+/** Where generated secrets arrive as they are: the Secret, its key, and the variable. */
+const PASTED = [
+  ['oas-apps/oas-nextcloud-mariadb', 'MARIADB_ROOT_PASSWORD', 'nextcloud_mariadb_root_password'],
+  ['oas-apps/oas-nextcloud-mariadb', 'MARIADB_PASSWORD', 'nextcloud_mariadb_password'],
+  ['oas-apps/oas-nextcloud-valkey', 'password', 'nextcloud_valkey_password'],
+  ['oas-apps/oas-nextcloud-credentials', 'nextcloud-password', 'nextcloud_password'],
+  ['oas-apps/oas-onlyoffice', 'JWT_SECRET', 'onlyoffice_jwt_secret'],
+  ['oas-apps/oas-nextcloud-oauth', 'CLIENT_SECRET', 'nextcloud_oauth_client_secret'],
+  ['oas-apps/oas-rocketchat-env', 'ADMIN_PASS', 'rocketchat_admin_password'],
+  ['oas-apps/oas-rocketchat-mongodb-keyfile', 'keyfile', 'rocketchat_mongodb_key'],
+  ['oas-apps/oas-wekan-env', 'OAUTH2_SECRET', 'wekan_oauth_client_secret'],
+  ['oas-apps/oas-wordpress-mariadb', 'MARIADB_PASSWORD', 'wordpress_mariadb_password'],
+  ['oas-apps/oas-wordpress-env', 'WORDPRESS_SALT', 'wordpress_salt'],
+  ['oas-apps/oas-wordpress-admin', 'WORDPRESS_ADMIN_PASSWORD', 'wordpress_admin_password'],
+] as const
 
 /** What stands in a place: below values.yaml, or in a Secret, where a second element is a pattern. */
 function found(object: KubeObject, at: Use['at']): unknown {
@@ -303,8 +295,12 @@ test('every release that the manifests hold is there', async () => {
   assert.is(releases.length, 19)
   const objects = await applied()
   for (const { metadata, spec } of releases)
-    for (const { name, optional } of spec.valuesFrom)
-      if (!optional) assert.ok(objects.has(`${metadata.namespace}/${name}`), name)
+    for (const { kind, name, optional } of spec.valuesFrom) {
+      if (optional || objects.has(`${metadata.namespace}/${name}`)) continue
+      // What Flux does not apply, install-core has: the accounts.
+      assert.ok(holdsSettings({ namespace: metadata.namespace, name }), name)
+      assert.ok(await bed.kubectl.get({ apiVersion: 'v1', kind, name, namespace: metadata.namespace }), name)
+    }
 })
 
 test('Flux owns none of the generated Secrets', async () => {
@@ -416,6 +412,33 @@ async function refusal(copy: string, of: string, target: object, patch: object[]
   return message
 }
 
+/** What YAML takes for something else than a string, or for syntax, where nothing quotes it. */
+const odd = [
+  ...['0123', '1e5', '0x1f', '3.14e31', 'null', 'true', '*abc', '#abc', '&a b', '!x'],
+  ...['{a', '- a', 'a: b', 'a #b', '"a', '@a', '%a', '|', '>'],
+]
+
+test('a generated secret that YAML would take for something else stays the string it is', async () => {
+  const catalogue = (await loadCatalogue()).filter(({ namespace }) => namespace === 'flux-system')
+  const before = await Promise.all(catalogue.map(entry => bed.kubectl.get(secretRef(entry))))
+  for (let round = 0; round * PASTED.length < odd.length; round++) {
+    const given = new Map(
+      PASTED.map(([, , name], i) => [name as string, odd[(i + round * PASTED.length) % odd.length]!]),
+    )
+    for (const entry of catalogue) {
+      const keys = generatedKeysOf(entry).filter(key => given.has(key))
+      const data = keys.map(key => [key, Buffer.from(given.get(key)!).toString('base64')])
+      if (keys.length > 0) await bed.kubectl.patch(secretRef(entry), { data: Object.fromEntries(data) })
+    }
+    const which = ['nextcloud', 'rocketchat', 'wekan', 'wordpress']
+    await install(completeConfig({ ...required, ...backup }), which)
+    const objects = await applied()
+    for (const [object, key, name] of PASTED)
+      assert.is(found(objects.get(object)!, [key]), given.get(name), `${object} ${key}`)
+  }
+  for (const secret of before) await bed.kubectl.patch(refOf(secret!), { data: secret!.data })
+})
+
 test('the substitution is strict: an undefined variable is refused', async () => {
   await install(completeConfig({ ...required, ...backup }))
   const target = { kind: 'HelmRelease', name: 'loki' }
@@ -432,11 +455,16 @@ test('Flux is strict about its own kinds: a field that they do not have is refus
   )
 })
 
+/** An object with the default in the place of a variable that stands for a number. */
+function plain(object: KubeObject): KubeObject {
+  return JSON.parse(JSON.stringify(object).replaceAll(/"\$\{\w+_port:=(\d+)\}"/g, '$1'))
+}
+
 // Unknown fields of the kinds of Kubernetes itself are dropped by Flux without a word: it puts them through its
 // own types first. And objects inside of the values of a release are for Helm alone. So these are applied here.
 test('every object of ours is one that the API server knows in every field', async () => {
   const native = KUSTOMIZATIONS.flatMap(manifestsOf).filter(
-    ({ object }) => !/\.(fluxcd\.io|ory\.sh)\/|^cert-manager\.io\//.test(object.apiVersion),
+    ({ object }) => !/\.(fluxcd\.io|ory\.sh)\/|^(cert-manager|traefik)\.io\//.test(object.apiVersion),
   )
   const inValues = [...(await applied())].flatMap(([, object]) =>
     object.data?.['values.yaml'] === undefined
@@ -467,7 +495,7 @@ test('every object of ours is one that the API server knows in every field', asy
     )
   for (const object of objects) {
     // Under another name, since the Job that is there cannot be changed.
-    const copy = { ...object, metadata: { ...object.metadata, name: `${object.metadata.name}-copy` } }
+    const copy = { ...plain(object), metadata: { ...object.metadata, name: `${object.metadata.name}-copy` } }
     await bed.kubectl.apply(copy, { dryRun: true })
     const wrong = { ...copy, nonsense: 1 }
     const error = await bed.kubectl.apply(wrong, { dryRun: true }).then(

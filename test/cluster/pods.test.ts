@@ -21,7 +21,7 @@ import {
   gitRepository,
   namespaces,
   rootKustomization,
-  variablesSecret,
+  settingsSecrets,
 } from '../../scripts/install-core/platform.ts'
 import { readObjects } from '../bed/build/data.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
@@ -274,7 +274,7 @@ test('the logs of an application that Flux and Helm have installed, by time, wit
   for (const namespace of namespaces()) await bed.kubectl.create(namespace)
   await ensureSecrets(bed.kubectl, await loadCatalogue(), new SecretCopies(bed.cluster))
   const config = completeConfig(readConfig(join(bed.cluster, '.flux.env')))
-  await bed.kubectl.apply(variablesSecret(config))
+  for (const secret of settingsSecrets(config)) await bed.kubectl.apply(secret)
   await bed.kubectl.apply(gitRepository(config))
   // What the core brings of that which Wekan needs.
   await bed.kubectl.apply({

@@ -108,7 +108,8 @@ test('a server that is there: the folder, only for its owner, and what to do nex
     out,
     /A {6}oas\.example\.org {4}203\.0\.113\.7\n {4}CNAME {2}\*\.oas\.example\.org {2}oas\.example\.org\n/,
   )
-  assert.match(out, 'scripts/install-core.ts --cluster oas --kubeconfig FILE')
+  for (const script of ['preflight', 'install-cluster', 'install-core'])
+    assert.match(out, `scripts/${script}.ts --cluster oas `)
   assert.equal(readdirSync(clusters), ['oas'])
 
   const before = statSync(file('.flux.env')).mtimeMs

@@ -1,9 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: those are the variables of Flux
 import { readFileSync } from 'node:fs'
 import { join, normalize } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseDocument, visit } from 'yaml'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
 import { APPS } from '../../lib/platform/apps.ts'
 import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
@@ -22,7 +25,7 @@ import {
   yamlFiles,
 } from '../fixtures/manifests.ts'
 
-/** A variable in a manifest: `${name}`, or `${name:=default}`. */
+/** A variable in a manifest: `${name}`, `${name:=default}`, or `${name%: }`, which keeps quotes round it. */
 interface Variable {
   name: string
   default?: string
@@ -44,8 +47,8 @@ function variablesIn(text: string): Variable[] {
         if (text[end] === '}') depth--
         else if (text.startsWith('${', end)) depth++
       }
-      const [, name, , otherwise] = /^(\w+)(:=(.*))?$/s.exec(text.slice(at + 2, end - 1)) ?? []
-      if (name === undefined) throw new Error(`not of the two forms we use: ${text.slice(at, end)}`)
+      const [, name, , otherwise] = /^(\w+)(:=(.*)|%: )?$/s.exec(text.slice(at + 2, end - 1)) ?? []
+      if (name === undefined) throw new Error(`not of the forms we use: ${text.slice(at, end)}`)
       found.push({ name, default: otherwise }, ...variablesIn(otherwise ?? ''))
       at = end - 1
     }
@@ -56,17 +59,19 @@ function variablesIn(text: string): Variable[] {
 const variablesOf = (object: unknown) => variablesIn(JSON.stringify(object))
 
 test('variables are found: plain, with a default, nested, escaped', () => {
-  assert.equal(variablesIn('a ${b} $c ${d:=e f} $(g) ${h:=}'), [
+  assert.equal(variablesIn('a ${b} $c ${d:=e f} $(g) ${h:=} ${i%: }'), [
     { name: 'b', default: undefined },
     { name: 'd', default: 'e f' },
     { name: 'h', default: '' },
+    { name: 'i', default: undefined },
   ])
   assert.equal(
     variablesIn('${a:=www.${b}}/${c}').map(({ name }) => name),
     ['a', 'b', 'c'],
   )
   assert.equal(variablesIn('$${a} $$${b}'), [{ name: 'b', default: undefined }])
-  for (const wrong of ['${a', '${a:-b}', '${a:+b}', '${a^^}', '${}']) assert.throws(() => variablesIn(wrong))
+  for (const wrong of ['${a', '${a:-b}', '${a:+b}', '${a^^}', '${a%b}', '${}'])
+    assert.throws(() => variablesIn(wrong))
 })
 
 const catalogue = await loadCatalogue()
@@ -170,6 +175,37 @@ test('a default is the same in a manifest and in the configuration', () => {
         assert.is(otherwise, defaults.get(name), `\${${name}} in ${file}`)
 })
 
+/** Every string in a value, at any depth. */
+function stringsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : []
+}
+
+test('no value of a Secret is read as anything but the string that it is', () => {
+  // kustomize drops the quotes of what needs none, and a variable needs none: its value is pasted without them.
+  for (const { file, object } of all)
+    for (const text of stringsIn(object)) {
+      const bare =
+        /^\$\{\w+\}/.test(text) || variablesIn(text).some(({ name }) => !clusterKeys.includes(name))
+      if (!bare || text.includes('\n') || text.includes('%: }')) continue
+      assert.unreachable(`${file}: ${text} is to be written with "%: }"`)
+    }
+  // In the text of values they are kept as they are written.
+  const texts = all.flatMap(({ file, object }) => {
+    const text = (object.stringData ?? object.data)?.['values.yaml']
+    return text === undefined ? [] : [{ file, text }]
+  })
+  assert.ok(texts.length > 15)
+  for (const { file, text } of texts)
+    visit(parseDocument(text), {
+      Scalar(_, { type, source }) {
+        if (type !== 'PLAIN' || !source?.includes('${')) return
+        // A switch is meant to be true or false, and a fixed beginning makes a string of the rest.
+        assert.match(source, /^(\$\{\w+_enabled:=false\}$|[a-z])/, file)
+      },
+    })
+})
+
 test('no variable stands where kustomize or Flux does not substitute it', () => {
   for (const object of KUSTOMIZATIONS) assert.equal(variablesOf(object), [])
   for (const file of yamlFiles('flux2').filter(file => file.endsWith('/kustomization.yaml')))
@@ -207,13 +243,32 @@ test('the Kustomizations have the names that scripts know, and wait for what the
   }
 })
 
+/** An entry of a release's `valuesFrom`. */
+interface ValuesFrom {
+  kind: string
+  name: string
+  optional?: boolean
+  valuesKey?: string
+  targetPath?: string
+  literal?: boolean
+}
+
 for (const { object, file, kustomization } of releases) {
   const { metadata, spec } = object
   test(`release ${place(object)}: values come first, then the overrides, and nothing is inline`, () => {
     assert.is(spec.values, undefined)
-    const from = spec.valuesFrom as { kind: string; name: string; optional?: boolean; valuesKey?: string }[]
-    const required = from.slice(0, -2)
+    const from = spec.valuesFrom as ValuesFrom[]
+    const required = from.slice(0, -2).filter(({ targetPath }) => targetPath === undefined)
+    const references = from.slice(required.length, -2)
     const overrides = from.slice(-2)
+    // A value of an account, as it is: nothing in it is syntax for Helm.
+    for (const { kind, name, valuesKey, targetPath, literal, optional } of references) {
+      assert.ok(targetPath && literal && optional, name)
+      const account = ACCOUNT_SECRETS.find(
+        each => each.name === name && each.namespace === metadata.namespace && kind === 'Secret',
+      )
+      assert.ok(valuesKey !== undefined && account && valuesKey in account.values({}), `${name} ${valuesKey}`)
+    }
     assert.ok(required.length > 0)
     for (const { kind, name, optional, valuesKey } of required) {
       assert.not.ok(optional)
@@ -239,7 +294,9 @@ for (const { object, file, kustomization } of releases) {
   test(`release ${place(object)}: it has a deadline, retries, and a chart at one version`, () => {
     assert.match(spec.timeout, /^\d+m$/)
     assert.match(spec.interval, /^\d+[mh]$/)
-    for (const action of [spec.install, spec.upgrade]) assert.ok(action.remediation.retries >= 1)
+    for (const { strategy, remediation } of [spec.install, spec.upgrade])
+      if (strategy) assert.equal([strategy, remediation], [{ name: 'RetryOnFailure' }, undefined])
+      else assert.ok(remediation.retries >= 1)
     const { chart, version, sourceRef } = spec.chart.spec
     assert.ok(chart)
     assert.type(version, 'string')
@@ -257,6 +314,151 @@ for (const { object, file, kustomization } of releases) {
       )
   })
 }
+
+test('what refers to an account names a key of it, and starts without it', () => {
+  const known = new Map(
+    ACCOUNT_SECRETS.map(({ namespace, name, values }) => [
+      `${namespace}/${name}`,
+      values({ outgoing_mail_enabled: 'true' }),
+    ]),
+  )
+  const refs = [
+    ...all,
+    ...values.map(({ object, file, values }) => ({ file, object: { ...values, metadata: object.metadata } })),
+  ]
+    .flatMap(({ file, object }) =>
+      [...nested(object)].flatMap(({ secretKeyRef }) =>
+        secretKeyRef
+          ? [
+              {
+                file,
+                namespace: (object as KubeObject).metadata.namespace,
+                ...(secretKeyRef as { name: string; key: string; optional?: boolean }),
+              },
+            ]
+          : [],
+      ),
+    )
+    .filter(({ name }) => ACCOUNT_SECRETS.some(account => account.name === name))
+  assert.ok(refs.length >= 7)
+  for (const { file, namespace, name, key, optional } of refs)
+    assert.ok(optional && key in (known.get(`${namespace}/${name}`) ?? {}), `${file}: ${name} ${key}`)
+})
+
+test('data that cannot go back is never rolled back: a release that fails is left in place and tried again', () => {
+  const retried = (action: 'install' | 'upgrade') =>
+    releases
+      .filter(({ object }) => object.spec[action].strategy?.name === 'RetryOnFailure')
+      .map(({ object }) => object.metadata.name)
+      .sort()
+  const databases = [
+    'nextcloud-mariadb',
+    'rocketchat-mongodb',
+    'single-sign-on-database',
+    'wordpress-mariadb',
+  ]
+  assert.equal(retried('install'), databases)
+  assert.equal(retried('upgrade'), [...databases, 'nextcloud', 'rocketchat'].sort())
+})
+
+test('in oas-apps nothing is open but what a policy of an application names', () => {
+  const policies = ofKind('NetworkPolicy').filter(({ object }) => object.metadata.namespace === 'oas-apps')
+  const named = (name: string) => policies.find(({ object }) => object.metadata.name === name)!.object.spec
+  assert.equal(named('default-deny'), { podSelector: {}, policyTypes: ['Ingress', 'Egress'] })
+  const peers = policies.flatMap(({ object: { metadata, spec } }) =>
+    [...(spec.ingress ?? []), ...(spec.egress ?? [])].map(rule => ({ policy: metadata.name, ...rule })),
+  )
+  for (const { policy, from, to, ports } of peers) {
+    // Open to everybody are ports of the internet only; the ingress controller is reached as a whole.
+    const open = (from ?? to ?? []).length === 0
+    assert.ok(!open || (from === undefined && ports.length <= 3), policy)
+    for (const { namespaceSelector, podSelector } of from ?? to ?? []) {
+      assert.ok(Object.keys(podSelector.matchLabels).length > 0, policy)
+      const namespace = namespaceSelector?.matchLabels['kubernetes.io/metadata.name'] ?? 'oas-apps'
+      assert.ok(['kube-system', 'oas', 'oas-apps'].includes(namespace), policy)
+      // A peer in the same namespace has a policy of its own that answers this one.
+      if (namespace === 'oas-apps')
+        assert.ok(
+          policies.some(other => isDeepStrictEqual(other.object.spec.podSelector, podSelector)),
+          `${policy}: ${JSON.stringify(podSelector)}`,
+        )
+    }
+  }
+})
+
+test('the platform itself goes last when memory is short', () => {
+  const [priority] = ofKind('PriorityClass')
+  assert.ok(priority!.object.value > 0 && !priority!.object.globalDefault)
+  const name = priority!.object.metadata.name
+  const using = new Set(
+    all
+      .filter(({ object }) => JSON.stringify(object).includes(name) && object.kind !== 'PriorityClass')
+      .map(({ file }) => file.split('/').at(-2)),
+  )
+  assert.equal([...using].sort(), [
+    'cert-manager',
+    'database',
+    'hydra',
+    'ingress',
+    'kratos',
+    'local-path-provisioner',
+    'userpanel',
+  ])
+})
+
+test('every namespace says what its pods may do, and who has no business with the API gets no token', () => {
+  const levels = ofKind('Namespace').map(({ object: { metadata } }) => [
+    metadata.name,
+    metadata.labels?.['pod-security.kubernetes.io/enforce'],
+  ])
+  assert.equal(Object.fromEntries(levels), {
+    'cert-manager': 'baseline',
+    oas: 'privileged',
+    'oas-apps': 'baseline',
+    velero: 'privileged',
+  })
+  for (const { object } of ofKind('ServiceAccount'))
+    assert.equal([object.metadata.name, object.automountServiceAccountToken], ['default', false])
+  assert.is(ofKind('ServiceAccount').length, 2)
+})
+
+test('an upload may take an hour, and HSTS is a middleware that exists', () => {
+  // biome-ignore lint/suspicious/noExplicitAny: what is there is what the test is about
+  const ingress = values.find(({ file }) => file.includes('/ingress/'))!.values as any
+  const { proxyReadTimeout, proxySendTimeout } = ingress.providers.kubernetesIngressNGINX
+  assert.equal([proxyReadTimeout, proxySendTimeout], [3600, 3600])
+  const { http, transport } = ingress.ports.websecure
+  assert.is(transport.respondingTimeouts.readTimeout, '3600s')
+  const middlewares = ofKind('Middleware').map(
+    ({ object: { metadata } }) => `${metadata.namespace}-${metadata.name}@kubernetescrd`,
+  )
+  assert.equal(http.middlewares, middlewares)
+  // An override replaces lists: the example repeats what it must not lose.
+  // biome-ignore lint/suspicious/noExplicitAny: what is there is what the test is about
+  const override = valuesIn(objectsIn('install/overrides/oas-nginx-override.yaml')[0]!) as any
+  for (const middleware of middlewares)
+    assert.ok(override.ports.websecure.http.middlewares.includes(middleware))
+})
+
+test('large volumes of logs and metrics are out of the backups, and databases are dumped for them', () => {
+  const text = all.map(({ object }) => JSON.stringify(object)).join('\n')
+  assert.is(text.match(/backup-volumes-excludes: (prometheus|storage)\b/g)?.length, 2)
+  const dumped = values
+    .filter(({ values }) => [...nested(values)].some(each => 'pre.hook.backup.velero.io/command' in each))
+    .map(({ object }) => object.metadata.name)
+  assert.equal(dumped.sort(), [
+    'oas-nextcloud-mariadb-values',
+    'oas-rocketchat-mongodb-values',
+    'oas-single-sign-on-database-values',
+    'oas-wekan-values',
+    'oas-wordpress-mariadb-values',
+  ])
+  for (const { values: value } of values)
+    for (const each of nested(value)) {
+      const command = each['pre.hook.backup.velero.io/command']
+      if (command !== undefined) assert.ok(Array.isArray(JSON.parse(command as string)))
+    }
+})
 
 test('values belong to a release', () => {
   const referenced = new Set(

@@ -57,6 +57,8 @@ export function indexOf(charts: readonly { file: string; digest: string; chart: 
 /** The charts that are served, and what is missing among those that the releases pin. */
 export interface ServedCharts {
   charts: string[]
+  /** Those of which another archive was served before, at the same version. */
+  replaced: string[]
   missing: ExpectedError[]
 }
 
@@ -90,14 +92,16 @@ export async function refreshCharts(options: {
       .sort()
       .map(async file => ({
         file,
-        digest: createHash('sha256')
-          .update(readFileSync(join(packed, file)))
-          .digest('hex'),
+        digest: digestOf(join(packed, file)),
         chart: await chartIn(join(packed, file)),
       })),
   )
   const have = new Set(charts.map(({ chart }) => `${chart.name} ${chart.version}`))
   mkdirSync(options.charts, { recursive: true })
+  const replaced = charts.filter(({ file, digest }) => {
+    const before = join(options.charts, file)
+    return existsSync(before) && digestOf(before) !== digest
+  })
   for (const { file } of charts)
     writeFileAtomic(join(options.charts, file), readFileSync(join(packed, file)), 0o644)
   writeFileAtomic(join(options.charts, 'index.yaml'), indexOf(charts), 0o644)
@@ -107,11 +111,14 @@ export async function refreshCharts(options: {
   rmSync(work, { recursive: true, force: true })
   return {
     charts: [...have],
+    replaced: replaced.map(({ chart }) => `${chart.name} ${chart.version}`),
     missing: pins
       .filter(({ chart, version }) => !have.has(`${chart} ${version}`))
       .map(pin => missingChart(pin, options.given)),
   }
 }
+
+const digestOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex')
 
 function missingChart({ chart, version, release }: Pin, given: string | undefined): ExpectedError {
   const what = `HelmRelease ${release} pins chart ${chart} ${version}`

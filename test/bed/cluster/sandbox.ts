@@ -27,6 +27,7 @@ import { ensurePki, writeKubeconfigs } from './pki.ts'
 import { choosePorts } from './ports.ts'
 import { runningProcesses } from './processes.ts'
 import { readdress } from './readdress.ts'
+import { installReplaced } from './replaced-charts.ts'
 import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
 import { type KnownPorts, readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
@@ -153,7 +154,8 @@ async function upLocked(
     const loki = ensure(lokiProcesses(setting))
     // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.
     await Promise.allSettled([serving, controlPlane, loki])
-    const [{ served, charts, missing }] = await Promise.all([serving, controlPlane, loki])
+    const [{ served, charts, missing, replaced }] = await Promise.all([serving, controlPlane, loki])
+    await installReplaced(api, url, replaced)
     const gitUrl = `http://${LOOPBACK}:${ports.server}/openappstack.git`
     const chartsMirror = options.chartsMirror ?? `http://${LOOPBACK}:${ports.server}/charts`
     const before = readIfExists(layout.cluster.env) ?? ''

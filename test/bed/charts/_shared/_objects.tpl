@@ -83,6 +83,9 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
     spec:
+      {{- with $.Values.priorityClassName | default ($.Values.global | default dict).priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
       {{- toYaml $spec.pod | nindent 6 }}
   {{- with $spec.claims }}
   volumeClaimTemplates:

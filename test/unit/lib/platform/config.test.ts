@@ -10,7 +10,6 @@ import {
   missingKeys,
   parseConfig,
   readConfig,
-  showsVariable,
 } from '../../../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../../../lib/platform/config-keys.ts'
 import { ExpectedError, type ExpectedErrors, UsageError } from '../../../../lib/script/errors.ts'
@@ -133,25 +132,10 @@ const cases: Record<string, { good: string[]; bad: string[] }> = {
     bad: ['-x', '/x', 'a..b', 'a//b', 'a b', 'a~1', 'refs^', 'a:b', '@{u}'],
   },
 }
-/** What no value may hold, whatever the key: YAML and Flux's substitution would misread it. */
-const hostile = [
-  '"',
-  "'",
-  '`',
-  '$',
-  '\\',
-  '\n',
-  '\r',
-  '\0',
-  '\t',
-  '\x1b[31m',
-  '\x7f',
-  '\x85',
-  '\u2028',
-  '\u2029',
-  '\ufeff',
-  '\ud800',
-]
+/** What no variable may hold, whatever the key: YAML and Flux's substitution would misread it. */
+const misread = ['"', "'", '`', '$', '\\']
+/** What no value at all may hold. */
+const hostile = ['\n', '\r', '\0', '\t', '\x1b[31m', '\x7f', '\x85', '\u2028', '\u2029', '\ufeff', '\ud800']
 
 test('every key has values that it takes and refuses', () => {
   assert.equal(
@@ -168,13 +152,32 @@ for (const key of CONFIG_KEYS) {
   })
   test(`${key.name} refuses what is not`, () => {
     for (const value of bad) assert.type(checkValue(key, value), 'string', `takes ${JSON.stringify(value)}`)
-    for (const text of hostile)
+    for (const text of [...hostile, ...(key.use === 'reference' ? [] : misread)])
       for (const value of [`${good[0]}${text}`, `${text}${good[0]}`, text])
         assert.type(checkValue(key, value), 'string', `takes ${JSON.stringify(value)}`)
     for (const value of [` ${good[0]}`, `${good[0]} `, 'x'.repeat(1025)])
       assert.type(checkValue(key, value), 'string', `takes ${JSON.stringify(value)}`)
   })
 }
+
+test('passwords and keys that others chose hold every printable character', () => {
+  const printable = String.fromCharCode(...Array.from({ length: 94 }, (_, i) => 0x21 + i))
+  const references = CONFIG_KEYS.filter(key => key.use === 'reference')
+  assert.equal(
+    references.map(key => key.name),
+    [
+      'outgoing_mail_smtp_user',
+      'outgoing_mail_smtp_password',
+      'backup_s3_aws_access_key_id',
+      'backup_s3_aws_secret_access_key',
+    ],
+  )
+  for (const key of references) {
+    assert.is(checkValue(key, printable), undefined)
+    assert.equal(parseConfig(`${key.name}=${printable}`), { [key.name]: printable })
+    assert.equal(parseConfig(editConfig('', { [key.name]: printable })), { [key.name]: printable })
+  }
+})
 
 test('a file is read as key=value up to the end of the line', () => {
   const text =
@@ -331,32 +334,6 @@ test('the cluster gets the variables and not the settings', () => {
   const variables = clusterVariables(completeConfig(complete))
   assert.is(variables.domain, 'a.org')
   for (const name of ['git_url', 'git_branch', 'flux_manifest']) assert.not.ok(name in variables, name)
-})
-
-test('the mail account is also one URI, which is hidden like the password in it', () => {
-  const mail: Record<string, string> = {
-    ...complete,
-    outgoing_mail_enabled: 'true',
-    outgoing_mail_smtp_user: 'me@mail.org',
-    outgoing_mail_smtp_password: 'p/w:@#?',
-    outgoing_mail_smtp_host: 'smtp.mail.org',
-  }
-  const uri = (values: Record<string, string>) =>
-    clusterVariables(completeConfig(values)).outgoing_mail_smtp_uri ?? ''
-  const url = new URL(uri(mail))
-  assert.is(`${url.protocol} ${url.host}`, 'smtp: smtp.mail.org:587')
-  assert.is(decodeURIComponent(`${url.username} ${url.password}`), 'me@mail.org p/w:@#?')
-  assert.match(uri({ ...mail, outgoing_mail_smtp_port: '465' }), /^smtps:.*:465\/$/)
-  assert.is(uri({ ...mail, outgoing_mail_enabled: 'false' }), '')
-  assert.equal(
-    Object.keys(clusterVariables(completeConfig(mail))).filter(name => !showsVariable(name)),
-    [
-      'outgoing_mail_smtp_password',
-      'backup_s3_aws_access_key_id',
-      'backup_s3_aws_secret_access_key',
-      'outgoing_mail_smtp_uri',
-    ],
-  )
 })
 
 test('readConfig names the file, and a file that is not there holds nothing', async () => {

@@ -5,13 +5,13 @@ import {
   gitRepository,
   namespaces,
   rootKustomization,
-  variablesSecret,
+  settingsSecrets,
 } from '../../../../scripts/install-core/platform.ts'
 
 const config = completeConfig({ domain: 'a.org', git_url: 'https://g.org/x.git', git_branch: 'b' })
 
 test('the variables are a Secret that Flux watches, with every variable in base64', () => {
-  const secret = variablesSecret(config)
+  const secret = settingsSecrets(config)[0]!
   assert.equal([secret.metadata.namespace, secret.metadata.name], ['flux-system', 'oas-cluster-variables'])
   assert.is(secret.metadata.labels?.['reconcile.fluxcd.io/watch'], 'Enabled')
   assert.is(Buffer.from(secret.data.domain, 'base64').toString(), 'a.org')
