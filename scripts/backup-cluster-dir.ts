@@ -72,7 +72,7 @@ await script({
     const archive = { ...openArchive(run.cluster, file), keys: await ageKeysOf(run.flags, run.log) }
     if (server) return restoreToServer(run, archive, confirm)
     if (restore !== undefined) return restoreToFolder(run, archive)
-    const manifest = await verifyArchive(archive.keys, archive.read(), archive.name)
+    const { manifest } = await verifyArchive(archive.keys, archive.read(), archive.name)
     run.result = { file: archive.name, manifest }
     run.log.print(
       table([['FILE', 'BYTES', 'SHA-256'], ...manifest.files.map(f => [f.path, String(f.size), f.sha256])]),

@@ -19,7 +19,7 @@ export interface ArchiveManifest {
   /** When the archive was started. */
   createdAt: string
   /** Where the copy of k3s is from; absent in an archive without one. */
-  server?: { name: string; k3s: string }
+  server?: { name: string; k3s: string; node?: string | undefined }
   files: ArchivedFile[]
 }
 

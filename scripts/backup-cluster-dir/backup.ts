@@ -72,7 +72,7 @@ export async function archiveCluster(run: ArchiveRun): Promise<void> {
     const about = {
       cluster: cluster.name,
       createdAt: now.toISOString(),
-      ...(ssh && state ? { server: { name: ssh.name, k3s: state.version } } : {}),
+      ...(ssh && state ? { server: { name: ssh.name, k3s: state.version, node: state.node } } : {}),
     }
     async function* sources() {
       yield* archiveSourcesOf(

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto'
 import { PassThrough, Readable } from 'node:stream'
 import type { Chunks } from '../../lib/age/age.ts'
-import { tarMembers } from '../../lib/age/tar.ts'
 import { K3S } from '../../lib/k3s/k3s.ts'
+import { effectiveSettings, refuseElsewhere } from '../../lib/k3s/settings.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 import { until } from '../../lib/script/wait.ts'
-import { disks, K3S_VERSION } from '../../lib/server/facts.ts'
+import { disks, HOSTNAME, K3S_VERSION } from '../../lib/server/facts.ts'
+import { KUBELET_NAME, k3sFiles, NODES, settingsSources } from '../../lib/server/k3s-files.ts'
+import { registeredName } from '../../lib/server/node-name.ts'
 import { readFacts, shell, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { checkPath } from './archive.ts'
+import { K3S_PARTS } from './parts.ts'
 
 /** The folder on the server for a copy while it is written or restored. */
 const WORK = '/var/cache/openappstack-backup'
@@ -21,22 +23,11 @@ const DEADLINE = 15 * 60_000
 /** Where the state that a restore replaces is kept on the server. */
 const KEPT = '/var/backups/openappstack'
 
-/**
- * What a k3s server consists of: the datastore and the token that encrypts a part of it, as its documentation
- * says (https://docs.k3s.io/datastore/backup-restore); certificates and keys, which have to be those of the
- * datastore or k3s does not start; and the password by which the datastore knows the node.
- */
-export const K3S_PARTS = [
-  K3S.datastore,
-  K3S.token,
-  `${K3S.data}/server/tls`,
-  `${K3S.data}/server/cred`,
-  '/etc/rancher/node/password',
-].map(path => path.slice(1))
-
 /** What there is to copy on a server. */
 export interface K3sState {
   version: string
+  /** The name of the node of this server in its cluster. */
+  node: string | undefined
   /** Bytes of all parts. */
   size: number
   /** Bytes that are free where the copy goes. */
@@ -45,6 +36,10 @@ export interface K3sState {
 
 const QUESTIONS = {
   version: K3S_VERSION,
+  hostname: HOSTNAME,
+  files: k3sFiles('server'),
+  nodes: NODES,
+  kubeletName: KUBELET_NAME,
   /** Bytes of all parts; undefined without a datastore. */
   size: shell(
     `cd /; [ "$(ls -A ${K3S.datastore})" = '' ] || du -sbc -- "$@" | tail -n 1`,
@@ -56,20 +51,21 @@ const QUESTIONS = {
 
 /** Reads what there is to copy. Throws an ExpectedError where there is no k3s, or no datastore to copy. */
 export async function readK3sState(ssh: Ssh): Promise<K3sState> {
-  const { version, size, disks } = await readFacts(ssh, QUESTIONS, {
+  const { version, size, disks, files, ...naming } = await readFacts(ssh, QUESTIONS, {
     sudo: true,
     title: 'reading the state of k3s',
   })
-  if (version && size) return { version, size, free: disks[0]?.free ?? 0 }
-  throw version
-    ? new ExpectedError(
-        `${ssh.name} has no datastore in ${K3S.datastore}`,
-        'back up the cluster folder alone: --skip-server; save a datastore elsewhere where it is',
-      )
-    : new ExpectedError(
-        `k3s is not installed on ${ssh.name}`,
-        'back up the cluster folder alone: --skip-server',
-      )
+  const alone = 'back up the cluster folder alone: --skip-server'
+  if (!version) throw new ExpectedError(`k3s is not installed on ${ssh.name}`, alone)
+  const settings = await effectiveSettings(settingsSources(files))
+  refuseElsewhere(ssh.name, settings, `${alone}; save the data of k3s with the tools of where they are`)
+  if (!size) throw new ExpectedError(`${ssh.name} has no datastore in ${K3S.datastore}`, alone)
+  return {
+    version,
+    node: registeredName({ ...naming, settings, datastore: size }),
+    size,
+    free: disks[0]?.free ?? 0,
+  }
 }
 
 /** A file that is being written has no one state: so k3s stands still; its applications go on. */
@@ -87,34 +83,39 @@ sync -- ${COPY}.part
 mv -T -- ${COPY}.part ${COPY}
 `
 
-/** Until k3s is up with the restored state, any failure puts the previous state back. */
+/**
+ * Until k3s is up with the restored state, any failure puts the previous state back. Arguments: the folder that keeps
+ * it, the name that the node keeps where the restored settings do not say it, and the parts that are replaced.
+ */
 const RESTORE = `
 set -eu
 umask 077
-keep=$1
+keep=$1 node=$2 moved=
+shift 2
 cd /
-server=${K3S.data}/server
-password=/etc/rancher/node/password
 undo() {
   set +e
   systemctl stop ${K3S.service}
-  for part in db tls cred token; do
-    [ ! -e "$keep/$part" ] || { rm -rf -- "$server/$part"; mv -T -- "$keep/$part" "$server/$part"; }
+  for part; do
+    [ -z "$moved" ] || rm -rf -- "$part"
+    [ ! -e "$keep/$part" ] || mv -T -- "$keep/$part" "$part"
   done
-  [ ! -e "$keep/password" ] || mv -T -- "$keep/password" "$password"
-  rmdir -- "$keep"
+  find "$keep" -depth -type d -empty -delete
   systemctl start --no-block ${K3S.service}
 }
 mkdir -p -m 0700 -- "\${keep%/*}"
 mkdir -m 0700 -- "$keep"
-trap undo EXIT
+trap 'undo "$@"' EXIT
 trap 'exit 1' HUP INT TERM
 systemctl stop ${K3S.service}
-for part in db tls cred token; do
-  [ ! -e "$server/$part" ] || mv -T -- "$server/$part" "$keep/$part"
+for part; do
+  [ -e "$part" ] || continue
+  mkdir -p -- "$keep/\${part%/*}"
+  mv -T -- "$part" "$keep/$part"
 done
-[ ! -e "$password" ] || mv -T -- "$password" "$keep/password"
+moved=1
 tar --extract --same-owner --same-permissions --numeric-owner --file=${COPY}
+[ -z "$node" ] || printf '\\nnode-name: %s\\n' "$node" >> ${K3S.config}
 sync
 timeout 300 systemctl start ${K3S.service} || { journalctl -u ${K3S.service} -n 20 -o cat | grep -E 'fatal|error|failed' | tail -n 1 >&2; exit 1; }
 trap - EXIT
@@ -175,26 +176,6 @@ export async function removeCopy(ssh: Ssh): Promise<void> {
   await ssh.run(['rm', '-rf', '--', WORK], { sudo: true })
 }
 
-/**
- * Reads a copy of k3s to its end. Throws an ExpectedError for anything in it that does not belong to k3s, or that is
- * more than a file or a folder: it is unpacked by root.
- */
-export async function checkCopy(copy: Chunks, name: string): Promise<void> {
-  for await (const { member } of tarMembers(copy)) {
-    const path = member.path.replace(/\/$/, '')
-    const isPart = K3S_PARTS.some(part => path === part || path.startsWith(`${part}/`))
-    const problem = checkPath(path) ?? (isPart ? undefined : 'it does not belong to k3s')
-    const kind = /^(contiguous-)?file$|^directory$/.test(String(member.type))
-      ? undefined
-      : `it is a ${member.type}`
-    if (problem ?? kind)
-      throw new ExpectedError(
-        `${name} holds ${JSON.stringify(path)}, which cannot be restored: ${problem ?? kind}`,
-        'find out who created this archive; nothing of it was used',
-      )
-  }
-}
-
 /** Brings a copy to the server, whole or not at all. */
 export async function uploadCopy(ssh: Ssh, copy: Chunks, sha256: string, signal: AbortSignal): Promise<void> {
   await prepare(ssh, signal)
@@ -209,9 +190,13 @@ export async function uploadCopy(ssh: Ssh, copy: Chunks, sha256: string, signal:
  * Replaces the state of k3s by the copy that was uploaded. Resolves with the folder on the server that keeps
  * the previous state. Where k3s does not come up, the previous state is put back.
  */
-export async function restoreK3s(ssh: Ssh, now: Date): Promise<string> {
+export async function restoreK3s(
+  ssh: Ssh,
+  now: Date,
+  { parts, node }: { parts: readonly string[]; node: string | undefined },
+): Promise<string> {
   const keep = `${KEPT}/before-restore-${fileTime(now)}`
-  await runUnit(ssh, RESTORE, [keep], [], 'restoring k3s')
+  await runUnit(ssh, RESTORE, [keep, node ?? '', ...parts], [], 'restoring k3s')
   return keep
 }
 

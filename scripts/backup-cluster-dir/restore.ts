@@ -5,6 +5,7 @@ import { compareK3s } from '../../lib/k3s/version.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
+import { waitForFormerNodes } from '../../lib/server/nodes.ts'
 import { connectServer, holdServer } from '../../lib/server/server.ts'
 import {
   identityProblem,
@@ -16,7 +17,8 @@ import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { type ArchiveManifest, K3S_COPY } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
 import { compareFolder, restoreFolder } from './folder.ts'
-import { K3S_PARTS, removeCopy, restoreK3s, uploadCopy } from './k3s.ts'
+import { removeCopy, restoreK3s, uploadCopy } from './k3s.ts'
+import { restoredName, serverNodes } from './naming.ts'
 import { verifyArchive } from './store.ts'
 
 /** An archive that can be read as often as needed. */
@@ -35,7 +37,7 @@ export function archiveText({ cluster, createdAt, server, files }: ArchiveManife
 /** Restores the files of a cluster folder, after it has shown which of them are other ones now. */
 export async function restoreToFolder(run: ArchiveRun, archive: OpenArchive): Promise<void> {
   const { cluster } = run
-  const manifest = await verifyArchive(archive.keys, archive.read(), archive.name)
+  const { manifest } = await verifyArchive(archive.keys, archive.read(), archive.name)
   refuseOther(run, manifest)
   const { added, changed, same } = compareFolder(cluster, manifest)
   run.result = { archive: archive.name, createdAt: manifest.createdAt, added, changed, same }
@@ -68,6 +70,9 @@ export async function restoreToFolder(run: ArchiveRun, archive: OpenArchive): Pr
     ])
 }
 
+/** Milliseconds until the node of a restored server is Ready. */
+const NODES_READY = 10 * 60_000
+
 /** Gives a server the datastore, token and certificates of an archive, after its name was typed. */
 export async function restoreToServer(
   run: ArchiveRun,
@@ -75,21 +80,23 @@ export async function restoreToServer(
   confirm: string | undefined,
 ): Promise<void> {
   const { cluster } = run
-  const manifest = await verifyArchive(archive.keys, archive.read(), archive.name)
+  const { manifest, copy: contents } = await verifyArchive(archive.keys, archive.read(), archive.name)
   refuseOther(run, manifest)
   const { server, files } = manifest
   const copy = files.find(({ path }) => path === K3S_COPY)
-  if (!server || !copy)
+  if (!server || !copy || !contents)
     throw new ExpectedError(
       `${archive.name} holds the cluster folder alone, no copy of k3s`,
       'take an archive that was created without --skip-server',
     )
   const ssh = await connectServer(run)
   const version = await checkServer(run, ssh, server.k3s)
+  const naming = await restoredName(ssh, server.node, contents)
   run.log.info(`${archive.name}: ${archiveText(manifest)}`)
   const plan = [
     `stop k3s on ${ssh.name}; it is ${version}, the archive is of ${server.k3s}`,
-    `replace ${K3S_PARTS.map(path => `/${path}`).join(', ')}`,
+    `replace ${contents.parts.map(path => `/${path}`).join(', ')}`,
+    ...(naming.write ? [`keep the name ${naming.node} of its node: write node-name to ${K3S.config}`] : []),
     `everything that was created or changed in the cluster since ${manifest.createdAt} is gone from it then; volumes with data are not touched`,
     'keep the present state in /var/backups/openappstack/before-restore-TIME on the server',
     'start k3s; if it does not come up, put the present state back',
@@ -107,9 +114,16 @@ export async function restoreToServer(
   })
   const byHand = `systemctl stop k3s; tar -xf k3s.tar -C /; systemctl start k3s`
   await run.step('State of k3s', byHand, async () => {
-    const kept = await restoreK3s(ssh, new Date())
+    const kept = await restoreK3s(ssh, new Date(), {
+      parts: contents.parts,
+      node: naming.write ? naming.node : undefined,
+    })
     run.result = { archive: archive.name, createdAt: manifest.createdAt, server: ssh.name, kept }
     return `restored; the previous state is in ${kept}`
+  })
+  await run.step('Nodes', 'k3s kubectl get nodes', async () => {
+    const options = { deadline: NODES_READY, log: run.log, signal: run.signal }
+    return waitForFormerNodes(ssh, await serverNodes(ssh, naming.node), options)
   })
   await run.step('Kubeconfig', `cat ${K3S.kubeconfig}`, async () => {
     const text = localKubeconfig(await remoteKubeconfig(ssh), ssh.settings.hostName)

@@ -10,7 +10,7 @@ import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 import { type ArchiveManifest, K3S_COPY, readArchive } from './archive.ts'
-import { checkCopy } from './k3s.ts'
+import { type CopyContents, checkCopy } from './parts.ts'
 
 /** Where the archives of a cluster folder are, unless told otherwise. */
 export const backupsOf = (cluster: Cluster): string => join(cluster.folder, 'backups')
@@ -89,7 +89,7 @@ export async function storeArchive(
       createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true }),
     )
     const hash = createHash('sha256')
-    const manifest = await verifyArchive(keys, hashing(createReadStream(temporary), hash), name)
+    const { manifest } = await verifyArchive(keys, hashing(createReadStream(temporary), hash), name)
     const file = resolve(folder, name)
     const { size } = statSync(temporary)
     renameSync(temporary, file)
@@ -132,13 +132,19 @@ async function* hashing(chunks: Chunks, hash: { update(data: Uint8Array): unknow
   }
 }
 
+/** An archive that was compared with its manifest, with what its copy of k3s holds. */
+export interface VerifiedArchive {
+  manifest: ArchiveManifest
+  copy: CopyContents | undefined
+}
+
 /** Decrypts an archive to its end and compares all of it with its manifest. */
-export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string): Promise<ArchiveManifest> {
+export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string): Promise<VerifiedArchive> {
+  let copy: CopyContents | undefined
   const manifest = await readArchive(decryptWith(keys, archive, name), name, async ({ path }, content) => {
-    if (path === K3S_COPY) await checkCopy(content, name)
+    if (path === K3S_COPY) copy = await checkCopy(content, name)
   })
-  const hasCopy = manifest.files.some(({ path }) => path === K3S_COPY)
-  if (hasCopy === (manifest.server !== undefined)) return manifest
+  if ((copy !== undefined) === (manifest.server !== undefined)) return { manifest, copy }
   throw new ExpectedError(`${name} has a manifest that does not fit its files`, 'take another archive')
 }
 

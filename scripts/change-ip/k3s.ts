@@ -1,12 +1,8 @@
 import { K3S } from '../../lib/k3s/k3s.ts'
+import { effectiveSettings, namesIn, type SettingsSources } from '../../lib/k3s/settings.ts'
+import type { NamedText } from '../../lib/k3s/unit.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { mentions } from './address.ts'
-
-/** A file by its path. */
-export interface NamedText {
-  path: string
-  text: string
-}
 
 /** What a server of k3s has to be told about its address. */
 export interface WantedAddress {
@@ -17,55 +13,32 @@ export interface WantedAddress {
 
 /**
  * Completes the configuration of k3s for an address: `tls-san` names it, so that the certificate of the API server
- * is valid for it, and where wanted `node-ip` does. `configs` are config.yaml and the files of config.yaml.d in the
- * order in which k3s reads them, `unit` is the text of its unit with all drop-ins and environment files. Returns the
- * files that change. Pure.
+ * is valid for it, and where wanted `node-ip` does. Returns the files of the configuration that change. Pure.
  *
- * The rules: of a key in several files the last one counts, unless it ends with `+`; flags of the unit win over all
- * files, also for lists (https://docs.k3s.io/installation/configuration#configuration-file). The listener of k3s adds
- * what tls-san names to its certificate when it starts; other addresses it refuses to add
+ * Names add up from the unit and the last file that sets them as a whole with those behind it whose key ends with `+`
+ * (github.com/k3s-io/k3s pkg/configfilearg/parser.go, readConfigFile): a name more goes into the last of these files.
+ * The listener of k3s adds what tls-san names to its certificate when it starts; other addresses it refuses to add
  * (https://docs.k3s.io/cli/server#listeners, --tls-san-security). Without node-ip the node has the address of the
  * interface that leads to the default gateway (https://docs.k3s.io/cli/agent#networking).
  */
-export async function withAddress(
-  configs: readonly NamedText[],
-  unit: string,
-  wanted: WantedAddress,
-): Promise<NamedText[]> {
-  const files = configs.map(file => ({ ...file }))
+export async function withAddress(sources: SettingsSources, wanted: WantedAddress): Promise<NamedText[]> {
+  const files = sources.configs.map(({ path, text }) => ({ path, text }))
   const changed = new Set<NamedText>()
   for (const [key, needed] of [
     ['tls-san', true],
     ['node-ip', wanted.nodeIp],
   ] as const) {
     if (!needed) continue
-    const flag = unit.match(new RegExp(`--${key}(?![\\w-])[\\s\\S]*`))?.[0]
-    if (flag !== undefined) {
-      // What else the unit says of this address has been replaced already; a list may lack it all the same.
-      if (mentions(flag, wanted.address)) continue
-      throw new ExpectedError(
-        `the unit of k3s has its own --${key}, and the address ${wanted.address} is not in it`,
-        `add it there (systemctl edit --full k3s), or move the flag to ${K3S.config}`,
-      )
-    }
+    const names = namesIn(await effectiveSettings({ ...sources, configs: files }), key)
+    if (names.some(name => mentions(name, wanted.address))) continue
+    // node-ip that is another address, an inner one for instance, is somebody's decision.
+    if (key === 'node-ip' && names.length > 0) continue
     const documents = await Promise.all(files.map(parse))
     const found = documents.findLastIndex(doc => keyIn(doc, key) !== undefined)
-    const doc = documents[found]
-    const name = doc && keyIn(doc, key)
-    if (doc && name) {
-      // node-ip that is another address, an inner one for instance, is somebody's decision.
-      if (key === 'node-ip') continue
-      // A file that has the key without `+` puts aside what stood before it.
-      const counting = documents.slice(
-        Math.max(
-          0,
-          documents.findLastIndex(each => each.has(key)),
-        ),
-      )
-      const values = counting.map(each => JSON.stringify(each.toJS()?.[keyIn(each, key) ?? ''] ?? ''))
-      if (values.some(value => mentions(value, wanted.address))) continue
+    const name = found < 0 ? undefined : keyIn(documents[found]!, key)
+    if (name !== undefined) {
       const file = files[found]!
-      file.text = await append(file, doc.get(name, true), wanted.address)
+      file.text = await append(file, documents[found]!.get(name, true), wanted.address)
       changed.add(file)
       continue
     }
@@ -90,9 +63,9 @@ async function parse({ path, text }: NamedText) {
   throw new ExpectedError(`${path} on the server is not valid YAML`, 'correct it: k3s does not start with it')
 }
 
-/** The key as it stands in a file: `tls-san` or `tls-san+`. */
+/** The key as it stands in a file: `tls-san+`, or `tls-san`, which it adds to. */
 function keyIn(doc: Doc, key: string): string | undefined {
-  return [key, `${key}+`].find(name => doc.has(name))
+  return [`${key}+`, key].find(name => doc.has(name))
 }
 
 /** An address as YAML takes it for text: colons may mean something in it. */

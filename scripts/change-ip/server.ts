@@ -1,21 +1,17 @@
 import { K3S } from '../../lib/k3s/k3s.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import { unitStates } from '../../lib/server/facts.ts'
+import { filesAt, type K3sFile, k3sFiles, settingsSources } from '../../lib/server/k3s-files.ts'
+import { linesOf, readFacts, shell, type ValuesOf } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { mentions, replaceAddress } from './address.ts'
-import { type NamedText, withAddress } from './k3s.ts'
+import { withAddress } from './k3s.ts'
 import type { FileEdit } from './state.ts'
-
-/** A file of the server as it is. */
-export interface ServerFile extends NamedText {
-  mode: number
-  /** UID:GID */
-  owner: string
-}
 
 /** What a server has to say about its address. */
 export interface ServerState {
   /** The files that are edited, by their real paths. */
-  files: ServerFile[]
+  files: K3sFile[]
   /** What systemd says of k3s: `active`, `inactive`, `failed`, …; `absent` where there is no unit. */
   k3s: string
   /** Lines elsewhere on the server that hold one of the two addresses. */
@@ -27,81 +23,48 @@ export interface ServerState {
 /** Milliseconds that k3s may take to start. */
 const START = 6 * 60_000
 
-/**
- * The files that k3s reads its address from, and the names of the server. systemd says where the unit is, and which
- * drop-ins and environment files it has. Words are sent in base64: file names and contents may hold anything.
- */
-const READ = `
-show() {
-  for file; do
-    [ -f "$file" ] || continue
-    real=$(readlink -f -- "$file")
-    printf 'file %s %s %s\\n' "$(stat -c '%a %u:%g' -- "$real")" "$(printf %s "$real" | base64 -w0)" "$(base64 -w0 < "$real")"
-  done
-}
-show /etc/rancher/k3s/config.yaml /etc/rancher/k3s/config.yaml.d/*.yaml /etc/rancher/k3s/k3s.yaml /etc/hosts
-for property in FragmentPath DropInPaths EnvironmentFiles; do
-  for file in $(systemctl show --value -p "$property" k3s.service 2>/dev/null); do
-    case $file in /etc/*) show "$file" ;; esac
-  done
-done
-load=$(systemctl show --value -p LoadState k3s.service 2>/dev/null)
-if [ "$load" = loaded ]; then printf 'k3s %s\\n' "$(systemctl show --value -p ActiveState k3s.service)"; fi
-printf 'elsewhere %s\\n' "$(grep -rIFinZ -e "$1" -e "$2" /etc /var/lib/rancher/k3s/server/manifests 2>/dev/null | base64 -w0)"
-`
-
 /** Manifests that k3s writes itself at every start (https://docs.k3s.io/installation/packaged-components). */
 const PACKAGED =
   /^\/var\/lib\/rancher\/k3s\/server\/manifests\/(ccm|coredns|local-storage|rolebindings|runtimes|traefik|metrics-server\/.*)\.yaml$/
 
+/** What a server is asked about these two addresses: the files that k3s reads them from, and where else they stand. */
+export const addressQuestions = (old: string, address: string) => ({
+  files: k3sFiles('server'),
+  others: filesAt([K3S.kubeconfig, '/etc/hosts']),
+  units: unitStates([K3S.service]),
+  elsewhere: shell(
+    'grep -rIFinZ -e "$1" -e "$2" /etc /var/lib/rancher/k3s/server/manifests',
+    [old, address],
+    // FILE NUL NUMBER:TEXT
+    answer =>
+      linesOf(answer).flatMap(found => {
+        const [, path, number, text] = /^([^\0]*)\0(\d+):(.*)$/.exec(found) ?? []
+        return path === undefined ? [] : [{ path, line: Number(number), text: text ?? '' }]
+      }),
+  ),
+})
+
 /** Reads what a server has to say about these two addresses. */
 export async function readServer(ssh: Ssh, old: string, address: string): Promise<ServerState> {
-  return parseServer(
-    await ssh.sh(READ, [old, address], { sudo: true, title: 'reading the configuration of k3s' }),
+  const questions = addressQuestions(old, address)
+  return serverStateOf(
+    await readFacts(ssh, questions, { sudo: true, title: 'reading the configuration of k3s' }),
   )
 }
 
-/** What the server says, parsed. Pure. */
-export function parseServer(said: string): ServerState {
-  const state: ServerState = { files: [], k3s: 'absent', elsewhere: [], binary: [] }
-  const decode = (word = '') => Buffer.from(word, 'base64')
-  for (const line of said.split('\n')) {
-    const [kind, ...words] = line.split(' ')
-    if (kind === 'k3s') state.k3s = words[0] ?? ''
-    if (kind === 'file') {
-      const [mode, owner = '', path, content] = words
-      const bytes = decode(content)
-      const file = {
-        path: decode(path).toString(),
-        mode: Number.parseInt(mode ?? '', 8),
-        owner,
-        text: bytes.toString(),
-      }
-      if (!Buffer.from(file.text).equals(bytes)) state.binary.push(file.path)
-      else if (!state.files.some(({ path }) => path === file.path)) state.files.push(file)
-    }
-    // FILE NUL NUMBER:TEXT
-    if (kind === 'elsewhere')
-      for (const found of decode(words[0]).toString().split('\n')) {
-        const [, path, number, text] = /^([^\0]*)\0(\d+):(.*)$/.exec(found) ?? []
-        if (path !== undefined) state.elsewhere.push({ path, line: Number(number), text: text ?? '' })
-      }
+/** What the server answered. Its own units are not edited: those of a package lie outside of /etc. Pure. */
+export function serverStateOf(said: ValuesOf<ReturnType<typeof addressQuestions>>): ServerState {
+  const isOurs = ({ kind, path }: K3sFile) =>
+    !(['unit', 'environment'].includes(kind) && !path.startsWith('/etc/'))
+  const all = [...said.files, ...said.others].filter(isOurs)
+  const files = all.filter(({ path }, i) => all.findIndex(other => other.path === path) === i)
+  const edited = new Set(files.map(({ path }) => path))
+  return {
+    files: files.filter(({ isBinary }) => !isBinary),
+    binary: files.filter(({ isBinary }) => isBinary).map(({ path }) => path),
+    k3s: said.units.get(K3S.service) ?? 'absent',
+    elsewhere: said.elsewhere.filter(({ path }) => !edited.has(path) && !PACKAGED.test(path)),
   }
-  const edited = new Set(state.files.map(({ path }) => path))
-  state.elsewhere = state.elsewhere.filter(({ path }) => !edited.has(path) && !PACKAGED.test(path))
-  return state
-}
-
-const isConfig = (path: string) =>
-  path === K3S.config || (path.startsWith(`${K3S.config}.d/`) && path.endsWith('.yaml'))
-const isUnit = (path: string) => !isConfig(path) && path !== K3S.kubeconfig && path !== '/etc/hosts'
-
-/** The text of the unit of k3s, with drop-ins and environment files. */
-export function unitText(state: ServerState): string {
-  return state.files
-    .filter(({ path }) => isUnit(path))
-    .map(({ text }) => text)
-    .join('\n')
 }
 
 /** What the files of the server become. Pure. */
@@ -112,12 +75,10 @@ export async function planServer(
   const { old, address, nodeIp } = change
   const replaced = state.files.map(file => ({ ...file, text: replaceAddress(file.text, old, address) }))
   if (state.k3s !== 'absent') {
-    const configs = replaced.filter(({ path }) => isConfig(path))
-    const unit = unitText({ ...state, files: replaced })
-    for (const { path, text } of await withAddress(configs, unit, { address, nodeIp })) {
+    for (const { path, text } of await withAddress(settingsSources(replaced), { address, nodeIp })) {
       const file = replaced.find(each => each.path === path)
       if (file) file.text = text
-      else replaced.push({ path, text, mode: 0o600, owner: '0:0' })
+      else replaced.push({ path, text, kind: 'config', mode: 0o600, owner: '0:0', isBinary: false })
     }
   }
   return replaced.flatMap(({ path, text, mode, owner }): FileEdit[] => {

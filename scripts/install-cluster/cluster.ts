@@ -15,6 +15,7 @@ import { readIfExists } from '../../lib/script/files.ts'
 import type { FlagValues } from '../../lib/script/flags.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
+import { waitForFormerNodes } from '../../lib/server/nodes.ts'
 import { agentsOfCluster, connectServer, holdServer, serverOfCluster } from '../../lib/server/server.ts'
 import { checkServer } from '../../lib/server/server-checks.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
@@ -153,11 +154,23 @@ export class K3sCluster {
     return localKubeconfig(remote, this.installation.address)
   }
 
-  /** Waits until every node is Ready. */
+  /** Waits until every node of these hosts is Ready, and every other that was before. */
   async ready(): Promise<string> {
     const words = []
     for (const { ssh, plan } of this.hosts)
       words.push(`${plan.node} is ${await waitForNode(this.server, ssh, plan, this.#limits)}`)
+    const here = new Set(this.hosts.map(({ plan }) => plan.node))
+    const others = (this.hosts[0]?.facts.nodes ?? []).filter(
+      ({ name, isReady }) => isReady && !here.has(name),
+    )
+    if (others.length > 0)
+      words.push(
+        await waitForFormerNodes(
+          this.server,
+          others.map(({ name }) => name),
+          this.#limits,
+        ),
+      )
     return words.join('; ')
   }
 

@@ -1,5 +1,7 @@
 import type { Document } from 'yaml'
 import { apiUrl, K3S, type Role } from '../../lib/k3s/k3s.ts'
+import { fileSettings, flagsIn, namesIn, valueIn } from '../../lib/k3s/settings.ts'
+import { lastCommand, type NamedText, serviceVariables } from '../../lib/k3s/unit.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 
 /** k3s' own components in whose place Flux installs ours: the ingress, and the storage of flux2/infrastructure. */
@@ -40,50 +42,66 @@ export function agentConfig(host: { name: string; server: string }): WantedConfi
   }
 }
 
-/** The name that a host has as a node, unless it is told another: its host name in lower case. Pure. */
-export function nodeName(hostname: string): string {
-  return hostname.toLowerCase()
-}
-
 /**
- * The text of a config.yaml that says what is wanted. Comments, unknown keys and further values of lists stay;
- * where nothing has to change, the text comes back as it was. Pure; throws an ExpectedError for a text that is not
- * a configuration of k3s.
+ * The text of a config.yaml with which k3s has the wanted settings. Comments, unknown keys and further values of lists
+ * stay; where nothing has to change, the text comes back as it was. A key that ends with `+` stays one, and drop-ins
+ * count, which k3s reads after this file (github.com/k3s-io/k3s pkg/configfilearg/parser.go, readConfigFile). Pure.
+ * Throws an ExpectedError (exit code 4) for a text that is not a configuration of k3s, and for a drop-in that overrides
+ * what is wanted.
  */
-export async function editK3sConfig(text: string, wanted: WantedConfig): Promise<string> {
-  const { parseDocument, isMap } = await import('yaml')
+export async function editK3sConfig(
+  text: string,
+  wanted: WantedConfig,
+  dropIns: readonly NamedText[] = [],
+): Promise<string> {
+  const files = [{ path: K3S.config, text }, ...dropIns]
+  const settings = await fileSettings(files)
+  const { parseDocument } = await import('yaml')
   const doc = parseDocument(text, { prettyErrors: false, logLevel: 'error' })
-  const [error] = doc.errors
-  if (error || (doc.contents !== null && !isMap(doc.contents)))
-    throw new ExpectedError(
-      error
-        ? `${K3S.config} on the server is not valid YAML (${error.code}, line ${text.slice(0, error.pos[0]).split('\n').length})`
-        : `${K3S.config} on the server is not a map of flags and values`,
-      'correct it there: k3s could not read it either',
-      { exitCode: EXIT.refused },
-    )
   let changed = false
   const set = (key: string, value: unknown) => {
     if (doc.contents === null) doc.contents = doc.createNode({}) as unknown as typeof doc.contents
     doc.set(key, doc.createNode(value))
     changed = true
   }
+  /** Refuses a drop-in that sets the key as a whole: nothing in config.yaml could change that. */
+  const own = async (key: string, values: readonly string[]) => {
+    for (const { path, text: dropIn } of dropIns)
+      if (Object.keys((await parseMap(dropIn)) ?? {}).includes(key))
+        throw new ExpectedError(
+          `${path} on the server overrides ${key} of config.yaml, and lacks ${values.join(', ')}`,
+          `add ${values.join(' and ')} to ${key} there, or remove the key from it`,
+          { exitCode: EXIT.refused },
+        )
+  }
   for (const [key, value] of Object.entries(wanted.set))
-    if (!isSame(plainValue(doc, key), value)) set(key, value)
+    if (!isSame(valueIn(settings, key), value)) {
+      await own(key, [value])
+      set(key, value)
+    }
   for (const [key, value] of Object.entries(wanted.default))
-    if (valuesOf(doc, key).length === 0) set(key, value)
+    if (namesIn(settings, key).length === 0 && !(key in wanted.set)) set(key, value)
   for (const [key, values] of Object.entries(wanted.include)) {
-    const present = valuesOf(doc, key)
+    const present = namesIn(settings, key)
     const missing = values.filter(value => !present.includes(value))
     if (missing.length === 0) continue
-    const node = doc.get(key, true)
+    await own(key, missing)
+    // In config.yaml a key with + adds to the same key without, and is the later one.
+    const name = doc.has(`${key}+`) ? `${key}+` : key
+    const here = valuesOf(doc, name)
+    const node = doc.get(name, true)
     // In place, so that comments between the items stay.
-    if (node && typeof node === 'object' && 'items' in node && present.length > 0) {
-      for (const value of missing) doc.addIn([key], value)
+    if (node && typeof node === 'object' && 'items' in node && here.length > 0) {
+      for (const value of missing) doc.addIn([name], value)
       changed = true
-    } else set(key, [...present, ...missing])
+    } else set(name, [...here, ...missing])
   }
   return changed ? doc.toString({ lineWidth: 0, flowCollectionPadding: false }) : text
+}
+
+async function parseMap(text: string): Promise<Record<string, unknown> | undefined> {
+  const { parse } = await import('yaml')
+  return parse(text, { logLevel: 'error' }) as Record<string, unknown> | undefined
 }
 
 function plainValue(doc: Pick<Document, 'get'>, key: string): unknown {
@@ -105,8 +123,8 @@ function valuesOf(doc: Parameters<typeof plainValue>[0], key: string): string[] 
 }
 
 /** Whether a value of the file means the text; `0600` without quotes is a number for YAML. */
-function isSame(value: unknown, text: string): boolean {
-  return typeof value === 'number' ? value === Number(text) : value === text
+function isSame(value: string | undefined, text: string): boolean {
+  return value === text || (value !== undefined && /^\d+$/.test(text) && Number(value) === Number(text))
 }
 
 /** Flags of k3s that came with an earlier installation, apart from those that belong into config.yaml. */
@@ -119,27 +137,18 @@ export interface UnitArgs {
 
 /** Takes apart the flags of a service unit that the official installer wrote. Pure. */
 export function unitArgs(unit: string, role: Role): UnitArgs {
-  const words = wordsOf(/^ExecStart=((?:.*\\\n)*.*)$/m.exec(unit)?.[1] ?? '')
-  const flags = words.slice(1)
-  if (flags[0] !== undefined && !flags[0].startsWith('-')) {
-    const command = flags.shift()
-    if (command !== role)
-      throw new ExpectedError(
-        `k3s runs as \`${command}\` on the server, not as ${role}`,
-        'this script knows servers and agents only; check inventory.yml',
-        { exitCode: EXIT.refused },
-      )
-  }
+  const { command, words } = lastCommand([{ path: '', text: unit }])
+  if (command !== '' && command !== role)
+    throw new ExpectedError(
+      `k3s runs as \`${command}\` on the server, not as ${role}`,
+      'this script knows servers and agents only; check inventory.yml',
+      { exitCode: EXIT.refused },
+    )
   const args: UnitArgs = { keep: [], move: {} }
-  for (let i = 0; i < flags.length; i++) {
-    const [, name = '', inline] = /^--([a-z-]+)(?:=([\s\S]*))?$/.exec(flags[i]!) ?? []
-    if (!MANAGED.some(key => key === name)) {
-      args.keep.push(flags[i]!)
-      continue
-    }
-    const value = inline ?? flags[++i] ?? ''
-    args.move[name] = [...(args.move[name] ?? []), ...value.split(',')]
-  }
+  for (const { flag, values, words: given } of flagsIn(words))
+    if (MANAGED.some(key => key === flag))
+      args.move[flag] = [...(args.move[flag] ?? []), ...values.flatMap(value => value.split(','))]
+    else args.keep.push(...given)
   return args
 }
 
@@ -154,69 +163,29 @@ export function withMoved(wanted: WantedConfig, { move }: UnitArgs): WantedConfi
   return { ...wanted, set: nodeName ? { ...wanted.set, 'node-name': nodeName } : wanted.set, include }
 }
 
-/** Splits a command line of systemd into its words: quotes, and backslashes before a line end. */
-function wordsOf(line: string): string[] {
-  const words: string[] = []
-  let word: string | undefined
-  for (const [, single, double, escaped, plain] of line
-    .replaceAll('\\\n', ' ')
-    .matchAll(/'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|\\([\s\S])|([^\s'"\\]+)|\s+/g)) {
-    const part = single ?? double?.replaceAll(/\\([\s\S])/g, '$1') ?? escaped ?? plain
-    if (part !== undefined) word = (word ?? '') + part
-    else if (word !== undefined) {
-      words.push(word)
-      word = undefined
-    }
-  }
-  return word === undefined ? words : [...words, word]
-}
-
 /**
  * The variables of a unit's environment file that the installer takes over from its own environment, and without
- * which it would lose them. Pure.
+ * which it would lose them (github.com/k3s-io/k3s install.sh, create_env_file). Pure. Throws an ExpectedError for a
+ * value that would not survive: the installer puts it through `read` and `echo`, which join blanks and drop backslashes.
  */
 export function unitVariables(text: string): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const line of text.split('\n')) {
-    const [, name, value = ''] = /^\s*([A-Za-z_]\w*)=(.*)$/.exec(line) ?? []
-    if (name && /^(K3S_|CONTAINERD_)|^(NO|HTTP|HTTPS)_PROXY$/i.test(name))
-      found[name] = wordsOf(value.trim()).join(' ')
-  }
-  return found
-}
-
-/**
- * Refuses what this script would damage: data elsewhere than it looks for it. Pure; the flags are those of the
- * unit, the variables those of its environment file.
- */
-export async function checkForeign(
-  text: string,
-  args: readonly string[],
-  variables: Record<string, string>,
-): Promise<void> {
-  const { parse } = await import('yaml')
-  const config = (parse(text) ?? {}) as Record<string, unknown>
-  for (const [key, variable] of [
-    ['data-dir', 'K3S_DATA_DIR'],
-    ['datastore-endpoint', 'K3S_DATASTORE_ENDPOINT'],
-  ] as const)
-    if (
-      config[key] !== undefined ||
-      variables[variable] !== undefined ||
-      args.some(arg => arg.startsWith(`--${key}`) || (key === 'data-dir' && /^-d\b/.test(arg)))
+  const all = Object.entries(serviceVariables([], [{ path: '', text }]))
+  const kept = all.filter(([name]) => /^(K3S_|CONTAINERD_)|^(NO|HTTP|HTTPS)_PROXY$/i.test(name))
+  const changed = kept.find(([, value]) => /\s{2}|[\t\r\n\\]/.test(value))
+  if (changed)
+    throw new ExpectedError(
+      `the installer of k3s would change the value of ${changed[0]}: it has blanks or backslashes that get lost`,
+      `move the setting to ${K3S.config}, or the variable to /etc/default/k3s on the server`,
+      { exitCode: EXIT.refused },
     )
-      throw new ExpectedError(
-        `k3s on the server has a ${key} of its own`,
-        'this script could neither save its data nor find them: upgrade it by hand (https://docs.k3s.io/upgrades/manual)',
-        { exitCode: EXIT.refused },
-      )
+  return Object.fromEntries(kept)
 }
 
 /** The values of a configuration and its environment file that nobody may see: both are shown when they change. */
 export async function secretsIn(config: string, env: string): Promise<string[]> {
   const { parse } = await import('yaml')
   const isSecret = /^(agent-)?token$|vpn-auth|endpoint|secret|password|access-key/
-  const values: Record<string, unknown> = unitVariables(env)
+  const values: Record<string, unknown> = serviceVariables([], [{ path: '', text: env }])
   try {
     Object.assign(values, parse(config))
   } catch {} // editing it tells

@@ -8,8 +8,11 @@ import {
   TOOLS,
 } from '../../lib/k3s/k3s.ts'
 import { ARCHITECTURES, type Arch } from '../../lib/k3s/releases.ts'
+import { effectiveSettings, type K3sSettings } from '../../lib/k3s/settings.ts'
+import type { NamedText } from '../../lib/k3s/unit.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { existing, fileText, HOSTNAME, K3S_VERSION, MACHINE, RECORDED_TOOLS } from '../../lib/server/facts.ts'
+import { KUBELET_NAME, k3sFiles, NODES, type NodeFact, settingsSources } from '../../lib/server/k3s-files.ts'
 import { linesOf, program, readFacts, shell, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 
@@ -35,8 +38,14 @@ export interface K3sFacts {
   unit?: string
   env?: string
   config?: string
-  /** Drop-ins, which win over the configuration. */
-  dropIns: string[]
+  /** Drop-ins of the configuration, in the order in which k3s reads them after it. */
+  dropIns: NamedText[]
+  /** The settings with which k3s starts, from everywhere. */
+  settings: K3sSettings
+  /** The nodes that the API server on this host tells; undefined where none answers. */
+  nodes?: NodeFact[]
+  /** The name under which the kubelet of this host registered; undefined where it never did. */
+  kubeletName?: string
   enabled: boolean
   active: boolean
   /** The service was started after the last change of its binary, unit and configuration. */
@@ -91,11 +100,9 @@ export function k3sQuestions(role: Role) {
     unit: fileText(own.unit),
     env: fileText(own.env),
     config: fileText(K3S.config),
-    dropIns: shell(
-      `for file in ${K3S.config}.d/*.yaml; do [ ! -f "$file" ] || echo "$file"; done`,
-      [],
-      linesOf,
-    ),
+    files: k3sFiles(role),
+    nodes: NODES,
+    kubeletName: KUBELET_NAME,
     enabled: program(['systemctl', 'is-enabled', own.service], ({ text }) => text.trim() === 'enabled'),
     active: program(['systemctl', 'is-active', own.service], ({ text }) => text.trim() === 'active'),
     /** Seconds since the boot; 0 for a service that does not run. */
@@ -136,13 +143,20 @@ export async function readK3sFacts(ssh: Ssh, role: Role): Promise<K3sFacts> {
 }
 
 /** What a host answered, as facts. Pure; throws an ExpectedError for an architecture without releases. */
-export function k3sFactsOf(role: Role, said: ValuesOf<ReturnType<typeof k3sQuestions>>): K3sFacts {
-  const { arch, started, clock, changed, scripts, others, recorded, flux, helm, velero, krew, ...rest } = said
+export async function k3sFactsOf(
+  role: Role,
+  said: ValuesOf<ReturnType<typeof k3sQuestions>>,
+): Promise<K3sFacts> {
+  const { arch, started, clock, changed, scripts, others, recorded, files, ...other } = said
+  const { flux, helm, velero, krew, ...rest } = other
+  const sources = settingsSources(files)
   const [now = 0, uptime = 0] = clock
   const versions = Object.entries(role === 'server' ? { flux, helm, velero, krew } : {})
   return {
     ...rest,
     arch: archOf(arch),
+    dropIns: sources.configs.filter(({ path }) => path !== K3S.config),
+    settings: await effectiveSettings(sources),
     // Times of systemd count from the boot.
     current: started > 0 && changed.every(time => time <= now - uptime + started),
     complete: scripts.length === 2,

@@ -1,17 +1,10 @@
 import { DOWNLOADS, LOCAL_STORAGE, ROOT_KUBECONFIG, type Role, SAVED, TOOLS } from '../../lib/k3s/k3s.ts'
 import type { Artifact, ReleaseName } from '../../lib/k3s/releases.ts'
+import { refuseElsewhere } from '../../lib/k3s/settings.ts'
 import { upgradeProblem } from '../../lib/k3s/version.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
-import {
-  agentConfig,
-  checkForeign,
-  editK3sConfig,
-  nodeName,
-  serverConfig,
-  unitArgs,
-  unitVariables,
-  withMoved,
-} from './config.ts'
+import { nodeNameFor } from '../../lib/server/node-name.ts'
+import { agentConfig, editK3sConfig, serverConfig, unitArgs, unitVariables, withMoved } from './config.ts'
 import { diffLines } from './diff.ts'
 import { hasVersion, type K3sFacts, type Tool } from './facts.ts'
 
@@ -69,17 +62,21 @@ export async function planHost(facts: K3sFacts, wanted: WantedHost): Promise<Hos
       'check inventory.yml; to reuse a host, purge it first',
       { exitCode: EXIT.refused },
     )
+  refuseElsewhere(
+    facts.hostname,
+    facts.settings,
+    'this script could neither save its data nor find them: upgrade it by hand (https://docs.k3s.io/upgrades/manual)',
+  )
   checkVersion(facts, role, version)
   const flags = unitArgs(facts.unit ?? '', role)
   const variables = unitVariables(facts.env ?? '')
   const before = facts.config ?? ''
-  const node = nodeName(facts.hostname)
+  const node = nodeNameFor(facts)
   const base =
     role === 'server'
       ? serverConfig({ name: node, domain: wanted.domain ?? wanted.address, address: wanted.address })
       : agentConfig({ name: node, server: wanted.address })
-  const config = await editK3sConfig(before, withMoved(base, flags))
-  await checkForeign(config, flags.keep, variables)
+  const config = await editK3sConfig(before, withMoved(base, flags), facts.dropIns)
 
   const isMoved = Object.keys(flags.move).length > 0
   const binary = facts.sha256 === undefined || facts.version !== version || facts.sha256 !== sha256
@@ -128,7 +125,7 @@ export async function planHost(facts: K3sFacts, wanted: WantedHost): Promise<Hos
       tool =>
         `${TOOLS[tool]} was installed by somebody else and stays; remove it to get ${artifacts[tool].version}`,
     ),
-    ...facts.dropIns.map(file => `${file} wins over config.yaml, and stays`),
+    ...facts.dropIns.map(({ path }) => `${path} wins over config.yaml, and stays`),
     ...(role === 'server' && facts.rootKubeconfig === 'other'
       ? [`${ROOT_KUBECONFIG} is somebody else's and stays: flux, helm and velero of root follow it`]
       : []),
@@ -141,7 +138,7 @@ export async function planHost(facts: K3sFacts, wanted: WantedHost): Promise<Hos
   ]
   return {
     role,
-    node: await nodeNameIn(config, node),
+    node,
     version,
     binary,
     save,
@@ -179,12 +176,6 @@ function describeBinary(facts: K3sFacts, version: string): string {
   if (facts.version === undefined) return `install k3s ${version}`
   if (facts.version !== version) return `upgrade k3s from ${facts.version} to ${version}`
   return `replace the binary of k3s ${version}, which is not that of the release`
-}
-
-/** The name of the node as the configuration has it. */
-async function nodeNameIn(config: string, otherwise: string): Promise<string> {
-  const { parse } = await import('yaml')
-  return String((parse(config) as Record<string, unknown>)['node-name'] ?? otherwise)
 }
 
 const megabytes = (bytes: number) => `${Math.max(1, Math.round(bytes / 1e6))} MB`

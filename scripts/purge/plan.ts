@@ -106,6 +106,14 @@ function pathProblems(server: ServerSurvey, options: PurgeOptions): ExpectedErro
   const wanted: string[] = pathsToRemove(server, options)
   const refused = (what: string, fix: string) => new ExpectedError(what, fix, { exitCode: EXIT.refused })
   return [
+    ...(server.elsewhereData === undefined
+      ? []
+      : [
+          refused(
+            `${server.elsewhereData}; a purge does not remove them there`,
+            'remove k3s with its own script, which takes K3S_DATA_DIR: /usr/local/bin/k3s-uninstall.sh; then run the same command again',
+          ),
+        ]),
     ...server.elsewhere
       .filter(({ path }) => wanted.includes(path))
       .map(({ path, real }) =>
@@ -126,7 +134,7 @@ function pathProblems(server: ServerSurvey, options: PurgeOptions): ExpectedErro
 }
 
 /**
- * What stands in the way of a purge. Backups are not judged for one that goes on: they were when it began, and
+ * What stands in the way of a purge. Backups are not judged for one that goes on: they were when it started, and
  * while the API server does not answer nothing has run since. Pure.
  */
 export function problemsOf(facts: PurgeFacts, options: PurgeOptions, goesOn: boolean): ExpectedError[] {

@@ -1,5 +1,7 @@
 import { K3S, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import { effectiveSettings, elsewhereProblem } from '../../lib/k3s/settings.ts'
 import { entrySizes, RECORDED_TOOLS, splitAt, unitStates } from '../../lib/server/facts.ts'
+import { k3sFiles, settingsSources } from '../../lib/server/k3s-files.ts'
 import { linesOf, readFacts, shell, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { DOCKER, FILES, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from './paths.ts'
@@ -31,6 +33,8 @@ export interface ServerSurvey {
   units: Map<string, string>
   /** Running containers of Docker; undefined where there is no Docker. */
   containers: number | undefined
+  /** Why k3s keeps its data where a purge does not remove them; undefined where it does not. */
+  elsewhereData: string | undefined
 }
 
 /**
@@ -90,6 +94,9 @@ done`,
     ({ text }) => wholeNumber(text.trim() || undefined),
   ),
   tools: RECORDED_TOOLS,
+  /** Of k3s, in both roles: a purge does not know which one it was. */
+  serverFiles: k3sFiles('server'),
+  agentFiles: k3sFiles('agent'),
 }
 
 /** Milliseconds for adding up sizes: application data may be millions of files. */
@@ -102,8 +109,11 @@ export async function surveyServer(ssh: Ssh): Promise<ServerSurvey> {
 }
 
 /** What the server answered, as a survey. Pure. */
-export function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): ServerSurvey {
-  const { paths, guard, folders, datastore, tools: recorded, ...rest } = said
+export async function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): Promise<ServerSurvey> {
+  const { paths, guard, folders, datastore, tools: recorded, serverFiles, agentFiles, ...rest } = said
+  const settings = await Promise.all(
+    [serverFiles, agentFiles].map(files => effectiveSettings(settingsSources(files))),
+  )
   const of = (kind: string) => guard.filter(row => row[0] === kind).map(row => row.slice(1) as string[])
   const tools = TOOL_PATHS.filter(path => recorded.includes(path))
   return {
@@ -119,6 +129,7 @@ export function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): ServerSurvey {
     tools,
     folders: folders.entries,
     datastore: datastore[0]?.size,
+    elsewhereData: settings.map(elsewhereProblem).find(problem => problem !== undefined),
   }
 }
 

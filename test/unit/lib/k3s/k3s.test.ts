@@ -3,14 +3,15 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { kubeconfigAt } from '../../../../lib/k3s/k3s.ts'
+import { K3S, kubeconfigAt } from '../../../../lib/k3s/k3s.ts'
 import { artifactsOf, loadReleases } from '../../../../lib/k3s/releases.ts'
+import { serviceVariables } from '../../../../lib/k3s/unit.ts'
 import { compareK3s, upgradeProblem, versionIn } from '../../../../lib/k3s/version.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
+import { nodeNameFor } from '../../../../lib/server/node-name.ts'
 import { parseFacts } from '../../../../lib/server/reader.ts'
 import {
   agentConfig,
-  checkForeign,
   editK3sConfig,
   installerVariables,
   secretsIn,
@@ -36,6 +37,16 @@ const wanted = serverConfig({ name: 'oas', domain: 'oas.example.org', address: '
 async function refusal(work: () => unknown): Promise<ExpectedError> {
   try {
     await work()
+  } catch (error) {
+    if (error instanceof ExpectedError) return error
+    throw error
+  }
+  return assert.unreachable('nothing was thrown') as never
+}
+
+function refusalOf(work: () => unknown): ExpectedError {
+  try {
+    work()
   } catch (error) {
     if (error instanceof ExpectedError) return error
     throw error
@@ -112,6 +123,31 @@ test('what is no configuration is refused', async () => {
   }
 })
 
+test('keys that add stay, and drop-ins count', async () => {
+  const names = ['oas.example.org', '203.0.113.7']
+  const adding = await editK3sConfig('tls-san+: [api.example.org]\nnode-name: a\n', wanted)
+  assert.equal(parse(adding)['tls-san+'], ['api.example.org', ...names])
+  assert.is(parse(adding)['tls-san'], undefined)
+  assert.is(await editK3sConfig(adding, wanted), adding)
+
+  const dropIn = (text: string) => [{ path: `${K3S.config}.d/x.yml`, text }]
+  const others = 'write-kubeconfig-mode: "0600"\ndisable: [traefik, local-storage]\n'
+  // It has everything, or adds to config.yaml, or names the node.
+  const complete = dropIn(`${others}tls-san: [${names}]\nnode-name: a\n`)
+  assert.is(await editK3sConfig('', wanted, complete), '')
+  const more = dropIn('tls-san+: [api.example.org]\nnode-name: a\n')
+  assert.equal(parse(await editK3sConfig('', wanted, more)), {
+    'write-kubeconfig-mode': '0600',
+    'tls-san': names,
+    disable: ['traefik', 'local-storage'],
+  })
+  for (const text of ['tls-san: [x]\n', 'disable: servicelb\n', 'write-kubeconfig-mode: "0644"\n']) {
+    const error = await refusal(() => editK3sConfig('', wanted, dropIn(text)))
+    assert.is(error.exitCode, 4)
+    assert.match(error.message, 'config.yaml.d/x.yml on the server overrides')
+  }
+})
+
 test('an agent joins by a token in a file', async () => {
   const text = await editK3sConfig('', agentConfig({ name: 'two', server: '2001:db8::7' }))
   assert.equal(parse(text), {
@@ -162,16 +198,19 @@ test('variables of an earlier installation are kept', () => {
   })
 })
 
-test('data in another place are refused', async () => {
-  for (const [config, args, variables] of [
-    ['data-dir: /data', [], {}],
-    ['', ['--data-dir=/data'], {}],
-    ['', ['-d', '/data'], {}],
-    ['', [], { K3S_DATASTORE_ENDPOINT: 'postgres://…' }],
-    ['datastore-endpoint: mysql://…', [], {}],
-  ] as const)
-    assert.is((await refusal(() => checkForeign(config, args, variables))).exitCode, 4)
-  await checkForeign('node-name: a', ['--debug'], {})
+test('a variable that the installer would change is refused', async () => {
+  // install.sh, create_env_file: `sh -c export | while read x v; do echo $v; done`
+  const through = (value: string) =>
+    spawnSync('sh', ['-c', 'sh -c export | while read x v; do echo $v; done | grep ^K3S_'], {
+      encoding: 'utf8',
+      env: { K3S_TOKEN: value },
+    }).stdout
+  for (const value of ['a  b', 'a\tb', 'a\\b']) {
+    assert.is.not(serviceVariables([], [{ path: '', text: through(value) }]).K3S_TOKEN, value)
+    assert.is((await refusal(() => unitVariables(`K3S_TOKEN='${value}'\n`))).exitCode, 4)
+  }
+  for (const value of ['a b', ' a ', 'a;b|c', '$x', '*'])
+    assert.is(serviceVariables([], [{ path: '', text: through(value) }]).K3S_TOKEN, value)
 })
 
 test('secrets of the configuration and the environment are known, so that no diff shows them', async () => {
@@ -240,7 +279,7 @@ const factsOf = (outputs: Parameters<typeof reply<typeof QUESTIONS>>[1]) =>
   k3sFactsOf('server', parseFacts(QUESTIONS, reply(QUESTIONS, outputs)))
 const absent = { text: '', code: 9 }
 const noTools = { flux: absent, helm: absent, velero: absent, krew: absent }
-const fresh = factsOf({ ...noTools, arch: 'x86_64\n', hostname: 'OAS\n' })
+const fresh = await factsOf({ ...noTools, arch: 'x86_64\n', hostname: 'OAS\n' })
 const said = {
   flux: { said: 'flux: v2.9.5', isOurs: true },
   helm: { said: 'v4.2.4', isOurs: true },
@@ -311,6 +350,44 @@ test('an upgrade saves first; what must not be is refused', async () => {
   assert.is((await refusal(() => planHost({ ...fresh, otherRole: true }, server))).exitCode, 4)
 })
 
+test('data elsewhere are refused, wherever that is set', async () => {
+  for (const setting of ['data-dir', 'datastore-endpoint', 'config']) {
+    const settings = new Map([[setting, { values: ['/elsewhere'], from: 'x' }]])
+    const error = await refusal(() => planHost({ ...installed, settings }, server))
+    assert.is(error.exitCode, 4)
+    assert.match(error.message, '/elsewhere'.slice(0, setting === 'datastore-endpoint' ? 0 : undefined))
+  }
+  const usual = new Map([['data-dir', { values: ['/var/lib/rancher/k3s/'], from: 'x' }]])
+  assert.equal((await planHost({ ...installed, settings: usual }, server)).lines, [])
+})
+
+test('a node keeps the name that it has in the cluster', () => {
+  const node = (name: string, isServer = true) => ({ name, isServer, isReady: true })
+  const named = (name: string, from = '$K3S_NODE_NAME') => new Map([['node-name', { values: [name], from }]])
+  const name = (change: Partial<K3sFacts>) => nodeNameFor({ ...installed, hostname: 'new-host', ...change })
+  assert.is(nodeNameFor({ ...fresh, hostname: 'New-Host' }), 'new-host')
+  assert.is(nodeNameFor({ ...fresh, settings: named('Mine') }), 'mine')
+  // By its certificate, also while the API server does not answer; else it is the only server.
+  assert.is(name({ kubeletName: 'old' }), 'old')
+  assert.is(name({ kubeletName: 'old', nodes: [node('old'), node('two', false)] }), 'old')
+  assert.is(name({ nodes: [node('old'), node('two', false)] }), 'old')
+  assert.is(name({ settings: named('old'), nodes: [node('old'), node('b')] }), 'old')
+  const unclear = refusalOf(() => name({ nodes: [node('a'), node('b')] }))
+  assert.match(unclear.message, 'which of the nodes a, b is new-host')
+  const renamed = refusalOf(() => name({ settings: named('b', 'x.yaml'), nodes: [node('old')] }))
+  assert.match(renamed.message, 'k3s would rename the node old of new-host to b (node-name in x.yaml)')
+  const withId = new Map([['with-node-id', { values: ['true'], from: 'x' }]])
+  assert.is(name({ settings: withId, kubeletName: 'old-1234' }), 'old-1234')
+  assert.is(refusalOf(() => nodeNameFor({ ...fresh, settings: withId })).exitCode, 4)
+})
+
+test('what the environment names is written down, so that the node keeps its name', async () => {
+  const settings = new Map([['node-name', { values: ['kept'], from: '$K3S_NODE_NAME' }]])
+  const plan = await planHost({ ...installed, config: '', settings, kubeletName: 'kept' }, server)
+  assert.is(plan.node, 'kept')
+  assert.is(parse(plan.config!)['node-name'], 'kept')
+})
+
 test("somebody else's tools stay, and are told", async () => {
   const plan = await planHost(
     { ...installed, tools: { ...said, helm: { said: 'v3.9.0', isOurs: false } }, rootKubeconfig: 'other' },
@@ -339,7 +416,7 @@ test('an agent gets a token and no tools; another token is replaced', async () =
   assert.ok(other.token && other.install)
 })
 
-test('facts: texts arrive whole, and times decide whether k3s is current', () => {
+test('facts: texts arrive whole, and times decide whether k3s is current', async () => {
   const outputs = {
     ...noTools,
     arch: 'aarch64\n',
@@ -353,13 +430,13 @@ test('facts: texts arrive whole, and times decide whether k3s is current', () =>
     helm: 'v4\n',
     flux: '',
   }
-  const facts = factsOf(outputs)
+  const facts = await factsOf(outputs)
   assert.equal([facts.arch, facts.active, facts.current], ['arm64', false, true])
   assert.is(facts.config, 'node-name: a\nactive active\n')
   assert.equal(facts.tools, { helm: { said: 'v4', isOurs: true }, flux: { said: '', isOurs: false } })
-  assert.not(factsOf({ ...outputs, changed: '905.400000000\n905.600000000\n' }).current)
-  assert.not(factsOf({ ...outputs, started: '0\n' }).current)
-  assert.throws(() => factsOf({ arch: 'riscv64\n' }), /riscv64/)
+  assert.not((await factsOf({ ...outputs, changed: '905.400000000\n905.600000000\n' })).current)
+  assert.not((await factsOf({ ...outputs, started: '0\n' })).current)
+  assert.match((await refusal(() => factsOf({ arch: 'riscv64\n' }))).message, /riscv64/)
 })
 
 // What runs on the server
@@ -414,6 +491,9 @@ test("the kubeconfig gets the server's address", () => {
   assert.match(kubeconfigAt(text, '2001:db8::1')!, 'server: https://[2001:db8::1]:6443\n')
   assert.match(kubeconfigAt(text.replace('6443', '7443'), 'a')!, 'server: https://a:7443\n')
   assert.is(kubeconfigAt('server: https://elsewhere:6443\n', 'a'), undefined)
+  // With bind-address, k3s writes that address.
+  for (const bound of ['10.0.0.7', '[fd00::7]', '[::1]', 'localhost'])
+    assert.match(kubeconfigAt(text.replace('127.0.0.1', bound), 'a')!, 'server: https://a:6443\n', bound)
 })
 
 test('a diff leads from one text to the other', () => {

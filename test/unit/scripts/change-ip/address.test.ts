@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Cluster } from '../../../../lib/script/cluster.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
+import { parseFacts } from '../../../../lib/server/reader.ts'
 import {
   canonical,
   checkServerAddress,
@@ -20,11 +21,12 @@ import { lookupText } from '../../../../scripts/change-ip/dns.ts'
 import { withAddress } from '../../../../scripts/change-ip/k3s.ts'
 import { findElsewhere, oldAddress } from '../../../../scripts/change-ip/local.ts'
 import {
+  addressQuestions,
   needsInterface,
-  parseServer,
   planServer,
   reasonIn,
   type ServerState,
+  serverStateOf,
 } from '../../../../scripts/change-ip/server.ts'
 import {
   type ChangeState,
@@ -33,6 +35,7 @@ import {
   readChangeState,
   saveOriginals,
 } from '../../../../scripts/change-ip/state.ts'
+import { said as answersOf } from '../../lib/server/said.ts'
 
 const CONFIG = '/etc/rancher/k3s/config.yaml'
 
@@ -248,8 +251,11 @@ const complete = async (texts: Record<string, string>, unit = '', nodeIp = false
   Object.fromEntries(
     (
       await withAddress(
-        Object.entries(texts).map(([path, text]) => ({ path, text })),
-        unit,
+        {
+          configs: Object.entries(texts).map(([path, text]) => ({ path, text })),
+          units: [{ path: '/etc/systemd/system/k3s.service', text: unit }],
+          environments: [],
+        },
         { address: '10.0.0.2', nodeIp },
       )
     ).map(({ path, text }) => [path, text]),
@@ -279,14 +285,23 @@ test('tls-san gets the address in whatever form it has, and nothing else changes
   })
 })
 
-test('flags of the unit win over files; node-ip that is set is left alone', async () => {
+test('names of the unit and of the files add up; node-ip that is set is left alone', async () => {
   const unit = "ExecStart=/usr/local/bin/k3s \\\n server \\\n '--tls-san' \\\n 'a.org' \\\n"
-  await complete({}, unit).then(
-    () => assert.unreachable(),
-    error => assert.match(error.message, 'its own --tls-san'),
-  )
+  assert.equal(await complete({}, unit), { [CONFIG]: 'tls-san:\n  - 10.0.0.2\n' })
   assert.equal(await complete({}, unit.replace('a.org', '10.0.0.2')), {})
   assert.equal(await complete({ [CONFIG]: 'tls-san: 10.0.0.2\nnode-ip: 192.168.0.1\n' }, '', true), {})
+  const inner = unit.replace('tls-san', 'node-ip').replace('a.org', '192.168.0.1')
+  assert.equal(await complete({ [CONFIG]: 'tls-san: 10.0.0.2\n' }, inner, true), {})
+})
+
+test('a key that adds stays one', async () => {
+  const dropIn = `${CONFIG}.d/1.yml`
+  assert.equal(await complete({ [CONFIG]: 'tls-san+: [a.org]\n' }), {
+    [CONFIG]: 'tls-san+: [a.org, 10.0.0.2]\n',
+  })
+  assert.equal(await complete({ [CONFIG]: 'tls-san: [a.org]\n', [dropIn]: 'tls-san+: [b.org]\n' }), {
+    [dropIn]: 'tls-san+: [b.org, 10.0.0.2]\n',
+  })
 })
 
 test('a configuration that is no YAML is told, not guessed at', async () => {
@@ -301,23 +316,37 @@ test('a configuration that is no YAML is told, not guessed at', async () => {
 
 // The server
 
-const said = (files: Record<string, string | Buffer>, more = '') =>
-  `${Object.entries(files)
-    .map(
-      ([path, content]) =>
-        `file 600 0:0 ${Buffer.from(path).toString('base64')} ${Buffer.from(content).toString('base64')}`,
-    )
-    .join('\n')}\nk3s active\n${more}`
+const QUESTIONS = addressQuestions('10.0.0.1', '10.0.0.2')
+/** What a server says that has these files, each of the kind that stands before its path. */
+const stateFrom = (files: Record<string, string | Buffer>, elsewhere = '') => {
+  const lines = Object.entries(files).map(([name, content]) => {
+    const [kind, path = ''] = name.split(' ')
+    const [name64, content64] = [Buffer.from(path), Buffer.from(content)].map(each => each.toString('base64'))
+    return `${kind} 600 0:0 ${name64} ${name64} ${content64}\n`
+  })
+  const [others, own] = [true, false].map(other => lines.filter(line => line.startsWith('other') === other))
+  return serverStateOf(
+    parseFacts(
+      QUESTIONS,
+      answersOf(QUESTIONS, {
+        files: own!.join(''),
+        others: others!.join(''),
+        units: 'k3s.service active\n',
+        elsewhere,
+      }),
+    ),
+  )
+}
 
 test('what a server says is parsed, whatever its files hold', () => {
-  const elsewhere = Buffer.from('/etc/a b\x00' + '3:x: 10.0.0.1\n/etc/hosts\x00' + '1:10.0.0.1 a\n').toString(
-    'base64',
-  )
-  const state = parseServer(
-    said(
-      { [CONFIG]: 'a: é\n', '/etc/hosts': '', '/etc/x': Buffer.from([0xff, 0xfe]) },
-      `elsewhere ${elsewhere}\n`,
-    ),
+  const state = stateFrom(
+    {
+      [`config ${CONFIG}`]: 'a: é\n',
+      'other /etc/hosts': '',
+      'environment /etc/x': Buffer.from([0xff, 0xfe]),
+      'unit /usr/lib/systemd/system/k3s.service': 'of a package',
+    },
+    '/etc/a b\x00' + '3:x: 10.0.0.1\n/etc/hosts\x00' + '1:10.0.0.1 a\n',
   )
   assert.is(state.k3s, 'active')
   assert.equal(
@@ -333,15 +362,16 @@ test('what a server says is parsed, whatever its files hold', () => {
 
 test('every file of the server is edited once, and one that is not there is made', async () => {
   const unit = '/etc/systemd/system/k3s.service'
-  const state = parseServer(
-    said({ '/etc/hosts': '10.0.0.1 a\n10.0.0.11 b\n', [unit]: "ExecStart=k3s '--bind-address=10.0.0.1'\n" }),
-  )
+  const state = stateFrom({
+    'other /etc/hosts': '10.0.0.1 a\n10.0.0.11 b\n',
+    [`unit ${unit}`]: "ExecStart=k3s '--bind-address=10.0.0.1'\n",
+  })
   const edits = await planServer(state, { old: '10.0.0.1', address: '10.0.0.2', nodeIp: true })
   assert.equal(
     edits.map(({ path, before, after }) => [path, before, after]),
     [
-      ['/etc/hosts', '10.0.0.1 a\n10.0.0.11 b\n', '10.0.0.2 a\n10.0.0.11 b\n'],
       [unit, "ExecStart=k3s '--bind-address=10.0.0.1'\n", "ExecStart=k3s '--bind-address=10.0.0.2'\n"],
+      ['/etc/hosts', '10.0.0.1 a\n10.0.0.11 b\n', '10.0.0.2 a\n10.0.0.11 b\n'],
       [CONFIG, undefined, 'tls-san:\n  - 10.0.0.2\nnode-ip: 10.0.0.2\n'],
     ],
   )
@@ -349,7 +379,19 @@ test('every file of the server is edited once, and one that is not there is made
   // Its own edits leave nothing to do.
   const after: ServerState = {
     ...state,
-    files: edits.map(edit => ({ path: edit.path, text: edit.after!, mode: 0o600, owner: '0:0' })),
+    files: edits.map(edit => ({
+      path: edit.path,
+      text: edit.after!,
+      kind:
+        edit.path === CONFIG
+          ? ('config' as const)
+          : edit.path === unit
+            ? ('unit' as const)
+            : ('other' as const),
+      mode: 0o600,
+      owner: '0:0',
+      isBinary: false,
+    })),
   }
   assert.equal(await planServer(after, { old: '10.0.0.1', address: '10.0.0.2', nodeIp: true }), [])
   // Without k3s there is nothing to complete.

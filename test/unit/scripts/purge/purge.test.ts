@@ -65,18 +65,18 @@ test("the docs' list is in it, and Docker only on request", () => {
   assert.ok(paths.indexOf('/usr/local/bin/k3s-killall.sh') > paths.indexOf('/tmp/k3s'))
 })
 
-test('programs go only when the record on the server names them', () => {
+test('programs go only when the record on the server names them', async () => {
   assert.not.ok(pathsToRemove({ tools: [] }, { docker: false }).includes('/usr/local/bin/helm'))
   const survey = (tools: unknown) =>
     surveyFrom({
       paths: '100\t/usr/local/bin/helm\n200\t/usr/local/bin/flux\n',
       tools: JSON.stringify(tools),
     })
-  const some = survey({ paths: ['/usr/local/bin/flux', '/usr/bin/passwd', '/'] })
+  const some = await survey({ paths: ['/usr/local/bin/flux', '/usr/bin/passwd', '/'] })
   assert.equal(some.tools, ['/usr/local/bin/flux'])
   assert.equal(some.paths, [{ path: '/usr/local/bin/flux', size: 200 }])
   for (const broken of [null, [], { paths: 'x' }, { paths: { includes: 1 } }])
-    assert.equal(survey(broken).paths, [])
+    assert.equal((await survey(broken)).paths, [])
 })
 
 // The guard, as a shell runs it
@@ -116,8 +116,8 @@ test('the guard tells mounts at and below a path, and not those of a neighbour',
 
 // What the server says
 
-test('the survey is parsed, with names that hold anything', () => {
-  const survey = surveyFrom({
+test('the survey is parsed, with names that hold anything', async () => {
+  const survey = await surveyFrom({
     paths: '1048576\t/var/lib/rancher\n4096\t/var/lib/docker\n',
     kept: '10\t/var/backups/openappstack\n',
     guard:
@@ -153,17 +153,33 @@ test('the survey is parsed, with names that hold anything', () => {
     datastore: 4096,
     units: new Map([['k3s.service', 'active']]),
     containers: 2,
+    elsewhereData: undefined,
   })
-  const nothing = surveyFrom({})
+  const nothing = await surveyFrom({})
   assert.equal([nothing.paths, nothing.datastore, nothing.containers], [[], undefined, undefined])
 })
 
-const empty: ServerSurvey = surveyFrom({})
+const empty: ServerSurvey = await surveyFrom({})
 const mount = (below: string, target: string, type: string, source = '/dev/sdb1'): Mount => ({
   below,
   target,
   type,
   source,
+})
+
+test('data of k3s elsewhere are found, in whatever role, and refused', async () => {
+  const encoded = (text: string) => Buffer.from(text).toString('base64')
+  const [path, text] = [encoded('/etc/rancher/k3s/config.yaml.d/data.yml'), encoded('data-dir: /data/k3s\n')]
+  for (const role of ['serverFiles', 'agentFiles']) {
+    const survey = await surveyFrom({ [role]: `config 600 0:0 ${path} ${path} ${text}\n` })
+    const facts = { server: survey, cluster: undefined, volumes: [], archive: undefined, now: NOW }
+    const [problem] = problemsOf(facts, { docker: false, discardData: true, maxAge: DAY }, false)
+    assert.is(problem?.exitCode, 4)
+    assert.match(
+      problem!.message,
+      'k3s keeps its data in /data/k3s (data-dir in /etc/rancher/k3s/config.yaml.d/data.yml)',
+    )
+  }
 })
 
 test('mounts of pods are their own, everything else is foreign', () => {

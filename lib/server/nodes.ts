@@ -1,0 +1,76 @@
+import { K3S } from '../k3s/k3s.ts'
+import type { Log } from '../script/log.ts'
+import { until } from '../script/wait.ts'
+import type { Ssh } from '../ssh/ssh.ts'
+import { NODES } from './k3s-files.ts'
+import { linesOf, program, readFacts, shell, type ValuesOf } from './reader.ts'
+
+/** What tells which nodes are Ready by kubelets that run now: after a restart the state from before it stands for a while. */
+export const NODE_SIGNS = {
+  /** Milliseconds since the epoch at which k3s was started; undefined where it does not run. */
+  started: shell(
+    `started=$(systemctl show --property=ExecMainStartTimestamp --value "$1")
+date -d "$started" +%s`,
+    [K3S.service],
+    ({ text, code }) => (code === 0 ? Number(text) * 1000 : undefined),
+  ),
+  /** The last sign of life of each kubelet, by its node. */
+  leases: program(
+    [
+      ...(['timeout', '30', K3S.binary, 'kubectl', 'get', 'leases', '--namespace=kube-node-lease'] as const),
+      '--request-timeout=10s',
+      '--output=jsonpath={range .items[*]}{.metadata.name}{"\\t"}{.spec.renewTime}{"\\n"}{end}',
+    ],
+    answer =>
+      new Map(
+        linesOf(answer).map(line => {
+          const [name = '', time = ''] = line.split('\t')
+          return [name, Date.parse(time)] as const
+        }),
+      ),
+  ),
+  nodes: NODES,
+}
+
+/** Those of these nodes that are not Ready since k3s was started, each with the reason. Pure. */
+export function nodesNotReady(
+  { started, leases, nodes }: ValuesOf<typeof NODE_SIGNS>,
+  names: readonly string[],
+): string[] {
+  if (started === undefined || nodes === undefined) return ['the API server does not answer']
+  return names.flatMap(name => {
+    const node = nodes.find(each => each.name === name)
+    if (!node) return [`node ${name} does not exist`]
+    if (!((leases.get(name) ?? 0) >= started))
+      return [`the kubelet of node ${name} has not reported since k3s was started`]
+    return node.isReady ? [] : [`node ${name} is not Ready`]
+  })
+}
+
+/**
+ * Waits until nodes that were Ready before a change are Ready again, asked on their server. Throws an ExpectedError
+ * that names those that are not: a node that got another name leaves its volumes behind.
+ */
+export async function waitForFormerNodes(
+  server: Ssh,
+  names: readonly string[],
+  options: { deadline: number; signal: AbortSignal; log: Pick<Log, 'progress'> },
+): Promise<string> {
+  if (names.length === 0) return 'no node was Ready before'
+  return until<string, string>(
+    async () => {
+      const signs = await readFacts(server, NODE_SIGNS, { sudo: true, title: 'reading the nodes' })
+      const last = nodesNotReady(signs, names).join('; ')
+      if (last === '') return { done: `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} Ready` }
+      options.log.progress(`  ${last}`)
+      return { last }
+    },
+    {
+      deadline: options.deadline,
+      signal: options.signal,
+      every: 2000,
+      describe: last => `${names.join(', ')} ${names.length === 1 ? 'was' : 'were'} Ready before: ${last}`,
+      fix: `compare node-name in ${K3S.config} with \`k3s kubectl get nodes\` on the server, and read journalctl -u k3s -n 50`,
+    },
+  )
+}
