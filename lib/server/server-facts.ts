@@ -54,6 +54,14 @@ export interface ServerFacts {
   modules: Record<string, 'present' | 'missing' | 'unknown'>
   /** Destinations of routes (IPv4), with their devices. */
   routes: { to: string; device: string }[]
+  /** OpenRC, which the installer of k3s takes before systemd (github.com/k3s-io/k3s install.sh, verify_system). */
+  openrc: boolean
+  /** The kernel's limits of inotify for one user; undefined where they cannot be read. */
+  inotify: { instances?: number | undefined; watches?: number | undefined }
+  /** Search domains of resolv.conf in which a wildcard record answers for every name. */
+  wildcardDomains: string[]
+  /** What curl says of the registry of k3s' images, with the proxies of k3s; undefined where it is reached or not asked. */
+  registryProblem?: string | undefined
   /** Version of the k3s that is installed. */
   k3s?: string
   /** Paths that an earlier installation left behind. */
@@ -65,6 +73,9 @@ const MODULES = ['overlay', 'br_netfilter', 'vxlan']
 
 /** File systems that get full: those of k3s' images and of the applications' data, where they are of their own. */
 const DISKS = ['/var/lib', '/var/lib/rancher', '/var/lib/kubelet', LOCAL_STORAGE]
+
+/** The registry of k3s' own images and of many charts; it answers without a login. */
+const REGISTRY = 'https://registry-1.docker.io/v2/'
 
 /** What an installation leaves that was not purged (docs 0.7.0, "Purge OAS and install from scratch"). */
 const REMAINS = [
@@ -115,7 +126,7 @@ done`,
     answer => linesOf(answer).flatMap(line => line.split(/\s+/).filter(Boolean)),
   ),
   cgroupV1Allowed: shell(
-    'grep -hs fail-cgroupv1=false /etc/rancher/k3s/config.yaml /etc/rancher/k3s/config.yaml.d/*.yaml',
+    'grep -hs fail-cgroupv1=false /etc/rancher/k3s/config.yaml /etc/rancher/k3s/config.yaml.d/*.y*ml',
     [],
     answer => linesOf(answer).some(line => !line.trim().startsWith('#')),
   ),
@@ -145,6 +156,32 @@ done`,
       to: line.split(' ')[0] ?? '',
       device: / dev (\S+)/.exec(line)?.[1] ?? '',
     })),
+  ),
+  openrc: program(['test', '-x', '/sbin/openrc-run'], ({ code }) => code === 0),
+  inotify: program(
+    ['cat', '/proc/sys/fs/inotify/max_user_instances', '/proc/sys/fs/inotify/max_user_watches'],
+    answer => {
+      const [instances, watches] = linesOf(answer).map(line => wholeNumber(line))
+      return { instances, watches }
+    },
+  ),
+  wildcardDomains: shell(
+    `for domain in $(sed -n 's/^search[[:space:]]//p' /etc/resolv.conf | tail -n 1); do
+  case $domain in . | *[!A-Za-z0-9.-]*) continue ;; esac
+  if timeout 5 getent ahosts "oas-no-such-host.github.com.\${domain%.}." >/dev/null; then echo "\${domain%.}"; fi
+done`,
+    [],
+    linesOf,
+  ),
+  registryProblem: shell(
+    `command -v curl >/dev/null && [ ! -e /etc/rancher/k3s/registries.yaml ] || exit 0
+set -- $(grep -Eihs '^(HTTPS?|NO)_PROXY=' /etc/default/k3s /etc/systemd/system/k3s.service.env | tr -d "'\\"")
+env "$@" curl -sS -o /dev/null --connect-timeout 5 --max-time 10 "$REGISTRY" 2>&1`.replace(
+      '$REGISTRY',
+      REGISTRY,
+    ),
+    [],
+    answer => (answer.code === 0 ? undefined : (linesOf(answer)[0] ?? `exit code ${answer.code}`)),
   ),
   k3s: K3S_VERSION,
   hasK3s: program(['test', '-x', K3S.binary], ({ code }) => code === 0),

@@ -39,7 +39,14 @@ export function machineProblems(facts: ServerFacts, inUse: boolean): PreflightFi
   ]
 }
 
-function system({ os, architecture, hostname, systemd, virtualisation }: ServerFacts): PreflightFinding[] {
+function system({
+  os,
+  architecture,
+  hostname,
+  systemd,
+  virtualisation,
+  openrc,
+}: ServerFacts): PreflightFinding[] {
   const found: PreflightFinding[] = []
   const known = RELEASES[os.id]
   const name = quotedAnswer(os.name || `${os.id} ${os.version}`) || 'an unknown system'
@@ -60,6 +67,13 @@ function system({ os, architecture, hostname, systemd, virtualisation }: ServerF
     )
   if (!systemd)
     found.push(error('the server was not booted with systemd', 'install k3s on a system that runs systemd'))
+  else if (openrc)
+    found.push(
+      error(
+        'the server has OpenRC beside systemd, and the installer of k3s would install a service of OpenRC',
+        'remove it: apt-get remove openrc (the program is /sbin/openrc-run)',
+      ),
+    )
   if (/^(lxc|lxc-libvirt|openvz|docker|podman|systemd-nspawn|wsl|proot|rkt)$/.test(virtualisation))
     found.push(
       warning(
@@ -182,8 +196,18 @@ function clock({ clockOffset, clockSynchronised }: ServerFacts): PreflightFindin
   return found
 }
 
-function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes }: ServerFacts): PreflightFinding[] {
+/** Instances of inotify that the pods of the platform and systemd use up at most; the kernel's default is 128. */
+const INOTIFY_INSTANCES = 512
+
+function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes, inotify }: ServerFacts): PreflightFinding[] {
   const found: PreflightFinding[] = []
+  if (inotify.instances !== undefined && inotify.instances < INOTIFY_INSTANCES)
+    found.push(
+      warning(
+        `the server's kernel allows ${inotify.instances} inotify instances for one user: pods may end with "too many open files"`,
+        `echo fs.inotify.max_user_instances=${INOTIFY_INSTANCES} > /etc/sysctl.d/90-inotify.conf && sysctl --system`,
+      ),
+    )
   if (cgroup.version === 1 && !cgroupV1Allowed)
     found.push(
       error(

@@ -10,6 +10,7 @@ import { releasesFor } from '../../lib/k3s/releases.ts'
 import { checkK3sVersion } from '../../lib/k3s/version.ts'
 import { readConfig } from '../../lib/platform/config.ts'
 import { refuse } from '../../lib/preflight/findings.ts'
+import { checkPorts } from '../../lib/preflight/net.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { readIfExists } from '../../lib/script/files.ts'
 import type { FlagValues } from '../../lib/script/flags.ts'
@@ -133,6 +134,8 @@ export class K3sCluster {
           async () =>
             refuse(await checkServer(ssh, cluster), log),
       ),
+      // Nobody listens before the installation: a server that refuses the connection lets it through.
+      async () => refuse((await checkPorts(address, [6443], this.#limits.signal)).findings, log),
     ])
     for (const note of this.hosts.flatMap(host => host.plan.notes)) log.warn(note)
   }

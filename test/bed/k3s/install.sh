@@ -186,6 +186,10 @@ ip -o link show master cni0 2>/dev/null | awk -F '[ @:]+' '{ print $2 }' | xargs
 for interface in cni0 flannel.1 flannel-v6.1 kube-ipvs0 flannel-wg flannel-wg-v6; do
     ip link delete "$interface" 2>/dev/null
 done
+# Upstream has tailscale forget the routes of pods.
+if [ -n "$(command -v tailscale)" ]; then
+    tailscale set --advertise-routes=
+fi
 rm -rf /var/lib/cni/
 for tables in iptables ip6tables; do
     "$tables-save" | grep -v KUBE- | grep -v CNI- | grep -iv flannel | "$tables-restore"
@@ -236,14 +240,19 @@ rm -f $bin/k3s $killall
 UNINSTALL
 }
 
+# exported: the variables of the environment, as upstream writes them down: blanks in a row become one, backslashes get
+# lost (create_env_file puts them through `read` and `echo`).
+# shellcheck disable=SC2086,SC2162
+exported() { sh -c export | while read _ variable; do echo $variable; done; }
+
 service() {
     as_root systemctl disable "$name" >/dev/null 2>&1 || true
     as_root rm -f "$units/$name.service" "$units/$name.service.env" || true
     info "env: Creating environment file $unit_env"
     as_root touch "$unit_env"
     as_root chmod 0600 "$unit_env"
-    sh -c export | sed -n -E 's/^export ((K3S|CONTAINERD)_.*)/\1/p' | as_root tee "$unit_env" >/dev/null
-    sh -c export | sed -n -E 's/^export ((NO|HTTPS?|no|https?)_(PROXY|proxy).*)/\1/p' | as_root tee -a "$unit_env" >/dev/null
+    exported | grep -E '^(K3S|CONTAINERD)_' | as_root tee "$unit_env" >/dev/null || true
+    exported | grep -Ei '^(NO|HTTP|HTTPS)_PROXY' | as_root tee -a "$unit_env" >/dev/null || true
     info "systemd: Creating service file $unit"
     as_root tee "$unit" >/dev/null <<UNIT
 [Unit]
@@ -298,6 +307,8 @@ start() {
 
 # INSTALL_K3S_EXEC comes before the arguments; its words are split, and no shell character in them works.
 set -- $INSTALL_K3S_EXEC "$@"
+# OpenRC comes before systemd, also where both are: upstream writes /etc/init.d/k3s and no unit then.
+[ ! -x /sbin/openrc-run ] || die 'OpenRC is here: the unit of systemd would not be written'
 command -v systemctl >/dev/null || die 'Can not find systemd to use as a process supervisor for k3s'
 settings "$@"
 download

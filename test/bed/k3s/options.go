@@ -62,7 +62,7 @@ var aliases = map[string]string{
 	"c": "config", "d": "data-dir", "o": "write-kubeconfig", "t": "token", "s": "server", "i": "node-ip",
 }
 
-// environment are the variables that stand for flags.
+// environment are the variables that stand for flags, of which none may be repeated.
 var environment = map[string]string{
 	"K3S_CONFIG_FILE": "config", "K3S_DEBUG": "debug", "K3S_TOKEN": "token", "K3S_TOKEN_FILE": "token-file",
 	"K3S_AGENT_TOKEN": "agent-token", "K3S_AGENT_TOKEN_FILE": "agent-token-file", "K3S_URL": "server",
@@ -70,7 +70,7 @@ var environment = map[string]string{
 	"K3S_KUBECONFIG_OUTPUT": "write-kubeconfig", "K3S_KUBECONFIG_MODE": "write-kubeconfig-mode",
 	"K3S_KUBECONFIG_GROUP": "write-kubeconfig-group", "K3S_NODE_NAME": "node-name", "K3S_DATA_DIR": "data-dir",
 	"K3S_DATASTORE_ENDPOINT": "datastore-endpoint", "K3S_RESOLV_CONF": "resolv-conf", "K3S_SELINUX": "selinux",
-	"K3S_LB_SERVER_PORT": "lb-server-port",
+	"K3S_LB_SERVER_PORT": "lb-server-port", "K3S_VPN_AUTH": "vpn-auth", "K3S_VPN_AUTH_FILE": "vpn-auth-file",
 }
 
 // options are the values of the flags that were given somewhere.
@@ -98,27 +98,34 @@ func (o options) list(flag string) []string {
 	return all
 }
 
-// parseOptions merges what the command line, the environment and config.yaml say, in this order of precedence.
+// parseOptions merges what the command line, config.yaml and the environment say, in this order of precedence: k3s
+// puts the values of its files before the arguments of the command line, so that repeated flags add up, and the
+// environment only gives defaults (k3s-io/k3s: pkg/configfilearg/parser.go, pkg/cli/cmds/server.go).
 func parseOptions(command string, args []string, getenv func(string) string) (options, error) {
 	given, err := parseArgs(args)
 	if err != nil {
 		return nil, err
 	}
-	fromEnv := options{}
+	merged := options{}
 	for variable, flag := range environment {
 		if value := getenv(variable); value != "" {
-			fromEnv[flag] = []string{value}
+			merged[flag] = []string{value}
 		}
 	}
-	file := given.text("config", fromEnv.text("config", defaultConfig))
-	merged, err := readConfig(command, file)
+	// Here alone the environment wins over the command line.
+	file := merged.text("config", given.text("config", defaultConfig))
+	settings, err := readConfig(command, file)
 	if err != nil {
 		return nil, err
 	}
-	for _, layer := range []options{fromEnv, given} {
-		for flag, values := range layer {
-			merged[flag] = values
+	for flag, values := range settings {
+		merged[flag] = values
+	}
+	for flag, values := range given {
+		if flags[flag] == list {
+			values = append(append([]string{}, settings[flag]...), values...)
 		}
+		merged[flag] = values
 	}
 	if command == "agent" && merged.text("server", "") == "" {
 		return nil, fmt.Errorf("--server is required")
@@ -159,15 +166,20 @@ func parseArgs(args []string) (options, error) {
 	return parsed, nil
 }
 
-// readConfig reads config.yaml and then config.yaml.d/*.yaml in alphabetical order: the last value of a key is
-// used, and a key with `+` behind it adds to the earlier values. As with k3s, a server skips a key that it does not
-// know, and an agent refuses it.
+// readConfig reads config.yaml and then the files of config.yaml.d with the suffixes .yaml and .yml, in any case, in the
+// order of their names: the last value of a key is used, and a key with `+` behind it adds to the earlier values. As with
+// k3s, a server skips a key that it does not know, and an agent refuses it.
 func readConfig(command, file string) (options, error) {
 	merged := options{}
 	files := []string{file}
-	more, _ := filepath.Glob(filepath.Join(file+".d", "*.yaml"))
-	sort.Strings(more)
-	for _, path := range append(files, more...) {
+	more, _ := os.ReadDir(file + ".d")
+	for _, entry := range more {
+		name := strings.ToLower(entry.Name())
+		if !entry.IsDir() && (strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")) {
+			files = append(files, filepath.Join(file+".d", entry.Name()))
+		}
+	}
+	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
 			continue
@@ -179,7 +191,14 @@ func readConfig(command, file string) (options, error) {
 		if err := yaml.Unmarshal(content, &keys); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		for key, value := range keys {
+		// A key with `+` comes behind the same one without.
+		names := make([]string, 0, len(keys))
+		for key := range keys {
+			names = append(names, key)
+		}
+		sort.Strings(names)
+		for _, key := range names {
+			value := keys[key]
 			name, add := strings.CutSuffix(key, "+")
 			if long, ok := aliases[name]; ok {
 				name = long

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log"
@@ -94,6 +96,13 @@ func nodeOf(o options) (node, error) {
 		}
 		n.name = strings.ToLower(hostname)
 	}
+	if o.bool("with-node-id") {
+		id, err := nodeID()
+		if err != nil {
+			return n, err
+		}
+		n.name += "-" + id
+	}
 	if n.ip == "" {
 		// The address from which the default route is used; connecting a UDP socket sends nothing.
 		connection, err := net.Dial("udp4", "192.0.2.1:9")
@@ -107,6 +116,23 @@ func nodeOf(o options) (node, error) {
 		return n, fmt.Errorf("invalid node-ip %s", n.ip)
 	}
 	return n, nil
+}
+
+// nodeID is the id that `with-node-id` puts behind the name of a node; it is kept (pkg/agent/config/config.go, ensureNodeID).
+func nodeID() (string, error) {
+	const file = "/etc/rancher/node/id"
+	if content, err := os.ReadFile(file); err == nil {
+		return strings.TrimSpace(string(content)), nil
+	}
+	random := make([]byte, 4)
+	if _, err := rand.Read(random); err != nil {
+		return "", err
+	}
+	id := hex.EncodeToString(random)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
+	return id, os.WriteFile(file, []byte(id+"\n"), 0o644)
 }
 
 func first(values []string) string {
@@ -146,6 +172,9 @@ func startServer(ctx context.Context, s *supervisor, o options, n node) error {
 		return err
 	}
 	sans := append(o.list("tls-san"), "127.0.0.1", "::1", "localhost", n.name, n.ip, advertise, serviceIP)
+	if bind := o.text("bind-address", ""); bind != "" {
+		sans = append(sans, bind)
+	}
 	tlsDir := filepath.Join(server, "tls")
 	p, err := ensurePKI(tlsDir, net.ClusterDomain, sans)
 	if err != nil {
@@ -178,7 +207,7 @@ func startServer(ctx context.Context, s *supervisor, o options, n node) error {
 	if err := s.start("kube-apiserver", "", apiArgs...); err != nil {
 		return err
 	}
-	agent := &agent{node: n, network: net, options: o, supervisor: s, server: "https://127.0.0.1:" + o.text("https-listen-port", "6443")}
+	agent := &agent{node: n, network: net, options: o, supervisor: s, server: "https://" + oneOf(o.text("bind-address", ""), "127.0.0.1") + ":" + o.text("https-listen-port", "6443")}
 	if err := agent.writeBundle(bundleFor(p, n.name, n.ip)); err != nil {
 		return err
 	}
