@@ -37,8 +37,13 @@ export class Connection {
 
   /** The server, as `user@host`, with its port where it is not 22. */
   get name(): string {
-    const { user, hostName, port } = this.settings
-    return `${user}@${hostName}${port === 22 ? '' : `:${port}`}`
+    const { user, port } = this.settings
+    return `${user}@${this.#host}${port === 22 ? '' : `:${port}`}`
+  }
+
+  /** What people call the server: behind jump hosts its address says nothing here, and several may have the same. */
+  get #host(): string {
+    return this.settings.jumps.length > 0 ? this.#target.host : this.settings.hostName
   }
 
   /** ssh2's client; undefined before it is opened and after it was closed. */
@@ -157,7 +162,7 @@ export class Connection {
     } catch (error) {
       if (unknown && !reason) return unknown
       if (onlyHostKey && !reason && /authentication methods failed/.test(messageOf(error))) return undefined
-      throw reason ?? explain(error, settings, login)
+      throw reason ?? explain(error, { ...settings, hostName: this.#host }, login)
     } finally {
       over = true
       clearTimeout(timer)

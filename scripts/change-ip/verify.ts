@@ -17,26 +17,31 @@ export function inEtcd(node: KubeObject): boolean {
   return node.metadata.labels?.['node-role.kubernetes.io/etcd'] === 'true'
 }
 
+/** When the kubelets gave their last signs of life, by node. */
+async function signsOfLife(kubectl: Kubectl): Promise<Map<string, string>> {
+  const leases = await kubectl.list('coordination.k8s.io/v1', 'Lease', {
+    namespace: 'kube-node-lease',
+  })
+  return new Map(leases.map(lease => [nameOf(lease), String(lease.spec?.renewTime ?? '')]))
+}
+
 /**
- * Waits until all of these nodes are Ready and have `address`, and none has `old` any more. The kubelet tells its
- * addresses again when it starts, and k3s' own cloud provider follows.
+ * Waits until all nodes are Ready by kubelets that live now, these have `address`, and none has `old` any more. The
+ * kubelet tells its addresses again when it starts, and k3s' own cloud provider follows. A node keeps the state from
+ * before a restart for a while, also one that got another name: so its kubelet has to give a new sign of life.
  */
 export async function waitForNodes(
   kubectl: Kubectl,
   wanted: { names: readonly string[]; address: string; old: string | undefined },
   options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<string> {
+  const before = await signsOfLife(kubectl)
   return until<string, string>(
     async () => {
-      const nodes = await kubectl.list('v1', 'Node')
-      const last = nodes.flatMap(node => {
-        const own = addresses(node).map(each => each.address)
-        if (condition(node, 'Ready')?.status !== 'True') return [`${nameOf(node)} is not Ready`]
-        const missing =
-          wanted.names.includes(nameOf(node)) && !own.some(each => mentions(each, wanted.address))
-        const stale = wanted.old !== undefined && own.some(each => mentions(each, wanted.old!))
-        return missing || stale ? [`${nameOf(node)} has ${own.join(', ')}`] : []
-      })
+      const [nodes, signs] = [await kubectl.list('v1', 'Node'), await signsOfLife(kubectl)]
+      const last = nodes.flatMap(
+        node => nodeProblem(node, wanted) ?? silentKubelet(nameOf(node), before, signs) ?? [],
+      )
       if (nodes.length > 0 && last.length === 0) {
         const shown = nodes.map(node => `${nameOf(node)} is Ready with ${addresses(node)[0]?.address}`)
         return { done: shown.join(', ') }
@@ -49,10 +54,34 @@ export async function waitForNodes(
       deadline: options.deadline,
       patience: 60_000,
       describe: last => last ?? 'no answer',
-      fix: 'look at the kubelet: journalctl -u k3s -n 50 on the server',
+      fix: 'read the log of the kubelet: journalctl -u k3s -n 50 on the server; compare node-name in its settings with `kubectl get nodes`',
       signal: options.signal,
     },
   )
+}
+
+/** Why a node is not as it should be, or undefined. */
+function nodeProblem(
+  node: KubeObject,
+  wanted: { names: readonly string[]; address: string; old: string | undefined },
+): string | undefined {
+  const own = addresses(node).map(each => each.address)
+  if (condition(node, 'Ready')?.status !== 'True') return `${nameOf(node)} is not Ready`
+  const missing = wanted.names.includes(nameOf(node)) && !own.some(each => mentions(each, wanted.address))
+  const stale = wanted.old !== undefined && own.some(each => mentions(each, wanted.old!))
+  return missing || stale ? `${nameOf(node)} has ${own.join(', ')}` : undefined
+}
+
+/** Whether the kubelet of a node that renews a lease has not done so since; undefined where it has. Pure. */
+export function silentKubelet(
+  name: string,
+  before: ReadonlyMap<string, string>,
+  now: ReadonlyMap<string, string>,
+): string | undefined {
+  const sign = now.get(name)
+  return sign === undefined || sign !== before.get(name)
+    ? undefined
+    : `the kubelet of ${name} has given no sign of life since ${sign}`
 }
 
 /**

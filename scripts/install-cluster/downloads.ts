@@ -24,6 +24,8 @@ export interface DownloadSource {
   known(artifact: Artifact): Promise<VerifiableArtifact>
   /** Brings it into the folder of downloads on a server, verified. Resolves with 'unchanged' when it is there. */
   bring(ssh: Ssh, artifact: VerifiableArtifact): Promise<'unchanged' | undefined>
+  /** The commands that do the same by hand. */
+  byHand(artifact: Artifact, server: string): string
 }
 
 /** Where an artifact lies on a server once it was brought there. */
@@ -79,6 +81,7 @@ export function serverSource(ssh: Ssh, mirror: string | undefined): DownloadSour
       const url = mirrored(artifact.url, mirror)
       return place(to, artifact, url, cannot(to, url))
     },
+    byHand: ({ url, file }) => `curl -fLO ${mirrored(url, mirror)} && sha256sum ${file}`,
   }
 
   function cannot(to: Ssh, url: string) {
@@ -103,6 +106,8 @@ export function uploadSource(mirror: string | undefined): DownloadSource {
         await downloadHere(artifact, mirrored(artifact.url, mirror), file)
       return upload(ssh, artifact, file)
     },
+    byHand: ({ url, file }, server) =>
+      `curl -fLO ${mirrored(url, mirror)} && sha256sum ${file} && scp ${file} ${server}:`,
   }
 }
 
@@ -117,6 +122,7 @@ export function folderSource(folder: string): DownloadSource {
       if (sum !== artifact.sha256) throw mismatch(artifact, file, sum)
       return upload(ssh, artifact, file)
     },
+    byHand: ({ file }, server) => `sha256sum ${join(folder, file)} && scp ${join(folder, file)} ${server}:`,
   }
 }
 

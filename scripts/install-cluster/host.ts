@@ -102,7 +102,7 @@ export async function bringDownloads(
       const artifact = artifacts[name]
       await run.step(
         `Download ${artifact.file} ${artifact.version} for ${ssh.settings.hostName}`,
-        `curl -fLO ${artifact.url} && sha256sum ${artifact.file}`,
+        source.byHand(artifact, ssh.name),
         async () => source.bring(ssh, await source.known(artifact)),
       )
     }

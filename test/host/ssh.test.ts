@@ -418,6 +418,8 @@ Host *
     String(first.port),
   )
   const ssh = await connect(target)
+  // Its address says nothing here: that of a jump host may be the same.
+  assert.is(ssh.name, `${me}@far:${sshd.port}`)
   // Our end of it, as the server sees it, is the last jump host.
   assert.is(await ssh.run(['id', '-un']), me)
   assert.equal([first.sessions().length, second.sessions().length], [1, 1])

@@ -35,6 +35,7 @@ import {
   readChangeState,
   saveOriginals,
 } from '../../../../scripts/change-ip/state.ts'
+import { silentKubelet } from '../../../../scripts/change-ip/verify.ts'
 import { said as answersOf } from '../../lib/server/said.ts'
 
 const CONFIG = '/etc/rancher/k3s/config.yaml'
@@ -570,6 +571,20 @@ test('originals are kept by checksum, 0600, once, and a damaged one is never put
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test('a node without a new sign of life since a restart is not back, one without a lease is not judged', () => {
+  const before = new Map([
+    ['a', '10:00'],
+    ['b', '10:00'],
+  ])
+  const now = new Map([
+    ['a', '10:00'],
+    ['b', '10:01'],
+    ['renamed', '10:01'],
+  ])
+  assert.match(silentKubelet('a', before, now)!, 'the kubelet of a has given no sign of life since 10:00')
+  for (const name of ['b', 'renamed', 'unknown']) assert.is(silentKubelet(name, before, now), undefined)
 })
 
 test.run()
