@@ -10,6 +10,7 @@ export const NODE_SIGNS = {
   /** Milliseconds since the epoch at which k3s was started; undefined where it does not run. */
   started: shell(
     `started=$(systemctl show --property=ExecMainStartTimestamp --value "$1")
+[ -n "$started" ] || exit 1
 date -d "$started" +%s`,
     [K3S.service],
     ({ text, code }) => (code === 0 ? Number(text) * 1000 : undefined),

@@ -4,7 +4,6 @@ import type { Ssh } from '../ssh/ssh.ts'
 import { conflicts, type Owner } from './server-conflicts.ts'
 import { gatherServerFacts, type ServerFacts } from './server-facts.ts'
 import { identityProblem, knownIdentity, readIdentity } from './server-identity.ts'
-import { networkProblems } from './server-network.ts'
 import { machineProblems } from './server-rules.ts'
 
 /** Gathers the facts about the server of a cluster and judges them. Changes nothing on it. */
@@ -26,5 +25,5 @@ export async function lookAtServer(ssh: Ssh, cluster: Cluster) {
 export function serverChecks(facts: ServerFacts, owner: Owner = 'nobody'): PreflightFinding[] {
   // Marked as ours it may be already, by an installation that did not come far.
   const inUse = owner === 'ours' && facts.k3s !== undefined
-  return [...machineProblems(facts, inUse), ...networkProblems(facts), ...conflicts(facts, owner, inUse)]
+  return [...machineProblems(facts, inUse), ...conflicts(facts, owner, inUse)]
 }

@@ -58,10 +58,6 @@ export interface ServerFacts {
   openrc: boolean
   /** The kernel's limits of inotify for one user; undefined where they cannot be read. */
   inotify: { instances?: number | undefined; watches?: number | undefined }
-  /** Search domains of resolv.conf in which a wildcard record answers for every name. */
-  wildcardDomains: string[]
-  /** What curl says of the registry of k3s' images, with the proxies of k3s; undefined where it is reached or not asked. */
-  registryProblem?: string | undefined
   /** Version of the k3s that is installed. */
   k3s?: string
   /** Paths that an earlier installation left behind. */
@@ -73,9 +69,6 @@ const MODULES = ['overlay', 'br_netfilter', 'vxlan']
 
 /** File systems that get full: those of k3s' images and of the applications' data, where they are of their own. */
 const DISKS = ['/var/lib', '/var/lib/rancher', '/var/lib/kubelet', LOCAL_STORAGE]
-
-/** The registry of k3s' own images and of many charts; it answers without a login. */
-const REGISTRY = 'https://registry-1.docker.io/v2/'
 
 /** What an installation leaves that was not purged (docs 0.7.0, "Purge OAS and install from scratch"). */
 const REMAINS = [
@@ -164,24 +157,6 @@ done`,
       const [instances, watches] = linesOf(answer).map(line => wholeNumber(line))
       return { instances, watches }
     },
-  ),
-  wildcardDomains: shell(
-    `for domain in $(sed -n 's/^search[[:space:]]//p' /etc/resolv.conf | tail -n 1); do
-  case $domain in . | *[!A-Za-z0-9.-]*) continue ;; esac
-  if timeout 5 getent ahosts "oas-no-such-host.github.com.\${domain%.}." >/dev/null; then echo "\${domain%.}"; fi
-done`,
-    [],
-    linesOf,
-  ),
-  registryProblem: shell(
-    `command -v curl >/dev/null && [ ! -e /etc/rancher/k3s/registries.yaml ] || exit 0
-set -- $(grep -Eihs '^(HTTPS?|NO)_PROXY=' /etc/default/k3s /etc/systemd/system/k3s.service.env | tr -d "'\\"")
-env "$@" curl -sS -o /dev/null --connect-timeout 5 --max-time 10 "$REGISTRY" 2>&1`.replace(
-      '$REGISTRY',
-      REGISTRY,
-    ),
-    [],
-    answer => (answer.code === 0 ? undefined : (linesOf(answer)[0] ?? `exit code ${answer.code}`)),
   ),
   k3s: K3S_VERSION,
   hasK3s: program(['test', '-x', K3S.binary], ({ code }) => code === 0),

@@ -25,6 +25,7 @@ import { folderSource, serverSource, uploadSource } from './downloads.ts'
 import type { installFlags } from './flags.ts'
 import { awaitInstaller, type Host, type Installation, joinToken, surveyHost } from './host.ts'
 import { type Limits, waitForNode } from './run.ts'
+import { checkWayOut } from './way-out.ts'
 
 type InstallRun = Run<typeof installFlags>
 
@@ -133,6 +134,11 @@ export class K3sCluster {
         ({ ssh }) =>
           async () =>
             refuse(await checkServer(ssh, cluster), log),
+      ),
+      ...this.#all.map(
+        ({ ssh }) =>
+          async () =>
+            refuse(await checkWayOut(ssh, { images: this.installation.airgap }), log),
       ),
       // Nobody listens before the installation: a server that refuses the connection lets it through.
       async () => refuse((await checkPorts(address, [6443], this.#limits.signal)).findings, log),

@@ -2,11 +2,12 @@
  * Settings of k3s from everywhere: drop-ins, the environment, the unit. What an administrator set before stays, what
  * the scripts cannot work with is refused before anything changes, and a node keeps its name.
  */
-import { copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { K3S } from '../../lib/k3s/k3s.ts'
+import { K3S, kubeconfigAt } from '../../lib/k3s/k3s.ts'
+import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
 import { test } from '../suite.ts'
 import { type Machine, type Outcome, ServerBed } from './harness.ts'
 
@@ -73,7 +74,7 @@ test('settings of a drop-in count: the node has its name there, and names and ad
 
 test('a node keeps its name when its host gets another, and no setting may rename it', async () => {
   await server.write(DROP_IN, 'tls-san+: [api.example.org]\n')
-  await sh('hostnamectl set-hostname other')
+  await sh('echo other > /etc/hostname; hostname other')
   succeeded(await install())
   assert.is((await config())['node-name'], 'mine')
   assert.is(await nodes(), 'mine')
@@ -99,7 +100,8 @@ test('an archive brings settings, manifests and the name of the node to another 
   const last = JSON.parse(readFileSync(join(bed.folder, NAME, 'backups', 'last.json'), 'utf8'))
   assert.ok(existsSync(last.file))
 
-  await sh(`${K3S.uninstall}; hostnamectl set-hostname third`)
+  await sh(`${K3S.uninstall}; echo third > /etc/hostname; hostname third`)
+  await server.write(CGROUP_V1.path, CGROUP_V1.text)
   succeeded(await install())
   assert.is(await nodes(), 'third')
   const restored = succeeded(
@@ -118,14 +120,16 @@ test('a k3s that somebody installed by its environment is adopted under the name
   await sh(
     `${K3S.uninstall}; rm -rf /etc/rancher ${K3S.data} /root/.kube; rm -f /etc/openappstack/cluster.json`,
   )
-  await sh('curl -sfL https://get.k3s.io | K3S_NODE_NAME=kept K3S_TOKEN="a token" sh -')
+  await server.write(CGROUP_V1.path, CGROUP_V1.text)
+  await sh('curl -sfL https://get.k3s.io | K3S_NODE_NAME=kept K3S_TOKEN=of-before sh -')
   await sh('until k3s kubectl get node kept 2>/dev/null; do sleep 1; done')
-  await script('install-cluster', '--dry-run')
-  // The kubeconfig here is that of the former cluster, with another authority at the same address.
+  // Whoever adopts a cluster has its kubeconfig.
+  const own = kubeconfigAt(await server.exec(['cat', K3S.kubeconfig]), server.address)!
+  writeFileSync(kubeconfig(), own, { mode: 0o600 })
   succeeded(await install())
   assert.is(await nodes(), 'kept')
   assert.is((await config())['node-name'], 'kept')
-  assert.match(await server.exec(['cat', '/etc/systemd/system/k3s.service.env']), "K3S_TOKEN='a token'")
+  assert.match(await server.exec(['cat', '/etc/systemd/system/k3s.service.env']), "K3S_TOKEN='of-before'")
 })
 
 test.run()

@@ -29,6 +29,7 @@ import {
 } from '../../../../scripts/install-cluster/facts.ts'
 import { planHost, type WantedHost } from '../../../../scripts/install-cluster/plan.ts'
 import { readiness, runnerText, savedFolder } from '../../../../scripts/install-cluster/run.ts'
+import { WAY_OUT, wayOutProblems } from '../../../../scripts/install-cluster/way-out.ts'
 import { said as reply } from '../server/said.ts'
 
 const wanted = serverConfig({ name: 'oas', domain: 'oas.example.org', address: '203.0.113.7' })
@@ -437,6 +438,18 @@ test('facts: texts arrive whole, and times decide whether k3s is current', async
   assert.not((await factsOf({ ...outputs, changed: '905.400000000\n905.600000000\n' })).current)
   assert.not((await factsOf({ ...outputs, started: '0\n' })).current)
   assert.match((await refusal(() => factsOf({ arch: 'riscv64\n' }))).message, /riscv64/)
+})
+
+test('a search domain with a wildcard is refused, no way to the registry is told', () => {
+  const wayOut = (outputs: Parameters<typeof reply<typeof WAY_OUT>>[1]) =>
+    wayOutProblems(parseFacts(WAY_OUT, reply(WAY_OUT, { registryProblem: '', ...outputs })))
+  assert.equal(wayOut({}), [])
+  const [wildcard] = wayOut({ wildcardDomains: 'oas.example.org\n' })
+  assert.equal([wildcard!.severity, /search domain oas\.example\.org/.test(wildcard!.what)], ['error', true])
+  const said = { text: 'curl: (6) Could not resolve host: registry-1.docker.io\n', code: 6 }
+  const [registry] = wayOut({ registryProblem: said })
+  assert.is(registry!.severity, 'warning')
+  assert.match(registry!.what, 'registry-1.docker.io: curl: (6) Could not resolve host')
 })
 
 // What runs on the server
