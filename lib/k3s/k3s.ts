@@ -1,6 +1,10 @@
 import { isIPv6 } from 'node:net'
 
-/** Where k3s keeps its files on a server (https://docs.k3s.io/installation/configuration, …/datastore/backup-restore). */
+/**
+ * Where k3s keeps its files on a server. From github.com/k3s-io/k3s: pkg/datadir/datadir.go (DefaultDataDir, GlobalConfig),
+ * pkg/configfilearg/defaultparser.go (config.yaml), pkg/server/server.go (token, node-token), pkg/agent/config/config.go
+ * (agent/images), install.sh (programs and unit); and https://docs.k3s.io/datastore/backup-restore.
+ */
 export const K3S = {
   binary: '/usr/local/bin/k3s',
   config: '/etc/rancher/k3s/config.yaml',
@@ -45,7 +49,7 @@ export const SAVED = '/var/backups/openappstack'
 /** What a host of a cluster is: k3s runs as one or the other. */
 export type Role = 'server' | 'agent'
 
-/** The service, unit, environment file and uninstaller that the official installer makes for a role. */
+/** The service, unit, environment file and uninstaller of a role (github.com/k3s-io/k3s install.sh, setup_env). */
 export function filesOf(role: Role) {
   const name = role === 'server' ? 'k3s' : 'k3s-agent'
   return {

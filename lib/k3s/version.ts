@@ -19,7 +19,7 @@ export function checkK3sVersion(version: string): string | undefined {
   return parse(version) ? undefined : 'must be a release of k3s, like v1.36.4+k3s1'
 }
 
-/** The version in what `k3s --version` says; undefined when it says none. Pure. */
+/** The version in the output of `k3s --version` (github.com/k3s-io/k3s pkg/cli/cmds/root.go, NewApp); else undefined. Pure. */
 export function versionIn(text: string): string | undefined {
   return /^k3s version (v\S+)/m.exec(text)?.[1]
 }

@@ -4,7 +4,10 @@ import { fileSettings, flagsIn, namesIn, valueIn } from '../../lib/k3s/settings.
 import { lastCommand, type NamedText, serviceVariables } from '../../lib/k3s/unit.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 
-/** k3s' own components in whose place Flux installs ours: the ingress, and the storage of flux2/infrastructure. */
+/**
+ * k3s' own components in whose place Flux installs ours: the ingress, and the storage of flux2/infrastructure
+ * (github.com/k3s-io/k3s pkg/cli/cmds/server.go, `disable`).
+ */
 export const DISABLED = ['traefik', 'local-storage'] as const
 
 /** What /etc/rancher/k3s/config.yaml has to say; its keys are the flags of k3s (https://docs.k3s.io/cli/server). */
@@ -33,7 +36,7 @@ export function serverConfig(host: { name: string; domain: string; address: stri
   }
 }
 
-/** What the configuration of an agent has to say. Pure. */
+/** What the configuration of an agent has to say (github.com/k3s-io/k3s pkg/cli/cmds/agent.go). Pure. */
 export function agentConfig(host: { name: string; server: string }): WantedConfig {
   return {
     set: { server: apiUrl(host.server), 'token-file': K3S.agentToken },
@@ -194,7 +197,7 @@ export async function secretsIn(config: string, env: string): Promise<string[]> 
     .flatMap(([, value]) => (typeof value === 'string' && value !== '' ? [value] : []))
 }
 
-/** The variables of the official installer (https://docs.k3s.io/reference/env-variables). Pure. */
+/** The variables of the official installer (github.com/k3s-io/k3s install.sh, its head). Pure. */
 export function installerVariables(role: Role, version: string): Record<string, string> {
   return {
     INSTALL_K3S_SKIP_DOWNLOAD: 'true', // the binary lies in its place, verified

@@ -48,15 +48,18 @@ export interface K3sFacts {
   kubeletName?: string
   enabled: boolean
   active: boolean
-  /** The service was started after the last change of its binary, unit and configuration. */
+  /**
+   * The service was started after the last change of its binary, unit and configuration. The installer itself looks at
+   * the first two (github.com/k3s-io/k3s install.sh, get_installed_hashes).
+   */
   current: boolean
-  /** The scripts that the installer makes next to the binary are there. */
+  /** The scripts of the installer exist (install.sh, create_killall, create_uninstall). */
   complete: boolean
   /** k3s runs in the other role here. */
   otherRole: boolean
   /** Bytes of the datastore; undefined where there is none. */
   datastore?: number
-  /** Archives of images that k3s loads when it starts. */
+  /** Archives of images that k3s loads when it starts (pkg/agent/containerd/containerd.go, preloadImages). */
   images: string[]
   storage: boolean
   /** SHA-256 of the token that an agent joins with; undefined where there is none. */
