@@ -49,7 +49,7 @@ export interface K3sFacts {
   enabled: boolean
   active: boolean
   /**
-   * The service was started after the last change of its binary, unit and configuration. The installer itself looks at
+   * The service was started after the last change of its binary, unit and configuration with drop-ins. The installer itself looks at
    * the first two (github.com/k3s-io/k3s install.sh, get_installed_hashes).
    */
   current: boolean
@@ -115,7 +115,7 @@ export function k3sQuestions(role: Role) {
     ),
     clock: shell('date +%s.%N; cut -d " " -f 1 /proc/uptime', [], answer => linesOf(answer).map(Number)),
     changed: shell(
-      'for file; do [ ! -f "$file" ] || stat -c %.9Y "$file"; done',
+      `for file in "$@" ${K3S.config}.d/*; do [ ! -f "$file" ] || stat -c %.9Y "$file"; done`,
       [K3S.binary, own.unit, own.env, K3S.config, K3S.agentToken],
       answer => linesOf(answer).map(Number),
     ),
