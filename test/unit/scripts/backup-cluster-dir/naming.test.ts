@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { tarOf } from '../../../../lib/age/tar.ts'
 import type { K3sFile } from '../../../../lib/server/k3s-files.ts'
 import { nameAfterRestore } from '../../../../scripts/backup-cluster-dir/naming.ts'
-import { CONFIG_PART } from '../../../../scripts/backup-cluster-dir/parts.ts'
+import { CONFIG_PART, checkCopy } from '../../../../scripts/backup-cluster-dir/parts.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 const CONFIG = '/etc/rancher/k3s/config.yaml'
@@ -51,6 +52,35 @@ test('an archive that does not say its node is left to the check after the resto
 
 test('data elsewhere are refused', async () => {
   assert.match((await expectedFrom(() => after('data-dir: /data\n'))).message, 'keeps its data in /data')
+})
+
+test('a copy tells its parts and its settings, in the order in which k3s reads them', async () => {
+  const content = (path: string, text: string) => ({
+    path,
+    mode: 0o600,
+    size: Buffer.byteLength(text),
+    content: [Buffer.from(text)],
+  })
+  const copy = tarOf([
+    content('var/lib/rancher/k3s/server/db/state.db', 'x'),
+    content('etc/rancher/k3s/config.yaml.d/b.YML', 'b: 1\n'),
+    content('etc/rancher/k3s/config.yaml.d/a.yaml', 'a: 1\n'),
+    content('etc/rancher/k3s/config.yaml.d/a.json', '{}'),
+    content('etc/rancher/k3s/config.yaml', 'node-name: é\n'),
+    content('etc/rancher/k3s/k3s.yaml', 'secret'),
+  ])
+  const contents = await checkCopy(copy, 'x.tar')
+  assert.equal(contents.parts, ['var/lib/rancher/k3s/server/db', CONFIG_PART])
+  assert.equal(
+    contents.configs.map(({ path, text }) => [path, text]),
+    [
+      [CONFIG, 'node-name: é\n'],
+      [`${CONFIG}.d/a.yaml`, 'a: 1\n'],
+      [`${CONFIG}.d/b.YML`, 'b: 1\n'],
+    ],
+  )
+  const foreign = await expectedFrom(() => checkCopy(tarOf([content('etc/rancher/k3s-other', '')]), 'x.tar'))
+  assert.match(foreign.message, 'it does not belong to k3s')
 })
 
 test.run()
