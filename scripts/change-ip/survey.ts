@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { K3S } from '../../lib/k3s/k3s.ts'
+import { effectiveSettings, valueIn } from '../../lib/k3s/settings.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { probePort } from '../../lib/preflight/net.ts'
 import { codeOf, EXIT, ExpectedError, throwAll, UsageError } from '../../lib/script/errors.ts'
+import { settingsSources } from '../../lib/server/k3s-files.ts'
 import { connectServer, type ServerRun } from '../../lib/server/server.ts'
 import { identityProblem, knownIdentity, readIdentity } from '../../lib/server/server-identity.ts'
 import { HostKeyError, type Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
@@ -128,6 +130,12 @@ export async function look(run: ServerRun, wanted: AddressChange): Promise<Situa
     refuse(
       `k3s is not running on the server (${server.k3s}), though the server still has ${old}`,
       'start it first, so that it is seen what the change does: systemctl start k3s; journalctl -u k3s -n 50',
+    )
+  const config = valueIn(await effectiveSettings(settingsSources(server.files)), 'config')
+  if (config !== undefined && config !== K3S.config)
+    refuse(
+      `k3s reads its settings from ${config}, not from ${K3S.config}`,
+      `move them to ${K3S.config}, and remove that flag or K3S_CONFIG_FILE`,
     )
   for (const path of server.binary) refuse(`${path} on the server is not text`, 'correct it by hand')
   throwAll(problems)
