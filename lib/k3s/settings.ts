@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { EXIT, ExpectedError } from '../script/errors.ts'
 import { K3S } from './k3s.ts'
 import { lastCommand, type NamedText, serviceVariables } from './unit.ts'
@@ -164,10 +165,9 @@ export function valueIn(settings: K3sSettings, flag: string): string | undefined
  * `config`). Pure.
  */
 export function elsewhereProblem(settings: K3sSettings): string | undefined {
-  const folder = valueIn(settings, 'data-dir')?.replace(/\/+$/, '')
+  const folder = posix.normalize(`${valueIn(settings, 'data-dir') ?? K3S.data}/`).slice(0, -1)
   const from = (flag: string) => settings.get(flag)!.from
-  if (folder !== undefined && folder !== K3S.data)
-    return `k3s keeps its data in ${folder} (data-dir in ${from('data-dir')})`
+  if (folder !== K3S.data) return `k3s keeps its data in ${folder} (data-dir in ${from('data-dir')})`
   if (valueIn(settings, 'datastore-endpoint') !== undefined)
     return `k3s keeps its data in an external datastore (datastore-endpoint in ${from('datastore-endpoint')})`
   const config = valueIn(settings, 'config')
