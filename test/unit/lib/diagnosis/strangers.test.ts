@@ -1,0 +1,64 @@
+/** Faults that nobody here wrote: the right cause first, with its remedy, and nothing else is broken. */
+import { readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
+import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
+import { parseSnapshot } from '../../../../lib/diagnosis/snapshot.ts'
+import { refText } from '../../../../lib/kubectl/kubectl.ts'
+import { factsOf, STRANGERS } from '../../../fixtures/strangers.ts'
+import { PAGE, withStrangers } from '../../../strangers-table.ts'
+
+/** Cases in which two objects are at fault. */
+const TWO = new Set(['flux-apps', 'node-inodes'])
+
+for (const stranger of STRANGERS)
+  test(`${stranger.suite} ${stranger.name}: the right cause first`, () => {
+    const { expect, name, suite } = stranger
+    // As from a file: only allowed fields are left.
+    const facts = parseSnapshot(JSON.stringify(factsOf(stranger)), name)
+    const { causes, gaps } = diagnose(facts, RULES)
+    assert.equal(gaps, [])
+    const [first, ...others] = causes
+    assert.ok(first, 'nothing is broken')
+    assert.is(first.rule, expect.rule)
+    assert.match(refText(first.subject), new RegExp(expect.subject))
+    assert.match(`${first.remedy.text} ${first.remedy.command ?? ''}`, new RegExp(expect.remedy))
+    if (!TWO.has(name))
+      assert.equal(
+        others.map(({ rule }) => rule),
+        [],
+      )
+    // What belongs to a stranger is told, and never touched.
+    if (suite !== 'reports') assert.is(first.remedy.action, undefined)
+  })
+
+for (const name of ['sandbox', 'server'] as const)
+  test(`the healthy platform ${name} is silent`, () => {
+    const stranger = STRANGERS.find(
+      ({ platform, expect }) => platform === name && !/^node|^k3s/.test(expect.rule),
+    )!
+    // What nodes differ in from case to case is told by their cases.
+    const nodes = stranger.objects.filter(({ kind }) => kind === 'Node')
+    assert.equal(
+      diagnose(factsOf({ ...stranger, objects: nodes, secrets: [], lastLines: undefined }), RULES).causes,
+      [],
+    )
+  })
+
+test('a stranger’s fault and one of the platform are both named', () => {
+  const own = STRANGERS.find(({ name }) => name === 'helm-no-rollback-target')!
+  for (const stranger of STRANGERS.filter(({ suite }) => suite === 'holmesgpt' || suite === 'itbench')) {
+    const facts = factsOf({ ...stranger, takenAt: '2026-11-28T17:00:00Z' }, own.objects)
+    const rules = diagnose(facts, RULES).causes.map(({ rule }) => rule)
+    assert.ok(rules.includes(own.expect.rule), `${stranger.name}: ${rules}`)
+    assert.ok(rules.includes(stranger.expect.rule), `${stranger.name}: ${rules}`)
+  }
+})
+
+test('the page has the table of the strangers’ suites', () => {
+  const page = readFileSync(PAGE, 'utf8')
+  assert.ok(page === withStrangers(page), 'run: npx tsx test/strangers-table.ts')
+})
+
+test.run()
