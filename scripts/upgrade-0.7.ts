@@ -118,6 +118,7 @@ await script({
     run.next([
       `keep ${backup.folder} until you are sure`,
       'npx tsx scripts/upgrade-0.7.ts --rollback   # back to what was before',
+      'npx tsx scripts/install-core.ts             # gives mail and backups their accounts',
       'npx tsx scripts/status.ts                   # everything on one screen',
     ])
   },
