@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import type { Config } from '../../lib/platform/config.ts'
@@ -133,7 +134,7 @@ export class DeployKey {
   async #hostKey(log: Run['log']): Promise<string> {
     const { hostname, port } = this.#url
     const name = port ? `[${hostname}]:${port}` : hostname
-    const known = await sshTool('ssh-keygen', '-F', name)
+    const known = await sshTool('ssh-keygen', '-F', name, '-f', join(homedir(), '.ssh', 'known_hosts'))
     const lines = known.stdout.split('\n').filter(line => line && !line.startsWith('#'))
     if (lines.length > 0) return `${lines.map(line => line.replace(/^\S+/, name)).join('\n')}\n`
     const shown = await sshTool('ssh-keyscan', ...(port ? ['-p', port] : []), hostname)
