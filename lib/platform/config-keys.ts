@@ -153,6 +153,13 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     check: checkDomain,
     use: 'variable',
   },
+  {
+    name: 'legacy_access',
+    ask: 'May users of before 0.7 open every application (true or false)?',
+    default: 'true',
+    check: checkSwitch,
+    use: 'variable',
+  },
   { name: 'charts_mirror', ask: 'Mirror of the Helm charts', default: '', check: checkUrl, use: 'variable' },
   {
     name: 'acme_server',

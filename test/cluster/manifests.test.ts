@@ -157,7 +157,7 @@ const USES: readonly Use[] = [
   use(stack, [...smtp, 'from_address'], from),
   use(kratos, ['kratos', 'config', 'courier', 'smtp', 'from_address'], from),
   use(kratos, ['courier', 'enabled'], isOn),
-  use(kratos, ['kratos', 'config', 'selfservice', 'methods', 'code', 'enabled'], isOn),
+  use(kratos, ['kratos', 'config', 'selfservice', 'flows', 'verification', 'enabled'], isOn),
   use(kratos, ['kratos', 'config', 'selfservice', 'methods', 'totp', 'config', 'issuer'], v => v.domain),
   use(nextcloud, [...extraEnv, 'MAIL_FROM_ADDRESS'], v => v.outgoing_mail_from_local_part ?? ''),
   use(nextcloud, [...extraEnv, 'MAIL_DOMAIN'], v => v.outgoing_mail_domain ?? ''),

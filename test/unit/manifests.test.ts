@@ -1,7 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: those are the variables of Flux
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, normalize } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { load } from 'js-yaml'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseDocument, visit } from 'yaml'
@@ -506,9 +507,18 @@ test('every chart repository can be moved by charts_mirror, and is needed', () =
   assert.is(new Set(urls).size, urls.length)
 })
 
-const ingresses = values.flatMap(({ object, values }) =>
-  ingressesIn(values).map(ingress => ({ ...ingress, namespace: object.metadata.namespace })),
-)
+/** The ingresses of the releases, and those of our own manifests. */
+const ingresses = [
+  ...values.flatMap(({ object, values }) =>
+    ingressesIn(values).map(ingress => ({ ...ingress, namespace: object.metadata.namespace })),
+  ),
+  ...ofKind('Ingress').map(({ object: { metadata, spec } }) => ({
+    namespace: metadata.namespace,
+    className: spec.ingressClassName,
+    annotations: metadata.annotations ?? {},
+    tls: spec.tls as { secretName: string; hosts: string[] }[],
+  })),
+]
 
 test('certificates are for the hosts, and in the Secrets, that are known', () => {
   const wordpress = '${wordpress_domain:=www.${domain}}'
@@ -573,10 +583,10 @@ test('names that administrators and backups know stay', () => {
     'oas/kube-prometheus-stack',
     'oas/local-path-provisioner',
     'oas/loki',
-    'oas/single-sign-on',
     'oas/single-sign-on-database',
     'velero/velero',
   ])
+  assert.ok(names('Deployment').includes('oas/single-sign-on'))
   for (const { object } of releases)
     for (const field of ['releaseName', 'targetNamespace', 'storageNamespace'])
       assert.is(object.spec[field], undefined, `${place(object)} ${field}`)
@@ -642,6 +652,7 @@ test('every container of ours asks for processor and memory, and has a limit of 
   assert.equal(containers.map(({ container }) => container.name).sort(), [
     'admin-user',
     'onlyoffice',
+    'panel',
     'setup',
     'velero-plugin-for-aws',
   ])
@@ -649,6 +660,24 @@ test('every container of ours asks for processor and memory, and has a limit of 
     const { requests, limits } = container.resources ?? {}
     assert.ok(requests?.cpu && requests?.memory && limits?.memory, `${file}: ${container.name}`)
   }
+})
+
+test('the user panel is deployed whole: every file is in its ConfigMap, which Flux leaves as it is', () => {
+  const folder = 'flux2/core/single-sign-on/userpanel'
+  const { configMapGenerator } = load(readFileSync(join(ROOT, folder, 'kustomization.yaml'), 'utf8')) as {
+    configMapGenerator: { files: string[]; options: { annotations: Record<string, string> } }[]
+  }
+  const [{ files, options }] = configMapGenerator as [(typeof configMapGenerator)[0]]
+  assert.equal(
+    files,
+    readdirSync(join(ROOT, folder, 'panel'))
+      .map(file => `panel/${file}`)
+      .sort(),
+  )
+  // The program's template strings look like Flux's variables.
+  assert.is(options.annotations['kustomize.toolkit.fluxcd.io/substitute'], 'disabled')
+  const size = files.reduce((sum, file) => sum + statSync(join(ROOT, folder, file)).size, 0)
+  assert.ok(size < 900_000, `a ConfigMap holds 1 MiB: ${size}`)
 })
 
 test('an image is pinned in one place, to a version', () => {

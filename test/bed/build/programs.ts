@@ -107,6 +107,12 @@ export const CERTIFICATE_SETS: readonly ProgramSet[] = [
   },
 ]
 
+/** Single sign-on: who logs in, and what applications are told of it. */
+export const LOGIN_SETS: readonly ProgramSet[] = [
+  { folder: join(BED, 'hydra'), programs: [tool('hydra', 'github.com/ory/hydra/v2')] },
+  { folder: join(BED, 'kratos'), programs: [tool('kratos', 'github.com/ory/kratos')] },
+]
+
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
 
 /** The helm-controller of 0.6's age: a module of its own, for its dependencies are years older than the bed's. */

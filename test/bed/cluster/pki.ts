@@ -149,6 +149,50 @@ async function issue(path: (file: string) => string, now: Date, withServiceAccou
   writeFileAtomic(path('ca.crt'), ca.toString('pem'))
 }
 
+/** A certificate authority, whose key is forgotten, and what it has signed for these names. */
+export async function issueServing(
+  names: readonly string[],
+): Promise<{ ca: string; certificate: string; key: string }> {
+  const x509 = await loadX509()
+  x509.cryptoProvider.set(webcrypto)
+  const newKeys = () => webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
+  const notBefore = new Date(Date.now() - DAY)
+  const common = { notBefore, notAfter: new Date(Date.now() + LIFETIME), signingAlgorithm: CURVE }
+  const caKeys = await newKeys()
+  const ca = await x509.X509CertificateGenerator.createSelfSigned({
+    ...common,
+    name: 'CN=OpenAppStack sandbox',
+    keys: caKeys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey, false, webcrypto),
+    ],
+  })
+  const keys = await newKeys()
+  const certificate = await x509.X509CertificateGenerator.create({
+    ...common,
+    subject: `CN=${names[0]}`,
+    issuer: ca.subject,
+    publicKey: keys.publicKey,
+    signingKey: caKeys.privateKey,
+    extensions: [
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      await x509.AuthorityKeyIdentifierExtension.create(ca, false, webcrypto),
+      new x509.SubjectAlternativeNameExtension(
+        names.map(value => ({ type: /^[0-9.]+$/.test(value) ? 'ip' : 'dns', value })),
+      ),
+    ],
+  })
+  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
+  return {
+    ca: ca.toString('pem'),
+    certificate: certificate.toString('pem'),
+    key: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY'),
+  }
+}
+
 /** A kubeconfig with the certificates in it, for one server and one client. */
 export function kubeconfig(options: {
   cluster: string

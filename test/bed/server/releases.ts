@@ -1,11 +1,11 @@
-import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../../lib/script/files.ts'
 import type { Building } from '../build/build.ts'
 import type { Layout } from '../cluster/layout.ts'
 import { nodeParts } from '../cluster/node.ts'
-import { loadX509 } from '../cluster/pki.ts'
+import { issueServing } from '../cluster/pki.ts'
 import type { Machine } from './machine.ts'
 import { OUR_ADDRESS } from './machine-network.ts'
 import { ensureServed } from './machine-served.ts'
@@ -91,7 +91,6 @@ export async function releasesForServers(building: Building, layout: Layout): Pr
   }
 }
 
-const CURVE = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const DAY = 86_400_000
 
 /**
@@ -120,49 +119,5 @@ function isGood(path: (file: string) => string, ca: string, names: readonly stri
     )
   } catch {
     return false // missing, or cut off half-way
-  }
-}
-
-/** A certificate authority, whose key is forgotten, and what it has signed for these names. */
-async function issueServing(
-  names: readonly string[],
-): Promise<{ ca: string; certificate: string; key: string }> {
-  const x509 = await loadX509()
-  x509.cryptoProvider.set(webcrypto)
-  const newKeys = () => webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
-  const notBefore = new Date(Date.now() - DAY)
-  const common = { notBefore, notAfter: new Date(Date.now() + 365 * DAY), signingAlgorithm: CURVE }
-  const caKeys = await newKeys()
-  const ca = await x509.X509CertificateGenerator.createSelfSigned({
-    ...common,
-    name: 'CN=OpenAppStack sandbox releases',
-    keys: caKeys,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey, false, webcrypto),
-    ],
-  })
-  const keys = await newKeys()
-  const certificate = await x509.X509CertificateGenerator.create({
-    ...common,
-    subject: 'CN=releases',
-    issuer: ca.subject,
-    publicKey: keys.publicKey,
-    signingKey: caKeys.privateKey,
-    extensions: [
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      await x509.AuthorityKeyIdentifierExtension.create(ca, false, webcrypto),
-      new x509.SubjectAlternativeNameExtension(
-        names.map(value => ({ type: /^[0-9.]+$/.test(value) ? 'ip' : 'dns', value })),
-      ),
-    ],
-  })
-  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
-  return {
-    ca: ca.toString('pem'),
-    certificate: certificate.toString('pem'),
-    key: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY'),
   }
 }

@@ -113,6 +113,7 @@ const cases: Record<string, { good: string[]; bad: string[] }> = {
     bad: ['letsencrypt', 'letsencrypt-staging2'],
   },
   wordpress_domain: domains,
+  legacy_access: switches,
   charts_mirror: urls,
   acme_server: urls,
   flux_manifest: { good: ['/srv/install.yaml'], bad: ['install.yaml', './x', '~/x'] },

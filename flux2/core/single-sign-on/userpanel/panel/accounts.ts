@@ -1,0 +1,102 @@
+/** What administrators do to users, on kratos and hydra: by the pages of the panel, and by the script `users`. */
+import type { Hydra } from './hydra.ts'
+import type { Kratos } from './kratos.ts'
+import { generatePassword } from './password.ts'
+import { UpstreamError } from './upstream.ts'
+import {
+  type AdminMetadata,
+  changedIdentity,
+  type Identity,
+  isAdmin,
+  newIdentity,
+  subjectOf,
+  type Traits,
+  tombstone,
+} from './users.ts'
+
+/** Where accounts are kept. */
+export interface Services {
+  kratos: Kratos
+  hydra: Hydra
+}
+
+/** A name or an address that another user has, deleted ones included. */
+export class TakenError extends Error {}
+
+/** What is handed over to a person, once. */
+export interface Handover {
+  code?: { address: string; code: string }
+  password?: string
+}
+
+async function unlessTaken<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof UpstreamError && error.status === 409) throw new TakenError()
+    throw error
+  }
+}
+
+/** Creates a user. Throws a TakenError. */
+export async function createUser(
+  services: Services,
+  traits: Traits,
+  metadata: AdminMetadata,
+  start: 'code' | 'password',
+): Promise<{ identity: Identity; handover: Handover }> {
+  const password = start === 'password' ? generatePassword() : undefined
+  const identity = await unlessTaken(() => services.kratos.create(newIdentity(traits, metadata, password)))
+  return { identity, handover: password ? { password } : await newCode(services, identity) }
+}
+
+/** Changes a user's data and access. Throws a TakenError. */
+export async function changeUser(
+  services: Services,
+  identity: Identity,
+  change: Partial<Pick<Identity, 'state' | 'metadata_admin' | 'traits'>>,
+): Promise<Identity> {
+  return unlessTaken(() => services.kratos.replace(identity.id, changedIdentity(identity, change)))
+}
+
+/** A code with which the user sets a password; the old one stays valid until then. */
+export async function newCode({ kratos }: Services, { id }: Identity): Promise<Handover> {
+  const { recovery_link, recovery_code } = await kratos.recoveryCode(id)
+  return { code: { address: recovery_link, code: recovery_code } }
+}
+
+/** A generated password in the place of the old one; all sessions end. */
+export async function newPassword(services: Services, identity: Identity): Promise<Handover> {
+  const password = generatePassword()
+  await services.kratos.replace(identity.id, changedIdentity(identity, {}, password))
+  await endSessions(services, identity)
+  return { password }
+}
+
+/** Ends all sessions, here and at hydra, and takes every token back. */
+export async function endSessions({ kratos, hydra }: Services, identity: Identity): Promise<void> {
+  await kratos.endSessions(identity.id)
+  await hydra.endSessions(subjectOf(identity))
+  await hydra.revokeTokens(subjectOf(identity))
+}
+
+export async function disableUser(services: Services, identity: Identity): Promise<void> {
+  await changeUser(services, identity, { state: 'inactive' })
+  await endSessions(services, identity)
+}
+
+/** Takes everything from a user but the name, which stays reserved. */
+export async function deleteUser(services: Services, identity: Identity): Promise<void> {
+  await endSessions(services, identity)
+  await services.kratos.replace(identity.id, tombstone(identity, new Date(), generatePassword()))
+}
+
+/** Whether nobody else could administer the platform. */
+export async function isLastAdmin({ kratos }: Services, identity: Identity): Promise<boolean> {
+  for (let token: string | undefined, first = true; first || token; first = false) {
+    const { identities, next } = await kratos.list(token, 250)
+    if (identities.some(other => other.id !== identity.id && isAdmin(other))) return false
+    token = next
+  }
+  return true
+}

@@ -1,0 +1,94 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Html } from './html.ts'
+
+/** What a page answers. */
+export interface Answer {
+  status?: number
+  /** Where the browser goes. */
+  location?: string
+  page?: Html
+  /** What is sent where it is not a page. */
+  body?: string | Buffer
+  headers?: Record<string, string>
+}
+
+export const redirect = (location: string): Answer => ({ status: 303, location })
+
+/** A failure that is shown as a page with these words. */
+export class PageError extends Error {
+  readonly status: number
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** No script at all, nothing from elsewhere; forms go to this host. */
+const POLICY = [
+  "default-src 'none'",
+  "style-src 'self'",
+  "img-src 'self' data: https:",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+].join('; ')
+
+/** The headers of every answer. */
+export const HEADERS: Record<string, string> = {
+  'cache-control': 'no-store',
+  'content-security-policy': POLICY,
+  'referrer-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'cross-origin-opener-policy': 'same-origin',
+}
+
+export function send(response: ServerResponse, answer: Answer): void {
+  const { status = 200, location, page, body, headers = {} } = answer
+  response.writeHead(status, {
+    ...HEADERS,
+    ...(location === undefined ? {} : { location }),
+    ...(page ? { 'content-type': 'text/html; charset=utf-8' } : {}),
+    ...headers,
+  })
+  response.end(page?.text ?? body)
+}
+
+const LARGEST_BODY = 64 * 1024
+
+/** The body of a request. Throws a PageError when it is larger than 64 KiB. */
+export async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of request) {
+    size += piece.length
+    if (size > LARGEST_BODY) throw new PageError(413, 'This request is too large.')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}
+
+/**
+ * The address that a request comes from. The last entry of X-Forwarded-For is the one that the ingress itself has
+ * added; what stands before it the client may have invented.
+ */
+export function addressOf(request: IncomingMessage): string {
+  const forwarded = String(request.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .at(-1)!
+    .trim()
+  return forwarded || (request.socket.remoteAddress ?? 'unknown')
+}
+
+/** The token of the forms of a session: nobody else can make one, and it is of no use in another session. */
+export function formToken(secret: string, session: string): string {
+  return createHmac('sha256', secret).update(`form ${session}`).digest('base64url')
+}
+
+/** Whether a form was sent from a page of this session. */
+export function isOwnForm(secret: string, session: string, token: string | null): boolean {
+  const expected = Buffer.from(formToken(secret, session))
+  const given = Buffer.from(token ?? '')
+  return given.length === expected.length && timingSafeEqual(given, expected)
+}

@@ -1,0 +1,210 @@
+/** The pages on which administrators manage users. */
+import {
+  changeUser,
+  createUser,
+  deleteUser,
+  disableUser,
+  endSessions,
+  type Handover,
+  isLastAdmin,
+  newCode,
+  newPassword,
+  TakenError,
+} from './accounts.ts'
+import { type Application, applications } from './dashboard.ts'
+import { type Answer, bodyOf, PageError, redirect } from './http.ts'
+import { checkedForm, forAdmins, isGone, type Panel, type Visit, type Visitor } from './panel.ts'
+import { TEXTS } from './texts.ts'
+import { handoverPage, newUserPage, type UserForm, userListPage, userPage } from './user-views.ts'
+import { type AdminMetadata, type Identity, problemsOf, type Role, type Traits } from './users.ts'
+
+/** Texts that a redirect may ask a page to show, by name: nothing of the address itself is ever shown. */
+const NOTICES = ['saved', 'ended', 'disabled', 'enabled', 'restored'] as const
+
+export function userList(panel: Panel, visit: Visit): Promise<Answer> {
+  return forAdmins(panel, visit, async visitor => {
+    const { searchParams } = visit.url
+    const query = (searchParams.get('q') ?? '').trim().slice(0, 320)
+    const found = query
+      ? { identities: [await panel.kratos.find(query.toLowerCase())].flatMap(user => user ?? []) }
+      : await panel.kratos.list(searchParams.get('page') ?? undefined)
+    return { page: userListPage(visitor, found, query) }
+  })
+}
+
+/** The form of a new user, and what it sends. */
+export function newUser(panel: Panel, visit: Visit): Promise<Answer> {
+  return forAdmins(panel, visit, async visitor => {
+    const apps = applications(await panel.hydra.clients())
+    if (visit.method !== 'POST') return { page: newUserPage(visitor, apps, { problems: [] }) }
+    const fields = checkedForm(panel, visitor, await bodyOf(visit.request))
+    const given = read(fields, apps)
+    const again = (problems: string[]) => ({
+      status: 400,
+      page: newUserPage(visitor, apps, { ...given, problems }),
+    })
+    const problems = problemsOf(given.traits).map(problem => TEXTS.problems[problem])
+    if (problems.length > 0) return again(problems)
+    const start = fields.get('start') === 'password' ? 'password' : 'code'
+    try {
+      const { identity, handover } = await createUser(panel, given.traits, given.metadata, start)
+      panel.log({
+        event: 'user created',
+        user: identity.traits.username,
+        by: visitor.identity.traits.username,
+      })
+      return { page: handoverPage(visitor, identity, handover) }
+    } catch (error) {
+      if (error instanceof TakenError) return again([TEXTS.problems.taken])
+      throw error
+    }
+  })
+}
+
+/** One user, and everything that is done to one. */
+export function oneUser(panel: Panel, visit: Visit, id: string): Promise<Answer> {
+  return forAdmins(panel, visit, async visitor => {
+    const identity = await found(panel, id)
+    const apps = applications(await panel.hydra.clients())
+    if (visit.method === 'POST') return act(panel, visit, visitor, identity, apps)
+    const notice = NOTICES.find(name => visit.url.searchParams.get('done') === name)
+    return {
+      page: userPage(visitor, identity, apps, { problems: [], notice: notice && TEXTS.users[notice] }),
+    }
+  })
+}
+
+async function act(
+  panel: Panel,
+  visit: Visit,
+  visitor: Visitor,
+  identity: Identity,
+  apps: Application[],
+): Promise<Answer> {
+  const fields = checkedForm(panel, visitor, await bodyOf(visit.request))
+  const action = fields.get('action') ?? ''
+  const { username } = identity.traits
+  const refuse = (...problems: string[]) => ({
+    status: 400,
+    page: userPage(visitor, identity, apps, { problems }),
+  })
+  const done = (notice: (typeof NOTICES)[number]) => {
+    panel.log({ event: `user ${action}`, user: username, by: visitor.identity.traits.username })
+    return redirect(`/users/${identity.id}?done=${notice}`)
+  }
+  const hand = (handover: Handover) => {
+    panel.log({ event: `user ${action}`, user: username, by: visitor.identity.traits.username })
+    return { page: handoverPage(visitor, identity, handover) }
+  }
+  const own = identity.id === visitor.identity.id
+  const gone = identity.metadata_admin?.deleted !== undefined
+  if (gone && !['restore', 'free'].includes(action)) throw new PageError(409, TEXTS.error.expired)
+  if (['disable', 'delete'].includes(action)) {
+    if (own) return refuse(TEXTS.users.yourself)
+    if (await isLastAdmin(panel, identity)) return refuse(TEXTS.users.lastAdmin)
+  }
+  switch (action) {
+    case 'save':
+      return save(panel, identity, read(fields, apps), { own, refuse, done: () => done('saved') })
+    case 'code':
+      return hand(await newCode(panel, identity))
+    case 'password':
+      return hand(await newPassword(panel, identity))
+    case 'end':
+      await endSessions(panel, identity)
+      return done('ended')
+    case 'disable':
+      await disableUser(panel, identity)
+      return done('disabled')
+    case 'enable':
+      await changeUser(panel, identity, { state: 'active' })
+      return done('enabled')
+    case 'delete':
+      if (fields.get('confirm') !== username) return refuse(TEXTS.problems.confirm)
+      await deleteUser(panel, identity)
+      panel.log({ event: 'user deleted', user: username, by: visitor.identity.traits.username })
+      return redirect('/users')
+    case 'restore':
+      return restore(panel, identity, read(fields, apps), refuse, () => done('restored'))
+    case 'free':
+      if (!gone) throw new PageError(409, TEXTS.error.expired)
+      await panel.kratos.remove(identity.id)
+      panel.log({ event: 'name freed', user: username, by: visitor.identity.traits.username })
+      return redirect('/users')
+    default:
+      throw new PageError(400, TEXTS.error.form)
+  }
+}
+
+async function save(
+  panel: Panel,
+  identity: Identity,
+  given: UserForm,
+  { own, refuse, done }: { own: boolean; refuse: (...problems: string[]) => Answer; done: () => Answer },
+): Promise<Answer> {
+  const traits = { ...given.traits, username: identity.traits.username }
+  const problems = problemsOf(traits).map(problem => TEXTS.problems[problem])
+  if (problems.length > 0) return refuse(...problems)
+  const loses = identity.metadata_admin?.admin === true && !given.metadata.admin
+  if (loses && own) return refuse(TEXTS.users.yourself)
+  if (loses && (await isLastAdmin(panel, identity))) return refuse(TEXTS.users.lastAdmin)
+  try {
+    // Grants of applications that are not installed right now are kept.
+    const apps = { ...identity.metadata_admin?.apps, ...given.metadata.apps }
+    for (const [app, role] of Object.entries(given.roles)) if (role === 'none') delete apps[app]
+    const metadata_admin = { ...identity.metadata_admin, admin: given.metadata.admin, apps }
+    await changeUser(panel, identity, { traits, metadata_admin })
+    return done()
+  } catch (error) {
+    if (error instanceof TakenError) return refuse(TEXTS.problems.taken)
+    throw error
+  }
+}
+
+async function restore(
+  panel: Panel,
+  identity: Identity,
+  given: UserForm,
+  refuse: (...problems: string[]) => Answer,
+  done: () => Answer,
+): Promise<Answer> {
+  const traits = { ...given.traits, username: identity.traits.username }
+  const problems = problemsOf(traits).map(problem => TEXTS.problems[problem])
+  if (problems.length > 0) return refuse(...problems)
+  const { subject } = identity.metadata_admin ?? {}
+  try {
+    await changeUser(panel, identity, { traits, state: 'active', metadata_admin: { subject } })
+    return done()
+  } catch (error) {
+    if (error instanceof TakenError) return refuse(TEXTS.problems.taken)
+    throw error
+  }
+}
+
+/** What a form of a user sends, as far as it is allowed. */
+function read(fields: URLSearchParams, apps: readonly Application[]): UserForm {
+  const text = (name: string) => (fields.get(name) ?? '').trim()
+  const roles = Object.fromEntries(
+    apps.map(({ client_id }): [string, Role | 'none'] => {
+      const role = fields.get(`app-${client_id}`)
+      return [client_id, role === 'user' || role === 'admin' ? role : 'none']
+    }),
+  )
+  const granted = Object.entries(roles).filter((entry): entry is [string, Role] => entry[1] !== 'none')
+  const traits: Traits = {
+    username: text('username').toLowerCase(),
+    email: text('email').toLowerCase(),
+    name: text('name'),
+  }
+  const metadata: AdminMetadata = { admin: fields.get('admin') === 'on', apps: Object.fromEntries(granted) }
+  return { traits, metadata, roles }
+}
+
+async function found({ kratos }: Panel, id: string): Promise<Identity> {
+  try {
+    return await kratos.identity(id)
+  } catch (error) {
+    if (isGone(error)) throw new PageError(404, TEXTS.error.notFound)
+    throw error
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * Single sign-on as it is deployed, on loopback: PostgreSQL, hydra and kratos with the values of flux2, the user
+ * panel, and in the place of the ingress a TLS proxy with a CA of its own, at https://admin.oas.localhost:PORT.
+ */
+import { rmSync, writeFileSync } from 'node:fs'
+import type { Server } from 'node:https'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { dump } from 'js-yaml'
+import { privateFolder, ROOT } from '../../../lib/script/files.ts'
+import { until } from '../../../lib/script/wait.ts'
+import { type Building, builtSets } from '../build/build.ts'
+import { LOGIN_SETS } from '../build/programs.ts'
+import { run } from '../build/shell.ts'
+import { issueServing } from '../cluster/pki.ts'
+import { startDatabase } from './database.ts'
+import { Processes } from './processes.ts'
+import { ingress, type Route } from './proxy.ts'
+import { moved, objectsOf, releaseValues, type Values } from './values.ts'
+
+const HOST = 'oas.localhost'
+const PORTS = [
+  'ingress',
+  'database',
+  'hydraPublic',
+  'hydraAdmin',
+  'kratosPublic',
+  'kratosAdmin',
+  'panel',
+  'mail',
+] as const
+type Ports = Record<(typeof PORTS)[number], number>
+
+/** Ports of the loopback address that are free. */
+async function freePorts(): Promise<Ports> {
+  const held = await Promise.all(
+    PORTS.map(name => {
+      const server = createServer()
+      return new Promise<[string, number, typeof server]>(resolve =>
+        server.listen(0, '127.0.0.1', () =>
+          resolve([name, (server.address() as { port: number }).port, server]),
+        ),
+      )
+    }),
+  )
+  await Promise.all(held.map(([, , server]) => new Promise(resolve => server.close(resolve))))
+  return Object.fromEntries(held) as Ports
+}
+
+export interface LoginOptions {
+  /** Whether the server sends mail, to a port of the bed; without it, as by default, it sends none. */
+  mail?: boolean
+}
+
+/** A running single sign-on. */
+export class LoginBed {
+  readonly ports: Ports
+  readonly processes: Processes
+  readonly ca: string
+  readonly #folder: string
+  readonly #routes: Route[]
+  readonly #server: Server
+  #data: string | undefined
+  /** What Flux substitutes. */
+  readonly variables: Record<string, string>
+
+  private constructor(options: {
+    ports: Ports
+    processes: Processes
+    folder: string
+    variables: Record<string, string>
+    ca: string
+    certificate: { key: string; cert: string }
+  }) {
+    this.ports = options.ports
+    this.processes = options.processes
+    this.#folder = options.folder
+    this.variables = options.variables
+    this.ca = options.ca
+    this.#routes = this.#ownRoutes()
+    this.#server = ingress(options.certificate, this.#routes).listen(this.ports.ingress, '127.0.0.1')
+  }
+
+  /** oas.localhost:PORT, which takes the place of DOMAIN in every address. */
+  get domain(): string {
+    return this.variables.domain!
+  }
+
+  get kratosAdmin(): string {
+    return `http://127.0.0.1:${this.ports.kratosAdmin}/admin`
+  }
+
+  get hydraAdmin(): string {
+    return `http://127.0.0.1:${this.ports.hydraAdmin}/admin`
+  }
+
+  /** Starts everything in a folder of its own. Throws with the log of what does not start. */
+  static async up(folder: string, building: Building, options: LoginOptions = {}): Promise<LoginBed> {
+    const [hydra, kratos] = await builtSets(building, LOGIN_SETS)
+    const ports = await freePorts()
+    const domain = `${HOST}:${ports.ingress}`
+    const secret = (name: string) => name.padEnd(32, '.')
+    const variables: Record<string, string> = {
+      domain,
+      admin_email: `admin@${HOST}`,
+      outgoing_mail_enabled: String(options.mail ?? false),
+      outgoing_mail_smtp_uri: `smtp://127.0.0.1:${ports.mail}/?disable_starttls=true`,
+      outgoing_mail_from_address: `no-reply@${HOST}`,
+      ...Object.fromEntries(
+        ['hydra_postgres_password', 'kratos_postgres_password', 'single_sign_on_csrf_secret'].map(name => [
+          name,
+          'password',
+        ]),
+      ),
+      ...Object.fromEntries(
+        [
+          'hydra_system_secret',
+          'hydra_cookie_secret',
+          'kratos_default_secret',
+          'kratos_cookie_secret',
+          'kratos_cipher_secret',
+        ].map(name => [name, secret(name)]),
+      ),
+      kratos_cipher_secret: '0123456789abcdef0123456789abcdef',
+    }
+    const names = [HOST, `*.${HOST}`, '127.0.0.1']
+    const { ca, certificate, key } = await issueServing(names)
+    writeFileSync(join(folder, 'ca.pem'), ca)
+    const processes = new Processes(privateFolder(join(folder, 'logs')))
+    const bed = new LoginBed({
+      ports,
+      processes,
+      folder,
+      variables,
+      ca,
+      certificate: { key, cert: certificate },
+    })
+    try {
+      bed.#data = await startDatabase(processes, ports.database)
+      await bed.#startHydra(join(hydra!, 'hydra'))
+      await bed.#startKratos(join(kratos!, 'kratos'))
+      await bed.startPanel()
+    } catch (error) {
+      await bed.down()
+      throw error
+    }
+    return bed
+  }
+
+  /** The names of Services in the configuration, and where the bed runs them. */
+  get #addresses(): Record<string, string> {
+    const at = (port: number) => `127.0.0.1:${port}`
+    return {
+      'single-sign-on-database:5432': at(this.ports.database),
+      'hydra-admin:4445': at(this.ports.hydraAdmin),
+      'http://kratos-admin': `http://${at(this.ports.kratosAdmin)}`,
+      'http://kratos-public': `http://${at(this.ports.kratosPublic)}`,
+      'http://single-sign-on:3000': `http://${at(this.ports.panel)}`,
+    }
+  }
+
+  /** What the Ingress objects of hydra, kratos and the panel say. */
+  #ownRoutes(): Route[] {
+    const of = (hosts: { host: string; paths: { path: string }[] }[], to: number) =>
+      hosts.flatMap(({ host, paths }) =>
+        paths.map(({ path }) => ({ host: host.split(':')[0]!, prefix: path, to })),
+      )
+    const publicHosts = (release: string) => releaseValues(release, this.variables).ingress.public.hosts
+    const panel = objectsOf('userpanel/ingress.yaml', this.variables)[0]!
+    const rules = panel.spec.rules.map(({ host, http }: Values) => ({ host, paths: http.paths }))
+    return [
+      ...of(publicHosts('hydra'), this.ports.hydraPublic),
+      ...of(publicHosts('kratos'), this.ports.kratosPublic),
+      ...of(rules, this.ports.panel),
+    ]
+  }
+
+  /** Leads a host below the domain to a handler of the test. */
+  serve(name: string, to: Route['to']): void {
+    this.#routes.push({ host: `${name}.${HOST}`, prefix: '/', to })
+  }
+
+  async #startHydra(program: string): Promise<void> {
+    const { config } = releaseValues('hydra', this.variables).hydra
+    const { serve } = config
+    const own = { host: '127.0.0.1', port: this.ports.hydraPublic }
+    const file = this.#write('hydra', {
+      ...config,
+      serve: {
+        ...serve,
+        public: own,
+        admin: { host: '127.0.0.1', port: this.ports.hydraAdmin },
+        // The chart's default (values.yaml, serve.tls.allow_termination_from), for loopback.
+        tls: { allow_termination_from: ['127.0.0.0/8'] },
+      },
+      log: { level: 'info' },
+    })
+    await run(program, ['migrate', 'sql', '-e', '-y', '-c', file], { env: { DSN: this.#dsn('hydra') } })
+    this.processes.start('hydra', [program, 'serve', 'all', '-c', file, '--sqa-opt-out'], {
+      DSN: this.#dsn('hydra'),
+    })
+    await this.#ready('hydra', this.ports.hydraAdmin)
+  }
+
+  async #startKratos(program: string): Promise<void> {
+    const { config, identitySchemas } = releaseValues('kratos', this.variables).kratos
+    for (const [name, text] of Object.entries(identitySchemas as Record<string, string>))
+      writeFileSync(join(this.#folder, name), text)
+    const { serve } = config
+    const file = this.#write('kratos', {
+      ...config,
+      identity: JSON.parse(
+        JSON.stringify(config.identity).replaceAll('file:///etc/config', `file://${this.#folder}`),
+      ),
+      serve: {
+        public: { ...serve.public, host: '127.0.0.1', port: this.ports.kratosPublic },
+        admin: { ...serve.admin, host: '127.0.0.1', port: this.ports.kratosAdmin },
+      },
+    })
+    const dsn = { DSN: this.#dsn('kratos') }
+    await run(program, ['migrate', 'sql', '-e', '-y', '-c', file], { env: dsn })
+    this.processes.start('kratos', [program, 'serve', '-c', file, '--watch-courier', '--sqa-opt-out'], dsn)
+    await this.#ready('kratos', this.ports.kratosAdmin)
+  }
+
+  /** The panel, as its Deployment starts it: Node with the files of its ConfigMap and the environment. */
+  async startPanel(): Promise<void> {
+    const [deployment] = objectsOf('userpanel/deployment.yaml', this.variables)
+    const [container] = deployment!.spec.template.spec.containers
+    const secrets: Record<string, string> = { PANEL_SECRET: 'a-secret-of-the-panel' }
+    const environment = Object.fromEntries(
+      container.env.map(({ name, value }: Values) => [name, String(value ?? secrets[name])]),
+    )
+    const env = moved(environment, this.#addresses) as Record<string, string>
+    const folder = join(ROOT, 'flux2/core/single-sign-on/userpanel/panel')
+    // tsx only where Node itself cannot run TypeScript yet: the image's can.
+    const loader =
+      Number(process.versions.node.split('.')[0]) >= 24 ? [] : ['--import', import.meta.resolve('tsx')]
+    this.processes.start('panel', [process.execPath, ...loader, join(folder, 'main.ts')], {
+      ...env,
+      PORT: String(this.ports.panel),
+    })
+    await this.#ready('panel', this.ports.panel)
+  }
+
+  #dsn(name: string): string {
+    return `postgres://${name}:password@127.0.0.1:${this.ports.database}/${name}?sslmode=disable`
+  }
+
+  #write(name: string, config: unknown): string {
+    const file = join(this.#folder, `${name}.yaml`)
+    writeFileSync(file, dump(moved(config, this.#addresses), { lineWidth: -1, noRefs: true }), {
+      mode: 0o600,
+    })
+    return file
+  }
+
+  async #ready(name: string, port: number): Promise<void> {
+    const ask = async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/health/ready`, {
+        signal: AbortSignal.timeout(5000),
+      }).catch(() => undefined)
+      return response?.ok ? { done: true } : { last: response?.status }
+    }
+    await until(ask, {
+      deadline: 120_000,
+      every: 100,
+      describe: status => `${name}: ${status ?? 'no answer'}: ${this.processes.log(name).slice(-600)}`,
+    })
+  }
+
+  async down(): Promise<void> {
+    this.#server.closeAllConnections()
+    await new Promise(resolve => this.#server.close(resolve))
+    await this.processes.stopAll()
+    if (this.#data) rmSync(this.#data, { recursive: true, force: true })
+  }
+}

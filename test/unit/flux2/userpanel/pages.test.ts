@@ -1,0 +1,95 @@
+import fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { applications } from '../../../../flux2/core/single-sign-on/userpanel/panel/dashboard.ts'
+import { form } from '../../../../flux2/core/single-sign-on/userpanel/panel/forms.ts'
+import { html } from '../../../../flux2/core/single-sign-on/userpanel/panel/html.ts'
+import { formToken, isOwnForm } from '../../../../flux2/core/single-sign-on/userpanel/panel/http.ts'
+import { type Flow, nextToken } from '../../../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
+import { accountIn } from '../../../../flux2/core/single-sign-on/userpanel/panel/login-proxy.ts'
+
+test('whatever is put into a page stays text', () => {
+  fc.assert(
+    fc.property(fc.string(), text => {
+      const { text: page } = html`<p title="${text}">${[text, false, undefined]}</p>`
+      assert.not.match(page.slice(10, -4).replace('">', ''), /[<>"']/)
+    }),
+  )
+  assert.is(html`${html`<b>${'<'}</b>`}`.text, '<b>&lt;</b>')
+})
+
+const node = (group: string, attributes: object, label = '') => ({
+  type: 'input' as const,
+  group,
+  attributes,
+  messages: [],
+  meta: { label: { id: 1, text: label, type: 'info' as const } },
+})
+const flow = (...nodes: ReturnType<typeof node>[]): Flow => ({
+  id: 'f',
+  ui: { action: 'https://x/y', method: 'post', nodes },
+})
+
+test('a form has the nodes of its groups, the hidden ones of all, and a label for each field', () => {
+  const shown = form(
+    flow(
+      node('default', { name: 'csrf_token', type: 'hidden', value: 't' }),
+      node('password', { name: 'password', type: 'password', value: 'typed', required: true }, 'Password'),
+      node('password', { name: 'method', type: 'submit', value: 'password' }, 'Log in'),
+      node('totp', { name: 'totp_code', type: 'text' }, 'Code'),
+    ),
+    { groups: ['password'] },
+  )!.text
+  assert.match(shown, 'name="csrf_token" value="t"')
+  assert.match(shown, '<label for="password-password">Password</label>')
+  assert.match(shown, '<button name="method" value="password">Log in</button>')
+  assert.not.match(shown, /totp|typed/)
+})
+
+test('a group without a button is no form', () => {
+  assert.is(form(flow(node('totp', { name: 'totp_code', type: 'text' })), { groups: ['totp'] }), undefined)
+})
+
+test('the token of a form belongs to one session', () => {
+  assert.ok(isOwnForm('secret', 'a', formToken('secret', 'a')))
+  for (const token of [formToken('secret', 'b'), formToken('other', 'a'), '', null])
+    assert.not(isOwnForm('secret', 'a', token))
+})
+
+test('the next page is the one that kratos names', () => {
+  const link =
+    '<http://k/admin/identities?page_size=2&page_token=first>; rel="first",<http://k/admin/identities?page_size=2&page_token=a%2Fb>; rel="next"'
+  assert.is(nextToken(link), 'a/b')
+  assert.is(nextToken(''), undefined)
+  assert.is(nextToken('<http://k/x?page_token=first>; rel="first"'), undefined)
+})
+
+test('an application is opened at its own address, else at its redirect; other schemes are left out', () => {
+  const list = applications([
+    { client_id: 'b', client_name: 'Zeta', redirect_uris: ['https://b.example.org/deep/path?x=1'] },
+    { client_id: 'a', client_name: 'Alpha', client_uri: 'https://a.example.org/start' },
+    { client_id: 'c', client_uri: 'javascript:alert(1)', redirect_uris: ['com.example:/x'] },
+  ])
+  assert.equal(
+    list.map(({ name, uri }) => [name, uri]),
+    [
+      ['Alpha', 'https://a.example.org/start'],
+      ['Zeta', 'https://b.example.org/'],
+    ],
+  )
+})
+
+test('attempts count by the account, however it is written, and by the session for a second factor', () => {
+  const form = (fields: Record<string, string>) => Buffer.from(new URLSearchParams(fields).toString())
+  const one = accountIn(form({ identifier: 'Anna ', password: 'x' }))
+  assert.type(one, 'string')
+  assert.is(accountIn(Buffer.from('{"identifier":"anna","password":"y"}'), 'application/json'), one)
+  assert.is.not(accountIn(form({ identifier: 'bert', password: 'x' })), one)
+  assert.is(accountIn(form({ identifier: 'anna' })), undefined)
+  const code = form({ totp_code: '123456' })
+  assert.is.not(accountIn(code, '', 'ory_kratos_session=a'), accountIn(code, '', 'x=1; ory_kratos_session=b'))
+  for (const body of ['null', '[]', '{', '"x"'])
+    assert.is(accountIn(Buffer.from(body), 'application/json'), undefined)
+})
+
+test.run()
