@@ -28,6 +28,8 @@ export function configOf(environment: Record<string, string | undefined>): Confi
   ]
   const missing = names.filter(name => !environment[name])
   if (missing.length > 0) throw new Error(`missing in the environment: ${missing.join(', ')}`)
+  const settings = (environment.SETTINGS ?? '').split(' ')
+  const isOn = (name: string) => settings.includes(`${name}=true`)
   const url = (name: string) => environment[name]!.replace(/\/$/, '')
   return {
     port: Number(environment.PORT ?? 3000),
@@ -37,7 +39,7 @@ export function configOf(environment: Record<string, string | undefined>): Confi
     kratosAdminUrl: url('KRATOS_ADMIN_URL'),
     hydraAdminUrl: url('HYDRA_ADMIN_URL'),
     secret: environment.PANEL_SECRET!,
-    legacyAccess: environment.LEGACY_ACCESS === 'true',
-    mail: environment.MAIL_ENABLED === 'true',
+    legacyAccess: isOn('legacy_access'),
+    mail: isOn('mail'),
   }
 }
