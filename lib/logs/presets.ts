@@ -65,6 +65,12 @@ export const PRESETS: readonly Preset[] = [
     filters: [{ operator: '!~', text: 'level"?[=:]"?(info|debug)' }],
   },
   {
+    name: 'logins',
+    what: 'the user panel: who was let in, refused or slowed down',
+    matchers: [container('panel')],
+    filters: [],
+  },
+  {
     name: 'sso-rocketchat',
     what: 'a login at Rocket.Chat, on both sides',
     matchers: [container('hydra', 'rocketchat')],
