@@ -14,12 +14,12 @@ export type Values = Record<string, any>
 const FOLDER = join(ROOT, 'flux2/core/single-sign-on')
 
 /**
- * A text with `${name}` and `${name:=default}` replaced as Flux does it (kustomize-controller's post-build
- * substitution, github.com/drone/envsubst); the inner ones of nested variables first. Throws for a variable that
- * has neither value nor default.
+ * A text with `${name}`, `${name:=default}` and `${name%: }` (without that end) replaced as Flux does it
+ * (kustomize-controller's post-build substitution, github.com/fluxcd/pkg/envsubst); the inner ones of nested
+ * variables first. Throws for a variable that has neither value nor default.
  */
 export function substituted(text: string, variables: Record<string, string>): string {
-  const variable = /\$\{(\w+)(?::=([^${}]*))?\}/
+  const variable = /\$\{(\w+)(?:%: |:=([^${}]*))?\}/
   let result = text
   for (let found = variable.exec(result); found; found = variable.exec(result)) {
     const [whole, name = '', otherwise] = found
