@@ -2,11 +2,18 @@
  * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
  * named are built together.
  *
- * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, node, old-flux, debian)
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, node, old-flux, debian)
  */
 import { UsageError } from '../lib/script/errors.ts'
 import { builtSets } from './bed/build/build.ts'
-import { CERTIFICATE_SETS, NODE_SETS, OLD_FLUX, type ProgramSet, SANDBOX } from './bed/build/programs.ts'
+import {
+  CERTIFICATE_SETS,
+  LOGIN_SETS,
+  NODE_SETS,
+  OLD_FLUX,
+  type ProgramSet,
+  SANDBOX,
+} from './bed/build/programs.ts'
 import { ensureBed } from './bed/cluster/bed.ts'
 import { nodeParts } from './bed/cluster/node.ts'
 import { debianRoot } from './bed/server/root.ts'
@@ -20,6 +27,7 @@ const building = {
 const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<unknown> }> = {
   sandbox: { sets: [SANDBOX], make: () => ensureBed(building) },
   certificates: { sets: CERTIFICATE_SETS },
+  login: { sets: LOGIN_SETS },
   node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
   'old-flux': { sets: [OLD_FLUX] },
   debian: { sets: [], make: () => debianRoot(building) },

@@ -2,7 +2,7 @@
  * Runs the tests and ends with the line `N passed, N failed`. `npm test` is what must never be broken: everything
  * but what EXTRA names. `npm run test:all` (`--all`) is everything. See test/README.md.
  *
- * Usage: node --import tsx test/run.ts [--all] [PART…]   (parts: check, unit, node24, host, cluster, server)
+ * Usage: node --import tsx test/run.ts [--all] [PART…]   (parts: check, unit, node24, host, cluster, server, browser)
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
@@ -14,6 +14,7 @@ import { ROOT } from '../lib/script/files.ts'
 const EXTRA: Record<string, string> = {
   node24: 'the unit tests a second time, on another Node',
   server: 'builds kubelet, containerd, runc and a Debian',
+  browser: 'builds hydra and kratos, and installs PostgreSQL and Chromium',
   'test/cluster/bed.test.ts': 'the bed itself, which every other file uses',
   'test/cluster/prepared.test.ts': 'the prepared states of the bed, which other files start from',
   'test/cluster/diagnose-flux.test.ts': 'all faults of Flux; diagnose-sample has some of them',
@@ -158,6 +159,7 @@ function build(title: string, ...names: string[]): Promise<void> {
 const buildBed = () =>
   build('build the programs of the bed', 'sandbox', 'certificates', ...(all ? ['old-flux'] : []))
 const makeServers = () => build('make the servers of the bed', 'debian', 'node')
+const makeLogin = () => build('build the programs of single sign-on', 'login')
 
 const PARTS: Record<string, () => Promise<void>> = {
   check: async () => {
@@ -183,6 +185,10 @@ const PARTS: Record<string, () => Promise<void>> = {
   server: async () => {
     await makeServers()
     await runAll(each('test/server'), 2, 25 * MINUTE)
+  },
+  browser: async () => {
+    await makeLogin()
+    await runAll(each('test/browser'), 1, 25 * MINUTE)
   },
 }
 

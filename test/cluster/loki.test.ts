@@ -145,6 +145,10 @@ const PUSHED: readonly [labels: Record<string, string>, lines: readonly string[]
     ['login by oauth', 'Exception in a job'],
   ],
   [
+    labels(pod('oas', 'p-1', { 'app.kubernetes.io/name': 'single-sign-on' }, 'panel')),
+    ['{"event":"refused","application":"wekan","user":"berta"}'],
+  ],
+  [
     { ...EVENT, namespace: 'oas' },
     [
       'name=a kind=Pod reason=Pulled type=Normal count=1 msg="pulled"',
@@ -162,8 +166,9 @@ const EXPECTED: Record<string, readonly string[]> = {
   certificates: PUSHED[3]![1],
   'hydra-warnings': PUSHED[4]![1].slice(1),
   'sso-rocketchat': [...PUSHED[4]![1], ...PUSHED[5]![1]],
-  events: PUSHED[6]![1],
-  warnings: PUSHED[6]![1].slice(1),
+  logins: PUSHED[6]![1],
+  events: PUSHED[7]![1],
+  warnings: PUSHED[7]![1].slice(1),
   errors: [PUSHED[0]![1][2]!, PUSHED[4]![1][2]!, PUSHED[5]![1][1]!],
   everything: PUSHED.flatMap(([, lines]) => lines),
 }
