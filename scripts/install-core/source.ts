@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { GIT_REPOSITORY } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { type Config, readConfig } from '../../lib/platform/config.ts'
@@ -88,6 +90,7 @@ export async function checkSource(
   run: { log: Run['log']; flags: { 'skip-preflight': boolean } },
   { git_url: url = '', git_branch: branch = '' }: Config,
   ssh: string | undefined,
+  checkout = ROOT,
 ): Promise<void> {
   if (run.flags['skip-preflight']) return
   const answer = await askBranch(url, branch, { ssh })
@@ -119,27 +122,34 @@ export async function checkSource(
           `${at} of ${url} does not hold flux2/cluster/base: it is not a branch of this platform`,
           `correct git_url or git_branch in .flux.env; or ${HOW}`,
         )
-      for (const warning of await differences(answer, branch)) run.log.warn(warning)
+      for (const warning of await differences(checkout, answer, branch)) run.log.warn(warning)
   }
 }
 
 /** What of flux2/ the cluster will not get from the branch as this checkout has it: each file is named. */
 async function differences(
+  checkout: string,
   { commit, files }: { commit: string; files: Map<string, string> },
   branch: string,
 ): Promise<string[]> {
-  const here = await gitIn(ROOT, 'ls-tree', '-r', 'HEAD', 'flux2')
+  const here = await gitIn(checkout, 'ls-tree', '-r', 'HEAD', 'flux2')
   if (here === undefined) return []
-  const status = (await gitIn(ROOT, 'status', '--porcelain', '--untracked-files=all', '--', 'flux2')) ?? ''
-  const uncommitted = status
+  const status =
+    (await gitIn(checkout, 'status', '--porcelain', '--untracked-files=all', '--', 'flux2')) ?? ''
+  const changed = status
     .split('\n')
     .filter(Boolean)
-    .map(line => line.slice(3))
+    .map(line => line.slice(3).replace(/^.* -> /, ''))
+  const present = changed.filter(path => existsSync(join(checkout, path)))
+  const hashes = present.length > 0 ? await gitIn(checkout, 'hash-object', '--', ...present) : ''
+  const now = new Map(present.map((path, i) => [path, hashes?.split('\n')[i]]))
+  // The sandbox serves files as they are: what is not committed may be in the cluster all the same.
+  const uncommitted = changed.filter(path => now.get(path) !== files.get(path))
   const mine = blobsOf(here)
   const other = [...new Set([...mine.keys(), ...files.keys()])].filter(
-    path => mine.get(path) !== files.get(path),
+    path => mine.get(path) !== files.get(path) && !changed.includes(path),
   )
-  const ahead = (await gitIn(ROOT, 'merge-base', '--is-ancestor', commit, 'HEAD')) !== undefined
+  const ahead = (await gitIn(checkout, 'merge-base', '--is-ancestor', commit, 'HEAD')) !== undefined
   const list = (paths: string[]) =>
     `${paths.slice(0, 5).join(', ')}${paths.length > 5 ? ` and ${paths.length - 5} more` : ''}`
   return [

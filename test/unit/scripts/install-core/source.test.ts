@@ -2,9 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Run } from '../../../../lib/script/run.ts'
 import { askBranch, blobsOf, gitIn, refusal } from '../../../../scripts/install-core/git.ts'
 import { checkoutOrigin, fetchable, overSsh } from '../../../../scripts/install-core/origin.ts'
-import { temporaryFolder } from '../../helpers.ts'
+import { checkSource } from '../../../../scripts/install-core/source.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 
 const forms: [remote: string, ...urls: string[]][] = [
   [
@@ -111,6 +113,52 @@ test('the origin of a checkout is its remote and the branch that it follows ther
   await gitIn(folder, 'checkout', '--quiet', '--detach')
   assert.is((await checkoutOrigin(folder)).branch, undefined)
   assert.match((await checkoutOrigin(temporaryFolder())).lack ?? '', /not a git checkout/)
+})
+
+test('what the branch lacks of flux2/ in this checkout is named, by why it lacks it', async () => {
+  const origin = await repository('main', ['flux2/cluster/base/x.yaml', 'flux2/y.yaml', 'other'])
+  const checkout = join(temporaryFolder(), 'clone')
+  await gitIn(origin, 'clone', '--quiet', origin, checkout)
+  const commit = async () => {
+    await gitIn(checkout, 'add', '.')
+    await gitIn(
+      checkout,
+      '-c',
+      'user.name=x',
+      '-c',
+      'user.email=x@example.org',
+      'commit',
+      '--quiet',
+      '-m',
+      'y',
+    )
+  }
+  const said = async (url = origin, branch = 'main') => {
+    const warnings: string[] = []
+    const log = { warn: (text: string) => warnings.push(text) } as unknown as Run['log']
+    const run = { log, flags: { 'skip-preflight': false } }
+    await checkSource(run, { git_url: url, git_branch: branch }, undefined, checkout)
+    return warnings.join('\n')
+  }
+  assert.is(await said(), '')
+  writeFileSync(join(checkout, 'other'), 'changed') // Flux reads flux2/ alone
+  assert.is(await said(), '')
+  writeFileSync(join(checkout, 'flux2/y.yaml'), 'changed')
+  assert.match(await said(), /^not committed, .*: flux2\/y\.yaml; commit and push/)
+  await commit()
+  assert.match(await said(), /^not pushed to main, .*: flux2\/y\.yaml; run `git push`$/)
+  // The branch has gone on elsewhere.
+  writeFileSync(join(origin, 'flux2/z.yaml'), 'theirs')
+  await gitIn(origin, 'add', '.')
+  await gitIn(origin, '-c', 'user.name=x', '-c', 'user.email=x@example.org', 'commit', '--quiet', '-m', 'z')
+  assert.match(await said(), /^main is not at the commit .*flux2\/y\.yaml, flux2\/z\.yaml; run `git pull`/)
+  const refusals = [
+    [origin, 'nowhere', /"nowhere" is not in/],
+    [await repository('main', ['a']), 'main', /does not hold flux2\/cluster\/base/],
+    ['http://127.0.0.1:1/x.git', 'main', /cannot be read: fatal: unable to access/],
+  ] as const
+  for (const [url, branch, message] of refusals)
+    assert.match((await expectedFrom(() => said(url, branch))).message, message)
 })
 
 test.run()
