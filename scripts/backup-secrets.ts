@@ -109,9 +109,11 @@ await script({
     })
     tell()
     run.log.print(folder)
+    const identity = to && !run.flags.passphrase ? ' --identity FILE' : ''
+    const key = to && run.flags.passphrase ? ' --passphrase' : identity
     run.next([
-      `npx tsx scripts/backup-secrets.ts --verify ${folder}   # any time`,
-      `npx tsx scripts/restore-secrets.ts --dry-run ${folder}   # what differs`,
+      `npx tsx scripts/backup-secrets.ts --verify ${folder}${key}   # any time`,
+      `npx tsx scripts/restore-secrets.ts --dry-run ${folder}${identity}   # what differs`,
       ...(to
         ? []
         : ['the files are not encrypted: whoever has them has every password. --recipient encrypts them']),

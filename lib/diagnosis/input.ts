@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { ExpectedError, Findings, messageOf, UsageError } from '../script/errors.ts'
+import { checkOutputPath } from '../script/files.ts'
 import type { FlagValues } from '../script/flags.ts'
 import type { Run } from '../script/run.ts'
+import { sizeText } from '../script/size.ts'
 import type { CommonFlags } from '../script/spec.ts'
 import type { Diagnosis } from './diagnose.ts'
 import type { diagnosisFlags } from './flags.ts'
@@ -28,19 +30,22 @@ export function checkSnapshotFlags({
     throw new UsageError('--fix cannot change a saved snapshot', 'omit --from, or --fix')
   if (from !== undefined && output !== undefined)
     throw new UsageError('--from and --output exclude each other', 'copy the file instead')
+  if (output !== undefined) checkOutputPath('--output', output)
 }
 
-/** The snapshot in a file. Throws an ExpectedError when it cannot be read or is not one. */
+/** Bytes of a snapshot: one of a hundred thousand objects has less. */
+const LARGEST = 128 << 20
+
+/** The snapshot in a file. Throws a UsageError when it cannot be read, and an ExpectedError when it is not one. */
 export function readSnapshot(file: string): Snapshot {
+  const fix = 'give a file that `diagnose --output FILE` has written'
   try {
+    const { size } = statSync(file)
+    if (size > LARGEST) throw new UsageError(`${file} is too large for a snapshot (${sizeText(size)})`, fix)
     return parseSnapshot(readFileSync(file, 'utf8'), file)
   } catch (error) {
     if (error instanceof ExpectedError) throw error
-    throw new ExpectedError(
-      `${file} cannot be read: ${messageOf(error)}`,
-      'give a file that `diagnose --output FILE` has written',
-      { cause: error },
-    )
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, fix)
   }
 }
 

@@ -1,8 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { codeOf } from './errors.ts'
+import { codeOf, UsageError } from './errors.ts'
 
 /** The folder of this checkout. */
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -20,6 +30,23 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
+  }
+}
+
+/**
+ * Checks before a long run that its result can be written to `path`, the value of `flag`. Throws a UsageError when the
+ * folder does not exist or may not be written, and when a folder is in the place of the file.
+ */
+export function checkOutputPath(flag: string, path: string): void {
+  const folder = dirname(resolve(path))
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new UsageError(`the folder ${folder} does not exist`, `create it, or give another ${flag}`)
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    throw new UsageError(`${path} is a folder`, `give a file with ${flag}`)
+  try {
+    accessSync(folder, constants.W_OK)
+  } catch {
+    throw new UsageError(`the folder ${folder} is not writable`, `give another ${flag}`)
   }
 }
 

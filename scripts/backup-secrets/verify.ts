@@ -8,8 +8,8 @@ import { type AgeRun, keysFor } from '../../lib/secret-backup/keys.ts'
 import { isSealed } from '../../lib/secret-backup/manifest.ts'
 
 /**
- * Checks a backup against its manifest, and against the cluster if that can be reached. Ends with `Findings` when the
- * cluster differs.
+ * Checks a backup against its manifest and against the cluster. Ends with `Findings` when the cluster differs, and
+ * throws an ExpectedError when something could not be checked: nobody may take that for verified.
  */
 export async function verifyBackup(
   run: AgeRun & Pick<Run, 'result' | 'signal'> & { cluster: Cluster },
@@ -20,11 +20,17 @@ export async function verifyBackup(
   run.log.ok(`${files.length} file${files.length === 1 ? ' is' : 's are'} as in the manifest of ${createdAt}`)
   run.result = { folder, manifest }
   if (isSealed(manifest) && run.flags.identity.length === 0 && !run.flags.passphrase)
-    return run.log.warn('the backup is encrypted: give --identity FILE or --passphrase to read it')
+    throw new ExpectedError(
+      'the files are intact, but the backup is encrypted: its secrets were not compared',
+      'run it again with --identity FILE or --passphrase',
+    )
   const backup = await readBackup(folder, await keysFor(run))
   run.log.ok(`${secrets.length} secrets can be read`)
   if (cluster !== run.cluster.name)
-    return run.log.warn(`the backup is from ${cluster}: not compared with ${run.cluster.name}`)
+    throw new ExpectedError(
+      `the backup is intact, but it is from the cluster ${cluster}: not compared with ${run.cluster.name}`,
+      `compare it with its own cluster: --cluster ${cluster}`,
+    )
   let found: KubeObject[]
   try {
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -34,7 +40,11 @@ export async function verifyBackup(
     )
   } catch (error) {
     if (!(error instanceof ExpectedError) || run.signal.aborted) throw error
-    return run.log.warn(`not compared with the cluster: ${error.message}`)
+    throw new ExpectedError(
+      `the backup is intact, but not compared with the cluster: ${error.message}`,
+      error.fix,
+      { cause: error },
+    )
   }
   const deviations = compareBackup(backup, found)
   run.result = { folder, manifest, deviations }

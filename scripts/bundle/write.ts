@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { tarOf } from '../../lib/age/tar.ts'
 import { UsageError } from '../../lib/script/errors.ts'
+import { checkOutputPath } from '../../lib/script/files.ts'
 import type { BundleFile } from './bundle.ts'
 
 /** Milliseconds after which no run uses a temporary file any more. */
@@ -14,8 +15,7 @@ const ABANDONED = 3_600_000
 /** Throws a UsageError when a bundle cannot be written there. */
 export function checkOutput(file: string): void {
   if (existsSync(file)) throw new UsageError(`${file} already exists`, 'give another name with --output')
-  if (!statSync(dirname(file), { throwIfNoEntry: false })?.isDirectory())
-    throw new UsageError(`folder ${dirname(file)} does not exist`, 'create it, or give another --output')
+  checkOutputPath('--output', file)
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   volumeName,
 } from '../../lib/kubectl/volumes.ts'
 import { EXIT, ExpectedError, throwAll, UsageError } from '../../lib/script/errors.ts'
-import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
+import { checkOutputPath, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { askSelect, inTurn, interactive } from '../../lib/script/prompt.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { table } from '../../lib/script/table.ts'
@@ -31,6 +31,7 @@ export async function readOld(run: MigrateRun): Promise<{ from: string; map: Vol
       'where the old volumes are is not said',
       'upload them to the server of the new cluster, and give --old-folder DIR; or keep a map of them first, with --output FILE',
     )
+  if (save !== undefined) checkOutputPath('--output', save)
   const from = folder === undefined ? '' : checkFrom(folder)
   if (file !== undefined) {
     const text = readIfExists(file)

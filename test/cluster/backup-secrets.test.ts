@@ -437,8 +437,9 @@ test('encrypted to a recipient: the age program opens it, and what age encrypts 
   assert.equal(await data(), before)
 
   const closed = await runScript('backup-secrets', ['--verify', folder])
-  assert.is(closed.code, 0, closed.stderr)
-  assert.match(closed.stderr, 'the backup is encrypted: give --identity FILE')
+  assert.is(closed.code, 1, closed.stderr)
+  assert.match(told(closed)[0]!.what, 'the backup is encrypted: its secrets were not compared')
+  assert.match(told(closed)[0]!.fix, '--identity FILE')
   const opened = await runScript('backup-secrets', ['--verify', folder, '--identity', identity])
   assert.is(opened.code, 0, opened.stderr)
   assert.match(opened.stderr, 'all match the cluster')
@@ -515,8 +516,14 @@ test('a cluster that is down, without the secrets, or that forbids reading them'
   const parsed = JSON.parse(readFileSync(join(folder, MANIFEST), 'utf8'))
   writeFileSync(join(folder, MANIFEST), JSON.stringify({ ...parsed, cluster: 'down' }))
   const verified = await runScript('backup-secrets', ['--verify', folder, ...down])
-  assert.is(verified.code, 0, verified.stderr)
-  assert.match(verified.stderr, '! not compared with the cluster: the API server')
+  assert.is(verified.code, 1, verified.stderr)
+  assert.match(
+    told(verified)[0]!.what,
+    'the backup is intact, but not compared with the cluster: the API server',
+  )
+  const elsewhere = await runScript('backup-secrets', ['--verify', folder])
+  assert.is(elsewhere.code, 1, elsewhere.stderr)
+  assert.match(told(elsewhere)[0]!.what, 'it is from the cluster down: not compared with sandbox')
 
   const other = await runScript('restore-secrets', [folder, '--yes'])
   assert.is(other.code, 4)

@@ -13,8 +13,14 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../../../../lib/script/files.ts'
-import { temporaryFolder } from '../../helpers.ts'
+import {
+  checkOutputPath,
+  privateFolder,
+  ROOT,
+  readIfExists,
+  writeFileAtomic,
+} from '../../../../lib/script/files.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
@@ -94,6 +100,18 @@ test('only a file that is not there reads as undefined', () => {
   // Like a folder without permission, which root would not notice.
   symlinkSync('loop', join(folder, 'loop'))
   assert.throws(() => readIfExists(join(folder, 'loop')), /ELOOP/)
+})
+
+test('where a result cannot be written is wrong usage, and told before', async () => {
+  const folder = temporaryFolder()
+  checkOutputPath('--output', join(folder, 'facts.json'))
+  for (const [path, what] of [
+    [join(folder, 'absent', 'facts.json'), `the folder ${join(folder, 'absent')} does not exist`],
+    [folder, `${folder} is a folder`],
+  ] as const) {
+    const error = await expectedFrom(() => checkOutputPath('--output', path))
+    assert.equal([error.message, error.exitCode], [what, 2])
+  }
 })
 
 test.run()
