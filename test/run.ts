@@ -27,6 +27,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/upgrade-variants.test.ts':
     'platforms that the docs do not have; upgrade has the one that they have',
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
+  'test/cluster/first-run.test.ts': 'the main job once more, on a terminal; install has its main course',
 }
 /** The file that only `npm test` runs: `npm run test:all` tries all faults. */
 const SAMPLE = 'test/cluster/diagnose-sample.test.ts'
