@@ -85,6 +85,8 @@ function currentFlags(spec: ScriptSpec<FlagSpecs>): FlagSpecs {
 
 /** A call of one of the scripts, judged by the code that judges it when it runs. */
 function ofScript(words: readonly string[], known: Known): string[] {
+  // A program of the tests, which takes no flags of ours.
+  if (/^test\/[\w/-]+\.ts$/.test(words[0]!) && existsSync(join(ROOT, words[0]!))) return []
   const name = /^scripts\/(.+)\.ts$/.exec(words[0]!)?.[1]
   if (!name) return words[0] === '…' || words[0]!.includes(UNKNOWN) ? [] : [`${words[0]} is no script`]
   if (name === UNKNOWN) return []

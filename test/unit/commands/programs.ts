@@ -22,6 +22,7 @@ const each = (verb: string, kinds: readonly string[], flags = '') =>
  */
 const known: Record<string, string> = {
   systemctl: '--no-legend',
+  sysctl: '-w -a',
   flux: `${KUBECONFIG} --timeout= --verbose --server= -h --help`,
   'flux check': '--pre --components= --components-extra= --poll-interval=',
   'flux create': '--interval= --export',

@@ -7,6 +7,7 @@ const BUILT_IN = `
   deployments deployment deploy · statefulsets statefulset sts · daemonsets daemonset ds
   replicasets replicaset rs · jobs job · cronjobs cronjob cj · ingresses ingress ing
   ingressclasses ingressclass · storageclasses storageclass sc · serviceaccounts serviceaccount sa
+  horizontalpodautoscalers horizontalpodautoscaler hpa
   resourcequotas resourcequota quota · limitranges limitrange limits · leases lease
   customresourcedefinitions customresourcedefinition crd crds · apiservices apiservice
   validatingwebhookconfigurations validatingwebhookconfiguration
