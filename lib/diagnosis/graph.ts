@@ -200,11 +200,7 @@ function selectedBy(service: KubeObject, index: Index): Ref[] {
   const wanted = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
   if (wanted.length === 0) return []
   return index
-    .all('Pod')
-    .filter(
-      ({ metadata }) =>
-        metadata.namespace === service.metadata.namespace &&
-        wanted.every(([label, value]) => metadata.labels?.[label] === value),
-    )
+    .within('Pod', service.metadata.namespace)
+    .filter(({ metadata }) => wanted.every(([label, value]) => metadata.labels?.[label] === value))
     .map(refOf)
 }

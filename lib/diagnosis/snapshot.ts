@@ -83,6 +83,7 @@ export class Index {
   /** Milliseconds since the epoch at which the snapshot was taken: rules have no other clock. */
   readonly now: number
   readonly #kinds = new Map<string, KubeObject[]>()
+  readonly #places = new Map<string, KubeObject[]>()
   readonly #objects = new Map<string, KubeObject>()
   readonly #secrets = new Map<string, SecretShape>()
   readonly #events = new Map<string, KubeObject[]>()
@@ -101,6 +102,7 @@ export class Index {
         continue
       }
       append(this.#kinds, kind, object)
+      append(this.#places, key(kind, metadata.namespace, ''), object)
       this.#objects.set(key(kind, metadata.namespace, metadata.name), object)
       for (const owner of metadata.ownerReferences ?? []) append(this.#owned, owner.uid, object)
     }
@@ -111,6 +113,11 @@ export class Index {
   /** All objects of a kind. */
   all(kind: string): readonly KubeObject[] {
     return this.#kinds.get(kind) ?? []
+  }
+
+  /** All objects of a kind in a namespace. */
+  within(kind: string, namespace: string | undefined): readonly KubeObject[] {
+    return this.#places.get(key(kind, namespace, '')) ?? []
   }
 
   /** One object; leave the namespace out for kinds without one. */

@@ -179,6 +179,27 @@ function requested(pod: KubeObject, resource: string): number {
   return Math.max(all, ...(pod.spec?.initContainers ?? []).map(of))
 }
 
+const free = new WeakMap<Index, Map<string, number[]>>()
+
+/** What each node has left of a resource: looked up for many pods, computed once. */
+function freeOf(resource: string, nodes: readonly KubeObject[], index: Index): number[] {
+  const known = free.get(index) ?? new Map<string, number[]>()
+  free.set(index, known)
+  const before = known.get(resource)
+  if (before) return before
+  const taken = new Map<string, number>()
+  for (const pod of index.all('Pod')) {
+    const { nodeName } = pod.spec ?? {}
+    if (!nodeName || /^(Succeeded|Failed)$/.test(pod.status?.phase ?? '')) continue
+    taken.set(nodeName, (taken.get(nodeName) ?? 0) + requested(pod, resource))
+  }
+  const amounts = nodes.map(
+    ({ metadata, status }) => quantity(status?.allocatable?.[resource]) - (taken.get(metadata.name) ?? 0),
+  )
+  known.set(resource, amounts)
+  return amounts
+}
+
 /** What is wanted and what is free of each resource, on the node with the most room. */
 function room(
   pod: KubeObject,
@@ -188,18 +209,7 @@ function room(
 ): string[] {
   return [...new Set(resources)].flatMap(resource => {
     if (resource === 'pods') return []
-    const free = nodes.map(node => {
-      const here = index
-        .all('Pod')
-        .filter(
-          ({ spec, status }) =>
-            spec?.nodeName === node.metadata.name &&
-            status?.phase !== 'Succeeded' &&
-            status?.phase !== 'Failed',
-        )
-      const taken = here.reduce((sum, each) => sum + requested(each, resource), 0)
-      return quantity(node.status?.allocatable?.[resource]) - taken
-    })
+    const left = freeOf(resource, nodes, index)
     const text = (amount: number) =>
       resource === 'cpu'
         ? amount >= 10
@@ -208,6 +218,6 @@ function room(
         : resource === 'memory'
           ? sizeText(amount)
           : String(amount)
-    return [`${resource}: ${text(requested(pod, resource))} requested, ${text(Math.max(0, ...free))} free`]
+    return [`${resource}: ${text(requested(pod, resource))} requested, ${text(Math.max(0, ...left))} free`]
   })
 }

@@ -2,7 +2,7 @@
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { podsOf, since } from './workload-facts.ts'
+import { podsIn, since } from './workload-facts.ts'
 
 interface Selector {
   matchLabels?: Record<string, string>
@@ -38,13 +38,11 @@ const text = ({ matchLabels = {}, matchExpressions = [] }: Selector) =>
 /** The pods and the templates of workloads in a namespace that a selector fits. */
 function selected(selector: Selector | undefined, namespace: string | undefined, index: Index): KubeObject[] {
   const workloads = ['Deployment', 'StatefulSet', 'DaemonSet', 'CronJob', 'Job'].flatMap(kind =>
-    index.all(kind),
+    index.within(kind, namespace),
   )
   const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
     kind === 'Pod' ? metadata.labels : (spec?.template ?? spec?.jobTemplate?.spec?.template)?.metadata?.labels
-  return [...podsOf(index), ...workloads].filter(
-    object => object.metadata.namespace === namespace && fits(selector, labelsOf(object)),
-  )
+  return [...podsIn(namespace, index), ...workloads].filter(object => fits(selector, labelsOf(object)))
 }
 
 /** Policies and budgets whose selector fits nothing. */
@@ -56,7 +54,7 @@ const selectNothing: Rule = index =>
       if (isEmpty(selector) || index.blind('Pod') || since(index, creationTimestamp) < 600) return []
       if (selected(selector, namespace, index).length > 0) return []
       // A chart may bring a policy for a part that is not installed; one with other pods beside it was mistaken.
-      const mistaken = podsOf(index).some(({ metadata }) => metadata.namespace === namespace)
+      const mistaken = podsIn(namespace, index).length > 0
       const ours = object.metadata.labels?.['helm.toolkit.fluxcd.io/name'] !== undefined
       if (!mistaken || ours) return []
       return [
@@ -93,17 +91,13 @@ const cutOff: Rule = index =>
     const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
     if (guarded.length === 0 || !isServed(guarded, index)) return []
     const peers = ingress.flatMap(({ from }) => from ?? [])
-    const admitted = podsOf(index).filter(
-      pod => !guarded.includes(pod) && peers.some(peer => admits(peer, pod, namespace, index)),
-    )
-    if (admitted.length > 0) return []
+    if (peers.some(peer => admitsSomebody(peer, guarded, namespace, index))) return []
     // Another policy may admit others: policies add up.
     const more = index
-      .all('NetworkPolicy')
+      .within('NetworkPolicy', namespace)
       .some(
         other =>
           other !== policy &&
-          other.metadata.namespace === namespace &&
           guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)) &&
           (other.spec?.ingress ?? []).length > 0,
       )
@@ -128,24 +122,33 @@ const cutOff: Rule = index =>
 
 /** Whether requests are expected: a Service leads to one of the pods. */
 function isServed(pods: readonly KubeObject[], index: Index): boolean {
-  return index.all('Service').some(({ metadata, spec }) => {
+  return index.within('Service', pods[0]?.metadata.namespace).some(({ spec }) => {
     const matchLabels = (spec?.selector ?? {}) as Record<string, string>
-    return (
-      Object.keys(matchLabels).length > 0 &&
-      pods.some(
-        pod => pod.metadata.namespace === metadata.namespace && fits({ matchLabels }, pod.metadata.labels),
-      )
-    )
+    return Object.keys(matchLabels).length > 0 && pods.some(pod => fits({ matchLabels }, pod.metadata.labels))
   })
 }
 
-function admits(peer: Peer, pod: KubeObject, own: string | undefined, index: Index): boolean {
-  const { namespace, labels } = pod.metadata
-  if (peer.podSelector && !fits(peer.podSelector, labels)) return false
-  if (!peer.namespaceSelector) return namespace === own
-  const found = index.get('Namespace', undefined, namespace ?? '')
-  const name = { 'kubernetes.io/metadata.name': namespace ?? '' }
-  return fits(peer.namespaceSelector, { ...name, ...found?.metadata.labels })
+/** Whether a peer of a policy fits any pod but those that the policy guards. */
+function admitsSomebody(
+  peer: Peer,
+  guarded: readonly KubeObject[],
+  own: string | undefined,
+  index: Index,
+): boolean {
+  const { podSelector, namespaceSelector } = peer
+  const namespaces = namespaceSelector
+    ? index
+        .all('Namespace')
+        .filter(({ metadata }) =>
+          fits(namespaceSelector, { 'kubernetes.io/metadata.name': metadata.name, ...metadata.labels }),
+        )
+        .map(({ metadata }) => metadata.name)
+    : [own]
+  return namespaces.some(namespace =>
+    podsIn(namespace, index).some(
+      pod => !guarded.includes(pod) && (!podSelector || fits(podSelector, pod.metadata.labels)),
+    ),
+  )
 }
 
 /** Policies that forbid what every pod needs: names, which kube-dns resolves. */
@@ -155,15 +158,15 @@ const withoutNames: Rule = index =>
     const types = (policy.spec?.policyTypes ?? []) as string[]
     const egress = (policy.spec?.egress ?? []) as { to?: Peer[]; ports?: { port?: number | string }[] }[]
     if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return []
-    const guarded = podsOf(index).filter(
-      pod => pod.metadata.namespace === namespace && fits(policy.spec?.podSelector, pod.metadata.labels),
+    const guarded = podsIn(namespace, index).filter(pod =>
+      fits(policy.spec?.podSelector, pod.metadata.labels),
     )
     const resolves = (rule: (typeof egress)[number]) =>
       !rule.ports?.length ||
       rule.ports.some(({ port }) => port === undefined || port === 53 || /^dns/.test(String(port)))
     const others = index
-      .all('NetworkPolicy')
-      .filter(other => other.metadata.namespace === namespace && other !== policy)
+      .within('NetworkPolicy', namespace)
+      .filter(other => other !== policy)
       .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
       .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
     if (guarded.length === 0 || [...egress, ...others].some(resolves)) return []

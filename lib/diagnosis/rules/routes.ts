@@ -2,7 +2,7 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
-import { podsOf, since, whereToChange } from './workload-facts.ts'
+import { podsIn, since, whereToChange } from './workload-facts.ts'
 
 const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
 
@@ -91,10 +91,8 @@ const targetPorts: Rule = index =>
     const { namespace, name } = service.metadata
     const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
     if (selector.length === 0) return []
-    const pods = podsOf(index).filter(
-      ({ metadata }) =>
-        metadata.namespace === namespace &&
-        selector.every(([label, value]) => metadata.labels?.[label] === value),
+    const pods = podsIn(namespace, index).filter(({ metadata }) =>
+      selector.every(([label, value]) => metadata.labels?.[label] === value),
     )
     const listed = pods.flatMap(({ spec }) =>
       [

@@ -44,7 +44,7 @@ const withoutEndpoints: Rule = index =>
     if (!plain || Object.keys(selector).length === 0 || endpointsOf({ namespace, name }, index) !== 0)
       return []
     if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return []
-    const here = (kind: string) => index.all(kind).filter(each => each.metadata.namespace === namespace)
+    const here = (kind: string) => index.within(kind, namespace)
     const pods = here('Pod').filter(({ metadata }) => selects(selector, metadata.labels))
     const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
       .flatMap(here)

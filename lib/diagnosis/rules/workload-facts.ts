@@ -41,6 +41,23 @@ export function podsOf(index: Index): readonly KubeObject[] {
   return found
 }
 
+const byNamespace = new WeakMap<Index, Map<string, KubeObject[]>>()
+
+/** The pods that count in a namespace. */
+export function podsIn(namespace: string | undefined, index: Index): readonly KubeObject[] {
+  let places = byNamespace.get(index)
+  if (!places) {
+    places = new Map()
+    for (const pod of podsOf(index)) {
+      const list = places.get(pod.metadata.namespace ?? '')
+      if (list) list.push(pod)
+      else places.set(pod.metadata.namespace ?? '', [pod])
+    }
+    byNamespace.set(index, places)
+  }
+  return places.get(namespace ?? '') ?? []
+}
+
 /** A container of a pod as its status tells it. */
 export interface Container {
   name: string

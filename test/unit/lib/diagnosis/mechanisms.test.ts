@@ -1,0 +1,308 @@
+/** What the mechanisms of the diagnosis tell, and on what they keep quiet. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
+import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
+import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
+import { meaningOf } from '../../../../lib/diagnosis/rules/last-words.ts'
+import { fits } from '../../../../lib/diagnosis/rules/policies.ts'
+import { probeMistake } from '../../../../lib/diagnosis/rules/probes.ts'
+import type { Snapshot } from '../../../../lib/diagnosis/snapshot.ts'
+import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { NOW, objectOf, snapshotOf } from './snapshots.ts'
+
+const LONG_AGO = '2026-01-01T00:00:00Z'
+const old = (kind: string, name: string, fields: Record<string, unknown> = {}, namespace = 'shop') =>
+  objectOf(kind, namespace, name, {
+    ...fields,
+    metadata: { creationTimestamp: LONG_AGO, ...(fields.metadata as object | undefined) },
+  })
+const node = objectOf('Node', undefined, 'server', {
+  status: {
+    conditions: [{ type: 'Ready', status: 'True' }],
+    allocatable: { cpu: '2', memory: '4Gi', pods: '110' },
+  },
+})
+const healthy = [
+  node,
+  objectOf('Namespace', undefined, 'shop', { metadata: { labels: { team: 'red' } } }),
+  objectOf('IngressClass', undefined, 'traefik'),
+]
+const groups = ['kustomize.toolkit.fluxcd.io/v1']
+const flux = ['source-controller', 'kustomize-controller', 'helm-controller'].map(name =>
+  old(
+    'Deployment',
+    name,
+    { spec: { replicas: 1 }, status: { readyReplicas: 1, availableReplicas: 1 } },
+    'flux-system',
+  ),
+)
+function causes(objects: readonly KubeObject[], more: Partial<Snapshot> = {}): RootCause[] {
+  return diagnose(snapshotOf([...healthy, ...flux, ...objects], { groups, ...more }), RULES).causes
+}
+const told = (objects: readonly KubeObject[], more: Partial<Snapshot> = {}) =>
+  causes(objects, more).map(({ rule, subject }) => `${rule} ${subject.kind} ${subject.name}`)
+
+const running = (name: string, labels: Record<string, string>, ports: number[] = []) =>
+  old('Pod', name, {
+    metadata: { labels },
+    spec: {
+      nodeName: 'server',
+      containers: [{ name: 'main', image: 'x', ports: ports.map(containerPort => ({ containerPort })) }],
+    },
+    status: {
+      phase: 'Running',
+      conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: LONG_AGO }],
+      containerStatuses: [
+        { name: 'main', ready: true, restartCount: 0, state: { running: { startedAt: LONG_AGO } } },
+      ],
+    },
+  })
+const service = (name: string, targetPort: number | string, app = 'web') =>
+  old('Service', name, { spec: { selector: { app }, ports: [{ port: 80, targetPort }] } })
+const slice = (name: string) =>
+  old('EndpointSlice', name, {
+    metadata: { labels: { 'kubernetes.io/service-name': name } },
+    endpoints: [{ conditions: { ready: true } }],
+  })
+const web = running('web-1', { app: 'web' }, [8080])
+
+test('a healthy application of a stranger is silent', () => {
+  assert.equal(
+    told([
+      web,
+      service('web', 8080),
+      slice('web'),
+      old('NetworkPolicy', 'web', {
+        spec: {
+          podSelector: { matchLabels: { app: 'web' } },
+          ingress: [{ from: [{ namespaceSelector: {} }] }],
+        },
+      }),
+      running('client', { app: 'client' }),
+      old('CronJob', 'nightly', {
+        spec: { schedule: '0 3 * * *' },
+        status: { lastScheduleTime: '2026-03-01T03:00:00Z', lastSuccessfulTime: '2026-03-01T03:01:00Z' },
+      }),
+      old('HorizontalPodAutoscaler', 'web', {
+        spec: { scaleTargetRef: { kind: 'Deployment', name: 'web' }, maxReplicas: 3 },
+        status: {
+          currentReplicas: 1,
+          conditions: [{ type: 'ScalingActive', status: 'True', lastTransitionTime: LONG_AGO }],
+        },
+      }),
+      old('Deployment', 'web', {
+        spec: { replicas: 1, template: { metadata: { labels: { app: 'web' } } } },
+        status: { availableReplicas: 1, readyReplicas: 1 },
+      }),
+      old('Ingress', 'web', {
+        spec: {
+          ingressClassName: 'traefik',
+          rules: [
+            {
+              host: 'web.example.org',
+              http: { paths: [{ path: '/', backend: { service: { name: 'web', port: { number: 80 } } } }] },
+            },
+          ],
+        },
+      }),
+    ]),
+    [],
+  )
+})
+
+test('what has only just been made is given time', () => {
+  const fresh = { creationTimestamp: NOW }
+  assert.equal(
+    told([
+      old('Pod', 'starting', {
+        metadata: fresh,
+        spec: { nodeName: 'server', containers: [{ name: 'main', image: 'x' }] },
+        status: {
+          phase: 'Pending',
+          startTime: NOW,
+          containerStatuses: [{ name: 'main', state: { waiting: { reason: 'ContainerCreating' } } }],
+        },
+      }),
+      old('Job', 'waits', { metadata: fresh, spec: { suspend: true } }),
+      old('NetworkPolicy', 'none', { metadata: fresh, spec: { podSelector: { matchLabels: { app: 'x' } } } }),
+    ]),
+    [],
+  )
+})
+
+const failed = (reason: string, owner?: KubeObject) =>
+  objectOf(
+    'Pod',
+    'shop',
+    'lost',
+    {
+      metadata: { creationTimestamp: LONG_AGO },
+      spec: { nodeName: 'server', containers: [] },
+      status: { phase: 'Failed', reason, message: 'words of its own' },
+    },
+    owner,
+  )
+
+test('a pod that has failed is told in its own words, unless its workload has replaced it', () => {
+  const [cause] = causes([failed('SomethingNew')])
+  assert.match(cause!.cause, 'SomethingNew): words of its own')
+  const replaced = old('StatefulSet', 'web', {
+    spec: { replicas: 1 },
+    status: { availableReplicas: 1, readyReplicas: 1 },
+  })
+  assert.equal(told([replaced, failed('NodeShutdown', replaced)]), [])
+  const done = old('Job', 'import', { status: { completionTime: NOW, succeeded: 1 } })
+  assert.equal(told([done, failed('Error', done)]), [])
+})
+
+test('any object whose condition has been bad for minutes is told in its own words', () => {
+  const client = old('OAuth2Client', 'web', {
+    spec: {},
+    status: {
+      conditions: [
+        {
+          type: 'Ready',
+          status: 'False',
+          reason: 'Odd',
+          message: 'a new thing',
+          lastTransitionTime: LONG_AGO,
+        },
+      ],
+    },
+  })
+  const [cause] = causes([client])
+  assert.is(cause!.rule, 'oauth2client-not-working')
+  assert.match(cause!.cause, 'a new thing')
+})
+
+test('five equal causes are one with a count; fewer are told one by one', () => {
+  const pods = (count: number) =>
+    Array.from({ length: count }, (_, i) => {
+      const pod = failed('SomethingNew')
+      return { ...pod, metadata: { ...pod.metadata, name: `lost-${i}`, uid: `${i}` } }
+    })
+  assert.is(causes(pods(4)).length, 4)
+  const [first, ...others] = causes(pods(33))
+  assert.equal(others, [])
+  assert.match(first!.cause, '(and 32 more of the same)')
+  assert.is(first!.explains.length, 32)
+})
+
+test('references are checked for existence where the kind was read', () => {
+  const binding = old('RoleBinding', 'bot', {
+    roleRef: { kind: 'Role', name: 'reader' },
+    subjects: [{ kind: 'ServiceAccount', name: 'bot' }],
+  })
+  assert.equal(told([binding]), ['reference-missing RoleBinding bot'])
+  assert.equal(told([binding, old('Role', 'reader')]), [])
+  assert.equal(told([binding], { gaps: [{ what: 'Role', why: 'forbidden' }] }), [])
+  // Accounts were read: this one is not among them.
+  const account = old('ServiceAccount', 'default')
+  assert.match(
+    causes([binding, old('Role', 'reader'), account])[0]!.cause,
+    'ServiceAccount shop/bot, which does not exist',
+  )
+})
+
+test('a workload with all of its pods does not miss what it names', () => {
+  const workload = (available: number) =>
+    old('Deployment', 'web', {
+      spec: { replicas: 1, template: { spec: { imagePullSecrets: [{ name: 'gone' }] } } },
+      status: { availableReplicas: available },
+    })
+  assert.equal(told([workload(1)]), [])
+  assert.ok(told([workload(0)]).includes('reference-missing Deployment web'))
+})
+
+test('a target port has to be one of the containers’, as far as they list theirs', () => {
+  const at = (targetPort: number | string, ...ports: number[]) =>
+    told([running('web-1', { app: 'web' }, ports), service('web', targetPort), slice('web')])
+  assert.equal(at(9090, 8080), ['service-port-mismatch Service web'])
+  assert.equal(at('http', 8080), ['service-port-mismatch Service web'])
+  assert.equal(at(9090), []) // ports need not be listed
+  assert.equal(at(9090, 8080, 8443), []) // nor all of them
+})
+
+test('policies add up, and one that admits the world cuts off nobody', () => {
+  const policy = (name: string, from: object[]) =>
+    old('NetworkPolicy', name, {
+      spec: { podSelector: { matchLabels: { app: 'web' } }, policyTypes: ['Ingress'], ingress: [{ from }] },
+    })
+  const objects = [web, service('web', 8080), slice('web'), running('client', { app: 'client' })]
+  const blue = policy('blue', [{ namespaceSelector: { matchLabels: { team: 'blue' } } }])
+  assert.equal(told([...objects, blue]), ['policy-admits-nobody NetworkPolicy blue'])
+  assert.equal(
+    told([...objects, blue, policy('client', [{ podSelector: { matchLabels: { app: 'client' } } }])]),
+    [],
+  )
+  assert.equal(told([...objects, policy('world', [{ ipBlock: { cidr: '0.0.0.0/0' } }])]), [])
+  const locked = old('NetworkPolicy', 'out', {
+    spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ ports: [{ port: 443 }] }] },
+  })
+  assert.equal(told([...objects, locked]), ['policy-without-names NetworkPolicy out'])
+})
+
+test('a selector is judged with its expressions', () => {
+  const expressions = (operator: string, values?: string[]) => ({
+    matchExpressions: [{ key: 'a', operator, values }],
+  })
+  assert.ok(fits(undefined, {}))
+  assert.ok(fits(expressions('In', ['1']), { a: '1' }))
+  assert.not(fits(expressions('In', ['1']), {}))
+  assert.ok(fits(expressions('NotIn', ['1']), {}))
+  assert.not(fits(expressions('DoesNotExist'), { a: '1' }))
+  assert.ok(fits(expressions('Exists'), { a: '1' }))
+})
+
+for (const [text, rule] of [
+  ['exec /usr/local/bin/hello: exec format error', 'image-wrong-architecture'],
+  ['fatal: APP_STAGE is not set', 'container-setting-missing'],
+  ['FATAL: password authentication failed for user "app"', 'container-login-refused'],
+  ['curl: (6) Could not resolve host: no-such-host.example', 'container-names-unresolved'],
+  ['dial tcp: lookup db.oas on 10.43.0.10:53: connect: connection refused', 'container-names-unresolved'],
+  ['dial tcp 10.43.7.7:5432: connect: connection refused', 'container-service-unreachable'],
+  ['purge: permission denied: /data', 'container-permission-denied'],
+  ['panic: failed to create fsnotify watcher: too many open files', 'node-inotify-limit'],
+  ['java.lang.OutOfMemoryError: Java heap space', 'container-out-of-memory'],
+  ['listen tcp :80: bind: address already in use', 'container-port-taken'],
+  ['pods is forbidden: User "system:serviceaccount:a:b" cannot list resource', 'container-rights-missing'],
+] as const)
+  test(`the last words of a container mean something: ${text.slice(0, 30)}`, () => {
+    assert.is(meaningOf('starting', `line\n${text}`)?.rule, rule)
+    assert.is(meaningOf('ready to serve'), undefined)
+  })
+
+test('kubelet’s words about a probe are read beside the manifest', () => {
+  const container = (probe: object, ports: object[] = [{ containerPort: 8080 }]) => ({
+    name: 'main',
+    init: false,
+    status: {},
+    spec: { ports, readinessProbe: probe },
+  })
+  const cause = (probe: object, message: string) => probeMistake(container(probe), message)?.cause
+  const http = { httpGet: { port: 8080 } }
+  assert.match(cause(http, 'Readiness probe failed: HTTP probe failed with statuscode: 404')!, 'answers 404')
+  assert.is(cause(http, 'Readiness probe failed: HTTP probe failed with statuscode: 503'), undefined)
+  const refused =
+    'Readiness probe failed: Get "http://10.1.2.3:9090/": dial tcp 10.1.2.3:9090: connect: connection refused'
+  assert.match(cause({ httpGet: { port: 9090 } }, refused)!, 'asks port 9090, and the container has 8080')
+  assert.is(cause(http, refused), undefined)
+  assert.match(cause({ exec: {} }, 'Readiness probe failed: ')!, 'without a word')
+})
+
+test('5,000 pods are judged in seconds', () => {
+  const many = Array.from({ length: 5000 }, (_, i): KubeObject => {
+    const pod = i % 2 === 0 ? web : failed('SomethingNew')
+    return {
+      ...pod,
+      metadata: { ...pod.metadata, name: `pod-${i}`, uid: `${i}`, namespace: `team-${i % 40}` },
+    }
+  })
+  const before = process.cpuUsage()
+  assert.ok(causes(many).length > 0)
+  const { user, system } = process.cpuUsage(before)
+  assert.ok((user + system) / 1e6 < 3, `${(user + system) / 1e6} s of processor time`)
+})
+
+test.run()
