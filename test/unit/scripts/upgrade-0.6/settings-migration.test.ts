@@ -119,7 +119,7 @@ test('a value that cannot stand in .flux.env is named, not written', async () =>
     '      $ANSIBLE_VAULT;1.1;AES256',
     '      6162',
     '    host: [a, b]',
-    '    user: "o\'neill"',
+    '    user: "o\\nneill"',
     '    port: 0x24b',
     '  from: a@a.org',
     '  from_address: b@a.org',
@@ -131,7 +131,7 @@ test('a value that cannot stand in .flux.env is named, not written', async () =>
   assert.match(why.ip_address!, 'is a template')
   assert.match(why['outgoing_mail.smtp.password']!, 'tag !vault')
   assert.match(why['outgoing_mail.smtp.host']!, 'is a list')
-  assert.match(why['outgoing_mail.smtp.user']!, 'holds one of')
+  assert.match(why['outgoing_mail.smtp.user']!, 'line break')
   assert.match(why['outgoing_mail.smtp.port']!, 'must be a port')
   assert.match(why['outgoing_mail.from_address']!, 'set twice')
   assert.ok(left.every(({ key }) => key !== undefined))
