@@ -27,11 +27,14 @@ export function causeLines(cause: RootCause): string[] {
     name => name !== refText(cause.subject),
   )
   const more = explained.length - MOST
+  // What --fix can do needs no other command; a script of ours is one itself.
+  const ours = cause.remedy.action !== undefined && cause.remedy.action.do !== 'script'
   return [
     `${cause.verdict === 'broken' ? '✗' : '!'} ${refText(cause.subject)}: ${cause.cause}`,
     ...cause.evidence.map(line => `    seen: ${line}`),
     `    do: ${cause.remedy.text}`,
-    ...(cause.remedy.command ? [`    $ ${cause.remedy.command}`] : []),
+    ...(ours ? ['    $ npx tsx scripts/diagnose.ts --fix'] : []),
+    ...(cause.remedy.command ? [`    $ ${cause.remedy.command}${ours ? '   # the same by hand' : ''}`] : []),
     ...(explained.length > 0
       ? [`    explains: ${explained.slice(0, MOST).join(', ')}${more > 0 ? ` and ${more} more` : ''}`]
       : []),

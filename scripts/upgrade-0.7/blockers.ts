@@ -169,7 +169,7 @@ function dying(owner: KubeObject, facts: UpgradeFacts, now: number): Obstacle[] 
       : {
           subject,
           cause: `is being deleted for ${seconds} s, and helm-controller has not finished with it (its finalizer finalizers.fluxcd.io is there)`,
-          fix: `see whether it runs: kubectl -n flux-system get pods -l app=helm-controller (in the sandbox: npx tsx scripts/sandbox.ts up), ${again}`,
+          fix: `read its log: npx tsx scripts/logs.ts helm-controller; see whether it runs: kubectl -n flux-system get pods -l app=helm-controller, ${again}`,
           grace: 300,
         },
   ]

@@ -75,6 +75,36 @@ const repositories: Rule = index =>
     ]
   })
 
+/** Volumes that could not be backed up, with the newest failure of each pod. */
+const volumeBackups: Rule = index => {
+  const newest = new Map<string, KubeObject>()
+  for (const backup of index.all('PodVolumeBackup')) {
+    const { pod = {}, volume } = backup.spec ?? {}
+    const place = `${pod.namespace}/${pod.name}/${volume}`
+    const known = newest.get(place)
+    const age = (of: KubeObject) => since(index, of.metadata.creationTimestamp)
+    if (!known || age(backup) < age(known)) newest.set(place, backup)
+  }
+  return [...newest].flatMap(([place, backup]): Finding[] => {
+    const { namespace, name } = backup.metadata
+    if (backup.status?.phase !== 'Failed') return []
+    return [
+      {
+        rule: 'volume-backup-failed',
+        verdict: 'broken',
+        subject: refOf(backup),
+        cause: `volume ${place} was not backed up: ${short(String(backup.status?.message ?? ''), 200)}`,
+        evidence: [],
+        remedy: {
+          text: 'correct what it says, then make a backup now',
+          command: `kubectl -n ${namespace} describe podvolumebackup ${name}`,
+        },
+        causedBy: index.within('DaemonSet', namespace).map(refOf),
+      },
+    ]
+  })
+}
+
 /** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
 const onNoNode: Rule = index =>
   index.all('DaemonSet').flatMap((daemon): Finding[] => {
@@ -112,9 +142,13 @@ function selection({ spec }: KubeObject): string[] {
 /** What a failed backup may have failed by: the readers and the stores of volumes. Pure. */
 export function behindBackups(namespace: string | undefined, index: Index): Ref[] {
   const here = (kind: string) => index.all(kind).filter(({ metadata }) => metadata.namespace === namespace)
-  return [...here('DaemonSet'), ...here('BackupRepository'), ...here('Deployment'), ...here('Backup')].map(
-    refOf,
-  )
+  return [
+    ...here('DaemonSet'),
+    ...here('BackupRepository'),
+    ...here('PodVolumeBackup'),
+    ...here('Deployment'),
+    ...here('Backup'),
+  ].map(refOf)
 }
 
-export const rules: Rule[] = [hanging, repositories, onNoNode]
+export const rules: Rule[] = [hanging, repositories, volumeBackups, onNoNode]

@@ -93,7 +93,7 @@ export function silentFailure(controller: string): Failure {
   return {
     rule: 'flux-controller-silent',
     cause: `${controller} has not reconciled it since that was requested`,
-    fix: `see whether it runs: kubectl -n flux-system get pods -l app=${controller} (in the sandbox: npx tsx scripts/sandbox.ts up)`,
+    fix: `read its log: npx tsx scripts/logs.ts ${controller}; see whether it runs: kubectl -n flux-system get pods -l app=${controller}`,
     symptom: true,
   }
 }

@@ -21,6 +21,7 @@ import { rules as pods } from './pods.ts'
 import { rules as policies } from './policies.ts'
 import { rules as references } from './references.ts'
 import { rules as releases } from './releases.ts'
+import { rules as rights } from './rights.ts'
 import { rules as routes } from './routes.ts'
 import { rules as secrets } from './secrets.ts'
 import { rules as services } from './services.ts'
@@ -60,6 +61,7 @@ export const RULES: readonly Rule[] = [
   ...signOn,
   ...routes,
   ...references,
+  ...rights,
   ...policies,
   ...jobs,
   ...autoscaling,

@@ -5,6 +5,8 @@ import { isEvicted } from '../eviction.ts'
 import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
+import { logsOf } from './readiness.ts'
 import { containersOf, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
@@ -67,7 +69,7 @@ export function podTrouble(pod: KubeObject, index: Index): { cause: string; reme
   const { reason, message } = wordsOf(pod, index)
   const known = REASONS[reason]
   const where = whereToChange(workloadOf(pod, index), index)
-  const slow = pulling(pod, index)
+  const slow = pulling(pod, index) ?? saying(pod, where, index)
   if (slow) return slow
   const said = message ? `: ${short(message)}` : ''
   const phase =
@@ -105,6 +107,28 @@ function wordsOf(pod: KubeObject, index: Index): { reason: string; message: stri
 
 const eventOf = (pod: KubeObject, index: Index) =>
   String(index.events(pod).find(({ type }) => type === 'Warning')?.message ?? '')
+
+/** A failed pod whose container has said why. */
+function saying(pod: KubeObject, where: string, index: Index) {
+  for (const { name, status } of containersOf(pod)) {
+    const { exitCode, reason, message } = status.state?.terminated ?? {}
+    if (!exitCode) continue
+    if (reason === 'OOMKilled')
+      return {
+        rule: 'pod-out-of-memory',
+        cause: `container ${name} was killed when it needed more memory than it may have`,
+        remedy: { text: `raise its memory limit ${where}` },
+      }
+    const known = meaningOf(String(message ?? ''), lastLinesOf(pod, name, index))
+    if (known)
+      return {
+        rule: known.rule,
+        cause: `container ${name} has ended with exit code ${exitCode}: ${known.cause(known.text)}`,
+        remedy: { text: known.fix(where), command: known.command ?? logsOf(pod, name, '') },
+      }
+  }
+  return undefined
+}
 
 /** A pod whose image has been pulled for minutes: the last event about it says so. */
 function pulling(pod: KubeObject, index: Index) {

@@ -255,6 +255,57 @@ test('a selector is judged with its expressions', () => {
   assert.ok(fits(expressions('Exists'), { a: '1' }))
 })
 
+test('a right that an event says is missing is told of its account', () => {
+  const event = (lastTimestamp: string) =>
+    old('Event', 'e', {
+      type: 'Warning',
+      reason: 'FailedSync',
+      lastTimestamp,
+      involvedObject: { kind: 'Certificate', name: 'web', namespace: 'shop' },
+      message:
+        'secrets is forbidden: User "system:serviceaccount:shop:bot" cannot list resource "secrets" in API group',
+    })
+  const [cause] = causes([event(NOW)])
+  assert.equal([cause!.rule, cause!.subject.name], ['rights-missing', 'bot'])
+  assert.match(cause!.cause, 'may not list secrets')
+  assert.equal(told([event('2026-02-01T00:00:00Z')]), [])
+})
+
+test('two default classes are a warning', () => {
+  const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' }
+  const storage = (name: string, more = {}) =>
+    objectOf('StorageClass', undefined, name, { metadata: { annotations: more } })
+  assert.equal(told([storage('a', annotations), storage('b', annotations)]), [
+    'two-default-classes StorageClass b',
+  ])
+  assert.equal(told([storage('a', annotations), storage('b')]), [])
+})
+
+test('a volume that was not backed up is told by its newest backup', () => {
+  const backup = (name: string, phase: string, creationTimestamp: string) =>
+    objectOf('PodVolumeBackup', 'velero', name, {
+      metadata: { creationTimestamp },
+      spec: { pod: { namespace: 'shop', name: 'web-1' }, volume: 'data' },
+      status: { phase, message: 'exit status 3' },
+    })
+  assert.equal(told([backup('a', 'Failed', LONG_AGO)]), ['volume-backup-failed PodVolumeBackup a'])
+  assert.equal(told([backup('a', 'Failed', LONG_AGO), backup('b', 'Completed', '2026-02-01T00:00:00Z')]), [])
+})
+
+test('a failed pod whose container has said why is told with that', () => {
+  const pod = failed('')
+  pod.status = {
+    phase: 'Failed',
+    containerStatuses: [
+      {
+        name: 'main',
+        state: { terminated: { exitCode: 1, reason: 'Error', message: 'APP_STAGE is not set' } },
+      },
+    ],
+  }
+  assert.equal(told([pod]), ['container-setting-missing Pod lost'])
+})
+
 for (const [text, rule] of [
   ['exec /usr/local/bin/hello: exec format error', 'image-wrong-architecture'],
   ['fatal: APP_STAGE is not set', 'container-setting-missing'],

@@ -1,0 +1,67 @@
+/** Rights that are missing, as events tell; and classes of which two are the default. */
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import type { Finding, Rule } from '../finding.ts'
+import { short } from '../text.ts'
+import { since } from './workload-facts.ts'
+
+const FORBIDDEN = /User "system:serviceaccount:([\w-]+):([\w.-]+)" cannot (\w+) resource "([\w./-]+)"/
+
+/** Accounts that were refused something within the last hour. */
+const forbidden: Rule = index => {
+  const refused = new Map<string, { account: Ref; event: KubeObject; verb: string; resource: string }>()
+  for (const event of index.snapshot.objects) {
+    if (event.kind !== 'Event' || event.type !== 'Warning') continue
+    const [, namespace, name, verb, resource] = FORBIDDEN.exec(String(event.message ?? '')) ?? []
+    if (!name || !verb || !resource) continue
+    if (since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp) > 3600) continue
+    const account: Ref = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }
+    refused.set(`${namespace}/${name} ${verb} ${resource}`, { account, event, verb, resource })
+  }
+  return [...refused.values()].map(({ account, event, verb, resource }): Finding => {
+    const { namespace, name } = account
+    return {
+      rule: 'rights-missing',
+      verdict: 'broken',
+      subject: account,
+      cause: `may not ${verb} ${resource}: no Role that is bound to it grants that`,
+      evidence: [
+        `event ${event.reason} of ${event.involvedObject?.kind} ${event.involvedObject?.name}: ${short(String(event.message))}`,
+      ],
+      remedy: {
+        text: 'grant the right by a Role and a RoleBinding of this ServiceAccount',
+        command: `kubectl auth can-i ${verb} ${resource} --as system:serviceaccount:${namespace}:${name}`,
+      },
+    }
+  })
+}
+
+const DEFAULT = /is-default-class$/
+
+/** Two default classes of one kind: which of them a claim or an Ingress gets changes by the newer one. */
+const twoDefaults: Rule = index =>
+  ['StorageClass', 'IngressClass'].flatMap((kind): Finding[] => {
+    const defaults = index
+      .all(kind)
+      .filter(({ metadata }) =>
+        Object.entries(metadata.annotations ?? {}).some(
+          ([name, value]) => DEFAULT.test(name) && value === 'true',
+        ),
+      )
+    const [first, second] = defaults
+    if (!first || !second) return []
+    return [
+      {
+        rule: 'two-default-classes',
+        verdict: 'warning',
+        subject: refOf(second),
+        cause: `${defaults.map(({ metadata }) => metadata.name).join(' and ')} are both the default ${kind}`,
+        evidence: [],
+        remedy: {
+          text: 'leave one of them the default: remove the annotation from the others',
+          command: `kubectl get ${kind.toLowerCase()}`,
+        },
+      },
+    ]
+  })
+
+export const rules: Rule[] = [forbidden, twoDefaults]
