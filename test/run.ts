@@ -67,7 +67,7 @@ async function show(
   limit: number,
 ): Promise<{ ok: boolean; output: string }> {
   const started = seconds()
-  const left = all ? limit : Math.min(limit, LIMIT - performance.now())
+  const left = all ? limit : Math.min(limit, LIMIT - Math.ceil(performance.now()))
   if (left <= 0) {
     console.log(`\n== ${title}: failed: not run, ${LIMIT / MINUTE} minutes are over`)
     return { ok: false, output: '' }
