@@ -1,13 +1,15 @@
 import { X509Certificate } from 'node:crypto'
 import { CURRENT_KINDS, type FluxKinds, servedKinds } from '../flux/flux-versions.ts'
+import { notKubernetes } from '../kubectl/answer.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
 import { holdsSettings } from '../platform/accounts.ts'
 import { variablesOf } from '../platform/configure.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
-import { factOf } from './allowed/object.ts'
+import { allowedPart } from './allowed/pick.ts'
 import { readLastLines } from './last-lines.ts'
+import { factLister } from './lister.ts'
 import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
 /** How the list of served APIs is called where it could not be read. */
@@ -91,15 +93,16 @@ export async function gatherWatched(
   flux: Partial<FluxKinds> = CURRENT_KINDS,
 ): Promise<Snapshot> {
   const served = Object.values(flux)
+  const list = factLister(kubectl)
   const found = await Promise.all([
-    ...served.map(({ apiVersion, kind }) => kubectl.list(apiVersion, kind)),
-    ...WATCHED.map(([apiVersion, kind, options]) => kubectl.list(apiVersion, kind, options)),
+    ...served.map(({ apiVersion, kind }) => list(apiVersion, kind)),
+    ...WATCHED.map(([apiVersion, kind, options]) => list(apiVersion, kind, options)),
   ])
   const absent = Object.values(CURRENT_KINDS).filter(({ kind }) => !served.some(each => each.kind === kind))
   return {
     ...origin(kubectl),
     groups: served.map(({ apiVersion }) => apiVersion),
-    objects: found.flat().map(factOf),
+    objects: found.flat(),
     secrets: [],
     gaps: [],
     unread: [...UNWATCHED, ...absent.map(({ kind }) => kind)],
@@ -134,8 +137,9 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
       return otherwise
     }
   }
+  const facts = factLister(kubectl)
   const list = (apiVersion: string, kind: string, options?: ListOptions) =>
-    read(kind, async () => (await kubectl.list(apiVersion, kind, options)).map(factOf), [])
+    read(kind, () => facts(apiVersion, kind, options), [])
 
   const groups = read(SERVED, () => servedGroups(kubectl), [])
   const catalogue = await loadCatalogue()
@@ -145,11 +149,12 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
       served =>
         Promise.all(Object.values(served ?? {}).map(({ apiVersion, kind }) => list(apiVersion, kind))),
     ),
-    read('Secret', () => secretShapes(kubectl, catalogue), []),
+    read('Secret', () => secretShapes(facts, catalogue), []),
     read('Helm’s releases', async () => {
       const labelSelector = 'owner=helm,status in (pending-install,pending-upgrade,pending-rollback)'
-      const found = await kubectl.list('v1', 'Secret', { labelSelector, metadataOnly: true })
-      return found.map(secret => secretShape({ ...secret, type: 'helm.sh/release.v1' }))
+      return facts('v1', 'Secret', { labelSelector, metadataOnly: true }, secret =>
+        secretShape({ ...secret, type: 'helm.sh/release.v1' }),
+      )
     }, []),
     ...KINDS.map(([apiVersion, kind, options]) => list(apiVersion, kind, options)),
   ])
@@ -177,15 +182,16 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
  * The Secrets without their values, except the releases that Helm keeps in Secrets: those are large. The values
  * of generated secrets and of the configuration are registered, so that no message shows one.
  */
-async function secretShapes(kubectl: Kubectl, catalogue: readonly CatalogueEntry[]): Promise<SecretShape[]> {
-  const secrets = await kubectl.list('v1', 'Secret', { fieldSelector: 'type!=helm.sh/release.v1' })
+function secretShapes(
+  list: ReturnType<typeof factLister>,
+  catalogue: readonly CatalogueEntry[],
+): Promise<SecretShape[]> {
   const generated = new Set(catalogue.map(({ namespace, name }) => `${namespace}/${name}`))
-  for (const secret of secrets) {
-    const name = `${secret.metadata.namespace}/${secret.metadata.name}`
-    if (generated.has(name)) secretValues(secret)
+  return list('v1', 'Secret', { fieldSelector: 'type!=helm.sh/release.v1' }, secret => {
+    if (generated.has(`${secret.metadata.namespace}/${secret.metadata.name}`)) secretValues(secret)
     if (holdsSettings(secret.metadata)) variablesOf(secret)
-  }
-  return secrets.map(secretShape)
+    return secretShape(secret)
+  })
 }
 
 /** The versions of Flux's kinds; none when Flux is not installed at all, which is a finding and no gap. */
@@ -202,13 +208,19 @@ async function fluxKinds(
   }
 }
 
+interface ServedGroup {
+  versions?: { groupVersion?: string }[]
+}
+
 /** The group versions that the API server serves; a group whose own server is down is not among them. */
 async function servedGroups(kubectl: Kubectl): Promise<string[]> {
   try {
-    const { groups } = await kubectl.call<{ groups: { versions: { groupVersion: string }[] }[] }>({
-      path: '/apis',
-    })
-    return groups.flatMap(({ versions }) => versions.map(({ groupVersion }) => groupVersion))
+    const { groups } = await kubectl.call<{ groups: unknown }>({ path: '/apis' })
+    const versions = allowedPart(groups, [{ versions: [{ groupVersion: 'text' }] }]) as
+      | ServedGroup[]
+      | undefined
+    if (versions === undefined) throw notKubernetes(kubectl.client.server, 'no list of groups at /apis')
+    return versions.flatMap(group => (group.versions ?? []).flatMap(({ groupVersion }) => groupVersion ?? []))
   } catch (error) {
     throw explainApiError(error, 'asking what is served')
   }

@@ -89,10 +89,12 @@ export async function readKubeconfig(file: string): Promise<Access> {
   return {
     server: cluster.server.replace(/\/$/, ''),
     proxied: cluster['proxy-url'] !== undefined,
-    unsafe: insecure
-      ? 'its certificate is not verified (insecure-skip-tls-verify in the kubeconfig)'
-      : plain && !isLoopback(url.hostname)
-        ? 'it is not encrypted (http://)'
+    unsafe: plain
+      ? isLoopback(url.hostname)
+        ? undefined
+        : 'it is not encrypted (http://)'
+      : insecure
+        ? 'its certificate is not verified (insecure-skip-tls-verify in the kubeconfig)'
         : undefined,
     elsewhere: elsewhere(cluster, user),
     options: () => optionsOf(config, user, folder, { insecure, refused }),

@@ -50,14 +50,29 @@ export function allowedPart(value: unknown, shape: Shape): unknown {
 
 function pickScalar(value: unknown, shape: Extract<Shape, string>): unknown {
   if (typeof value === 'string') {
-    if (shape === 'text' || shape === 'scalar') return value.slice(0, LONGEST_TEXT)
+    if (shape === 'text' || shape === 'scalar')
+      return shared(texts, value, text => text.slice(0, LONGEST_TEXT))
     if (shape === 'url') return withoutQuery(withoutCredentials(value.slice(0, LONGEST_TEXT)))
     if (shape === 'certificates') return isCertificates(value) ? value : undefined
-    return shape === 'message' ? messageOf(value) : undefined
+    return shape === 'message' ? shared(messages, value, messageOf) : undefined
   }
   if (typeof value === 'number') return shape === 'number' || shape === 'scalar' ? value : undefined
   if (typeof value === 'boolean') return shape === 'flag' || shape === 'scalar' ? value : undefined
   return undefined
+}
+
+/** What a long list repeats: each text is held once, and each message is looked at once. */
+const texts = new Map<string, string>()
+const messages = new Map<string, string>()
+const MOST_SHARED = 5000
+
+function shared(known: Map<string, string>, value: string, of: (value: string) => string): string {
+  const found = known.get(value)
+  if (found !== undefined) return found
+  const made = of(value)
+  if (known.size === MOST_SHARED) known.clear()
+  if (value.length <= LONGEST_TEXT) known.set(value, made)
+  return made
 }
 
 function messageOf(text: string): string {

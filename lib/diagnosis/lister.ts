@@ -1,0 +1,41 @@
+import type { Kubectl, KubeObject, ListOptions } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { factOf } from './allowed/object.ts'
+
+/** Objects that one snapshot holds at most: memory has no room for more, and no platform of ours has as many. */
+const MOST = 120_000
+/** Lists that are read at once: a page of each is in memory. */
+const AT_ONCE = 8
+
+/** Lists kinds as facts, or as what `keep` makes of an object. Of a page only that stays in memory. */
+export function factLister(kubectl: Kubectl) {
+  let count = 0
+  let free = AT_ONCE
+  const waiting: (() => void)[] = []
+  return async function list<T = KubeObject>(
+    apiVersion: string,
+    kind: string,
+    options?: ListOptions,
+    keep: (object: KubeObject) => T = factOf as (object: KubeObject) => T,
+  ): Promise<T[]> {
+    if (free === 0) await new Promise<void>(resolve => waiting.push(resolve))
+    else free--
+    try {
+      const kept: T[] = []
+      for await (const page of kubectl.pages(apiVersion, kind, options)) {
+        count += page.length
+        if (count > MOST)
+          throw new ExpectedError(
+            `listing ${kind}: the cluster has more than ${MOST} objects`,
+            'delete what is not needed, e.g. finished Jobs and evicted pods: npx tsx scripts/delete-evicted-pods.ts',
+          )
+        for (const object of page) kept.push(keep(object))
+      }
+      return kept
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else free++
+    }
+  }
+}
