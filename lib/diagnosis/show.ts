@@ -12,8 +12,9 @@ export function headline({ causes, affected, gaps }: Diagnosis): string {
     warnings > 0 ? `${count(warnings, 'warning')}` : '',
     gaps.length > 0 ? `${count(gaps.length, 'thing')} could not be read` : '',
   ].filter(Boolean)
-  const main = broken > 0 ? `${affected} not healthy, ${count(broken, 'cause')}` : 'nothing is broken'
-  return [main, ...rest].join(' · ')
+  if (broken > 0) return [`${affected} not healthy, ${count(broken, 'cause')}`, ...rest].join(' · ')
+  // Only where everything was read, and works.
+  return rest.join(' · ') || 'nothing is broken'
 }
 
 const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`

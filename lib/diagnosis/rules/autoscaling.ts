@@ -57,6 +57,9 @@ const autoscalers: Rule = index =>
       },
     ]
     if (lasts < 120 || active?.reason === 'ScalingDisabled') return []
+    const target = autoscaler.spec?.scaleTargetRef ?? {}
+    // A target that does not exist is told by references.ts.
+    if (!index.blind(target.kind) && !index.get(target.kind, namespace, target.name)) return []
     const lacking = active?.status === 'False' ? withoutRequest(autoscaler, index) : undefined
     if (lacking)
       return told(

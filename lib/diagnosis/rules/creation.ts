@@ -80,6 +80,19 @@ const REFUSALS: readonly Refusal[] = [
     by: (_match, namespace) => [refTo('Namespace', undefined, namespace)],
   },
   {
+    rule: 'priority-class-missing',
+    pattern: /no PriorityClass with name ([\w.-]+) was found/,
+    cause: ([, name]) => `its PriorityClass ${name} does not exist: its pods cannot be created`,
+    fix: ([, name], where) => `create PriorityClass ${name}, or correct priorityClassName ${where}`,
+  },
+  {
+    rule: 'pods-refused-by-limit-range',
+    pattern:
+      /(?:maximum|minimum) (\S+) usage per (?:Container|Pod) is (\S+), but (?:limit|request) is (\S+)|(?:maximum|minimum) (\S+) usage per/,
+    cause: ([message]) => `a LimitRange of its namespace refuses its pods: ${short(message, 160)}`,
+    fix: (_match, where) => `correct its requests and limits ${where}, or the LimitRange`,
+  },
+  {
     rule: 'pods-refused',
     pattern: /([\s\S]+)/,
     cause: ([message]) => `the API server refuses its pods: ${short(message, 200)}`,

@@ -114,6 +114,15 @@ export function imageTrouble(
       cause: `the image ${image} cannot be pulled`,
       fix: `check the name of the image ${where}, and that the server reaches ${registry}`,
     }
+  const [absent] = ((pod.spec?.imagePullSecrets ?? []) as { name?: string }[]).filter(
+    ({ name }) => name && !index.blind('Secret') && !index.secret(pod.metadata.namespace ?? '', name),
+  )
+  if (absent && kind.rule === 'image-unauthorized')
+    return {
+      rule: 'image-pull-secret-missing',
+      cause: `${registry} requires a login for ${image}, and its pull Secret ${pod.metadata.namespace}/${absent.name} does not exist`,
+      fix: `create Secret ${absent.name}, or correct imagePullSecrets ${where}`,
+    }
   const node = kind.rule === 'image-disk-full' ? pod.spec?.nodeName : undefined
   return {
     rule: kind.rule,

@@ -2,7 +2,7 @@
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { podsIn, since } from './workload-facts.ts'
+import { podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
 
 interface Selector {
   matchLabels?: Record<string, string>
@@ -79,15 +79,98 @@ interface Peer {
   ipBlock?: object
 }
 
+interface InwardRule {
+  from?: Peer[]
+}
+
+/** What a policy says of requests to its pods; undefined when it says nothing of them. */
+function inwardRules({ spec }: KubeObject): InwardRule[] | undefined {
+  return (spec?.policyTypes ?? ['Ingress']).includes('Ingress') ? (spec?.ingress ?? []) : undefined
+}
+
+const admitsAll = ({ from }: InwardRule) => !from?.length || from.some(peer => peer.ipBlock)
+
+/**
+ * Pods behind an Ingress that the ingress controller may not reach: a policy guards them, and none of those that do
+ * admits it.
+ */
+const ingressBlocked: Rule = index => {
+  const controllers = podsOf(index).filter(({ metadata }) =>
+    ['traefik', 'ingress-nginx'].includes(metadata.labels?.['app.kubernetes.io/name'] ?? ''),
+  )
+  if (controllers.length === 0 || index.blind('Namespace')) return []
+  const found = new Map<KubeObject, KubeObject>()
+  for (const ingress of index.all('Ingress'))
+    for (const name of servicesOf(ingress)) {
+      const { namespace, creationTimestamp } = ingress.metadata
+      const matchLabels = index.get('Service', namespace, name)?.spec?.selector as
+        | Record<string, string>
+        | undefined
+      const pod =
+        matchLabels && podsIn(namespace, index).find(({ metadata }) => fits({ matchLabels }, metadata.labels))
+      if (!pod || since(index, creationTimestamp) < 600) continue
+      const policies = index
+        .within('NetworkPolicy', namespace)
+        .filter(policy => inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels))
+      const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
+      const admitted = rules.some(
+        rule =>
+          admitsAll(rule) ||
+          rule.from?.some(peer => controllers.some(each => admits(peer, each, namespace, index))),
+      )
+      if (policies[0] && !admitted && !found.has(policies[0])) found.set(policies[0], ingress)
+    }
+  return [...found].map(
+    ([policy, ingress]): Finding => ({
+      rule: 'policy-blocks-ingress',
+      verdict: 'broken',
+      subject: refOf(policy),
+      cause: `it keeps the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
+      evidence: [
+        `the ingress controller is Pod ${controllers[0]!.metadata.namespace}/${controllers[0]!.metadata.name}`,
+      ],
+      remedy: {
+        text: `admit the ingress controller: an ingress rule from namespace ${controllers[0]!.metadata.namespace}`,
+        command: `kubectl -n ${policy.metadata.namespace} edit networkpolicy ${policy.metadata.name}`,
+      },
+    }),
+  )
+}
+
+interface Backends {
+  http?: { paths?: { backend?: { service?: { name?: string } } }[] }
+}
+
+const servicesOf = ({ spec }: KubeObject) =>
+  ((spec?.rules ?? []) as Backends[]).flatMap(({ http }) =>
+    (http?.paths ?? []).flatMap(({ backend }) => backend?.service?.name ?? []),
+  )
+
+/** Whether a peer of a policy in a namespace fits a pod. */
+function admits(
+  { podSelector, namespaceSelector }: Peer,
+  pod: KubeObject,
+  own: string | undefined,
+  index: Index,
+) {
+  const { namespace = '', labels } = pod.metadata
+  const place = {
+    'kubernetes.io/metadata.name': namespace,
+    ...index.get('Namespace', undefined, namespace)?.metadata.labels,
+  }
+  return (
+    (namespaceSelector ? fits(namespaceSelector, place) : namespace === own) &&
+    (!podSelector || fits(podSelector, labels))
+  )
+}
+
 /** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
 const cutOff: Rule = index =>
   index.all('NetworkPolicy').flatMap((policy): Finding[] => {
     const { namespace, creationTimestamp } = policy.metadata
-    const ingress = policy.spec?.ingress as { from?: Peer[] }[] | undefined
-    const inward = (policy.spec?.policyTypes ?? ['Ingress']).includes('Ingress')
-    if (!inward || !ingress?.length || since(index, creationTimestamp) < 600 || index.blind('Namespace'))
-      return []
-    if (ingress.some(({ from }) => !from?.length || from.some(peer => peer.ipBlock))) return []
+    const ingress = inwardRules(policy)
+    if (!ingress || since(index, creationTimestamp) < 600 || index.blind('Namespace')) return []
+    if (ingress.some(admitsAll)) return []
     const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
     if (guarded.length === 0 || !isServed(guarded, index)) return []
     const peers = ingress.flatMap(({ from }) => from ?? [])
@@ -103,12 +186,16 @@ const cutOff: Rule = index =>
       )
     if (more) return []
     const wanted = peers.map(peer => text({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }))
+    const what =
+      wanted.length > 0
+        ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
+        : 'it admits nobody, and no other policy does'
     return [
       {
         rule: 'policy-admits-nobody',
         verdict: 'broken',
         subject: refOf(policy),
-        cause: `it admits only ${wanted.join(' or ')}, and no other pod has that label: its pods are cut off`,
+        cause: `${what}: its pods are cut off`,
         evidence: guarded
           .slice(0, 3)
           .map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
@@ -136,6 +223,8 @@ function admitsSomebody(
   index: Index,
 ): boolean {
   const { podSelector, namespaceSelector } = peer
+  // Pods of several workloads under one policy may be meant to reach each other.
+  const several = new Set(guarded.map(pod => workloadOf(pod, index))).size > 1
   const namespaces = namespaceSelector
     ? index
         .all('Namespace')
@@ -146,7 +235,7 @@ function admitsSomebody(
     : [own]
   return namespaces.some(namespace =>
     podsIn(namespace, index).some(
-      pod => !guarded.includes(pod) && (!podSelector || fits(podSelector, pod.metadata.labels)),
+      pod => (several || !guarded.includes(pod)) && (!podSelector || fits(podSelector, pod.metadata.labels)),
     ),
   )
 }
@@ -173,9 +262,13 @@ const withoutNames: Rule = index =>
     return [
       {
         rule: 'policy-without-names',
-        verdict: 'broken',
+        // What may send nothing at all may be meant so.
+        verdict: egress.length > 0 ? 'broken' : 'warning',
         subject: refOf(policy),
-        cause: 'it lets its pods out, but not to DNS (port 53): no name can be resolved in them',
+        cause:
+          egress.length > 0
+            ? 'it lets its pods out, but not to DNS (port 53): no name can be resolved in them'
+            : 'it lets nothing out of its pods, not even to DNS: no name can be resolved in them',
         evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
         remedy: {
           text: 'add an egress rule for port 53, UDP and TCP, to kube-system',
@@ -185,4 +278,4 @@ const withoutNames: Rule = index =>
     ]
   })
 
-export const rules: Rule[] = [selectNothing, cutOff, withoutNames]
+export const rules: Rule[] = [selectNothing, ingressBlocked, cutOff, withoutNames]

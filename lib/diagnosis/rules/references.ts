@@ -88,18 +88,6 @@ const REFERENCES: readonly Reference[] = [
         ),
       effect: 'private images cannot be pulled',
     },
-    {
-      kind,
-      field: 'serviceAccountName',
-      to: object => here(object, 'ServiceAccount', templateOf(object).serviceAccountName),
-      effect: 'its pods cannot be created',
-    },
-    {
-      kind,
-      field: 'priorityClassName',
-      to: object => global('PriorityClass', templateOf(object).priorityClassName),
-      effect: 'its pods cannot be created',
-    },
   ]),
   {
     kind: 'HelmRelease',
@@ -138,6 +126,8 @@ const missing: Rule = index =>
             subject: refOf(object),
             cause: `its ${field} names ${refText(ref)}, which does not exist: ${effect}`,
             evidence: others(named.kind, named.namespace, index),
+            // Its pods say more, where they exist.
+            ...(field === 'imagePullSecrets' ? { symptom: true as const } : {}),
             remedy: {
               text: `create ${refText(ref)}, or correct ${field} ${whereToChange(object, index)}`,
               command: `kubectl ${named.namespace ? `-n ${named.namespace} ` : ''}get ${named.kind.toLowerCase()}s`,

@@ -237,10 +237,44 @@ test('policies add up, and one that admits the world cuts off nobody', () => {
     [],
   )
   assert.equal(told([...objects, policy('world', [{ ipBlock: { cidr: '0.0.0.0/0' } }])]), [])
+  const closed = old('NetworkPolicy', 'closed', { spec: { podSelector: {}, policyTypes: ['Ingress'] } })
+  assert.match(causes([...objects, closed])[0]!.cause, 'it admits nobody, and no other policy does')
+  const among = old('NetworkPolicy', 'among', {
+    spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [{ from: [{ podSelector: {} }] }] },
+  })
+  assert.equal(told([...objects, closed, among]), [])
   const locked = old('NetworkPolicy', 'out', {
     spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ ports: [{ port: 443 }] }] },
   })
   assert.equal(told([...objects, locked]), ['policy-without-names NetworkPolicy out'])
+})
+
+test('the ingress controller has to reach the pods behind an Ingress', () => {
+  const controller = {
+    ...running('traefik-1', { 'app.kubernetes.io/name': 'traefik' }),
+  }
+  controller.metadata = { ...controller.metadata, namespace: 'oas', uid: 'traefik' }
+  const ingress = old('Ingress', 'web', {
+    spec: {
+      ingressClassName: 'traefik',
+      rules: [
+        { host: 'a.example.org', http: { paths: [{ path: '/', backend: { service: { name: 'web' } } }] } },
+      ],
+    },
+  })
+  const policy = (from: object[]) =>
+    old('NetworkPolicy', 'guard', {
+      spec: { podSelector: { matchLabels: { app: 'web' } }, policyTypes: ['Ingress'], ingress: [{ from }] },
+    })
+  const objects = [
+    ...[web, service('web', 8080), slice('web'), running('client', { app: 'client' }), controller, ingress],
+    objectOf('Namespace', undefined, 'oas'),
+  ]
+  const own = { podSelector: { matchLabels: { app: 'client' } } }
+  assert.equal(told(objects), [])
+  assert.equal(told([...objects, policy([own])]), ['policy-blocks-ingress NetworkPolicy guard'])
+  const oas = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'oas' } } }
+  assert.equal(told([...objects, policy([own, oas])]), [])
 })
 
 test('a selector is judged with its expressions', () => {
