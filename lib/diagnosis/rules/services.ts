@@ -4,7 +4,7 @@ import type { Finding, Rule } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
-import { podsIn, podsOf, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
 
 const slices = new WeakMap<Index, Map<string, number>>()
@@ -82,11 +82,9 @@ const labelText = (labels: Labels) =>
 
 function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
   const users = usersOf(service, index)
-  const isMistaken = releaseOf(service, index) === undefined && isMeantFor(service, selector, index)
   return {
     rule: 'service-selects-nothing',
-    // A chart may bring one for a part that is not installed.
-    verdict: users.length > 0 || isMistaken ? 'broken' : 'warning',
+    verdict: users.length > 0 ? 'broken' : 'warning',
     subject: refOf(service),
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
@@ -95,16 +93,6 @@ function selectsNothing(service: KubeObject, selector: Labels, index: Index): Fi
       command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
     },
   }
-}
-
-/** Whether a selector misses pods that have its labels with other values, and that no other Service selects. */
-function isMeantFor({ metadata: { namespace } }: KubeObject, selector: Labels, index: Index): boolean {
-  const others = index.within('Service', namespace).map(({ spec }) => (spec?.selector ?? {}) as Labels)
-  return podsIn(namespace, index).some(
-    ({ metadata: { labels } }) =>
-      Object.keys(selector).every(label => labels?.[label] !== undefined) &&
-      !others.some(other => Object.keys(other).length > 0 && selects(other, labels)),
-  )
 }
 
 /** What sends requests to a Service: Ingresses, webhooks and APIs. */
