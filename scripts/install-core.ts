@@ -24,7 +24,7 @@ await script({
     const { Kubectl, refOf } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
     const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
-    const { checkConfig, configure, diffVariables, parseSettings, saveConfig } = await import(
+    const { checkConfig, configure, diffVariables, keepAnswers, parseSettings, saveConfig } = await import(
       '../lib/platform/configure.ts'
     )
     const { lockCluster } = await import('../lib/platform/lock.ts')
@@ -47,7 +47,8 @@ await script({
     const kubectl = await Kubectl.connect(source, run.signal)
     const followed = await followedSource(kubectl)
     const settings = { ...given, ...(await chooseSource(run.cluster, given, followed)) }
-    const { config, text, changed } = await configure(run.cluster, settings)
+    const { config, text, changed, answered } = await configure(run.cluster, settings)
+    if (answered && !run.flags['dry-run']) keepAnswers(run, text)
     const login = loginSecret(config, followed)
     const deployKey = await DeployKey.lacking(kubectl, run.cluster, config, login)
     const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))

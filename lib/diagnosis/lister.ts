@@ -1,5 +1,6 @@
+import { ApiError } from '../kubectl/api-error.ts'
 import type { Kubectl, KubeObject, ListOptions } from '../kubectl/kubectl.ts'
-import { ExpectedError } from '../script/errors.ts'
+import { ExpectedError, TransientError } from '../script/errors.ts'
 import { factOf } from './allowed/object.ts'
 
 /** Objects that one snapshot holds at most: memory has no room for more, and no platform of ours has as many. */
@@ -11,6 +12,8 @@ const AT_ONCE = 8
 export function factLister(kubectl: Kubectl) {
   let count = 0
   let free = AT_ONCE
+  /** Why nothing more is asked: a server that did not answer one list in time would take its time for each. */
+  let lost: unknown
   const waiting: (() => void)[] = []
   return async function list<T = KubeObject>(
     apiVersion: string,
@@ -21,6 +24,7 @@ export function factLister(kubectl: Kubectl) {
     if (free === 0) await new Promise<void>(resolve => waiting.push(resolve))
     else free--
     try {
+      if (lost) throw lost
       const kept: T[] = []
       for await (const page of kubectl.pages(apiVersion, kind, options)) {
         count += page.length
@@ -32,6 +36,9 @@ export function factLister(kubectl: Kubectl) {
         for (const object of page) kept.push(keep(object))
       }
       return kept
+    } catch (error) {
+      if (error instanceof TransientError && !(error.cause instanceof ApiError)) lost = error
+      throw error
     } finally {
       const next = waiting.shift()
       if (next) next()

@@ -7,6 +7,7 @@ import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/fi
 import { suggestion } from '../script/flags.ts'
 import { askSecret, askText, interactive } from '../script/prompt.ts'
 import { registerSecret } from '../script/redact.ts'
+import type { Run } from '../script/run.ts'
 import { type Config, completeConfig, editConfig, missingKeys, readConfig, showsVariable } from './config.ts'
 import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
 
@@ -66,12 +67,12 @@ export function checkConfig(cluster: Cluster, settings: Record<string, string>):
 
 /**
  * The complete configuration of a cluster: what its `.flux.env` says, with `settings` over it; the rest is
- * asked for. Returns also the new text of the file, for `saveConfig`; nothing is written here.
+ * asked for, and `answered` says so. Returns also the new text of the file, for `saveConfig`; nothing is written here.
  */
 export async function configure(
   cluster: Cluster,
   settings: Record<string, string>,
-): Promise<{ config: Config; text: string; changed: boolean }> {
+): Promise<{ config: Config; text: string; changed: boolean; answered: boolean }> {
   const values = { ...readConfig(cluster.env), ...settings }
   const answers: Record<string, string> = {}
   // One at a time: an answer may make further keys necessary.
@@ -88,7 +89,21 @@ export async function configure(
   }
   const before = readIfExists(cluster.env) ?? ''
   const text = editConfig(before, { ...settings, ...answers })
-  return { config: completeConfig(values), text, changed: before !== text }
+  return {
+    config: completeConfig(values),
+    text,
+    changed: before !== text,
+    answered: Object.keys(answers).length > 0,
+  }
+}
+
+/** Keeps answers that somebody has typed when the run ends before it has written them: nobody types them twice. */
+export function keepAnswers(run: Pick<Run, 'onEnd' | 'log' | 'cluster'>, text: string): void {
+  run.onEnd(async () => {
+    if (readIfExists(run.cluster.env) === text) return
+    saveConfig(run.cluster, text)
+    run.log.info(`Your answers are kept in ${run.cluster.env}`)
+  })
 }
 
 /**

@@ -5,7 +5,20 @@ import { printableJson } from './printable.ts'
  * Values that must never be shown. Everything that a script writes goes through `redact`, so a value that
  * was registered once cannot leak through an error text, a progress line or the journal.
  */
-const values = new Set<string>()
+const values = new Map<string, Set<string>>()
+
+/** Adds a value to those with the same beginning: a text is searched once for all of them. */
+function remember(value: string): void {
+  if (value.length < SHORTEST) return
+  const beginning = value.slice(0, SHORTEST)
+  values.set(beginning, (values.get(beginning) ?? new Set()).add(value))
+  begins[hashAt(value, 0)] = 1
+}
+
+/** Where a registered value may begin, by its first characters: most places are passed over without a look. */
+const begins = new Uint8Array(1 << 16)
+const hashAt = (text: string, at: number) =>
+  (text.charCodeAt(at) * 1021 + text.charCodeAt(at + 1) * 31 + text.charCodeAt(at + 2) * 127) & 0xffff
 
 /** Below this length a value is too common a word to be replaced everywhere ("true", "587"). */
 const SHORTEST = 6
@@ -16,11 +29,11 @@ const SHORTEST = 6
  */
 export function registerSecret(value: string): void {
   if (value.length < SHORTEST) return
-  values.add(value)
-  values.add(Buffer.from(value).toString('base64'))
-  values.add(encodeURIComponent(value.toWellFormed()))
-  values.add(JSON.stringify(value).slice(1, -1))
-  for (const form of yamlForms(value)) if (form.length >= SHORTEST) values.add(form)
+  remember(value)
+  remember(Buffer.from(value).toString('base64'))
+  remember(encodeURIComponent(value.toWellFormed()))
+  remember(JSON.stringify(value).slice(1, -1))
+  for (const form of yamlForms(value)) remember(form)
 }
 
 /** What YAML reads a plain value as: an alias or tag without its sign, a number in another form. */
@@ -57,11 +70,13 @@ export function redact(text: string): string {
 
 function withoutRegistered(text: string): string {
   const ranges: [from: number, to: number][] = []
-  for (const value of values)
-    for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1))
-      ranges.push([at, at + value.length])
+  if (values.size > 0)
+    for (let at = 0; at + SHORTEST <= text.length; at++) {
+      if (begins[hashAt(text, at)] === 0) continue
+      for (const value of values.get(text.slice(at, at + SHORTEST)) ?? [])
+        if (text.startsWith(value, at)) ranges.push([at, at + value.length])
+    }
   if (ranges.length === 0) return text
-  ranges.sort((a, b) => a[0] - b[0])
   let result = ''
   let end = 0
   for (const [from, to] of ranges) {

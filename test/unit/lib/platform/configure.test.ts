@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,6 +7,7 @@ import {
   configure,
   diffVariables,
   installedConfig,
+  keepAnswers,
   parseSettings,
   saveConfig,
   variablesOf,
@@ -173,6 +174,24 @@ test('a diff of variables shows what changes and hides secrets', () => {
   assert.equal(diffVariables({ foreign: 'old-pass' }, { foreign: 'new-pass' }), [
     '~ foreign: (hidden) → (hidden)',
   ])
+})
+
+test('what somebody has typed is kept when a later check ends the run, and told', async () => {
+  const folder = join(temporaryFolder(), 'oas')
+  const cluster = { name: 'oas', folder, env: join(folder, '.flux.env'), kubeconfig: '', journal: '' }
+  const ends: (() => Promise<void>)[] = []
+  const told: string[] = []
+  const run = {
+    cluster,
+    onEnd: (end: () => Promise<void>) => ends.push(end),
+    log: { info: told.push.bind(told) },
+  }
+  keepAnswers(run as unknown as Parameters<typeof keepAnswers>[0], 'domain=a.org\n')
+  assert.not(existsSync(cluster.env))
+  await ends[0]!()
+  await ends[0]!() // as after a run that has written it itself
+  assert.is(readFileSync(cluster.env, 'utf8'), 'domain=a.org\n')
+  assert.equal(told, [`Your answers are kept in ${cluster.env}`])
 })
 
 test.run()
