@@ -29,11 +29,18 @@ export function checkCredentials({ cert, key }: https.RequestOptions, kubeconfig
   }
 }
 
+/** Whether a server listens on this machine, as a sandbox does. */
+function isLocal(server: string): boolean {
+  const name = URL.canParse(server) ? new URL(server).hostname : ''
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(name)
+}
+
 /** Says in two lines why the API server could not be asked. */
 export function unreachable(server: string, error: unknown): ExpectedError {
   const code = codeOf(error) ?? ''
-  const nodeFix =
-    'is the cluster running, and is its address right? For the sandbox: npx tsx scripts/sandbox.ts up'
+  const nodeFix = isLocal(server)
+    ? 'is the cluster running, and is its address right? For the sandbox: npx tsx scripts/sandbox.ts up'
+    : 'is the cluster running, and is its address right? npx tsx scripts/ssh.ts --sudo -- systemctl status k3s'
   if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
     return new TransientError(`the API server ${server} does not answer in time`, nodeFix, { cause: error })
   if (/CERT_HAS_EXPIRED/.test(code))

@@ -4,6 +4,7 @@ import net from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ApiError } from '../../../../lib/kubectl/api-error.ts'
+import { unreachable } from '../../../../lib/kubectl/connection-errors.ts'
 import { connect } from '../../../../lib/kubectl/kube-client.ts'
 import { certificate } from '../../certificates.ts'
 import { expectedFrom } from '../../helpers.ts'
@@ -49,6 +50,15 @@ async function against<T>(
     server.close()
   }
 }
+
+test('a server that is away is looked for where it is: the sandbox here, any other by ssh', () => {
+  const away = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+  assert.match(unreachable('https://127.0.0.1:6443', away).fix, 'scripts/sandbox.ts up')
+  for (const server of ['https://oas.example.org:6443', 'https://203.0.113.7:6443']) {
+    assert.match(unreachable(server, away).fix, 'scripts/ssh.ts --sudo -- systemctl status k3s')
+    assert.not.match(unreachable(server, away).fix, 'sandbox')
+  }
+})
 
 test('transport: a port where nobody listens fails within a second, in two lines', async () => {
   const server = await nobody()
