@@ -52,9 +52,12 @@ await script({
 
     // All secrets are known before anything is added.
     const collector = new bundle.Collector()
-    const kubectl = await collector.attempt('the kubeconfig', signal, () =>
-      Kubectl.connect(cluster.kubeconfig, signal),
-    )
+    // One question first: what cannot be reached is not waited for again by each part.
+    const kubectl = await collector.attempt('the cluster', signal, async () => {
+      const connected = await Kubectl.connect(cluster.kubeconfig, signal)
+      await connected.serverVersion()
+      return connected
+    })
     const known =
       kubectl &&
       (await collector.attempt('the Secrets', signal, async () => {
@@ -98,7 +101,7 @@ await script({
     ])
     if (gaps.length > 0)
       throw new ExpectedError(
-        `the bundle is written, but ${gaps.length} things could not be read: ${gaps.map(({ what }) => what).join(', ')}`,
+        `the bundle is written, but ${gaps.length} ${gaps.length === 1 ? 'thing' : 'things'} could not be read: ${gaps.map(({ what }) => what).join(', ')}`,
         'send it anyway (its README.txt says why they are missing), or repair them first, then run it again',
       )
   },
