@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
 import { K3S, kubeconfigAt } from '../../lib/k3s/k3s.ts'
+import { loadReleases } from '../../lib/k3s/releases.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
 import { test } from '../suite.ts'
 import { type Machine, type Outcome, ServerBed } from './harness.ts'
@@ -123,7 +124,10 @@ test('a k3s that somebody installed by its environment is adopted under the name
     `${K3S.uninstall}; rm -rf /etc/rancher ${K3S.data} /root/.kube; rm -f /etc/openappstack/cluster.json`,
   )
   await server.write(CGROUP_V1.path, CGROUP_V1.text)
-  await sh('curl -sfL https://get.k3s.io | K3S_NODE_NAME=kept K3S_TOKEN=of-before sh -')
+  const { version } = (await loadReleases()).entries.k3s
+  await sh(
+    `curl -sfL https://get.k3s.io | INSTALL_K3S_VERSION=${version} K3S_NODE_NAME=kept K3S_TOKEN=of-before sh -`,
+  )
   await sh('until k3s kubectl get node kept 2>/dev/null; do sleep 1; done')
   // Whoever adopts a cluster has its kubeconfig.
   const own = kubeconfigAt(await server.exec(['cat', K3S.kubeconfig]), server.address)!
