@@ -98,10 +98,10 @@ export async function refreshCharts(options: {
   )
   const have = new Set(charts.map(({ chart }) => `${chart.name} ${chart.version}`))
   mkdirSync(options.charts, { recursive: true })
-  const replaced = charts.filter(({ file, digest }) => {
-    const before = join(options.charts, file)
-    return existsSync(before) && digestOf(before) !== digest
-  })
+  const before = servedBefore(join(options.charts, 'index.yaml'))
+  const replaced = charts
+    .map(({ chart, digest }) => ({ name: `${chart.name} ${chart.version}`, digest }))
+    .filter(({ name, digest }) => before.has(name) && before.get(name) !== digest)
   for (const { file } of charts)
     writeFileAtomic(join(options.charts, file), readFileSync(join(packed, file)), 0o644)
   writeFileAtomic(join(options.charts, 'index.yaml'), indexOf(charts), 0o644)
@@ -111,11 +111,21 @@ export async function refreshCharts(options: {
   rmSync(work, { recursive: true, force: true })
   return {
     charts: [...have],
-    replaced: replaced.map(({ chart }) => `${chart.name} ${chart.version}`),
+    replaced: replaced.map(({ name }) => name),
     missing: pins
       .filter(({ chart, version }) => !have.has(`${chart} ${version}`))
       .map(pin => missingChart(pin, options.given)),
   }
+}
+
+/** The digests of the charts of an index, by name and version; none while there is no index. */
+function servedBefore(index: string): Map<string, string> {
+  if (!existsSync(index)) return new Map()
+  const { entries } = load(readFileSync(index, 'utf8')) as {
+    entries: Record<string, { name: string; version: string; digest: string }[]>
+  }
+  const charts = Object.values(entries).flat()
+  return new Map(charts.map(({ name, version, digest }) => [`${name} ${version}`, digest]))
 }
 
 const digestOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex')

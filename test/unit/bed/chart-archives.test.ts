@@ -107,6 +107,20 @@ test('serves given archives in place of the stand-ins', async () => {
   assert.equal(readdirSync(options.charts).sort(), ['index.yaml', 'real.tgz'])
 })
 
+test('tells of which charts another archive was served before, at the same version', async () => {
+  assert.equal((await refresh()).replaced, [])
+  write('source/test/bed/charts/little/templates/x.yaml', 'a: 2\n')
+  assert.equal((await refresh()).replaced, ['little 1.2.3', 'little 2.0.0'])
+  assert.equal((await refresh()).replaced, [])
+  // Whatever the file is called.
+  const given = join(base, 'other')
+  mkdirSync(given)
+  writeFileSync(join(given, 'other.tgz'), readFileSync(join(options.charts, 'little-1.2.3.tgz')))
+  write('source/test/bed/charts/little/templates/x.yaml', 'a: 3\n')
+  await refresh()
+  assert.equal((await refresh(given)).replaced, ['little 1.2.3'])
+})
+
 test('refuses an archive that is no chart', async () => {
   const given = join(base, 'broken')
   mkdirSync(given)
