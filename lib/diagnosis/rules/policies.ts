@@ -2,38 +2,17 @@
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
+import {
+  admits,
+  admitsAll,
+  fits,
+  inwardRules,
+  type Peer,
+  type Selector,
+  selectorText,
+  selectsAll,
+} from './policy-facts.ts'
 import { podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
-
-interface Selector {
-  matchLabels?: Record<string, string>
-  matchExpressions?: { key: string; operator: string; values?: string[] }[]
-}
-
-/** Whether labels fit a selector; an empty one fits all. Pure. */
-export function fits(selector: Selector | undefined, labels: Record<string, string> = {}): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector ?? {}
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key]
-      if (operator === 'Exists') return value !== undefined
-      if (operator === 'DoesNotExist') return value === undefined
-      const within = value !== undefined && values.includes(value)
-      return operator === 'In' ? within : !within
-    })
-  )
-}
-
-const isEmpty = (selector: Selector | undefined) =>
-  Object.keys(selector?.matchLabels ?? {}).length + (selector?.matchExpressions ?? []).length === 0
-
-const text = ({ matchLabels = {}, matchExpressions = [] }: Selector) =>
-  [
-    ...Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`),
-    ...matchExpressions.map(({ key, operator, values = [] }) =>
-      `${key} ${operator} ${values.join(',')}`.trim(),
-    ),
-  ].join(', ')
 
 /** The pods and the templates of workloads in a namespace that a selector fits. */
 function selected(selector: Selector | undefined, namespace: string | undefined, index: Index): KubeObject[] {
@@ -51,7 +30,7 @@ const selectNothing: Rule = index =>
     index.all(kind).flatMap((object): Finding[] => {
       const { namespace, creationTimestamp } = object.metadata
       const selector: Selector = object.spec?.podSelector ?? object.spec?.selector
-      if (isEmpty(selector) || index.blind('Pod') || since(index, creationTimestamp) < 600) return []
+      if (selectsAll(selector) || index.blind('Pod') || since(index, creationTimestamp) < 600) return []
       if (selected(selector, namespace, index).length > 0) return []
       // A chart may bring a policy for a part that is not installed; one with other pods beside it was mistaken.
       const mistaken = podsIn(namespace, index).length > 0
@@ -62,7 +41,7 @@ const selectNothing: Rule = index =>
           rule: 'selects-nothing',
           verdict: kind === 'NetworkPolicy' ? 'broken' : 'warning',
           subject: refOf(object),
-          cause: `no pod has the labels that it selects (${text(selector)}): it protects nothing`,
+          cause: `no pod has the labels that it selects (${selectorText(selector)}): it protects nothing`,
           evidence: [],
           remedy: {
             text: 'correct its selector, or delete it',
@@ -72,23 +51,6 @@ const selectNothing: Rule = index =>
       ]
     }),
   )
-
-interface Peer {
-  podSelector?: Selector
-  namespaceSelector?: Selector
-  ipBlock?: object
-}
-
-interface InwardRule {
-  from?: Peer[]
-}
-
-/** What a policy says of requests to its pods; undefined when it says nothing of them. */
-function inwardRules({ spec }: KubeObject): InwardRule[] | undefined {
-  return (spec?.policyTypes ?? ['Ingress']).includes('Ingress') ? (spec?.ingress ?? []) : undefined
-}
-
-const admitsAll = ({ from }: InwardRule) => !from?.length || from.some(peer => peer.ipBlock)
 
 /**
  * Pods behind an Ingress that the ingress controller may not reach: a policy guards them, and none of those that do
@@ -146,24 +108,6 @@ const servicesOf = ({ spec }: KubeObject) =>
     (http?.paths ?? []).flatMap(({ backend }) => backend?.service?.name ?? []),
   )
 
-/** Whether a peer of a policy in a namespace fits a pod. */
-function admits(
-  { podSelector, namespaceSelector }: Peer,
-  pod: KubeObject,
-  own: string | undefined,
-  index: Index,
-) {
-  const { namespace = '', labels } = pod.metadata
-  const place = {
-    'kubernetes.io/metadata.name': namespace,
-    ...index.get('Namespace', undefined, namespace)?.metadata.labels,
-  }
-  return (
-    (namespaceSelector ? fits(namespaceSelector, place) : namespace === own) &&
-    (!podSelector || fits(podSelector, labels))
-  )
-}
-
 /** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
 const cutOff: Rule = index =>
   index.all('NetworkPolicy').flatMap((policy): Finding[] => {
@@ -185,7 +129,9 @@ const cutOff: Rule = index =>
           (other.spec?.ingress ?? []).length > 0,
       )
     if (more) return []
-    const wanted = peers.map(peer => text({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }))
+    const wanted = peers.map(peer =>
+      selectorText({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }),
+    )
     const what =
       wanted.length > 0
         ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
