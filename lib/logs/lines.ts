@@ -10,12 +10,16 @@ export interface Line {
   text: string
 }
 
+/** Characters of a line that are kept together: one without an end is told in parts. */
+const LONGEST = 1 << 20
+
 /** The pieces of a log as lines, each with its time. */
 export async function* lines(
   pieces: AsyncIterable<string>,
   { namespace, pod, container }: Pick<LogContainer, 'namespace' | 'pod' | 'container'>,
 ): AsyncGenerator<Line, void> {
   let rest: string[] = []
+  let length = 0
   const line = (all: string): Line => {
     // A message of the kubelet itself has no time.
     const [, time = '', text = all] = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) ?(.*)$/s.exec(all) ?? []
@@ -24,9 +28,16 @@ export async function* lines(
   for await (const piece of pieces) {
     const [first = '', ...more] = piece.split('\n')
     rest.push(first) // a line of many pieces is put together once
+    length += first.length
     for (const next of more) {
       yield line(rest.join(''))
       rest = [next]
+      length = next.length
+    }
+    if (length > LONGEST) {
+      yield line(rest.join(''))
+      rest = []
+      length = 0
     }
   }
   if (rest.join('') !== '') yield line(rest.join(''))

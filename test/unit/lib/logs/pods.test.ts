@@ -387,4 +387,16 @@ test('transport: an abort ends a log that is followed, with its own reason', asy
   close()
 })
 
+test('a line without an end is told in parts, so that it does not fill the memory', async () => {
+  async function* endless(): AsyncGenerator<string, void> {
+    for (;;) yield 'x'.repeat(100_000)
+  }
+  let parts = 0
+  for await (const { text } of lines(endless(), { namespace: 'n', pod: 'p', container: 'c' })) {
+    assert.ok(text.length < 1_200_000)
+    if (++parts === 3) break
+  }
+  assert.is(parts, 3)
+})
+
 test.run()
