@@ -15,6 +15,7 @@ const EXTRA: Record<string, string> = {
   node24: 'the unit tests a second time, on another Node',
   server: 'builds kubelet, containerd, runc and a Debian',
   browser: 'builds hydra and kratos, and installs PostgreSQL and Chromium',
+  'test/host/hostile-api.test.ts': 'every script against servers that mean no good: minutes of waiting',
   'test/cluster/bed.test.ts': 'the bed itself, which every other file uses',
   'test/cluster/prepared.test.ts': 'the prepared states of the bed, which other files start from',
   'test/cluster/diagnose-flux.test.ts': 'all faults of Flux; diagnose-sample has some of them',
