@@ -109,7 +109,9 @@ function tell({ node, type, state, since, message }: Pressure, now: number): str
   return `node ${node}: ${type} is unknown: its kubelet does not report`
 }
 
-const pods = (number: number, which = '') => `${number} ${which}pod${number === 1 ? '' : 's'}`
+function pods(number: number, which = ''): string {
+  return `${number} ${which}pod${number === 1 ? '' : 's'}`
+}
 
 /** The pods that are left alone, in words. */
 function remarks({ others, younger }: Survey): string[] {

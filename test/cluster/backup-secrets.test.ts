@@ -293,7 +293,7 @@ test('restore: what the cluster lacks comes back byte by byte, what differs stay
   assert.is(dry.code, 0, dry.stderr)
   assert.match(dry.stderr, '+ flux-system/oas-nextcloud-variables: not in the cluster (13 keys)')
   assert.match(dry.stderr, /\+ password: none in the cluster, 35 bytes #[0-9a-f]{8} in the backup/)
-  assert.match(dry.stderr, /= newer: only in the cluster, stays/)
+  assert.match(dry.stderr, /= newer: only in the cluster, kept/)
   assert.match(
     dry.stderr,
     /~ grafana_oauth_client_secret: 13 bytes #\w{8} in the cluster, 15 bytes #\w{8} in/,

@@ -155,6 +155,15 @@ test('`--help` loads few files: modules of a run are imported by the run', () =>
   assert.equal(many, [])
 })
 
+test('nothing that a script runs is declared after it but functions', () => {
+  // `await script(…)` runs first: a constant below it has no value yet.
+  const below = (file: string) => text.get(file)!.split(/^await script\(/m)[1] ?? ''
+  assert.equal(
+    files.filter(file => /^scripts\/[^/]+$/.test(file) && /^(const|let|class) /m.test(below(file))),
+    [],
+  )
+})
+
 test('a script reads from top to bottom in at most 150 lines', () => {
   const lines = (file: string) => text.get(file)!.split('\n').length - 1
   assert.equal(
