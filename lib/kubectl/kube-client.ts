@@ -30,6 +30,11 @@ export interface KubeClient {
   /** The parsed JSON body. Throws ApiError for an answer that reports a failure, ExpectedError for none at all. */
   request<T>(request: ApiRequest): Promise<T>
   /**
+   * The same for a service behind the API server's proxy, which may answer with any JSON or nothing: the body as
+   * text, and its Link header, which leads to the next page ('' without one).
+   */
+  exchange(request: ApiRequest): Promise<{ text: string; link: string }>
+  /**
    * The body as text, in pieces as they come, and without a timeout: a log that is followed may be silent for
    * days. On connections of its own, so that many of them keep nobody else waiting. Throws like `request`.
    */
@@ -71,7 +76,8 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
   const client: KubeClient = {
     server,
     clockOffset: 0,
-    request: async <T>(request: ApiRequest) => parseObject(server, await send(request)) as T,
+    request: async <T>(request: ApiRequest) => parseObject(server, (await send(request)).text) as T,
+    exchange: send,
     stream,
     close: () => {
       for (const each of [agent, streamAgent]) each.destroy()
@@ -113,11 +119,12 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
     throw await bodies.errorOf(response)
   }
 
-  async function send(request: ApiRequest): Promise<string> {
+  async function send(request: ApiRequest): Promise<{ text: string; link: string }> {
     const deadline = AbortSignal.timeout(request.timeout ?? PATIENCE)
     const signal = request.signal ? AbortSignal.any([deadline, request.signal]) : deadline
     try {
-      return await bodies.read(await open(request, { agent, signal }))
+      const response = await open(request, { agent, signal })
+      return { text: await bodies.read(response), link: String(response.headers.link ?? '') }
     } catch (error) {
       if (error instanceof ApiError || error instanceof ExpectedError) throw error
       if (request.signal?.aborted) throw request.signal.reason

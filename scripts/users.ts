@@ -1,0 +1,134 @@
+/**
+ * Manages the people who log in by single sign-on: their accounts, the applications that they may open, the label
+ * "Admin" and their passwords. It does what the user panel at https://admin.DOMAIN does, also when nobody can log in.
+ *
+ * Usage: npx tsx scripts/users.ts COMMAND [NAME] [APP…]
+ * Needs: a cluster folder with a kubeconfig, and single sign-on that is ready.
+ * Safe to run again: it reads the accounts every time and changes what differs.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
+
+await script({
+  name: 'users',
+  summary: 'List, create, change, disable and delete users; grant applications; reset passwords.',
+  args: {
+    name: 'COMMAND [NAME] [APP…]',
+    help:
+      'list · show NAME · create NAME · edit NAME · disable NAME · enable NAME · delete NAME · restore NAME · ' +
+      'free-name NAME · grant NAME APP[=admin]… · revoke NAME APP… · admin NAME on|off [APP] · ' +
+      'reset-password NAME · sessions NAME --end · import FILE.csv · export · reset-admin',
+    min: 1,
+  },
+  flags: {
+    email: { type: 'string', value: 'ADDRESS', help: 'the e-mail address: create, edit, restore' },
+    name: { type: 'string', value: 'TEXT', help: 'the full name: create, edit, restore' },
+    admin: { type: 'boolean', help: 'create an administrator' },
+    grant: {
+      type: 'string',
+      value: 'APP',
+      multiple: true,
+      help: 'create with this application: APP or APP=admin',
+    },
+    generate: { type: 'boolean', help: 'generate a password and show it once, in place of a one-time code' },
+    end: { type: 'boolean', help: 'end all sessions: sessions' },
+    confirm: {
+      type: 'string',
+      value: 'NAME',
+      help: 'the name of the user, instead of typing it: delete, free-name',
+    },
+    output: { type: 'string', value: 'FILE', help: 'write the export to this file' },
+  },
+  examples: [
+    ['npx tsx scripts/users.ts list', 'Everybody, and what they may open'],
+    [
+      'npx tsx scripts/users.ts create mia --email mia@example.org --grant nextcloud',
+      'A user, and a code to start with',
+    ],
+    ['npx tsx scripts/users.ts grant mia wekan=admin', 'One more application, as its administrator'],
+    ['npx tsx scripts/users.ts reset-password mia --generate', 'A new password, shown once'],
+    ['npx tsx scripts/users.ts import people.csv --dry-run', 'What a file would create and change'],
+    ['npx tsx scripts/users.ts reset-admin', 'The administrator is locked out'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const [command = '', name] = run.args
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { accountServices, everybody } = await import('./users/services.ts')
+    const { exportText, peopleOf, rowOf, stateOf } = await import('./users/people.ts')
+    const { accountPlan, importPlan, userNamed } = await import('./users/plan.ts')
+    const { carryOut, handOver, handoverText } = await import('./users/steps.ts')
+
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    const services = accountServices(kubectl)
+    const people = await everybody(services.kratos)
+    if (command === 'list' || command === 'show') {
+      const shown = command === 'list' ? people : [userNamed(name, people)]
+      run.result = shown.map(({ traits, metadata_admin, ...person }) => ({
+        ...traits,
+        state: stateOf({ traits, metadata_admin, ...person }),
+        admin: metadata_admin?.admin ?? false,
+        apps: metadata_admin?.apps,
+      }))
+      run.log.print(table([['USER', 'E-MAIL', 'NAME', 'STATE', 'MAY OPEN'], ...shown.map(rowOf)]))
+      return
+    }
+    if (command === 'export') {
+      const text = exportText(people)
+      run.result = { csv: text }
+      if (run.flags.output) writeFileSync(run.flags.output, text, { mode: 0o600 })
+      else run.log.print(text.trimEnd())
+      return
+    }
+
+    const apps = (await services.hydra.clients()).map(client => client.client_id)
+    const plan =
+      command === 'import'
+        ? importPlan(peopleOf(fileText(name), apps), people)
+        : accountPlan(run.args, run.flags, { people, apps })
+    const { actions, handing } = plan
+    const lines = actions.map(({ line }) => line)
+    if (handing)
+      lines.push(`create a ${handing.as === 'code' ? 'one-time code' : 'new password'} for ${handing.to}`)
+    if (lines.length === 0) {
+      run.log.ok('everything is so already; nothing was changed.')
+      return
+    }
+    const question = `Change ${run.cluster.name}?`
+    const agreed =
+      name && (command === 'delete' || command === 'free-name')
+        ? await run.agreeByName(lines, question, name, run.flags.confirm)
+        : await run.agree(lines, question)
+    if (!agreed) return
+
+    await lockCluster(kubectl, run)
+    if (actions.length > 0)
+      await run.step(
+        actions.length === 1 ? lines[0]! : `Change ${actions.length} users`,
+        undefined,
+        async () => {
+          await carryOut(services, actions, run.signal)
+          return undefined
+        },
+      )
+    if (command === 'import')
+      run.next(['npx tsx scripts/users.ts reset-password NAME   # a code for each new user'])
+    if (!handing) return
+    await run.step(`Create a ${handing.as} for ${handing.to}`, undefined, async () => {
+      const identity = userNamed(handing.to, await everybody(services.kratos))
+      const handover = await handOver(services, identity, handing.as)
+      run.reveal({ user: handing.to, ...handover }, handoverText(handing.to, handover))
+      return undefined
+    })
+
+    function fileText(file: string | undefined): string {
+      if (!file || !existsSync(file))
+        throw new UsageError(`the file ${file ?? ''} does not exist`, 'write import FILE.csv')
+      return readFileSync(file, 'utf8')
+    }
+  },
+})

@@ -1,0 +1,118 @@
+import {
+  changeUser,
+  deleteUser,
+  disableUser,
+  endSessions,
+  type Handover,
+  newCode,
+  newPassword,
+  TakenError,
+} from '../../flux2/core/single-sign-on/userpanel/panel/accounts.ts'
+import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
+import { type Identity, newIdentity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { registerSecret } from '../../lib/script/redact.ts'
+import type { AccountAction, AccountPlan, Handing } from './plan.ts'
+import type { AccountServices } from './services.ts'
+
+/** Requests at once: kratos answers one in about 10 ms. */
+const AT_ONCE = 8
+
+/** Does the actions of a plan. Throws an ExpectedError for the first that fails; those before it are done. */
+export async function carryOut(
+  services: AccountServices,
+  actions: AccountPlan['actions'],
+  signal: AbortSignal,
+): Promise<void> {
+  const left = actions.values()
+  const worker = async () => {
+    for (const { line, action } of left) {
+      signal.throwIfAborted()
+      await act(services, action).catch(error => {
+        throw failed(line, error)
+      })
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+}
+
+async function act(services: AccountServices, action: AccountAction): Promise<void> {
+  const { kratos } = services
+  if (action.does === 'create') await kratos.create(newIdentity(action.traits, action.metadata))
+  else if (action.does === 'change') await changeUser(services, action.identity, action.change)
+  else if (action.does === 'disable') await disableUser(services, action.identity)
+  else if (action.does === 'delete') await deleteUser(services, action.identity)
+  else if (action.does === 'free') await kratos.remove(action.identity.id)
+  else if (action.does === 'end sessions of') await endSessions(services, action.identity)
+  else await unlock(services, action.identity)
+}
+
+/** Restores an administrator's state and label, and removes what else could keep him out. */
+async function unlock(services: AccountServices, identity: Identity): Promise<void> {
+  const metadata_admin = { ...identity.metadata_admin, admin: true }
+  await changeUser(services, identity, { state: 'active', metadata_admin })
+  for (const factor of ['totp', 'lookup_secret'])
+    await services
+      .admin(`/admin/identities/${encodeURIComponent(identity.id)}/credentials/${factor}`, {
+        method: 'DELETE',
+      })
+      .catch(error => {
+        // Nobody has to have a second factor.
+        if (!(error instanceof UpstreamError && error.status === 404)) throw error
+      })
+}
+
+function failed(line: string, error: unknown): unknown {
+  if (error instanceof TakenError || (error instanceof UpstreamError && error.status === 409))
+    return new ExpectedError(
+      `${line}: the name or the address is taken`,
+      'somebody else was faster: run the same command again',
+    )
+  if (!(error instanceof UpstreamError)) return error
+  const { message } = error.body as { message: string }
+  return new ExpectedError(
+    `${line}: ${error.message}: ${message}`,
+    'run the same command again: it continues',
+  )
+}
+
+/** Creates what is handed over to a user, and registers it as a secret; a password has been tried by logging in. */
+export async function handOver(
+  services: AccountServices,
+  identity: Identity,
+  as: Handing['as'],
+): Promise<Handover> {
+  try {
+    const handover = as === 'code' ? await newCode(services, identity) : await newPassword(services, identity)
+    for (const secret of [handover.password, handover.code?.code, handover.code?.address])
+      if (secret) registerSecret(secret)
+    if (handover.password && identity.state === 'active')
+      await tryPassword(services, identity, handover.password)
+    return handover
+  } catch (error) {
+    throw failed(`resetting the password of ${identity.traits.username}`, error)
+  }
+}
+
+/** Logs in with a password, and out again. Throws an ExpectedError when kratos does not accept it. */
+async function tryPassword(services: AccountServices, identity: Identity, password: string): Promise<void> {
+  const { data } = await services.browser<{ id: string }>('/self-service/login/api')
+  const body = { method: 'password', identifier: identity.traits.username, password }
+  await services
+    .browser(`/self-service/login?flow=${encodeURIComponent(data.id)}`, { method: 'POST', body })
+    .catch(error => {
+      if (!(error instanceof UpstreamError)) throw error
+      throw new ExpectedError(
+        `the new password of ${identity.traits.username} was set, but kratos does not accept it`,
+        'run `npx tsx scripts/logs.ts kratos --since 5m`, then run the same command again',
+      )
+    })
+  await services.kratos.endSessions(identity.id)
+}
+
+/** What is handed over, in words. Pure. */
+export function handoverText(name: string, { code, password }: Handover): string {
+  return code
+    ? `${name} sets a password within 24 hours at ${code.address}\nwith the code ${code.code}`
+    : (password ?? '')
+}
