@@ -12,20 +12,25 @@ export function csvRows(text: string): { line: number; cells: string[] }[] {
   if (text.length > LARGEST)
     throw new ExpectedError(`the file is larger than ${LARGEST >> 20} MiB`, 'split it into smaller files')
   const rows: { line: number; cells: string[] }[] = []
-  const cell = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r?\n|$)/y
   let line = 1
   let row: { line: number; cells: string[] } = { line, cells: [] }
-  cell.lastIndex = text.startsWith('\uFEFF') ? 1 : 0
-  while (cell.lastIndex < text.length || row.cells.length > 0) {
-    const match = cell.exec(text)
-    if (!match)
+  let at = text.startsWith('\uFEFF') ? 1 : 0
+  while (at < text.length || row.cells.length > 0) {
+    const start = at
+    if (text[at] === '"') {
+      do at = text.indexOf('"', at + 1) + 1
+      while (at > 0 && text[at] === '"')
+    } else while (at < text.length && !',"\r\n'.includes(text[at]!)) at++
+    const raw = text.slice(start, at)
+    const end = [',', '\r\n', '\n'].find(each => text.startsWith(each, at)) ?? ''
+    if (at < start || (end === '' && at < text.length))
       throw new ExpectedError(
         `line ${line}: a quote is in a wrong place`,
         'put the whole cell in double quotes, and double those inside',
       )
-    const [all, quoted, plain = '', end] = match
-    row.cells.push((quoted?.replaceAll('""', '"') ?? plain).trim())
-    line += all.split('\n').length - 1
+    row.cells.push((raw[0] === '"' ? raw.slice(1, -1).replaceAll('""', '"') : raw).trim())
+    at += end.length
+    line += `${raw}${end}`.split('\n').length - 1
     if (end === ',') continue
     if (row.cells.some(value => value !== '')) rows.push(row)
     if (rows.length > MOST_ROWS)
