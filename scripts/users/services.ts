@@ -42,13 +42,10 @@ function askThrough(kubectl: Kubectl, service: string, port: number): Ask {
 /** An answer with a reason is the API server's own; those of kratos and hydra have none. */
 function explained(error: unknown, service: string): unknown {
   if (error instanceof SyntaxError)
-    return new ExpectedError(
-      `${service} does not answer with JSON`,
-      'run `npx tsx scripts/app-debug.ts single-sign-on`',
-    )
+    return new ExpectedError(`${service} does not answer with JSON`, 'run `npx tsx scripts/diagnose.ts`')
   if (!(error instanceof ApiError)) return error
   if (error.reason === '') return new UpstreamError(service, error.code, { message: error.message })
-  if (error.code === 404)
+  if (error.code === 404 && error.details.kind === 'services')
     return new ExpectedError(
       `Service oas/${service} not found: single sign-on is not installed`,
       'run `npx tsx scripts/install-core.ts`',
@@ -57,7 +54,7 @@ function explained(error: unknown, service: string): unknown {
   if (error.code >= 500)
     return new TransientError(
       `Service oas/${service} is not ready: ${error.message}`,
-      'run `npx tsx scripts/app-debug.ts single-sign-on`',
+      'run `npx tsx scripts/diagnose.ts`',
       { cause: error },
     )
   return explainApiError(error, `asking Service oas/${service}`)

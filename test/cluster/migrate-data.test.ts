@@ -267,10 +267,7 @@ test('upgrade-0.3 deletes nothing by --yes, nothing that is used, and nothing by
   assert.is(statSync(join(bed.cluster, 'group_vars/all')).mode & 0o777, 0o700)
   const wrong = await run('upgrade-0.3', ['--yes', '--confirm', 'oas-apps/odd-thin'])
   assert.is(wrong.code, 0, wrong.stderr)
-  assert.match(
-    wrong.stderr,
-    'there is no claim oas-apps/odd-thin (any more); did you mean oas-apps/odd-thing?',
-  )
+  assert.match(wrong.stderr, 'claim oas-apps/odd-thin does not exist; did you mean oas-apps/odd-thing?')
   const used = await run('upgrade-0.3', ['--confirm', 'oas-apps/odd-thing'])
   assert.is(used.code, 4)
   assert.match(told(used)[0]!.what, /odd-thing is used by oas-test-odd-/)
@@ -313,7 +310,7 @@ test('upgrade-0.3 deletes what was named when nothing uses it any more, and agai
     deadline: 180_000,
     describe: () => 'pods',
   })
-  const ask = /Which of these are to be deleted/
+  const ask = /Which of these shall be deleted/
   const none = await onTerminal('upgrade-0.3', [], [[ask, '']])
   assert.is(none.code, 0, none.screen)
   assert.match(none.screen, 'nothing was changed')
@@ -322,7 +319,7 @@ test('upgrade-0.3 deletes what was named when nothing uses it any more, and agai
     [],
     [
       [ask, 'odd-thing'],
-      [/there is no claim "odd-thing" in the list/, '\x15oas-apps/data-oas-test-files-mariadb-0'],
+      [/claim "odd-thing" is not in the list/, '\x15oas-apps/data-oas-test-files-mariadb-0'],
     ],
   )
   assert.is(mistyped.code, 0, mistyped.screen)

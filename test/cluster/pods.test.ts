@@ -210,7 +210,10 @@ test('while the disk is full this is said first, and the exit code is 3', async 
   const outcome = await clean('--yes')
   await set('False')
   assert.is(outcome.code, 3, outcome.stderr)
-  assert.match(outcome.stderr, /^! node sandbox: DiskPressure.*: kubelet has disk pressure\n! free the full node first/)
+  assert.match(
+    outcome.stderr,
+    /^! node sandbox: DiskPressure.*: kubelet has disk pressure\n! free the full node first/,
+  )
   assert.equal(resultOf(outcome).deleted, 1)
 })
 
