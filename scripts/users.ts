@@ -2,7 +2,7 @@
  * Manages the people who log in by single sign-on: their accounts, the applications that they may open, the label
  * "Admin" and their passwords. It does what the user panel at https://admin.DOMAIN does, also when nobody can log in.
  *
- * Usage: npx tsx scripts/users.ts COMMAND [NAME] [APP…]
+ * Usage: npx tsx scripts/users.ts [COMMAND NAME APP…]   (`list` without a command)
  * Needs: a cluster folder with a kubeconfig, and single sign-on that is ready.
  * Safe to run again: it reads the accounts every time and changes what differs.
  */
@@ -15,12 +15,11 @@ await script({
   name: 'users',
   summary: 'List, create, change, disable and delete users; grant applications; reset passwords.',
   args: {
-    name: 'COMMAND [NAME] [APP…]',
+    name: 'COMMAND NAME APP…',
     help:
       'list · show NAME · create NAME · edit NAME · disable NAME · enable NAME · delete NAME · restore NAME · ' +
       'free-name NAME · grant NAME APP[=admin]… · revoke NAME APP… · admin NAME on|off [APP] · ' +
       'reset-password NAME · sessions NAME --end · import FILE.csv · export · reset-admin',
-    min: 1,
   },
   flags: {
     email: { type: 'string', value: 'ADDRESS', help: 'the e-mail address: create, edit, restore' },
@@ -55,7 +54,7 @@ await script({
   cluster: 'existing',
   changes: true,
   async run(run) {
-    const [command = '', name] = run.args
+    const [command = 'list', name] = run.args
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { accountServices, everybody } = await import('./users/services.ts')
@@ -95,7 +94,7 @@ await script({
     if (handing)
       lines.push(`create a ${handing.as === 'code' ? 'one-time code' : 'new password'} for ${handing.to}`)
     if (lines.length === 0) {
-      run.log.ok('everything is so already; nothing was changed.')
+      run.log.ok('no change is needed; nothing was changed.')
       return
     }
     const question = `Change ${run.cluster.name}?`
