@@ -82,10 +82,10 @@ test('a file that is not a snapshot, or flags that exclude each other', async ()
   writeFileSync(damaged, readFileSync(facts, 'utf8').slice(0, -100))
   for (const [args, what, code] of [
     [['--from', damaged], /damaged\.json is not a snapshot/, 1],
-    [['--from', join(bed.folder, 'absent')], /absent cannot be read: ENOENT/, 1],
+    [['--from', join(bed.folder, 'absent')], /absent cannot be read: ENOENT/, 2],
     [['--from', facts, '--fix'], /--fix cannot change a saved snapshot/, 2],
     [['--from', facts, '--output', facts], /exclude each other/, 2],
-    [['--output', join(bed.folder, 'no/folder/facts.json')], /ENOENT/, 1],
+    [['--output', join(bed.folder, 'no/folder/facts.json')], /no\/folder does not exist/, 2],
   ] as const) {
     const outcome = await runScript('diagnose', args)
     assert.is(outcome.code, code, outcome.stderr)

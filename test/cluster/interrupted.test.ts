@@ -144,7 +144,7 @@ async function dies(
   const outcome = await sandbox(name, args, options)
   assert.is(outcome.signal, 'SIGKILL', `it was not killed ${where}:\n${outcome.stderr}`)
   if (held)
-    assert.match(outcome.stderr, /taking over the lock/, 'the lock of the killed one is taken at once')
+    assert.match(outcome.stderr, /taking over the stale lock/, 'the lock of the killed one is taken at once')
   assert.ok(await lease(), 'a killed run cannot give its lock back')
   const now = await generated()
   for (const key of Object.keys(values)) assert.is(now[key], values[key], `${key} changed ${where}`)

@@ -32,10 +32,14 @@ const selectNothing: Rule = index =>
       const selector: Selector = object.spec?.podSelector ?? object.spec?.selector
       if (selectsAll(selector) || index.blind('Pod') || since(index, creationTimestamp) < 600) return []
       if (selected(selector, namespace, index).length > 0) return []
-      // A chart may bring a policy for a part that is not installed; one with other pods beside it was mistaken.
+      // A chart may bring a policy for a part that is not installed, and flux2/ one for pods that come and go, as
+      // those of a challenge; any other with other pods beside it was mistaken.
       const mistaken = podsIn(namespace, index).length > 0
-      const ours = object.metadata.labels?.['helm.toolkit.fluxcd.io/name'] !== undefined
-      if (!mistaken || ours) return []
+      const { labels = {} } = object.metadata
+      const brought = ['helm', 'kustomize'].some(
+        kind => labels[`${kind}.toolkit.fluxcd.io/name`] !== undefined,
+      )
+      if (!mistaken || brought) return []
       return [
         {
           rule: 'selects-nothing',

@@ -115,8 +115,11 @@ const missing: Rule = index =>
         return []
       // What has all of its pods does not miss it.
       if (WORKLOADS.includes(kind) && field !== 'spec.serviceName' && !lacksPods(object)) return []
+      const lacks = (named: Named) => !!named.name && !exists(named as Named & { name: string }, index)
+      // A binding names accounts of parts that may be left out, as Flux' own does: none of them is a mistake.
+      if (field === 'subjects' && !to(object).every(lacks)) return []
       return to(object).flatMap(named => {
-        if (!named.name || exists(named as Named & { name: string }, index)) return []
+        if (!named.name || !lacks(named)) return []
         const ref: Ref = { apiVersion: '', kind: named.kind, name: named.name, namespace: named.namespace }
         if (SYSTEM.test(named.namespace ?? '') || /^system:/.test(named.name)) return []
         return [
