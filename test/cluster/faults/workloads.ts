@@ -670,7 +670,6 @@ const cluster: Fault[] = [
       subject: /^ValidatingWebhookConfiguration former-policy$/,
       remedy: /delete the configuration/,
     },
-    fix: diagnose,
   },
   {
     name: 'A registered API has no server',
@@ -681,7 +680,6 @@ const cluster: Fault[] = [
       subject: /^APIService v1\.former\.example\.org$/,
       remedy: /delete apiservice/,
     },
-    fix: diagnose,
   },
   {
     name: 'A finalizer blocks the deletion of a namespace',
