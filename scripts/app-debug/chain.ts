@@ -1,6 +1,7 @@
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { settled } from '../../lib/diagnosis/fix.ts'
 import { dependenciesOf, keyOf, reach } from '../../lib/diagnosis/graph.ts'
+import { kustomizationOf } from '../../lib/diagnosis/rules/workload-facts.ts'
 import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { fluxItem, volumeItem, workloadItem } from '../../lib/diagnosis/status.ts'
 import { short } from '../../lib/diagnosis/text.ts'
@@ -83,12 +84,7 @@ export function lastLines(name: string | undefined, index: Index): string[] {
 
 /** The Kustomization that has applied a release, and the source of that. */
 function ownersOf(release: KubeObject, index: Index): Ref[] {
-  const labels = release.metadata.labels ?? {}
-  const owner = index.get(
-    'Kustomization',
-    labels['kustomize.toolkit.fluxcd.io/namespace'],
-    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
-  )
+  const owner = kustomizationOf(release, index)
   if (!owner) return []
   const source = dependenciesOf(owner, index).filter(({ kind }) => kind === 'GitRepository')
   return [refOf(owner), ...source]

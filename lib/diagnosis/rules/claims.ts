@@ -8,7 +8,7 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { quantity } from './quantity.ts'
-import { eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { eventsOf, kustomizationOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
@@ -89,12 +89,7 @@ function leaving(claim: KubeObject, index: Index): Told | undefined {
     pod =>
       pod.metadata.namespace === claim.metadata.namespace && claimsOfPod(pod).includes(claim.metadata.name),
   )
-  const labels = claim.metadata.labels ?? {}
-  const waiting = index.get(
-    'Kustomization',
-    labels['kustomize.toolkit.fluxcd.io/namespace'],
-    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
-  )
+  const waiting = kustomizationOf(claim, index)
   return {
     rule: 'claim-being-deleted',
     // Whoever has deleted it may wait for its end.

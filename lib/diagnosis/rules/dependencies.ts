@@ -4,6 +4,7 @@ import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { findingOf, refTo, sourceOf } from './failure.ts'
+import { kustomizationOf } from './workload-facts.ts'
 
 /** What a Kustomization or a release waits for, by its dependsOn. Pure. */
 function dependenciesIn({ kind, metadata, spec }: KubeObject): Ref[] {
@@ -95,13 +96,8 @@ const depending: Rule = index =>
  * new revision in the order of their dependencies, and none of them when these are a circle (requestsForRevisionChangeOf
  * in https://github.com/fluxcd/kustomize-controller/blob/v1.9.5/internal/controller/kustomization_indexers.go).
  */
-function fromTheTop({ metadata }: KubeObject, index: Index): Action | undefined {
-  const { labels = {} } = metadata
-  const owner = index.get(
-    'Kustomization',
-    labels['kustomize.toolkit.fluxcd.io/namespace'],
-    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
-  )
+function fromTheTop(kustomization: KubeObject, index: Index): Action | undefined {
+  const owner = kustomizationOf(kustomization, index)
   const source = owner && sourceOf(owner, index)
   return owner && { do: 'reconcile', ref: refOf(owner), ...(source ? { source: refOf(source) } : {}) }
 }

@@ -18,6 +18,7 @@ import {
 import { rules as pending } from './pending.ts'
 import { isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 import { lackingKeys } from './secrets.ts'
+import { kustomizationOf } from './workload-facts.ts'
 
 /** Messages of Helm that another try does not change. */
 const finalMessages =
@@ -177,12 +178,7 @@ const failing: Rule = index =>
 
 /** The generated Secrets with a key that is missing or empty, from which the Kustomization of a release is built. */
 function lackingSecrets(release: KubeObject, index: Index): Ref[] {
-  const labels = release.metadata.labels ?? {}
-  const owner = index.get(
-    'Kustomization',
-    labels['kustomize.toolkit.fluxcd.io/namespace'],
-    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
-  )
+  const owner = kustomizationOf(release, index)
   const named = (owner?.spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
   return named
     .filter(({ kind, name }) => kind === 'Secret' && lackingKeys(index, 'flux-system', name))

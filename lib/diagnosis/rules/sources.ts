@@ -5,6 +5,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise } from './failure.ts'
 import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
+import { kustomizationOf } from './workload-facts.ts'
 
 /** The kinds of sources, which source-controller fetches. */
 export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
@@ -169,18 +170,13 @@ function evidence(source: KubeObject, index: Index, failure: Failure): string[] 
 function mend(source: KubeObject, index: Index): Action {
   const drift = driftOf(source, index)
   if (drift) return { do: 'patch', ref: refOf(source), ...drift }
-  const { namespace, labels = {} } = source.metadata
   if (source.kind === 'HelmChart') {
     const { kind, name = '' } = source.spec?.sourceRef ?? {}
-    const repository = index.get(kind, namespace, name)
+    const repository = index.get(kind, source.metadata.namespace, name)
     return { do: 'reconcile', ref: refOf(source), ...(repository ? { source: refOf(repository) } : {}) }
   }
   // Its Kustomization takes back what somebody may have changed in it by hand.
-  const owner = index.get(
-    'Kustomization',
-    labels['kustomize.toolkit.fluxcd.io/namespace'],
-    labels['kustomize.toolkit.fluxcd.io/name'] ?? '',
-  )
+  const owner = kustomizationOf(source, index)
   return owner
     ? { do: 'reconcile', ref: refOf(owner), source: refOf(source) }
     : { do: 'reconcile', ref: refOf(source) }

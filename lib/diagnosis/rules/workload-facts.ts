@@ -99,6 +99,15 @@ export function releaseOf(workload: KubeObject, index: Index): KubeObject | unde
   return name ? index.get('HelmRelease', labels?.['helm.toolkit.fluxcd.io/namespace'], name) : undefined
 }
 
+/** The Kustomization that has applied an object: kustomize-controller labels what it applies. */
+export function kustomizationOf({ metadata }: KubeObject, index: Index): KubeObject | undefined {
+  const { labels } = metadata
+  const name = labels?.['kustomize.toolkit.fluxcd.io/name']
+  return name
+    ? index.get('Kustomization', labels?.['kustomize.toolkit.fluxcd.io/namespace'], name)
+    : undefined
+}
+
 /** Whether a pod was created before its StatefulSet was changed, and is not replaced yet. */
 export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
   const { updateRevision, currentRevision } = set.status ?? {}

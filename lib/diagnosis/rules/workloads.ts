@@ -9,7 +9,7 @@ import { short } from '../text.ts'
 import { rules as ofContainers } from './containers.ts'
 import { rules as ofNeeds } from './needs.ts'
 import { rules as ofPods } from './pods.ts'
-import { isOfOldRevision, podsOf, releaseOf, since, workloadOf } from './workload-facts.ts'
+import { isOfOldRevision, kustomizationOf, podsOf, releaseOf, since, workloadOf } from './workload-facts.ts'
 
 /** Flux's own controllers are told by the rules on Flux. */
 const FLUX = /^(source|kustomize|helm)-controller$/
@@ -145,7 +145,7 @@ const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy =>
 
 /** How a workload comes back; undefined for one that nobody of ours has installed. */
 function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
-  const { namespace, name, labels, annotations } = workload.metadata
+  const { namespace, name, annotations } = workload.metadata
   if (annotations?.[NOTE] !== undefined)
     return {
       text: 'an unfinished migration of data has stopped it: run the same migrate-data command again',
@@ -165,14 +165,11 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
       action: { do: 'reconcile', ref: refOf(release), force: true },
     }
   }
-  const kustomization = labels?.['kustomize.toolkit.fluxcd.io/name']
-  const owner =
-    kustomization &&
-    index.get('Kustomization', labels?.['kustomize.toolkit.fluxcd.io/namespace'], kustomization)
+  const owner = kustomizationOf(workload, index)
   if (owner)
     return {
       text: 'have Flux apply it again',
-      command: `flux reconcile kustomization ${kustomization} -n ${owner.metadata.namespace}`,
+      command: `flux reconcile kustomization ${owner.metadata.name} -n ${owner.metadata.namespace}`,
       action: { do: 'reconcile', ref: refOf(owner) },
     }
   if (namespace !== 'kube-system') return undefined
