@@ -55,13 +55,12 @@ export function userNamed(name: string | undefined, people: readonly Identity[])
   )
 }
 
-/** What a command changes; no action when everything is so already. Throws what is wrong. Pure. */
+/** What a command changes; no action when nothing differs. Throws what is wrong. Pure. */
 export function accountPlan(
   [command = '', name, ...words]: readonly string[],
   flags: AccountFlags,
   { people, apps }: Accounts,
 ): AccountPlan {
-  const change = (identity: Identity, to: AccountChange): AccountPlan => changePlan(identity, to)
   const existing = () => {
     const found = userNamed(name, people)
     if (!found.metadata_admin?.deleted) return found
@@ -103,7 +102,7 @@ export function accountPlan(
         ...(flags.name === undefined ? {} : { name: flags.name }),
       }
       throwAll(traitProblems(traits).map(text => new UsageError(text, 'correct it; see --help')))
-      return change(identity, { traits })
+      return changePlan(identity, { traits })
     }
     case 'disable':
       guardLastAdmin(existing(), people)
@@ -111,7 +110,7 @@ export function accountPlan(
         ? { actions: [] }
         : act('disable', existing(), `disable ${name}, end all sessions`)
     case 'enable':
-      return change(existing(), { state: 'active' })
+      return changePlan(existing(), { state: 'active' })
     case 'delete':
       guardLastAdmin(existing(), people)
       return act('delete', existing(), `delete ${name} (${existing().traits.email}); the name stays reserved`)
@@ -122,7 +121,7 @@ export function accountPlan(
       throwAll(traitProblems(traits).map(text => new UsageError(text, 'give --email ADDRESS')))
       const { subject } = identity.metadata_admin
       return {
-        ...change(identity, { state: 'active', traits, metadata_admin: { subject, apps: {} } }),
+        ...changePlan(identity, { state: 'active', traits, metadata_admin: { subject, apps: {} } }),
         handing,
       }
     }
@@ -146,7 +145,7 @@ export function accountPlan(
       const granted = identity.metadata_admin?.apps ?? {}
       const given = grantsOf(words, [...apps, ...Object.keys(granted)])
       const left = Object.entries(granted).filter(([app]) => !(app in given))
-      return change(identity, {
+      return changePlan(identity, {
         metadata_admin: metadata(identity, {
           apps: Object.fromEntries([...left, ...(command === 'grant' ? Object.entries(given) : [])]),
         }),
@@ -162,19 +161,16 @@ export function accountPlan(
         grantsOf([app], apps)
         const granted = { ...identity.metadata_admin?.apps }
         if (on || app in granted) granted[app] = on ? 'admin' : 'user'
-        return change(identity, { metadata_admin: metadata(identity, { apps: granted }) })
+        return changePlan(identity, { metadata_admin: metadata(identity, { apps: granted }) })
       }
       if (!on) guardLastAdmin(identity, people)
-      return change(identity, {
+      return changePlan(identity, {
         metadata_admin: metadata(identity, { admin: on, apps: identity.metadata_admin?.apps ?? {} }),
       })
     }
     case 'reset-password':
       existing()
-      return {
-        actions: [],
-        handing,
-      }
+      return { actions: [], handing }
     case 'sessions':
       if (!flags.end) throw new UsageError('nothing to do', 'give --end to end all sessions')
       return act('end sessions of', existing(), `end all sessions of ${name}`)

@@ -27,7 +27,6 @@ const PORTS = [
   'kratosPublic',
   'kratosAdmin',
   'panel',
-  'mail',
 ] as const
 type Ports = Record<(typeof PORTS)[number], number>
 
@@ -45,11 +44,6 @@ async function freePorts(): Promise<Ports> {
   )
   await Promise.all(held.map(([, , server]) => new Promise(resolve => server.close(resolve))))
   return Object.fromEntries(held) as Ports
-}
-
-export interface LoginOptions {
-  /** Whether the server sends mail, to a port of the bed; without it, as by default, it sends none. */
-  mail?: boolean
 }
 
 /** A running single sign-on. */
@@ -95,33 +89,19 @@ export class LoginBed {
   }
 
   /** Starts everything in a folder of its own. Throws with the log of what does not start. */
-  static async up(folder: string, building: Building, options: LoginOptions = {}): Promise<LoginBed> {
+  static async up(folder: string, building: Building): Promise<LoginBed> {
     const [hydra, kratos] = await builtSets(building, LOGIN_SETS)
     const ports = await freePorts()
     const domain = `${HOST}:${ports.ingress}`
-    const secret = (name: string) => name.padEnd(32, '.')
+    const secrets = ['hydra_system', 'hydra_cookie', 'kratos_default', 'kratos_cookie', 'kratos_cipher']
     const variables: Record<string, string> = {
       domain,
       admin_email: `admin@${HOST}`,
-      outgoing_mail_enabled: String(options.mail ?? false),
-      outgoing_mail_smtp_uri: `smtp://127.0.0.1:${ports.mail}/?disable_starttls=true`,
-      outgoing_mail_from_address: `no-reply@${HOST}`,
-      ...Object.fromEntries(
-        ['hydra_postgres_password', 'kratos_postgres_password', 'single_sign_on_csrf_secret'].map(name => [
-          name,
-          'password',
-        ]),
-      ),
-      ...Object.fromEntries(
-        [
-          'hydra_system_secret',
-          'hydra_cookie_secret',
-          'kratos_default_secret',
-          'kratos_cookie_secret',
-          'kratos_cipher_secret',
-        ].map(name => [name, secret(name)]),
-      ),
-      kratos_cipher_secret: '0123456789abcdef0123456789abcdef',
+      hydra_postgres_password: 'password',
+      kratos_postgres_password: 'password',
+      single_sign_on_csrf_secret: 'password',
+      // kratos' cipher takes 32 characters, neither more nor fewer.
+      ...Object.fromEntries(secrets.map(name => [`${name}_secret`, name.padEnd(32, '.')])),
     }
     const names = [HOST, `*.${HOST}`, '127.0.0.1']
     const { ca, certificate, key } = await issueServing(names)

@@ -7,7 +7,6 @@ import {
   type AdminMetadata,
   changedIdentity,
   type Identity,
-  isAdmin,
   newIdentity,
   subjectOf,
   type Traits,
@@ -89,14 +88,4 @@ export async function disableUser(services: Services, identity: Identity): Promi
 export async function deleteUser(services: Services, identity: Identity): Promise<void> {
   await endSessions(services, identity)
   await services.kratos.replace(identity.id, tombstone(identity, new Date(), generatePassword()))
-}
-
-/** Whether nobody else could administer the platform. */
-export async function isLastAdmin({ kratos }: Services, identity: Identity): Promise<boolean> {
-  for (let token: string | undefined, first = true; first || token; first = false) {
-    const { identities, next } = await kratos.list(token, 250)
-    if (identities.some(other => other.id !== identity.id && isAdmin(other))) return false
-    token = next
-  }
-  return true
 }

@@ -15,7 +15,6 @@ export const TEXTS = {
     forgot: 'Forgot your password?',
     forgotWithoutMail: 'Forgot your password? Ask your administrator for a new one.',
     throttled: (seconds: number) => `Too many failed attempts. Wait ${seconds} seconds, then log in again.`,
-    other: 'Log in as somebody else',
   },
   going: { title: 'One moment', text: (app: string) => `Opening ${app}.`, link: 'Continue' },
   logout: {
@@ -36,7 +35,6 @@ export const TEXTS = {
     title: 'Your applications',
     none: 'No application is open to you yet. Ask the administrator of this server for access.',
     admin: 'You administer this application.',
-    opens: (app: string) => `Open ${app}`,
   },
   settings: {
     title: 'Settings',
@@ -50,7 +48,6 @@ export const TEXTS = {
       lookup_secret: 'Recovery codes',
     } as Record<string, string>,
     passwordHint: (length: number) => `At least ${length} characters. A sentence is easier to remember.`,
-    afterReset: 'Choose a new password now. The code that you used is spent.',
   },
   recovery: {
     title: 'Set a new password',
@@ -93,20 +90,17 @@ export const TEXTS = {
     remove: 'Delete',
     removeHint: 'The user name stays reserved, so that nobody inherits files or messages in an application.',
     removeType: (name: string) => `Type ${name} to confirm`,
-    removed: (name: string) => `${name} is deleted. The name stays reserved.`,
     restore: 'Restore',
     restored: 'Restored, still without a password: create a one-time code or generate a password.',
     free: 'Free the name',
     freeHint:
       'Whoever gets this name next finds what its former owner left in Nextcloud and Rocket.Chat. Delete those accounts there first.',
-    freed: (name: string) => `The name ${name} is free again.`,
     shown: 'This is shown once. Hand it over now.',
     code: 'One-time code',
     address: 'Address',
     generated: 'Password',
     back: 'All users',
     yourself: 'This is your own account: you cannot disable or delete it, nor take the Admin label from it.',
-    lastAdmin: 'This is the last active administrator.',
   },
   problems: {
     username:
@@ -114,8 +108,6 @@ export const TEXTS = {
     email: 'This is not an e-mail address.',
     name: 'The name is longer than 256 characters.',
     taken: 'This user name or e-mail address is taken. The names of deleted users stay reserved.',
-    short: (length: number) => `The password needs at least ${length} characters.`,
-    similar: 'The password contains the user name or the e-mail address.',
     confirm: 'The name that you typed is not the name of this user.',
   },
   error: {

@@ -6,7 +6,6 @@ import {
   disableUser,
   endSessions,
   type Handover,
-  isLastAdmin,
   newCode,
   newPassword,
   TakenError,
@@ -39,14 +38,12 @@ export function newUser(panel: Panel, visit: Visit): Promise<Answer> {
     if (visit.method !== 'POST') return { page: newUserPage(visitor, apps, { problems: [] }) }
     const fields = checkedForm(panel, visitor, await bodyOf(visit.request))
     const given = read(fields, apps)
-    const again = (problems: string[]) => ({
+    const again = (...problems: string[]) => ({
       status: 400,
       page: newUserPage(visitor, apps, { ...given, problems }),
     })
-    const problems = problemsOf(given.traits).map(problem => TEXTS.problems[problem])
-    if (problems.length > 0) return again(problems)
     const start = fields.get('start') === 'password' ? 'password' : 'code'
-    try {
+    return ifAccepted(given.traits, again, async () => {
       const { identity, handover } = await createUser(panel, given.traits, given.metadata, start)
       panel.log({
         event: 'user created',
@@ -54,11 +51,24 @@ export function newUser(panel: Panel, visit: Visit): Promise<Answer> {
         by: visitor.identity.traits.username,
       })
       return { page: handoverPage(visitor, identity, handover) }
-    } catch (error) {
-      if (error instanceof TakenError) return again([TEXTS.problems.taken])
-      throw error
-    }
+    })
   })
+}
+
+/** Does the work with traits that somebody typed, or tells by `refuse` what is wrong with them, or that they are taken. */
+async function ifAccepted(
+  traits: Traits,
+  refuse: (...problems: string[]) => Answer,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
+  const problems = problemsOf(traits).map(problem => TEXTS.problems[problem])
+  if (problems.length > 0) return refuse(...problems)
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof TakenError) return refuse(TEXTS.problems.taken)
+    throw error
+  }
 }
 
 /** One user, and everything that is done to one. */
@@ -99,10 +109,8 @@ async function act(
   const own = identity.id === visitor.identity.id
   const gone = identity.metadata_admin?.deleted !== undefined
   if (gone && !['restore', 'free'].includes(action)) throw new PageError(409, TEXTS.error.expired)
-  if (['disable', 'delete'].includes(action)) {
-    if (own) return refuse(TEXTS.users.yourself)
-    if (await isLastAdmin(panel, identity)) return refuse(TEXTS.users.lastAdmin)
-  }
+  // Whoever asks is an administrator and stays one: nobody else can be the last.
+  if (own && ['disable', 'delete'].includes(action)) return refuse(TEXTS.users.yourself)
   switch (action) {
     case 'save':
       return save(panel, identity, read(fields, apps), { own, refuse, done: () => done('saved') })
@@ -136,32 +144,26 @@ async function act(
   }
 }
 
-async function save(
+function save(
   panel: Panel,
   identity: Identity,
   given: UserForm,
   { own, refuse, done }: { own: boolean; refuse: (...problems: string[]) => Answer; done: () => Answer },
 ): Promise<Answer> {
   const traits = { ...given.traits, username: identity.traits.username }
-  const problems = problemsOf(traits).map(problem => TEXTS.problems[problem])
-  if (problems.length > 0) return refuse(...problems)
-  const loses = identity.metadata_admin?.admin === true && !given.metadata.admin
-  if (loses && own) return refuse(TEXTS.users.yourself)
-  if (loses && (await isLastAdmin(panel, identity))) return refuse(TEXTS.users.lastAdmin)
-  try {
+  return ifAccepted(traits, refuse, async () => {
+    if (own && identity.metadata_admin?.admin === true && !given.metadata.admin)
+      return refuse(TEXTS.users.yourself)
     // Grants of applications that are not installed right now are kept.
     const apps = { ...identity.metadata_admin?.apps, ...given.metadata.apps }
     for (const [app, role] of Object.entries(given.roles)) if (role === 'none') delete apps[app]
     const metadata_admin = { ...identity.metadata_admin, admin: given.metadata.admin, apps }
     await changeUser(panel, identity, { traits, metadata_admin })
     return done()
-  } catch (error) {
-    if (error instanceof TakenError) return refuse(TEXTS.problems.taken)
-    throw error
-  }
+  })
 }
 
-async function restore(
+function restore(
   panel: Panel,
   identity: Identity,
   given: UserForm,
@@ -169,16 +171,11 @@ async function restore(
   done: () => Answer,
 ): Promise<Answer> {
   const traits = { ...given.traits, username: identity.traits.username }
-  const problems = problemsOf(traits).map(problem => TEXTS.problems[problem])
-  if (problems.length > 0) return refuse(...problems)
-  const { subject } = identity.metadata_admin ?? {}
-  try {
+  return ifAccepted(traits, refuse, async () => {
+    const { subject } = identity.metadata_admin ?? {}
     await changeUser(panel, identity, { traits, state: 'active', metadata_admin: { subject } })
     return done()
-  } catch (error) {
-    if (error instanceof TakenError) return refuse(TEXTS.problems.taken)
-    throw error
-  }
+  })
 }
 
 /** What a form of a user sends, as far as it is allowed. */

@@ -88,8 +88,8 @@ export function problemsOf({ username, email, name }: Traits): Problem[] {
 }
 
 /**
- * What is wrong with a password, or undefined. kratos' admin API takes any ("abc" was accepted), so whoever sets
- * one asks here.
+ * What is wrong with a password, or undefined. kratos' admin API takes any ("abc" was accepted): whatever sets one
+ * through it that somebody chose has to ask here. Those of today are all generated.
  */
 export function passwordProblem(
   password: string,
