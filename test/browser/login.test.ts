@@ -303,6 +303,13 @@ test('a grant that is withdrawn, a disabled and a deleted user: no access from t
   await open(berta.page, nextcloud)
   await enter(berta.page, 'berta')
   assert.match(await words(berta.page), 'credentials are invalid')
+
+  await toBerta()
+  await page.getByLabel('E-mail').fill('berta@example.org')
+  await page.getByRole('button', { name: 'Restore' }).click()
+  await page.getByText('Restored, still without a password').waitFor()
+  const [restored] = await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=berta`)
+  assert.equal(restored.metadata_admin.apps, {})
   await context.close()
   await berta.context.close()
 })

@@ -173,7 +173,9 @@ function restore(
   const traits = { ...given.traits, username: identity.traits.username }
   return ifAccepted(traits, refuse, async () => {
     const { subject } = identity.metadata_admin ?? {}
-    await changeUser(panel, identity, { traits, state: 'active', metadata_admin: { subject } })
+    // An empty list: without one he would count as a user of before there were grants.
+    const metadata_admin = { subject, apps: {} }
+    await changeUser(panel, identity, { traits, state: 'active', metadata_admin })
     return done()
   })
 }
