@@ -129,7 +129,8 @@ export function readManifest(folder: string): { manifest: BackupManifest; files:
       const data = readPart(folder, file, file === SEALED ? LARGEST_SEALED : LARGEST)
       files.set(file, data)
       const what = join(folder, file)
-      if (data.length < bytes) problems.push(damaged(`${what} was cut off: ${data.length} of ${bytes} bytes`))
+      if (data.length < bytes)
+        problems.push(damaged(`${what} was cut off: ${data.length} of the ${bytes} bytes in ${MANIFEST}`))
       else if (sha256(data) !== hash)
         problems.push(damaged(`${what} was changed: its SHA-256 differs from the one in ${MANIFEST}`))
     } catch (error) {

@@ -165,6 +165,7 @@ test('no change of a byte anywhere in a backup goes unnoticed', async () => {
   const folder = await backup()
   const original = new Map(readdirSync(folder).map(file => [file, readFileSync(join(folder, file))]))
   const { secrets } = await readBackup(folder, NO_KEYS)
+  const digit = original.get(MANIFEST)!.indexOf('"bytes": ') + '"bytes": '.length
   const spot = fc
     .constantFrom(...original.keys())
     .chain(file =>
@@ -187,7 +188,7 @@ test('no change of a byte anywhere in a backup goes unnoticed', async () => {
       }
       writeFileSync(join(folder, file), original.get(file)!)
     }),
-    { numRuns: 400 },
+    { numRuns: 400, examples: [[[MANIFEST, digit, 8]]] }, // a first digit that grew
   )
 })
 
