@@ -13,6 +13,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'app-debug',
+  group: 'repair',
   summary:
     'Follow an application from Git to its node and name the one cause and its remedy; exit code 3 for findings.',
   args: {

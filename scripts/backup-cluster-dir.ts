@@ -15,6 +15,7 @@ import { archiveFlags } from './backup-cluster-dir/flags.ts'
 
 await script({
   name: 'backup-cluster-dir',
+  group: 'back up',
   summary: 'Archive a cluster folder with the state of k3s, encrypted; list, verify and restore archives.',
   flags: archiveFlags,
   examples: [

@@ -42,6 +42,7 @@ const flags = {
 
 await script({
   name: 'backup-secrets',
+  group: 'back up',
   summary:
     "Back up the cluster's secrets and verify the backup, or verify an old one (exit code 3: the cluster differs).",
   flags,

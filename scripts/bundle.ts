@@ -16,6 +16,7 @@ import { fileTime } from '../lib/script/timestamp.ts'
 
 await script({
   name: 'bundle',
+  group: 'repair',
   summary: 'Pack facts, findings, logs and transcripts into one file for a helper, without secrets.',
   flags: {
     output: {

@@ -33,6 +33,7 @@ const flags = {
 
 await script({
   name: 'cert-debug',
+  group: 'repair',
   summary: 'Say why a host has no valid certificate, and what to do about it; exit code 3 for findings.',
   args: { name: 'HOST', help: 'a host name, e.g. chat.oas.example.org; default: all hosts', max: 1 },
   flags,

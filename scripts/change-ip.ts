@@ -15,6 +15,7 @@ import { readChangeState } from './change-ip/state.ts'
 
 await script({
   name: 'change-ip',
+  group: 'repair',
   summary: 'Change the IP address of the server of a cluster, everywhere it stands; or take that back.',
   args: { name: 'NEW', help: 'the new address, at which the server answers already', max: 1 },
   flags: {

@@ -18,6 +18,7 @@ const FUTURE_ADDRESS = 'ADDRESS_OF_THE_NEW_SERVER'
 
 await script({
   name: 'create-cluster',
+  group: 'set up',
   summary: 'Create the folder of a cluster, and on request its server and DNS records.',
   args: {
     name: 'NAME DOMAIN',

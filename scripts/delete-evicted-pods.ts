@@ -6,7 +6,6 @@
  * Needs: a cluster folder with a kubeconfig.
  * Safe to run again: it finds the remaining evicted pods.
  */
-
 import {
   countsText,
   deleteEvicted,
@@ -25,6 +24,7 @@ import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'delete-evicted-pods',
+  group: 'repair',
   summary: 'Delete the pods that were evicted from a full node, and no other; exit code 3 while it is full.',
   flags: {
     namespace: { type: 'string', value: 'NS', help: 'only in this namespace' },

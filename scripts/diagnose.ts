@@ -11,6 +11,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'diagnose',
+  group: 'repair',
   summary:
     'Name what is wrong with the platform: the cause, the remedy, and what follows from it; exit code 3 for findings.',
   flags: diagnosisFlags,

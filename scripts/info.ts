@@ -15,6 +15,7 @@ import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
   name: 'info',
+  group: 'watch',
   summary:
     'Tell how to reach a cluster, and how its servers are: export line, addresses, versions, disk, load.',
   flags: {

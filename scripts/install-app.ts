@@ -18,6 +18,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'install-app',
+  group: 'set up',
   summary: 'Install applications, wait until they are Ready, and print their addresses.',
   args: {
     name: 'APP…',

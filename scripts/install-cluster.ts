@@ -13,6 +13,7 @@ import { installFlags } from './install-cluster/flags.ts'
 
 await script({
   name: 'install-cluster',
+  group: 'set up',
   summary: 'Install k3s and its tools on the server of a cluster, or upgrade them.',
   flags: installFlags,
   examples: [

@@ -14,6 +14,7 @@ import { examples, flags, nextSteps } from './install-core/flags.ts'
 
 await script({
   name: 'install-core',
+  group: 'set up',
   summary:
     'Install the core of OpenAppStack on a cluster: secrets, Flux, infrastructure, single sign-on, monitoring.',
   flags,

@@ -16,6 +16,7 @@ import type { LogSource } from './logs/flags.ts'
 
 await script({
   name: 'logs',
+  group: 'watch',
   summary: 'Show the logs of an application or by a preset, with the generated secrets blacked out.',
   args: {
     name: 'APP|PRESET',

@@ -15,6 +15,7 @@ import { migrateFlags } from './migrate-data/flags.ts'
 
 await script({
   name: 'migrate-data',
+  group: 'upgrade',
   summary: "Bring the data of an old cluster's volumes into the volumes of a new cluster.",
   flags: migrateFlags,
   examples: [

@@ -22,6 +22,7 @@ const flags = {
   only: {
     type: 'string',
     value: 'SECTIONS',
+    choices: NAMES,
     multiple: true,
     help: `check only these, separated by commas: ${NAMES.join(', ')}`,
   },
@@ -35,6 +36,7 @@ const flags = {
 
 await script({
   name: 'preflight',
+  group: 'set up',
   summary:
     'Check a server, its DNS, ports, mail and backup storage before an installation; exit code 3 for errors.',
   flags,

@@ -15,6 +15,7 @@ import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
   name: 'purge',
+  group: 'repair',
   summary: 'Remove OpenAppStack and k3s with ALL DATA from the server of a cluster, and prove it is gone.',
   flags: {
     ...sshFlags,

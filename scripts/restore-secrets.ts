@@ -1,7 +1,6 @@
 /**
- * Restores secrets from a backup of backup-secrets: shows the differences to the cluster without any value, and
- * restores the chosen Secrets. A value of the cluster is replaced only when its Secret is named. It replaces
- * the second script of the docs' "Upgrading to 0.7.0".
+ * Shows how a backup of backup-secrets differs from the cluster, without any value, and restores the chosen Secrets; over
+ * another value only when the Secret is named. It replaces the second script of the docs' "Upgrading to 0.7.0".
  *
  * Usage: npx tsx scripts/restore-secrets.ts [DIR] [--only NAME] [--overwrite NAME]
  * Needs: a cluster folder with a kubeconfig, and a backup.
@@ -33,6 +32,7 @@ const flags = {
 
 await script({
   name: 'restore-secrets',
+  group: 'back up',
   summary: 'Show how a backup of secrets differs from the cluster, and restore the chosen ones.',
   args: {
     name: 'DIR',

@@ -13,6 +13,7 @@ import { layoutOf } from '../test/bed/cluster/layout.ts'
 
 await script({
   name: 'sandbox',
+  group: 'practise',
   summary:
     'Starts and stops a real Kubernetes control plane with Flux, or servers, on this machine, to try the toolkit on.',
   args: {

@@ -15,6 +15,7 @@ import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'secrets',
+  group: 'watch',
   summary:
     'List the generated secrets without their values; reveal one; audit all (exit code 3 with findings).',
   flags: {

@@ -14,6 +14,7 @@ import type { Ssh } from '../lib/ssh/ssh.ts'
 
 await script({
   name: 'ssh',
+  group: 'watch',
   summary:
     'Open a shell on the server of a cluster, or run a command on it; a failing command gives exit code 1.',
   args: {

@@ -16,6 +16,7 @@ import type { ChartVersion } from './status/versions.ts'
 
 await script({
   name: 'status',
+  group: 'watch',
   summary: 'Show the whole platform on one screen; exit code 3 when something is not ready.',
   flags: {
     watch: { type: 'boolean', help: 'show it again every two seconds, until everything is ready or Ctrl-C' },

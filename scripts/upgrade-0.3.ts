@@ -25,6 +25,7 @@ const flags = {
 
 await script({
   name: 'upgrade-0.3',
+  group: 'upgrade',
   summary:
     'Move the settings of a cluster older than 0.3, list its Helm releases, delete old volumes by name.',
   flags,

@@ -30,6 +30,7 @@ const flags = {
 
 await script({
   name: 'upgrade-0.6',
+  group: 'upgrade',
   summary:
     'Convert the settings of a cluster older than 0.6 to a .flux.env, and list the applications to install.',
   flags,

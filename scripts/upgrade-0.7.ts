@@ -29,6 +29,7 @@ const flags = {
 
 await script({
   name: 'upgrade-0.7',
+  group: 'upgrade',
   summary: 'Upgrade a platform of 0.6 to 0.7 without losing a secret; or go back.',
   flags,
   examples: [

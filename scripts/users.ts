@@ -13,6 +13,7 @@ import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'users',
+  group: 'watch',
   summary: 'List, create, change, disable and delete users; grant applications; reset passwords.',
   args: {
     name: 'COMMAND NAME APP…',

@@ -9,6 +9,8 @@ export interface FlagSpec {
   help: string
   /** The name of its value in `--help`; for type string. */
   value?: string
+  /** The values that it takes, for completion in a shell; the script checks them. */
+  choices?: readonly string[]
   /** May be given several times; its value is then a list. */
   multiple?: boolean
   /** Its name in the last version, which is still accepted but not shown in the help. */

@@ -20,10 +20,15 @@ const changeFlags = {
 /** The values that every run has; those of flags that a script does not take are false or undefined. */
 export type CommonFlags = typeof commonFlags & typeof clusterFlags & typeof changeFlags
 
+/** What a script is for, in the order of the README. */
+export const GROUPS = ['set up', 'watch', 'repair', 'back up', 'upgrade', 'practise'] as const
+
 /** What a script is, for `--help` and for the frame around it. */
 export interface ScriptSpec<F extends FlagSpecs> {
   /** The file's name without `.ts`. */
   name: string
+  /** Where the README and `help` list it. */
+  group: (typeof GROUPS)[number]
   /** One sentence. */
   summary: string
   /** Positional arguments, if it takes any; `choices` are checked, with a suggestion for a typing error. */

@@ -12,7 +12,7 @@ const scripts = readdirSync(join(ROOT, 'scripts'))
   .map(file => file.replace(/\.ts$/, ''))
 /** Scripts whose cluster need not have a folder yet. */
 const mayBeNew = ['install-core', 'upgrade-0.6']
-const needCluster = scripts.filter(name => !['sandbox', 'create-cluster'].includes(name))
+const needCluster = scripts.filter(name => !['help', 'sandbox', 'create-cluster'].includes(name))
 const clusters = temporaryFolder()
 mkdirSync(join(clusters, 'oas.example.org'))
 

@@ -5,9 +5,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ROOT } from '../../lib/script/files.ts'
 import { flagsOf } from '../../lib/script/spec.ts'
+import { scriptSpecs } from '../../scripts/help/specs.ts'
 import { type Known, problemsOf, UNKNOWN } from './commands/check.ts'
 import { commandsOf } from './commands/shell.ts'
-import { scriptSpecs } from './commands/specs.ts'
 import { type Piece, piecesOfPage, piecesOfSource } from './commands/texts.ts'
 
 const scripts = await scriptSpecs()
