@@ -1,4 +1,5 @@
 import { condition, reconcile, standing } from '../flux/flux.ts'
+import { ApiError } from '../kubectl/api-error.ts'
 import { type Kubectl, type KubeObject, type Ref, refText } from '../kubectl/kubectl.ts'
 import { lockCluster } from '../platform/lock.ts'
 import { askConfirm } from '../script/prompt.ts'
@@ -58,7 +59,7 @@ export async function fix(
     for (const cause of offered) if (await agree(run, cause)) agreed.push(cause)
     if (agreed.length === 0) return look
     for (const cause of agreed) await remedy(run, kubectl, cause)
-    look = await watch(run, agreed, again, deadline)
+    look = await watch(run, agreed, look.diagnosis.causes, again, deadline)
   }
   return look
 }
@@ -80,12 +81,26 @@ async function remedy(run: FixingRun, kubectl: Kubectl, cause: Fixable): Promise
   // A script of ours takes the lock itself.
   const release = action.do === 'script' ? undefined : await lockCluster(kubectl, run)
   await run.step(upper(actionText(action)), command, async () => {
-    await act(kubectl, action, run.cluster.name)
+    try {
+      await act(kubectl, action, run.cluster.name)
+    } catch (error) {
+      if (!isOvertaken(error)) throw error
+      run.log.info('  The cluster has changed it meanwhile: looking again.')
+    }
     for (const ref of waiting(cause))
       if (await kubectl.get(ref)) await reconcile(kubectl, ref, { reset: ref.kind === 'HelmRelease' })
     return undefined
   })
   await release?.()
+}
+
+/**
+ * Whether an object was changed or removed since it was read: controllers heal by themselves, too, once the cause
+ * is gone. The next look decides what is still to be done.
+ */
+function isOvertaken(error: unknown): boolean {
+  const { cause } = error as Error
+  return cause instanceof ApiError && (cause.code === 409 || cause.code === 404)
 }
 
 /** The objects that Flux would reconcile only minutes later: the one at fault and those that it keeps waiting. */
@@ -98,28 +113,41 @@ function waiting(cause: Fixable): Ref[] {
   )
 }
 
-/** Checks until the remedied objects are healthy, or something else is wrong with them. */
+/** Milliseconds for what follows when an object is healthy again: the ingress controller takes a new certificate. */
+const AFTERMATH = 15_000
+
+/**
+ * Checks until the remedied objects are healthy, or something else is wrong with them. What was not there before
+ * and has no remedy that a script can do gets a moment to pass.
+ */
 function watch(
   run: FixingRun,
   agreed: readonly Fixable[],
+  causes: readonly RootCause[],
   again: () => Promise<Look>,
   deadline: number,
 ): Promise<Look> {
   const affected = agreed.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)
-  const before = new Set(agreed.map(({ rule, subject }) => `${rule} ${keyOf(subject)}`))
+  const nameOf = ({ rule, subject }: RootCause) => `${rule} ${keyOf(subject)}`
+  const before = new Set(agreed.map(nameOf))
+  const known = new Set(causes.map(nameOf))
+  let healthySince: number | undefined
   return until<string, Look>(
     async () => {
       const look = await again()
       const index = new Index(look.snapshot)
-      const still = look.diagnosis.causes.filter(({ rule, subject }) =>
-        before.has(`${rule} ${keyOf(subject)}`),
-      )
+      const still = look.diagnosis.causes.filter(cause => before.has(nameOf(cause)))
       const unsettled = affected.filter(ref => !settled(index.find(ref)))
-      const next = look.diagnosis.causes.some(
-        cause => cause.remedy.action && !before.has(`${cause.rule} ${keyOf(cause.subject)}`),
-      )
-      if (still.length === 0 && (unsettled.length === 0 || next)) return { done: look }
-      const names = [...new Set([...still.map(({ subject }) => subject), ...unsettled].map(refText))]
+      const next = look.diagnosis.causes.some(cause => cause.remedy.action && !before.has(nameOf(cause)))
+      const fresh = look.diagnosis.causes.filter(cause => !known.has(nameOf(cause)))
+      if (still.length === 0 && next) return { done: look }
+      if (still.length === 0 && unsettled.length === 0) {
+        healthySince ??= Date.now()
+        if (fresh.length === 0 || Date.now() - healthySince > AFTERMATH) return { done: look }
+      }
+      const names = [
+        ...new Set([...[...still, ...fresh].map(({ subject }) => subject), ...unsettled].map(refText)),
+      ]
       run.log.progress(`waiting for ${names.slice(0, 5).join(', ')}`)
       return { last: `not healthy yet: ${names.join(', ')}` }
     },
