@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import * as assert from 'uvu/assert'
+import { loadFluxManifest } from '../../lib/flux/flux-install.ts'
 import { CURRENT_KINDS } from '../../lib/flux/flux-versions.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
@@ -63,7 +64,9 @@ export class Platform {
     const bed = await Bed.start()
     try {
       const { kubectl } = bed
-      await kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } })
+      // Flux's own Deployments too, as install-core brings them: what waits asks whether they run.
+      for (const object of await loadFluxManifest(bed.up.fluxManifest))
+        if (object.kind !== 'CustomResourceDefinition') await kubectl.apply(object)
       commitPlatform(join(bed.cluster, '.state', 'served', 'openappstack.git'), edit)
       for (const object of platformObjects(CURRENT_KINDS, bed.up.gitUrl, APPS)) await kubectl.create(object)
       const platform = new Platform(bed)
