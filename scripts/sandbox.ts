@@ -31,6 +31,7 @@ await script({
       'npx tsx scripts/sandbox.ts up --certificates --loki',
       'with the real cert-manager and a stand-in for Loki',
     ],
+    ['npx tsx scripts/sandbox.ts up --login', 'with single sign-on, to log in with a browser'],
     ['npx tsx scripts/sandbox.ts up --server', 'boot a Debian server to install a cluster on; as root'],
     ['npx tsx scripts/sandbox.ts status', 'show its processes, ports, memory and logs'],
     ['npx tsx scripts/sandbox.ts reset --confirm sandbox', 'remove everything, to start over'],

@@ -12,3 +12,5 @@ run scripts/sandbox.ts up
 run scripts/install-core.ts --cluster sandbox --yes
 run scripts/install-app.ts nextcloud --cluster sandbox --yes
 run scripts/status.ts --cluster sandbox
+printf '\nNext, log in with a browser (builds hydra and kratos once; needs PostgreSQL: apt install postgresql):\n'
+printf '  npx tsx scripts/sandbox.ts up --login\n'

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
+import { serveApplications } from '../bed/login/applications.ts'
 import { LoginBed } from '../bed/login/bed.ts'
-import { clientOf } from '../bed/login/clients.ts'
-import { APPLICATIONS, type Application, RelyingParty } from '../bed/login/relying-party.ts'
+import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
 
@@ -61,14 +61,7 @@ async function loggedIn(username: string): Promise<{ context: BrowserContext; pa
 
 test.before(async () => {
   bed = await LoginBed.up(folder, building)
-  for (const app of APPLICATIONS) {
-    const client = clientOf(app.clientId, {
-      ...bed.variables,
-      [`${app.clientId}_oauth_client_secret`]: `secret-of-${app.clientId}`,
-    })
-    await admin('POST', `${bed.hydraAdmin}/clients`, client)
-    bed.serve(app.host, (await RelyingParty.of(app, bed.domain, `secret-of-${app.clientId}`, bed.ca)).handle)
-  }
+  await serveApplications(bed)
   await createUser('admin', { admin: true })
   browser = await startBrowser()
 })

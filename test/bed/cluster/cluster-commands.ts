@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
+import { Kubectl } from '../../../lib/kubectl/kubectl.ts'
 import { ExpectedError, Findings } from '../../../lib/script/errors.ts'
 import { mebibytes } from '../../../lib/script/size.ts'
 import { table } from '../../../lib/script/table.ts'
+import { createFirstUser } from '../login/first-user.ts'
 import { named, type SandboxRun } from './flags.ts'
 import { layoutOf } from './layout.ts'
 import { down, reset, up } from './sandbox.ts'
@@ -9,10 +11,11 @@ import { status } from './status.ts'
 
 /** Starts the control plane, or the part of it that does not run, and shows the next commands. */
 async function startSandbox(run: SandboxRun, name: string): Promise<void> {
-  const { certificates, loki } = run.flags
+  const { certificates, loki, login } = run.flags
   const more = [
     ...(certificates ? ['cert-manager', 'an ACME server'] : []),
     ...(loki ? ['a stand-in for Loki'] : []),
+    ...(login ? ['single sign-on with stand-in applications'] : []),
   ]
   const plan = [
     'build the programs, unless the cache has them',
@@ -30,6 +33,7 @@ async function startSandbox(run: SandboxRun, name: string): Promise<void> {
     chartsMirror: run.flags['charts-mirror'],
     certificates: run.flags.certificates,
     loki: run.flags.loki,
+    login: run.flags.login,
     audit: run.flags.audit,
     signal: run.signal,
     progress: run.log.progress,
@@ -47,8 +51,16 @@ async function startSandbox(run: SandboxRun, name: string): Promise<void> {
       `other ports than before, because other programs use the old ones: ${result.moved.join(', ')}`,
     )
   const cluster = `--cluster ${name}`
+  if (result.login) {
+    const { kubeconfig, folder } = layoutOf(name).cluster
+    const kubectl = await Kubectl.connect(kubeconfig, run.signal)
+    await createFirstUser(kubectl, folder, result.login.kratosAdmin)
+    run.log.ok(`log in at ${result.login.panel} as admin; the browser warns of a certificate of this sandbox`)
+  }
   run.log.print(`export KUBECONFIG=${result.kubeconfig}`)
+  const password = `npx tsx scripts/secrets.ts --show userbackend_admin_password ${cluster}    the password of admin`
   run.next([
+    ...(result.login ? [password] : []),
     `npx tsx scripts/install-core.ts ${cluster}    install Flux and the platform in it`,
     `npx tsx scripts/sandbox.ts status${named(name)}    see its processes`,
     `npx tsx scripts/sandbox.ts down${named(name)}    stop it; its state is kept`,

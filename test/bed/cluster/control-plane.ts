@@ -4,7 +4,7 @@ import { ROOT } from '../../../lib/script/files.ts'
 import { auditing } from '../build/audit.ts'
 import { extraProcesses } from './extras.ts'
 import type { Layout } from './layout.ts'
-import { podNetworkClient } from './loki.ts'
+import { podNetworkClient, podNetworkProcesses } from './pod-ports.ts'
 import { kubeconfigOf, LOOPBACK, type PortName, type ProcessSpec, type Setting } from './spec.ts'
 
 const pem = (layout: Layout, file: string) => join(layout.pki, file)
@@ -48,7 +48,7 @@ export function apiServer(setting: Setting): ProcessSpec {
   const { layout, ports, bin, extras } = setting
   const more = [
     ...(extras.audit ? [auditing(layout)] : []),
-    ...(extras.loki ? [podNetworkClient(setting)] : []),
+    ...(podNetworkProcesses(setting).length > 0 ? [podNetworkClient(setting)] : []),
   ]
   return {
     name: 'kube-apiserver',

@@ -2,9 +2,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
 import { type Building, builtSets } from '../build/build.ts'
-import { CERTIFICATE_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
+import { CERTIFICATE_SETS, LOGIN_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
+import { checkDatabase } from '../login/database.ts'
 import { certificateProcesses } from './certificates.ts'
+import { loginProcesses } from './login.ts'
 import { lokiProcesses } from './loki.ts'
+import { podNetworkProcesses } from './pod-ports.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
 
 /** The additional parts that an `up` is asked to run. */
@@ -25,6 +28,10 @@ export async function ensureExtras(
   if (wanted('certificates'))
     extras.certificates = (await programs(CERTIFICATE_SETS, building)) as Extras['certificates']
   if (wanted('loki')) extras.loki = true
+  if (wanted('login')) {
+    checkDatabase()
+    extras.login = (await programs(LOGIN_SETS, building)) as Extras['login']
+  }
   return extras
 }
 
@@ -52,5 +59,10 @@ async function programs(
 
 /** The processes of the additional parts, in the order in which they are started. */
 export function extraProcesses(setting: Setting): ProcessSpec[] {
-  return [...certificateProcesses(setting), ...lokiProcesses(setting)]
+  return [...certificateProcesses(setting), ...servedToPods(setting)]
+}
+
+/** Those of them that the control plane does not need: what listens in the place of pods, and the way to it. */
+export function servedToPods(setting: Setting): ProcessSpec[] {
+  return [...lokiProcesses(setting), ...loginProcesses(setting), ...podNetworkProcesses(setting)]
 }

@@ -23,6 +23,10 @@ export const sandboxFlags = {
     help: 'up: also run the real cert-manager and an ACME server that issues certificates; stays on',
   },
   loki: { type: 'boolean', help: 'up: also run a stand-in for Loki, which `logs` reads; stays on' },
+  login: {
+    type: 'boolean',
+    help: 'up: also run single sign-on: hydra, kratos, the user panel and stand-in applications; stays on',
+  },
   audit: { type: 'boolean', help: "up: write the API server's audit log to the folder of logs; stays on" },
   confirm: { type: 'string', value: 'NAME', help: 'reset: the name of the sandbox, instead of typing it' },
 } as const
@@ -31,7 +35,7 @@ export const sandboxFlags = {
 export type SandboxRun = Run<typeof sandboxFlags>
 
 /** Additional parts of a sandbox; servers do not have them. */
-const EXTRAS = ['certificates', 'loki', 'audit'] as const
+const EXTRAS = ['certificates', 'loki', 'login', 'audit'] as const
 /** The flags that one command alone takes. */
 const ONLY = {
   up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count', ...EXTRAS],

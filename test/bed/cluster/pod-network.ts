@@ -1,10 +1,11 @@
 /**
  * The sandbox's pod network as the API server sees it, a process of its own: pods of the sandbox have addresses,
  * but nothing listens there. This is the HTTP proxy (CONNECT) by which the API server reaches pods, and it leads
- * whoever asks for Loki's port to the sandbox's stand-in for Loki. So `/api/v1/namespaces/oas/services/http:loki:3100/proxy`
- * works like on a server: the Service, its endpoints and the pod's readiness are looked at by the API server itself.
+ * whoever asks for a port of the stand-in for Loki, of hydra or of kratos to where the sandbox runs that. So
+ * `/api/v1/namespaces/oas/services/http:loki:3100/proxy` works like on a server: the Service, its endpoints and the
+ * pod's readiness are looked at by the API server itself.
  *
- * Usage: node --import tsx test/bed/cluster/pod-network.ts --port=PORT --loki=PORT --pki=FOLDER
+ * Usage: node --import tsx test/bed/cluster/pod-network.ts --port=PORT --pki=FOLDER --forward=PORT-OF-PODS=PORT…
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
@@ -14,15 +15,21 @@ import { parseArgs } from 'node:util'
 import { LOOPBACK } from './spec.ts'
 
 const { values } = parseArgs({
-  options: { port: { type: 'string' }, loki: { type: 'string' }, pki: { type: 'string' } },
+  options: {
+    port: { type: 'string' },
+    pki: { type: 'string' },
+    forward: { type: 'string', multiple: true },
+  },
 })
-/** The port on which Loki listens in its pod. */
-const LOKI = 3100
+/** By the port of a pod, the one on which the sandbox runs what listens there. */
+const forwards = new Map(
+  (values.forward ?? []).map(pair => pair.split('=').map(Number) as [from: number, to: number]),
+)
 
 /** Where a connection really goes: kwok's answers for the node are asked at its own address. */
 function destination(host: string, port: number): number | undefined {
   if (host === LOOPBACK) return port
-  return port === LOKI ? Number(values.loki) : undefined
+  return forwards.get(port)
 }
 
 const pem = (file: string) => readFileSync(join(values.pki!, file))

@@ -19,16 +19,15 @@ import {
   server,
 } from './control-plane.ts'
 import { environment } from './environment.ts'
-import { ensureExtras, type RequestedExtras } from './extras.ts'
+import { ensureExtras, type RequestedExtras, servedToPods } from './extras.ts'
 import { type Layout, layoutOf } from './layout.ts'
-import { lokiProcesses } from './loki.ts'
 import { applyObjects, forgetAccounts } from './objects.ts'
 import { ensurePki, writeKubeconfigs } from './pki.ts'
 import { choosePorts } from './ports.ts'
 import { runningProcesses } from './processes.ts'
 import { readdress } from './readdress.ts'
 import { installReplaced } from './replaced-charts.ts'
-import { type Extras, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
+import { type Extras, LOGIN_HOST, LOOPBACK, type Ports, type ProcessSpec, type Setting } from './spec.ts'
 import { type KnownPorts, readSandboxState, writeSandboxState } from './state.ts'
 import { ensureProcesses, stopInOrder, stopStale } from './supervise.ts'
 
@@ -62,6 +61,8 @@ export interface Up {
   served: ServedCommit
   charts: string[]
   started: string[]
+  /** The address of the user panel and that of kratos' admin API; undefined without `--login`. */
+  login?: { panel: string; kratosAdmin: string }
   /** The ports that other programs have taken since the last `up`. */
   moved: string[]
   seconds: number
@@ -151,10 +152,10 @@ async function upLocked(
       ])
       if (started.includes('pebble')) await forgetAccounts(api, url, pebbleUrl(ports))
     })()
-    const loki = ensure(lokiProcesses(setting))
+    const others = ensure(servedToPods(setting))
     // Both to their end, so that a chart that cannot be packed leaves no half-started control plane.
-    await Promise.allSettled([serving, controlPlane, loki])
-    const [{ served, charts, missing, replaced }] = await Promise.all([serving, controlPlane, loki])
+    await Promise.allSettled([serving, controlPlane, others])
+    const [{ served, charts, missing, replaced }] = await Promise.all([serving, controlPlane, others])
     await installReplaced(api, url, replaced)
     const gitUrl = `http://${LOOPBACK}:${ports.server}/openappstack.git`
     const chartsMirror = options.chartsMirror ?? `http://${LOOPBACK}:${ports.server}/charts`
@@ -178,6 +179,10 @@ async function upLocked(
       served,
       charts,
       started,
+      login: extras.login && {
+        panel: `https://admin.${LOGIN_HOST}:${ports.ingress}`,
+        kratosAdmin: `http://${LOOPBACK}:${ports.kratosAdmin}`,
+      },
       moved,
       seconds: (performance.now() - began) / 1000,
     }

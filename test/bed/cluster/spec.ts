@@ -19,6 +19,20 @@ export const COMMON_PORTS = [
   'helmMetrics',
 ] as const
 
+/** The domain of single sign-on (`--login`): browsers find whatever ends in .localhost on this machine. */
+export const LOGIN_HOST = 'oas.localhost'
+
+/** The ports of single sign-on (`--login`). */
+export const LOGIN_PORTS = [
+  'ingress',
+  'database',
+  'hydraPublic',
+  'hydraAdmin',
+  'kratosPublic',
+  'kratosAdmin',
+  'panel',
+] as const
+
 /** Those, and the ports of what it runs only when it is asked to. */
 export const PORTS = [
   ...COMMON_PORTS,
@@ -32,6 +46,8 @@ export const PORTS = [
   'webHealth',
   'loki',
   'podNetwork',
+  ...LOGIN_PORTS,
+  'loginHealth',
 ] as const
 
 /** One of the ports a sandbox listens on. */
@@ -64,6 +80,8 @@ export interface Extras {
   certificates?: Record<'cert-manager' | 'pebble' | 'pebble-challtestsrv', string>
   /** A stand-in for Loki, and the way to it from the API server. */
   loki?: true
+  /** Single sign-on, and the way to it from the API server. */
+  login?: Record<'hydra' | 'kratos', string>
 }
 
 /** The folders, ports and programs with which the processes are started. */

@@ -13,27 +13,19 @@ import { type Building, builtSets } from '../build/build.ts'
 import { LOGIN_SETS } from '../build/programs.ts'
 import { run } from '../build/shell.ts'
 import { issueServing } from '../cluster/pki.ts'
+import { LOGIN_HOST as HOST, LOGIN_PORTS } from '../cluster/spec.ts'
 import { startDatabase } from './database.ts'
 import { Processes } from './processes.ts'
 import { ingress, type Route } from './proxy.ts'
 import { moved, objectsOf, releaseValues, type Values } from './values.ts'
 
-const HOST = 'oas.localhost'
-const PORTS = [
-  'ingress',
-  'database',
-  'hydraPublic',
-  'hydraAdmin',
-  'kratosPublic',
-  'kratosAdmin',
-  'panel',
-] as const
-type Ports = Record<(typeof PORTS)[number], number>
+/** The ports on which it listens. */
+export type LoginPorts = Record<(typeof LOGIN_PORTS)[number], number>
 
 /** Ports of the loopback address that are free. */
-async function freePorts(): Promise<Ports> {
+async function freePorts(): Promise<LoginPorts> {
   const held = await Promise.all(
-    PORTS.map(name => {
+    LOGIN_PORTS.map(name => {
       const server = createServer()
       return new Promise<[string, number, typeof server]>(resolve =>
         server.listen(0, '127.0.0.1', () =>
@@ -43,12 +35,12 @@ async function freePorts(): Promise<Ports> {
     }),
   )
   await Promise.all(held.map(([, , server]) => new Promise(resolve => server.close(resolve))))
-  return Object.fromEntries(held) as Ports
+  return Object.fromEntries(held.map(([name, port]) => [name, port])) as LoginPorts
 }
 
 /** A running single sign-on. */
 export class LoginBed {
-  readonly ports: Ports
+  readonly ports: LoginPorts
   readonly processes: Processes
   readonly ca: string
   readonly #folder: string
@@ -59,7 +51,7 @@ export class LoginBed {
   readonly variables: Record<string, string>
 
   private constructor(options: {
-    ports: Ports
+    ports: LoginPorts
     processes: Processes
     folder: string
     variables: Record<string, string>
@@ -88,10 +80,19 @@ export class LoginBed {
     return `http://127.0.0.1:${this.ports.hydraAdmin}/admin`
   }
 
-  /** Starts everything in a folder of its own. Throws with the log of what does not start. */
+  /** Builds what the cache does not have, and starts everything on free ports in a folder of its own. */
   static async up(folder: string, building: Building): Promise<LoginBed> {
     const [hydra, kratos] = await builtSets(building, LOGIN_SETS)
-    const ports = await freePorts()
+    const programs = { hydra: join(hydra!, 'hydra'), kratos: join(kratos!, 'kratos') }
+    return LoginBed.start(folder, programs, await freePorts())
+  }
+
+  /** Starts everything in a folder. Throws with the log of what does not start. */
+  static async start(
+    folder: string,
+    programs: Record<'hydra' | 'kratos', string>,
+    ports: LoginPorts,
+  ): Promise<LoginBed> {
     const domain = `${HOST}:${ports.ingress}`
     const secrets = ['hydra_system', 'hydra_cookie', 'kratos_default', 'kratos_cookie', 'kratos_cipher']
     const variables: Record<string, string> = {
@@ -117,8 +118,8 @@ export class LoginBed {
     })
     try {
       bed.#data = await startDatabase(processes, ports.database)
-      await bed.#startHydra(join(hydra!, 'hydra'))
-      await bed.#startKratos(join(kratos!, 'kratos'))
+      await bed.#startHydra(programs.hydra)
+      await bed.#startKratos(programs.kratos)
       await bed.startPanel()
     } catch (error) {
       await bed.down()

@@ -1,15 +1,26 @@
-import { chownSync, mkdtempSync, readdirSync } from 'node:fs'
+import { chownSync, existsSync, mkdtempSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ExpectedError } from '../../../lib/script/errors.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { run } from '../build/shell.ts'
 import type { Processes } from './processes.ts'
 
 /** Debian keeps every major version's programs in a folder of its own. */
+const VERSIONS = '/usr/lib/postgresql'
+
 function programs(): string {
-  const versions = '/usr/lib/postgresql'
-  const [newest = ''] = readdirSync(versions).sort((a, b) => Number(b) - Number(a))
-  return join(versions, newest, 'bin')
+  const [newest = ''] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a))
+  return join(VERSIONS, newest, 'bin')
+}
+
+/** Throws an ExpectedError when PostgreSQL is not installed. */
+export function checkDatabase(): void {
+  if (!existsSync(VERSIONS))
+    throw new ExpectedError(
+      `single sign-on needs PostgreSQL, and ${VERSIONS} does not exist`,
+      'install it: apt-get install postgresql; or omit --login',
+    )
 }
 
 /** PostgreSQL refuses to run as root. */
@@ -24,8 +35,9 @@ const DATABASES = ['hydra', 'kratos']
  */
 export async function startDatabase(processes: Processes, port: number): Promise<string> {
   const bin = programs()
-  const data = mkdtempSync(join(tmpdir(), 'oas-postgresql-'))
   const isRoot = process.getuid?.() === 0
+  // A temporary folder of root's own, as the sandbox gives its processes one, would be closed to that user.
+  const data = mkdtempSync(join(isRoot ? '/tmp' : tmpdir(), 'oas-postgresql-'))
   const as = (...command: string[]) => (isRoot ? [...AS_POSTGRES, ...command] : command)
   if (isRoot) {
     const idOf = async (flag: string) => Number(await run('id', [flag, 'postgres']))

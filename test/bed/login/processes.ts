@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PROCESS_MARK } from '../cluster/processes.ts'
 
 /** The processes of a bed that end with it, each with its output in a log file. */
 export class Processes {
@@ -13,9 +14,11 @@ export class Processes {
 
   start(name: string, [program = '', ...args]: readonly string[], env: Record<string, string> = {}): void {
     const log = openSync(join(this.#logs, `${name}.log`), 'a', 0o600)
-    // Nothing of the user's environment: a proxy or a DSN would change what it does.
+    // Nothing of the user's environment: a proxy or a DSN would change what it does. But the mark of a sandbox, by
+    // which `down` finds what a killed `up --login` leaves.
+    const mark = process.env[PROCESS_MARK]
     const child = spawn(program, args, {
-      env: { PATH: process.env.PATH, HOME: this.#logs, ...env },
+      env: { PATH: process.env.PATH, HOME: this.#logs, ...(mark && { [PROCESS_MARK]: mark }), ...env },
       stdio: ['ignore', log, log],
     })
     child.on('error', () => {}) // told by whoever waits for it, with its log

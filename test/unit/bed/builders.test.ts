@@ -31,6 +31,7 @@ const everything: Extras = {
   audit: true,
   certificates: { 'cert-manager': '/bin/cm', pebble: '/bin/pebble', 'pebble-challtestsrv': '/bin/dns' },
   loki: true,
+  login: { hydra: '/bin/hydra', kratos: '/bin/kratos' },
 }
 const setting = { layout: layoutOf('sandbox'), bin: '/bin', ports }
 const processes = allProcesses({ ...setting, extras: everything })

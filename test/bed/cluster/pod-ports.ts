@@ -1,0 +1,65 @@
+import { join } from 'node:path'
+import { ROOT } from '../../../lib/script/files.ts'
+import { LOOPBACK, type ProcessSpec, type Setting } from './spec.ts'
+
+/** The ports of pods behind which something really listens, and where. */
+export function podPorts({ extras, ports }: Setting): Record<number, number> {
+  const found: Record<number, number> = {}
+  if (extras.loki) found[3100] = ports.loki
+  if (extras.login) {
+    found[4433] = ports.kratosPublic
+    found[4434] = ports.kratosAdmin
+    found[4445] = ports.hydraAdmin
+  }
+  return found
+}
+
+/** The pod network, by which the API server reaches those: a Node process of ours. None where nothing listens. */
+export function podNetworkProcesses(setting: Setting): ProcessSpec[] {
+  const { layout, ports } = setting
+  const forwards = Object.entries(podPorts(setting))
+  if (forwards.length === 0) return []
+  return [
+    {
+      name: 'pod-network',
+      program: process.execPath,
+      args: [
+        '--import',
+        'tsx',
+        join(ROOT, 'test/bed/cluster/pod-network.ts'),
+        `--port=${ports.podNetwork}`,
+        `--pki=${layout.pki}`,
+        ...forwards.map(([from, to]) => `--forward=${from}=${to}`),
+      ],
+      health: `https://${LOOPBACK}:${ports.podNetwork}/healthz`,
+      ports: ['podNetwork'],
+    },
+  ]
+}
+
+/** The arguments and files by which the API server reaches pods, and so Services, over the pod network. */
+export function podNetworkClient({ layout, ports }: Setting): {
+  args: string[]
+  files: Record<string, string>
+} {
+  const config = join(layout.state, 'egress.yaml')
+  return {
+    args: [`--egress-selector-config-file=${config}`],
+    files: {
+      [config]: `apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+  - name: cluster
+    connection:
+      proxyProtocol: HTTPConnect
+      transport:
+        tcp:
+          url: https://${LOOPBACK}:${ports.podNetwork}
+          tlsConfig:
+            caBundle: ${join(layout.pki, 'ca.crt')}
+            clientCert: ${join(layout.pki, 'etcd-client.crt')}
+            clientKey: ${join(layout.pki, 'etcd-client.key')}
+`,
+    },
+  }
+}
