@@ -5,8 +5,9 @@ import { applications } from '../../../../flux2/core/single-sign-on/userpanel/pa
 import { form } from '../../../../flux2/core/single-sign-on/userpanel/panel/forms.ts'
 import { html } from '../../../../flux2/core/single-sign-on/userpanel/panel/html.ts'
 import { formToken, isOwnForm } from '../../../../flux2/core/single-sign-on/userpanel/panel/http.ts'
-import { type Flow, nextToken } from '../../../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
+import type { Flow } from '../../../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
 import { accountIn } from '../../../../flux2/core/single-sign-on/userpanel/panel/login-proxy.ts'
+import { nextToken } from '../../../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 
 test('whatever is put into a page stays text', () => {
   fc.assert(

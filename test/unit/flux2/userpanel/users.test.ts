@@ -6,9 +6,9 @@ import {
   changedIdentity,
   claimsFor,
   type Identity,
-  passwordProblem,
   problemsOf,
   roleIn,
+  SHORTEST_PASSWORD,
   subjectOf,
   tombstone,
 } from '../../../../flux2/core/single-sign-on/userpanel/panel/users.ts'
@@ -57,7 +57,7 @@ test('a deleted user keeps the name and the subject, and nothing else', () => {
   assert.equal(left.metadata_admin, { subject: 'kept', deleted: '2026-01-02T03:04:05.000Z' })
 })
 
-test('names, addresses and passwords are checked before kratos sees them', () => {
+test('names and addresses are checked before kratos sees them', () => {
   const of = (change: object) => problemsOf({ ...anna.traits, ...change })
   assert.equal(of({}), [])
   for (const username of ['', 'Anna', 'an na', '../x', '--flag', 'a"b', 'a\nb', 'x'.repeat(65)])
@@ -65,17 +65,14 @@ test('names, addresses and passwords are checked before kratos sees them', () =>
   for (const email of ['', 'anna', '@b', 'a@', 'a b@c', 'a@b\nc', '<a@b>'])
     assert.equal(of({ email }), ['email'], JSON.stringify(email))
   assert.equal(of({ name: 'x'.repeat(257) }), ['name'])
-  assert.is(passwordProblem('abc', anna.traits), 'short')
-  assert.is(passwordProblem('my-Anna@Example.org', anna.traits), 'similar')
-  assert.is(passwordProblem('correct horse battery', anna.traits), undefined)
 })
 
-test('a generated password passes its own rules, and is another one each time', () => {
+test('a generated password is long enough, and is another one each time', () => {
   const seen = new Set(Array.from({ length: 200 }, generatePassword))
   assert.is(seen.size, 200)
   for (const password of seen) {
     assert.match(password, /^[a-km-z2-9]{5}(-[a-km-z2-9]{5}){3}$/)
-    assert.is(passwordProblem(password, anna.traits), undefined)
+    assert.ok(password.length >= SHORTEST_PASSWORD)
   }
 })
 

@@ -1,4 +1,7 @@
-import type { Ask } from './upstream.ts'
+import { type Ask, nextToken } from './upstream.ts'
+
+/** Pages of 250 applications: nobody has more, and a list without an end ends here. */
+const MOST_PAGES = 40
 
 export interface Client {
   client_id: string
@@ -61,9 +64,19 @@ export class Hydra {
     return this.#answer(kind, challenge, 'reject', body)
   }
 
-  /** The registered applications. */
+  /** The registered applications, of all pages. */
   async clients(): Promise<Client[]> {
-    return (await this.#admin<Client[]>(`/admin/clients?page_size=250`)).data
+    const clients: Client[] = []
+    let token: string | undefined
+    for (let page = 0; page < MOST_PAGES; page++) {
+      const query = new URLSearchParams({ page_size: '250', ...(token ? { page_token: token } : {}) })
+      const { data, link } = await this.#admin<Client[]>(`/admin/clients?${query}`)
+      clients.push(...data)
+      token = nextToken(link)
+      // hydra names a next page after a full one, which may be empty.
+      if (token === undefined || data.length === 0) break
+    }
+    return clients
   }
 
   /** Forgets who has logged in as a subject: the next request asks again. */

@@ -1,4 +1,4 @@
-import { type Ask, UpstreamError } from './upstream.ts'
+import { type Ask, nextToken, UpstreamError } from './upstream.ts'
 import type { Identity } from './users.ts'
 
 /** A text of kratos, by whose id it can be translated. */
@@ -148,11 +148,4 @@ export class Kratos {
 
 function ignoreMissing(error: unknown): void {
   if (!(error instanceof UpstreamError && error.status === 404)) throw error
-}
-
-/** The token of the next page in a Link header: `<…?page_token=TOKEN>; rel="next"`. */
-export function nextToken(link: string): string | undefined {
-  const next = link.split(',').find(part => part.includes('rel="next"'))
-  const query = next?.slice(next.indexOf('?') + 1, next.indexOf('>'))
-  return (query && new URLSearchParams(query).get('page_token')) || undefined
 }

@@ -77,3 +77,10 @@ function parsed(text: string): unknown {
     return undefined
   }
 }
+
+/** The token of the next page in a Link header: `<…?page_token=TOKEN>; rel="next"`. */
+export function nextToken(link: string): string | undefined {
+  const next = link.split(',').find(part => part.includes('rel="next"'))
+  const query = next?.slice(next.indexOf('?') + 1, next.indexOf('>'))
+  return (query && new URLSearchParams(query).get('page_token')) || undefined
+}

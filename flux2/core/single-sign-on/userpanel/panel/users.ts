@@ -87,20 +87,6 @@ export function problemsOf({ username, email, name }: Traits): Problem[] {
   ]
 }
 
-/**
- * What is wrong with a password, or undefined. kratos' admin API takes any ("abc" was accepted): whatever sets one
- * through it that somebody chose has to ask here. Those of today are all generated.
- */
-export function passwordProblem(
-  password: string,
-  { username, email }: Traits,
-): 'short' | 'similar' | undefined {
-  if ([...password].length < SHORTEST_PASSWORD) return 'short'
-  const lower = password.toLowerCase()
-  const own = [username, email, email.split('@')[0]!].filter(word => word.length >= 4)
-  return own.some(word => lower.includes(word.toLowerCase())) ? 'similar' : undefined
-}
-
 /** The body that creates an identity. */
 export function newIdentity(traits: Traits, metadata: AdminMetadata, password?: string): object {
   return {
