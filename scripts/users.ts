@@ -7,7 +7,7 @@
  * Safe to run again: it reads the accounts every time and changes what differs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
 
@@ -23,7 +23,11 @@ await script({
       'reset-password NAME · sessions NAME --end · import FILE.csv · export · reset-admin',
   },
   flags: {
-    email: { type: 'string', value: 'ADDRESS', help: 'the e-mail address: create, edit, restore' },
+    email: {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'the e-mail address: create, edit, restore, reset-admin (default: admin_email)',
+    },
     name: { type: 'string', value: 'TEXT', help: 'the full name: create, edit, restore' },
     admin: { type: 'boolean', help: 'create an administrator' },
     grant: {
@@ -57,10 +61,13 @@ await script({
   async run(run) {
     const [command = 'list', name] = run.args
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { readConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { accountServices, everybody } = await import('./users/services.ts')
     const { exportText, peopleOf, rowOf, stateOf } = await import('./users/people.ts')
-    const { accountPlan, importPlan, userNamed } = await import('./users/plan.ts')
+    const { accountLines, userNamed } = await import('./users/actions.ts')
+    const { importPlan } = await import('./users/import.ts')
+    const { accountPlan } = await import('./users/plan.ts')
     const { carryOut, handOver, handoverText } = await import('./users/steps.ts')
 
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -85,15 +92,7 @@ await script({
       return
     }
 
-    const apps = (await services.hydra.clients()).map(client => client.client_id)
-    const plan =
-      command === 'import'
-        ? importPlan(peopleOf(fileText(name), apps), people)
-        : accountPlan(run.args, run.flags, { people, apps })
-    const { actions, handing } = plan
-    const lines = actions.map(({ line }) => line)
-    if (handing)
-      lines.push(`create a ${handing.as === 'code' ? 'one-time code' : 'new password'} for ${handing.to}`)
+    const lines = accountLines(await planned(people))
     if (lines.length === 0) {
       run.log.ok('no change is needed; nothing was changed.')
       return
@@ -106,6 +105,14 @@ await script({
     if (!agreed) return
 
     await lockCluster(kubectl, run)
+    // Somebody at the panel, or another run, may have changed a user since; what was shown is what is done.
+    const plan = await planned(await everybody(services.kratos))
+    const { actions, handing } = plan
+    if (accountLines(plan).join('\n') !== lines.join('\n'))
+      throw new ExpectedError(
+        'the users have changed since the plan was shown; nothing was changed',
+        'run the same command again: it makes a new plan',
+      )
     if (actions.length > 0)
       await run.step(
         actions.length === 1 ? lines[0]! : `Change ${actions.length} users`,
@@ -124,6 +131,14 @@ await script({
       run.reveal({ user: handing.to, ...handover }, handoverText(handing.to, handover))
       return undefined
     })
+
+    async function planned(accounts: typeof people) {
+      const apps = (await services.hydra.clients()).map(client => client.client_id)
+      if (command === 'import') return importPlan(peopleOf(fileText(name), apps), accounts)
+      const email =
+        run.flags.email ?? (command === 'reset-admin' ? readConfig(run.cluster.env).admin_email : undefined)
+      return accountPlan(run.args, { ...run.flags, email }, { people: accounts, apps })
+    }
 
     function fileText(file: string | undefined): string {
       if (!file || !existsSync(file))

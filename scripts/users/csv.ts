@@ -28,7 +28,7 @@ export function csvRows(text: string): { line: number; cells: string[] }[] {
         `line ${line}: a quote is in a wrong place`,
         'put the whole cell in double quotes, and double those inside',
       )
-    row.cells.push((raw[0] === '"' ? raw.slice(1, -1).replaceAll('""', '"') : raw).trim())
+    row.cells.push(plain((raw[0] === '"' ? raw.slice(1, -1).replaceAll('""', '"') : raw).trim()))
     at += end.length
     line += `${raw}${end}`.split('\n').length - 1
     if (end === ',') continue
@@ -40,8 +40,22 @@ export function csvRows(text: string): { line: number; cells: string[] }[] {
   return rows
 }
 
-/** Rows as CSV. Pure. */
+/**
+ * Rows as CSV. A cell that a spreadsheet would take for a formula begins with an apostrophe, which `csvRows` removes:
+ * whoever opens an export must not run what a user has written into his name
+ * (https://owasp.org/www-community/attacks/CSV_Injection). Pure.
+ */
 export function csvText(rows: readonly (readonly string[])[]): string {
-  const cell = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
+  const cell = (given: string) => {
+    const text = FORMULA.test(given) ? `'${given}` : given
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  }
   return rows.map(row => `${row.map(cell).join(',')}\n`).join('')
+}
+
+/** What begins a formula, also behind apostrophes of its own: then one more is removed again. */
+const FORMULA = /^'*[=+@\t\r-]/
+
+function plain(text: string): string {
+  return text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text
 }

@@ -12,7 +12,7 @@ import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/u
 import { type Identity, newIdentity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import type { AccountAction, AccountPlan, Handing } from './plan.ts'
+import type { AccountAction, AccountPlan, Handing } from './actions.ts'
 import type { AccountServices } from './services.ts'
 
 /** Requests at once: kratos answers one in about 10 ms. */

@@ -2,8 +2,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ExpectedError, ExpectedErrors } from '../../../../lib/script/errors.ts'
 import { csvRows, csvText } from '../../../../scripts/users/csv.ts'
+import { importPlan } from '../../../../scripts/users/import.ts'
 import { peopleOf } from '../../../../scripts/users/people.ts'
-import { importPlan } from '../../../../scripts/users/plan.ts'
 
 const cells = (text: string) => csvRows(text).map(row => row.cells)
 
