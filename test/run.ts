@@ -28,6 +28,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/upgrade-variants.test.ts':
     'platforms that the docs do not have; upgrade has the one that they have',
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
+  'test/cluster/users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/first-run.test.ts': 'the main job once more, on a terminal; install has its main course',
 }
 /** The file that only `npm test` runs: `npm run test:all` tries all faults. */
@@ -181,6 +182,7 @@ const PARTS: Record<string, () => Promise<void>> = {
   host: () => runAll(each('test/host'), 3, 25 * MINUTE),
   cluster: async () => {
     await buildBed()
+    if (all) await makeLogin()
     if (isWanted('server')) void makeServers()
     await runAll(each('test/cluster'), 3, 25 * MINUTE)
   },

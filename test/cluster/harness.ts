@@ -161,6 +161,17 @@ export class Bed {
     return `http://${LOOPBACK}:${readSandboxState(this.#layout).ports.loki}`
   }
 
+  /** Where its single sign-on listens (`Bed.start({ login: true })`), without the API server in between. */
+  get login(): Record<'kratosAdmin' | 'kratosPublic' | 'hydraAdmin', string> {
+    const { ports } = readSandboxState(this.#layout)
+    const at = (port: number | undefined) => `http://${LOOPBACK}:${port}`
+    return {
+      kratosAdmin: at(ports.kratosAdmin),
+      kratosPublic: at(ports.kratosPublic),
+      hydraAdmin: at(ports.hydraAdmin),
+    }
+  }
+
   /** Gives Loki lines of one stream, as a collector does: oldest first. Lines that are no pair are of now. */
   async pushLogs(
     stream: Record<string, string>,
