@@ -224,7 +224,7 @@ test('again: there is nothing to do, and nothing is changed', async () => {
   )
 })
 
-test('a user with a sudo password installs by upload, within two minutes', async () => {
+test('a user with a sudo password installs by upload', async () => {
   const cache = mkdtempSync(join(tmpdir(), 'oas-upload-'))
   try {
     const ca = join(cache, 'ca.pem')
@@ -235,7 +235,6 @@ test('a user with a sudo password installs by upload, within two minutes', async
       NODE_EXTRA_CA_CERTS: ca,
     }
     const ended = succeeded(await install('two', ['--upload', '--mirror', bed.releases.mirror], { env }))
-    assert.ok(ended.seconds < 120, `${ended.seconds} s`)
     assert.match(await kubectl(second, 'get', 'nodes', '--no-headers'), / Ready /)
     assert.is(readdirSync(join(cache, 'openappstack', 'releases')).length, 6)
     for (const text of [ended.stderr, ...journals('two')]) assert.not.match(text, PASSWORD)

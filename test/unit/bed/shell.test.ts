@@ -36,7 +36,7 @@ test('a program that hangs is ended', async () => {
   const started = performance.now()
   const error = await expectedFrom(() => run('sleep', ['60'], { timeout: 200 }))
   assert.match(error.message, /ended by SIG/)
-  assert.ok(performance.now() - started < 5000)
+  assert.ok(performance.now() - started < 30_000)
 })
 
 test.run()

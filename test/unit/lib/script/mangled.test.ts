@@ -86,7 +86,7 @@ test('hostile texts are cut in linear time', () => {
     for (const end of ['', '}', '"']) {
       const started = performance.now()
       cutMangled(`yaml: line 1 ${unit.repeat(400_000 / unit.length)}${end}`)
-      assert.ok(performance.now() - started < 1500, `${unit}: ${performance.now() - started} ms`)
+      assert.ok(performance.now() - started < 10_000, `${unit}: ${performance.now() - started} ms`)
     }
 })
 

@@ -24,7 +24,7 @@ test('at the deadline it tells the last state, and has looked once more at the v
     until(async () => ({ last: ++looks }), { deadline: 120, every: 100, describe, fix: 'do this' }),
   )
   const took = performance.now() - started
-  assert.ok(took >= 119 && took < 1000, `${took} ms`)
+  assert.ok(took >= 119 && took < 10_000, `${took} ms`)
   assert.match(error.message, `last seen: state ${looks}`)
   assert.ok(looks >= 3)
   assert.is(error.fix, 'do this')
@@ -45,7 +45,7 @@ test('what a look throws ends the wait at once', async () => {
     until(() => Promise.reject(terminal), { deadline: 60_000, describe }),
   )
   assert.is(error, terminal)
-  assert.ok(performance.now() - started < 500)
+  assert.ok(performance.now() - started < 10_000)
 })
 
 test('an abort ends the pause between two looks with its reason', async () => {
@@ -57,7 +57,7 @@ test('an abort ends the pause between two looks with its reason', async () => {
     until(async () => ({ last: 1 }), { deadline: 60_000, every: 30_000, describe, signal: abort.signal }),
   )
   assert.is(error, reason)
-  assert.ok(performance.now() - started < 1000)
+  assert.ok(performance.now() - started < 10_000)
 })
 
 test('an aborted wait does not look at all', async () => {
@@ -96,7 +96,7 @@ test('what may pass by itself is waited out as long as its patience lasts, count
     return answer === 'done' ? { done: answer } : { last: answer }
   }
   answers.push(away, 'waiting', away, away, 'done')
-  assert.is(await until(look, { deadline: 5000, every: 20, patience: 500, describe }), 'done')
+  assert.is(await until(look, { deadline: 20_000, every: 20, patience: 5000, describe }), 'done')
 
   answers.push('waiting', away, away, away, away, away, away)
   const started = performance.now()
@@ -110,7 +110,7 @@ test('what may pass by itself is waited out as long as its patience lasts, count
   const final = new ExpectedError('refused', 'correct it')
   answers.push(final)
   assert.is(
-    await expectedFrom(() => until(look, { deadline: 5000, every: 20, patience: 500, describe })),
+    await expectedFrom(() => until(look, { deadline: 20_000, every: 20, patience: 5000, describe })),
     final,
   )
 })

@@ -173,7 +173,7 @@ test('no text takes long', () => {
     const started = performance.now()
     findAddress(text, '10.0.0.1')
     findAddress(text, '2001:db8::1')
-    assert.ok(performance.now() - started < 3000, `${text.slice(0, 10)}… takes too long`)
+    assert.ok(performance.now() - started < 10_000, `${text.slice(0, 10)}… takes too long`)
   }
 })
 

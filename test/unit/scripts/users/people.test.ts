@@ -30,7 +30,7 @@ test('CSV: a quote in a wrong place is named with its line, and a large hostile 
   assert.throws(() => csvRows(`"${'""'.repeat(2_000_000)}`), /quote/)
   assert.throws(() => csvRows('a'.repeat(5 << 20)), /larger/)
   assert.throws(() => csvRows('a\n'.repeat(30_000)), /more than/)
-  assert.ok(performance.now() - started < 3000)
+  assert.ok(performance.now() - started < 10_000)
 })
 
 test('people: every mistake of a file at once', () => {
