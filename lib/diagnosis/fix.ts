@@ -85,7 +85,7 @@ async function remedy(run: FixingRun, kubectl: Kubectl, cause: Fixable): Promise
       await act(kubectl, action, run.cluster.name)
     } catch (error) {
       if (!isOvertaken(error)) throw error
-      run.log.info('  The cluster has changed it meanwhile: looking again.')
+      run.log.info(`  ${refText(cause.subject)} was changed meanwhile: the diagnosis runs again.`)
     }
     for (const ref of waiting(cause))
       if (await kubectl.get(ref)) await reconcile(kubectl, ref, { reset: ref.kind === 'HelmRelease' })
