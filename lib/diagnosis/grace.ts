@@ -37,6 +37,9 @@ const GRACE: Readonly<Record<string, number>> = {
   'source-key-refused': 4,
   'source-proxy': 4,
   'source-too-large': 4,
+  'source-secret-missing': 10,
+  'source-signature-refused': 4,
+  'source-not-charts': 4,
   'chart-not-found': 4,
 
   'kustomization-path-missing': 4,
@@ -50,6 +53,13 @@ const GRACE: Readonly<Record<string, number>> = {
   'substituted-value-unquoted': 4,
   // Whatever is not healthy is given this time to become so.
   'kustomization-unhealthy': 30,
+  'kustomization-decryption-failed': 4,
+  'rights-missing': 4,
+  'object-of-others': 0,
+  'port-allocated': 4,
+  'release-too-large': 0,
+  'denied-by-policy': 4,
+  'hook-failed': 45,
   'dependency-circle': 0,
   'dependency-missing': 30,
   'quota-exceeded': 4,
@@ -90,6 +100,8 @@ const GRACE: Readonly<Record<string, number>> = {
   'pod-crash-looping': 5,
   'pod-init-failing': 5,
   'pod-out-of-memory': 5,
+  'container-names-unresolved': PASSING,
+  'container-service-unreachable': PASSING,
   'pod-liveness-failing': 30,
   'pod-cannot-start': 15,
   'pod-of-old-revision': 15,
@@ -122,5 +134,8 @@ const GRACE: Readonly<Record<string, number>> = {
 export function graceOf({ rule, timing }: Pick<Finding, 'rule' | 'timing'>): number {
   if (timing === 'final') return 0
   if (timing === 'passing') return PASSING
-  return timing === 'retried' ? Number.POSITIVE_INFINITY : (GRACE[rule] ?? Number.POSITIVE_INFINITY)
+  if (timing === 'retried') return Number.POSITIVE_INFINITY
+  // What is known of a container's last words does not keep a crash from being one.
+  const crash = rule.startsWith('container-') ? GRACE['pod-crash-looping'] : undefined
+  return GRACE[rule] ?? crash ?? Number.POSITIVE_INFINITY
 }

@@ -11,7 +11,11 @@ export function short(text: string, max = 300): string {
     .trim()
     .split('\n')
     .map(line => line.trim())
-  const line = /:(\d+:\d+)?$/.test(lines[0] ?? '') ? lines.slice(0, 5).join(' ') : (lines[0] ?? '')
+  const [head = '', ...rest] = lines
+  const more = /:(\d+:\d+)?$/.test(head)
+    ? rest.slice(0, 4)
+    : rest.filter(each => each.startsWith('* ')).slice(0, 4)
+  const line = [head, ...more].join(' ')
   const safe = withoutCredentials(line)
   if (safe.length <= max) return safe
   const lastClause = safe.length - safe.lastIndexOf(': ') - 2

@@ -20,6 +20,10 @@ export type ChallengeProblem =
   | 'server-error'
   | 'unauthorized'
   | 'queued'
+  | 'dns-credentials-missing'
+  | 'dns-credentials-refused'
+  | 'dns-zone'
+  | 'dns-propagating'
   | 'unknown'
 
 /** What a message of cert-manager or of an ACME server says. */
@@ -121,6 +125,24 @@ export function parseReason(message: string): ChallengeReason {
   if (has('acme:error:connection')) return { problem: 'unreachable' }
   if (has('acme:error:unauthorized')) return { problem: 'unauthorized' }
   return { problem: 'unknown' }
+}
+
+/**
+ * Reads the reason of a challenge by DNS: its record is set at a provider, with credentials of its own, and then looked
+ * up. Source: https://github.com/cert-manager/cert-manager/tree/v1.18.2/pkg/issuer/acme/dns. Pure.
+ */
+export function parseRecord(message: string): ChallengeReason {
+  if (/secrets? "[\w.-]+" not found|error getting .*secret|no data for|not found in secret/i.test(message))
+    return { problem: 'dns-credentials-missing' }
+  if (
+    /zone \S+ not found|no zones|zone not found|hosted zone|SOA record/i.test(message) &&
+    !/token|auth|denied|403/i.test(message)
+  )
+    return { problem: 'dns-zone' }
+  if (/\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature/i.test(message))
+    return { problem: 'dns-credentials-refused' }
+  if (/propagat|not yet|NXDOMAIN|no such host/i.test(message)) return { problem: 'dns-propagating' }
+  return parseReason(message)
 }
 
 /** The HTTP status that the host answered with. The status at the start of a problem document is that of the ACME server: skip it. */

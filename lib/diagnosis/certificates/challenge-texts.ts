@@ -67,6 +67,30 @@ export function challengeTexts(
         text: 'Answer /.well-known/acme-challenge/ over plain HTTP',
         look: curl,
       }
+    case 'dns-credentials-missing':
+      return {
+        cause: `the credentials of the DNS provider for ${host} are missing`,
+        text: 'Create the Secret with the token of the DNS provider (for a ClusterIssuer in namespace cert-manager), or correct its name and key in the issuer’s solver',
+        look: 'kubectl -n cert-manager get secrets',
+      }
+    case 'dns-credentials-refused':
+      return {
+        cause: `the DNS provider refuses the credentials for ${host}`,
+        text: 'Put a valid token into the Secret of the issuer’s solver: it needs the right to edit the zone',
+        look: 'kubectl -n cert-manager get secrets',
+      }
+    case 'dns-zone':
+      return {
+        cause: `the DNS provider has no zone for ${host}`,
+        text: 'Correct the zone, project or account in the issuer’s solver, or have the domain served by this provider',
+        look: dig,
+      }
+    case 'dns-propagating':
+      return {
+        cause: `the record _acme-challenge.${host.replace(/^\*\./, '')} is not seen in DNS yet`,
+        text: 'Wait some minutes; then check that the domain’s name servers are those of this provider, and that no CNAME or older record is in the way',
+        look: `dig +short TXT _acme-challenge.${host.replace(/^\*\./, '')}`,
+      }
     case 'refused':
       return {
         cause: `${who} was refused by port 80 of ${host}: nothing listens there`,

@@ -77,6 +77,22 @@ const autoscalers: Rule = index =>
         `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,
         'raise maxReplicas, raise the target if it is too low for this application, or find out what needs so much',
       )
+    const rival = index
+      .within('HorizontalPodAutoscaler', namespace)
+      .find(
+        other =>
+          other !== autoscaler &&
+          other.spec?.scaleTargetRef?.kind === target.kind &&
+          other.spec?.scaleTargetRef?.name === target.name,
+      )
+    if (rival && [able, active].some(each => each?.status === 'False'))
+      return told(
+        'autoscaler-with-rival',
+        `it and HorizontalPodAutoscaler ${rival.metadata.name} both scale ${target.kind} ${target.name}: neither works`,
+        'delete one of them',
+      ).map(found =>
+        rival.metadata.name < name ? { ...found, symptom: true, causedBy: [refOf(rival)] } : found,
+      )
     if (able?.status === 'False')
       return told(
         'autoscaler-unable',
@@ -88,7 +104,14 @@ const autoscalers: Rule = index =>
       'autoscaler-without-metrics',
       `it gets no metrics: ${short(active.message ?? '', 200)}`,
       'see whether metrics-server runs (k3s brings it), and whether the metric exists',
-    )
+    ).map(found => ({
+      ...found,
+      symptom: true,
+      causedBy: index
+        .all('APIService')
+        .filter(({ metadata }) => metadata.name.endsWith('metrics.k8s.io'))
+        .map(refOf),
+    }))
   })
 
 export const rules: Rule[] = [autoscalers]

@@ -11,6 +11,60 @@ const HANGING = 6 * 3600
 
 const RUNNING = /^(InProgress|WaitingForPluginOperations|Finalizing)/
 
+/** What Velero's and its storage's words ask for. The first that matches counts. */
+const STORAGE: readonly [pattern: RegExp, fix: string][] = [
+  [
+    /too ?skewed|clock|not yet valid/i,
+    'correct the clock of the server (timedatectl): the storage refuses requests of another time',
+  ],
+  [
+    /no such bucket|NoSuchBucket|bucket .*(not exist|not found)/i,
+    'create the bucket, or correct backup_s3_bucket in .flux.env',
+  ],
+  [
+    /top-level director/i,
+    'give the backups a bucket or a prefix of their own: others keep files in this one',
+  ],
+  [/read-only|ReadOnly/, 'set accessMode of the BackupStorageLocation to ReadWrite'],
+  [
+    /BackupStorageLocation[\w.]{0,40} "[^"]{1,100}" not found|location was not specified/i,
+    'name a BackupStorageLocation that exists, or create it',
+  ],
+  [
+    /repository password|wrong password|no key found|ciphertext|message authentication/i,
+    'restore Secret velero-repo-credentials of the time when the repository was created: no other key opens it',
+  ],
+  [
+    /daemonset pod not found|node-agent/i,
+    'see why node-agent does not run on that node, then make a backup now',
+  ],
+  [
+    /server (is )?starting|restart/i,
+    'velero was restarted while it ran: make a backup now; if it happens again, raise the memory limit of velero',
+  ],
+  [
+    /PermanentRedirect|MalformedHeader|AuthorizationHeaderMalformed|region|\b301\b/i,
+    'correct the region and the address of the storage (backup_s3_region, backup_s3_url in .flux.env)',
+  ],
+  [
+    /SignatureDoesNotMatch|InvalidAccessKey|AccessDenied|access denied|forbidden|\b40[13]\b|credential/i,
+    'correct the keys of the storage (backup_s3_… in .flux.env), or grant them the bucket',
+  ],
+  [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
+  [
+    /no space|insufficient storage|StorageFull|quota exceeded|\b507\b/i,
+    'make room in the storage, or keep backups for a shorter time',
+  ],
+  [
+    /no such host|refused|timed? ?out|unreachable|deadline/i,
+    'let the server reach the storage: address, DNS and firewall',
+  ],
+]
+
+/** What to do about a message of Velero; undefined where its words are not known. Pure. */
+export const storageFix = (message: string): string | undefined =>
+  STORAGE.find(([pattern]) => pattern.test(message))?.[1]
+
 /** Backups that run for longer than Velero lets any; the others wait for them. */
 const hanging: Rule = index =>
   index.all('Backup').flatMap((backup): Finding[] => {
@@ -68,7 +122,7 @@ const repositories: Rule = index =>
               command: `kubectl -n ${namespace} rollout restart deployment velero`,
             }
           : {
-              text: 'correct what its message names',
+              text: storageFix(String(message)) ?? 'correct what its message names',
               command: `kubectl -n ${namespace} describe backuprepository ${name}`,
             },
       },
@@ -96,7 +150,9 @@ const volumeBackups: Rule = index => {
         cause: `volume ${place} was not backed up: ${short(String(backup.status?.message ?? ''), 200)}`,
         evidence: [],
         remedy: {
-          text: 'correct what it says, then make a backup now',
+          text:
+            storageFix(String(backup.status?.message ?? '')) ??
+            'correct what it says, then make a backup now',
           command: `kubectl -n ${namespace} describe podvolumebackup ${name}`,
         },
         causedBy: index.within('DaemonSet', namespace).map(refOf),

@@ -5,29 +5,57 @@ import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { behindBackups } from './backup-runs.ts'
+import { behindBackups, storageFix } from './backup-runs.ts'
 import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
 /** Places for backups that cannot be used. */
 const locations: Rule = index =>
   index.all('BackupStorageLocation').flatMap((location): Finding[] => {
-    if (location.status?.phase !== 'Unavailable') return []
-    const { objectStorage, config } = location.spec ?? {}
+    const { objectStorage, config, accessMode } = location.spec ?? {}
+    if (location.status?.phase !== 'Unavailable')
+      return accessMode === 'ReadOnly' && isWritten(location, index)
+        ? [
+            {
+              rule: 'backup-location-read-only',
+              verdict: 'broken',
+              subject: refOf(location),
+              cause: 'backups should go to it, and it may only be read',
+              evidence: ['spec.accessMode: ReadOnly'],
+              remedy: {
+                text: 'set its accessMode to ReadWrite when the restore for which it was changed is over',
+                command: `kubectl -n ${location.metadata.namespace} patch backupstoragelocation ${location.metadata.name} --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
+              },
+            },
+          ]
+        : []
+    const message = String(location.status?.message ?? '')
     return [
       {
         rule: 'backup-location-unavailable',
         verdict: 'broken',
         subject: refOf(location),
         cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,
-        evidence: location.status?.message ? [short(location.status.message)] : [],
+        evidence: message ? [short(message)] : [],
         remedy: {
-          text: 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env), then install it again',
+          text: `${storageFix(message) ?? 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env)'}; then run install-core again`,
           command: 'npx tsx scripts/preflight.ts --only backup',
         },
       },
     ]
   })
+
+/** Whether backups go into a location: by a schedule, by one that was asked for, or as the default. */
+function isWritten({ metadata, spec }: KubeObject, index: Index): boolean {
+  const here = (location: unknown) =>
+    location === metadata.name || (spec?.default === true && location === undefined)
+  return (
+    index.within('Schedule', metadata.namespace).some(each => here(each.spec?.template?.storageLocation)) ||
+    index
+      .within('Backup', metadata.namespace)
+      .some(each => each.status?.phase === 'FailedValidation' && here(each.spec?.storageLocation))
+  )
+}
 
 const FAILED = /^(Failed|PartiallyFailed|FailedValidation)$/
 
@@ -129,18 +157,54 @@ function lastFailed(
 ): Finding {
   const { name, namespace } = backup.metadata
   const { phase, failureReason, validationErrors = [], errors } = backup.status
+  const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
+  const evidence = [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))]
   return finding('backup-failed', `its last backup ${name} has failed`, {
-    evidence: [
-      `${phase}${errors ? `, ${errors} errors` : ''}`,
-      ...[failureReason, ...validationErrors].filter(Boolean).map((text: string) => short(text)),
-    ],
+    evidence,
     remedy: {
-      text: 'read its log, correct what it names, then make a backup now',
+      text: storageFix(words.join('; ')) ?? 'read its log, correct what it names, then make a backup now',
       command: `velero backup logs ${name} -n ${namespace}`,
     },
     ...behind,
   })
 }
+
+/** Backups that were asked for by hand and have failed, as long as no later one has succeeded. */
+const byHand: Rule = index =>
+  index.all('Backup').flatMap((backup): Finding[] => {
+    const { namespace, name, labels } = backup.metadata
+    const schedule = labels?.['velero.io/schedule-name']
+    if ((schedule && index.get('Schedule', namespace, schedule)) || !FAILED.test(backup.status?.phase ?? ''))
+      return []
+    const newer = index
+      .within('Backup', namespace)
+      .some(other => begun(other) > begun(backup) && other.status?.phase === 'Completed')
+    if (newer || (index.now - begun(backup)) / 1000 > 7 * 86_400) return []
+    const location = backup.spec?.storageLocation
+    return [
+      {
+        ...lastFailed(
+          backup,
+          (rule, cause, more) => ({
+            rule,
+            verdict: 'warning',
+            subject: refOf(backup),
+            cause,
+            evidence: [],
+            ...more,
+          }),
+          {
+            symptom: true,
+            causedBy: [
+              ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
+              ...behindBackups(namespace, index).filter(ref => ref.name !== name),
+            ],
+          },
+        ),
+        cause: 'has failed',
+      },
+    ]
+  })
 
 /**
  * Seconds from one run of a cron expression to the next, at most; undefined for anything else. Close enough to
@@ -175,4 +239,4 @@ export function periodOf(schedule: string): number | undefined {
   return step ? Number(step) * hour : day
 }
 
-export const rules: Rule[] = [locations, schedules]
+export const rules: Rule[] = [locations, schedules, byHand]

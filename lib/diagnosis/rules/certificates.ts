@@ -34,10 +34,17 @@ const certificates: Rule = index =>
           command: `kubectl describe certificate -n ${namespace} ${name}`,
         },
         symptom: true,
-        causedBy: [deployment('cert-manager')],
+        causedBy: [deployment('cert-manager'), ...rivalsOf(certificate, index)],
       },
     ]
   })
+
+/** Certificates that write into the same Secret. */
+const rivalsOf = (certificate: KubeObject, index: Index) =>
+  index
+    .within('Certificate', certificate.metadata.namespace)
+    .filter(other => other !== certificate && other.spec?.secretName === certificate.spec?.secretName)
+    .map(refOf)
 
 /** Requests that say something of their own, or repeat what their Order says. */
 const requests: Rule = index =>
@@ -50,7 +57,16 @@ const requests: Rule = index =>
     const isFailed = ready?.status === 'False' && ready.reason === 'Failed'
     const isInvalid = condition(request, 'InvalidRequest')?.status === 'True'
     if (denied?.status === 'True')
-      return [requestFinding(request, 'request-denied', 'it was denied', denied.message, index)]
+      return [
+        requestFinding(
+          request,
+          'request-denied',
+          `it was denied: ${short(denied.message ?? '', 160)}`,
+          denied.message,
+          index,
+          'Correct the Certificate, or the policy that denies it (CertificateRequestPolicy), then delete the request',
+        ),
+      ]
     if (isInvalid)
       return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
     if (!isFailed && ageOf(request, index.now) < SETTLING) return []
@@ -58,7 +74,14 @@ const requests: Rule = index =>
     if (!approved)
       return [
         {
-          ...requestFinding(request, 'request-not-approved', 'nobody has approved it', ready?.message, index),
+          ...requestFinding(
+            request,
+            'request-not-approved',
+            'nobody has approved it',
+            ready?.message,
+            index,
+            'See whether what approves requests runs: cert-manager itself, unless its approver is disabled in favour of approver-policy; by hand: cmctl approve',
+          ),
           causedBy: [deployment('cert-manager')],
         },
       ]
@@ -72,6 +95,7 @@ function requestFinding(
   cause: string,
   message: string | undefined,
   index: Index,
+  text = 'Correct what its message names',
 ): Finding {
   const { namespace, name } = request.metadata
   return {
@@ -81,7 +105,7 @@ function requestFinding(
     cause,
     evidence: [...(message ? [short(message)] : []), ...warnings(request, index)],
     remedy: {
-      text: 'Correct what its message names',
+      text,
       command: `kubectl describe certificaterequest -n ${namespace} ${name}`,
     },
     symptom: true,

@@ -1,6 +1,6 @@
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { acmeServerOf, ageOf, isStaging, issuanceChainOf, issuerOf } from '../certificates/chain.ts'
-import { type ChallengeProblem, parseReason } from '../certificates/challenge-message.ts'
+import { type ChallengeProblem, parseReason, parseRecord } from '../certificates/challenge-message.ts'
 import { challengeTexts } from '../certificates/challenge-texts.ts'
 import { factsOf, hopsText, isCauseGone } from '../certificates/host-problems.ts'
 import { allowance } from '../certificates/rate-limits.ts'
@@ -30,7 +30,7 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
   // A new one is answered with 404 or 503 until the ingress controller knows of it.
   if (!isOver && ageOf(challenge, index.now) < SETTLING) return []
   const host = String(challenge.spec?.dnsName ?? '')
-  const parsed = parseReason(reason)
+  const parsed = challenge.spec?.type === 'DNS-01' ? parseRecord(reason) : parseReason(reason)
   const problem: ChallengeProblem =
     parsed.problem === 'unknown' && !reason && !processing && !isOver ? 'queued' : parsed.problem
   const { cause, text, look } = challengeTexts(problem, host, parsed.status, isOver)

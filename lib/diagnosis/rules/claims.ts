@@ -89,6 +89,16 @@ function leaving(claim: KubeObject, index: Index): Told | undefined {
     pod =>
       pod.metadata.namespace === claim.metadata.namespace && claimsOfPod(pod).includes(claim.metadata.name),
   )
+  if (user && !user.spec?.nodeName)
+    return {
+      rule: 'claim-being-deleted',
+      cause: `was deleted, and ${refText(refOf(user))} waits for it: neither goes on without the other`,
+      evidence: [`deleted at ${claim.metadata.deletionTimestamp}`],
+      remedy: {
+        text: `set the reclaim policy of its volume to Retain if the data is needed, delete the pods that use the claim, then let the workload recreate it`,
+        command: `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
+      },
+    }
   const waiting = kustomizationOf(claim, index)
   return {
     rule: 'claim-being-deleted',
@@ -177,8 +187,9 @@ function unprovisioned(
   index: Index,
 ): Told | undefined {
   const waitsForPod = storage.volumeBindingMode === 'WaitForFirstConsumer'
-  if (waitsForPod && !claim.metadata.annotations?.[SELECTED]) return undefined
   const provisioner = String(storage.provisioner ?? '')
+  if (provisioner === 'kubernetes.io/no-provisioner') return unfitting(claim, index)
+  if (waitsForPod && !claim.metadata.annotations?.[SELECTED]) return undefined
   const word = provisioner.split('/').pop() ?? ''
   const servers = index.all('Deployment').filter(({ metadata }) => word && metadata.name.includes(word))
   const down = servers.every(server => pods(server).available === 0)
@@ -195,7 +206,9 @@ function unprovisioned(
       remedy: {
         text: helper
           ? `see ${refText(refOf(helper))}, which creates the folder`
-          : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
+          : /access mode/i.test(reason)
+            ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
+            : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
         command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       },
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
@@ -217,6 +230,41 @@ function unprovisioned(
         : 'kubectl get storageclass',
     },
     ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
+  }
+}
+
+/** A claim of a class without a provisioner: how the volumes that somebody has created do not fit. */
+function unfitting(claim: KubeObject, index: Index): Told | undefined {
+  const { spec, metadata } = claim
+  const used = podsOf(index).some(
+    pod => pod.metadata.namespace === metadata.namespace && claimsOfPod(pod).includes(metadata.name),
+  )
+  if (!used || since(index, metadata.creationTimestamp) < 60) return undefined
+  const wanted = String(spec?.resources?.requests?.storage ?? '')
+  const evidence = index
+    .all('PersistentVolume')
+    .filter(volume => volume.spec?.storageClassName === spec?.storageClassName)
+    .map(volume => {
+      const { capacity, accessModes = [] } = volume.spec ?? {}
+      const modes = ((spec?.accessModes ?? []) as string[]).filter(mode => !accessModes.includes(mode))
+      const why =
+        volume.status?.phase !== 'Available'
+          ? `is ${volume.status?.phase}`
+          : quantity(capacity?.storage) < quantity(wanted)
+            ? `has ${capacity?.storage}, and ${wanted} are wanted`
+            : modes.length > 0
+              ? `lacks ${modes.join(', ')}`
+              : 'is on a node on which the pod cannot run, or has other labels'
+      return `volume ${volume.metadata.name} ${why}`
+    })
+  return {
+    rule: 'claim-without-volume',
+    cause: `it needs a volume that is created by hand, and none fits: ${evidence.slice(0, 3).join('; ') || 'there is none of its class'}`,
+    evidence: [],
+    remedy: {
+      text: 'create a volume that fits by size, access mode and class, or name another StorageClass',
+      command: describe(refOf(claim)),
+    },
   }
 }
 

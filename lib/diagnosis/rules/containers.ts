@@ -6,9 +6,10 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { lastLinesOf, meaningOf } from './last-words.ts'
+import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
+import { startTrouble } from './starting.ts'
 import {
   type Container,
   containersOf,
@@ -68,7 +69,7 @@ function finding(pod: KubeObject, { status }: Container, trouble: Trouble): Find
 }
 
 function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
-  const { name, status } = container
+  const { status } = container
   const { waiting, running, terminated } = status.state ?? {}
   const reason = String(waiting?.reason ?? '')
   const message = String(waiting?.message ?? '')
@@ -82,12 +83,7 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   if (reason === 'CrashLoopBackOff') return settles(status, age) ? undefined : crash(pod, container, index)
   if (/^(Run|Create)Container(Config)?Error$|^(PostStart|PreStart)HookError$/.test(reason)) {
     if (age < 10 || waitsForObject(message)) return undefined
-    return {
-      rule: 'pod-cannot-start',
-      cause: `container ${name} cannot be started: ${short(message, 200)}`,
-      fix: `correct its command, mounts or security context ${where}`,
-      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
-    }
+    return notStarted(pod, container, `${reason}: ${message}`, where)
   }
   if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
   if (!running) return undefined
@@ -96,6 +92,22 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
     (status.ready === false ? unready(pod, container, index) : undefined) ?? restarting(pod, container, index)
   )
 }
+
+/** A container that the runtime cannot start, in its words. */
+function notStarted(pod: KubeObject, { name, init }: Container, message: string, where: string): Trouble {
+  const title = `${init ? 'init container' : 'container'} ${name}`
+  const known = startTrouble(message)
+  const words = short(message, 200)
+  return {
+    rule: known?.rule ?? 'pod-cannot-start',
+    cause: `${title} cannot be started${known ? `: ${known.cause}` : ''}${words ? `: ${words}` : ''}`,
+    fix: known?.fix(where) ?? `correct its command, mounts or security context ${where}`,
+    command: known?.command ?? describe(pod),
+  }
+}
+
+const describe = ({ metadata }: KubeObject) =>
+  `kubectl -n ${metadata.namespace} describe pod ${metadata.name}`
 
 /** Whether an end or two are part of a start: an application waits for its database so. */
 function settles(status: Container['status'], age: number): boolean {
@@ -110,6 +122,8 @@ function waitsForObject(message: string): boolean {
 const SIGNALS: Record<number, string> = {
   126: 'its command is not executable',
   127: 'its command does not exist',
+  132: 'an instruction that its processor does not have',
+  134: 'it has aborted itself',
   137: 'killed',
   139: 'a segmentation fault',
   143: 'asked to end',
@@ -130,13 +144,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const command = logsOf(pod, name)
   if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
   if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
-    return {
-      rule: 'pod-cannot-start',
-      cause: `${title} cannot be started${last.message ? `: ${short(last.message, 200)}` : ''}`,
-      fix: `correct its command or its image ${where}`,
-      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
-      evidence,
-    }
+    return { ...notStarted(pod, container, String(last.message ?? ''), where), evidence }
   const probed = eventsOf(index, pod, /^(Killing|Unhealthy)$/).find(({ message }) =>
     /(liveness|startup) probe/i.test(message ?? ''),
   )
@@ -146,7 +154,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       rule: 'pod-liveness-failing',
       cause: `${title} keeps being killed: ${mistaken.cause}`,
       fix: `${mistaken.fix} ${where}`,
-      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+      command: describe(pod),
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   if (probed && !init)
@@ -161,18 +169,31 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   if (known)
     return {
       rule: known.rule,
-      cause: `${title} keeps crashing: ${known.cause(known.text)}`,
+      cause: `${title} keeps crashing: ${known.cause}`,
       fix: known.fix(where),
       command: known.command ?? command,
       evidence,
       ...(known.by ? { symptom: true, causedBy: [known.by] } : {}),
     }
+  const rule = init ? 'pod-init-failing' : 'pod-crash-looping'
+  if (last.exitCode === 0)
+    return {
+      rule,
+      cause: `${title} ends by itself (exit code 0), and is restarted each time`,
+      fix: `a container of a ${workloadOf(pod, index).kind} has to keep running: correct its command ${where}, or make it a Job`,
+      command,
+      evidence,
+    }
   const meaning = SIGNALS[last.exitCode] ? ` (${SIGNALS[last.exitCode]})` : ''
   const how = last.exitCode === undefined ? '' : ` with exit code ${last.exitCode}${meaning}`
+  const said = tellingLine(...words)
   return {
-    rule: init ? 'pod-init-failing' : 'pod-crash-looping',
-    cause: `${title} keeps crashing${how}`,
-    fix: `read why it ends, then correct its configuration ${where}`,
+    rule,
+    cause: `${title} keeps crashing${how}${said ? `: ${said}` : ''}`,
+    fix:
+      last.exitCode === 132
+        ? `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
+        : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}`,
     command,
     evidence,
   }

@@ -44,6 +44,14 @@ const REFUSALS: readonly Refusal[] = [
     subject: ([, name], namespace) => ({ apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: name! }),
   },
   {
+    rule: 'webhook-untrusted',
+    pattern: /failed calling webhook "([\w./-]+)"[\s\S]*?x509: ([^\n]+)/,
+    cause: ([, webhook, why]) =>
+      `its pods need the consent of the webhook ${webhook}, whose certificate is not accepted: ${short(why!, 160)}`,
+    fix: ([, webhook]) =>
+      `renew the certificate of ${webhook} and the caBundle in its configuration: restart the program that serves it`,
+  },
+  {
     rule: 'pods-refused-by-webhook',
     pattern: /failed calling webhook "([\w./-]+)"(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?/,
     cause: ([, webhook]) => `its pods need the consent of the webhook ${webhook}, which does not answer`,
@@ -84,6 +92,12 @@ const REFUSALS: readonly Refusal[] = [
     pattern: /no PriorityClass with name ([\w.-]+) was found/,
     cause: ([, name]) => `its PriorityClass ${name} does not exist: its pods cannot be created`,
     fix: ([, name], where) => `create PriorityClass ${name}, or correct priorityClassName ${where}`,
+  },
+  {
+    rule: 'runtime-class-unknown',
+    pattern: /RuntimeClass "([\w.-]+)" not found/,
+    cause: ([, name]) => `its RuntimeClass ${name} does not exist: its pods cannot be created`,
+    fix: ([, name], where) => `create RuntimeClass ${name}, or correct runtimeClassName ${where}`,
   },
   {
     rule: 'pods-refused-by-limit-range',
@@ -194,7 +208,7 @@ function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string }
           fix: limit ? `raise its memory limit ${where}` : 'give the server more memory',
         }
       const known = meaningOf(String(last.message ?? ''), lastLinesOf(pod, name, index))
-      if (known) return { cause: known.cause(known.text), fix: known.fix(where) }
+      if (known) return { cause: known.cause, fix: known.fix(where) }
     }
   return undefined
 }
@@ -228,7 +242,9 @@ function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdic
         ? `${why.fix}; then delete the Job${kustomization ? `: Kustomization ${kustomization} recreates it` : ' and recreate it'}`
         : kustomization
           ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
-          : 'read why, and correct it; then delete the Job and recreate it',
+          : late
+            ? 'raise activeDeadlineSeconds of the Job, or find out why it takes so long; then delete the Job and recreate it'
+            : 'read why, and correct it; then delete the Job and recreate it',
       command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
     },
   }

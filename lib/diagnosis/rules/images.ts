@@ -68,6 +68,15 @@ const KINDS: readonly Kind[] = [
     fix: (_registry, where) => `use an image for the architecture of the node ${where}`,
   },
   {
+    rule: 'image-damaged',
+    pattern:
+      /unexpected media type|failed to (unpack|extract|verify)|digest mismatch|failed size validation|unexpected commit digest|short read/i,
+    cause: (image, registry) =>
+      `what ${registry}, or a mirror or proxy on the way, hands out as ${image} is not that image`,
+    fix: registry =>
+      `check what answers for ${registry} (/etc/rancher/k3s/registries.yaml, a proxy), remove the half image on the server (k3s crictl rmi), and have it pulled again`,
+  },
+  {
     rule: 'image-not-found',
     pattern: /not found|manifest unknown|name unknown|does not exist/i,
     cause: (image, registry) => `${registry} has no image ${image}`,

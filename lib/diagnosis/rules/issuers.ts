@@ -232,7 +232,13 @@ function issuerProblem(
       'Correct spec.acme.server, or let the server reach it (DNS, firewall, port 443)',
       `kubectl -n ${NAMESPACE} logs deploy/cert-manager --since=10m`,
     )
-  if (/acme:error|^4\d\d |\b40\d\b/i.test(message))
+  if (/externalAccount/i.test(message))
+    return told(
+      'issuer-account-refused',
+      `${host} takes only accounts that are bound to one of its own`,
+      'Set spec.acme.externalAccountBinding: the key id and the key that the authority gives',
+    )
+  if (issuer.spec?.acme && /acme:error|^4\d\d |\b40\d\b/i.test(message))
     return told(
       'issuer-account-refused',
       `${host} does not accept the account`,
@@ -244,10 +250,10 @@ function issuerProblem(
     return told(
       'issuer-key-missing',
       `the Secret ${name} with its key ${there ? 'is not usable' : 'does not exist'}`,
-      'Restore the Secret, or correct spec.ca.secretName',
+      `Restore Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name} with a CA and its key, or correct spec.ca.secretName`,
     )
   }
-  return told('issuer-not-ready', 'it is not ready', 'Correct what its message names')
+  return told('issuer-not-ready', `it is not ready: ${short(message, 200)}`, 'Correct what its message names')
 }
 
 /** The rules for issuers and cert-manager itself. */

@@ -74,12 +74,24 @@ const cron: Rule = index =>
         'read why, and correct it',
         `kubectl -n ${namespace} logs job/${failed.at(-1)!.metadata.name} --all-containers`,
       ).map(found => ({ ...found, evidence: failed.slice(-1).flatMap(job => lastEnd(job, index)) }))
+    const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
+    const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
     const quiet = since(index, lastScheduleTime, creationTimestamp)
+    const running = jobs.find(job => job.status?.active)
+    if (running && blocked && quiet > 2 * period)
+      return finding(
+        'cronjob-blocked',
+        `it has not run for ${durationText(quiet * 1000)}: Job ${running.metadata.name} still runs, and concurrencyPolicy ${object.spec?.concurrencyPolicy} lets no second one begin`,
+        'see what that Job waits for, then delete it; activeDeadlineSeconds in its template ends such a one by itself',
+        `kubectl -n ${namespace} logs job/${running.metadata.name} --all-containers`,
+      )
     if (quiet > Math.max(2 * period, 600) + 60)
       return finding(
         'cronjob-not-running',
-        `it has not run for ${durationText(quiet * 1000)}, although it should every ${durationText(period * 1000)}`,
-        'see its events: the controller may be away, or too many runs were missed',
+        `it has not run for ${durationText(quiet * 1000)}, although its schedule is ${JSON.stringify(object.spec?.schedule)}`,
+        missed
+          ? 'set spec.startingDeadlineSeconds to more than 10 s and less than the time between two runs, and check the clock of the server'
+          : 'see its events: the controller may be away',
         `kubectl -n ${namespace} describe cronjob ${name}`,
       )
     return []

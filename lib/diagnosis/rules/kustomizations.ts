@@ -13,6 +13,7 @@ import {
   LONGEST_GRACE,
   lasted,
   recognise,
+  refTo,
   scriptCommand,
   sourceOf,
 } from './failure.ts'
@@ -34,6 +35,23 @@ const known: readonly KnownFailure[] = [
       `the key ${name} in one of ${valuesOf(object)} is not a valid name of a variable`,
     fix: (_object, [, name]) =>
       `rename the key ${name}: letters, digits and underscores only; or remove that Secret or ConfigMap from substituteFrom`,
+  },
+  {
+    rule: 'kustomization-decryption-failed',
+    pattern: /\bsops\b|decrypt/i,
+    fix: ({ spec }) =>
+      `put the private key for which the file is encrypted into Secret ${spec?.decryption?.secretRef?.name ?? 'of spec.decryption.secretRef'}, or encrypt the file again for the key that is there (sops updatekeys)`,
+  },
+  {
+    rule: 'kustomization-artifact-unreachable',
+    pattern: /failed to (download|fetch|verify|acquire) (archive|artifact)|source-controller\.[\w-]+\.svc/,
+    cause: (_object, _match) =>
+      'kustomize-controller does not get the files of its source from source-controller',
+    fix: () =>
+      'see whether source-controller runs and answers, and whether a NetworkPolicy in flux-system is in the way: kubectl -n flux-system rollout restart deployment source-controller',
+    causedBy: () => [refTo('Deployment', 'flux-system', 'source-controller')],
+    timing: 'passing',
+    symptom: true,
   },
   {
     rule: 'kustomization-build-failed',
@@ -94,6 +112,13 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   const named = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
   const secret = named?.[1] ?? named?.[2]
   if (secret) {
+    if (spec?.sourceRef && !isOurs(kustomization))
+      return {
+        rule: 'kustomization-secret-missing',
+        cause: short(message, 400),
+        fix: `create Secret ${secret} in ${kustomization.metadata.namespace}, or correct its name in the Kustomization`,
+        symptom: true,
+      }
     const script = installerOf(kustomization, secret)
     return {
       rule: 'kustomization-secret-missing',
@@ -111,6 +136,9 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       // Flux could not write its status down: the API server was away, and Flux tries again.
       timing: /unable to update/.test(message) ? 'passing' : undefined,
       symptom: true,
+      causedBy: [...message.matchAll(/(?<![\w.-])(\w+)\/([\w.-]+)\/([\w.-]+) status: /g)].map(
+        ([, kind, namespace, name]) => refTo(kind!, namespace, name!),
+      ),
     }
   const missing = SOURCE_MISSING.exec(message)
   if (missing) {

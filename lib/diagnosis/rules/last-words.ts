@@ -7,7 +7,7 @@ import { refTo } from './failure.ts'
 /** The meaning of a container's last words. */
 export interface Meaning {
   rule: string
-  cause: (text: string) => string
+  cause: string
   fix: (where: string) => string
   command?: string
   /** What it suffers from. */
@@ -16,84 +16,188 @@ export interface Meaning {
 
 const DNS = refTo('Deployment', 'kube-system', 'coredns')
 
-/** The first that matches counts; what programs say of their own configuration comes after what the system says. */
-const MEANINGS: readonly (Meaning & { pattern: RegExp })[] = [
+interface Words {
+  rule: string
+  pattern: RegExp
+  what: string
+  fix: (where: string) => string
+  command?: string
+  by?: Ref
+  /** What it says itself adds nothing. */
+  bare?: true
+}
+
+/**
+ * Kinds of words, never those of one program. The first that matches counts: what the system says comes before what
+ * programs say of their data, and that before what they say of their configuration.
+ */
+const WORDS: readonly Words[] = [
   {
     rule: 'image-wrong-architecture',
     pattern: /exec format error|no match for platform/i,
-    cause: () => 'its image is built for another processor than that of the node (exec format error)',
+    what: 'its image is built for another processor than that of the node (exec format error)',
     fix: where => `use an image for the architecture of the node ${where}`,
     command: 'kubectl get nodes -L kubernetes.io/arch',
+    bare: true,
   },
   {
     rule: 'node-inotify-limit',
     pattern: /inotify|fsnotify|max_user_(instances|watches)/i,
-    cause: () => 'the node has no inotify instances left: it is a limit of the kernel, not of the pod',
+    what: 'the node has no inotify instances left: it is a limit of the kernel, not of the pod',
     fix: () => 'raise fs.inotify.max_user_instances (and max_user_watches) on the server, in /etc/sysctl.d',
     command: 'npx tsx scripts/ssh.ts --sudo -- sysctl -w fs.inotify.max_user_instances=1024',
+    bare: true,
   },
   {
     rule: 'container-disk-full',
-    pattern: /no space left on device|disk quota exceeded/i,
-    cause: () => 'a disk or volume that it writes to is full',
+    pattern: /no space left on device|disk quota exceeded|\bENOSPC\b/i,
+    what: 'a disk or volume that it writes to is full',
     fix: () => 'make room on the disk of the server, or enlarge the volume',
     command: 'npx tsx scripts/ssh.ts -- df -h',
+    bare: true,
+  },
+  {
+    rule: 'container-open-files',
+    pattern: /too many open files|\bEMFILE\b/i,
+    what: 'it may open no more files',
+    fix: () => 'raise the limit of open files: LimitNOFILE of k3s.service, or that of the program itself',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl show k3s -p LimitNOFILE',
+  },
+  {
+    rule: 'container-library-missing',
+    pattern:
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol/i,
+    what: 'its image lacks a library or module that the program needs',
+    fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
   {
     rule: 'container-names-unresolved',
     pattern:
-      /lookup \S+ on \S+:53|could not resolve host|temporary failure in name resolution|name or service not known|EAI_AGAIN|ENOTFOUND|no such host/i,
-    cause: text => `it cannot resolve a name: ${short(text, 160)}`,
+      /lookup \S+ on \S+:53|could not resolve host|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host/i,
+    what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: DNS,
   },
   {
+    rule: 'container-certificate-refused',
+    pattern:
+      /x509: |certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path/i,
+    what: 'it does not accept the certificate of a service',
+    fix: where =>
+      `renew the certificate of that service, or give the program the CA ${where}; a wrong clock of the server has the same effect`,
+  },
+  {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|NOAUTH/i,
-    cause: text => `its password or key is refused: ${short(text, 160)}`,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b/i,
+    what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
-  },
-  {
-    rule: 'container-setting-missing',
-    pattern:
-      /((environment|env) ?var(iable)?|setting|option|configuration|config)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)/,
-    cause: text => `a setting is missing: ${short(text, 160)}`,
-    fix: where => `set what it names ${where}`,
-  },
-  {
-    rule: 'container-port-taken',
-    pattern: /address already in use|EADDRINUSE/i,
-    cause: text => `the port that it listens on is in use already: ${short(text, 160)}`,
-    fix: where => `let two containers of the pod not listen on the same port; correct it ${where}`,
-  },
-  {
-    rule: 'container-permission-denied',
-    pattern: /permission denied|EACCES|operation not permitted|read-only file system|EROFS/i,
-    cause: text => `it may not write or read a file: ${short(text, 160)}`,
-    fix: where =>
-      `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
   },
   {
     rule: 'container-rights-missing',
     pattern:
       /is forbidden: User "?[\w:.-]+"? cannot|forbidden: .*cannot (get|list|watch|create|update|patch|delete)/i,
-    cause: text => `its ServiceAccount lacks a right: ${short(text, 200)}`,
+    what: 'its ServiceAccount lacks a right',
     fix: () => 'grant the right by a Role and a RoleBinding of its ServiceAccount',
+  },
+  {
+    rule: 'container-kind-missing',
+    pattern: /no matches for kind|could not find the requested resource/i,
+    what: 'it needs a kind that the API server does not know',
+    fix: () =>
+      'install the CustomResourceDefinition of this kind, which comes with the program’s chart or manifests',
+  },
+  {
+    rule: 'container-data-in-use',
+    pattern:
+      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|database is locked|locked by|resource temporarily unavailable|lock file .*already exists/i,
+    what: 'its data is locked: another process still has it, or was killed while it had it',
+    fix: where =>
+      `see whether a second pod uses the same volume: end that, and set strategy Recreate ${where}; if none does, remove the lock that a killed one has left`,
+  },
+  {
+    rule: 'container-data-of-other-version',
+    pattern:
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version .*(higher|newer|lower|older)/i,
+    what: 'its data was written by another version of the program',
+    fix: where =>
+      `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
+  },
+  {
+    rule: 'container-data-damaged',
+    pattern:
+      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)/i,
+    what: 'its data is damaged, as after a full disk or a power failure',
+    fix: () =>
+      'copy the volume first; then repair the data by the tool that it names, or restore it from the last backup',
+  },
+  {
+    rule: 'container-replica-set-missing',
+    pattern:
+      /only supported on replica sets|not (a |running as a )?replica ?set|NotYetInitialized|no replset config/i,
+    what: 'the database does not run as a replica set, which it needs',
+    fix: where => `have the database run as a replica set, and name that in its address ${where}`,
+  },
+  {
+    rule: 'container-setting-missing',
+    pattern:
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]*\b(missing|required|not set|undefined)/,
+    what: 'a setting is missing',
+    fix: where => `set what it names ${where}`,
+  },
+  {
+    rule: 'container-file-missing',
+    pattern: /no such file or directory|\bENOENT\b|file (does not exist|not found)|FileNotFoundError/i,
+    what: 'a file is missing that it needs',
+    fix: where => `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key`,
+  },
+  {
+    rule: 'container-setting-invalid',
+    pattern:
+      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration/i,
+    what: 'its configuration is not valid',
+    fix: where =>
+      `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
+  },
+  {
+    rule: 'container-port-taken',
+    pattern: /address already in use|\bEADDRINUSE\b/i,
+    what: 'the port that it listens on is in use already',
+    fix: where => `let two containers of the pod not listen on the same port; correct it ${where}`,
+  },
+  {
+    rule: 'container-port-privileged',
+    pattern: /(listen|bind)\b[^\n]*(permission denied|\bEACCES\b)/i,
+    what: 'it may not listen on a port below 1024',
+    fix: where => `let it listen on a port from 1024 on, or add the capability NET_BIND_SERVICE ${where}`,
+  },
+  {
+    rule: 'container-permission-denied',
+    pattern:
+      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|wrong ownership|invalid permissions|not writable/i,
+    what: 'it may not write or read a file',
+    fix: where =>
+      `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
   },
   {
     rule: 'container-out-of-memory',
     pattern: /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory/i,
-    cause: text => `it has not enough memory: ${short(text, 160)}`,
+    what: 'it has not enough memory',
     fix: where => `raise its memory limit ${where}, or the limit that the program sets itself`,
   },
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|ECONNREFUSED|connection timed out|i\/o timeout|ETIMEDOUT|no route to host|connection reset/i,
-    cause: text => `a service that it needs does not answer: ${short(text, 160)}`,
+      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no (servers|reachable servers)/i,
+    what: 'a service that it needs does not answer',
     fix: where => `see whether that service runs, and whether its address is right ${where}`,
+  },
+  {
+    rule: 'container-defect',
+    pattern: /^panic: |nil pointer dereference|segmentation fault|assertion failed|SIGSEGV|stack overflow/i,
+    what: 'the program itself has a defect',
+    fix: where => `use another version of the image ${where}, and report the panic to its authors`,
   },
 ]
 
@@ -108,11 +212,22 @@ export function lastLinesOf(pod: KubeObject, container: string, index: Index): s
 }
 
 /** What the last words of a container mean; undefined where they are not known. Pure. */
-export function meaningOf(...texts: readonly string[]): (Meaning & { text: string }) | undefined {
-  for (const { pattern, ...meaning } of MEANINGS)
+export function meaningOf(...texts: readonly string[]): Meaning | undefined {
+  for (const { pattern, what, bare, ...meaning } of WORDS)
     for (const text of texts) {
       const line = text.split('\n').findLast(each => pattern.test(each))
-      if (line) return { ...meaning, text: line.trim() }
+      if (line !== undefined)
+        return { ...meaning, cause: bare ? what : `${what}: ${short(line.trim(), 160)}` }
     }
   return undefined
+}
+
+/** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
+export function tellingLine(...texts: readonly string[]): string | undefined {
+  const lines = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
+  const bad = lines.findLast(line =>
+    /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical/i.test(line),
+  )
+  const line = bad ?? lines.at(-1)
+  return line === undefined ? undefined : short(line.trim(), 200)
 }

@@ -31,7 +31,7 @@ const CONDITIONS: readonly { type: string; rule: string; cause: string; text: st
     type: 'PIDPressure',
     rule: 'node-pid-pressure',
     cause: 'it has too many processes: it evicts pods, and takes no new ones',
-    text: 'see which container starts so many',
+    text: 'see which container starts so many processes',
     command: ssh('systemd-cgtop --order=tasks --iterations=1'),
   },
   {
@@ -63,8 +63,59 @@ const conditions: Rule = index =>
         },
       ]
     })
-    return [...found, ...bad]
+    return [...found, ...bad, ...others(node), ...reserved(node, index)]
   })
+
+/** Conditions that are good when they are true, or that are handled above. */
+const KNOWN = /^(Ready|EtcdIsVoter)$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
+
+/** What others say of a node: node-problem-detector sets a condition of its own for each kind of problem. */
+function others(node: KubeObject): Finding[] {
+  return ((node.status?.conditions ?? []) as Condition[])
+    .filter(({ type, status }) => status === 'True' && !KNOWN.test(type))
+    .map(state => ({
+      rule: 'node-problem',
+      verdict: 'broken',
+      subject: refOf(node),
+      cause: `it has the problem ${state.type}: ${short(state.message ?? '') || state.reason}`,
+      evidence: [seen(state)],
+      remedy: /clock|ntp|time/i.test(state.type)
+        ? {
+            text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
+            command: ssh('timedatectl'),
+          }
+        : /disk|file ?system|inode/i.test(state.type)
+          ? {
+              text: 'read what the kernel says of the disk or file system; check it, replace a failing disk, then restart the server',
+              command: ssh('dmesg --level=err,crit'),
+            }
+          : {
+              text: 'read what the kernel says, then restart the server',
+              command: ssh('dmesg --level=err,crit'),
+            },
+    }))
+}
+
+/** A node that a cloud controller has to set up first: nothing is placed on it until then. */
+function reserved(node: KubeObject, index: Index): Finding[] {
+  const taint = ((node.spec?.taints ?? []) as { key?: string; effect?: string }[]).find(({ key }) =>
+    /uninitialized$/.test(key ?? ''),
+  )
+  if (!taint || since(index, node.metadata.creationTimestamp) < 300) return []
+  return [
+    {
+      rule: 'node-uninitialized',
+      verdict: 'broken',
+      subject: refOf(node),
+      cause: `it waits for a cloud controller, and takes no pods until then (taint ${taint.key})`,
+      evidence: [],
+      remedy: {
+        text: 'see whether the cloud controller runs, or remove cloud-provider=external from the settings of k3s',
+        command: `kubectl describe node ${node.metadata.name}`,
+      },
+    },
+  ]
+}
 
 /** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */
 function isShortOfInodes(node: KubeObject, index: Index): boolean {

@@ -123,7 +123,7 @@ function saying(pod: KubeObject, where: string, index: Index) {
     if (known)
       return {
         rule: known.rule,
-        cause: `container ${name} has ended with exit code ${exitCode}: ${known.cause(known.text)}`,
+        cause: `container ${name} has ended with exit code ${exitCode}: ${known.cause}`,
         remedy: { text: known.fix(where), command: known.command ?? logsOf(pod, name, '') },
       }
   }

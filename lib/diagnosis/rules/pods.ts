@@ -11,7 +11,7 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { podAge, rules as setUp } from './setup.ts'
-import { oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
+import { oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** Pods without a node. */
 const unplaced: Rule = index =>
@@ -26,18 +26,21 @@ const unplaced: Rule = index =>
 function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: Index): Finding | undefined {
   const age = podAge(pod, index)
   const subject = refOf(pod)
-  const unbound = claimsOfPod(pod).filter(
-    name => index.get('PersistentVolumeClaim', pod.metadata.namespace, name)?.status?.phase !== 'Bound',
-  )
+  const unbound = claimsOfPod(pod).filter(name => {
+    const found = index.get('PersistentVolumeClaim', pod.metadata.namespace, name)
+    return found?.status?.phase !== 'Bound' || found.metadata.deletionTimestamp !== undefined
+  })
   const message = String(scheduled?.message ?? '')
-  const forClaim = /persistentvolumeclaim|PersistentVolumeClaims|binding volumes/.test(message) || !scheduled
+  const forClaim =
+    /persistentvolumeclaim|PersistentVolumeClaims|binding volumes|persistent volumes to bind/.test(message) ||
+    !scheduled
   if (unbound.length > 0 && forClaim && !index.blind('PersistentVolumeClaim')) {
     if (age < 10) return undefined
     return {
       rule: 'pod-waits-for-claim',
       verdict: 'broken',
       subject,
-      cause: `waits for its volume: PersistentVolumeClaim ${unbound[0]} is not bound`,
+      cause: `waits for its volume: PersistentVolumeClaim ${unbound[0]} is not bound, or is being deleted`,
       evidence: message ? [short(message)] : [],
       remedy: {
         text: 'see why the claim is not bound',
@@ -107,6 +110,28 @@ const terminating: Rule = index =>
     ]
   })
 
+/** Pods that a kubelet has evicted since they wrote more than their own limits allow. */
+const overStorage = (pods: readonly KubeObject[], index: Index): Finding[] =>
+  oncePerWorkload(
+    pods.map(pod => {
+      const of = workloadOf(pod, index)
+      const message = String(pod.status?.message ?? '')
+      const volume = /EmptyDir volume "([^"]+)"/.exec(message)?.[1]
+      return {
+        rule: 'pod-storage-exceeded',
+        verdict: 'warning',
+        subject: refOf(pod),
+        cause: `was evicted: ${short(message)}`,
+        evidence: [],
+        remedy: {
+          text: `raise ${volume ? `sizeLimit of the emptyDir ${volume}` : 'its limit of ephemeral-storage'} ${whereToChange(of, index)}, or have it write less; then delete the evicted pods`,
+          command: `npx tsx scripts/delete-evicted-pods.ts --namespace ${pod.metadata.namespace}`,
+        },
+        of,
+      }
+    }),
+  )
+
 /** Evicted pods that nobody needs: one finding for each namespace. */
 const evicted: Rule = index => {
   const byNamespace = new Map<string, KubeObject[]>()
@@ -116,11 +141,15 @@ const evicted: Rule = index => {
         ...(byNamespace.get(pod.metadata.namespace ?? '') ?? []),
         pod,
       ])
-  return [...byNamespace].map(([namespace, pods]): Finding => {
+  return [...byNamespace].flatMap(([namespace, pods]): Finding[] => {
+    const exceeding = overStorage(
+      pods.filter(pod => / exceed(s|ed) /i.test(String(pod.status?.message ?? ''))),
+      index,
+    )
     const subject: Ref = { apiVersion: 'v1', kind: 'Namespace', name: namespace }
     const causes = [...new Set(pods.map(evictionCause))].join(', ')
     const args = ['--namespace', namespace]
-    return {
+    const left: Finding = {
       rule: 'evicted-pods-left',
       verdict: 'warning',
       subject,
@@ -132,6 +161,8 @@ const evicted: Rule = index => {
         action: { do: 'script', script: 'delete-evicted-pods', args },
       },
     }
+    // What tells why tells that they are left, too.
+    return exceeding.length === pods.length ? exceeding : [...exceeding, left]
   })
 }
 

@@ -7,6 +7,7 @@ import {
   admitsAll,
   fits,
   inwardRules,
+  opens,
   type Peer,
   type Selector,
   selectorText,
@@ -64,8 +65,11 @@ const ingressBlocked: Rule = index => {
   const controllers = podsOf(index).filter(({ metadata }) =>
     ['traefik', 'ingress-nginx'].includes(metadata.labels?.['app.kubernetes.io/name'] ?? ''),
   )
-  if (controllers.length === 0 || index.blind('Namespace')) return []
-  const found = new Map<KubeObject, KubeObject>()
+  if (index.blind('Namespace')) return []
+  const found = new Map<
+    KubeObject,
+    { ingress: KubeObject; why: 'peer' | 'port'; wanted: (number | string)[] }
+  >()
   for (const ingress of index.all('Ingress'))
     for (const name of servicesOf(ingress)) {
       const { namespace, creationTimestamp } = ingress.metadata
@@ -79,27 +83,51 @@ const ingressBlocked: Rule = index => {
         .within('NetworkPolicy', namespace)
         .filter(policy => inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels))
       const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
-      const admitted = rules.some(
+      const wanted = portsOf(index.get('Service', namespace, name), pod)
+      const admitted = rules.filter(
         rule =>
           admitsAll(rule) ||
+          controllers.length === 0 ||
           rule.from?.some(peer => controllers.some(each => admits(peer, each, namespace, index))),
       )
-      if (policies[0] && !admitted && !found.has(policies[0])) found.set(policies[0], ingress)
+      const why =
+        admitted.length === 0 && controllers.length > 0
+          ? 'peer'
+          : admitted.length > 0 && !admitted.some(rule => opens(rule, wanted))
+            ? 'port'
+            : undefined
+      if (policies[0] && why && !found.has(policies[0])) found.set(policies[0], { ingress, why, wanted })
     }
   return [...found].map(
-    ([policy, ingress]): Finding => ({
+    ([policy, { ingress, why, wanted }]): Finding => ({
       rule: 'policy-blocks-ingress',
       verdict: 'broken',
       subject: refOf(policy),
       cause: `it keeps the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
-      evidence: [
-        `the ingress controller is Pod ${controllers[0]!.metadata.namespace}/${controllers[0]!.metadata.name}`,
-      ],
+      evidence: controllers
+        .slice(0, 1)
+        .map(({ metadata }) => `the ingress controller is Pod ${metadata.namespace}/${metadata.name}`),
       remedy: {
-        text: `admit the ingress controller: an ingress rule from namespace ${controllers[0]!.metadata.namespace}`,
+        text:
+          why === 'port'
+            ? `correct the ports of its ingress rules: the pods listen on port ${wanted.join(' or ')}`
+            : `admit the ingress controller: an ingress rule from namespace ${controllers[0]?.metadata.namespace}`,
         command: `kubectl -n ${policy.metadata.namespace} edit networkpolicy ${policy.metadata.name}`,
       },
     }),
+  )
+}
+
+/** The ports of a pod to which a Service leads, by number and by name. */
+function portsOf(service: KubeObject | undefined, pod: KubeObject): (number | string)[] {
+  const listed = (
+    (pod.spec?.containers ?? []) as { ports?: { name?: string; containerPort?: number }[] }[]
+  ).flatMap(({ ports }) => ports ?? [])
+  return ((service?.spec?.ports ?? []) as { port?: number; targetPort?: number | string }[]).flatMap(
+    ({ port, targetPort = port }) => {
+      const same = listed.find(each => each.name === targetPort || each.containerPort === targetPort)
+      return [targetPort, same?.containerPort, same?.name].filter(each => each !== undefined)
+    },
   )
 }
 

@@ -46,11 +46,32 @@ export interface Peer {
 /** One rule on requests to the pods of a policy. */
 export interface InwardRule {
   from?: Peer[]
+  ports?: { port?: number | string; endPort?: number }[]
 }
 
 /** What a policy says of requests to its pods; undefined when it says nothing of them. */
 export function inwardRules({ spec }: KubeObject): InwardRule[] | undefined {
   return (spec?.policyTypes ?? ['Ingress']).includes('Ingress') ? (spec?.ingress ?? []) : undefined
+}
+
+/** Whether a rule lets requests through to a port of a pod, by its number or its name; to any where none is known. */
+export function opens({ ports }: InwardRule, wanted: readonly (number | string)[]): boolean {
+  return (
+    !ports?.length ||
+    wanted.length === 0 ||
+    ports.some(
+      ({ port, endPort }) =>
+        port === undefined ||
+        wanted.some(
+          each =>
+            each === port ||
+            (typeof each === 'number' &&
+              typeof port === 'number' &&
+              each >= port &&
+              each <= (endPort ?? port)),
+        ),
+    )
+  )
 }
 
 /** Whether a rule admits everybody, or addresses outside of the cluster. */

@@ -45,6 +45,16 @@ export function probeMistake(
       cause: `the path that its ${name} probe asks for requires a login (${status})`,
       fix: `probe a path without a login`,
     }
+  if (status?.startsWith('4'))
+    return {
+      cause: `its ${name} probe is refused (${status}): most often it speaks HTTP to a port for HTTPS, or the program knows only other host names`,
+      fix: `set scheme: HTTPS or a Host header in ${name}Probe.httpGet, or have the program accept the address of the pod`,
+    }
+  if (typeof port === 'string' && !has)
+    return {
+      cause: `its ${name} probe names the port ${port}, which the container does not have`,
+      fix: `correct the port of the ${name} probe, or name that of the container`,
+    }
   if (/server gave HTTP response to HTTPS client/.test(message))
     return {
       cause: `its ${name} probe speaks HTTPS, and the container HTTP`,

@@ -1,6 +1,7 @@
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
 import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
 import { type Failure, type KnownFailure, refTo } from './failure.ts'
 
 /** The releases that bring kinds of their own, by the API group. */
@@ -32,6 +33,81 @@ export const passing = /no matches for kind|failed calling webhook|connection re
  * a Kustomization.
  */
 export const refusals: readonly KnownFailure[] = [
+  {
+    rule: 'rights-missing',
+    pattern: /is forbidden: User "([^"]+)" cannot (\w+) resource "([^"]+)"/,
+    cause: (_object, [, user, verb, resource]) => `${accountIn(user!)} may not ${verb} ${resource}`,
+    fix: (_object, [, user, , resource]) =>
+      `grant ${accountIn(user!)} the right to ${resource} by a Role and a RoleBinding, or correct spec.serviceAccountName`,
+    timing: 'rule',
+  },
+  {
+    rule: 'namespace-missing',
+    pattern: /namespaces "([\w.-]+)" not found/,
+    cause: (_object, [, namespace]) => `Namespace ${namespace} does not exist`,
+    fix: ({ kind }, [, namespace]) =>
+      `create Namespace ${namespace}${kind === 'HelmRelease' ? ' (spec.install.createNamespace: true does it)' : ' with the same manifests'}, or correct the name`,
+  },
+  {
+    rule: 'service-account-missing',
+    pattern: /serviceaccounts? "([\w.-]+)" not found/,
+    cause: (_object, [, name]) => `ServiceAccount ${name}, as which Flux acts here, does not exist`,
+    fix: ({ metadata }, [, name]) =>
+      `create ServiceAccount ${name} in ${metadata.namespace} with a RoleBinding, or correct spec.serviceAccountName`,
+  },
+  {
+    rule: 'object-of-others',
+    pattern: /\b([A-Z]\w{1,60}) "([\w.:-]+)" in namespace "([\w.-]*)" exists and cannot be imported/,
+    cause: (_object, [, kind, name, namespace]) =>
+      `${kind} ${namespace}/${name} exists already, and does not belong to this release`,
+    fix: ({ metadata, spec }, [, kind, name, namespace]) =>
+      `have the release adopt ${kind} ${namespace}/${name}: label it app.kubernetes.io/managed-by=Helm, annotate it meta.helm.sh/release-name=${spec?.releaseName ?? metadata.name} and meta.helm.sh/release-namespace=${spec?.targetNamespace ?? metadata.namespace}; or delete it if nothing is lost with it`,
+  },
+  {
+    rule: 'hook-failed',
+    pattern: /(?:pre|post)-(?:install|upgrade|rollback|delete)[\s\S]*?\bjob ([\w.-]+)?[^\n]*?failed/i,
+    cause: (_object, [message, job]) =>
+      `its hook${job ? ` Job ${job}` : ''} has failed: ${short(message, 200)}`,
+    fix: (object, [, job]) =>
+      `read why${job ? ` Job ${job}` : ' its Job'} in ${namespaceOf(object)} has failed (its log), and correct that`,
+    causedBy: (object, [, job]) => (job ? [refTo('Job', namespaceOf(object), job)] : []),
+    symptom: true,
+  },
+  {
+    rule: 'port-allocated',
+    pattern:
+      /(\b[A-Z]\w{1,60}) "([\w.-]+)" is invalid: [^\n]{1,200}: provided (?:port|IP) is (?:already allocated|not in)/,
+    fix: (_object, [, kind, name]) =>
+      `another Service has the port or address that ${kind} ${name} asks for: set another nodePort or clusterIP in its values, or none`,
+  },
+  {
+    rule: 'release-too-large',
+    pattern: /Too long: (?:may|must) (?:not be|have at) m|request is too large|entity too large/i,
+    fix: () =>
+      'the chart with its values does not fit into a Secret of 1 MiB, in which Helm keeps it: exclude large files from the chart, or split it',
+  },
+  {
+    rule: 'webhook-down',
+    pattern:
+      /conversion webhook for ([\w./-]+), Kind=(\w+) failed(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?/,
+    cause: (_object, [, version, kind, service, namespace]) =>
+      `the webhook that converts ${kind} of ${version} does not answer${service ? ` (Service ${namespace}/${service})` : ''}`,
+    fix: (_object, [, , kind, service]) =>
+      `see why the program behind ${service ? `Service ${service}` : 'it'} does not run; if it was removed for good, remove spec.conversion of the CustomResourceDefinition of ${kind}`,
+    causedBy: (_object, [, , , service, namespace]) =>
+      service && namespace
+        ? [refTo('Service', namespace, service), refTo('Deployment', namespace, service)]
+        : [],
+    symptom: true,
+  },
+  {
+    rule: 'denied-by-policy',
+    pattern: /admission webhook "([\w./-]+)" denied the request: *([\s\S]{1,400})/,
+    cause: (_object, [, webhook, why]) =>
+      `the webhook ${webhook} refuses it: ${short(why!.replaceAll(/\s+/g, ' '), 250)}`,
+    fix: ({ kind, spec }) =>
+      `correct what it names ${kind === 'HelmRelease' ? 'by the values of the release' : `in ${spec?.path}`}, or the policy`,
+  },
   {
     rule: 'webhook-untrusted',
     pattern: /failed calling webhook "?([\w.-]+)"?[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc[\s\S]*?x509: /,
@@ -94,11 +170,17 @@ export const refusals: readonly KnownFailure[] = [
   {
     rule: 'field-immutable',
     pattern:
-      /field is immutable|updates to statefulset spec for fields other than|spec is immutable after creation|cannot change roleRef/i,
+      /field is immutable|updates to statefulset spec for fields other than|spec is immutable after creation|cannot change roleRef|may not change once set/i,
     fix: object => `the change touches an immutable field: ${immutableText(object)}, then Flux recreates it`,
     timing: 'rule',
   },
 ]
+
+/** A ServiceAccount as the API server calls it, in words. */
+function accountIn(user: string): string {
+  const [, namespace, name] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user) ?? []
+  return name ? `ServiceAccount ${namespace}/${name}` : `the user ${user}`
+}
 
 const namespaceOf = ({ spec, metadata }: KubeObject) => spec?.targetNamespace ?? metadata.namespace
 

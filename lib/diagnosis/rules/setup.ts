@@ -7,7 +7,8 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
-import { eventsOf, oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
+import { startTrouble } from './starting.ts'
+import { eventsOf, oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** A pod's age since it was created or, once it is scheduled, since then. */
 export const podAge = (pod: KubeObject, index: Index) =>
@@ -31,6 +32,13 @@ const notSetUp: Rule = index =>
     }),
   )
 
+/** An event on one line, its reason at the end: mount(8) puts its own below the command and its arguments. */
+function reasonOf({ message = '' }: KubeObject): string {
+  const [head = '', ...rest] = String(message).slice(0, 4096).split('\n')
+  const output = rest.find(line => line.startsWith('Output: ')) ?? rest.at(-1)
+  return output ? `${head}: ${output}` : head
+}
+
 /** Missing Secrets and ConfigMaps are told by needs.ts. */
 const ELSEWHERE = /(secret|configmap) "[^"]*" not found|references non-existent|object .* not registered/i
 
@@ -39,7 +47,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   // `timed out waiting for the condition` only sums up what another event tells.
   const event = failed.find(({ message }) => !/^Unable to attach or mount/.test(message ?? '')) ?? failed[0]
   if (!event || ELSEWHERE.test(event.message ?? '') || podAge(pod, index) < 10) return undefined
-  const message = String(event.message ?? '')
+  const message = reasonOf(event)
   if (/Multi-Attach error/.test(message)) return attachedElsewhere(pod, message, index)
   const [, volume, path] =
     /volume "([^"]+)" *: .*?(?:path "([^"]+)" does not exist|stat (\S+): no such file)/.exec(message) ?? []
@@ -58,11 +66,46 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
           command: `npx tsx scripts/ssh.ts --sudo -- ls -l ${path?.replace(/\/[^/]*$/, '')}`,
         }
       : {
-          text: 'correct what the message names',
+          text: mountFix(message, whereToChange(workloadOf(pod, index), index)),
           command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
         },
   }
 }
+
+/** What kubelet's and mount's words ask for. The first that matches counts. */
+const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
+  [
+    /helper program|unknown filesystem type|executable file not found/i,
+    () =>
+      'install what mounts this kind of volume on the server: nfs-common for NFS, cifs-utils for CIFS, open-iscsi for iSCSI',
+  ],
+  [
+    /not found in the list of registered CSI drivers|CSIDriver|csi\.sock/i,
+    () =>
+      'see whether the pods of the CSI driver of this volume run on the node; install it again, or restore the data into another class',
+  ],
+  [
+    /access denied|permission denied|not permitted/i,
+    () =>
+      'let the storage server export the volume to the address of this node (/etc/exports), and check its credentials',
+  ],
+  [
+    /hostPath type check failed|no such file|does not exist|is not a (directory|file)/i,
+    where => `create the path on the server, or correct path and type of the volume ${where}`,
+  ],
+  [
+    /connection (refused|timed out|reset)|no route to host|timed? ?out|unreachable|no such host|resolve/i,
+    where => `let the node reach the storage server: its address ${where}, the network and the firewall`,
+  ],
+  [
+    /wrong fs type|bad superblock|structure needs cleaning|fsck|corrupt/i,
+    () =>
+      'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
+  ],
+]
+
+const mountFix = (message: string, where: string) =>
+  MOUNTS.find(([pattern]) => pattern.test(message))?.[1](where) ?? `correct what the message names ${where}`
 
 /** A volume that only one node may mount, and another pod still holds. */
 function attachedElsewhere(pod: KubeObject, message: string, index: Index): Finding {
@@ -112,6 +155,19 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       evidence: [`${event.reason}: ${short(message)}`],
       remedy: { text: told.fix, ...(image ? {} : { command: SPACE }) },
     }
+  const known = startTrouble(message)
+  if (known)
+    return {
+      rule: known.rule ?? 'pod-sandbox-failed',
+      verdict: 'broken',
+      subject: refOf(pod),
+      cause: `${known.cause}: ${short(message, 200)}`,
+      evidence: [],
+      remedy: {
+        text: known.fix(whereToChange(workloadOf(pod, index), index)),
+        ...(known.command ? { command: known.command } : {}),
+      },
+    }
   const network =
     /\bcni\b|flannel|network plugin|setup network|network for sandbox|NetworkNotReady|NetworkPluginNotReady/i.test(
       message,
@@ -125,7 +181,11 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       : `the node cannot set the pod up: ${short(message, 200)}`,
     evidence: [`${event.reason} of ${pod.metadata.namespace}/${pod.metadata.name}: ${short(message)}`],
     remedy: {
-      text: 'k3s sets the network up when it starts: restart it, and read what it says',
+      text: /already has an IP address/.test(message)
+        ? 'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s'
+        : /no IP addresses available/.test(message)
+          ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
+          : 'k3s sets the network up when it starts: restart it, and read what it says',
       command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
     },
   }

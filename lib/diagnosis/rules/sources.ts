@@ -13,6 +13,18 @@ export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
 /** Where a source comes from; a HelmChart from its repository. */
 const placeOf = (source: KubeObject) => source.spec?.url ?? `the repository ${source.spec?.sourceRef?.name}`
 
+/** Whether a source is that of the platform, which .flux.env sets. */
+const isPlatform = ({ kind, metadata }: KubeObject) =>
+  kind === 'GitRepository' && metadata.name === 'openappstack'
+
+/** What of a repository is followed, in words. */
+function refNamed({ spec }: KubeObject): string {
+  const { branch = 'master', tag, semver, commit, name } = spec?.ref ?? {}
+  if (name) return `the reference ${name}`
+  if (semver) return `a tag that fits semver ${semver}`
+  return tag ? `the tag ${tag}` : commit ? `the commit ${commit}` : `the branch ${JSON.stringify(branch)}`
+}
+
 /** The Secret that a source logs in with, in words. */
 const secretOf = ({ metadata, spec }: KubeObject) =>
   spec?.secretRef?.name ? `Secret ${metadata.namespace}/${spec.secretRef.name}` : 'the Secret of this source'
@@ -58,6 +70,26 @@ const known: readonly KnownFailure[] = [
     fix: () => 'correct HTTPS_PROXY and NO_PROXY of source-controller, or let the proxy pass this host',
   },
   {
+    rule: 'source-secret-missing',
+    pattern: /secrets "([\w.-]+)" not found/,
+    fix: ({ metadata }, [, name]) =>
+      `create Secret ${metadata.namespace}/${name}, with which the source logs in or verifies, or correct its name in the source`,
+  },
+  {
+    rule: 'source-signature-refused',
+    pattern: /\b(signature|openpgp|cosign|notation|provenance)\b/i,
+    fix: ({ metadata, spec }) =>
+      `have ${spec?.verify ? 'it' : metadata.name} signed by a key that spec.verify trusts, or put the signer’s public key into its Secret; somebody else may have written it`,
+  },
+  {
+    rule: 'source-not-charts',
+    pattern:
+      /unmarshal|converting YAML|no API version|invalid character|index file|Index(ation)? ?(is )?(invalid|empty)/i,
+    cause: object =>
+      `what is served at ${placeOf(object)} is not a chart repository: it may be a web page, or a login`,
+    fix: object => `correct the address: open ${placeOf(object)}/index.yaml in a browser`,
+  },
+  {
     rule: 'source-too-large',
     pattern:
       /exceeds the maximum|exceeded the maximum|max(imum)? (file|untar(red)?|artifact) size|entity too large|\b413\b/i,
@@ -65,9 +97,9 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-branch-missing',
-    pattern: /couldn't find remote ref|reference not found|branch .* not found/i,
+    pattern: /couldn't find remote ref|reference not found|branch .* not found|no match found for semver/i,
     fix: object =>
-      `the branch ${JSON.stringify(object.spec?.ref?.branch)} is not in ${object.spec?.url}: correct git_branch in .flux.env, then run install-core again`,
+      `${refNamed(object)} is not in ${placeOf(object)}: correct ${isPlatform(object) ? 'git_branch in .flux.env, then run install-core again' : 'spec.ref of the source, or push it'}`,
   },
   {
     rule: 'source-certificate',
@@ -77,7 +109,7 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-unauthorized',
-    pattern: /authentication required|authorization failed|\b40[13]\b|invalid credentials/i,
+    pattern: /authentication required|authorization failed|\b40[13]\b|invalid credentials|\bdenied\b/i,
     fix: object => {
       const secret = object.spec?.secretRef?.name
       return secret
@@ -87,7 +119,7 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-not-found',
-    pattern: /repository not found|\b404\b/i,
+    pattern: /repository not found|manifest unknown|\b4(04|10)\b/i,
     fix: object =>
       `nothing is served at ${placeOf(object)}: correct the address (git_url or charts_mirror in .flux.env)`,
   },
@@ -185,7 +217,7 @@ function mend(source: KubeObject, index: Index): Action {
 /** What the GitRepository of the platform follows other than `.flux.env` says, where that is known. */
 function driftOf(source: KubeObject, index: Index): { patch: object; why: string } | undefined {
   const { config } = index.snapshot
-  if (!config || source.kind !== 'GitRepository' || source.metadata.name !== 'openappstack') return undefined
+  if (!config || !isPlatform(source)) return undefined
   const { url, ref } = source.spec ?? {}
   if (ref?.branch !== config.git_branch)
     return {

@@ -10,6 +10,7 @@ import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
+import { refTo } from './failure.ts'
 import { isWorking, podTrouble } from './pod-states.ts'
 import { oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
 
@@ -28,10 +29,22 @@ interface Unsettled {
 /** Findings for what no rule has told. Pure. */
 export function unexplained(index: Index, told: readonly Finding[] = []): Finding[] {
   const known = new Set(told.map(({ subject }) => keyOf(subject)))
+  const sick = new Set(
+    told
+      .filter(({ subject, verdict }) => subject.kind === 'Node' && verdict === 'broken')
+      .map(({ subject }) => subject.name),
+  )
   const found = [...pods(index, known), ...objects(index)].filter(
     ({ object, lasts }) => lasts >= PATIENCE && !known.has(keyOf(refOf(object))),
   )
-  const once = found.map(each => ({ ...findingOf(each, index), of: workloadOf(each.object, index) }))
+  const once = found.map(each => {
+    const node = each.object.kind === 'Pod' ? each.object.spec?.nodeName : undefined
+    return {
+      ...findingOf(each, index),
+      ...(sick.has(node) ? { symptom: true as const, causedBy: [refTo('Node', undefined, node)] } : {}),
+      of: workloadOf(each.object, index),
+    }
+  })
   return oncePerWorkload(once)
 }
 

@@ -202,14 +202,9 @@ const pods: Fault[] = [
     'The command of a container does not exist',
     'not-startable',
     'pod-cannot-start',
-    /command or its image/,
+    /correct its command/,
   ),
-  kubelet(
-    'A container runs as root although that is forbidden',
-    'root',
-    'pod-cannot-start',
-    /security context/,
-  ),
+  kubelet('A container runs as root although that is forbidden', 'root', 'pod-cannot-start', /runAsUser/),
   kubelet('A container fails its liveness probe', 'liveness', 'pod-liveness-failing', /probe more time/),
   kubelet(
     'A container was killed for its memory use, and runs again',

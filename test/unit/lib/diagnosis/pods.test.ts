@@ -48,7 +48,7 @@ test('a crash loop tells exit code, restarts, and the log to read', () => {
     }),
   })
   assert.is(rule, 'pod-crash-looping')
-  assert.is(cause, 'container wekan keeps crashing with exit code 1')
+  assert.is(cause, 'container wekan keeps crashing with exit code 1: no database')
   assert.equal(evidence, [
     'CrashLoopBackOff: back-off 5m0s restarting failed container=wekan',
     'ended with Error, exit code 1; 7 restarts, the last end 1 min ago',

@@ -4,10 +4,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
-import { parseSnapshot } from '../../../../lib/diagnosis/snapshot.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
 import { factsOf, STRANGERS } from '../../../fixtures/strangers.ts'
-import { PAGE, withStrangers } from '../../../strangers-table.ts'
+import { diagnosed, PAGE, withStrangers } from '../../../strangers-table.ts'
+
+/** Suites with faults of what belongs to the platform. */
+const PLATFORM = new Set(['reports', 'flux-messages', 'velero', 'nodes', 'cert-manager'])
 
 /** Cases in which two objects are at fault. */
 const TWO = new Set(['flux-apps', 'node-inodes'])
@@ -15,9 +17,7 @@ const TWO = new Set(['flux-apps', 'node-inodes'])
 for (const stranger of STRANGERS)
   test(`${stranger.suite} ${stranger.name}: the right cause first`, () => {
     const { expect, name, suite } = stranger
-    // As from a file: only allowed fields are left.
-    const facts = parseSnapshot(JSON.stringify(factsOf(stranger)), name)
-    const { causes, gaps } = diagnose(facts, RULES)
+    const { causes, gaps } = diagnosed(stranger)
     assert.equal(gaps, [])
     const [first, ...others] = causes
     assert.ok(first, 'nothing is broken')
@@ -30,7 +30,7 @@ for (const stranger of STRANGERS)
         [],
       )
     // What belongs to a stranger is told, and never touched.
-    if (suite !== 'reports') assert.is(first.remedy.action, undefined)
+    if (!PLATFORM.has(suite)) assert.is(first.remedy.action, undefined)
   })
 
 for (const name of ['sandbox', 'server'] as const)

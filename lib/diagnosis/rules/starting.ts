@@ -1,0 +1,67 @@
+/** Why a runtime cannot start a container or set a pod's sandbox up, by kinds of its words. */
+
+/** What keeps a container from being started. */
+export interface StartTrouble {
+  /** Where it is a trouble of its own. */
+  rule?: string
+  cause: string
+  fix: (where: string) => string
+  command?: string
+}
+
+const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
+  {
+    pattern: /runAsNonRoot|non-root/,
+    cause: 'its image runs as root, or as a user without a number, and runAsNonRoot refuses that',
+    fix: where => `set runAsUser to the number of a user other than root ${where}, or use an image with one`,
+  },
+  {
+    rule: 'pod-out-of-memory',
+    pattern: /OOM[- ]?killed|memory limit too low/i,
+    cause: 'its memory limit is too low for it even to start',
+    fix: where => `raise its memory limit ${where}`,
+  },
+  {
+    pattern: /is reserved for|name .* (is )?already in use/i,
+    cause: 'containerd still holds an earlier try to create it, as after a slow disk',
+    fix: () => 'delete the pod, so that it is recreated; if that does not help, restart k3s',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  },
+  {
+    pattern: /seccomp|apparmor|selinux/i,
+    cause: 'the node cannot load the security profile that it names',
+    fix: where => `bring the profile onto the node, or correct seccompProfile or appArmorProfile ${where}`,
+  },
+  {
+    pattern: /no runtime for|RuntimeClass|runtime handler/i,
+    cause: 'the node does not have the runtime that its runtimeClassName names',
+    fix: where => `install that runtime on the node, or omit runtimeClassName ${where}`,
+  },
+  {
+    pattern: /error mounting|shared (or slave )?mount|not a directory|is a directory|subPath|file exists/i,
+    cause: 'something cannot be mounted into it',
+    fix: where =>
+      `correct mountPath and subPath of its volumeMounts ${where}: a file fits onto a file and a folder onto a folder, and the key must exist; mountPropagation needs a shared mount on the node`,
+  },
+  {
+    pattern: /\b(post|pre)Start\w*|lifecycle hook/i,
+    cause: 'its postStart hook fails, and the kubelet kills it for that',
+    fix: where => `correct the command of lifecycle.postStart ${where}`,
+  },
+  {
+    pattern: /exec(utable)?\b.*(not found|no such file|permission denied|not executable)/i,
+    cause: 'its command does not exist in the image, or is not executable',
+    fix: where =>
+      `correct its command ${where}, or the image: the file has to be there and executable, with an interpreter that exists`,
+  },
+  {
+    pattern: /cgroup|too many open files|resource temporarily unavailable|cannot allocate memory/i,
+    cause: 'the node refuses it resources: a limit of its own, or one of the node that is reached',
+    fix: where => `correct its requests and limits ${where}; if other pods suffer too, restart the server`,
+  },
+]
+
+/** What keeps a container from being started; undefined where its words are not known. Pure. */
+export function startTrouble(...texts: readonly string[]): StartTrouble | undefined {
+  return KINDS.find(({ pattern }) => texts.some(text => pattern.test(text)))
+}
