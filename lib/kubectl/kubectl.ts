@@ -314,14 +314,24 @@ export class Kubectl {
     })
   }
 
-  /** A JSON merge patch. A `resourceVersion` in it makes the server refuse when somebody else was faster. */
-  async patch(ref: Ref, patch: unknown, options: { subresource?: string } = {}): Promise<KubeObject> {
+  /**
+   * A JSON merge patch. A `resourceVersion` in it makes the server refuse when somebody else was faster. With `dryRun`
+   * nothing is changed, and a field that the kind does not have is an error.
+   */
+  async patch(
+    ref: Ref,
+    patch: unknown,
+    options: { subresource?: string; dryRun?: boolean } = {},
+  ): Promise<KubeObject> {
     return this.#try(`patching ${refText(ref)}`, async () =>
       this.call<KubeObject>({
         method: 'PATCH',
         path: `${await this.#path(ref)}${options.subresource ? `/${options.subresource}` : ''}`,
         contentType: 'application/merge-patch+json',
-        query: { fieldManager: FIELD_MANAGER },
+        query: {
+          fieldManager: FIELD_MANAGER,
+          ...(options.dryRun ? { dryRun: 'All', fieldValidation: 'Strict' } : {}),
+        },
         body: patch,
       }),
     )

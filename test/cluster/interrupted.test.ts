@@ -17,6 +17,7 @@ import { until } from '../../lib/script/wait.ts'
 import { all, suite } from '../suite.ts'
 import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
+import { killedAfterWrite, killedAt, killedWriting } from './killing.ts'
 
 const test = suite('interrupted')
 let bed: Bed
@@ -27,60 +28,6 @@ test.before(async () => {
 
 test.after(async () => {
   await bed?.stop()
-})
-
-/** Loaded into a script before its own code. */
-const preload = (code: string) => ({
-  NODE_OPTIONS: `--import data:text/javascript;base64,${Buffer.from(code).toString('base64')}`,
-})
-
-/**
- * Kills the process by SIGKILL at the moment when it says `text`, before it does anything else: a signal from
- * outside would come some milliseconds into the next step.
- */
-const killedAt = (text: string): ScriptOptions => ({
-  env: preload(`
-    const write = process.stderr.write
-    process.stderr.write = function (chunk, ...rest) {
-      const done = write.call(this, chunk, ...rest)
-      if (String(chunk).startsWith(${JSON.stringify(text)})) process.kill(process.pid, 'SIGKILL')
-      return done
-    }`),
-})
-
-/**
- * Kills the process by SIGKILL when the API server has carried out its write number `count`, before the script
- * learns of it. Dry runs, questions for rights and the lock do not count.
- */
-const killedAfterWrite = (count: number): ScriptOptions => ({
-  env: preload(`
-    import https from 'node:https'
-    import { syncBuiltinESMExports } from 'node:module'
-    const request = https.request
-    let left = ${count}
-    https.request = (...args) => {
-      const sent = request(...args)
-      const { method, path } = sent
-      if (method !== 'GET' && !/dryRun=|selfsubjectaccessreviews|leases/.test(path))
-        sent.prependListener('response', () => {
-          if (--left === 0) process.kill(process.pid, 'SIGKILL')
-        })
-      return sent
-    }
-    syncBuiltinESMExports()`),
-})
-
-/** Kills the process by SIGKILL when a file of this kind is written but not yet in its place. */
-const killedWriting = (ending: string): ScriptOptions => ({
-  env: preload(`
-    import fs from 'node:fs'
-    import { syncBuiltinESMExports } from 'node:module'
-    const rename = fs.renameSync
-    fs.renameSync = (from, to) => {
-      if (to.endsWith(${JSON.stringify(ending)})) process.kill(process.pid, 'SIGKILL')
-      rename(from, to)
-    }
-    syncBuiltinESMExports()`),
 })
 
 const sandbox = (name: string, args: readonly string[], options?: ScriptOptions) =>

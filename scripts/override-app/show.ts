@@ -1,0 +1,116 @@
+/** What is shown of values and overrides. Pure. */
+import { isDeepStrictEqual } from 'node:util'
+import { standing } from '../../lib/flux/flux.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { Run } from '../../lib/script/run.ts'
+import { table } from '../../lib/script/table.ts'
+import {
+  CHART,
+  isOverride,
+  origins,
+  overridable,
+  sourcesOf,
+  type ValueOrigin,
+  type ValuesLayer,
+} from './layers.ts'
+import { type ChartValues, leaves, pathText, type Value } from './values.ts'
+
+/** The longest value on one line. */
+const WIDEST = 60
+
+/** A value on one line; nothing of a secret one. */
+export function valueText(value: Value, secret: boolean): string {
+  if (secret) return '***'
+  const text = JSON.stringify(value)
+  return text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text
+}
+
+/** The values in force as a table, each with where it comes from. */
+function originTable(origins: readonly ValueOrigin[]): string {
+  return table([
+    ['VALUE', 'IN FORCE', 'FROM'],
+    ...origins.map(({ path, value, origin, secret }) => [pathText(path), valueText(value, secret), origin]),
+  ])
+}
+
+/** Shows the values in force: those that somebody has set, with `all` also the chart's own. */
+export function showValues(
+  run: Pick<Run, 'log'> & { result: unknown },
+  layers: readonly ValuesLayer[],
+  defaults: ChartValues,
+  all: boolean,
+): void {
+  const shown = origins(layers, defaults).filter(({ origin }) => all || origin !== CHART)
+  run.result = shown.map(originDocument)
+  run.log.print(originTable(shown))
+}
+
+/** A value in force for --json; nothing of a secret one. */
+function originDocument({ path, value, origin, secret }: ValueOrigin) {
+  return { path: pathText(path), value: secret ? undefined : value, origin, secret }
+}
+
+/** The changes of an override, as lines of a plan. */
+export function overrideLines(origin: string, old: ChartValues, now: ChartValues, secret: boolean): string[] {
+  const text = (values: ChartValues) =>
+    new Map(leaves(values).map(([path, value]) => [pathText(path), value]))
+  const [before, after] = [text(old), text(now)]
+  return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap(path => {
+    const [from, to] = [before.get(path), after.get(path)]
+    if (isDeepStrictEqual(from, to)) return []
+    if (to === undefined) return [`remove ${path} from ${origin}`]
+    const verb = from === undefined ? 'set' : 'change'
+    return [`${verb} ${path} = ${valueText(to, secret)} in ${origin}`]
+  })
+}
+
+/** One override, or the place of one. */
+export interface ListedOverride {
+  release: string
+  namespace: string
+  kind: string
+  name: string
+  keys: number | undefined
+  state: string
+}
+
+/**
+ * The overrides of a cluster: those that releases read, and those that no release reads, whose `release` is empty.
+ * `found` are all ConfigMaps and Secrets with such a name.
+ */
+export function listedOverrides(
+  releases: readonly KubeObject[],
+  found: readonly { object: KubeObject; keys: number | undefined }[],
+): ListedOverride[] {
+  const readers = overridable(releases).flatMap(release =>
+    sourcesOf(release)
+      .filter(isOverride)
+      .map(({ kind, name }) => ({ release, kind, name, namespace: release.metadata.namespace })),
+  )
+  return found.map(({ object: { kind, metadata }, keys }) => {
+    const reader = readers.find(
+      each => each.kind === kind && each.name === metadata.name && each.namespace === metadata.namespace,
+    )
+    return {
+      release: reader?.release.metadata.name ?? '',
+      namespace: metadata.namespace ?? '',
+      kind,
+      name: metadata.name,
+      keys,
+      state: reader ? standing(reader.release).state : 'no release reads it',
+    }
+  })
+}
+
+/** The overrides as a table. */
+export function listTable(overrides: readonly ListedOverride[]): string {
+  return table([
+    ['RELEASE', 'OVERRIDE', 'VALUES', 'RELEASE IS'],
+    ...overrides.map(({ release, namespace, kind, name, keys, state }) => [
+      release || '-',
+      `${kind} ${namespace}/${name}`,
+      keys === undefined ? 'not valid YAML' : String(keys),
+      state,
+    ]),
+  ])
+}
