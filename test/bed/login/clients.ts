@@ -31,6 +31,8 @@ export function clientOf(app: string, variables: Record<string, string>): Record
     scope: (spec.scopeArray as string[]).join(' '),
     token_endpoint_auth_method: spec.tokenEndpointAuthMethod,
     skip_consent: spec.skipConsent ?? false,
+    backchannel_logout_uri: spec.backChannelLogoutURI ?? '',
+    backchannel_logout_session_required: spec.backChannelLogoutSessionRequired ?? false,
     metadata: spec.metadata ?? {},
   }
 }
