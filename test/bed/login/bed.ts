@@ -15,6 +15,7 @@ import { run } from '../build/shell.ts'
 import { issueServing } from '../cluster/pki.ts'
 import { LOGIN_HOST as HOST, LOGIN_PORTS } from '../cluster/spec.ts'
 import { startDatabase } from './database.ts'
+import { MailServer } from './mail.ts'
 import { Processes } from './processes.ts'
 import { ingress, type Route } from './proxy.ts'
 import { moved, objectsOf, releaseValues, type Values } from './values.ts'
@@ -47,6 +48,8 @@ export class LoginBed {
   readonly #routes: Route[]
   readonly #server: Server
   #data: string | undefined
+  /** Where users get mail; undefined on a platform without. */
+  mail: MailServer | undefined
   /** What Flux substitutes. */
   readonly variables: Record<string, string>
 
@@ -80,11 +83,14 @@ export class LoginBed {
     return `http://127.0.0.1:${this.ports.hydraAdmin}/admin`
   }
 
-  /** Builds what the cache does not have, and starts everything on free ports in a folder of its own. */
-  static async up(folder: string, building: Building): Promise<LoginBed> {
+  /**
+   * Builds what the cache does not have, and starts everything on free ports in a folder of its own; with `mail` on
+   * that port a platform that sends mail.
+   */
+  static async up(folder: string, building: Building, mail?: number): Promise<LoginBed> {
     const [hydra, kratos] = await builtSets(building, LOGIN_SETS)
     const programs = { hydra: join(hydra!, 'hydra'), kratos: join(kratos!, 'kratos') }
-    return LoginBed.start(folder, programs, await freePorts())
+    return LoginBed.start(folder, programs, await freePorts(), mail)
   }
 
   /** Starts everything in a folder. Throws with the log of what does not start. */
@@ -92,12 +98,14 @@ export class LoginBed {
     folder: string,
     programs: Record<'hydra' | 'kratos', string>,
     ports: LoginPorts,
+    mail?: number,
   ): Promise<LoginBed> {
     const domain = `${HOST}:${ports.ingress}`
     const secrets = ['hydra_system', 'hydra_cookie', 'kratos_default', 'kratos_cookie', 'kratos_cipher']
     const variables: Record<string, string> = {
       domain,
       admin_email: `admin@${HOST}`,
+      ...(mail && { outgoing_mail_enabled: 'true', outgoing_mail_from_address: `oas@${HOST}` }),
       hydra_postgres_password: 'password',
       kratos_postgres_password: 'password',
       single_sign_on_csrf_secret: 'password',
@@ -117,6 +125,7 @@ export class LoginBed {
       certificate: { key, cert: certificate },
     })
     try {
+      if (mail) bed.mail = MailServer.start(processes, mail, { cert: certificate, key })
       bed.#data = await startDatabase(processes, ports.database)
       await bed.#startHydra(programs.hydra)
       await bed.#startKratos(programs.kratos)
@@ -188,6 +197,8 @@ export class LoginBed {
     for (const [name, text] of Object.entries(identitySchemas as Record<string, string>))
       writeFileSync(join(this.#folder, name), text)
     const { serve } = config
+    // As the release puts it in from Secret oas-mail.
+    if (this.mail) config.courier.smtp.connection_uri = this.mail.uri
     const file = this.#write('kratos', {
       ...config,
       identity: JSON.parse(
@@ -198,7 +209,7 @@ export class LoginBed {
         admin: { ...serve.admin, host: '127.0.0.1', port: this.ports.kratosAdmin },
       },
     })
-    const dsn = { DSN: this.#dsn('kratos') }
+    const dsn = { DSN: this.#dsn('kratos'), SSL_CERT_FILE: join(this.#folder, 'ca.pem') }
     await run(program, ['migrate', 'sql', '-e', '-y', '-c', file], { env: dsn })
     this.processes.start('kratos', [program, 'serve', '-c', file, '--watch-courier', '--sqa-opt-out'], dsn)
     await this.#ready('kratos', this.ports.kratosAdmin)
@@ -254,6 +265,7 @@ export class LoginBed {
     this.#server.closeAllConnections()
     await new Promise(resolve => this.#server.close(resolve))
     await this.processes.stopAll()
-    if (this.#data) rmSync(this.#data, { recursive: true, force: true })
+    for (const folder of [this.#data, this.mail?.folder])
+      if (folder) rmSync(folder, { recursive: true, force: true })
   }
 }
