@@ -37,6 +37,7 @@ await script({
     const { gitRepository, namespaces, podRangesOf, rootKustomization, settingsOf, settingsSecrets } =
       await import('./install-core/platform.ts')
     const { DeployKey, loginSecret } = await import('./install-core/deploy-key.ts')
+    const { chooseLegacyAccess } = await import('./install-core/legacy-access.ts')
     const { checkSource, chooseSource, followedSource } = await import('./install-core/source.ts')
     const deadline = timeoutOf(run.flags.timeout, 60)
     const given = parseSettings(run.flags.set)
@@ -47,7 +48,11 @@ await script({
     ])
     const kubectl = await Kubectl.connect(source, run.signal)
     const followed = await followedSource(kubectl)
-    const settings = { ...given, ...(await chooseSource(run.cluster, given, followed)) }
+    const settings = {
+      ...given,
+      ...(await chooseSource(run.cluster, given, followed)),
+      ...(await chooseLegacyAccess(run, kubectl, given)),
+    }
     const { config, text, changed, answered } = await configure(run.cluster, settings)
     if (answered && !run.flags['dry-run']) keepAnswers(run, text)
     const login = loginSecret(config, followed)

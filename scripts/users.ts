@@ -9,7 +9,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
-import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'users',
@@ -63,10 +62,11 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { readConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
-    const { accountServices, everybody } = await import('./users/services.ts')
-    const { exportText, peopleOf, rowOf, stateOf } = await import('./users/people.ts')
+    const { accountServices, everybody } = await import('../lib/platform/sign-on.ts')
+    const { exportText, peopleOf } = await import('./users/people.ts')
     const { accountLines, userNamed } = await import('./users/actions.ts')
     const { importPlan } = await import('./users/import.ts')
+    const { hasLegacyAccess, listing } = await import('./users/list.ts')
     const { accountPlan } = await import('./users/plan.ts')
     const { carryOut, handOver, handoverText } = await import('./users/steps.ts')
 
@@ -75,13 +75,10 @@ await script({
     const people = await everybody(services.kratos)
     if (command === 'list' || command === 'show') {
       const shown = command === 'list' ? people : [userNamed(name, people)]
-      run.result = shown.map(({ traits, metadata_admin, ...person }) => ({
-        ...traits,
-        state: stateOf({ traits, metadata_admin, ...person }),
-        admin: metadata_admin?.admin ?? false,
-        apps: metadata_admin?.apps,
-      }))
-      run.log.print(table([['USER', 'E-MAIL', 'NAME', 'STATE', 'MAY OPEN'], ...shown.map(rowOf)]))
+      const { text, result, next } = listing(shown, await hasLegacyAccess(kubectl))
+      run.result = result
+      run.log.print(text)
+      run.next(next)
       return
     }
     if (command === 'export') {

@@ -76,6 +76,18 @@ export function parseObject(server: string, body: string): object {
 
 const firstLine = (text: string) => asOneLine(text.slice(0, 1000).trim().split('\n')[0] ?? '').slice(0, 200)
 
+/**
+ * What a service behind the API server's proxy says in its own shape: `{"error": "invalid_client"}` (RFC 6749, 5.2),
+ * `{"error": {"message": "…", "reason": "…"}}` and `{"errors": {"database": "…"}}` (github.com/ory/herodot, healthx).
+ */
+function wordsIn({ error, errors }: Record<string, unknown>): string | undefined {
+  const nested = typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {}
+  const named = typeof errors === 'object' && errors !== null ? Object.entries(errors) : []
+  const words = [error, nested.message, nested.reason, ...named.map(([name, text]) => `${name}: ${text}`)]
+  const text = words.filter(word => typeof word === 'string' && word !== '').join(': ')
+  return text === '' ? undefined : asOneLine(text.slice(0, LONGEST_MESSAGE))
+}
+
 /** A Status object; of a proxy's page in its place the first line. */
 function parseStatus(text: string): ConstructorParameters<typeof ApiError>[1] {
   try {
@@ -84,7 +96,7 @@ function parseStatus(text: string): ConstructorParameters<typeof ApiError>[1] {
       const { reason, message, details } = value
       return {
         reason: typeof reason === 'string' ? reason : undefined,
-        message: typeof message === 'string' ? asOneLine(message.slice(0, LONGEST_MESSAGE)) : undefined,
+        message: typeof message === 'string' ? asOneLine(message.slice(0, LONGEST_MESSAGE)) : wordsIn(value),
         details: typeof details === 'object' && details !== null ? details : undefined,
       }
     }

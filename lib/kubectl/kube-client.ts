@@ -14,6 +14,10 @@ export interface ApiRequest {
   query?: Record<string, string | number | boolean | undefined>
   body?: unknown
   contentType?: string
+  /** A form in place of a body, for services behind the API server's proxy. */
+  form?: Record<string, string>
+  /** Further headers, for those services; the API server's own credentials are never among them. */
+  headers?: Record<string, string>
   /** What is accepted as the answer, where that is not plain JSON. */
   accept?: string
   /** Milliseconds until it gives up; 15 s unless told. */
@@ -94,19 +98,22 @@ export async function connect(kubeconfig: string): Promise<KubeClient> {
     const target = new URL(server + request.path)
     for (const [name, value] of Object.entries(request.query ?? {}))
       if (value !== undefined) target.searchParams.set(name, String(value))
-    const payload = request.body === undefined ? undefined : JSON.stringify(request.body)
+    const json = request.body === undefined ? undefined : JSON.stringify(request.body)
+    const payload = request.form ? new URLSearchParams(request.form).toString() : json
+    const type = request.form ? 'application/x-www-form-urlencoded' : 'application/json'
     const response = await head(target, {
       method,
       ...connection,
       auth,
       headers: {
+        ...request.headers,
         ...(headers as http.OutgoingHttpHeaders),
         accept: request.accept ?? 'application/json, text/plain;q=0.5, */*;q=0.1',
         'user-agent': 'openappstack-runbooks',
         ...(payload === undefined
           ? {}
           : {
-              'content-type': request.contentType ?? 'application/json',
+              'content-type': request.contentType ?? type,
               'content-length': Buffer.byteLength(payload),
             }),
       },

@@ -2,36 +2,38 @@ import { Hydra } from '../../flux2/core/single-sign-on/userpanel/panel/hydra.ts'
 import { Kratos } from '../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
 import { type Ask, UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
-import { ApiError } from '../../lib/kubectl/api-error.ts'
-import { explainApiError, type Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { ExpectedError, TransientError } from '../../lib/script/errors.ts'
+import { ApiError } from '../kubectl/api-error.ts'
+import { explainApiError, type Kubectl } from '../kubectl/kubectl.ts'
+import { ExpectedError, TransientError } from '../script/errors.ts'
 
 /** Pages of 250 users: more are not a list of this platform. */
 const MOST_PAGES = 400
 
-/** The services in which accounts are kept, reached through the API server's service proxy. */
-export function accountServices(kubectl: Kubectl) {
-  const admin = askThrough(kubectl, 'kratos-admin', 80)
-  const browser = askThrough(kubectl, 'kratos-public', 80)
-  return {
-    kratos: new Kratos(admin, browser),
-    hydra: new Hydra(askThrough(kubectl, 'hydra-admin', 4445)),
-    admin,
-    browser,
-  }
+/**
+ * The services in which accounts are kept, reached through the API server's service proxy. `patience`: milliseconds
+ * that an answer may take.
+ */
+export function accountServices(kubectl: Kubectl, patience?: number) {
+  const admin = askThrough(kubectl, 'kratos-admin', 80, patience)
+  const browser = askThrough(kubectl, 'kratos-public', 80, patience)
+  const hydraAdmin = askThrough(kubectl, 'hydra-admin', 4445, patience)
+  return { kratos: new Kratos(admin, browser), hydra: new Hydra(hydraAdmin), admin, browser, hydraAdmin }
 }
 
 /** What `accountServices` returns. */
 export type AccountServices = ReturnType<typeof accountServices>
 
-function askThrough(kubectl: Kubectl, service: string, port: number): Ask {
-  const base = `/api/v1/namespaces/oas/services/http:${service}:${port}/proxy`
+const through = (service: string, port: number) =>
+  `/api/v1/namespaces/oas/services/http:${service}:${port}/proxy`
+
+function askThrough(kubectl: Kubectl, service: string, port: number, timeout?: number): Ask {
+  const base = through(service, port)
   return async <T>(
     path: string,
     { method, body }: { method?: 'GET' | 'POST' | 'PUT' | 'DELETE'; body?: unknown } = {},
   ) => {
     try {
-      const { text, link } = await kubectl.client.exchange({ method, path: base + path, body })
+      const { text, link } = await kubectl.client.exchange({ method, path: base + path, body, timeout })
       return { data: (text === '' ? undefined : JSON.parse(text)) as T, link }
     } catch (error) {
       throw explained(error, service)
@@ -74,4 +76,33 @@ export async function everybody(kratos: Kratos): Promise<Identity[]> {
     `kratos lists more than ${MOST_PAGES * 250} users`,
     'run `npx tsx scripts/app-debug.ts kratos`',
   )
+}
+
+/** Whether a user has no grants at all, not even an empty list: one of before there were grants. Pure. */
+export function withoutGrants(person: Identity): boolean {
+  const { admin, apps, deleted } = person.metadata_admin ?? {}
+  return !admin && !deleted && apps === undefined
+}
+
+/**
+ * Whether hydra knows a client by this secret: it is asked for a token with a code that nobody has, which it refuses
+ * as `invalid_grant` only after it has accepted the client (RFC 6749, 5.2). Undefined when it answers neither.
+ */
+export async function knowsSecret(
+  kubectl: Kubectl,
+  { id, secret }: { id: string; secret: string },
+  timeout?: number,
+): Promise<boolean | undefined> {
+  const form = { grant_type: 'authorization_code', code: 'none', client_id: id, client_secret: secret }
+  const path = `${through('hydra-public', 4444)}/oauth2/token`
+  // hydra speaks only with whoever terminates TLS in front of it.
+  const headers = { 'x-forwarded-proto': 'https' }
+  try {
+    await kubectl.client.exchange({ method: 'POST', path, form, headers, timeout })
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== '') return undefined
+    if (/\binvalid_grant\b/.test(error.message)) return true
+    return /\binvalid_client\b/.test(error.message) ? false : undefined
+  }
 }

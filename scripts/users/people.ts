@@ -133,11 +133,15 @@ export function stateOf(person: Identity): string {
   return person.state === 'active' ? 'active' : 'disabled'
 }
 
-/** What a table says of a user. Pure. */
-export function rowOf(person: Identity): string[] {
+/** What a table says of a user; `legacy`: whoever has no grants may open everything. Pure. */
+export function rowOf(person: Identity, legacy: boolean): string[] {
   const { username, email, name } = person.traits
+  const granted = grantWords(person.metadata_admin)
+  const without = legacy ? 'all: no grants yet' : 'nothing: no grants yet'
   const access = isAdmin(person)
     ? 'all, as administrator'
-    : (grantWords(person.metadata_admin) ?? 'no grants set yet')
+    : granted === undefined
+      ? without
+      : granted || 'nothing'
   return [username, email, name ?? '', stateOf(person), access]
 }

@@ -10,10 +10,10 @@ import {
 } from '../../flux2/core/single-sign-on/userpanel/panel/accounts.ts'
 import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 import { type Identity, newIdentity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import type { AccountServices } from '../../lib/platform/sign-on.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { AccountAction, AccountPlan, Handing } from './actions.ts'
-import type { AccountServices } from './services.ts'
 
 /** Requests at once: kratos answers one in about 10 ms. */
 const AT_ONCE = 8

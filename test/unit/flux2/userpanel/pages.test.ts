@@ -5,6 +5,7 @@ import { applications } from '../../../../flux2/core/single-sign-on/userpanel/pa
 import { form } from '../../../../flux2/core/single-sign-on/userpanel/panel/forms.ts'
 import { html } from '../../../../flux2/core/single-sign-on/userpanel/panel/html.ts'
 import { formToken, isOwnForm } from '../../../../flux2/core/single-sign-on/userpanel/panel/http.ts'
+import { Hydra } from '../../../../flux2/core/single-sign-on/userpanel/panel/hydra.ts'
 import type { Flow } from '../../../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
 import { accountIn } from '../../../../flux2/core/single-sign-on/userpanel/panel/login-proxy.ts'
 import { nextToken } from '../../../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
@@ -63,6 +64,22 @@ test('the next page is the one that kratos names', () => {
   assert.is(nextToken(link), 'a/b')
   assert.is(nextToken(''), undefined)
   assert.is(nextToken('<http://k/x?page_token=first>; rel="first"'), undefined)
+})
+
+test('every page of clients is read, and a list without an end is left', async () => {
+  const page = (next?: string) => ({
+    data: [{ client_id: `after ${next}` }],
+    link: next ? `<http://h/admin/clients?page_token=${next}>; rel="next"` : '',
+  })
+  const asked: string[] = []
+  const pages = new Hydra((async (path: string) => {
+    asked.push(new URLSearchParams(path.split('?')[1]).get('page_token') ?? 'first')
+    return page({ first: 'b', b: 'c' }[asked.at(-1)!])
+  }) as never)
+  assert.is((await pages.clients()).length, 3)
+  assert.equal(asked, ['first', 'b', 'c'])
+  const endless = new Hydra((async () => page('again')) as never)
+  assert.is((await endless.clients()).length, 40)
 })
 
 test('an application is opened at its own address, else at its redirect; other schemes are left out', () => {
