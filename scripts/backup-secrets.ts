@@ -76,7 +76,7 @@ await script({
     await run.preflight([
       () => refuseExisting(folder),
       async () => {
-        found = await readSecrets(kubectl, ['flux-system', 'oas'])
+        found = await readSecrets(kubectl, ['flux-system', 'oas', 'velero'])
       },
     ])
     const wanted = run.flags.all ? await everything(found) : TEN

@@ -60,6 +60,7 @@ await script({
     await run.preflight([
       ...clusterChecks(kubectl, [
         ['create', '', 'secrets', 'flux-system'],
+        ...(names.includes('velero') ? [['create', '', 'secrets', 'velero'] as const] : []),
         ['create', 'kustomize.toolkit.fluxcd.io', 'kustomizations', 'flux-system'],
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),

@@ -4,7 +4,13 @@ import { notKubernetes } from '../kubectl/answer.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
 import { holdsSettings } from '../platform/accounts.ts'
 import { variablesOf } from '../platform/configure.ts'
-import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretValues } from '../platform/secrets.ts'
+import {
+  type CatalogueEntry,
+  generatedKeysOf,
+  isPublished,
+  loadCatalogue,
+  secretValues,
+} from '../platform/secrets.ts'
 import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
@@ -233,6 +239,9 @@ export function secretShape(secret: KubeObject): SecretShape {
     ([name, value]) => [name, Buffer.from(String(value), 'base64')] as const,
   )
   const newline = values.flatMap(([name, value]) => (value.at(-1) === 0x0a ? [name] : []))
+  const published = values.flatMap(([name, value]) =>
+    isPublished(metadata, name, value.toString()) ? [name] : [],
+  )
   const certificate = values.find(([name]) => name === 'tls.crt')?.[1]
   const pem = /^(tls|ca)\.(crt|key)$/
   return secretFact({
@@ -245,6 +254,7 @@ export function secretShape(secret: KubeObject): SecretShape {
     annotations: metadata.annotations,
     keys: Object.fromEntries(values.map(([name, value]) => [name, value.length])),
     newline: newline.filter(name => !pem.test(name)), // PEM ends with one
+    ...(published.length > 0 ? { published } : {}),
     certificate: certificate && certificateFacts(certificate),
   })
 }

@@ -19,6 +19,8 @@ export interface SecretShape {
   keys: Record<string, number>
   /** Keys whose value ends with a newline, as `echo VALUE | base64` leaves one. */
   newline?: string[]
+  /** Keys whose value anybody knows. */
+  published?: string[]
   /** The public part of a TLS secret, or why it cannot be read. */
   certificate?: CertificateFacts | { error: string }
 }

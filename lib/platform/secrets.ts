@@ -171,6 +171,19 @@ export interface SecretFinding {
   fix: string
 }
 
+/**
+ * Whether anybody knows this value: Velero's password of all repositories, where nobody has made another (velero
+ * v1.18, pkg/repository/keys/keys.go). Pure.
+ */
+export function isPublished(
+  secret: { namespace?: string; name: string },
+  key: string,
+  value: string,
+): boolean {
+  const place = `${secret.namespace}/${secret.name} ${key}`
+  return place === 'velero/velero-repo-credentials repository-password' && value === 'static-passw0rd'
+}
+
 /** What is wrong with the values of a Secret. Pure. */
 export function auditSecrets(entry: CatalogueEntry, values: Record<string, string>): SecretFinding[] {
   const secret = `${entry.namespace}/${entry.name}`
@@ -180,6 +193,13 @@ export function auditSecrets(entry: CatalogueEntry, values: Record<string, strin
     const value = values[key]
     if (value === undefined) findings.push({ secret, key, problem: 'is missing', fix: rerun })
     else if (value === '') findings.push({ secret, key, problem: 'is empty', fix: rerun })
+    else if (isPublished(entry, key, value))
+      findings.push({
+        secret,
+        key,
+        problem: 'is the default that Velero publishes: whoever has the bucket can read all backups',
+        fix: 'start a new prefix with a password of its own: see "A password of its own" in runbooks/backup.md',
+      })
   }
   // `echo password | base64`, as the docs of 0.7.0 had it, encodes the newline too.
   for (const [key, value] of Object.entries(values))

@@ -97,7 +97,7 @@ test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'oas-loki-'))
   bed = await Bed.start({ loki: true, audit: true })
   process.env.OAS_CLUSTER = 'sandbox' // some tests make folders of other clusters
-  for (const name of ['flux-system', 'oas', 'oas-apps', 'default']) {
+  for (const name of ['flux-system', 'oas', 'oas-apps', 'velero', 'default']) {
     await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
     await eventually('the account that every pod needs', () =>
       bed.kubectl.get({ apiVersion: 'v1', kind: 'ServiceAccount', namespace: name, name: 'default' }),

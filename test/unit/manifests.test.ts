@@ -603,6 +603,7 @@ test('the catalogue holds the Secrets and keys that are known', () => {
     'flux-system/oas-wordpress-variables',
     'oas/oas-alertmanager-basic-auth',
     'oas/oas-prometheus-basic-auth',
+    'velero/velero-repo-credentials',
   ])
   assert.equal([...produced.get('oas-oauth-variables')!.keys()].sort(), [
     'grafana_oauth_client_secret',

@@ -57,6 +57,7 @@ const SECRET: Shape = {
   annotations: METADATA.annotations!,
   keys: { '*': 'number' },
   newline: ['text'],
+  published: ['text'],
   certificate: CERTIFICATE,
 }
 

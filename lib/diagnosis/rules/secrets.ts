@@ -158,5 +158,23 @@ const newlines: Rule = index =>
     ]
   })
 
+/** Passwords that are published: what they protect, anybody can read. */
+const published: Rule = index =>
+  neededSecrets(index).flatMap((needed): Finding[] => {
+    const known = index.secret(needed.namespace, needed.name)?.published ?? []
+    const keys = known.filter(key => needed.keys.includes(key))
+    if (keys.length === 0) return []
+    const cause = `${keys.join(', ')} is the default that Velero publishes: whoever has the bucket can read all backups`
+    return [
+      {
+        ...finding(needed, 'secret-published', cause),
+        verdict: 'warning',
+        remedy: {
+          text: 'start a new prefix with a password of its own: see "A password of its own" in runbooks/backup.md',
+        },
+      },
+    ]
+  })
+
 /** What is wrong with the Secrets that the platform is configured by. */
-export const rules: Rule[] = [lacking, newlines]
+export const rules: Rule[] = [lacking, newlines, published]

@@ -84,4 +84,11 @@ test('a newline at the end of a password is a warning', () => {
   assert.is(finding!.remedy.action, undefined)
 })
 
+test('a published password is a warning, with the way to another', () => {
+  const [finding, ...more] = judge([variables, { ...whole, published: ['wekan_oauth_client_secret'] }])
+  assert.equal(more, [])
+  assert.is(finding!.rule, 'secret-published')
+  assert.match(finding!.remedy.text, 'A password of its own')
+})
+
 test.run()

@@ -144,16 +144,33 @@ test('a broken copy is named and not quoted', async () => {
   assert.not.match(`${error.message} ${error.fix}`, 'aHVudGVyMg')
 })
 
+test('the published password of Velero is told, any other one is not', () => {
+  const velero = {
+    name: 'velero-repo-credentials',
+    namespace: 'velero',
+    app: 'velero',
+    keys: { 'repository-password': { length: 64 } },
+  }
+  const problems = (value: string) =>
+    auditSecrets(velero, { 'repository-password': value }).map(({ problem }) => problem)
+  assert.match(problems('static-passw0rd').join(), /publishes: whoever has the bucket can read all backups/)
+  assert.equal(problems('x'.repeat(64)), [])
+  const elsewhere = { ...velero, namespace: 'oas' }
+  assert.equal(auditSecrets(elsewhere, { 'repository-password': 'static-passw0rd' }), [])
+})
+
 test('the catalogue names each key once, for what can be installed', async () => {
   const catalogue = await loadCatalogue()
   const variables = catalogue.filter(each => each.namespace === 'flux-system').flatMap(generatedKeysOf)
   assert.is(new Set(variables).size, variables.length)
   for (const each of catalogue) {
     assert.ok(['core', ...APP_NAMES].includes(each.app), each.app)
-    assert.match(each.name, /^oas-[a-z-]+$/)
+    // The name and the key that Velero asks for (velero v1.18, pkg/repository/keys/keys.go).
+    if (each.namespace === 'velero') assert.is(each.name, 'velero-repo-credentials')
+    else assert.match(each.name, /^oas-[a-z-]+$/)
     assert.ok(generatedKeysOf(each).length > 0, each.name)
     for (const [key, { length }] of Object.entries(each.keys ?? {})) {
-      assert.match(key, /^[a-z0-9_]+$/)
+      assert.match(key, /^[a-z0-9_-]+$/)
       assert.ok(length >= 32, key)
     }
   }
