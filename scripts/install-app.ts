@@ -27,6 +27,7 @@ await script({
   },
   flags: {
     ...surroundingsFlags,
+    'skip-backup': { type: 'boolean', help: 'with velero: do not make and prove a first backup' },
     timeout: {
       type: 'string',
       value: 'TIME',
@@ -97,6 +98,11 @@ await script({
         'flux get helmreleases -A --watch',
         deadline,
       )
+    }
+    if (names.includes('velero') && plan.length > 0 && !run.flags['skip-backup']) {
+      const { backUp } = await import('../lib/backup/back-up.ts')
+      const request = { config, madeBy: 'install-app', ttl: '720h', deadline }
+      run.result = { apps, backup: await backUp(run, kubectl, request) }
     }
     for (const app of apps) for (const line of app.lines) run.log.print(line)
     run.next(['npx tsx scripts/status.ts   # everything on one screen'])

@@ -1,5 +1,7 @@
+import { DRILL_MARK, PROOF_MARK, startOf, VELERO } from '../backup/judge.ts'
 import { type Condition, condition, standing } from '../flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
+import { durationText } from '../script/duration.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { diagnose } from './diagnose.ts'
 import type { RootCause } from './finding.ts'
@@ -103,7 +105,7 @@ export function statusOf(snapshot: Snapshot): StatusSection[] {
   for (const cause of causes)
     for (const { subject } of [cause, ...cause.explains])
       if (cause.verdict === 'broken' && !told.has(keyOf(subject))) told.set(keyOf(subject), cause)
-  return SECTIONS.map(([title, kinds, itemOf]) => {
+  const sections = SECTIONS.map(([title, kinds, itemOf]) => {
     const ours = ({ kind, metadata }: KubeObject) =>
       !/^(Deployment|StatefulSet|DaemonSet|PersistentVolumeClaim)$/.test(kind) ||
       NAMESPACES.some(namespace => namespace === metadata.namespace)
@@ -120,6 +122,34 @@ export function statusOf(snapshot: Snapshot): StatusSection[] {
       items: items.sort((a, b) => `${a.namespace}/${a.name}`.localeCompare(`${b.namespace}/${b.name}`)),
     }
   })
+  return [...sections, { title: 'Backups', items: backupItems(index, causes) }]
+}
+
+/** The schedules of Velero with their newest backup, and the age of the newest proof and drill. Pure. */
+export function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
+  const schedules = index.all('Schedule').map((schedule): StatusItem => {
+    const ref = keyOf(refOf(schedule))
+    const cause = causes.find(each => [each, ...each.explains].some(({ subject }) => keyOf(subject) === ref))
+    const newest = index
+      .within('Backup', schedule.metadata.namespace)
+      .filter(({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === schedule.metadata.name)
+      .sort((a, b) => startOf(b) - startOf(a))[0]
+    const state = newest
+      ? `${newest.metadata.name}: ${newest.status?.phase ?? 'New'}, ${durationText(Math.max(0, index.now - startOf(newest)))} old`
+      : 'no backup yet'
+    const shown = item(schedule, cause === undefined, state)
+    return cause ? explained(shown, schedule, cause) : shown
+  })
+  const marks = [
+    ['the last proved backup', PROOF_MARK],
+    ['the last restore drill', DRILL_MARK],
+  ].flatMap(([title, name]): StatusItem[] => {
+    const mark = index.get('ConfigMap', VELERO, name!)
+    const made = Date.parse(mark?.metadata.creationTimestamp ?? '')
+    if (!mark || Number.isNaN(made)) return []
+    return [item(mark, true, `${title} is ${durationText(Math.max(0, index.now - made))} old`)]
+  })
+  return [...schedules, ...marks]
 }
 
 /** An item with the cause of its state; that of another object with its name. */

@@ -70,18 +70,14 @@ function dataProblems({ volumes, asked, velero, now, maxAge }: BackupFacts): Exp
         'bring k3s up again (journalctl -u k3s on the server), then run the same command again',
       ),
     ]
-  const make = 'make one (velero backup create NAME --wait on the server)'
+  const make = 'make one that is proved: npx tsx scripts/backup.ts'
   if (!velero) return [refused(`there is no complete backup of ${data}`, make)]
   const name = `the newest backup, ${velero.name},`
   if (velero.missing.length > 0)
     return [refused(`${name} leaves out ${velero.missing.join(', ')}`, 'make one of all namespaces')]
   if (velero.claims.size === 0)
-    return [
-      refused(
-        `${name} holds no data of volumes`,
-        'make one with it: velero backup create NAME --default-volumes-to-fs-backup --wait',
-      ),
-    ]
+    return [refused(`${name} holds no data of volumes`, 'make one with it: npx tsx scripts/backup.ts')]
+  if (velero.wrong?.length) return velero.wrong.map(({ what, fix }) => refused(what, fix))
   const age = now.server - velero.completed
   return age > maxAge
     ? [refused(`${name} is ${durationText(age)} old; at most ${durationText(maxAge)} is allowed`, make)]

@@ -1,3 +1,4 @@
+import { type BackupFlaw, judgeBackup, takesNamespace, wrongWith } from '../../lib/backup/judge.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
 import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
@@ -25,6 +26,8 @@ export interface VeleroBackup {
   missing: string[]
   /** Claims whose data it holds, by uid. */
   claims: Set<string>
+  /** What is wrong with it by the rules of `backup`: volumes that it does not have, failed hooks. */
+  wrong?: BackupFlaw[]
 }
 
 /** What the API server of a cluster tells. */
@@ -46,20 +49,23 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
     kubectl.list('v1', 'PersistentVolume'),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     helmReleases(kubectl),
-    kubectl.list('v1', 'Pod', { fieldSelector: 'status.phase=Running' }),
+    kubectl.list('v1', 'Pod'),
     kubectl.list('v1', 'Node'),
     kubectl.list('velero.io/v1', 'Backup'),
     kubectl.list('velero.io/v1', 'PodVolumeBackup'),
   ])
   const now = Date.now() + kubectl.client.clockOffset
   const namespaces = new Set(claims.map(({ metadata }) => metadata.namespace!))
+  const backup = newestBackup(backups, saved, namespaces, now)
+  const judged = backups.find(({ metadata }) => metadata.name === backup?.name)
+  const objects = { volumeBackups: saved, claims, volumes, pods }
   return {
     volumes,
     claims,
     releases: releases.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(),
-    pods: pods.length,
+    pods: pods.filter(({ status }) => status?.phase === 'Running').length,
     nodes: nodes.map(({ metadata }) => metadata.name),
-    backup: newestBackup(backups, saved, namespaces, now),
+    backup: backup && judged && { ...backup, wrong: wrongWith(judgeBackup(judged, objects, now)) },
     now,
   }
 }
@@ -88,7 +94,7 @@ export function newestBackup(
     .map(backup => ({
       name: backup.metadata.name,
       completed: Date.parse(backup.status.completionTimestamp) || 0,
-      missing: [...namespaces].filter(namespace => !includes(backup, namespace)).sort(),
+      missing: [...namespaces].filter(namespace => !takesNamespace(backup, namespace)).sort(),
       claims: new Set(
         saved
           .filter(
@@ -101,18 +107,6 @@ export function newestBackup(
     }))
     .sort((a, b) => b.completed - a.completed)
   return candidates.find(({ missing }) => missing.length === 0) ?? candidates[0]
-}
-
-/** Whether a backup takes everything of a namespace. One with a label selector takes only some of it. */
-function includes({ spec }: KubeObject, namespace: string): boolean {
-  const included: string[] = spec?.includedNamespaces ?? []
-  const excluded: string[] = spec?.excludedNamespaces ?? []
-  const some = spec?.labelSelector ?? spec?.orLabelSelectors
-  return (
-    !some &&
-    !excluded.includes(namespace) &&
-    (included.length === 0 || included.includes('*') || included.includes(namespace))
-  )
 }
 
 /** The volumes with their sizes: as the API server tells, else as the folders on the server look. Pure. */

@@ -57,7 +57,7 @@ export class Bed {
     const prepared = await preparedState('platform', building, async () => {
       await up({ worktree: true, certificates: true })
       await must('install-core', '--yes', '--set', 'git_branch=main')
-      await must('install-app', '--yes', 'wekan', 'velero')
+      await must('install-app', '--yes', '--skip-backup', 'wekan', 'velero')
       await must('status', '--watch')
     })
     return Bed.#start(async () => {

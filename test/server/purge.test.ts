@@ -220,7 +220,7 @@ test('without backups it is refused, and everything that is missing is told at o
   const before = await state()
   const { code, stderr, stdout } = await purge(confirmed)
   assert.is(code, 4)
-  assert.match(stderr, /no complete backup of the data of one volume\n {2}fix: .*velero backup create/)
+  assert.match(stderr, /no complete backup of the data of one volume\n {2}fix: .*scripts\/backup/)
   assert.match(stderr, /no archive of the cluster folder\n {2}fix: .*backup-cluster-dir/)
   assert.match(stdout, /oas-apps\/data +3\.0 MiB/)
   assert.not.match(stderr, /^Plan|^1\./m)

@@ -37,6 +37,7 @@ export const CONDITIONS: Shape = [
 const ANNOTATIONS: Shape = Object.fromEntries(
   [
     'acme.cert-manager.io/http01-edit-in-place',
+    'backup.velero.io/backup-volumes-excludes',
     'cert-manager.io/certificate-name',
     'cert-manager.io/certificate-revision',
     'cert-manager.io/cluster-issuer',

@@ -1,4 +1,4 @@
-import { CONDITIONS, LABELS, REF } from './parts.ts'
+import { CONDITIONS, LABELS, REF, SELECTOR } from './parts.ts'
 import type { Fields, Shape } from './pick.ts'
 
 const fluxStatus: Fields = {
@@ -54,6 +54,8 @@ const velero: Fields = {
   expiration: 'text',
   lastBackup: 'text',
   lastValidationTime: 'text',
+  snapshotID: 'text',
+  hookStatus: { hooksAttempted: 'number', hooksFailed: 'number' },
   progress: { itemsBackedUp: 'number', totalItems: 'number', bytesDone: 'number', totalBytes: 'number' },
 }
 const volumeBackup: Fields = {
@@ -184,7 +186,18 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     },
     status: velero,
   },
-  Backup: { spec: { storageLocation: 'text', ttl: 'text', includedNamespaces: ['text'] }, status: velero },
+  Backup: {
+    spec: {
+      storageLocation: 'text',
+      ttl: 'text',
+      includedNamespaces: ['text'],
+      excludedNamespaces: ['text'],
+      labelSelector: SELECTOR,
+      orLabelSelectors: [SELECTOR],
+      defaultVolumesToFsBackup: 'flag',
+    },
+    status: velero,
+  },
   Schedule: {
     spec: { schedule: 'text', paused: 'flag', template: { storageLocation: 'text', ttl: 'text' } },
     status: velero,

@@ -1,5 +1,6 @@
 /** Backups by Velero: where they go, whether they come to a good end, and whether there are any. */
 
+import { type BackupFlaw, type BackupObjects, judgeBackup, wrongWith } from '../../backup/judge.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Finding, Rule } from '../finding.ts'
@@ -129,6 +130,8 @@ const schedules: Rule = index =>
       ({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed',
     )
     if (last && FAILED.test(last.status?.phase ?? '')) return [lastFailed(last, finding, behind)]
+    const incomplete = last && !BLINDING.some(kind => index.blind(kind)) ? wrongOf(last, index) : []
+    if (last && incomplete.length > 0) return [notWhole(last, incomplete, finding, behind)]
     const period = periodOf(String(schedule.spec?.schedule ?? ''))
     const done = backups.find(({ status }) => status?.phase === 'Completed')
     const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
@@ -140,8 +143,8 @@ const schedules: Rule = index =>
         {
           evidence: [`schedule ${schedule.spec?.schedule}`],
           remedy: {
-            text: 'make one now, and see whether it comes to an end',
-            command: `velero backup create --from-schedule ${name} -n ${namespace} --wait`,
+            text: 'make one now, and see what it holds',
+            command: 'npx tsx scripts/backup.ts',
           },
           ...behind,
           causedBy: [...behind.causedBy, refTo('Deployment', namespace, 'velero')],
@@ -149,6 +152,42 @@ const schedules: Rule = index =>
       ),
     ]
   })
+
+/** Without these kinds a backup cannot be judged. */
+const BLINDING = ['PersistentVolumeClaim', 'PersistentVolume', 'Pod', 'PodVolumeBackup']
+
+const objectsOf = (index: Index): BackupObjects => ({
+  volumeBackups: index.all('PodVolumeBackup'),
+  claims: index.all('PersistentVolumeClaim'),
+  volumes: index.all('PersistentVolume'),
+  pods: index.all('Pod'),
+})
+
+/** What is wrong with a backup that has come to an end. One that has expired is overdue, which another rule tells. */
+function wrongOf(backup: KubeObject, index: Index): BackupFlaw[] {
+  return wrongWith(judgeBackup(backup, objectsOf(index), index.now)).filter(
+    ({ what }) => !what.includes('has expired'),
+  )
+}
+
+/** `Completed` is Velero's word; it says nothing of volumes that were left out. */
+function notWhole(
+  backup: KubeObject,
+  wrong: readonly BackupFlaw[],
+  finding: (rule: string, cause: string, more: Pick<Finding, 'remedy'> & Partial<Finding>) => Finding,
+  behind: Partial<Finding>,
+): Finding {
+  const { name } = backup.metadata
+  const problems = `${wrong.length} ${wrong.length === 1 ? 'problem' : 'problems'}`
+  return finding('backup-incomplete', `its last backup ${name} is Completed, but not whole: ${problems}`, {
+    evidence: wrong.slice(0, 5).map(({ what }) => short(what)),
+    remedy: {
+      text: wrong[0]!.fix,
+      command: 'npx tsx scripts/backup.ts --verify latest',
+    },
+    causedBy: behind.causedBy,
+  })
+}
 
 function lastFailed(
   backup: KubeObject,

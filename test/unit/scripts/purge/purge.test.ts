@@ -348,6 +348,10 @@ test('each thing that is missing in the backups is refused, all at once', () => 
     [{ asked: false }, /not known: the API server does not answer/],
     [{ velero: { ...velero, missing: ['oas'] } }, /nightly, leaves out oas$/],
     [{ velero: { ...velero, claims: new Set() } }, /holds no data of volumes/],
+    [
+      { velero: { ...velero, wrong: [{ what: 'backup nightly does not have the data of a/b', fix: 'x' }] } },
+      /does not have the data of a\/b$/,
+    ],
     [{ velero: { ...velero, completed: NOW - 25 * HOUR } }, /is 1 d 1 h old; at most 1 d is allowed/],
     [{ archive: undefined }, /no archive of the cluster folder/],
     [{ archive: { ...archive, at: NOW - 25 * HOUR } }, /archive of the cluster folder is 1 d 1 h old/],

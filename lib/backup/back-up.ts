@@ -1,0 +1,182 @@
+/** A backup from its beginning to its proof, as steps of a run: of `backup`, and of what must not go on without one. */
+import { HELM_RELEASE } from '../flux/flux.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { claimsOfPods } from '../kubectl/scale.ts'
+import type { Config } from '../platform/config.ts'
+import { refuse } from '../preflight/findings.ts'
+import { checkBackup } from '../preflight/s3.ts'
+import { ExpectedError, throwAll } from '../script/errors.ts'
+import type { Run } from '../script/run.ts'
+import { fileTime } from '../script/timestamp.ts'
+import {
+  type BackupObjects,
+  type BackupVerdict,
+  isUnfinished,
+  judgeBackup,
+  startOf,
+  VELERO,
+} from './judge.ts'
+import { makeProof, type Proof } from './proof.ts'
+import { backupObject, MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
+
+/** An application as a backup sees it: its Helm releases, and the claims of their pods. */
+export interface AppParts {
+  app: string
+  releases: string[]
+  namespaces: string[]
+  /** Whether a claim belongs to it. */
+  owns: (claim: KubeObject) => boolean
+}
+
+/** The part of a run that a backup needs. */
+export type BackingRun = Pick<Run, 'cluster' | 'log' | 'signal' | 'step'>
+
+/**
+ * The releases of an application, by the label that Flux writes on what its Kustomization has applied, and the claims
+ * of their pods. Throws an ExpectedError when the application is not installed.
+ */
+export async function partsOfApp(
+  kubectl: Kubectl,
+  app: string,
+  { pods, claims }: Pick<BackupObjects, 'pods' | 'claims'>,
+): Promise<AppParts> {
+  const found = await kubectl.list(HELM_RELEASE.apiVersion, HELM_RELEASE.kind, {
+    labelSelector: `kustomize.toolkit.fluxcd.io/name=${app}`,
+  })
+  if (found.length === 0)
+    throw new ExpectedError(`${app} is not installed`, `run \`npx tsx scripts/install-app.ts ${app}\` first`)
+  const releases = found.map(({ metadata }) => metadata.name).sort()
+  const namespaces = [...new Set(found.map(({ metadata }) => metadata.namespace ?? ''))].sort()
+  const isOf = ({ metadata: { namespace, labels } }: KubeObject) =>
+    namespaces.includes(namespace ?? '') &&
+    [labels?.['app.kubernetes.io/instance'], labels?.release].some(name => releases.includes(name ?? ''))
+  const mounted = claimsOfPods(pods.filter(isOf))
+  const owned = new Set(
+    claims
+      .filter(claim => isOf(claim) || mounted.has(`${claim.metadata.namespace}/${claim.metadata.name}`))
+      .map(({ metadata }) => metadata.uid),
+  )
+  return { app, releases, namespaces, owns: claim => owned.has(claim.metadata.uid) }
+}
+
+/** The name of a new backup. */
+export function backupName(now: Date, app?: string): string {
+  const time = fileTime(now).replaceAll(/[-Z]/g, '').replace('T', '-').toLowerCase()
+  return `manual-${app ? `${app}-` : ''}${time}`
+}
+
+/**
+ * What a backup would have now: the claims that Velero would read are `captured`, without bytes. Pure.
+ */
+export function foresee(objects: BackupObjects, now: number, parts?: AppParts): BackupVerdict {
+  const at = new Date(now).toISOString()
+  const backup = backupObject('planned', { madeBy: 'backup', ttl: '1h' })
+  const planned = { ...backup, status: { phase: 'Completed', startTimestamp: at } }
+  const verdict = judgeBackup(planned, { ...objects, volumeBackups: [] }, now, parts?.owns)
+  const claims = verdict.claims.map(claim =>
+    claim.reason === 'Velero has no copy of it'
+      ? { ...claim, state: 'captured' as const, reason: undefined, fix: undefined }
+      : claim,
+  )
+  return { ...verdict, claims }
+}
+
+/**
+ * The checks before a backup: Velero is installed, its place in the bucket can be used, and the bucket takes a real
+ * file, gives it back and deletes it. For `run.preflight`.
+ */
+export function backupChecks(
+  kubectl: Kubectl,
+  run: Pick<Run, 'log' | 'signal'>,
+  config: Config,
+): (() => Promise<void>)[] {
+  return [
+    async () => {
+      const location = await kubectl.get(veleroRef('BackupStorageLocation', 'default'))
+      if (!location)
+        throw new ExpectedError(
+          'Velero is not installed',
+          'run `npx tsx scripts/install-app.ts velero` first',
+        )
+      const { phase, message } = location.status ?? {}
+      if (phase === 'Unavailable')
+        throw new ExpectedError(
+          `Velero cannot use its bucket: ${message ?? 'no reason given'}`,
+          'check the address, the bucket and the credentials: npx tsx scripts/preflight.ts --only backup',
+        )
+      if (location.spec?.accessMode === 'ReadOnly')
+        throw new ExpectedError(
+          'Velero may only read its bucket (accessMode ReadOnly)',
+          `allow writing: kubectl -n ${VELERO} patch backupstoragelocation default --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
+        )
+    },
+    async () => refuse(await checkBackup(config, run.signal), run.log),
+  ]
+}
+
+/** The unfinished backup that a script has started before: it is continued in place of another one. */
+export async function unfinishedBackup(kubectl: Kubectl, madeBy: string): Promise<KubeObject | undefined> {
+  const made = await kubectl.list(VELERO_API, 'Backup', {
+    namespace: VELERO,
+    labelSelector: `${MADE_BY}=${madeBy}`,
+  })
+  return made.filter(backup => isUnfinished(backup)).sort((a, b) => startOf(b) - startOf(a))[0]
+}
+
+/** How a backup is taken, and by whom. */
+export interface BackupRequest {
+  config: Config
+  /** The script that makes it. */
+  madeBy: string
+  ttl: string
+  deadline: number
+  parts?: AppParts
+}
+
+/**
+ * The two steps: makes a backup, or continues an unfinished one of the same script, and proves it. Throws everything
+ * that is wrong at once; Velero's `Completed` alone is not a success. Returns the proof and its file.
+ */
+export async function backUp(
+  run: BackingRun,
+  kubectl: Kubectl,
+  request: BackupRequest,
+): Promise<{ proof: Proof; file: string }> {
+  const { config, madeBy, ttl, deadline, parts } = request
+  const { signal, log } = run
+  const unfinished = await unfinishedBackup(kubectl, madeBy)
+  const now = new Date(Date.now() + kubectl.client.clockOffset)
+  const name = unfinished?.metadata.name ?? backupName(now, parts?.app)
+  await run.step(
+    unfinished ? `Continue backup ${name}` : `Back up as ${name}`,
+    `velero backup create ${name} --default-volumes-to-fs-backup --exclude-namespaces ${VELERO}`,
+    async () => {
+      if (!unfinished)
+        await kubectl.create(
+          backupObject(name, { madeBy, ttl, releases: parts?.releases, namespaces: parts?.namespaces }),
+        )
+      const { status } = await untilEnded(kubectl, veleroRef('Backup', name), { deadline, log, signal })
+      return `Velero says ${status.phase}`
+    },
+  )
+  return proveStep(run, kubectl, name, { config, parts })
+}
+
+/** The step that proves a backup. Throws everything that is wrong with it. */
+export async function proveStep(
+  run: BackingRun,
+  kubectl: Kubectl,
+  name: string,
+  { config, parts }: { config: Config; parts?: AppParts },
+): Promise<{ proof: Proof; file: string }> {
+  let made: { proof: Proof; file: string } | undefined
+  await run.step(`Prove backup ${name}`, `velero backup describe ${name} --details`, async () => {
+    const only = parts && { app: parts.app, owns: parts.owns }
+    made = await makeProof(kubectl, name, { cluster: run.cluster, config, signal: run.signal, only })
+    const { wrong, backup } = made.proof
+    throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+    const captured = backup.claims.filter(({ state }) => state === 'captured').length
+    return `${captured} of ${backup.claims.length} volumes, ${backup.claims.length - captured} left out on purpose or created later`
+  })
+  return made!
+}

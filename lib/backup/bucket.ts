@@ -1,0 +1,149 @@
+/** The bucket of the backups: what Velero has written into it, read again, and our proofs beside it. */
+import { createHash } from 'node:crypto'
+import { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, gunzipSync } from 'node:zlib'
+import type { AwsClient } from 'aws4fetch'
+import type { Config } from '../platform/config.ts'
+import { backupProblem, S3Error } from '../preflight/s3.ts'
+import { ExpectedError, messageOf } from '../script/errors.ts'
+import type { BackupFlaw, BackupVerdict } from './judge.ts'
+
+/** Milliseconds for one request; a file may be large. */
+const REQUEST = 60_000
+/** Bytes of a small file that are read at most. */
+const SMALL = 64 * 1024 * 1024
+
+/** A bucket with backups. Its methods throw an ExpectedError that names the cause when the service does not do it. */
+export class BackupBucket {
+  readonly #config: Config
+  readonly #client: AwsClient
+  readonly #signal: AbortSignal | undefined
+  readonly #folder: string
+
+  private constructor(config: Config, client: AwsClient, signal: AbortSignal | undefined) {
+    const url = (config.backup_s3_url ?? '').replace(/(?<!\/)\/+$/, '')
+    const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|(?<!\/)\/+$/g, '')
+    this.#folder = `${url}/${config.backup_s3_bucket}/${prefix === '' ? '' : `${prefix}/`}`
+    this.#config = config
+    this.#client = client
+    this.#signal = signal
+  }
+
+  /** The bucket that `.flux.env` names. Nothing is sent yet. */
+  static async open(config: Config, signal?: AbortSignal): Promise<BackupBucket> {
+    const { AwsClient } = await import('aws4fetch')
+    const client = new AwsClient({
+      accessKeyId: config.backup_s3_aws_access_key_id ?? '',
+      secretAccessKey: config.backup_s3_aws_secret_access_key ?? '',
+      service: 's3',
+      region: config.backup_s3_region,
+      retries: 0,
+    })
+    return new BackupBucket(config, client, signal)
+  }
+
+  async #send(method: 'GET' | 'PUT', path: string, body = ''): Promise<Response | undefined> {
+    const step = method === 'PUT' ? 'write' : 'read'
+    try {
+      const url = this.#folder + path.split('/').map(encodeURIComponent).join('/')
+      const signed = await this.#client.sign(url, {
+        method,
+        headers: { 'x-amz-content-sha256': createHash('sha256').update(body).digest('hex') },
+        ...(method === 'PUT' ? { body } : {}),
+      })
+      const signals = [AbortSignal.timeout(REQUEST), ...(this.#signal ? [this.#signal] : [])]
+      const response = await fetch(signed, { redirect: 'manual', signal: AbortSignal.any(signals) })
+      if (response.ok) return response
+      const text = (await response.text()).slice(0, 100_000)
+      const failure = new S3Error(response.status, text, response.headers)
+      if (response.status === 404 && failure.code !== 'NoSuchBucket') return undefined
+      throw failure
+    } catch (failure) {
+      this.#signal?.throwIfAborted()
+      throw new ExpectedError(...backupProblem(failure, step, this.#config))
+    }
+  }
+
+  /** A small file, or undefined when it does not exist. */
+  async read(path: string): Promise<Buffer | undefined> {
+    const response = await this.#send('GET', path)
+    if (!response) return undefined
+    const bytes = Buffer.from(await response.arrayBuffer())
+    if (bytes.length > SMALL)
+      throw new ExpectedError(`${path} in the bucket has ${bytes.length} bytes`, 'check who wrote it')
+    return bytes
+  }
+
+  /** Writes a small file. */
+  async write(path: string, text: string): Promise<void> {
+    await this.#send('PUT', path, text)
+  }
+
+  /** Reads a gzip file to its end and keeps nothing. Returns false when it does not exist; throws when it is damaged. */
+  async readToEnd(path: string): Promise<boolean> {
+    const response = await this.#send('GET', path)
+    if (!response?.body) return false
+    const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+    await pipeline(Readable.fromWeb(response.body as never), createGunzip(), nowhere)
+    return true
+  }
+}
+
+/** The file with our proof of a backup, in the bucket; its SHA-256 is beside it. */
+export const proofPath = (name: string) => `backups/${name}/openappstack-proof.json`
+
+/** The SHA-256 of a text, in hexadecimal. */
+export const sumOf = (text: string | Uint8Array) => createHash('sha256').update(text).digest('hex')
+
+/**
+ * What is wrong with the files of a backup in the bucket: the description, the objects, the list of the volumes and the
+ * repositories. Each is read to its end. Throws when the bucket cannot be reached.
+ */
+export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): Promise<BackupFlaw[]> {
+  const { name } = verdict
+  const folder = `backups/${name}`
+  const flaws: BackupFlaw[] = []
+  const again = 'take another backup, and find out who changes the bucket'
+  const flaw = (what: string) => flaws.push({ what, fix: again })
+  /** A file, made into something. */
+  const sound = async <T>(path: string, make: (bytes: Buffer) => T): Promise<T | undefined> => {
+    const bytes = await bucket.read(path)
+    if (!bytes) {
+      flaw(`${path} is not in the bucket`)
+      return undefined
+    }
+    try {
+      return make(bytes)
+    } catch {
+      flaw(`${path} in the bucket is damaged`)
+      return undefined
+    }
+  }
+  const described = await sound(`${folder}/velero-backup.json`, bytes => JSON.parse(bytes.toString()))
+  if (described && described.metadata?.name !== name)
+    flaw(`${folder}/velero-backup.json describes another backup`)
+  try {
+    if (!(await bucket.readToEnd(`${folder}/${name}.tar.gz`)))
+      flaw(`${folder}/${name}.tar.gz is not in the bucket`)
+  } catch (error) {
+    if (error instanceof ExpectedError) throw error
+    flaw(`${folder}/${name}.tar.gz in the bucket is damaged: ${messageOf(error)}`)
+  }
+  const captured = verdict.claims.filter(({ snapshot }) => snapshot !== undefined)
+  const listed = await sound(`${folder}/${name}-podvolumebackups.json.gz`, bytes => {
+    const list = JSON.parse(gunzipSync(bytes, { maxOutputLength: SMALL }).toString()) as {
+      status?: { snapshotID?: string }
+    }[]
+    return new Set((list ?? []).map(({ status }) => status?.snapshotID))
+  })
+  for (const { claim, snapshot } of captured)
+    if (listed && !listed.has(snapshot)) flaw(`the list of volumes in the bucket does not have ${claim}`)
+  for (const namespace of new Set(captured.map(({ claim }) => claim.split('/')[0]!)))
+    await sound(`kopia/${namespace}/kopia.repository`, bytes => JSON.parse(bytes.toString()))
+  const proof = await bucket.read(proofPath(name))
+  const sum = await bucket.read(`${proofPath(name)}.sha256`)
+  if (proof && sum?.toString().trim() !== sumOf(proof))
+    flaw(`${proofPath(name)} was changed after it was written`)
+  return flaws.map(({ what, fix }) => ({ what: `backup ${name}: ${what}`, fix }))
+}

@@ -1,0 +1,108 @@
+/** Velero by its API: a backup is created and waited for, with progress. */
+import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import type { Log } from '../script/log.ts'
+import { sizeText } from '../script/size.ts'
+import { until } from '../script/wait.ts'
+import { isUnfinished, VELERO } from './judge.ts'
+
+/** The API of Velero. */
+export const VELERO_API = 'velero.io/v1'
+/** The label of backups and restores that our scripts have made, with the script's name. */
+export const MADE_BY = 'openappstack.net/made-by'
+/** Milliseconds without any change after which something hangs. */
+const STILL = 15 * 60_000
+
+/** Refers to an object of Velero. */
+export function veleroRef(
+  kind: 'Backup' | 'Restore' | 'DeleteBackupRequest' | 'BackupStorageLocation',
+  name: string,
+): Ref {
+  return { apiVersion: VELERO_API, kind, namespace: VELERO, name }
+}
+
+/** Labels that select the objects of some Helm releases: charts name theirs by one or the other label. Pure. */
+export function releaseSelectors(releases: readonly string[]): object[] {
+  return ['app.kubernetes.io/instance', 'release'].map(key => ({
+    matchExpressions: [{ key, operator: 'In', values: [...releases].sort() }],
+  }))
+}
+
+/** A backup as Velero takes it: of everything, or of the objects of some releases. Pure. */
+export function backupObject(
+  name: string,
+  options: { madeBy: string; ttl: string; releases?: readonly string[]; namespaces?: readonly string[] },
+): KubeObject {
+  const { madeBy, ttl, releases, namespaces } = options
+  return {
+    apiVersion: VELERO_API,
+    kind: 'Backup',
+    metadata: { namespace: VELERO, name, labels: { [MADE_BY]: madeBy } },
+    spec: {
+      ttl,
+      storageLocation: 'default',
+      snapshotVolumes: false,
+      defaultVolumesToFsBackup: true,
+      ...(releases
+        ? { includedNamespaces: [...(namespaces ?? [])], orLabelSelectors: releaseSelectors(releases) }
+        : { excludedNamespaces: [VELERO] }),
+    },
+  }
+}
+
+/**
+ * Waits until Velero has ended its work on a backup or a restore, however. Returns the object as it is then. Throws
+ * when it is gone, when the deadline passes, and when nothing has moved for 15 minutes.
+ */
+export async function untilEnded(
+  kubectl: Kubectl,
+  ref: Ref,
+  options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal; every?: number },
+): Promise<KubeObject> {
+  const copies = ref.kind === 'Backup' ? 'PodVolumeBackup' : 'PodVolumeRestore'
+  const labelSelector = `velero.io/${ref.kind.toLowerCase()}-name=${ref.name}`
+  let [moved, seen] = [performance.now(), '']
+  return until<string, KubeObject>(
+    async () => {
+      const [object, volumes] = await Promise.all([
+        kubectl.get(ref),
+        kubectl.list(VELERO_API, copies, { namespace: VELERO, labelSelector }),
+      ])
+      if (!object)
+        throw new ExpectedError(`${ref.kind} ${ref.name} was deleted meanwhile`, 'run the same command again')
+      if (!isUnfinished(object)) return { done: object }
+      const text = veleroProgress(object, volumes)
+      if (text !== seen) [moved, seen] = [performance.now(), text]
+      else if (performance.now() - moved > STILL)
+        throw new ExpectedError(
+          `${ref.kind} ${ref.name}: nothing has moved for 15 minutes; last seen: ${text}`,
+          'see whether velero and node-agent run (npx tsx scripts/diagnose.ts), then run the same command again: it goes on waiting',
+        )
+      options.log.progress(text)
+      return { last: text }
+    },
+    {
+      deadline: options.deadline,
+      every: options.every ?? 2000,
+      patience: 120_000,
+      describe: last => last ?? 'nothing',
+      signal: options.signal,
+    },
+  )
+}
+
+/** How far a backup or a restore is. Pure. */
+export function veleroProgress({ status, metadata }: KubeObject, volumes: readonly KubeObject[]): string {
+  const { phase = 'New', progress = {} } = status ?? {}
+  const items = progress.totalItems
+    ? `, ${progress.itemsBackedUp ?? progress.itemsRestored ?? 0} of ${progress.totalItems} objects`
+    : ''
+  const ended = volumes.filter(({ status }) => /^(Completed|Failed|Canceled)$/.test(status?.phase ?? ''))
+  const sum = (field: 'bytesDone' | 'totalBytes') =>
+    volumes.reduce((bytes, { status }) => bytes + (Number(status?.progress?.[field]) || 0), 0)
+  const copied =
+    volumes.length > 0
+      ? `, ${ended.length} of ${volumes.length} volumes, ${sizeText(sum('bytesDone'))} of ${sizeText(sum('totalBytes'))}`
+      : ''
+  return `${metadata.name}: ${phase}${items}${copied}`
+}

@@ -1,0 +1,116 @@
+/**
+ * Backs up the cluster, or one application, with Velero, and proves it: every volume is in the bucket, or is named
+ * with the reason. Velero's own `Completed` is not believed. Also lists, verifies and deletes backups.
+ *
+ * Usage: npx tsx scripts/backup.ts [--app APP | --list | --verify NAME | --delete NAME]
+ * Needs: a cluster with Velero (install-app velero), and its bucket.
+ * Safe to run again: an unfinished backup is continued; nothing that exists is overwritten.
+ */
+
+import { APP_NAMES } from '../lib/platform/apps.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import { table } from '../lib/script/table.ts'
+
+await script({
+  name: 'backup',
+  summary: 'Back up the cluster with Velero and prove that every volume is in the backup (exit code 1: not).',
+  flags: {
+    app: { type: 'string', value: 'APP', help: `one application only: ${APP_NAMES.join(', ')}` },
+    list: { type: 'boolean', help: 'list the backups and what each holds' },
+    verify: {
+      type: 'string',
+      value: 'NAME',
+      help: 'prove this backup, or `latest`: the newest of the nightly ones',
+    },
+    delete: { type: 'string', value: 'NAME', help: 'delete this backup from the cluster and the bucket' },
+    confirm: { type: 'string', value: 'NAME', help: 'with --delete: the name, instead of typing it' },
+    keep: { type: 'string', value: 'TIME', help: 'how long to keep the backup (default 720h, 30 days)' },
+    timeout: { type: 'string', value: 'TIME', help: 'how long to wait for Velero (default 5h)' },
+  },
+  examples: [
+    ['npx tsx scripts/backup.ts', 'Everything, with a proof in the journal'],
+    ['npx tsx scripts/backup.ts --app nextcloud', 'One application'],
+    ['npx tsx scripts/backup.ts --list', 'Which backups there are, and until when'],
+    ['npx tsx scripts/backup.ts --verify latest', 'Prove the newest nightly backup; good for cron'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const { backUp, backupChecks, foresee, partsOfApp, proveStep, unfinishedBackup } = await import(
+      '../lib/backup/back-up.ts'
+    )
+    const { claimLines, readBackupObjects } = await import('../lib/backup/proof.ts')
+    const { deleteBackup, keptFor, listBackups, backupNamed, unsaved } = await import('./backup/backups.ts')
+    const { app, list, verify, delete: doomed, confirm, keep } = run.flags
+    if ([list, verify !== undefined, doomed !== undefined].filter(Boolean).length > 1)
+      throw new UsageError('--list, --verify and --delete are different things to do', 'give one of them')
+    if (app !== undefined && !APP_NAMES.includes(app))
+      throw new UsageError(
+        `unknown application ${JSON.stringify(app)}`,
+        `take one of ${APP_NAMES.join(', ')}`,
+      )
+    if (confirm !== undefined && doomed === undefined)
+      throw new UsageError('--confirm belongs to --delete', 'add --delete NAME')
+    const deadline = timeoutOf(run.flags.timeout, 300)
+    const ttl = keptFor(keep)
+    const config = installedConfig(run.cluster)
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await kubectl.serverVersion()
+    const objects = await readBackupObjects(kubectl)
+    const now = Date.now() + kubectl.client.clockOffset
+
+    if (list) {
+      const backups = await listBackups(kubectl, objects, now)
+      run.result = { backups }
+      return run.log.print(
+        table([['BACKUP', 'PHASE', 'AGE', 'VOLUMES', 'KEPT UNTIL'], ...backups.map(b => b.row)]),
+      )
+    }
+    const parts = app === undefined ? undefined : await partsOfApp(kubectl, app, objects)
+    if (verify !== undefined) {
+      const name = await backupNamed(kubectl, verify)
+      if (run.flags['dry-run'] && !(await run.agree([`prove backup ${name}`], ''))) return
+      const { proof, file } = await proveStep(run, kubectl, name, { config, parts })
+      run.result = { proof, file }
+      for (const line of claimLines(proof.backup)) run.log.print(line)
+      return run.log.print(file)
+    }
+    if (doomed !== undefined) {
+      const plan = [`delete backup ${doomed} from the cluster and from the bucket`]
+      if (!(await run.agreeByName(plan, 'Its data cannot be had back.', doomed, confirm))) return
+      await lockCluster(kubectl, run)
+      return run.step('Delete', undefined, () => deleteBackup(kubectl, doomed, { signal: run.signal }))
+    }
+
+    await run.preflight([
+      ...clusterChecks(kubectl, [
+        ['create', 'velero.io', 'backups', 'velero'],
+        ['create', '', 'configmaps', 'velero'],
+        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+      ]),
+      ...backupChecks(kubectl, run, config),
+    ])
+    const unfinished = await unfinishedBackup(kubectl, 'backup')
+    const foreseen = foresee(objects, now, parts)
+    const plan = [
+      unfinished
+        ? `continue the unfinished backup ${unfinished.metadata.name}`
+        : `make a backup, kept for ${ttl}`,
+      ...claimLines(foreseen),
+      'prove it, and keep the proof in the journal and in the bucket',
+    ]
+    if (!(await run.agree(plan, `Back up ${app ?? run.cluster.name}?`))) return
+    await lockCluster(kubectl, run)
+    const { proof, file } = await backUp(run, kubectl, { config, madeBy: 'backup', ttl, deadline, parts })
+    run.result = { proof, file }
+    for (const line of claimLines(proof.backup)) run.log.print(line)
+    run.log.print(file)
+    run.next([...unsaved(run.cluster), 'npx tsx scripts/backup.ts --list'])
+  },
+})

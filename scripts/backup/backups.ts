@@ -1,0 +1,112 @@
+/** The backups that exist: listed with what each holds, found by name, deleted. */
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type BackupObjects, judgeBackup, startOf, VELERO } from '../../lib/backup/judge.ts'
+import { MADE_BY, VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { duration, durationText } from '../../lib/script/duration.ts'
+import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
+
+const SCHEDULE = 'velero.io/schedule-name'
+
+const allBackups = async (kubectl: Kubectl): Promise<KubeObject[]> =>
+  (await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO })).sort((a, b) => startOf(b) - startOf(a))
+
+/** How long a backup is kept, as Velero takes it. Throws a UsageError for anything but a time of an hour or more. */
+export function keptFor(flag: string | undefined): string {
+  if (flag === undefined) return '720h'
+  const time = duration('--keep', flag)
+  if (time < 3_600_000) throw new UsageError('--keep is less than an hour', 'give 24h or more')
+  return `${Math.round(time / 60_000)}m`
+}
+
+/** All backups, the newest first, judged against the volumes that the cluster has now. */
+export async function listBackups(
+  kubectl: Kubectl,
+  objects: BackupObjects,
+  now: number,
+): Promise<{ name: string; proved: boolean; row: string[] }[]> {
+  return (await allBackups(kubectl)).map(backup => {
+    const { name, phase, claims, proved, expiresAt } = judgeBackup(backup, objects, now)
+    const wanted = claims.filter(({ state }) => state === 'captured' || state === 'missing')
+    const captured = wanted.filter(({ state }) => state === 'captured').length
+    const age = durationText(Math.max(0, now - startOf(backup)))
+    const state = `${captured} of ${wanted.length}${proved ? '' : ' ✗'}`
+    return { name, proved, row: [name, phase, age, state, expiresAt ?? ''] }
+  })
+}
+
+/**
+ * The name of a backup; for `latest` the newest one of a schedule that is not still running. Throws an ExpectedError
+ * when there is none.
+ */
+export async function backupNamed(kubectl: Kubectl, wanted: string): Promise<string> {
+  if (wanted !== 'latest') return wanted
+  const scheduled = (await allBackups(kubectl)).filter(({ metadata }) => metadata.labels?.[SCHEDULE])
+  const newest = scheduled[0]
+  if (newest) return newest.metadata.name
+  throw new ExpectedError(
+    'no schedule has made a backup yet',
+    'make one now: npx tsx scripts/backup.ts; see why with npx tsx scripts/diagnose.ts',
+  )
+}
+
+/** Deletes a backup as Velero does, with its files in the bucket, and waits for that. Returns a note. */
+export async function deleteBackup(
+  kubectl: Kubectl,
+  name: string,
+  { signal, deadline = 600_000 }: { signal: AbortSignal; deadline?: number },
+): Promise<string> {
+  const backup = await kubectl.get(veleroRef('Backup', name))
+  if (!backup) return 'unchanged'
+  const request = `${name}-${Math.floor(Date.now() / 1000)}`
+  await kubectl.create({
+    ...veleroRef('DeleteBackupRequest', request),
+    metadata: {
+      namespace: VELERO,
+      name: request,
+      labels: {
+        'velero.io/backup-name': name,
+        'velero.io/backup-uid': backup.metadata.uid ?? '',
+        [MADE_BY]: 'backup',
+      },
+    },
+    spec: { backupName: name },
+  })
+  await sleep(500, signal)
+  return until<string, string>(
+    async () => {
+      const [left, asked] = await Promise.all([
+        kubectl.get(veleroRef('Backup', name)),
+        kubectl.get(veleroRef('DeleteBackupRequest', request)),
+      ])
+      const errors: string[] = asked?.status?.errors ?? []
+      if (left && errors.length > 0)
+        throw new ExpectedError(
+          `Velero could not delete ${name}: ${errors.join('; ')}`,
+          'correct what it says',
+        )
+      return left ? { last: left.status?.phase ?? 'New' } : { done: 'gone from the cluster and the bucket' }
+    },
+    {
+      deadline,
+      patience: 60_000,
+      describe: last => `backup ${name} is ${last}`,
+      fix: 'see whether velero runs (npx tsx scripts/diagnose.ts)',
+      signal,
+    },
+  )
+}
+
+/** What is not in the bucket, and what to run for it: the folder of the cluster with the password of the backups. */
+export function unsaved(cluster: Cluster): string[] {
+  const last = statSync(join(cluster.folder, 'backups', 'last.json'), { throwIfNoEntry: false })
+  const week = 7 * 86_400_000
+  return last && Date.now() - last.mtimeMs < week
+    ? []
+    : [
+        'npx tsx scripts/backup-cluster-dir.ts   # without its password nobody can read the backup: keep the folder, too',
+      ]
+}
