@@ -15,6 +15,7 @@ import { table } from '../lib/script/table.ts'
 
 await script({
   name: 'backup',
+  group: 'back up',
   summary: 'Back up the cluster with Velero and prove that every volume is in the backup (exit code 1: not).',
   flags: {
     app: { type: 'string', value: 'APP', help: `one application only: ${APP_NAMES.join(', ')}` },
