@@ -52,6 +52,14 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   ],
   [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
   [
+    /not initialized|invalid repository format|no such file.*config/i,
+    'the repository is gone from the bucket: restore the bucket, or delete this BackupRepository, so that velero creates a new one (older backups of volumes are lost)',
+  ],
+  [
+    /permission denied|operation not permitted/i,
+    'let node-agent read the volume: it has to run as root, and on some systems privileged',
+  ],
+  [
     /no space|insufficient storage|StorageFull|quota exceeded|\b507\b/i,
     'make room in the storage, or keep backups for a shorter time',
   ],

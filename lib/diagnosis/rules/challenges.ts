@@ -86,8 +86,10 @@ function orderFinding(
       ? challengeTexts(problem, hosts.join(', '), undefined, true)
       : isOver
         ? {
-            cause: `the authority has ended it as ${state}${reason ? '' : ', and does not say why'}`,
-            text: 'Correct what it names, then reissue the certificate',
+            cause: `the authority has ended it as ${state}${reason ? `: ${short(reason, 160)}` : ', and does not say why'}`,
+            text: /accountDoesNotExist/.test(reason)
+              ? 'Delete the Secret with the account’s key that the issuer names: cert-manager registers a new account'
+              : 'Correct what it names, then reissue the certificate',
             look: `kubectl describe order -n ${order.metadata.namespace} ${order.metadata.name}`,
           }
         : {

@@ -161,7 +161,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
     recognise(known, kustomization, message, timing) ?? {
       rule: 'kustomization-failed',
       cause: short(message, 400),
-      fix: `correct ${spec?.path} in the repository`,
+      fix: `correct what it says, most often in ${spec?.path} in the repository`,
       timing,
     }
   )

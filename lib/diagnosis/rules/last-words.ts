@@ -49,6 +49,14 @@ const WORDS: readonly Words[] = [
     bare: true,
   },
   {
+    rule: 'node-kernel-setting',
+    pattern:
+      /\b(vm|net|kernel|fs)\.[a-z_.]{3,60}\b[^\n]{0,60} (too low|increase|must be|should be)|\bsysctl\b/i,
+    what: 'a setting of the node’s kernel is too low for it',
+    fix: () => 'raise what it names on the server: in /etc/sysctl.d, then `sysctl --system`',
+    command: 'npx tsx scripts/ssh.ts --sudo -- sysctl --system',
+  },
+  {
     rule: 'container-disk-full',
     pattern: /no space left on device|disk quota exceeded|\bENOSPC\b/i,
     what: 'a disk or volume that it writes to is full',
@@ -66,14 +74,14 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|please install \w|package installed/i,
     what: 'its image lacks a library or module that the program needs',
     fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
   {
     rule: 'container-names-unresolved',
     pattern:
-      /lookup \S+ on \S+:53|could not resolve host|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host/i,
+      /lookup \S+ on \S+:53|could not resolve host|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: DNS,
@@ -81,15 +89,15 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-certificate-refused',
     pattern:
-      /x509: |certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path/i,
-    what: 'it does not accept the certificate of a service',
+      /x509: |certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
+    what: 'it does not accept the certificate or host key of a service',
     fix: where =>
-      `renew the certificate of that service, or give the program the CA ${where}; a wrong clock of the server has the same effect`,
+      `renew the certificate of that service, or give the program its CA or host key (known_hosts) ${where}; a wrong clock of the server has the same effect`,
   },
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -155,7 +163,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration/i,
+      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -175,21 +183,22 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|wrong ownership|invalid permissions|not writable/i,
+      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
   },
   {
     rule: 'container-out-of-memory',
-    pattern: /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory/i,
+    pattern:
+      /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory|memory (size )?(of \d+ bytes )?exhausted/i,
     what: 'it has not enough memory',
     fix: where => `raise its memory limit ${where}, or the limit that the program sets itself`,
   },
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no (servers|reachable servers)/i,
+      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
     what: 'a service that it needs does not answer',
     fix: where => `see whether that service runs, and whether its address is right ${where}`,
   },
@@ -229,5 +238,7 @@ export function tellingLine(...texts: readonly string[]): string | undefined {
     /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical/i.test(line),
   )
   const line = bad ?? lines.at(-1)
-  return line === undefined ? undefined : short(line.trim(), 200)
+  if (line === undefined) return undefined
+  const next = line.trimEnd().endsWith(':') ? ` ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}` : ''
+  return short(`${line.trim()}${next}`, 200)
 }

@@ -98,9 +98,26 @@ function others(node: KubeObject): Finding[] {
 
 /** A node that a cloud controller has to set up first: nothing is placed on it until then. */
 function reserved(node: KubeObject, index: Index): Finding[] {
-  const taint = ((node.spec?.taints ?? []) as { key?: string; effect?: string }[]).find(({ key }) =>
-    /uninitialized$/.test(key ?? ''),
+  const taints = (node.spec?.taints ?? []) as { key?: string; effect?: string }[]
+  const taint = taints.find(({ key }) => /uninitialized$/.test(key ?? ''))
+  const evicting = taints.find(
+    ({ key, effect }) =>
+      effect === 'NoExecute' && !/\/(not-ready|unreachable|etcd|control-plane|master)$/.test(key ?? ''),
   )
+  if (evicting)
+    return [
+      {
+        rule: 'node-out-of-service',
+        verdict: 'warning',
+        subject: refOf(node),
+        cause: `a taint lets no pod stay on it: ${evicting.key}:NoExecute`,
+        evidence: [],
+        remedy: {
+          text: 'remove the taint when the node is back in service',
+          command: `kubectl taint node ${node.metadata.name} ${evicting.key}:NoExecute-`,
+        },
+      },
+    ]
   if (!taint || since(index, node.metadata.creationTimestamp) < 300) return []
   return [
     {

@@ -41,6 +41,8 @@ const REASONS: Readonly<Record<string, (pod: KubeObject, where: string) => strin
   Terminated: () => 'the server was shut down: delete the pod, its workload recreates it',
   NodeAffinity: (_pod, where) =>
     `the labels of its node do not fit any more: correct nodeSelector or affinity ${where}, or label the node`,
+  SysctlForbidden: (_pod, where) =>
+    `the node does not allow this sysctl: allow it by --kubelet-arg allowed-unsafe-sysctls of k3s, or omit it ${where}`,
   NodeLost: () => 'its node is silent: see whether the server runs',
   DeadlineExceeded: (_pod, where) =>
     `it ran longer than activeDeadlineSeconds: raise that ${where}, or find out why it takes so long`,

@@ -81,8 +81,24 @@ export const refusals: readonly KnownFailure[] = [
       `another Service has the port or address that ${kind} ${name} asks for: set another nodePort or clusterIP in its values, or none`,
   },
   {
+    rule: 'field-conflict',
+    pattern: /conflicts? with "([^"]{1,200})"[^:\n]{0,60}: ([^\n]{1,200})/,
+    cause: (_object, [, owner, fields]) => `${owner} has set the same fields: ${short(fields!, 160)}`,
+    fix: (_object, [, owner]) =>
+      `let only one of them set these fields: omit them from the manifests, or have ${owner} give them up`,
+  },
+  {
+    rule: 'cluster-of-others-unreachable',
+    pattern: /failed to build kube client|cluster unreachable/i,
+    fix: ({ spec }) =>
+      spec?.kubeConfig
+        ? 'let this cluster reach the other one, or correct the Secret in spec.kubeConfig'
+        : 'the API server to which it applies does not answer: check spec.kubeConfig, and whether the cluster is reachable',
+  },
+  {
     rule: 'release-too-large',
-    pattern: /Too long: (?:may|must) (?:not be|have at) m|request is too large|entity too large/i,
+    pattern:
+      /Secret "sh\.helm\.[^"]{1,300}" is invalid: data: Too long|request is too large|entity too large/i,
     fix: () =>
       'the chart with its values does not fit into a Secret of 1 MiB, in which Helm keeps it: exclude large files from the chart, or split it',
   },

@@ -52,6 +52,24 @@ const known: readonly KnownFailure[] = [
       `if no other Helm action is running, delete the Secret of the pending revision in ${metadata.namespace}`,
     symptom: true,
   },
+  {
+    rule: 'release-leftover',
+    pattern: /cannot re-?use a name that is still in use|has no deployed releases/,
+    cause: () => 'an earlier installation by Helm has left its record behind, and none of them is good',
+    fix: ({ metadata, spec }) =>
+      `uninstall the leftovers (helm uninstall), or delete the Secrets sh.helm.release.v1.${spec?.releaseName ?? metadata.name}.v… in ${spec?.storageNamespace ?? metadata.namespace}: objects stay, and are adopted when they carry Helm’s annotations`,
+  },
+  {
+    rule: 'release-patch-unfit',
+    pattern: /post[- ]?render|unique target for patch/i,
+    fix: () =>
+      'correct spec.postRenderers: the object that the patch is for is not in the chart under that name',
+  },
+  {
+    rule: 'release-chart-incomplete',
+    pattern: /missing in charts\/? directory|Chart\.(yaml|lock) .*(missing|out of sync)/i,
+    fix: () => 'package the chart with its dependencies (helm dependency update), then publish it again',
+  },
   { rule: 'release-values-empty', pattern: /<b64enc>|got null/, fix: values, timing: 'rule' },
   { rule: 'release-values-rejected', pattern: finalMessages, fix: values, timing: 'rule' },
   {
@@ -113,7 +131,7 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
   const failure = recognise(known, release, message, timing) ?? {
     rule: 'release-failed',
     cause: short(message, 400),
-    fix: `see its pods: kubectl -n ${release.metadata.namespace} get pods`,
+    fix: `correct what it says, in the values, the chart or the cluster; see its pods: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
     timing,
   }
   if (!exhausted) return over || graceOf(failure) === 0 ? failure : { ...failure, timing: 'retried' }
@@ -144,10 +162,26 @@ function interruption(release: KubeObject): string | undefined {
 const waitsForChart = (reason: string, message: string) =>
   reason === 'SourceNotReady' || reason === 'ArtifactFailed' || /HelmChart .* not ready/.test(message)
 
+/** The namespace of what a release takes its chart from. */
+const chartHome = ({ spec, metadata }: KubeObject): string | undefined =>
+  spec?.chartRef?.namespace ?? spec?.chart?.spec?.sourceRef?.namespace ?? metadata.namespace
+
 const failing: Rule = index =>
   index.all('HelmRelease').flatMap((release): Finding[] => {
     const last = lastFailure(release)
     if (!last) return []
+    const [, kind, name] =
+      /\b([A-Z]\w{2,40})\.source\.toolkit\.fluxcd\.io "([^"]{1,253})" not found/.exec(last.message) ?? []
+    if (name)
+      return [
+        findingOf(release, {
+          rule: 'release-source-missing',
+          cause: `its ${kind} ${name} does not exist`,
+          fix: `create ${kind} ${name}, or correct ${release.spec?.chartRef ? 'spec.chartRef' : 'spec.chart.spec.sourceRef'} (name and namespace)`,
+          symptom: true,
+          causedBy: [refTo(kind!, chartHome(release), name)],
+        }),
+      ]
     if (waitsForChart(last.reason, last.message))
       return [
         findingOf(release, {

@@ -80,9 +80,10 @@ interface Port {
   name?: string
   port?: number
   targetPort?: number | string
+  protocol?: string
 }
 interface Container {
-  ports?: { name?: string; containerPort?: number }[]
+  ports?: { name?: string; containerPort?: number; protocol?: string }[]
 }
 
 /** Services that send requests to a port that no container of their ready pods has. */
@@ -101,10 +102,12 @@ const targetPorts: Rule = index =>
       ].flatMap(({ ports }) => ports ?? []),
     )
     if (pods.length === 0 || listed.length === 0) return [] // ports need not be listed
-    return ((service.spec?.ports ?? []) as Port[]).flatMap(({ port, targetPort = port }): Finding[] => {
+    return ((service.spec?.ports ?? []) as Port[]).flatMap((each): Finding[] => {
+      const { port, targetPort = port, protocol = 'TCP' } = each
       const named = typeof targetPort === 'string'
-      if (listed.some(each => (named ? each.name === targetPort : each.containerPort === targetPort)))
-        return []
+      const same = listed.filter(own => (named ? own.name === targetPort : own.containerPort === targetPort))
+      if (same.some(own => (own.protocol ?? 'TCP') === protocol)) return []
+      if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
       // A number works without being listed; a lone list with another number was mistaken.
       if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
       const has = [
@@ -131,4 +134,45 @@ const targetPorts: Rule = index =>
     })
   })
 
-export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts]
+/** A Service that sends by another protocol than its pods listen with. */
+function otherProtocol(service: KubeObject, port: unknown, sent: string, listens = 'TCP'): Finding {
+  const { namespace, name } = service.metadata
+  return {
+    rule: 'service-port-mismatch',
+    verdict: 'broken',
+    subject: refOf(service),
+    cause: `it sends ${sent} to port ${port}, where its pods listen for ${listens}`,
+    evidence: [],
+    remedy: {
+      text: `correct protocol of this port: the Service and the containers need the same`,
+      command: `kubectl -n ${namespace} describe service ${name}`,
+    },
+  }
+}
+
+/** Services that are another name for a Service of the cluster which does not exist, or for themselves. */
+const aliases: Rule = index =>
+  index.all('Service').flatMap((service): Finding[] => {
+    const { namespace, name } = service.metadata
+    const alias = String(service.spec?.type === 'ExternalName' ? service.spec.externalName : '')
+    const [, target = '', home = ''] = /^([\w-]+)\.([\w-]+)\.svc(\.|$)/.exec(alias) ?? []
+    const itself = target === name && home === namespace
+    if (!target || (!itself && index.get('Service', home, target))) return []
+    return [
+      {
+        rule: 'service-alias-broken',
+        verdict: 'broken',
+        subject: refOf(service),
+        cause: itself
+          ? `its externalName ${alias} is its own name: requests lead nowhere`
+          : `its externalName ${alias} names Service ${home}/${target}, which does not exist`,
+        evidence: [],
+        remedy: {
+          text: `correct externalName ${whereToChange(service, index)}`,
+          command: `kubectl get services -A`,
+        },
+      },
+    ]
+  })
+
+export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts, aliases]

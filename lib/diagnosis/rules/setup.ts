@@ -85,6 +85,14 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
       'see whether the pods of the CSI driver of this volume run on the node; install it again, or restore the data into another class',
   ],
   [
+    /maximum number of volumes|exceed max|attach limit/i,
+    () => 'the node has as many volumes attached as it may: detach some by removing pods, or add a node',
+  ],
+  [
+    /fetch token|serviceaccount/i,
+    where => `create the ServiceAccount that it names ${where}, and restart k3s if it exists already`,
+  ],
+  [
     /access denied|permission denied|not permitted/i,
     () =>
       'let the storage server export the volume to the address of this node (/etc/exports), and check its credentials',

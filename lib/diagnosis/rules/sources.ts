@@ -76,6 +76,13 @@ const known: readonly KnownFailure[] = [
       `create Secret ${metadata.namespace}/${name}, with which the source logs in or verifies, or correct its name in the source`,
   },
   {
+    rule: 'source-address-invalid',
+    pattern:
+      /first path segment in URL|unsupported protocol|invalid (url|port|control character)|missing protocol scheme/i,
+    fix: object =>
+      `write the address as https://HOST/PATH or ssh://USER@HOST/PATH: ${placeOf(object)} is not one that Flux takes`,
+  },
+  {
     rule: 'source-signature-refused',
     pattern: /\b(signature|openpgp|cosign|notation|provenance)\b/i,
     fix: ({ metadata, spec }) =>

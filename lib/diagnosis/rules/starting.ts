@@ -16,6 +16,11 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `set runAsUser to the number of a user other than root ${where}, or use an image with one`,
   },
   {
+    pattern: /no users found|unable to find (user|group)|unknown (user|group)|no matching entries in passwd/i,
+    cause: 'its image does not have the user as which it should run',
+    fix: where => `set runAsUser and runAsGroup to numbers ${where}, or correct the image`,
+  },
+  {
     rule: 'pod-out-of-memory',
     pattern: /OOM[- ]?killed|memory limit too low/i,
     cause: 'its memory limit is too low for it even to start',
