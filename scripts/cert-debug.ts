@@ -57,7 +57,7 @@ await script({
         `${skipProbes ? '--skip-probes' : '--from'} probes no host`,
         'omit it, or --resolver and --connect-to',
       )
-    const { parseHostName, parseConnectTo } = await import('./cert-debug/host-name.ts')
+    const { parseHostName, parseConnectTo } = await import('../lib/preflight/host-name.ts')
     const host = given === undefined ? undefined : parseHostName(given)
     const connectTo = direct === undefined ? undefined : parseConnectTo(direct)
     const { parseResolver } = await import('../lib/preflight/dns.ts')

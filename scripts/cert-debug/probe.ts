@@ -3,9 +3,9 @@ import type { HostFacts, ProbeFailure } from '../../lib/diagnosis/certificates/h
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { defaultResolvers, lookUpCaa, lookUpNames, upwards } from '../../lib/preflight/dns.ts'
 import type { CaaRecord } from '../../lib/preflight/dns-rules.ts'
+import type { ConnectTo } from '../../lib/preflight/host-name.ts'
 import { probePort } from '../../lib/preflight/net.ts'
 import { probeFailureOf, TIMEOUT } from './failure.ts'
-import type { ConnectTo } from './host-name.ts'
 import { at, probeHttp } from './http-probe.ts'
 import { probeTls } from './tls-probe.ts'
 

@@ -39,6 +39,10 @@ const BROUGHT: Readonly<Record<string, readonly [plural: string, singular: strin
     ['challenges', 'challenge'],
   ],
   'hydra.ory.sh': [['oauth2clients', 'oauth2client']],
+  'traefik.io': [
+    ['ingressroutes', 'ingressroute'],
+    ['middlewares', 'middleware'],
+  ],
   'velero.io': [
     ['backups', 'backup'],
     ['restores', 'restore'],

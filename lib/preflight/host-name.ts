@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { UsageError } from '../../lib/script/errors.ts'
+import { UsageError } from '../script/errors.ts'
 
 const EXAMPLE = 'give the host alone, as in the address bar of a browser: chat.oas.example.org'
 

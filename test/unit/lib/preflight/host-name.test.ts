@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseConnectTo, parseHostName } from '../../../../lib/preflight/host-name.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
-import { parseConnectTo, parseHostName } from '../../../../scripts/cert-debug/host-name.ts'
 
 test('a host name is taken as objects hold it', () => {
   assert.is(parseHostName('chat.oas.example.org'), 'chat.oas.example.org')

@@ -1,0 +1,116 @@
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { edited, oldRanges, restrictionIn } from './override.ts'
+import { hostObjects } from './routes.ts'
+import type { AccessSurvey } from './survey.ts'
+
+/** What a run changes. */
+export interface AccessPlan {
+  /** In words; empty when nothing changes. */
+  lines: string[]
+  /** The values.yaml of the override, where everything is restricted or opened. */
+  text: string
+  /** The objects of the hosts, and what takes them back: the objects before, or nothing. */
+  objects: KubeObject[]
+  objectsBefore: KubeObject[]
+  /** The same by hand. */
+  byHand: string
+}
+
+const same = (a: readonly string[] | undefined, b: readonly string[]) =>
+  JSON.stringify(a) === JSON.stringify(b)
+
+/** What restricting to `given` changes, or opening where it is empty; for these hosts, or for everything. Pure. */
+export function accessPlan(
+  survey: AccessSurvey,
+  {
+    given,
+    proxies,
+    hosts,
+  }: { given: readonly string[]; proxies: readonly string[]; hosts: readonly string[] },
+): AccessPlan {
+  const isOpening = given.length === 0
+  const ranges = [...new Set([...given, ...survey.own])]
+  const before = new Map(survey.hosts.map(each => [each.host, each.ranges]))
+  const notes = isOpening
+    ? []
+    : [
+        `always let in: the cluster itself (${survey.own.join(', ')})`,
+        'port 80 stays open: authorities ask there, and everything else is redirected',
+      ]
+  if (hosts.length > 0) {
+    const changing = hosts.filter(host => (isOpening ? before.has(host) : !same(before.get(host), ranges)))
+    return {
+      lines:
+        changing.length === 0
+          ? []
+          : [
+              ...changing.flatMap(host => changes(host, before.get(host), isOpening ? undefined : ranges)),
+              ...notes,
+            ],
+      text: survey.texts[2]!,
+      objects: changing.flatMap(host => hostObjects(host, ranges)),
+      objectsBefore: changing.flatMap(host => (before.has(host) ? hostObjects(host, before.get(host)!) : [])),
+      byHand: 'kubectl -n oas get ingressroutes.traefik.io -l openappstack.net/restrict-access=host',
+    }
+  }
+  const now = restrictionIn(survey.texts)
+  const text = edited(survey.texts, isOpening ? undefined : { ranges, proxies })
+  const isSame =
+    text === survey.texts[2] ||
+    (now &&
+      !isOpening &&
+      same(now.ranges, ranges) &&
+      same(now.proxies, proxies) &&
+      oldRanges(survey.texts).length === 0)
+  return {
+    lines: isSame
+      ? []
+      : [
+          ...changes('every host', now?.ranges, isOpening ? undefined : ranges),
+          ...(proxies.length > 0 ? [`trust X-Forwarded-For from ${proxies.join(', ')}`] : []),
+          'Secret oas/oas-nginx-override, then HelmRelease oas/ingress',
+          ...notes,
+        ],
+    text,
+    objects: [],
+    objectsBefore: [],
+    byHand: 'kubectl -n oas edit secret oas-nginx-override   # see install/overrides/oas-nginx-override.yaml',
+  }
+}
+
+function changes(
+  what: string,
+  before: readonly string[] | undefined,
+  after: readonly string[] | undefined,
+): string[] {
+  if (after === undefined) return [`${what}: let everybody in`]
+  return [
+    `${what}: let in only ${after.join(', ')}`,
+    ...(before ?? []).filter(range => !after.includes(range)).map(range => `${what}: no longer ${range}`),
+  ]
+}
+
+/** What is restricted, as rows of a table. Pure. */
+export function accessRows(survey: AccessSurvey): string[][] {
+  const everything = restrictionIn(survey.texts)
+  const proxies = everything?.proxies.length ? ` (behind ${everything.proxies.join(', ')})` : ''
+  return [
+    ['every host', everything ? everything.ranges.join(', ') + proxies : 'everybody'],
+    ...survey.hosts.map(({ host, ranges }) => [host, ranges.join(', ')]),
+  ]
+}
+
+/** What somebody who trusts the ranges has to know. Pure. */
+export function remarks(survey: AccessSurvey): string[] {
+  const old = oldRanges(survey.texts)
+  return [
+    ...(old.length > 0
+      ? [
+          `oas-nginx-override has ranges for ingress-nginx (${old.join(', ')}), which Traefik does not read: run this with --allow ${old.join(',')}`,
+        ]
+      : []),
+    ...(survey.plain.length > 0
+      ? [`${survey.plain.join(', ')}: without TLS, so port 80 serves it to everybody`]
+      : []),
+  ]
+}

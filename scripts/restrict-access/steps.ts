@@ -1,0 +1,88 @@
+import { HELM_RELEASE, reconcile, standing } from '../../lib/flux/flux.ts'
+import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { until } from '../../lib/script/wait.ts'
+
+const SECRET = { apiVersion: 'v1', kind: 'Secret', name: 'oas-nginx-override', namespace: 'oas' }
+const RELEASE = { ...HELM_RELEASE, name: 'ingress', namespace: 'oas' }
+
+/** Writes the override: nothing but its values.yaml changes. An empty one is deleted, unless it holds more. */
+export async function writeOverride(
+  kubectl: Kubectl,
+  before: KubeObject | undefined,
+  text: string,
+): Promise<void> {
+  const others = Object.keys(before?.data ?? {}).filter(key => key !== 'values.yaml')
+  if (text === '' && others.length === 0) {
+    if (before) await kubectl.delete(SECRET, { uid: before.metadata.uid })
+    return
+  }
+  // By a patch with the version that was read: somebody else's change of it in the meantime is not overwritten.
+  const labels = { 'reconcile.fluxcd.io/watch': 'Enabled' }
+  const data = { 'values.yaml': text === '' ? null : Buffer.from(text).toString('base64') }
+  if (before) {
+    const { resourceVersion } = before.metadata
+    await kubectl.patch(SECRET, { metadata: { resourceVersion, labels }, data })
+    return
+  }
+  const { name, namespace, ...kind } = SECRET
+  if (!(await kubectl.create({ ...kind, metadata: { name, namespace, labels }, data })))
+    throw new ExpectedError(
+      'the Secret oas/oas-nginx-override was created meanwhile',
+      'run the same command again',
+    )
+}
+
+/** Has Flux install the ingress with the changed values, and waits until it is ready. Throws what Helm says. */
+export async function rollOut(kubectl: Kubectl, deadline: number, signal: AbortSignal): Promise<void> {
+  await reconcile(kubectl, RELEASE, { reset: true })
+  await until(
+    async () => {
+      const release = await kubectl.get(RELEASE)
+      if (!release)
+        throw new ExpectedError(
+          'HelmRelease oas/ingress does not exist',
+          'run `npx tsx scripts/install-core.ts`',
+        )
+      const { state, message } = standing(release)
+      if (state === 'ready') return { done: undefined }
+      if (state === 'failed')
+        throw new ExpectedError(`Helm refuses the values: ${message}`, 'correct the override')
+      if (state === 'suspended')
+        throw new ExpectedError(
+          'HelmRelease oas/ingress is suspended',
+          'resume it: npx tsx scripts/diagnose.ts --fix',
+        )
+      return { last: message }
+    },
+    { deadline, signal, describe: last => last ?? 'nothing', patience: 25_000 },
+  )
+}
+
+/** Creates the objects of restricted hosts, or removes them. */
+export async function writeHosts(
+  kubectl: Kubectl,
+  objects: readonly KubeObject[],
+  remove: boolean,
+): Promise<undefined> {
+  // The middleware before the route that names it, and the other way round when they go.
+  for (const object of remove ? [...objects].reverse() : objects)
+    if (remove) await kubectl.delete(refOf(object))
+    else await kubectl.apply(object)
+  return undefined
+}
+
+/** Takes back what was written for hosts: those that were not restricted before are open again. */
+export async function restoreHosts(
+  kubectl: Kubectl,
+  written: readonly KubeObject[],
+  before: readonly KubeObject[],
+): Promise<void> {
+  const names = new Set(before.map(({ metadata }) => metadata.name))
+  await writeHosts(
+    kubectl,
+    written.filter(({ metadata }) => !names.has(metadata.name)),
+    true,
+  )
+  await writeHosts(kubectl, before, false)
+}

@@ -1,0 +1,105 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { APPS } from '../../lib/platform/apps.ts'
+import type { Config } from '../../lib/platform/config.ts'
+import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
+import { suggestion } from '../../lib/script/flags.ts'
+import { LAYERS, valuesText } from './override.ts'
+import { parseRange } from './ranges.ts'
+import { HOST_LABEL, restrictedHosts, TRAEFIK_MIDDLEWARE } from './routes.ts'
+
+/** What a cluster has of restrictions, and what they are about. */
+export interface AccessSurvey {
+  /** The values of LAYERS. */
+  texts: string[]
+  /** Whether the Secret exists, and what else is in it than values.yaml. */
+  secret: KubeObject | undefined
+  hosts: { host: string; ranges: string[] }[]
+  /** The hosts that the ingress serves. */
+  served: string[]
+  /** Hosts without TLS: port 80 serves them, where no range counts. */
+  plain: string[]
+  /** The addresses of the cluster itself: pods reach single sign-on by its public name. */
+  own: string[]
+}
+
+/** Reads all of it. Throws an ExpectedError where the platform's ingress is not installed. */
+export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<AccessSurvey> {
+  const layers = LAYERS.map(({ kind, name }) =>
+    kubectl.get({ apiVersion: 'v1', kind, name, namespace: 'oas' }),
+  )
+  const [objects, kinds, middlewares, ingresses, nodes] = await Promise.all([
+    Promise.all(layers),
+    kubectl.kinds(TRAEFIK_MIDDLEWARE.apiVersion),
+    kubectl.list(TRAEFIK_MIDDLEWARE.apiVersion, 'Middleware', {
+      namespace: 'oas',
+      labelSelector: HOST_LABEL,
+    }),
+    kubectl.list('networking.k8s.io/v1', 'Ingress'),
+    kubectl.list('v1', 'Node'),
+  ])
+  if (!objects[0] || !kinds.has('IngressRoute'))
+    throw new ExpectedError(
+      'the ingress of the platform is not installed: ConfigMap oas/oas-ingress-values or the kinds of Traefik are missing',
+      'run `npx tsx scripts/install-core.ts` first',
+    )
+  const rules = ingresses.flatMap(({ spec }) =>
+    ((spec?.rules ?? []) as { host?: string; http?: { paths?: { path?: string }[] } }[])
+      // Those that answer an authority have no TLS, on purpose.
+      .filter(
+        ({ http }) => !http?.paths?.some(({ path }) => path?.startsWith('/.well-known/acme-challenge/')),
+      )
+      .flatMap(({ host }) => (host ? [{ host, secure: Boolean(spec?.tls) }] : [])),
+  )
+  return {
+    texts: objects.map(valuesText),
+    secret: objects[2],
+    hosts: restrictedHosts(middlewares),
+    served: [...new Set(rules.map(({ host }) => host))].sort(),
+    plain: [...new Set(rules.filter(({ secure }) => !secure).map(({ host }) => host))].sort(),
+    own: ownRanges(nodes, config.ip_address ?? ''),
+  }
+}
+
+/** The addresses of nodes and their pods, and the public one. Pure. */
+export function ownRanges(nodes: readonly KubeObject[], address: string): string[] {
+  const found = [
+    address,
+    ...nodes.flatMap(({ status, spec }) => [
+      ...((status?.addresses ?? []) as { address: string }[]).map(each => each.address),
+      ...((spec?.podCIDRs ?? []) as string[]),
+    ]),
+  ]
+  return [
+    ...new Set(
+      found.flatMap(text => {
+        const parsed = parseRange(text)
+        return 'range' in parsed ? [parsed.range] : []
+      }),
+    ),
+  ]
+}
+
+/** The hosts of an application, or the one host. Throws a UsageError for what the ingress does not serve. */
+export function restrictableHosts(name: string, config: Config, served: readonly string[]): string[] {
+  const app = APPS.find(each => each.name === name)
+  const hosts = (app ? app.hosts(config) : [name]).filter(host => served.includes(host))
+  if (hosts.length > 0) return hosts
+  throw new UsageError(
+    app
+      ? `${name} is not installed, or has no address`
+      : `the ingress does not serve ${JSON.stringify(name.slice(0, 80))}`,
+    app
+      ? `install it first: npx tsx scripts/install-app.ts ${name}`
+      : suggestion(name, [...APPS.map(each => each.name), ...served]),
+  )
+}
+
+/** The addresses at which this machine reaches the ingress: those of the domain in DNS, and that of the settings. */
+export async function ingressAddresses({ domain = '', ip_address = '' }: Config): Promise<string[]> {
+  const found = await lookup(domain, { all: true }).catch(() => [])
+  return [...new Set([...found.map(({ address }) => address), ip_address])].filter(
+    address => isIP(address) !== 0,
+  )
+}

@@ -1,0 +1,86 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { accessPlan, accessRows, remarks } from '../../../../scripts/restrict-access/plan.ts'
+import { hostObjects, restrictedHosts, trialObjects } from '../../../../scripts/restrict-access/routes.ts'
+import { ownRanges, restrictableHosts } from '../../../../scripts/restrict-access/survey.ts'
+
+const survey = {
+  texts: ['', '', ''],
+  secret: undefined,
+  hosts: [],
+  served: ['files.example.org', 'wekan.example.org'],
+  plain: [],
+  own: ['198.51.100.7/32', '10.42.0.0/24'],
+}
+const config = { domain: 'example.org', ip_address: '198.51.100.7' }
+
+test('a plan names whom it lets in, always the cluster itself; the second run has none', () => {
+  const { lines, text } = accessPlan(survey, { given: ['203.0.113.0/24'], proxies: [], hosts: [] })
+  assert.match(lines[0]!, 'every host: let in only 203.0.113.0/24, 198.51.100.7/32, 10.42.0.0/24')
+  const now = { ...survey, texts: ['', '', text] }
+  assert.equal(accessPlan(now, { given: ['203.0.113.0/24'], proxies: [], hosts: [] }).lines, [])
+  assert.match(accessRows(now)[0]![1]!, '203.0.113.0/24')
+  const next = accessPlan(now, { given: ['192.0.2.0/24'], proxies: [], hosts: [] })
+  assert.ok(next.lines.includes('every host: no longer 203.0.113.0/24'))
+  assert.is(accessPlan(now, { given: [], proxies: [], hosts: [] }).text, '')
+})
+
+test('one host: objects of its own, read back, taken back', () => {
+  const hosts = ['files.example.org']
+  const plan = accessPlan(survey, { given: ['203.0.113.0/24'], proxies: [], hosts })
+  const now = { ...survey, hosts: restrictedHosts(plan.objects.filter(({ kind }) => kind === 'Middleware')) }
+  assert.equal(now.hosts[0]?.host, 'files.example.org')
+  assert.equal(accessPlan(now, { given: ['203.0.113.0/24'], proxies: [], hosts }).lines, [])
+  assert.is(accessPlan(now, { given: ['192.0.2.0/24'], proxies: [], hosts }).objectsBefore.length, 2)
+  assert.equal(accessPlan(now, { given: [], proxies: [], hosts }).lines, [
+    'files.example.org: let everybody in',
+  ])
+})
+
+test('the route of a host takes those outside of every range', () => {
+  const [, route] = hostObjects('a.example.org', ['203.0.113.0/24', '::1/128'])
+  assert.is(
+    route!.spec.routes[0].match,
+    'Host(`a.example.org`) && !ClientIP(`203.0.113.0/24`) && !ClientIP(`::1/128`)',
+  )
+  assert.equal(route!.spec.entryPoints, ['websecure'])
+  for (const object of trialObjects('x', { given: ['::1/128'], all: ['::1/128'], hosts: ['a.example.org'] }))
+    assert.is(object.metadata.labels?.['openappstack.net/restrict-access'], 'trial')
+})
+
+test('names of hosts and applications', () => {
+  assert.equal(restrictableHosts('nextcloud', config, survey.served), ['files.example.org'])
+  assert.equal(restrictableHosts('wekan.example.org', config, survey.served), ['wekan.example.org'])
+  assert.throws(() => restrictableHosts('rocketchat', config, survey.served), /not installed/)
+  assert.throws(() => restrictableHosts('wekn', config, survey.served), /does not serve "wekn"/)
+  assert.throws(() => restrictableHosts('a`) || Host(`b', config, survey.served), /does not serve/)
+  assert.throws(() => restrictableHosts('../../etc', config, survey.served), /does not serve/)
+})
+
+test('the addresses of the cluster itself', () => {
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'n' },
+    spec: { podCIDRs: ['10.42.0.0/24', 'fd00:42::/64'] },
+    status: {
+      addresses: [
+        { type: 'InternalIP', address: '198.51.100.7' },
+        { type: 'Hostname', address: 'n' },
+      ],
+    },
+  }
+  assert.equal(ownRanges([node], '198.51.100.7'), ['198.51.100.7/32', '10.42.0.0/24', 'fd00:42::/64'])
+})
+
+test('what somebody who trusts the ranges has to know', () => {
+  const told = remarks({
+    ...survey,
+    plain: ['old.example.org'],
+    texts: ['', '', 'controller: {config: {whitelist-source-range: 1.2.3.4/24}}'],
+  })
+  assert.match(told[0]!, 'which Traefik does not read: run this with --allow 1.2.3.4/24')
+  assert.match(told[1]!, 'old.example.org: without TLS')
+})
+
+test.run()
