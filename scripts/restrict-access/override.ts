@@ -27,7 +27,7 @@ export interface Restriction {
 }
 
 /** The text `values.yaml` of a ConfigMap or Secret; empty where it has none. Pure. */
-export function valuesText(object: KubeObject | undefined): string {
+export function overrideText(object: KubeObject | undefined): string {
   const text = object?.data?.['values.yaml']
   if (typeof text !== 'string') return ''
   return object?.kind === 'Secret' ? Buffer.from(text, 'base64').toString('utf8') : text
@@ -86,7 +86,7 @@ const layerName = (i: number) => `${LAYERS[i]?.kind.toLowerCase()}/${LAYERS[i]?.
  * The text of the strongest override with a restriction, or without one: everything else that it says stays, with
  * its comments. Empty when nothing is left in it. Throws an ExpectedError where it cannot be edited. Pure.
  */
-export function edited(texts: readonly string[], wanted: Restriction | undefined): string {
+export function withRestriction(texts: readonly string[], wanted: Restriction | undefined): string {
   const documents = texts.map((text, i) => parse(text, layerName(i)))
   const below = documents.slice(0, -1)
   const top = documents.at(-1)!

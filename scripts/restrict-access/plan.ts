@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { edited, oldRanges, restrictionIn } from './override.ts'
+import { oldRanges, restrictionIn, withRestriction } from './override.ts'
 import { hostObjects } from './routes.ts'
 import type { AccessSurvey } from './survey.ts'
 
@@ -54,7 +54,7 @@ export function accessPlan(
     }
   }
   const now = restrictionIn(survey.texts)
-  const text = edited(survey.texts, isOpening ? undefined : { ranges, proxies })
+  const text = withRestriction(survey.texts, isOpening ? undefined : { ranges, proxies })
   const isSame =
     text === survey.texts[2] ||
     (now &&

@@ -5,7 +5,7 @@ import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
-import { LAYERS, valuesText } from './override.ts'
+import { LAYERS, overrideText } from './override.ts'
 import { parseRange } from './ranges.ts'
 import { HOST_LABEL, restrictedHosts, TRAEFIK_MIDDLEWARE } from './routes.ts'
 
@@ -53,7 +53,7 @@ export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<Ac
       .flatMap(({ host }) => (host ? [{ host, secure: Boolean(spec?.tls) }] : [])),
   )
   return {
-    texts: objects.map(valuesText),
+    texts: objects.map(overrideText),
     secret: objects[2],
     hosts: restrictedHosts(middlewares),
     served: [...new Set(rules.map(({ host }) => host))].sort(),

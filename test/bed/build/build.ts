@@ -1,5 +1,16 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { ExpectedError } from '../../../lib/script/errors.ts'
 import { cached, cacheFolder, cacheKey, damageOf } from './cache.ts'
 import { GO_ENVIRONMENT, goVersion, runGo } from './go.ts'
@@ -91,6 +102,7 @@ function keyOfSet(set: ProgramSet, flags: readonly string[], version: string): s
     ...(set.folder === BED ? [] : ownSources(set.folder)),
     ...flags,
     ...set.programs.map(({ package: path }) => path),
+    ...(set.trimmed ? [readFileSync(join(set.folder, set.trimmed.with), 'utf8')] : []),
     `${process.platform} ${process.arch} ${version}`,
   ])
 }
@@ -149,11 +161,14 @@ async function buildMissing(
 
   progress('fetching the sources of the programs (once; up to 1 GB)')
   const packages = (programs: readonly Program[]) => programs.map(({ package: path }) => path)
-  for (const { folder, programs, units } of groups)
-    await runGo(['list', '-mod=readonly', '-deps', ...packages(programs)], {
-      ...{ cwd: folder, env, signal },
-      line: line => units.add(unitOf(folder, line)),
-    })
+  for (const { folder, programs, units, sets } of groups)
+    await runGo(
+      ['list', '-mod=readonly', ...(await trimmedModule(sets[0]!.set, work)), '-deps', ...packages(programs)],
+      {
+        ...{ cwd: folder, env, signal },
+        line: line => units.add(unitOf(folder, line)),
+      },
+    )
   const all = new Set(groups.flatMap(({ units }) => [...units]))
   const names = groups.flatMap(({ programs }) => programs.map(({ name }) => name)).join(', ')
   progress(`building ${names} (once; ${Math.ceil(all.size / FAST)} to ${Math.ceil(all.size / SLOW)} minutes)`)
@@ -169,14 +184,25 @@ async function buildMissing(
   }
   for (const { sets, folder, programs, units } of groups) {
     const out = join(work, 'out')
-    await runGo(['build', '-v', ...flags, '-o', `${out}/`, ...packages(programs)], {
-      ...{ cwd: folder, env, signal },
-      line: line => {
-        const unit = unitOf(folder, line)
-        if (all.has(unit)) done.add(unit)
-        tell()
+    await runGo(
+      [
+        'build',
+        '-v',
+        ...flags,
+        ...(await trimmedModule(sets[0]!.set, work)),
+        '-o',
+        `${out}/`,
+        ...packages(programs),
+      ],
+      {
+        ...{ cwd: folder, env, signal },
+        line: line => {
+          const unit = unitOf(folder, line)
+          if (all.has(unit)) done.add(unit)
+          tell()
+        },
       },
-    })
+    )
     const damaged = (what: string) => progress(`the cache is damaged and is rebuilt: ${what}`)
     for (const { set, entry } of sets)
       await cached(entry, { ...building, damaged }, async into => {
@@ -187,6 +213,28 @@ async function buildMissing(
     for (const unit of units) done.add(unit)
   }
   rmSync(work, { recursive: true, force: true })
+}
+
+/**
+ * The flag with which Go builds a set from a copy of one of its modules that has a file of ours; nothing for other sets.
+ * (Go refuses overlays of its module cache.)
+ */
+async function trimmedModule({ folder, trimmed }: ProgramSet, work: string): Promise<string[]> {
+  if (!trimmed) return []
+  const name = basename(folder)
+  const [copy, mod] = [join(work, `${name}-trimmed`), join(work, `${name}.mod`)]
+  if (!existsSync(mod)) {
+    const options = { cwd: folder, env: GO_ENVIRONMENT, timeout: 600_000 }
+    const { Dir } = JSON.parse(await run('go', ['mod', 'download', '-json', trimmed.module], options))
+    cpSync(Dir, copy, { recursive: true })
+    for (const each of readdirSync(copy, { recursive: true, encoding: 'utf8' }))
+      chmodSync(join(copy, each), 0o700)
+    cpSync(join(folder, trimmed.with), join(copy, trimmed.file))
+    cpSync(join(folder, 'go.sum'), join(work, `${name}.sum`))
+    const own = readFileSync(join(folder, 'go.mod'), 'utf8')
+    writeFileSync(mod, `${own}\nreplace ${trimmed.module} => ${copy}\n`)
+  }
+  return [`-modfile=${mod}`]
 }
 
 /** What is compiled once: a package of Go itself for all modules, any other for each, since versions differ. */

@@ -54,6 +54,11 @@ export interface ProgramSet {
   programs: readonly Program[]
   /** It cannot be built by the same call as others. */
   alone?: true
+  /**
+   * A dependency of which one file is replaced by a file of ours: what that file alone needs cannot be fetched, or is
+   * large and never used here.
+   */
+  trimmed?: { module: string; file: string; with: string }
 }
 
 /** What the plain sandbox runs. */
@@ -112,6 +117,17 @@ export const LOGIN_SETS: readonly ProgramSet[] = [
   { folder: join(BED, 'hydra'), programs: [tool('hydra', 'github.com/ory/hydra/v2')] },
   { folder: join(BED, 'kratos'), programs: [tool('kratos', 'github.com/ory/kratos')] },
 ]
+
+/** The ingress controller of the platform. lego's file names a hundred DNS providers, each with modules of its own. */
+export const TRAEFIK: ProgramSet = {
+  folder: join(BED, 'traefik'),
+  programs: [tool('traefik', 'github.com/traefik/traefik/v3/cmd/traefik')],
+  trimmed: {
+    module: 'github.com/go-acme/lego/v5',
+    file: 'providers/dns/zz_gen_dns_providers.go',
+    with: 'dns-providers.go.txt',
+  },
+}
 
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
 
