@@ -13,7 +13,7 @@ export type AccountChange = Partial<Pick<Identity, 'state' | 'metadata_admin' | 
 
 /** One thing that is done to an account. */
 export type AccountAction =
-  | { does: 'create'; traits: Traits; metadata: AdminMetadata }
+  | { does: 'create'; traits: Traits; metadata: AdminMetadata; hash?: string }
   | { does: 'change'; identity: Identity; change: AccountChange }
   | { does: 'disable' | 'delete' | 'free' | 'end sessions of' | 'reset'; identity: Identity }
 

@@ -8,7 +8,7 @@ export function importPlan(wanted: readonly Person[], people: readonly Identity[
   const byName = new Map(people.map(person => [person.traits.username, person]))
   const byEmail = new Map(people.map(person => [person.traits.email.toLowerCase(), person.traits.username]))
   const problems: ExpectedError[] = []
-  const actions = wanted.flatMap(({ traits, admin, apps }): AccountPlan['actions'] => {
+  const actions = wanted.flatMap(({ traits, admin, apps, hash }): AccountPlan['actions'] => {
     const { username, email } = traits
     const owner = byEmail.get(email.toLowerCase())
     if (owner !== undefined && owner !== username)
@@ -19,9 +19,8 @@ export function importPlan(wanted: readonly Person[], people: readonly Identity[
     if (!identity) {
       const metadata: AdminMetadata = { admin: admin ?? false, apps: apps ?? {} }
       const access = metadata.admin ? 'administrator' : grantWords(metadata) || 'no applications'
-      return [
-        { line: `create ${username} (${email}): ${access}`, action: { does: 'create', traits, metadata } },
-      ]
+      const line = `create ${username} (${email}): ${access}${hash ? ', with the password of before' : ''}`
+      return [{ line, action: { does: 'create', traits, metadata, hash } }]
     }
     if (identity.metadata_admin?.deleted) {
       problems.push(

@@ -8,17 +8,23 @@ import {
 } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
+import { registerSecret } from '../../lib/script/redact.ts'
 import { csvRows, csvText } from './csv.ts'
+import { importableHash } from './hash.ts'
 
 /** A user of a file. What the file has no column for is undefined. */
 export interface Person {
   traits: Traits
   admin?: boolean
   apps?: Record<string, Role>
+  /** The hash of a password that another user backend has kept, as kratos imports it. */
+  hash?: string
 }
 
+/** What an export has; an import may have the hash of a password, too. */
 const COLUMNS = ['username', 'email', 'name', 'admin', 'apps'] as const
-type Column = (typeof COLUMNS)[number]
+const HASH = 'password_hash'
+type Column = (typeof COLUMNS)[number] | typeof HASH
 const YES = ['yes', 'true', 'on', '1']
 const NO = ['no', 'false', 'off', '0', '']
 
@@ -67,7 +73,7 @@ export function grantWords(metadata: AdminMetadata | null | undefined): string |
 export function peopleOf(text: string, known: readonly string[]): Person[] {
   const [heading, ...rows] = csvRows(text)
   const columns = (heading?.cells ?? []).map(name => name.toLowerCase())
-  const unknown = columns.filter(name => !COLUMNS.includes(name as Column))
+  const unknown = columns.filter(name => name !== HASH && !(COLUMNS as readonly string[]).includes(name))
   const missing = ['username', 'email'].filter(name => !columns.includes(name))
   if (unknown.length > 0 || missing.length > 0 || new Set(columns).size < columns.length)
     throw new ExpectedError(
@@ -89,6 +95,15 @@ export function peopleOf(text: string, known: readonly string[]): Person[] {
       if (before !== undefined) wrong(`${value} appears twice, first in line ${before}`)
       seen.set(value, line)
     }
+    const stored = cell(HASH)
+    if (stored) registerSecret(stored)
+    const hash = stored ? importableHash(stored) : undefined
+    if (stored && !hash)
+      wrong(
+        `the ${HASH} of ${traits.username} is of a kind that kratos cannot import`,
+        'leave the cell empty, and hand out a code: reset-password',
+      )
+    if (hash) registerSecret(hash)
     const admin = cell('admin')?.toLowerCase()
     if (admin !== undefined && ![...YES, ...NO].includes(admin)) wrong('admin is neither yes nor no')
     let apps: Record<string, Role> | undefined
@@ -107,7 +122,7 @@ export function peopleOf(text: string, known: readonly string[]): Person[] {
       const { problems: all = [error] } = error as { problems?: ExpectedError[] }
       for (const { message, fix } of all) wrong(message, fix)
     }
-    return { traits, admin: admin === undefined ? undefined : YES.includes(admin), apps }
+    return { traits, admin: admin === undefined ? undefined : YES.includes(admin), apps, hash }
   })
   throwAll(problems)
   return people

@@ -38,8 +38,11 @@ export async function carryOut(
 
 async function act(services: AccountServices, action: AccountAction): Promise<void> {
   const { kratos } = services
-  if (action.does === 'create') await kratos.create(newIdentity(action.traits, action.metadata))
-  else if (action.does === 'change') await changeUser(services, action.identity, action.change)
+  if (action.does === 'create') {
+    const body = newIdentity(action.traits, action.metadata)
+    const credentials = { password: { config: { hashed_password: action.hash } } }
+    await kratos.create(action.hash ? { ...body, credentials } : body)
+  } else if (action.does === 'change') await changeUser(services, action.identity, action.change)
   else if (action.does === 'disable') await disableUser(services, action.identity)
   else if (action.does === 'delete') await deleteUser(services, action.identity)
   else if (action.does === 'free') await kratos.remove(action.identity.id)

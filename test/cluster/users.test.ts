@@ -3,8 +3,10 @@
  * plays their pods; the pod network of the sandbox leads to where they really listen.
  */
 import { spawn } from 'node:child_process'
+import { pbkdf2Sync, scryptSync } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import bcrypt from 'bcryptjs'
 import * as assert from 'uvu/assert'
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
@@ -184,6 +186,26 @@ test('create, show, edit, grant, revoke, admin: the accounts in kratos are what 
   assert.equal((await identity('mia'))!.metadata_admin!.apps, { nextcloud: 'user', wekan: 'admin' })
 })
 
+test('a user of before there were grants: the list says what he may open, as the cluster was told', async () => {
+  await ask(`${bed.login.kratosAdmin}/admin/identities`, {
+    method: 'POST',
+    body: JSON.stringify({ schema_id: 'default', traits: { username: 'old', email: 'old@example.org' } }),
+  })
+  const kept = await done('list')
+  assert.match(kept.stdout, /old\s.*all: no grants yet/)
+  assert.match(kept.stderr + kept.stdout, /legacy_access=false/)
+  await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } })
+  await bed.kubectl.create({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { namespace: 'flux-system', name: 'oas-cluster-variables' },
+    stringData: { legacy_access: 'false' },
+  })
+  assert.match((await done('list')).stdout, /old\s.*nothing: no grants yet/)
+  await done('grant', 'old', 'wekan')
+  assert.match((await done('show', 'old')).stdout, /active\s+wekan/)
+})
+
 test('reset-password, sessions, disable, enable: who can log in, and whose session ends', async () => {
   const { password } = await handover('reset-password', 'mia', '--generate')
   const { subject } = (await identity('mia'))!.metadata_admin!
@@ -283,6 +305,34 @@ test('a file with mistakes changes nothing, and all mistakes are told', async ()
     assert.ok(outcome.stderr.includes(line), outcome.stderr)
   assert.is((await everyone()).length, before)
   await refused(2, /does not exist/, 'import', join(bed.folder, 'none.csv'))
+})
+
+test('whoever comes from another user backend keeps the password, where kratos can import its hash', async () => {
+  const password = 'a password of before'
+  const [salt, rounds] = ['NaCl', 20_000]
+  const derived = pbkdf2Sync(password, salt, rounds, 32, 'sha256')
+  const stretched = scryptSync(password, salt, 64, { N: 16_384, r: 8, p: 1 })
+  const hashes = {
+    django: `pbkdf2_sha256$${rounds}$${salt}$${derived.toString('base64')}`,
+    werkzeug: `pbkdf2:sha256:${rounds}$${salt}$${derived.toString('hex')}`,
+    scrypt: `scrypt:16384:8:1$${salt}$${stretched.toString('hex')}`,
+    bcrypt: await bcrypt.hash(password, 8),
+  }
+  const rows = Object.entries(hashes).map(([name, hash]) => `${name},${name}@example.org,${hash}\n`)
+  const file = join(bed.folder, 'old.csv')
+  writeFileSync(file, `username,email,password_hash\n${rows.join('')}none,none@example.org,\n`)
+  const outcome = await done('import', file)
+  assert.match(
+    outcome.stderr,
+    /create django \(django@example\.org\): no applications, with the password of before/,
+  )
+  for (const name of Object.keys(hashes)) {
+    assert.not(await logIn(name, 'another password'), name)
+    assert.ok(await logIn(name, password), name)
+  }
+  handed.push(...Object.values(hashes), password)
+  writeFileSync(file, 'username,email,password_hash\nmd5,md5@example.org,md5$salt$0011\n')
+  await refused(1, /line 2: the password_hash of md5 is of a kind that kratos cannot import/, 'import', file)
 })
 
 test(`an import of ${PEOPLE} that was killed is completed by the next run, both within a minute`, async () => {
