@@ -63,7 +63,7 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { HELM_RELEASE } = await import('../lib/flux/flux.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
-    const { deployedRelease } = await import('./override-app/chart.ts')
+    const { deployedRelease } = await import('../lib/flux/stored-release.ts')
     const layering = await import('./override-app/layers.ts')
     const { changeLines } = await import('./override-app/changes.ts')
     const { judged } = await import('./override-app/judge.ts')

@@ -1,10 +1,11 @@
 /** What other values would change: objects that Helm renders, compared, and tried on the API server. */
+
 import { isDeepStrictEqual } from 'node:util'
 import { createTwoFilesPatch } from 'diff'
 import { dump, loadAll } from 'js-yaml'
+import { isMap } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
-import { isMap } from './values.ts'
 
 /** One object that differs between two manifests; `old` or `now` is absent when only the other has it. */
 export interface ObjectChange {

@@ -4,12 +4,13 @@
  * writes the first object, and the API server refuses that object.
  * Source: https://github.com/helm/helm/blob/v4.2.4/pkg/action/install.go (RunWithContext)
  */
+
 import { randomBytes } from 'node:crypto'
 import { condition, HELM_CHART, HELM_RELEASE } from '../../lib/flux/flux.ts'
+import { type HelmRevision, releaseName, storedRelease } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
-import { type HelmRevision, releaseName, storedRelease } from './chart.ts'
 import { sourcesOf, type ValuesLayer } from './layers.ts'
 import { valuesText } from './values.ts'
 

@@ -1,19 +1,10 @@
 /** The sources of a release's values, one over the other, and which of them are overrides. */
+import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import {
-  type ChartValues,
-  leaves,
-  mergeValues,
-  type Path,
-  parseValues,
-  parseYaml,
-  textsIn,
-  type Value,
-  withValue,
-} from './values.ts'
+import { leaves, mergeValues, type Path, parseValues, parseYaml, textsIn, withValue } from './values.ts'
 
 /** One entry of a HelmRelease's `valuesFrom`. */
 export interface ValuesSource {
@@ -32,7 +23,7 @@ export interface ValuesLayer {
   secret: boolean
   /** Whether it is the administrator's: optional, and called `…-override`. */
   override: boolean
-  values: ChartValues
+  values: HelmValues
   /** Why it could not be read; only of overrides, which can be replaced. */
   problem?: string
   /** The object as it was read. */
@@ -113,24 +104,24 @@ export async function readLayers(kubectl: Kubectl, release: KubeObject): Promise
       }
     }),
   )
-  const inline = release.spec?.values as ChartValues | undefined
+  const inline = release.spec?.values as HelmValues | undefined
   if (!inline || Object.keys(inline).length === 0) return layers
   const origin = `HelmRelease ${namespace}/${release.metadata.name} spec.values`
   return [...layers, { origin, secret: false, override: false, values: inline }]
 }
 
-const atTarget = (path: string, value: Value | undefined): ChartValues =>
+const atTarget = (path: string, value: HelmValue | undefined): HelmValues =>
   withValue({}, path.split('.') as Path, value ?? '', {})
 
 /** All values of these layers, merged. Pure. */
-export function merged(layers: readonly ValuesLayer[]): ChartValues {
-  return layers.reduce<ChartValues>((values, layer) => mergeValues(values, layer.values), {})
+export function merged(layers: readonly ValuesLayer[]): HelmValues {
+  return layers.reduce<HelmValues>((values, layer) => mergeValues(values, layer.values), {})
 }
 
 /** The layers with other values in the overrides. Pure. */
 export function withOverrides(
   layers: readonly ValuesLayer[],
-  values: Record<OverrideKind, ChartValues>,
+  values: Record<OverrideKind, HelmValues>,
 ): ValuesLayer[] {
   return layers.map(layer =>
     layer.override ? { ...layer, values: values[layer.source!.kind], problem: undefined } : layer,
@@ -140,7 +131,7 @@ export function withOverrides(
 /** A value in force, and where it comes from. */
 export interface ValueOrigin {
   path: readonly string[]
-  value: Value
+  value: HelmValue
   origin: string
   secret: boolean
   override: boolean
@@ -153,7 +144,7 @@ export const CHART = 'the chart'
  * Every value in force with the topmost layer that sets it, or something in it: the chart's own defaults are the
  * lowest layer, where they are given. Pure.
  */
-export function origins(layers: readonly ValuesLayer[], defaults?: ChartValues): ValueOrigin[] {
+export function origins(layers: readonly ValuesLayer[], defaults?: HelmValues): ValueOrigin[] {
   const chart: ValuesLayer = { origin: CHART, secret: false, override: false, values: defaults ?? {} }
   const all = [chart, ...layers]
   return leaves(merged(all)).map(([path, value]) => {
@@ -164,8 +155,8 @@ export function origins(layers: readonly ValuesLayer[], defaults?: ChartValues):
 }
 
 /** Whether a map has a value at a path. */
-function reaches(values: ChartValues, path: readonly string[]): boolean {
-  let map: Value | undefined = values
+function reaches(values: HelmValues, path: readonly string[]): boolean {
+  let map: HelmValue | undefined = values
   for (const key of path) {
     if (typeof map !== 'object' || map === null || Array.isArray(map) || !Object.hasOwn(map, key))
       return false

@@ -1,6 +1,8 @@
 /** What is shown of values and overrides. Pure. */
+
 import { isDeepStrictEqual } from 'node:util'
 import { standing } from '../../lib/flux/flux.ts'
+import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { table } from '../../lib/script/table.ts'
@@ -13,13 +15,13 @@ import {
   type ValueOrigin,
   type ValuesLayer,
 } from './layers.ts'
-import { type ChartValues, leaves, pathText, type Value } from './values.ts'
+import { leaves, pathText } from './values.ts'
 
 /** The longest value on one line. */
 const WIDEST = 60
 
 /** A value on one line; nothing of a secret one. */
-export function valueText(value: Value, secret: boolean): string {
+export function valueText(value: HelmValue, secret: boolean): string {
   if (secret) return '***'
   const text = JSON.stringify(value)
   return text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text
@@ -37,7 +39,7 @@ function originTable(origins: readonly ValueOrigin[]): string {
 export function showValues(
   run: Pick<Run, 'log'> & { result: unknown },
   layers: readonly ValuesLayer[],
-  defaults: ChartValues,
+  defaults: HelmValues,
   all: boolean,
 ): void {
   const shown = origins(layers, defaults).filter(({ origin }) => all || origin !== CHART)
@@ -51,9 +53,8 @@ function originDocument({ path, value, origin, secret }: ValueOrigin) {
 }
 
 /** The changes of an override, as lines of a plan. */
-export function overrideLines(origin: string, old: ChartValues, now: ChartValues, secret: boolean): string[] {
-  const text = (values: ChartValues) =>
-    new Map(leaves(values).map(([path, value]) => [pathText(path), value]))
+export function overrideLines(origin: string, old: HelmValues, now: HelmValues, secret: boolean): string[] {
+  const text = (values: HelmValues) => new Map(leaves(values).map(([path, value]) => [pathText(path), value]))
   const [before, after] = [text(old), text(now)]
   return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap(path => {
     const [from, to] = [before.get(path), after.get(path)]

@@ -1,13 +1,6 @@
 /** Values of a chart: reading, merging and addressing them. Pure, except that YAML is loaded when it is needed. */
+import { type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
 import { UsageError } from '../../lib/script/errors.ts'
-
-/** A value as JSON has it. */
-export type Value = string | number | boolean | null | Value[] | ChartValues
-
-/** Values by key. */
-export interface ChartValues {
-  [key: string]: Value
-}
 
 /** Where a value is: keys, and numbers for places in a list. */
 export type Path = readonly (string | number)[]
@@ -22,17 +15,12 @@ const MOST_VALUES = 20_000
 /** Names that mean something else to JavaScript: no chart has such a key. */
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype'])
 
-/** Whether a value is a map. */
-export function isMap(value: unknown): value is ChartValues {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /**
  * Parses values as Helm reads them: YAML 1.1, where `yes` is true, without tags of its own. Anchors and mergeValues keys
  * are expanded. `name` is what errors call the text. Throws a UsageError for what is not valid YAML, not a map, has a
  * key twice, or grows too large.
  */
-export async function parseValues(text: string, name: string): Promise<ChartValues> {
+export async function parseValues(text: string, name: string): Promise<HelmValues> {
   const value = await parseYaml(text, name)
   if (value === null || value === undefined) return {}
   if (!isMap(value))
@@ -44,7 +32,7 @@ export async function parseValues(text: string, name: string): Promise<ChartValu
 }
 
 /** Any YAML value, as `parseValues` reads it. */
-export async function parseYaml(text: string, name: string): Promise<Value | undefined> {
+export async function parseYaml(text: string, name: string): Promise<HelmValue | undefined> {
   if (Buffer.byteLength(text) > MOST_BYTES)
     throw new UsageError(
       `${name} is larger than ${MOST_BYTES / 1024} KiB`,
@@ -78,7 +66,7 @@ export async function parseYaml(text: string, name: string): Promise<Value | und
     },
   })
   try {
-    const value = document.toJS({ maxAliasCount: 100 }) as Value
+    const value = document.toJS({ maxAliasCount: 100 }) as HelmValue
     checkSize(value, name)
     return value
   } catch (error) {
@@ -88,9 +76,9 @@ export async function parseYaml(text: string, name: string): Promise<Value | und
 }
 
 /** Throws a UsageError for values that are too deep or too many, or have a reserved key. */
-function checkSize(value: Value, name: string): void {
+function checkSize(value: HelmValue, name: string): void {
   let count = 0
-  const visit = (value: Value, depth: number) => {
+  const visit = (value: HelmValue, depth: number) => {
     if (++count > MOST_VALUES || depth > DEEPEST)
       throw new UsageError(
         `${name} has more than ${MOST_VALUES} values, or is deeper than ${DEEPEST} levels`,
@@ -113,7 +101,7 @@ function checkSize(value: Value, name: string): void {
 }
 
 /** Values as YAML that YAML 1.1 and 1.2 read alike: every text is quoted. */
-export async function valuesText(values: ChartValues): Promise<string> {
+export async function valuesText(values: HelmValues): Promise<string> {
   const { Document, isScalar, visit } = await import('yaml')
   const document = new Document(values, { version: '1.1', aliasDuplicateObjects: false })
   visit(document, {
@@ -126,8 +114,8 @@ export async function valuesText(values: ChartValues): Promise<string> {
 }
 
 /** Merges values as helm-controller merges its sources: maps by key, everything else is replaced. Changes neither. */
-export function mergeValues(under: ChartValues, over: ChartValues): ChartValues {
-  const result: ChartValues = { ...under }
+export function mergeValues(under: HelmValues, over: HelmValues): HelmValues {
+  const result: HelmValues = { ...under }
   for (const [key, value] of Object.entries(over)) {
     const below = result[key]
     result[key] = isMap(below) && isMap(value) ? mergeValues(below, value) : value
@@ -183,11 +171,11 @@ export function pathText(path: Path): string {
 }
 
 /** The value at a path, or undefined. */
-export function valueAt(values: Value | undefined, path: Path): Value | undefined {
+export function valueAt(values: HelmValue | undefined, path: Path): HelmValue | undefined {
   let value = values
   for (const part of path) {
     if (typeof part === 'number' ? !Array.isArray(value) : !isMap(value)) return undefined
-    value = Object.hasOwn(value as object, part) ? (value as ChartValues)[part] : undefined
+    value = Object.hasOwn(value as object, part) ? (value as HelmValues)[part] : undefined
   }
   return value
 }
@@ -197,11 +185,11 @@ export function valueAt(values: Value | undefined, path: Path): Value | undefine
  * force. Throws a UsageError for a place that the list does not have.
  */
 export function withValue(
-  override: ChartValues,
+  override: HelmValues,
   path: Path,
-  value: Value,
-  inForce: ChartValues,
-): ChartValues {
+  value: HelmValue,
+  inForce: HelmValues,
+): HelmValues {
   const list = path.findIndex(part => typeof part === 'number')
   if (list < 0) return mergeValues(withoutValue(override, path), nested(path as string[], value))
   const at = path.slice(0, list)
@@ -219,11 +207,11 @@ export function withValue(
   return mergeValues(withoutValue(override, at), nested(at as string[], items.toSpliced(place, 1, changed)))
 }
 
-const nested = (path: readonly string[], value: Value): ChartValues =>
-  path.reduceRight<Value>((inner, key) => ({ [key]: inner }), value) as ChartValues
+const nested = (path: readonly string[], value: HelmValue): HelmValues =>
+  path.reduceRight<HelmValue>((inner, key) => ({ [key]: inner }), value) as HelmValues
 
 /** The override without a value; maps that become empty by that go with it. */
-export function withoutValue(override: ChartValues, path: Path): ChartValues {
+export function withoutValue(override: HelmValues, path: Path): HelmValues {
   const [key, ...rest] = path
   if (typeof key !== 'string' || !Object.hasOwn(override, key)) return override
   const result = { ...override }
@@ -239,16 +227,16 @@ export function withoutValue(override: ChartValues, path: Path): ChartValues {
 
 /** Every value that is not a map with keys, with its path. A list is one value. */
 export function leaves(
-  values: ChartValues,
+  values: HelmValues,
   path: readonly string[] = [],
-): [path: readonly string[], value: Value][] {
-  return Object.entries(values).flatMap(([key, value]): [readonly string[], Value][] =>
+): [path: readonly string[], value: HelmValue][] {
+  return Object.entries(values).flatMap(([key, value]): [readonly string[], HelmValue][] =>
     isMap(value) && Object.keys(value).length > 0 ? leaves(value, [...path, key]) : [[[...path, key], value]],
   )
 }
 
 /** Every text in a value, for the registration of secrets. */
-export function textsIn(value: Value): string[] {
+export function textsIn(value: HelmValue): string[] {
   if (Array.isArray(value)) return value.flatMap(textsIn)
   if (isMap(value)) return Object.values(value).flatMap(textsIn)
   return typeof value === 'string' ? [value] : typeof value === 'number' ? [String(value)] : []

@@ -1,13 +1,13 @@
 /** What the command line says that an override shall be. */
+
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { askSecret } from '../../lib/script/prompt.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import { edited } from './editor.ts'
 import { merged, type OverrideKind, origins, type ValuesLayer } from './layers.ts'
 import {
-  type ChartValues,
-  isMap,
   leaves,
   MOST_BYTES,
   mergeValues,
@@ -16,7 +16,6 @@ import {
   parseYaml,
   pathText,
   textsIn,
-  type Value,
   valueAt,
   withoutValue,
   withValue,
@@ -38,7 +37,7 @@ export interface Wish {
 }
 
 /** The values of the override of each kind. */
-export type Overrides = Record<OverrideKind, ChartValues>
+export type Overrides = Record<OverrideKind, HelmValues>
 
 /** The values of the overrides as they are. */
 export function overridesOf(layers: readonly ValuesLayer[]): Overrides {
@@ -117,7 +116,7 @@ function refuseHidden(now: Overrides, other: OverrideKind, layers: readonly Valu
 async function assignment(
   text: string,
   secret: boolean,
-): Promise<{ path: ReturnType<typeof parsePath>; value: Value }> {
+): Promise<{ path: ReturnType<typeof parsePath>; value: HelmValue }> {
   const at = equalsSign(text)
   if (at < 0) {
     const path = parsePath(text)
@@ -149,7 +148,7 @@ function equalsSign(text: string): number {
 }
 
 /** The values in a file: plain ones, or those of a ConfigMap or Secret as the docs have them. */
-async function readFile(file: string): Promise<ChartValues> {
+async function readFile(file: string): Promise<HelmValues> {
   const values = await parseValues(readBounded(file), file)
   if (!/^(configmap|secret)$/i.test(String(values.kind)) || values.apiVersion !== 'v1') return values
   const data = {

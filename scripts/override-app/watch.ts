@@ -1,6 +1,8 @@
 /** Having a release reconciled with other values, and waiting for what becomes of it. */
+
 import { isDeepStrictEqual } from 'node:util'
 import { reconcile, standing } from '../../lib/flux/flux.ts'
+import { deployedRelease, type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import {
   diagnosed,
@@ -14,8 +16,6 @@ import { PATIENCE, watched } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
-import { deployedRelease } from './chart.ts'
-import { type ChartValues, isMap, type Value } from './values.ts'
 
 /**
  * Milliseconds in which helm-controller notices a labelled override by itself. To ask at once would have it start
@@ -46,7 +46,7 @@ export interface Watching {
   /** Milliseconds. */
   deadline: number
   /** The values that Helm has to have installed at the end. */
-  values: ChartValues
+  values: HelmValues
   /** What was in the way before, by `obstaclesBefore`. */
   known?: ReadonlySet<string>
 }
@@ -110,7 +110,7 @@ export async function watchRelease(
 }
 
 /** Values without those that only remove a default: Helm may store them or not. */
-function withoutNulls(value: Value): Value {
+function withoutNulls(value: HelmValue): HelmValue {
   if (!isMap(value)) return value
   const kept = Object.entries(value).filter(([, item]) => item !== null)
   return Object.fromEntries(kept.map(([key, item]) => [key, withoutNulls(item)]))

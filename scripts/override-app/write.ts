@@ -1,11 +1,13 @@
 /** Writing overrides, and keeping the ones before until a change has proved itself. */
+
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import type { HelmValues } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { OverrideKind, ValuesLayer } from './layers.ts'
-import { type ChartValues, valuesText } from './values.ts'
+import { valuesText } from './values.ts'
 
 /** What `--export` leaves on an override: the exportSum of what it has written to a file. */
 export const EXPORTED = 'openappstack.net/exported'
@@ -46,7 +48,7 @@ export function contentsOf(places: Places): OverrideTexts {
  */
 export async function contentsWith(
   places: Places,
-  values: Record<OverrideKind, ChartValues>,
+  values: Record<OverrideKind, HelmValues>,
 ): Promise<OverrideTexts> {
   const now = contentsOf(places)
   const text = async (kind: OverrideKind) => {

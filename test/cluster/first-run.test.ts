@@ -139,7 +139,11 @@ test('passwords of every printable character arrive as they are, and everything 
   writeFileSync(envFile(), editConfig(readFileSync(envFile(), 'utf8'), values))
   const screen = await onTerminal('install-core', ['--yes'], [])
   assert.not.match(screen, printable.slice(0, 20))
-  await onTerminal('install-app', ['nextcloud', 'rocketchat', 'wekan', 'wordpress', 'velero', '--yes', '--skip-backup'], [])
+  await onTerminal(
+    'install-app',
+    ['nextcloud', 'rocketchat', 'wekan', 'wordpress', 'velero', '--yes', '--skip-backup'],
+    [],
+  )
   assert.equal(await unready(), [])
   for (const [name, value] of Object.entries(accounts)) {
     const places = name.startsWith('backup') ? ['velero/oas-backup'] : ['oas/oas-mail', 'oas-apps/oas-mail']

@@ -1,9 +1,11 @@
 /** What an override is judged by, where values come from, and what a change of them does to objects. */
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import * as assert from 'uvu/assert'
+import { type HelmValues, storedRelease } from '../../../../lib/flux/stored-release.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import {
@@ -12,11 +14,10 @@ import {
   changesBetween,
   mergePatch,
 } from '../../../../scripts/override-app/changes.ts'
-import { storedRelease, unknownKeys } from '../../../../scripts/override-app/chart.ts'
+import { unknownKeys } from '../../../../scripts/override-app/chart.ts'
 import { refusalText } from '../../../../scripts/override-app/check.ts'
 import { origins, releaseNamed, type ValuesLayer } from '../../../../scripts/override-app/layers.ts'
 import { listedOverrides, overrideLines } from '../../../../scripts/override-app/show.ts'
-import type { ChartValues } from '../../../../scripts/override-app/values.ts'
 import { wanted } from '../../../../scripts/override-app/wanted.ts'
 import { suite } from '../../../suite.ts'
 
@@ -25,14 +26,14 @@ const folder = mkdtempSync(join(tmpdir(), 'oas-unit-'))
 test.after(() => rmSync(folder, { recursive: true, force: true }))
 
 const source = (kind: 'ConfigMap' | 'Secret', name: string, optional: boolean) => ({ kind, name, optional })
-const layer = (kind: 'ConfigMap' | 'Secret', name: string, values: ChartValues): ValuesLayer => ({
+const layer = (kind: 'ConfigMap' | 'Secret', name: string, values: HelmValues): ValuesLayer => ({
   source: source(kind, name, name.endsWith('override')),
   origin: `${kind} oas-apps/${name}`,
   secret: kind === 'Secret',
   override: name.endsWith('override'),
   values,
 })
-const layersWith = (configMap: ChartValues = {}, secret: ChartValues = {}) => [
+const layersWith = (configMap: HelmValues = {}, secret: HelmValues = {}) => [
   layer('ConfigMap', 'oas-wekan-values', { replicaCount: 1, env: [{ name: 'A' }] }),
   layer('Secret', 'oas-wekan-hidden', { smtp: { password: 'correct-horse-battery' } }),
   layer('ConfigMap', 'oas-wekan-override', configMap),
@@ -65,7 +66,7 @@ const chart = {
 }
 
 test('keys that the chart does not know, with the one that was meant', () => {
-  const unknown = (override: ChartValues) => unknownKeys(override, chart, { extra: { a: 1 } })
+  const unknown = (override: HelmValues) => unknownKeys(override, chart, { extra: { a: 1 } })
   assert.equal(unknown({ replicaCout: 2 }), [{ path: ['replicaCout'], meant: 'replicaCount' }])
   assert.equal(unknown({ resources: { limit: {} } }), [{ path: ['resources', 'limit'], meant: 'limits' }])
   // Free maps, keys that only templates or the platform have, charts within the chart.

@@ -1,10 +1,11 @@
 /** Values as administrators write them: read like Helm, merged, addressed; and input that means no good. */
+
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { HelmValues } from '../../../../lib/flux/stored-release.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
 import {
-  type ChartValues,
   mergeValues,
   parsePath,
   parseValues,
@@ -90,7 +91,7 @@ test('what is written is read back, by YAML 1.1 and 1.2', async () => {
   )
   await fc.assert(
     fc.asyncProperty(values, async raw => {
-      const given = JSON.parse(JSON.stringify(raw)) as ChartValues
+      const given = JSON.parse(JSON.stringify(raw)) as HelmValues
       if (
         !printable(JSON.stringify(given).replaceAll(/\\[nt]/g, '')) ||
         /\\[u bfr]/.test(JSON.stringify(given))
