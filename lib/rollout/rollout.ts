@@ -3,6 +3,7 @@ import { reach } from '../diagnosis/graph.ts'
 import { Index } from '../diagnosis/snapshot.ts'
 import { condition, failures, handled, reconcile, standing } from '../flux/flux.ts'
 import type { FluxKinds } from '../flux/flux-versions.ts'
+import { ApiError } from '../kubectl/api-error.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import type { Log } from '../script/log.ts'
 import { sleep, until } from '../script/wait.ts'
@@ -20,9 +21,19 @@ const SETTLE = 20_000
 /** Milliseconds that the deletion of a release may take before we go on without it. */
 const DELETION = 120_000
 
+/** Has an object reconciled; one that was deleted since it was read is left to the wait, which tells of it. */
+async function ask(kubectl: Kubectl, object: KubeObject, options: { reset?: boolean } = {}): Promise<void> {
+  try {
+    await reconcile(kubectl, refOf(object), options)
+  } catch (error) {
+    const absent = error instanceof Error && error.cause instanceof ApiError && error.cause.code === 404
+    if (!absent || (await kubectl.get(refOf(object)))) throw error
+  }
+}
+
 /** Asks sources to reconcile and waits until they have. One that does not answer in time is left to the wait. */
 async function refresh(kubectl: Kubectl, sources: readonly KubeObject[], signal: AbortSignal): Promise<void> {
-  for (const source of sources) await reconcile(kubectl, refOf(source))
+  for (const source of sources) await ask(kubectl, source)
   const end = performance.now() + SETTLE
   for (let open = [...sources]; open.length > 0 && performance.now() < end; ) {
     await sleep(300, signal)
@@ -84,7 +95,7 @@ export async function reconcileAll(
   await refresh(kubectl, charts, signal)
   const releases = wrong.flatMap(kustomization => releasesOf(kustomization, index).found)
   await waitForDeletions(kubectl, releases, signal)
-  for (const kustomization of wrong) await reconcile(kubectl, refOf(kustomization))
+  for (const kustomization of wrong) await ask(kubectl, kustomization)
   // A release that waits for a failing pod does not take its corrected values before it is asked to; one that only
   // takes its time is not disturbed.
   const failing = obstacles(
@@ -94,7 +105,7 @@ export async function reconcileAll(
   for (const release of releases) {
     const { state } = standing(release)
     if (state === 'failed' || failures(release) > 0 || (failing && state === 'waiting'))
-      await reconcile(kubectl, refOf(release), { reset: true })
+      await ask(kubectl, release, { reset: true })
   }
 }
 
@@ -113,7 +124,7 @@ export const PATIENCE = 25_000
 async function reviveAbsent(kubectl: Kubectl, names: readonly string[], index: Index): Promise<void> {
   for (const kustomization of kustomizationsOf(names, index))
     if (handled(kustomization) && releasesOf(kustomization, index).absent.length > 0)
-      await reconcile(kubectl, refOf(kustomization))
+      await ask(kubectl, kustomization)
 }
 
 /**
@@ -137,7 +148,7 @@ export async function waitForKustomizations(
       for (const kustomization of outdatedFailures(names, index))
         if (!askedAgain.has(kustomization.metadata.name)) {
           askedAgain.add(kustomization.metadata.name)
-          await reconcile(kubectl, refOf(kustomization))
+          await ask(kubectl, kustomization)
         }
       const found = obstacles(index, names)
       options.log.progress(progressText(progressLine(names, index), found))
