@@ -27,9 +27,14 @@ function permitted(finding: Finding, index: Index): Finding {
 export function diagnose(
   snapshot: Snapshot,
   rules: readonly Rule[],
-  options: { ignored?: readonly Ignored[]; only?: (cause: RootCause, index: Index) => boolean } = {},
+  options: {
+    ignored?: readonly Ignored[]
+    only?: (cause: RootCause, index: Index) => boolean
+    /** The snapshot’s, where there is one already: it is as large as the snapshot. */
+    index?: Index
+  } = {},
 ): Diagnosis {
-  const index = new Index(snapshot)
+  const { index = new Index(snapshot) } = options
   const gaps = [...snapshot.gaps]
   const findings: Finding[] = []
   for (const rule of rules)

@@ -100,7 +100,7 @@ const SECTIONS: readonly [
 /** What of a snapshot belongs on one screen, with the causes of the diagnosis for what is not ready. Pure. */
 export function statusOf(snapshot: Snapshot): StatusSection[] {
   const index = new Index(snapshot)
-  const { causes } = diagnose(snapshot, RULES)
+  const { causes } = diagnose(snapshot, RULES, { index })
   const told = new Map<string, RootCause>()
   for (const cause of causes)
     for (const { subject } of [cause, ...cause.explains])

@@ -138,7 +138,7 @@ test('lists that never end: one clear error', () =>
 
 // V8 lets garbage lie while there is memory: what is held is less.
 test('100,000 objects', () =>
-  allAgainst(apiServer(manyObjects), ['status', 'diagnose'], 400 << 20, (_name, { code }) =>
+  allAgainst(apiServer(manyObjects), ['status', 'diagnose'], 330 << 20, (_name, { code }) =>
     assert.is(code, 3),
   ))
 

@@ -1,8 +1,12 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
 import { CONDITIONS, METADATA } from './parts.ts'
+import type { Fields } from './pick.ts'
 import { allowedPart } from './pick.ts'
 import { PLATFORM_KINDS } from './platform.ts'
+
+/** What is needed of an event: there are more of them than of anything else. */
+const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 'text' }
 
 /**
  * The part of an object that facts hold: the fields that are allowed for its kind, of the types that they have to be.
@@ -13,9 +17,33 @@ export function factOf(object: KubeObject): KubeObject {
   const { apiVersion, kind } = object
   const fields = KUBERNETES_KINDS[kind] ??
     PLATFORM_KINDS[kind] ?? { status: { phase: 'text', conditions: CONDITIONS } }
+  const { metadata, spec, ...rest } = allowedPart(object, {
+    metadata: kind === 'Event' ? OF_EVENTS : METADATA,
+    ...fields,
+  }) as Partial<KubeObject>
   return {
-    apiVersion: String(apiVersion),
-    kind: String(kind),
-    ...(allowedPart(object, { metadata: METADATA, ...fields }) as Pick<KubeObject, 'metadata'>),
+    apiVersion: shared(String(apiVersion)),
+    kind: shared(String(kind)),
+    metadata: {
+      ...metadata,
+      ...(metadata?.labels ? { labels: shared(metadata.labels) } : {}),
+    } as KubeObject['metadata'],
+    ...(spec === undefined ? {} : { spec: shared(spec) }),
+    ...rest,
   }
+}
+
+/** Equal parts of objects, by their JSON: the pods of a workload have one spec, which is held once. */
+const parts = new Map<string, unknown>()
+const MOST_PARTS = 2000
+const LONGEST_PART = 8192
+
+function shared<T>(part: T): T {
+  const json = JSON.stringify(part)
+  const found = parts.get(json)
+  if (found !== undefined) return found as T
+  if (json.length > LONGEST_PART) return part
+  if (parts.size === MOST_PARTS) parts.clear()
+  parts.set(json, part)
+  return part
 }
