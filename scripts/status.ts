@@ -8,6 +8,7 @@
 
 import type { StatusSection } from '../lib/diagnosis/status.ts'
 import { ExpectedError, Findings } from '../lib/script/errors.ts'
+import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
 import type { Log } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
@@ -25,6 +26,7 @@ await script({
       help: 'list the charts that are behind, from their repositories themselves',
     },
     all: { type: 'boolean', help: 'list ready objects too, not only their number' },
+    html: { type: 'string', value: 'FILE', help: 'write it as a page, too' },
   },
   examples: [
     ['npx tsx scripts/status.ts', 'What is not ready, and how much is'],
@@ -38,6 +40,8 @@ await script({
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { gatherStatus } = await import('../lib/diagnosis/status.ts')
+    const { html } = run.flags
+    if (html !== undefined) checkOutputPath('--html', html)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     if (run.flags.versions) {
       const { chartVersions } = await import('./status/versions.ts')
@@ -59,6 +63,10 @@ await script({
       const notReady = sections.flatMap(section => section.items).filter(item => !item.ready)
       const empty = sections.every(({ title, items }) => title !== 'Kustomizations' || items.length === 0)
       run.result = { ready: notReady.length === 0 && !empty, notReady, sections }
+      if (html !== undefined) {
+        const { statusPage } = await import('./status/page.ts')
+        writeFileAtomic(html, statusPage(run.cluster.name, sections))
+      }
       if (run.flags.watch) run.log.clearScreen()
       run.log.print(`Cluster ${run.cluster.name}`)
       if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')

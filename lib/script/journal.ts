@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { privateFolder, writeFileAtomic } from './files.ts'
 import { markdownCode, markdownText } from './printable.ts'
@@ -66,4 +67,37 @@ export function writeJournal(folder: string, entry: JournalEntry): void {
   const name = `${entry.startedAt.replaceAll(':', '-')}-${entry.script}`
   writeFileAtomic(join(folder, `${name}.md`), redact(journalMarkdown(entry)))
   writeFileAtomic(join(folder, `${name}.json`), `${redactedJson(entry)}\n`)
+}
+
+/** Bytes of a transcript that is read: one of a thousand steps has less. */
+const LARGEST = 4 << 20
+
+/**
+ * The newest runs in a journal's folder, the newest first; those that cannot be read are left out. None where the
+ * folder does not exist.
+ */
+export function readJournal(folder: string, most: number): JournalEntry[] {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
+  const names = readdirSync(folder).filter(name => name.endsWith('.json'))
+  return names
+    .sort()
+    .reverse()
+    .slice(0, most)
+    .flatMap(name => {
+      try {
+        const file = join(folder, name)
+        if (statSync(file).size > LARGEST) return []
+        const entry = JSON.parse(readFileSync(file, 'utf8')) as JournalEntry
+        return typeof entry?.script === 'string' && typeof entry.startedAt === 'string' ? [entry] : []
+      } catch {
+        return []
+      }
+    })
+}
+
+/** How a run of the journal ended, in words. Pure. */
+export function outcomeText({ exitCode, error }: Pick<JournalEntry, 'exitCode' | 'error'>): string {
+  if (exitCode === undefined) return 'not ended, or killed'
+  if (exitCode === 0) return 'done'
+  return `exit code ${exitCode}${error ? `: ${error.message}` : ''}`
 }

@@ -1,62 +1,13 @@
+import { type AppChain, appChainOf, chainNamed, LAYERS } from '../../lib/diagnosis/app-chain.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { settled } from '../../lib/diagnosis/fix.ts'
-import { dependenciesOf, keyOf, reach } from '../../lib/diagnosis/graph.ts'
-import { kustomizationOf } from '../../lib/diagnosis/rules/workload-facts.ts'
+import { keyOf } from '../../lib/diagnosis/graph.ts'
 import type { Index } from '../../lib/diagnosis/snapshot.ts'
 import { fluxItem, volumeItem, workloadItem } from '../../lib/diagnosis/status.ts'
 import { short } from '../../lib/diagnosis/text.ts'
-import { condition, standing } from '../../lib/flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
-import { targetNamed } from '../../lib/logs/target.ts'
+import { condition } from '../../lib/flux/flux.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { table } from '../../lib/script/table.ts'
-
-/** From what an application comes down to what it runs on. */
-const LAYERS = [
-  'GitRepository',
-  'Kustomization',
-  'HelmRepository',
-  'HelmChart',
-  'HelmRelease',
-  'Deployment',
-  'StatefulSet',
-  'DaemonSet',
-  'Job',
-  'Pod',
-  'PersistentVolumeClaim',
-  'Node',
-]
-
-/** Everything that an application depends on. */
-interface AppChain {
-  name: string
-  /** From the top to the bottom. */
-  refs: readonly Ref[]
-}
-
-/**
- * What the application, the part of the core or the release of this name depends on: its Kustomization, what
- * that is made of and what it applies, down to the nodes. Of what it waits for only the part that is not ready.
- * Throws as `logs` does for a name that is not known. Pure.
- */
-export function appChainOf(name: string, index: Index): AppChain {
-  const kustomizations = index.all('Kustomization')
-  const target = targetNamed(name, kustomizations, index.all('HelmRelease'))
-  const above: Ref[] = []
-  const starts = kustomizations.filter(({ metadata }) => metadata.name === target.kustomization)
-  for (const { namespace, name } of target.releases) {
-    const release = index.get('HelmRelease', namespace, name)
-    if (!release) continue
-    if (!target.kustomization) above.push(...ownersOf(release, index))
-    starts.push(release)
-  }
-  return { name, refs: sorted([...above, ...below(starts.map(refOf), index)]) }
-}
-
-/** The chain of one name; undefined for everything, or when the objects that may bear the name could not be read. */
-export function chainNamed(name: string | undefined, index: Index): AppChain | undefined {
-  const unknown = index.blind('Kustomization') || index.blind('HelmRelease')
-  return name === undefined || unknown ? undefined : appChainOf(name, index)
-}
 
 /**
  * The chain of one name as text; without a name every chain, each in one line while it is healthy and without its
@@ -80,42 +31,6 @@ export function lastLines(name: string | undefined, index: Index): string[] {
   return (index.snapshot.lastLines ?? [])
     .filter(({ namespace, pod }) => keys.has(keyOf({ apiVersion: '', kind: 'Pod', namespace, name: pod })))
     .map(({ pod, container, text }) => `last line of ${pod}/${container}: ${text.split('\n').at(-1)}`)
-}
-
-/** The Kustomization that has applied a release, and the source of that. */
-function ownersOf(release: KubeObject, index: Index): Ref[] {
-  const owner = kustomizationOf(release, index)
-  if (!owner) return []
-  const source = dependenciesOf(owner, index).filter(({ kind }) => kind === 'GitRepository')
-  return [refOf(owner), ...source]
-}
-
-function below(starts: readonly Ref[], index: Index): Ref[] {
-  const first = new Set(starts.map(keyOf))
-  // A Kustomization that it waits for and that is ready is not a matter of this application.
-  return reach(
-    starts,
-    index,
-    object =>
-      object.kind === 'Kustomization' &&
-      !first.has(keyOf(refOf(object))) &&
-      standing(object).state === 'ready',
-  )
-}
-
-function sorted(refs: readonly Ref[]): Ref[] {
-  const rank = ({ kind }: Ref) => {
-    const layer = LAYERS.indexOf(kind)
-    return layer < 0 ? LAYERS.indexOf('HelmRelease') : layer
-  }
-  const once = new Map(refs.map(ref => [keyOf(ref), ref]))
-  return [...once.values()].sort((a, b) => rank(a) - rank(b) || keyOf(a).localeCompare(keyOf(b)))
-}
-
-/** Whether a cause lies in a chain, or something in it does not work because of the cause. Pure. */
-export function concernsApp(cause: RootCause, chain: AppChain): boolean {
-  const keys = new Set(chain.refs.map(keyOf))
-  return [cause, ...cause.explains].some(({ subject }) => keys.has(keyOf(subject)))
 }
 
 /** Whether everything that is shown of a chain is healthy. Pure. */

@@ -1,8 +1,8 @@
+import { type LookOptions, lookAtCertificates } from '../../lib/diagnosis/certificates/look.ts'
+import { chosenHosts, concernsHost } from '../../lib/diagnosis/certificates/scope.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import type { Reader } from '../../lib/diagnosis/session.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import { type LookOptions, lookAtCertificates } from './look.ts'
-import { chosenHosts, concernsHost } from './scope.ts'
 import { screen } from './screen.ts'
 
 /** How a cluster and its hosts are read for certificates. */

@@ -6,8 +6,15 @@ import type { FlagSpecs } from '../../lib/script/flags.ts'
 import { readSpecs } from '../../lib/script/script.ts'
 import { GROUPS, type ScriptSpec } from '../../lib/script/spec.ts'
 
+let known: Promise<Map<string, ScriptSpec<FlagSpecs>>> | undefined
+
 /** What every script under scripts/ says of itself, by its name. The files are loaded as they are; none of them runs. */
-export async function scriptSpecs(): Promise<Map<string, ScriptSpec<FlagSpecs>>> {
+export function scriptSpecs(): Promise<Map<string, ScriptSpec<FlagSpecs>>> {
+  known ??= load() // a file is imported once in a process, and speaks then only
+  return known
+}
+
+async function load(): Promise<Map<string, ScriptSpec<FlagSpecs>>> {
   const files = readdirSync(join(ROOT, 'scripts')).filter(file => file.endsWith('.ts'))
   const specs = await readSpecs(async () => {
     // With a query, since the script that runs just now cannot be imported once more without one.

@@ -2,7 +2,7 @@
  * What the cluster tests share: a sandbox of their own (real etcd, Kubernetes and Flux), and scripts run as a
  * user runs them, as processes.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -11,6 +11,7 @@ import { loadCatalogue, secretRef, secretValues } from '../../lib/platform/secre
 import { sleep } from '../../lib/script/wait.ts'
 import { type AuditedRequest, auditMark, isWrite, requestsSince } from '../bed/build/audit.ts'
 import { type Layout, layoutOf } from '../bed/cluster/layout.ts'
+import { podRoutes } from '../bed/cluster/pod-ports.ts'
 import { preparedState, upFrom } from '../bed/cluster/prepared.ts'
 import { down, type Up, type UpOptions, up } from '../bed/cluster/sandbox.ts'
 import { LOOPBACK } from '../bed/cluster/spec.ts'
@@ -188,6 +189,11 @@ export class Bed {
       body: JSON.stringify({ streams: [{ stream, values }] }),
     })
     if (!answer.ok) throw new Error(`Loki refuses lines: ${await answer.text()}`)
+  }
+
+  /** Leads whoever asks for this port of a pod to a server of the test (`Bed.start({ loki: true })`). */
+  leadPods(port: number, to: number): void {
+    writeFileSync(podRoutes(this.#layout), JSON.stringify({ [port]: to }))
   }
 
   /** Sends a signal to one of its processes: SIGSTOP and SIGCONT hold and release a controller. */

@@ -3,21 +3,23 @@
  * but nothing listens there. This is the HTTP proxy (CONNECT) by which the API server reaches pods, and it leads
  * whoever asks for a port of the stand-in for Loki, of hydra or of kratos to where the sandbox runs that. So
  * `/api/v1/namespaces/oas/services/http:loki:3100/proxy` works like on a server: the Service, its endpoints and the
- * pod's readiness are looked at by the API server itself.
+ * pod's readiness are looked at by the API server itself. A test leads other ports to servers of its own (FILE).
  *
- * Usage: node --import tsx test/bed/cluster/pod-network.ts --port=PORT --pki=FOLDER --forward=PORT-OF-PODS=PORT…
+ * Usage: node --import tsx test/bed/cluster/pod-network.ts --port=PORT --pki=FOLDER --routes=FILE --forward=PORT-OF-PODS=PORT…
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { readIfExists } from '../../../lib/script/files.ts'
 import { LOOPBACK } from './spec.ts'
 
 const { values } = parseArgs({
   options: {
     port: { type: 'string' },
     pki: { type: 'string' },
+    routes: { type: 'string' },
     forward: { type: 'string', multiple: true },
   },
 })
@@ -29,7 +31,8 @@ const forwards = new Map(
 /** Where a connection really goes: kwok's answers for the node are asked at its own address. */
 function destination(host: string, port: number): number | undefined {
   if (host === LOOPBACK) return port
-  return forwards.get(port)
+  const routes: Record<string, number> = JSON.parse(readIfExists(values.routes ?? '') ?? '{}')
+  return forwards.get(port) ?? routes[port]
 }
 
 const pem = (file: string) => readFileSync(join(values.pki!, file))

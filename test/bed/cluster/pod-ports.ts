@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { ROOT } from '../../../lib/script/files.ts'
+import type { Layout } from './layout.ts'
 import { LOOPBACK, type ProcessSpec, type Setting } from './spec.ts'
 
 /** The ports of pods behind which something really listens, and where. */
@@ -12,6 +13,11 @@ export function podPorts({ extras, ports }: Setting): Record<number, number> {
     found[4445] = ports.hydraAdmin
   }
   return found
+}
+
+/** The file in which a test leads other ports of pods to servers of its own: a JSON object by port. */
+export function podRoutes(layout: Layout): string {
+  return join(layout.state, 'pod-routes.json')
 }
 
 /** The pod network, by which the API server reaches those: a Node process of ours. None where nothing listens. */
@@ -29,6 +35,7 @@ export function podNetworkProcesses(setting: Setting): ProcessSpec[] {
         join(ROOT, 'test/bed/cluster/pod-network.ts'),
         `--port=${ports.podNetwork}`,
         `--pki=${layout.pki}`,
+        `--routes=${podRoutes(layout)}`,
         ...forwards.map(([from, to]) => `--forward=${from}=${to}`),
       ],
       health: `https://${LOOPBACK}:${ports.podNetwork}/healthz`,

@@ -11,8 +11,8 @@ export type HttpFault = number | 'refuse' | 'redirect' | 'hang' | 'wrong'
 /** Who runs into a fault: everybody, the ACME server alone, or cert-manager's own check alone. */
 export type Whom = 'acme' | 'self-check'
 
-/** What port 443 does wrong: its default certificate, the one it served before, or none. */
-export type TlsFault = 'default' | 'stale' | 'refuse'
+/** What port 443 does wrong: its default certificate, the one it served before, none; no HSTS, or answers of 503. */
+export type TlsFault = 'default' | 'stale' | 'refuse' | 'no-hsts' | 'away'
 
 /** The faults of the sandbox's web server by host. For all hosts, as `*`, port 80 can only refuse: nobody listens. */
 export interface Faults {

@@ -98,7 +98,12 @@ const https = createTlsServer(
       )
     },
   },
-  (_request, response) => response.end('the sandbox\n'),
+  (request, response) => {
+    const fault = faults().tls[(request.headers.host ?? '').split(':')[0]!]
+    // As flux2/infrastructure-configs/hsts.yaml has it.
+    const hsts = fault === 'no-hsts' ? {} : { 'strict-transport-security': 'max-age=15768000' }
+    response.writeHead(fault === 'away' ? 503 : 200, hsts).end('the sandbox\n')
+  },
 )
 createServer((_request, response) => response.end()).listen(Number(values.health), LOOPBACK)
 https.listen(Number(values.https), LOOPBACK)

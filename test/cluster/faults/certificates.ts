@@ -1,10 +1,10 @@
 /** Faults of certificates, on the real controllers of cert-manager, a real ACME server and a real DNS server. */
 
+import { concernsHost } from '../../../lib/diagnosis/certificates/scope.ts'
+import { probeTls } from '../../../lib/diagnosis/certificates/tls-probe.ts'
 import { condition } from '../../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../../lib/kubectl/kubectl.ts'
 import { until } from '../../../lib/script/wait.ts'
-import { concernsHost } from '../../../scripts/cert-debug/scope.ts'
-import { probeTls } from '../../../scripts/cert-debug/tls-probe.ts'
 import type { HttpFault, TlsFault, Whom } from '../../bed/cluster/web-faults.ts'
 import type { Records } from '../certificates-bed.ts'
 import type { ApartFault, Fault } from '../fault-suite.ts'

@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { appChainOf, concernsApp } from '../../../../lib/diagnosis/app-chain.ts'
 import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
 import { type KubeObject, refOf } from '../../../../lib/kubectl/kubectl.ts'
-import { appChainOf, chainRows, chainText, concernsApp } from '../../../../scripts/app-debug/chain.ts'
+import { chainRows, chainText } from '../../../../scripts/app-debug/chain.ts'
 import { fluxObject, git, inventoryOf, ready, release } from '../../flux-objects.ts'
 import { indexOf, objectOf } from '../../lib/diagnosis/snapshots.ts'
 

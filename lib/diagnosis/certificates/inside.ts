@@ -1,7 +1,7 @@
-import type { InsideFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
-import { ApiError } from '../../lib/kubectl/api-error.ts'
-import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { messageOf } from '../../lib/script/errors.ts'
+import { ApiError } from '../../kubectl/api-error.ts'
+import type { Kubectl, KubeObject } from '../../kubectl/kubectl.ts'
+import { messageOf } from '../../script/errors.ts'
+import type { InsideFacts } from './host-facts.ts'
 import { TRIAL_PATH } from './probe.ts'
 
 /** The services of the ingress controller, by the labels that charts give them. Pure. */

@@ -1,9 +1,9 @@
 import { connect, type DetailedPeerCertificate } from 'node:tls'
-import type { TlsFacts } from '../../lib/diagnosis/certificates/host-facts.ts'
-import { certificateFacts } from '../../lib/diagnosis/gather.ts'
-import type { CertificateFacts } from '../../lib/diagnosis/snapshot.ts'
-import { PROBE_TIMEOUT, probeFailureOf, SILENCE } from './failure.ts'
+import { certificateFacts } from '../gather.ts'
+import type { CertificateFacts } from '../snapshot.ts'
+import type { TlsFacts } from './host-facts.ts'
 import { at } from './http-probe.ts'
+import { PROBE_TIMEOUT, probeFailureOf, SILENCE } from './probe-failure.ts'
 
 /** Longer than any honest chain. */
 const LONGEST = 10

@@ -1,6 +1,6 @@
-import type { ProbeFailure } from '../../lib/diagnosis/certificates/host-facts.ts'
-import { innermost } from '../../lib/preflight/net.ts'
-import { codeOf } from '../../lib/script/errors.ts'
+import { innermost } from '../../preflight/net.ts'
+import { codeOf } from '../../script/errors.ts'
+import type { ProbeFailure } from './host-facts.ts'
 
 /** Milliseconds for a connection and its answer: an authority waits about as long (10 s). */
 export const PROBE_TIMEOUT = 8000

@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { HostFacts } from '../../../../lib/diagnosis/certificates/host-facts.ts'
-import { hopsText, hostProblems } from '../../../../lib/diagnosis/certificates/host-problems.ts'
-import { probeHttp } from '../../../../scripts/cert-debug/http-probe.ts'
-import { probeTls } from '../../../../scripts/cert-debug/tls-probe.ts'
+import type { HostFacts } from '../../../../../lib/diagnosis/certificates/host-facts.ts'
+import { hopsText, hostProblems } from '../../../../../lib/diagnosis/certificates/host-problems.ts'
+import { probeHttp } from '../../../../../lib/diagnosis/certificates/http-probe.ts'
+import { probeTls } from '../../../../../lib/diagnosis/certificates/tls-probe.ts'
 
 const host = 'chat.oas.example.org'
 const challenge = { name: 'chat-1', key: 'token.thumbprint' }

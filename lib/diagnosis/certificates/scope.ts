@@ -1,10 +1,10 @@
-import { covers, issuerOf, namesOf } from '../../lib/diagnosis/certificates/chain.ts'
-import type { RootCause } from '../../lib/diagnosis/finding.ts'
-import { hostsOf } from '../../lib/diagnosis/rules/ingresses.ts'
-import type { Index } from '../../lib/diagnosis/snapshot.ts'
-import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
-import { UsageError } from '../../lib/script/errors.ts'
-import { nearest } from '../../lib/script/flags.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { UsageError } from '../../script/errors.ts'
+import { nearest } from '../../script/flags.ts'
+import type { RootCause } from '../finding.ts'
+import { hostsOf } from '../rules/ingresses.ts'
+import type { Index } from '../snapshot.ts'
+import { covers, issuerOf, namesOf } from './chain.ts'
 
 /** Kinds that belong to certificates only. */
 const KINDS = ['Certificate', 'CertificateRequest', 'Order', 'Challenge', 'Issuer', 'ClusterIssuer', 'Host']

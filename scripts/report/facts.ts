@@ -1,0 +1,162 @@
+import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
+import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
+import { statusOf } from '../../lib/diagnosis/status.ts'
+import { refText } from '../../lib/kubectl/kubectl.ts'
+import { type JournalEntry, outcomeText } from '../../lib/script/journal.ts'
+
+/** Everything that a report tells, and what a later one is compared with. Holds no secret. */
+export interface Report {
+  version: 1
+  cluster: string
+  /** ISO 8601. */
+  madeAt: string
+  kubernetes?: string
+  ready: { title: string; ready: number; all: number }[]
+  causes: {
+    subject: string
+    verdict: 'broken' | 'warning'
+    cause: string
+    seen: string[]
+    fix: string
+    command?: string
+  }[]
+  certificates: { name: string; hosts: string[]; issuer: string; notAfter?: string; ready: boolean }[]
+  volumes: { name: string; size: string; used?: number; capacity?: number; growth?: number }[]
+  releases: { name: string; chart: string; wanted: string; installed: string }[]
+  backups: { schedules: number; newest?: string; complete: number; failed: number }
+  users?: { all: number; active: number; admins: number; grants: Record<string, number> }
+  runs: { script: string; startedAt: string; outcome: string; good: boolean }[]
+  /** What could not be read. */
+  gaps: { what: string; why: string }[]
+}
+
+/** What Prometheus knows of a volume, by `namespace/name`: bytes, and bytes a day over the last week. */
+export interface VolumeUse {
+  used?: number
+  capacity?: number
+  growth?: number
+}
+
+/** The report of what was read. Pure. */
+export function reportOf(read: {
+  cluster: string
+  snapshot: Snapshot
+  diagnosis: Diagnosis
+  volumes: ReadonlyMap<string, VolumeUse>
+  users: Report['users']
+  runs: readonly JournalEntry[]
+  gaps: Report['gaps']
+}): Report {
+  const { snapshot, diagnosis } = read
+  const index = new Index(snapshot)
+  const sections = statusOf(snapshot)
+  const name = ({ namespace, name }: { namespace?: string; name: string }) =>
+    namespace ? `${namespace}/${name}` : name
+  const backups = index.all('Backup')
+  const phase = (text: string) => backups.filter(({ status }) => status?.phase === text)
+  const newest = phase('Completed')
+    .map(({ status }) => String(status?.completionTimestamp ?? ''))
+    .sort()
+    .at(-1)
+  return {
+    version: 1,
+    cluster: read.cluster,
+    madeAt: snapshot.takenAt,
+    kubernetes: snapshot.kubernetes,
+    ready: sections
+      .filter(({ items }) => items.length > 0)
+      .map(({ title, items }) => ({
+        title,
+        ready: items.filter(({ ready }) => ready).length,
+        all: items.length,
+      })),
+    causes: diagnosis.causes.map(({ subject, verdict, cause, evidence, remedy }) => ({
+      subject: refText(subject),
+      verdict,
+      cause,
+      seen: [...evidence],
+      fix: remedy.text,
+      command: remedy.command,
+    })),
+    certificates: index
+      .all('Certificate')
+      .map(({ metadata, spec, status }) => ({
+        name: name(metadata),
+        hosts: ((spec?.dnsNames ?? []) as unknown[]).map(String),
+        issuer: String(spec?.issuerRef?.name ?? ''),
+        notAfter: status?.notAfter === undefined ? undefined : String(status.notAfter),
+        ready: ((status?.conditions ?? []) as { type: string; status: string }[]).some(
+          ({ type, status }) => type === 'Ready' && status === 'True',
+        ),
+      }))
+      .sort((a, b) => (a.notAfter ?? '').localeCompare(b.notAfter ?? '') || a.name.localeCompare(b.name)),
+    volumes: sections
+      .filter(({ title }) => title === 'Volumes')
+      .flatMap(({ items }) => items)
+      .map(item => ({
+        name: name(item),
+        size: item.detail.split(' ')[0] ?? '',
+        ...read.volumes.get(name(item)),
+      })),
+    releases: index
+      .all('HelmRelease')
+      .map(({ metadata, spec, status }) => ({
+        name: name(metadata),
+        chart: String(spec?.chart?.spec?.chart ?? ''),
+        wanted: String(spec?.chart?.spec?.version ?? ''),
+        installed: String((status?.history as { chartVersion?: string }[])?.[0]?.chartVersion ?? ''),
+      }))
+      .sort((a, b) => a.name.localeCompare(b.name)),
+    backups: {
+      schedules: index.all('Schedule').length,
+      newest,
+      complete: phase('Completed').length,
+      failed: backups.filter(({ status }) => /Failed/.test(status?.phase ?? '')).length,
+    },
+    users: read.users,
+    runs: read.runs.map(run => ({
+      script: run.script,
+      startedAt: run.startedAt,
+      outcome: outcomeText(run),
+      good: run.exitCode === 0,
+    })),
+    gaps: [...diagnosis.gaps, ...read.gaps],
+  }
+}
+
+/** What has changed from one report to a later one, in lines. Pure. */
+export function changesSince(before: Report, now: Report): string[] {
+  const lines: string[] = []
+  const told = ({ subject, cause }: Report['causes'][number]) => `${subject}: ${cause}`
+  const old = new Set(before.causes.map(told))
+  const current = new Set(now.causes.map(told))
+  for (const cause of now.causes) if (!old.has(told(cause))) lines.push(`new: ${told(cause)}`)
+  for (const cause of before.causes) if (!current.has(told(cause))) lines.push(`gone: ${told(cause)}`)
+  const byName = <T extends { name: string }>(items: readonly T[]) =>
+    new Map(items.map(item => [item.name, item]))
+  const releases = byName(before.releases)
+  for (const { name, installed } of now.releases) {
+    const was = releases.get(name)
+    if (!was) lines.push(`release ${name} is new: ${installed || 'not installed yet'}`)
+    else if (was.installed !== installed) lines.push(`release ${name}: ${was.installed} → ${installed}`)
+  }
+  for (const { name } of before.releases)
+    if (!now.releases.some(each => each.name === name)) lines.push(`release ${name} is gone`)
+  const certificates = byName(before.certificates)
+  for (const { name, notAfter } of now.certificates) {
+    const was = certificates.get(name)
+    if (was && was.notAfter !== notAfter)
+      lines.push(`certificate ${name} was renewed: until ${(notAfter ?? 'unknown').slice(0, 10)}`)
+  }
+  const volumes = byName(before.volumes)
+  for (const { name, used } of now.volumes) {
+    const was = volumes.get(name)?.used
+    if (was !== undefined && used !== undefined && Math.abs(used - was) > 1e6)
+      lines.push(`volume ${name}: ${used > was ? '+' : '-'}${Math.round(Math.abs(used - was) / 1e6)} MB`)
+  }
+  if (before.users && now.users && before.users.all !== now.users.all)
+    lines.push(`users: ${before.users.all} → ${now.users.all}`)
+  if (before.kubernetes !== now.kubernetes)
+    lines.push(`Kubernetes: ${before.kubernetes ?? 'unknown'} → ${now.kubernetes ?? 'unknown'}`)
+  return lines
+}

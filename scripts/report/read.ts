@@ -1,0 +1,104 @@
+import { readFileSync, statSync } from 'node:fs'
+import { diagnose } from '../../lib/diagnosis/diagnose.ts'
+import { gather } from '../../lib/diagnosis/gather.ts'
+import { RULES } from '../../lib/diagnosis/rules/index.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { accountServices, everybody } from '../../lib/platform/sign-on.ts'
+import { messageOf, UsageError } from '../../lib/script/errors.ts'
+import { readJournal } from '../../lib/script/journal.ts'
+import type { Run } from '../../lib/script/run.ts'
+import { type Report, reportOf, type VolumeUse } from './facts.ts'
+
+/** Runs of the journal that are told. */
+const RUNS = 20
+/** Bytes of an earlier report. */
+const LARGEST = 32 << 20
+/** Milliseconds for what a report can do without. */
+const PATIENCE = 15_000
+
+/**
+ * Reads the cluster, Prometheus, the accounts and the journal. What a report can do without becomes a gap; throws an
+ * ExpectedError when the cluster cannot be read.
+ */
+export async function readReport(run: Pick<Run, 'cluster' | 'signal'>, kubectl: Kubectl): Promise<Report> {
+  const gaps: Report['gaps'] = []
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      run.signal.throwIfAborted()
+      gaps.push({ what, why: messageOf(error) })
+      return undefined
+    }
+  }
+  const [snapshot, volumes, users] = await Promise.all([
+    gather(kubectl),
+    attempt('the use of volumes, from Prometheus', () => volumeUse(kubectl)),
+    attempt('the users', () => userNumbers(kubectl)),
+  ])
+  return reportOf({
+    cluster: run.cluster.name,
+    snapshot,
+    diagnosis: diagnose(snapshot, RULES),
+    volumes: volumes ?? new Map(),
+    users,
+    runs: readJournal(run.cluster.journal, RUNS),
+    gaps,
+  })
+}
+
+interface Series {
+  data?: { result?: { metric?: Record<string, string>; value?: [number, string] }[] }
+}
+
+/** What is used of volumes, and how that grows, as kubelet has told Prometheus. */
+async function volumeUse(kubectl: Kubectl): Promise<Map<string, VolumeUse>> {
+  const path = '/api/v1/namespaces/oas/services/http:kube-prometheus-stack-prometheus:9090/proxy/api/v1/query'
+  const queries = {
+    used: 'kubelet_volume_stats_used_bytes',
+    capacity: 'kubelet_volume_stats_capacity_bytes',
+    growth: 'delta(kubelet_volume_stats_used_bytes[7d]) / 7',
+  } as const
+  const found = new Map<string, VolumeUse>()
+  await Promise.all(
+    Object.entries(queries).map(async ([field, query]) => {
+      const { data } = await kubectl.call<Series>({ path, query: { query }, timeout: PATIENCE })
+      for (const { metric, value } of data?.result ?? []) {
+        const number = Number(value?.[1])
+        if (!metric?.persistentvolumeclaim || !Number.isFinite(number)) continue
+        const name = `${metric.namespace}/${metric.persistentvolumeclaim}`
+        found.set(name, { ...found.get(name), [field]: number })
+      }
+    }),
+  )
+  return found
+}
+
+/** Users and grants in numbers: no name leaves the cluster. */
+async function userNumbers(kubectl: Kubectl): Promise<NonNullable<Report['users']>> {
+  const people = await everybody(accountServices(kubectl).kratos)
+  const grants: Record<string, number> = {}
+  for (const { metadata_admin } of people)
+    for (const app of Object.keys(metadata_admin?.apps ?? {})) grants[app] = (grants[app] ?? 0) + 1
+  return {
+    all: people.length,
+    active: people.filter(({ state }) => state === 'active').length,
+    admins: people.filter(({ state, metadata_admin }) => state === 'active' && metadata_admin?.admin).length,
+    grants,
+  }
+}
+
+/** An earlier report: the JSON file beside its page. Throws a UsageError for anything else. */
+export function earlierReport(file: string): Report {
+  const fix = 'give the .json file that an earlier `report` has written'
+  try {
+    if (statSync(file).size > LARGEST) throw new UsageError(`${file} is too large for a report`, fix)
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Report>
+    const lists = [report?.causes, report?.releases, report?.certificates, report?.volumes]
+    if (report?.version === 1 && lists.every(Array.isArray)) return report as Report
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, fix)
+  }
+  throw new UsageError(`${file} is not a report`, fix)
+}

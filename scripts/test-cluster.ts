@@ -1,0 +1,143 @@
+/**
+ * Proves that a platform works: addresses and certificates from outside, applications, Prometheus, the server, single
+ * sign-on, backups. It replaces the docs' testinfra and Taiko tests (chapters 5 and 9.2).
+ *
+ * Usage: npx tsx scripts/test-cluster.ts [--only certs,app,…] [--app APP] [--fqdn DOMAIN]
+ * Needs: a cluster folder with a kubeconfig; with --fqdn nothing but the domain name. Changes nothing.
+ * Safe to run again: it reads everything again.
+ */
+import { APP_NAMES } from '../lib/platform/apps.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
+import { ExpectedError, Findings, throwAll, UsageError } from '../lib/script/errors.ts'
+import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
+import { suggestion } from '../lib/script/flags.ts'
+import { redact } from '../lib/script/redact.ts'
+import { script } from '../lib/script/script.ts'
+import { sleep } from '../lib/script/wait.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
+import { counted, TEST_SECTIONS, type TestCheck, type TestSection } from './test-cluster/checks.ts'
+
+const NAMES = Object.keys(TEST_SECTIONS) as TestSection[]
+/** What can be seen of a platform that is only a domain name. */
+const OUTSIDE: readonly TestSection[] = ['certs', 'login']
+/** Milliseconds between two rounds. */
+const PAUSE = 3000
+
+await script({
+  name: 'test-cluster',
+  group: 'watch',
+  summary:
+    'Prove that the platform works, from its addresses to its backups; exit code 3 when a check fails.',
+  flags: {
+    only: {
+      type: 'string',
+      value: 'SECTIONS',
+      choices: NAMES,
+      multiple: true,
+      help: `test only these, separated by commas: ${NAMES.join(', ')}`,
+    },
+    app: { type: 'string', value: 'APP', help: 'test only this application, its addresses and its login' },
+    fqdn: { type: 'string', value: 'DOMAIN', help: 'test a platform that is only a domain name' },
+    timeout: { type: 'string', value: 'TIME', help: 'repeat failed checks for so long (default 30s)' },
+    junit: { type: 'string', value: 'FILE', help: 'write the checks as JUnit XML, for CI servers' },
+    html: { type: 'string', value: 'FILE', help: 'write the checks as a page' },
+    nagios: { type: 'boolean', help: 'print one status line in place of the checks, for monitoring' },
+    all: { type: 'boolean', help: 'list checks that passed, too' },
+    resolver: {
+      type: 'string',
+      value: 'IP',
+      multiple: true,
+      help: 'ask this DNS resolver instead of the usual ones (IP:PORT for another port); may be repeated',
+    },
+    'connect-to': {
+      type: 'string',
+      value: 'IP',
+      help: 'connect to this address instead of the one in DNS: IP, IP:PORT80 or IP:PORT80:PORT443',
+    },
+    ...sshFlags,
+  },
+  examples: [
+    ['npx tsx scripts/test-cluster.ts', 'Everything'],
+    ['npx tsx scripts/test-cluster.ts --only certs,backup', 'Some of it'],
+    ['npx tsx scripts/test-cluster.ts --app nextcloud', 'One application'],
+    ['npx tsx scripts/test-cluster.ts --fqdn oas.example.org', 'From outside, without a cluster folder'],
+    ['npx tsx scripts/test-cluster.ts --junit result.xml --timeout 5m', 'In CI, after an installation'],
+    ["npx tsx scripts/test-cluster.ts --json | jq '.result.counts'", 'For other programs'],
+  ],
+  cluster: 'existing',
+  offline: flags => flags.fqdn !== undefined,
+  changes: false,
+  async run(run) {
+    const { app, fqdn, html, junit, resolver } = run.flags
+    const wanted = sectionsOf(run.flags.only, { app, fqdn })
+    if (app !== undefined && !APP_NAMES.includes(app))
+      throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
+    if (junit !== undefined) checkOutputPath('--junit', junit)
+    if (html !== undefined) checkOutputPath('--html', html)
+    const deadline = run.flags.timeout === undefined ? 30_000 : timeoutOf(run.flags.timeout, 1)
+    const { openTest } = await import('./test-cluster/look.ts')
+    const { junitOf, nagiosLine, showChecks, showCollected, testPage } = await import(
+      './test-cluster/output.ts'
+    )
+
+    const started = performance.now()
+    const spent = () => performance.now() - started
+    const test = await openTest(run, { wanted, app, fqdn, resolver, connectTo: run.flags['connect-to'] })
+    let round = await test.round()
+    while (troubled(round.checks).length > 0 && spent() + PAUSE < deadline) {
+      run.log.progress(`${troubled(round.checks).length} checks did not pass: trying again`)
+      await sleep(PAUSE, run.signal)
+      round = await test.round()
+    }
+    const { checks, snapshot } = round
+    const { collect } = await import('./test-cluster/collect.ts')
+    const isBad = troubled(checks).length > 0
+    const collected =
+      isBad && test.kubectl && snapshot ? await collect(test.kubectl, snapshot, run.signal) : undefined
+    const seconds = spent() / 1000
+    const counts = counted(checks)
+    run.result = { passed: !isBad, counts, seconds, checks, collected }
+    if (junit !== undefined)
+      writeFileAtomic(junit, redact(junitOf(checks, { name: fqdn ?? run.cluster.name, seconds })), 0o644)
+    if (html !== undefined)
+      writeFileAtomic(html, testPage(checks, { name: fqdn ?? run.cluster.name, seconds }))
+    if (run.flags.nagios) run.log.print(nagiosLine(checks, seconds))
+    else {
+      showChecks(checks, run.log, run.flags.all)
+      if (collected) showCollected(collected, run.log)
+      run.log.print(
+        `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds.toFixed(1)} s`,
+      )
+    }
+    if (counts.unknown > 0)
+      throw new ExpectedError(
+        `${counts.unknown} ${counts.unknown === 1 ? 'check has' : 'checks have'} no answer`,
+        'see the lines that begin with `?`: repair that first, then run the same command again',
+      )
+    if (counts.failed > 0) throw new Findings()
+  },
+})
+
+/** The checks that did not pass. */
+function troubled(checks: readonly TestCheck[]): TestCheck[] {
+  return checks.filter(({ state }) => state === 'failed' || state === 'unknown')
+}
+
+/** The parts of `--only`; without it all that can be seen. Throws a UsageError for others. */
+function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn?: string }): TestSection[] {
+  const possible = fqdn === undefined ? NAMES : OUTSIDE
+  const names = only.flatMap(list => list.split(',').map(name => name.trim()))
+  throwAll(
+    names
+      .filter(name => !(possible as string[]).includes(name))
+      .map(
+        name =>
+          new UsageError(
+            `--only ${JSON.stringify(name)}: ${(NAMES as string[]).includes(name) ? 'not with --fqdn' : 'unknown section'}`,
+            suggestion(name, possible),
+          ),
+      ),
+  )
+  if (names.length > 0) return names as TestSection[]
+  return possible.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
+}
