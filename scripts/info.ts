@@ -20,16 +20,27 @@ await script({
     'Tell how to reach a cluster, and how its servers are: export line, addresses, versions, disk, load.',
   flags: {
     ...sshFlags,
+    journal: { type: 'boolean', help: 'list the runs that changed something, and nothing else' },
     'skip-ssh': { type: 'boolean', help: 'do not ask the servers', formerly: 'no-ssh' },
   },
   examples: [
     ['npx tsx scripts/info.ts', 'Everything about the only cluster'],
     ['npx tsx scripts/info.ts --skip-ssh', 'Without the servers'],
+    ['npx tsx scripts/info.ts --journal', 'Who changed what, and when'],
     ['npx tsx scripts/info.ts --cluster oas.example.org --json', 'For other programs'],
   ],
   cluster: 'existing',
   changes: false,
   async run(run) {
+    if (run.flags.journal) {
+      const { outcomeText, readJournal } = await import('../lib/script/journal.ts')
+      const runs = readJournal(run.cluster.journal, 200)
+      run.result = { runs, folder: run.cluster.journal }
+      const rows = runs.map(each => [each.startedAt, each.script, outcomeText(each), each.command])
+      run.log.print(table([['STARTED', 'SCRIPT', 'OUTCOME', 'COMMAND'], ...rows]))
+      run.log.info(`Transcripts: ${run.cluster.journal}`)
+      return
+    }
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { fluxRelease } = await import('../lib/flux/flux-install.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')

@@ -7,7 +7,7 @@ import { kustomizationOf } from './rules/workload-facts.ts'
 import type { Index } from './snapshot.ts'
 
 /** From what an application comes down to what it runs on. */
-export const LAYERS = [
+export const APP_LAYERS = [
   'GitRepository',
   'Kustomization',
   'HelmRepository',
@@ -77,8 +77,8 @@ function below(starts: readonly Ref[], index: Index): Ref[] {
 
 function sorted(refs: readonly Ref[]): Ref[] {
   const rank = ({ kind }: Ref) => {
-    const layer = LAYERS.indexOf(kind)
-    return layer < 0 ? LAYERS.indexOf('HelmRelease') : layer
+    const layer = APP_LAYERS.indexOf(kind)
+    return layer < 0 ? APP_LAYERS.indexOf('HelmRelease') : layer
   }
   const once = new Map(refs.map(ref => [keyOf(ref), ref]))
   return [...once.values()].sort((a, b) => rank(a) - rank(b) || keyOf(a).localeCompare(keyOf(b)))

@@ -1,4 +1,4 @@
-import { type AppChain, appChainOf, chainNamed, LAYERS } from '../../lib/diagnosis/app-chain.ts'
+import { APP_LAYERS, type AppChain, appChainOf, chainNamed } from '../../lib/diagnosis/app-chain.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { settled } from '../../lib/diagnosis/fix.ts'
 import { keyOf } from '../../lib/diagnosis/graph.ts'
@@ -57,7 +57,7 @@ export function chainRows(chain: AppChain, index: Index, causes: readonly RootCa
     }
     const broken = symptoms.has(keyOf(ref))
     // Flux itself, and what has no state of its own, is shown when something is wrong with it.
-    if (!broken && (!object || !LAYERS.includes(ref.kind) || isFluxItself(object))) return []
+    if (!broken && (!object || !APP_LAYERS.includes(ref.kind) || isFluxItself(object))) return []
     const ready = object !== undefined && isReady(object)
     return [[broken ? '✗' : ready ? '✓' : '…', ref.kind, name, object ? detailOf(object) : 'does not exist']]
   })

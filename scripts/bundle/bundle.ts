@@ -144,10 +144,26 @@ export function addFolder(collector: Collector, cluster: Cluster): void {
     collector.add(`journal/${name}`, 'transcripts of runs', readFileSync(join(folder, name), 'utf8'))
   if (runs.length > RUNS)
     collector.leftOut.push({ what: `${runs.length - RUNS} older transcripts`, why: 'too many' })
+  addReport(collector, join(cluster.folder, 'reports'))
   collector.leftOut.push({
     what: 'the kubeconfig, SSH keys, copies of secrets and backups of the cluster folder',
     why: 'secret',
   })
+}
+
+/** Bytes of a report that is taken along. */
+const LARGEST_REPORT = 8 << 20
+
+/** Adds the newest report that somebody has written, as a page and as facts. */
+function addReport(collector: Collector, folder: string): void {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return
+  const names = readdirSync(folder).sort()
+  for (const ending of ['.html', '.md', '.json']) {
+    const newest = names.filter(name => name.endsWith(ending)).at(-1)
+    if (newest === undefined || statSync(join(folder, newest)).size > LARGEST_REPORT) continue
+    const text = readFileSync(join(folder, newest), 'utf8')
+    collector.add(`report/${newest}`, 'the last report of `report`', text)
+  }
 }
 
 /** A `.flux.env` in which only known, non-secret variables have their value. Pure. */

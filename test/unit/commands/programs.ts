@@ -22,7 +22,7 @@ const each = (verb: string, kinds: readonly string[], flags = '') =>
  */
 const known: Record<string, string> = {
   systemctl: '--no-legend',
-  sysctl: '-w -a',
+  sysctl: '-w -a --system',
   flux: `${KUBECONFIG} --timeout= --verbose --server= -h --help`,
   'flux check': '--pre --components= --components-extra= --poll-interval=',
   'flux create': '--interval= --export',

@@ -1,8 +1,14 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type JournalEntry, journalMarkdown, writeJournal } from '../../../../lib/script/journal.ts'
+import {
+  type JournalEntry,
+  journalMarkdown,
+  outcomeText,
+  readJournal,
+  writeJournal,
+} from '../../../../lib/script/journal.ts'
 import { registerSecret } from '../../../../lib/script/redact.ts'
 import { temporaryFolder } from '../../helpers.ts'
 
@@ -84,6 +90,28 @@ test('a run writes one pair of files, the last state of it', () => {
   writeJournal(folder, { ...entry, exitCode: 130 })
   assert.is(readdirSync(folder).length, 2)
   assert.match(readFileSync(join(folder, readdirSync(folder)[1]!), 'utf8'), 'exit code: 130')
+})
+
+test('the newest runs are read back, without files that are none', () => {
+  const folder = temporaryFolder()
+  assert.equal(readJournal(join(folder, 'none'), 9), [])
+  for (const day of ['02', '03', '04'])
+    writeJournal(folder, { ...entry, startedAt: `2026-01-${day}T00:00:00.000Z` })
+  for (const [name, text] of [
+    ['2026-02-01T00-x.json', 'null'],
+    ['2026-02-02T00-x.json', '{'],
+    ['2026-02-03T00-x.json', '{"script":1}'],
+  ])
+    writeFileSync(join(folder, name!), text!)
+  const started = readJournal(folder, 5).map(({ startedAt }) => startedAt.slice(0, 10))
+  assert.equal(started, ['2026-01-04', '2026-01-03'])
+})
+
+test('how a run ended', () => {
+  assert.is(outcomeText({}), 'not ended, or killed')
+  assert.is(outcomeText({ exitCode: 0 }), 'done')
+  assert.is(outcomeText({ exitCode: 3 }), 'exit code 3')
+  assert.is(outcomeText({ exitCode: 1, error: { message: 'no', fix: 'x' } }), 'exit code 1: no')
 })
 
 test.run()
