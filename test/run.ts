@@ -29,6 +29,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/upgrade-variants.test.ts':
     'platforms that the docs do not have; upgrade has the one that they have',
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
+  'test/cluster/login-faults.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/first-run.test.ts': 'the main job once more, on a terminal; install has its main course',
   'test/cluster/false-alarms.test.ts': 'watches a platform for minutes while it restarts',

@@ -16,6 +16,7 @@ import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
 import { readLastLines } from './last-lines.ts'
 import { factLister } from './lister.ts'
+import { readSignOn, signOnAnswers } from './sign-on.ts'
 import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
 /** How the list of served APIs is called where it could not be read. */
@@ -148,6 +149,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     read(kind, () => facts(apiVersion, kind, options), [])
 
   const groups = read(SERVED, () => servedGroups(kubectl), [])
+  const signOn = signOnAnswers(kubectl)
   const catalogue = await loadCatalogue()
   const [kubernetes, flux, secrets, pending, ...kinds] = await Promise.all([
     read<string | undefined>('the version', () => kubectl.serverVersion(), undefined),
@@ -172,6 +174,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     groups: await groups,
     objects,
     lastLines: await readLastLines(kubectl, objects),
+    signOn: await readSignOn(kubectl, await signOn),
     secrets: [...secrets, ...pending],
     catalogue: catalogue.map(entry => ({
       namespace: entry.namespace,

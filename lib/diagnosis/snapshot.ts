@@ -4,6 +4,7 @@ import { FACTS, hostFact, secretFact } from './allowed/facts.ts'
 import { factOf } from './allowed/object.ts'
 import { allowedPart } from './allowed/pick.ts'
 import type { HostFacts } from './certificates/host-facts.ts'
+import type { SignOnFacts } from './sign-on.ts'
 
 /** What a Secret has: names and sizes, and never a value. */
 export interface SecretShape {
@@ -75,6 +76,8 @@ export interface Snapshot {
   config?: { git_url?: string; git_branch?: string }
   /** The last lines of crashing containers, of the run before; known secrets are blacked out. */
   lastLines?: { namespace: string; pod: string; container: string; text: string }[]
+  /** What hydra and kratos say of themselves, where they were reached. */
+  signOn?: SignOnFacts
   /** What DNS, the ports and TLS say of hosts, where that was asked. */
   hosts?: HostFacts[]
 }

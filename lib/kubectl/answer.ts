@@ -80,10 +80,16 @@ const firstLine = (text: string) => asOneLine(text.slice(0, 1000).trim().split('
  * What a service behind the API server's proxy says in its own shape: `{"error": "invalid_client"}` (RFC 6749, 5.2),
  * `{"error": {"message": "…", "reason": "…"}}` and `{"errors": {"database": "…"}}` (github.com/ory/herodot, healthx).
  */
-function wordsIn({ error, errors }: Record<string, unknown>): string | undefined {
+function wordsIn({ error, errors, error_description }: Record<string, unknown>): string | undefined {
   const nested = typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {}
   const named = typeof errors === 'object' && errors !== null ? Object.entries(errors) : []
-  const words = [error, nested.message, nested.reason, ...named.map(([name, text]) => `${name}: ${text}`)]
+  const words = [
+    error,
+    error_description,
+    nested.message,
+    nested.reason,
+    ...named.map(([name, text]) => `${name}: ${text}`),
+  ]
   const text = words.filter(word => typeof word === 'string' && word !== '').join(': ')
   return text === '' ? undefined : asOneLine(text.slice(0, LONGEST_MESSAGE))
 }

@@ -173,6 +173,11 @@ export class Bed {
     }
   }
 
+  /** The port of its PostgreSQL (`Bed.start({ login: true })`). */
+  get databasePort(): string {
+    return String(readSandboxState(this.#layout).ports.database)
+  }
+
   /** Gives Loki lines of one stream, as a collector does: oldest first. Lines that are no pair are of now. */
   async pushLogs(
     stream: Record<string, string>,

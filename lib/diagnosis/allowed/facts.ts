@@ -44,6 +44,12 @@ export const FACTS: Shape = {
   catalogue: [{ namespace: 'text', name: 'text', app: 'text', keys: ['text'] }],
   config: { git_url: 'url', git_branch: 'text' },
   unread: ['text'],
+  signOn: {
+    unready: [{ service: 'text', why: 'message' }],
+    clients: [{ namespace: 'text', name: 'text', differs: ['text'] }],
+    administrator: 'flag',
+    refusedMail: { count: 'number', why: 'message' },
+  },
   lastLines: [{ namespace: 'text', pod: 'text', container: 'text', text: 'message' }],
 }
 

@@ -2,6 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
 import { since } from './workload-facts.ts'
@@ -68,4 +69,115 @@ const elsewhere: Rule = index =>
 
 const isBelow = (host: string, name: string) => name.startsWith('*.') && host.endsWith(name.slice(1))
 
-export const rules: Rule[] = [unregistered, elsewhere]
+/** Fields of a client without which nobody can log in. */
+const NEEDED = ['registration', 'client secret', 'redirect addresses', 'authentication method']
+
+/**
+ * Clients that hydra holds otherwise than their OAuth2Client and Secret say. hydra-maester does not see that: it
+ * reports Ready when its POST has failed, and never sends a changed secret, unless the object changes
+ * (ory/hydra-maester, controllers/oauth2client_controller.go: the observed generation decides).
+ */
+const different: Rule = index =>
+  (index.snapshot.signOn?.clients ?? []).flatMap(({ namespace, name, differs }): Finding[] => {
+    const client = index.get('OAuth2Client', namespace, name)
+    // A new one is registered at this moment.
+    if (!client || differs.length === 0 || since(index, client.metadata.creationTimestamp) < 60) return []
+    const isMissing = differs.includes('registration')
+    const patch = { status: { observedGeneration: 0 } }
+    return [
+      {
+        rule: 'oauth-client-differs',
+        verdict: differs.some(field => NEEDED.includes(field)) ? 'broken' : 'warning',
+        subject: refOf(client),
+        cause: isMissing
+          ? 'is not registered at hydra'
+          : `differs at hydra from Secret ${namespace}/${client.spec?.secretName} and this object: ${differs.join(', ')}`,
+        evidence: [
+          `nobody can log in to ${name} by single sign-on`,
+          ...(condition(client, 'Ready')?.status === 'True' ? ['its status says Ready all the same'] : []),
+        ].filter(
+          text => isMissing || differs.some(field => NEEDED.includes(field)) || !text.startsWith('nobody'),
+        ),
+        remedy: {
+          text: 'have hydra-maester send the client to hydra again',
+          command: `kubectl -n ${namespace} patch oauth2client ${name} --subresource=status --type=merge -p '${JSON.stringify(patch)}'`,
+          action: {
+            do: 'patch',
+            ref: refOf(client),
+            patch,
+            subresource: 'status',
+            why: 'have hydra-maester send the client again',
+          },
+        },
+      },
+    ]
+  })
+
+const workloadOf = (index: Index, name: string) =>
+  index.get('Deployment', 'oas', name) ?? index.get('Service', 'oas', `${name}-admin`)
+
+/** hydra and kratos that run, and report that they are not ready: their database is away. */
+const unready: Rule = index =>
+  (index.snapshot.signOn?.unready ?? []).flatMap(({ service, why }): Finding[] => {
+    const workload = workloadOf(index, service)
+    if (!workload) return []
+    return [
+      {
+        rule: 'sign-on-not-ready',
+        verdict: 'broken',
+        subject: refOf(workload),
+        cause: `${service} runs, and reports that it is not ready: ${short(why, 200)}`,
+        evidence: ['nobody can log in to any application'],
+        remedy: {
+          text: 'check its database, single-sign-on-database, and read the log',
+          command: `npx tsx scripts/app-debug.ts single-sign-on-database`,
+        },
+        causedBy: index
+          .within('StatefulSet', 'oas')
+          .concat(index.within('Deployment', 'oas'))
+          .filter(({ metadata }) => metadata.name.startsWith('single-sign-on-database'))
+          .map(refOf),
+      },
+    ]
+  })
+
+/** A platform that nobody administers: every account of an administrator is disabled or deleted. */
+const nobody: Rule = index => {
+  const kratos = workloadOf(index, 'kratos')
+  if (index.snapshot.signOn?.administrator !== false || !kratos) return []
+  return [
+    {
+      rule: 'sign-on-without-administrator',
+      verdict: 'broken',
+      subject: refOf(kratos),
+      cause: 'no active user has the label "Admin": nobody can manage users',
+      evidence: [],
+      remedy: {
+        text: 'reset or create the user admin',
+        command: 'npx tsx scripts/users.ts reset-admin',
+      },
+    },
+  ]
+}
+
+/** Mails to users that kratos has given up. */
+const mail: Rule = index => {
+  const { count, why } = index.snapshot.signOn?.refusedMail ?? {}
+  const kratos = workloadOf(index, 'kratos')
+  if (!count || !kratos) return []
+  return [
+    {
+      rule: 'sign-on-mail-refused',
+      verdict: 'warning',
+      subject: refOf(kratos),
+      cause: `${count} ${count === 1 ? 'mail to a user was' : 'mails to users were'} given up${why ? `: ${short(why, 200)}` : ''}`,
+      evidence: ['a user who asked for a new password did not get the code'],
+      remedy: {
+        text: 'check the mail server, and correct outgoing_mail_* in .flux.env; meanwhile hand out codes by hand',
+        command: 'npx tsx scripts/preflight.ts --only mail',
+      },
+    },
+  ]
+}
+
+export const rules: Rule[] = [unregistered, elsewhere, different, unready, nobody, mail]

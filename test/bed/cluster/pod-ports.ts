@@ -10,6 +10,7 @@ export function podPorts({ extras, ports }: Setting): Record<number, number> {
   if (extras.login) {
     found[4433] = ports.kratosPublic
     found[4434] = ports.kratosAdmin
+    found[4444] = ports.hydraPublic
     found[4445] = ports.hydraAdmin
   }
   return found

@@ -51,6 +51,31 @@ async function against<T>(
   }
 }
 
+test('a service behind the proxy gets a form, and is told in its own words', async () => {
+  const words = async (body: object) => {
+    const answer: RequestListener = async (request, response) => {
+      let form = ''
+      for await (const piece of request) form += piece
+      assert.is(request.headers['content-type'], 'application/x-www-form-urlencoded')
+      assert.is(request.headers['x-other'], 'yes')
+      assert.is(form, 'code=a%26b')
+      response.writeHead(401).end(JSON.stringify(body))
+    }
+    return against(answer, client =>
+      client
+        .exchange({ method: 'POST', path: '/', form: { code: 'a&b' }, headers: { 'x-other': 'yes' } })
+        .then(
+          () => '',
+          (error: ApiError) => `${error.reason}${error.message}`,
+        ),
+    )
+  }
+  assert.is(await words({ error: 'invalid_client', error_description: 'unknown' }), 'invalid_client: unknown')
+  assert.is(await words({ error: { message: 'no', reason: 'away' } }), 'no: away')
+  assert.is(await words({ errors: { database: 'refused' } }), 'database: refused')
+  assert.is(await words({ error: 5, errors: null }), 'HTTP 401')
+})
+
 test('a server that is away is looked for where it is: the sandbox here, any other by ssh', () => {
   const away = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
   assert.match(unreachable('https://127.0.0.1:6443', away).fix, 'scripts/sandbox.ts up')

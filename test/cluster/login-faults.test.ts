@@ -1,0 +1,336 @@
+/**
+ * What keeps people from logging in, brought about on the real hydra, kratos and PostgreSQL behind an installed
+ * platform: each is named first by `diagnose`. hydra-maester is not here; `maester` below stands in for it.
+ */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
+import { refText } from '../../lib/kubectl/kubectl.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
+import { run } from '../bed/build/shell.ts'
+import { suite } from '../suite.ts'
+import { diagnosis, healthy } from './fault-suite.ts'
+import { Bed, runScript } from './harness.ts'
+
+const test = suite('login faults')
+let bed: Bed
+let ended = false
+let played: Promise<void>
+
+const ref = (apiVersion: string, kind: string, name: string, namespace = 'oas'): Ref => ({
+  apiVersion,
+  kind,
+  namespace,
+  name,
+})
+const WEKAN = ref('hydra.ory.sh/v1alpha1', 'OAuth2Client', 'wekan', 'oas-apps')
+const deployment = (name: string) => ref('apps/v1', 'Deployment', name)
+
+async function ask<T>(url: string, method = 'GET', body?: unknown): Promise<T> {
+  const response = await fetch(url, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  })
+  const text = await response.text()
+  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
+  return (text === '' ? undefined : JSON.parse(text)) as T
+}
+const clients = () => `${bed.login.hydraAdmin}/admin/clients`
+const changeClient = async (change: object) =>
+  ask(`${clients()}/wekan`, 'PUT', { ...(await ask<object>(`${clients()}/wekan`)), ...change })
+
+/**
+ * Stands in for hydra-maester: sends an OAuth2Client to hydra when the object is new or its status was changed
+ * (ory/hydra-maester, controllers/oauth2client_controller.go; the body is that of hydra/types.go). kwok writes the
+ * status, at once, so that the observed generation does not tell it.
+ */
+async function maester(): Promise<void> {
+  const sent = new Map<string, string>()
+  for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind))
+    sent.set(object.metadata.uid!, object.metadata.resourceVersion!)
+  while (!ended) {
+    for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind)) {
+      const { uid = '', resourceVersion = '' } = object.metadata
+      if (sent.get(uid) === resourceVersion) continue
+      sent.set(uid, resourceVersion)
+      await send(object)
+    }
+    await sleep(200)
+  }
+}
+
+async function send({ metadata, spec }: KubeObject): Promise<void> {
+  const secret = await bed.kubectl.get(ref('v1', 'Secret', spec.secretName, metadata.namespace))
+  const value = (key: string) => Buffer.from(secret!.data[key], 'base64').toString()
+  const id = value('CLIENT_ID')
+  const body = {
+    client_id: id,
+    client_secret: value('CLIENT_SECRET'),
+    client_name: spec.clientName,
+    owner: `${metadata.name}/${metadata.namespace}`,
+    grant_types: spec.grantTypes,
+    response_types: spec.responseTypes,
+    redirect_uris: spec.redirectUris,
+    post_logout_redirect_uris: spec.postLogoutRedirectUris,
+    scope: [...(spec.scopeArray ?? []), spec.scope ?? ''].join(' ').trim(),
+    skip_consent: spec.skipConsent,
+    token_endpoint_auth_method: spec.tokenEndpointAuthMethod,
+    backchannel_logout_uri: spec.backChannelLogoutURI,
+  }
+  const exists = (await fetch(`${clients()}/${id}`)).ok
+  await ask(exists ? `${clients()}/${id}` : clients(), exists ? 'PUT' : 'POST', body)
+}
+
+async function psql(sql: string): Promise<void> {
+  const [newest = ''] = readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a))
+  const program = join('/usr/lib/postgresql', newest, 'bin/psql')
+  await run(program, ['-h', '127.0.0.1', '-p', bed.databasePort, '-U', 'postgres', '-qc', sql], { cwd: '/' })
+}
+/** Nobody may log in to a database, and whoever is in is thrown out. */
+const closeDatabase = async (name: string) => {
+  await psql(`ALTER ROLE ${name} NOLOGIN`)
+  await psql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${name}'`)
+}
+
+/** Waits until a diagnosis tells this first. */
+async function first(rule: string, subject: RegExp): Promise<void> {
+  const text = await until<string, string>(
+    async () => {
+      const { causes } = await diagnosis()
+      const all = causes.map(each => `${each.rule} ${refText(each.subject)}: ${each.cause}`).join('\n')
+      const [cause] = causes
+      if (cause?.rule === rule && subject.test(refText(cause.subject))) return { done: all }
+      return { last: all }
+    },
+    { deadline: 60_000, every: 500, describe: last => `told was:\n${last}` },
+  )
+  console.log(text)
+}
+
+const patched = (object: Ref, patch: object, back: object) => ({
+  seed: () => bed.kubectl.patch(object, patch),
+  heal: () => bed.kubectl.patch(object, back),
+})
+const scaledDown = (object: Ref) => patched(object, { spec: { replicas: 0 } }, { spec: { replicas: 1 } })
+const crashing = (name: string) => {
+  const template = (value: string | null) => ({
+    spec: { template: { metadata: { annotations: { 'sandbox.openappstack.net/crash': value } } } },
+  })
+  return patched(deployment(name), template('yes'), template(null))
+}
+/** An object that is taken away, and put back as it was. */
+const removed = (object: Ref) => {
+  let kept: KubeObject | undefined
+  return {
+    seed: async () => {
+      kept = await bed.kubectl.get(object)
+      await bed.kubectl.delete(object)
+    },
+    heal: async () => {
+      const { resourceVersion: _, uid: __, ...metadata } = kept!.metadata
+      await bed.kubectl.create({ ...kept!, metadata } as KubeObject)
+    },
+  }
+}
+
+interface LoginFault {
+  name: string
+  rule: string
+  subject: RegExp
+  seed(): Promise<unknown>
+  /** --fix heals it. */
+  fix?: true
+  heal?(): Promise<unknown>
+}
+
+const CLIENT = { rule: 'oauth-client-differs', subject: /^OAuth2Client oas-apps\/wekan$/, fix: true } as const
+
+const FAULTS: LoginFault[] = [
+  {
+    name: 'an application is not registered at hydra',
+    ...CLIENT,
+    seed: () => ask(`${clients()}/wekan`, 'DELETE'),
+  },
+  {
+    name: 'hydra has another client secret',
+    ...CLIENT,
+    seed: () => changeClient({ client_secret: 'another-secret' }),
+  },
+  {
+    name: 'hydra has another redirect address',
+    ...CLIENT,
+    seed: () => changeClient({ redirect_uris: ['https://old.example.org/_oauth/oidc'] }),
+  },
+  {
+    name: 'hydra expects another authentication of the client',
+    ...CLIENT,
+    seed: () => changeClient({ token_endpoint_auth_method: 'client_secret_basic' }),
+  },
+  { name: 'hydra grants fewer scopes', ...CLIENT, seed: () => changeClient({ scope: 'openid' }) },
+  {
+    name: 'the secret of a client was changed in the cluster',
+    ...CLIENT,
+    seed: () =>
+      bed.kubectl.patch(ref('v1', 'Secret', 'oas-wekan-oauth', 'oas-apps'), {
+        stringData: { CLIENT_SECRET: 'changed-by-hand' },
+      }),
+  },
+  {
+    name: 'nobody administers the platform',
+    rule: 'sign-on-without-administrator',
+    subject: /^Deployment oas\/kratos$/,
+    async seed() {
+      const [{ id } = { id: '' }] = await ask<{ id: string }[]>(
+        `${bed.login.kratosAdmin}/admin/identities?credentials_identifier=admin`,
+      )
+      await ask(`${bed.login.kratosAdmin}/admin/identities/${id}`, 'PATCH', [
+        { op: 'replace', path: '/state', value: 'inactive' },
+      ])
+    },
+    async heal() {
+      const { code, stderr } = await runScript('users', ['reset-admin', '--yes'], { reveals: true })
+      assert.is(code, 0, stderr)
+    },
+  },
+  {
+    name: 'the database of hydra does not let it in',
+    rule: 'sign-on-not-ready',
+    subject: /^Deployment oas\/hydra$/,
+    seed: () => closeDatabase('hydra'),
+    heal: () => psql('ALTER ROLE hydra LOGIN'),
+  },
+  {
+    name: 'the database of kratos does not let it in',
+    rule: 'sign-on-not-ready',
+    subject: /^Deployment oas\/kratos$/,
+    seed: () => closeDatabase('kratos'),
+    heal: () => psql('ALTER ROLE kratos LOGIN'),
+  },
+  {
+    name: 'hydra is scaled to 0',
+    rule: 'workload-scaled-to-zero',
+    subject: /^Deployment oas\/hydra$/,
+    ...scaledDown(deployment('hydra')),
+  },
+  {
+    name: 'kratos is scaled to 0',
+    rule: 'workload-scaled-to-zero',
+    subject: /^Deployment oas\/kratos$/,
+    ...scaledDown(deployment('kratos')),
+  },
+  {
+    name: 'the user panel is scaled to 0',
+    rule: 'workload-scaled-to-zero',
+    subject: /^Deployment oas\/single-sign-on$/,
+    ...scaledDown(deployment('single-sign-on')),
+  },
+  {
+    name: 'hydra-maester is scaled to 0',
+    rule: 'workload-scaled-to-zero',
+    subject: /^Deployment oas\/hydra-hydra-maester$/,
+    ...scaledDown(deployment('hydra-hydra-maester')),
+  },
+  {
+    name: 'kratos keeps crashing',
+    rule: 'pod-crash-looping',
+    subject: /^Pod oas\/kratos-/,
+    ...crashing('kratos'),
+  },
+  {
+    name: 'the user panel keeps crashing',
+    rule: 'pod-crash-looping',
+    subject: /^Pod oas\/single-sign-on-/,
+    ...crashing('single-sign-on'),
+  },
+  {
+    name: 'the Service of hydra selects no pod',
+    rule: 'service-selects-nothing',
+    subject: /^Service oas\/hydra-public$/,
+    ...patched(
+      ref('v1', 'Service', 'hydra-public'),
+      { spec: { selector: { nobody: 'here' } } },
+      { spec: { selector: { nobody: null } } },
+    ),
+  },
+  {
+    name: 'the Service of kratos is gone',
+    rule: 'ingress-service-missing',
+    subject: /^(Service|Ingress) oas\/kratos-public$/,
+    ...removed(ref('v1', 'Service', 'kratos-public')),
+  },
+  {
+    name: 'the Ingress of hydra has a class that nobody serves',
+    rule: 'ingress-class-missing',
+    subject: /^Ingress oas\/hydra-public$/,
+    ...patched(
+      ref('networking.k8s.io/v1', 'Ingress', 'hydra-public'),
+      { spec: { ingressClassName: 'none' } },
+      { spec: { ingressClassName: 'nginx' } },
+    ),
+  },
+  {
+    name: 'the release of kratos is suspended',
+    rule: 'release-suspended',
+    subject: /^HelmRelease oas\/kratos$/,
+    ...patched(
+      ref('helm.toolkit.fluxcd.io/v2', 'HelmRelease', 'kratos'),
+      { spec: { suspend: true } },
+      { spec: { suspend: null } },
+    ),
+  },
+  {
+    name: 'the mail server refuses the mails to users',
+    rule: 'sign-on-mail-refused',
+    subject: /^Deployment oas\/kratos$/,
+    async seed() {
+      const flow = await ask<{ id: string }>(`${bed.login.kratosPublic}/self-service/recovery/api`)
+      await fetch(`${bed.login.kratosPublic}/self-service/recovery?flow=${flow.id}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ method: 'code', email: (await adminOf()).traits.email }),
+      })
+    },
+  },
+]
+
+const adminOf = async () => {
+  const url = `${bed.login.kratosAdmin}/admin/identities?credentials_identifier=admin`
+  return (await ask<{ traits: { email: string } }[]>(url))[0]!
+}
+
+test.before(async () => {
+  bed = await Bed.startInstalled({ login: true })
+  const { code, stderr } = await runScript('users', ['reset-admin', '--yes'], { reveals: true })
+  assert.is(code, 0, stderr)
+  for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind)) await send(object)
+  played = maester()
+  await healthy()
+})
+
+test.after(async () => {
+  ended = true
+  await played
+  await bed?.stop()
+})
+
+for (const { name, rule, subject, seed, fix, heal } of FAULTS)
+  test(name, async () => {
+    await seed()
+    await first(rule, subject)
+    if (fix) {
+      const outcome = await runScript('diagnose', ['--fix', '--yes'])
+      assert.is(outcome.code, 0, outcome.stderr)
+    }
+    await heal?.()
+    if (rule !== 'sign-on-mail-refused') await healthy()
+  })
+
+test('no client secret stands in what was said, nor in the journal', async () => {
+  const secret = await bed.kubectl.get(ref('v1', 'Secret', 'oas-wekan-oauth', 'oas-apps'))
+  const value = Buffer.from(secret!.data.CLIENT_SECRET, 'base64').toString()
+  assert.equal(bed.leaks([value, 'another-secret', 'changed-by-hand']), [])
+})
+
+test.run()
