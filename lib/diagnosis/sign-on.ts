@@ -44,9 +44,10 @@ export async function signOnAnswers(kubectl: Kubectl): Promise<Pick<SignOnFacts,
   return hydra && kratos && { unready: [...hydra, ...kratos] }
 }
 
-/** The reasons in the answer of a health endpoint (github.com/ory/x, healthx): `{"errors": {"database": "…"}}`. */
+/** The reason in the answer of a health endpoint. That of hydra has none when its database is away. */
 function reasonOf(body: unknown): string {
-  return String((body as { message?: unknown })?.message ?? 'not ready')
+  const text = String((body as { message?: unknown })?.message ?? '')
+  return text === '' || /unrecognizable/.test(text) ? 'most likely its database does not answer' : text
 }
 
 /** Reads what single sign-on knows. What cannot be read is left out: these facts only add to the others. */
