@@ -115,7 +115,7 @@ const PROBE: Shape = {
   timeoutSeconds: 'number',
   failureThreshold: 'number',
   successThreshold: 'number',
-  httpGet: { port: 'scalar', scheme: 'text' },
+  httpGet: { port: 'scalar', scheme: 'text', path: 'path' },
   exec: {},
   tcpSocket: { port: 'scalar' },
   grpc: { port: 'scalar' },

@@ -4,7 +4,7 @@ import { scrub } from '../../script/scrub.ts'
  * Which part of a value is kept, and of what type it has to be:
  * `text` and `message` are strings (a message is written by programs: bounded, without what looks like a secret, and
  * without words that look random),
- * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, `certificates` are PEM in
+ * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, of a `path` only usual words are left, `certificates` are PEM in
  * base64. A list holds the same in each item, a record named fields of its own, and with `'*'` fields of any name.
  */
 export type Shape =
@@ -14,6 +14,7 @@ export type Shape =
   | 'flag'
   | 'scalar'
   | 'url'
+  | 'path'
   | 'certificates'
   | readonly [Shape]
   | Fields
@@ -54,6 +55,7 @@ function pickScalar(value: unknown, shape: Extract<Shape, string>): unknown {
       return shared(texts, value, text => text.slice(0, LONGEST_TEXT))
     if (shape === 'url') return withoutQuery(withoutCredentials(value.slice(0, LONGEST_TEXT)))
     if (shape === 'certificates') return isCertificates(value) ? value : undefined
+    if (shape === 'path') return usualPath(value.slice(0, LONGEST_TEXT))
     return shape === 'message' ? shared(messages, value, messageOf) : undefined
   }
   if (typeof value === 'number') return shape === 'number' || shape === 'scalar' ? value : undefined
@@ -90,5 +92,16 @@ function isCertificates(base64: string): boolean {
 export function withoutCredentials(text: string): string {
   return text.replaceAll(/:\/\/[^/\s@"'\\]+@/g, '://***@')
 }
+
+/** Parts of paths that programs use to say how they are: any other may be a token, as in https://HOST/hooks/TOKEN. */
+const USUAL =
+  /^(|-|_?health(z|y|_check|check)?|livez?|liveness|alive|readyz?|readiness|startup|started|status(\.php)?|ping|up|ok|metrics|api|v\d|info|version|login|index\.(html|php)|actuator|admin|system|robots\.txt|favicon\.ico)$/
+
+const usualPath = (path: string) =>
+  path
+    .replace(/[?#].*$/s, '')
+    .split('/')
+    .map(part => (USUAL.test(part) ? part : '***'))
+    .join('/')
 
 const withoutQuery = (url: string) => url.replace(/\?.*$/s, '?***')

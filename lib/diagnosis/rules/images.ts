@@ -1,6 +1,7 @@
 /** Why an image is not pulled, by what containerd and the registry say. */
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { eventsOf } from './workload-facts.ts'
 
@@ -117,11 +118,14 @@ export function imageTrouble(
   const kind = told.flatMap(
     text => KINDS.find(({ pattern }) => pattern.test(withoutName(text, image))) ?? [],
   )[0]
+  const reasonGiven = told
+    .map(text => text.split(': ').at(-1) ?? '')
+    .find(text => text.length > 20 && !text.startsWith('Back-off'))
   if (!kind)
     return {
       rule: 'image-pull-failing',
-      cause: `the image ${image} cannot be pulled`,
-      fix: `check the name of the image ${where}, and that the server reaches ${registry}`,
+      cause: `the image ${image} cannot be pulled${reasonGiven ? `: ${short(reasonGiven, 200)}` : ''}`,
+      fix: `${reasonGiven ? 'correct what it says; ' : ''}check the name of the image ${where}, and that the server reaches ${registry}`,
     }
   const [absent] = ((pod.spec?.imagePullSecrets ?? []) as { name?: string }[]).filter(
     ({ name }) => name && !index.blind('Secret') && !index.secret(pod.metadata.namespace ?? '', name),

@@ -111,6 +111,16 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
     }
   const named = /substitute from '?Secret\/([\w.-]+)'? error|secrets "([\w.-]+)" not found/.exec(message)
   const secret = named?.[1] ?? named?.[2]
+  const map = /configmaps? "([\w.-]+)" not found|substitute from '?ConfigMap\/([\w.-]+)'? error/i.exec(
+    message,
+  )
+  if (map)
+    return {
+      rule: 'kustomization-configmap-missing',
+      cause: short(message, 400),
+      fix: `create ConfigMap ${map[1] ?? map[2]} in ${kustomization.metadata.namespace}, or correct its name in spec.postBuild.substituteFrom`,
+      symptom: true,
+    }
   if (secret) {
     if (spec?.sourceRef && !isOurs(kustomization))
       return {

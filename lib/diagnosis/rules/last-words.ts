@@ -74,7 +74,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|please install \w|package installed/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
     what: 'its image lacks a library or module that the program needs',
     fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
@@ -89,7 +89,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-certificate-refused',
     pattern:
-      /x509: |certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
+      /x509: |\btls: (protocol|private key|no cipher|handshake|bad)|ssl (alert|error|handshake)|certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
     what: 'it does not accept the certificate or host key of a service',
     fix: where =>
       `renew the certificate of that service, or give the program its CA or host key (known_hosts) ${where}; a wrong clock of the server has the same effect`,
@@ -127,7 +127,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version .*(higher|newer|lower|older)/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version .*(higher|newer|lower|older)/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -183,7 +183,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|unable to create (\w{1,20} )?director|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,

@@ -2,7 +2,7 @@
 import type { Container } from './workload-facts.ts'
 
 interface Probe {
-  httpGet?: { port?: number | string; scheme?: string }
+  httpGet?: { port?: number | string; scheme?: string; path?: string }
   tcpSocket?: { port?: number | string }
   grpc?: { port?: number }
   exec?: { command?: string[] }
@@ -16,6 +16,14 @@ function probeIn({ spec }: Container, message: string): { name: string; probe: P
     ?.toLowerCase()
   const probe = name && (spec?.[`${name}Probe`] as Probe | undefined)
   return probe ? { name, probe } : undefined
+}
+
+/** Another path that a probe of the same container asks for: one of the two was mistaken. */
+function otherPath({ spec }: Container, path: string): { name: string; path: string } | undefined {
+  return ['readiness', 'liveness', 'startup'].flatMap(name => {
+    const found = (spec?.[`${name}Probe`] as Probe | undefined)?.httpGet?.path
+    return found && found !== path && !found.includes('***') ? [{ name, path: found }] : []
+  })[0]
 }
 
 /**
@@ -35,14 +43,18 @@ export function probeMistake(
   const listed = (container.spec?.ports ?? []) as { name?: string; containerPort?: number }[]
   const has = listed.some(each => each.containerPort === port || each.name === port)
   const status = /statuscode: (\d+)/.exec(message)?.[1]
-  if (status === '404' || status === '405')
+  const { path = '' } = probe.httpGet ?? {}
+  const asked = `the path ${path && !path.includes('***') ? `${path} ` : ''}that its ${name} probe asks for`
+  if (status === '404' || status === '405') {
+    const other = otherPath(container, path)
     return {
-      cause: `the path that its ${name} probe asks for answers ${status}`,
-      fix: `correct ${name}Probe.httpGet.path`,
+      cause: `${asked} answers ${status}`,
+      fix: `correct ${name}Probe.httpGet.path${other ? `: its ${other.name} probe asks for ${other.path}` : ''}`,
     }
+  }
   if (status === '401' || status === '403')
     return {
-      cause: `the path that its ${name} probe asks for requires a login (${status})`,
+      cause: `${asked} requires a login (${status})`,
       fix: `probe a path without a login`,
     }
   if (status?.startsWith('4'))

@@ -49,6 +49,16 @@ export const refusals: readonly KnownFailure[] = [
       `create Namespace ${namespace}${kind === 'HelmRelease' ? ' (spec.install.createNamespace: true does it)' : ' with the same manifests'}, or correct the name`,
   },
   {
+    rule: 'namespace-terminating',
+    pattern: /unable to create new content in namespace ([\w.-]+) because it is being terminated/,
+    cause: (_object, [, namespace]) =>
+      `Namespace ${namespace} is being deleted: nothing new can be created in it`,
+    fix: (_object, [, namespace]) =>
+      `see what keeps Namespace ${namespace}, and create it again once it is gone`,
+    causedBy: (_object, [, namespace]) => [refTo('Namespace', undefined, namespace!)],
+    symptom: true,
+  },
+  {
     rule: 'service-account-missing',
     pattern: /serviceaccounts? "([\w.-]+)" not found/,
     cause: (_object, [, name]) => `ServiceAccount ${name}, as which Flux acts here, does not exist`,

@@ -369,6 +369,13 @@ test('kubelet’s words about a probe are read beside the manifest', () => {
   const http = { httpGet: { port: 8080 } }
   assert.match(cause(http, 'Readiness probe failed: HTTP probe failed with statuscode: 404')!, 'answers 404')
   assert.is(cause(http, 'Readiness probe failed: HTTP probe failed with statuscode: 503'), undefined)
+  const both = container({ httpGet: { port: 8080, path: '/helth' } })
+  const spec = { ...both.spec, livenessProbe: { httpGet: { port: 8080, path: '/healthz' } } }
+  const { fix } = probeMistake(
+    { ...both, spec },
+    'Readiness probe failed: HTTP probe failed with statuscode: 404',
+  )!
+  assert.match(fix, 'its liveness probe asks for /healthz')
   const refused =
     'Readiness probe failed: Get "http://10.1.2.3:9090/": dial tcp 10.1.2.3:9090: connect: connection refused'
   assert.match(cause({ httpGet: { port: 9090 } }, refused)!, 'asks port 9090, and the container has 8080')
