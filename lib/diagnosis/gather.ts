@@ -16,6 +16,7 @@ import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
 import { readLastLines } from './last-lines.ts'
 import { factLister } from './lister.ts'
+import { readOverrides } from './overrides.ts'
 import { readSignOn, signOnAnswers } from './sign-on.ts'
 import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
@@ -175,6 +176,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     objects,
     lastLines: await readLastLines(kubectl, objects),
     signOn: await readSignOn(kubectl, await signOn),
+    overrides: await read('the overrides', () => readOverrides(kubectl, objects, secrets), []),
     secrets: [...secrets, ...pending],
     catalogue: catalogue.map(entry => ({
       namespace: entry.namespace,

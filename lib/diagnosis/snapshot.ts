@@ -53,6 +53,20 @@ export interface Gap {
   why: string
 }
 
+/** An override, of whose values nothing is kept. */
+export interface OverrideFact {
+  kind: 'ConfigMap' | 'Secret'
+  namespace: string
+  name: string
+  /** The HelmRelease that reads it; absent when none does. */
+  release?: string
+  chart?: string
+  /** Keys that its chart does not know, and those that were probably meant. */
+  unknown: { key: string; meant?: string }[]
+  /** Whether it differs from the file to which it was exported. */
+  changed: boolean
+}
+
 /** Everything that a diagnosis knows: read once, then judged by rules alone. Holds no secret. */
 export interface Snapshot {
   version: 1
@@ -78,6 +92,8 @@ export interface Snapshot {
   lastLines?: { namespace: string; pod: string; container: string; text: string }[]
   /** What hydra and kratos say of themselves, where they were reached. */
   signOn?: SignOnFacts
+  /** The overrides of administrators. */
+  overrides?: OverrideFact[]
   /** What DNS, the ports and TLS say of hosts, where that was asked. */
   hosts?: HostFacts[]
 }

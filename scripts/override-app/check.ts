@@ -9,13 +9,12 @@ import { randomBytes } from 'node:crypto'
 import { condition, HELM_CHART, HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { type HelmRevision, releaseName, storedRelease } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
+import { CHECK_LABEL, sourcesOf } from '../../lib/platform/overrides.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
-import { sourcesOf, type ValuesLayer } from './layers.ts'
+import type { ValuesLayer } from './layers.ts'
 import { valuesText } from './values.ts'
 
-/** The label of everything that a check creates. */
-const CHECK = 'openappstack.net/override-check'
 const RBAC = 'rbac.authorization.k8s.io/v1'
 
 /** Milliseconds after which a check is a leftover of a run that was killed: none takes half as long. */
@@ -114,7 +113,7 @@ async function checkObjects(
   layers: readonly ValuesLayer[],
 ): Promise<KubeObject[]> {
   const namespace = release.metadata.namespace!
-  const labels = { [CHECK]: 'true' }
+  const labels = { [CHECK_LABEL]: 'true' }
   const inNamespace = { name, namespace, labels }
   const account = { kind: 'ServiceAccount', name, namespace }
   const sources = sourcesOf(release)
@@ -243,7 +242,10 @@ async function removeStale(kubectl: Kubectl): Promise<void> {
     ['v1', 'Namespace'],
   ] as const
   for (const [apiVersion, kind] of kinds)
-    for (const object of await kubectl.list(apiVersion, kind, { labelSelector: CHECK, metadataOnly: true }))
+    for (const object of await kubectl.list(apiVersion, kind, {
+      labelSelector: CHECK_LABEL,
+      metadataOnly: true,
+    }))
       if (Date.parse(object.metadata.creationTimestamp ?? '') < old) {
         const ref = { ...refOf(object), apiVersion, kind }
         if (kind === 'HelmRelease') await kubectl.patch(ref, { spec: { suspend: true } })

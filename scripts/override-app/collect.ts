@@ -1,16 +1,17 @@
 /** The overrides of a whole cluster, and their export to files. */
+
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { encryptTo, type Recipients } from '../../lib/age/age.ts'
 import { recipientsOf } from '../../lib/age/keys.ts'
+import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { EXPORTED, exportSum, isOverrideName } from '../../lib/platform/overrides.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { listedOverrides, listTable } from './show.ts'
-import { leaves, parseValues, textsIn } from './values.ts'
-import { EXPORTED, exportSum } from './write.ts'
 
 /** An override of the cluster, with its values as text. */
 export interface FoundOverride {
@@ -25,7 +26,7 @@ export async function allOverrides(kubectl: Kubectl): Promise<FoundOverride[]> {
   const found: FoundOverride[] = []
   for (const kind of ['ConfigMap', 'Secret'])
     for (const { metadata } of await kubectl.list('v1', kind, { metadataOnly: true })) {
-      if (!/^oas-.*-override$/.test(metadata.name)) continue
+      if (!isOverrideName(metadata.name)) continue
       const object = await kubectl.get({
         apiVersion: 'v1',
         kind,

@@ -1,14 +1,14 @@
 /** Judging other values before anything is written: by the chart's keys, by Helm, by the API server. */
 
+import { unknownKeys } from '../../lib/flux/chart-keys.ts'
 import type { HelmRevision } from '../../lib/flux/stored-release.ts'
+import { pathText } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { changeDiff, changesBetween, dryRunProblems, type ObjectChange } from './changes.ts'
-import { unknownKeys } from './chart.ts'
 import { rendered } from './check.ts'
 import { merged, type ValuesLayer } from './layers.ts'
-import { pathText } from './values.ts'
 
 /** What is judged, and how strictly. */
 export interface Judging {

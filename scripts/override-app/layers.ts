@@ -1,19 +1,13 @@
 /** The sources of a release's values, one over the other, and which of them are overrides. */
+
 import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
+import { leaves, type Path, parseValues, parseYaml, textsIn } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { isOverride, sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import { leaves, mergeValues, type Path, parseValues, parseYaml, textsIn, withValue } from './values.ts'
-
-/** One entry of a HelmRelease's `valuesFrom`. */
-export interface ValuesSource {
-  kind: 'ConfigMap' | 'Secret'
-  name: string
-  valuesKey?: string
-  targetPath?: string
-  optional?: boolean
-}
+import { mergeValues, withValue } from './values.ts'
 
 /** The values of one source. */
 export interface ValuesLayer {
@@ -32,16 +26,6 @@ export interface ValuesLayer {
 
 /** The kinds of overrides: the Secret lies over the ConfigMap. */
 export type OverrideKind = ValuesSource['kind']
-
-/** The entries of `valuesFrom` of a release. */
-export function sourcesOf(release: KubeObject): ValuesSource[] {
-  return (release.spec?.valuesFrom ?? []) as ValuesSource[]
-}
-
-/** Whether an entry is an administrator's override: it may be absent, and its name says it. */
-export function isOverride({ name, optional, targetPath }: ValuesSource): boolean {
-  return optional === true && !targetPath && name.endsWith('-override')
-}
 
 /** The releases that take an override, by the name under which `override-app` knows them. */
 export function overridable(releases: readonly KubeObject[]): KubeObject[] {

@@ -2,24 +2,13 @@
 
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
+import { leaves, MOST_BYTES, parseValues, parseYaml, pathText, textsIn } from '../../lib/flux/values.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { askSecret } from '../../lib/script/prompt.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import { edited } from './editor.ts'
 import { merged, type OverrideKind, origins, type ValuesLayer } from './layers.ts'
-import {
-  leaves,
-  MOST_BYTES,
-  mergeValues,
-  parsePath,
-  parseValues,
-  parseYaml,
-  pathText,
-  textsIn,
-  valueAt,
-  withoutValue,
-  withValue,
-} from './values.ts'
+import { mergeValues, parsePath, valueAt, withoutValue, withValue } from './values.ts'
 
 /** Whether flags say that anything shall change. */
 export function wishes(flags: Wish): boolean {

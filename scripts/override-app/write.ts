@@ -1,6 +1,5 @@
 /** Writing overrides, and keeping the ones before until a change has proved itself. */
 
-import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { HelmValues } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
@@ -8,9 +7,6 @@ import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { OverrideKind, ValuesLayer } from './layers.ts'
 import { valuesText } from './values.ts'
-
-/** What `--export` leaves on an override: the exportSum of what it has written to a file. */
-export const EXPORTED = 'openappstack.net/exported'
 
 /** Flux takes a change over at once of what has this label. */
 const WATCH = { 'reconcile.fluxcd.io/watch': 'Enabled' }
@@ -57,11 +53,6 @@ export async function contentsWith(
     return Object.keys(values[kind]).length === 0 ? null : valuesText(values[kind])
   }
   return { ConfigMap: await text('ConfigMap'), Secret: await text('Secret') }
-}
-
-/** The exportSum by which an exported file is compared with the cluster. */
-export function exportSum(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }
 
 const refFor = (places: Places, layer: ValuesLayer): Ref => ({

@@ -50,6 +50,17 @@ export const FACTS: Shape = {
     administrator: 'flag',
     refusedMail: { count: 'number', why: 'message' },
   },
+  overrides: [
+    {
+      kind: 'text',
+      namespace: 'text',
+      name: 'text',
+      release: 'text',
+      chart: 'text',
+      unknown: [{ key: 'text', meant: 'text' }],
+      changed: 'flag',
+    },
+  ],
   lastLines: [{ namespace: 'text', pod: 'text', container: 'text', text: 'message' }],
 }
 

@@ -17,6 +17,7 @@ import { rules as kustomizations } from './kustomizations.ts'
 import { rules as needs } from './needs.ts'
 import { rules as nodeEvents } from './node-events.ts'
 import { rules as nodes } from './nodes.ts'
+import { rules as overrides } from './overrides.ts'
 import { rules as pods } from './pods.ts'
 import { rules as policies } from './policies.ts'
 import { rules as references } from './references.ts'
@@ -65,5 +66,6 @@ export const RULES: readonly Rule[] = [
   ...policies,
   ...jobs,
   ...autoscaling,
+  ...overrides,
   unexplained, // last: it tells what no other rule has told
 ]

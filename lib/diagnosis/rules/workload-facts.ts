@@ -126,7 +126,7 @@ export function whereToChange(workload: KubeObject, index: Index): string {
   const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]
   const override = sources.find(({ kind, optional }) => kind === 'ConfigMap' && optional)
   if (!release || !override) return `in the manifest of ${workload.kind} ${workload.metadata.name}`
-  return `by an override: ConfigMap ${release.metadata.namespace}/${override.name}`
+  return `by an override: npx tsx scripts/override-app.ts ${release.metadata.name} --set PATH=VALUE`
 }
 
 /** The events of a reason about an object, the newest first; those older than `within` seconds are history. */

@@ -1,10 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: those are the variables of Flux
 /** Faults in the layers of Flux: sources, Kustomizations, HelmReleases, the Secrets of variables, Flux itself. */
+
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { condition, GIT_REPOSITORY, HELM_REPOSITORY, reconcile, standing } from '../../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../../lib/kubectl/kubectl.ts'
+import { EXPORTED, exportSum } from '../../../lib/platform/overrides.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { certificate } from '../../unit/certificates.ts'
 import type { Fault } from '../fault-suite.ts'
@@ -558,6 +560,48 @@ const releases: Fault[] = [
       rule: 'release-values-rejected',
       subject: /^HelmRelease oas-apps\/wekan$/,
       remedy: /correct the values .*override/,
+    },
+  },
+  {
+    name: 'An override has an unknown key',
+    layer: 'HelmRelease',
+    ...overriding('replicaCuont: 2\n'),
+    expect: [
+      { rule: 'release-values-rejected', subject: /^HelmRelease oas-apps\/wekan$/ },
+      {
+        rule: 'override-unknown-key',
+        subject: /^ConfigMap oas-apps\/oas-wekan-override$/,
+        remedy: /override-app\.ts wekan --unset replicaCuont/,
+      },
+    ],
+  },
+  {
+    name: 'An override has a name that no release reads',
+    layer: 'HelmRelease',
+    seed: async bed => void (await bed.kubectl.apply(override('wekna', 'replicaCount: 2\n'))),
+    expect: {
+      rule: 'override-unread',
+      subject: /^ConfigMap oas-apps\/oas-wekna-override$/,
+      remedy: /delete configmap oas-wekna-override/,
+    },
+    heal: async bed => void (await bed.kubectl.delete(refOf(override('wekna', '')))),
+  },
+  {
+    name: 'An override was changed after it was exported',
+    layer: 'HelmRelease',
+    async seed(bed) {
+      const changed = override('wekan', 'podLabels: {team: a}\n')
+      changed.metadata.annotations = { [EXPORTED]: exportSum('podLabels: {}\n') }
+      await bed.kubectl.apply(changed)
+    },
+    expect: {
+      rule: 'override-differs',
+      subject: /^ConfigMap oas-apps\/oas-wekan-override$/,
+      remedy: /override-app\.ts --export/,
+    },
+    async heal(bed) {
+      await bed.kubectl.delete(refOf(override('wekan', '')))
+      await reconcile(bed.kubectl, wekan)
     },
   },
   {

@@ -178,7 +178,7 @@ const pods: Fault[] = [
     'An application needs more memory than its limit',
     `${playing('out-of-memory')}resources: {limits: {memory: 300Mi}}\n`,
     'pod-out-of-memory',
-    /memory limit by an override: ConfigMap oas-apps\/oas-wekan-override/,
+    /memory limit by an override: npx tsx scripts\/override-app\.ts wekan/,
   ),
   wekan(
     'The registry of an image cannot be reached',

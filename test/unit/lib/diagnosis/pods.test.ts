@@ -68,7 +68,7 @@ test('too little memory: while it is down broken, once it runs again a warning',
   const down = only({ status: containerIs({ restartCount: 4, state: backOff, lastState }) })
   assert.is(down.rule, 'pod-out-of-memory')
   assert.match(down.cause, 'its limit of 512Mi')
-  assert.match(down.remedy.text, 'ConfigMap oas-apps/oas-wekan-override')
+  assert.match(down.remedy.text, 'by an override: npx tsx scripts/override-app.ts wekan')
   const again = only({
     status: containerIs({
       ready: true,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import * as assert from 'uvu/assert'
+import { unknownKeys } from '../../../../lib/flux/chart-keys.ts'
 import { type HelmValues, storedRelease } from '../../../../lib/flux/stored-release.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { redact } from '../../../../lib/script/redact.ts'
@@ -14,7 +15,6 @@ import {
   changesBetween,
   mergePatch,
 } from '../../../../scripts/override-app/changes.ts'
-import { unknownKeys } from '../../../../scripts/override-app/chart.ts'
 import { refusalText } from '../../../../scripts/override-app/check.ts'
 import { origins, releaseNamed, type ValuesLayer } from '../../../../scripts/override-app/layers.ts'
 import { listedOverrides, overrideLines } from '../../../../scripts/override-app/show.ts'
@@ -73,6 +73,18 @@ test('keys that the chart does not know, with the one that was meant', () => {
   assert.equal(unknown({ podLabels: { any: 'x' }, hidden: 1, service: { nodePort: 1 } }), [])
   assert.equal(unknown({ mongodb: { what: 1 }, global: { x: 1 }, extra: { b: 1 } }), [])
   assert.equal(unknown({ resources: null }), [])
+  // What a template writes out as a whole is the business of whoever reads it.
+  for (const text of [
+    '{{ toYaml .Values.resources }}',
+    '{{- with .Values.resources }}',
+    '{{ .Values.resources | toJson }}',
+  ]) {
+    const templates = [{ data: Buffer.from(text).toString('base64') }]
+    assert.equal(
+      unknownKeys({ resources: { limit: 1 } }, { ...chart, chart: { ...chart.chart, templates } }, {}),
+      [],
+    )
+  }
   assert.equal(unknownKeys({ x: 1 }, { name: 'n', version: 1 }, {}), [])
 })
 

@@ -4,12 +4,11 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { HelmValues } from '../../../../lib/flux/stored-release.ts'
+import { parseValues, pathText } from '../../../../lib/flux/values.ts'
 import { UsageError } from '../../../../lib/script/errors.ts'
 import {
   mergeValues,
   parsePath,
-  parseValues,
-  pathText,
   valueAt,
   valuesText,
   withoutValue,

@@ -1,7 +1,7 @@
 /** Which keys of an override a chart does not know. */
 
-import { type HelmRevision, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
-import { nearest } from '../../lib/script/flags.ts'
+import { nearest } from '../script/flags.ts'
+import { type HelmRevision, type HelmValues, isMap } from './stored-release.ts'
 
 /** A key that a chart does not know, and the one that was probably meant. */
 export interface UnknownKey {
@@ -12,7 +12,8 @@ export interface UnknownKey {
 /**
  * The keys of an override that the chart does not know: neither its defaults nor the platform's values have them,
  * and no template mentions them. What a chart leaves open is not judged: a map that is empty by default (labels,
- * annotations), and the values of charts that it depends on. Pure.
+ * annotations), one that a template passes on as a whole (resources, a program's configuration), and the values of
+ * charts that it depends on. Pure.
  */
 export function unknownKeys(
   override: HelmValues,
@@ -38,7 +39,7 @@ export function unknownKeys(
       }
       const maps = below.filter(isMap).filter(map => Object.keys(map).length > 0)
       const own = valueBelow(defaults, [...path, key])
-      const open = !isMap(own) || Object.keys(own).length === 0
+      const open = !isMap(own) || Object.keys(own).length === 0 || templates.some(text => passesOn(text, key))
       return isMap(value) && maps.length > 0 && !open ? visit(value, maps, [...path, key]) : []
     })
   return visit(override, [defaults, platform], [])
@@ -47,10 +48,28 @@ export function unknownKeys(
 const valueBelow = (values: HelmValues, path: readonly string[]): unknown =>
   path.reduce<unknown>((map, key) => (isMap(map) && Object.hasOwn(map, key) ? map[key] : undefined), values)
 
-/** Whether a template uses a key: `.KEY` or `"KEY"`. Linear, with no pattern made of a name from outside. */
+/** Whether a template uses a key: `.KEY` or `"KEY"`. */
 function mentions(text: string, key: string): boolean {
-  if (text.includes(`"${key}"`)) return true
+  return text.includes(`"${key}"`) || usesOf(text, key).length > 0
+}
+
+/** Functions of templates that write a map out, go through it, or hand it on. */
+const PASSING = ['toYaml', 'toJson', 'tpl ', 'range ', 'with ', 'merge', 'omit ', 'pick ', 'include ']
+
+/** Whether a template writes a map out as a whole, or goes through it: what may be in it, the chart does not say. */
+function passesOn(text: string, key: string): boolean {
+  return usesOf(text, key).some(at => {
+    const begin = text.lastIndexOf('{{', at)
+    const end = text.indexOf('}}', at)
+    const action = begin < 0 || end < 0 ? '' : text.slice(Math.max(begin, at - 200), Math.min(end, at + 200))
+    return PASSING.some(word => action.includes(word))
+  })
+}
+
+/** Where a template says `.KEY`. Linear, with no pattern made of a name from outside. */
+function usesOf(text: string, key: string): number[] {
+  const places: number[] = []
   for (let at = text.indexOf(`.${key}`); at >= 0; at = text.indexOf(`.${key}`, at + 1))
-    if (!/[\w-]/.test(text[at + key.length + 1] ?? '')) return true
-  return false
+    if (!/[\w-]/.test(text[at + key.length + 1] ?? '')) places.push(at)
+  return places
 }

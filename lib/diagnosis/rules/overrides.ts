@@ -1,0 +1,84 @@
+/** Overrides of administrators: keys that nobody reads, overrides that nobody reads, and those that left their file behind. */
+import { type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { APP_NAMES } from '../../platform/apps.ts'
+import { CHECK_LABEL } from '../../platform/overrides.ts'
+import type { Finding, Rule } from '../finding.ts'
+import type { OverrideFact } from '../snapshot.ts'
+
+const refTo = ({ kind, namespace, name }: OverrideFact): Ref => ({ apiVersion: 'v1', kind, namespace, name })
+
+const unknownKey: Rule = ({ snapshot }) =>
+  (snapshot.overrides ?? []).flatMap(override =>
+    override.unknown.map(
+      ({ key, meant }): Finding => ({
+        rule: 'override-unknown-key',
+        verdict: 'warning',
+        subject: refTo(override),
+        cause: `sets ${key}, which the chart ${override.chart ?? ''} does not know${meant ? `; it knows ${meant}` : ''}`,
+        evidence: [`HelmRelease ${override.namespace}/${override.release ?? ''} reads it`],
+        remedy: {
+          text: 'Set the key that was meant, and remove this one',
+          command: `npx tsx scripts/override-app.ts ${override.release ?? ''} --unset ${key}`,
+        },
+      }),
+    ),
+  )
+
+const unread: Rule = index =>
+  (index.snapshot.overrides ?? [])
+    .filter(({ release }) => release === undefined)
+    // That of an application that is not installed waits for its installation.
+    .filter(({ name }) => {
+      const app = APP_NAMES.find(each => name === `oas-${each}-override` || name.startsWith(`oas-${each}-`))
+      return app === undefined || index.get('Kustomization', 'flux-system', app) !== undefined
+    })
+    .map(
+      (override): Finding => ({
+        rule: 'override-unread',
+        verdict: 'warning',
+        subject: refTo(override),
+        cause: 'no HelmRelease of its namespace reads it, so that its values have no effect',
+        evidence: [],
+        remedy: {
+          text: 'Correct its name or namespace (oas-RELEASE-override), or delete it',
+          command: `kubectl -n ${override.namespace} delete ${override.kind.toLowerCase()} ${override.name}`,
+        },
+      }),
+    )
+
+const changed: Rule = ({ snapshot }) =>
+  (snapshot.overrides ?? [])
+    .filter(({ changed }) => changed)
+    .map(
+      (override): Finding => ({
+        rule: 'override-differs',
+        verdict: 'warning',
+        subject: refTo(override),
+        cause: 'differs from the file to which it was exported',
+        evidence: [],
+        remedy: {
+          text: 'Export it again, or apply the file',
+          command: `npx tsx scripts/override-app.ts --export DIR`,
+        },
+      }),
+    )
+
+const leftCheck: Rule = index =>
+  index
+    .all('HelmRelease')
+    .filter(({ metadata }) => metadata.labels?.[CHECK_LABEL])
+    .map(
+      (release): Finding => ({
+        rule: 'override-check-left',
+        verdict: 'warning',
+        subject: refOf(release),
+        cause: 'is a check of override-app, which is running or was killed; it cannot install anything',
+        evidence: [],
+        remedy: {
+          text: 'Run override-app again with any change, also with --dry-run: it removes checks that are older than three minutes',
+        },
+      }),
+    )
+
+/** The rules of overrides. */
+export const rules: readonly Rule[] = [unknownKey, unread, changed, leftCheck]

@@ -1,0 +1,38 @@
+/** The overrides of an administrator: which objects they are, and how an exported one is recognised. */
+import { createHash } from 'node:crypto'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+
+/** One entry of a HelmRelease's `valuesFrom`. */
+export interface ValuesSource {
+  kind: 'ConfigMap' | 'Secret'
+  name: string
+  valuesKey?: string
+  targetPath?: string
+  optional?: boolean
+}
+
+/** The entries of `valuesFrom` of a release. */
+export function sourcesOf(release: KubeObject): ValuesSource[] {
+  return (release.spec?.valuesFrom ?? []) as ValuesSource[]
+}
+
+/** Whether an entry is an administrator's override: it may be absent, and its name says it. */
+export function isOverride({ name, optional, targetPath }: ValuesSource): boolean {
+  return optional === true && !targetPath && name.endsWith('-override')
+}
+
+/** Whether a ConfigMap or Secret of this name is meant as an override. */
+export function isOverrideName(name: string): boolean {
+  return /^oas-.*-override$/.test(name)
+}
+
+/** What `--export` leaves on an override: the checksum of what it has written to a file. */
+export const EXPORTED = 'openappstack.net/exported'
+
+/** The checksum by which an exported file is compared with the cluster. */
+export function exportSum(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** The label of everything that a check of values creates: it is gone a minute later, unless its run was killed. */
+export const CHECK_LABEL = 'openappstack.net/override-check'
