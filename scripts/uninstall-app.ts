@@ -51,6 +51,7 @@ await script({
     const { surveyApp } = await import('./uninstall-app/survey.ts')
     const steps = await import('./uninstall-app/steps.ts')
     const { findSaved, savedParts } = await import('./uninstall-app/backup.ts')
+    const grants = await import('./uninstall-app/grants.ts')
     const { proveStep } = await import('../lib/backup/back-up.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')
 
@@ -82,6 +83,8 @@ await script({
       return
     }
     const plan = removalLines(survey, deleteData)
+    const holders = await grants.readHolders(kubectl, app)
+    plan.push(grants.grantLine(app, holders, deleteData))
     if (app === 'velero') plan.push('stop the nightly backups; those in the bucket stay')
     const problems = removalProblems(survey, deleteData)
     const needsBackup = deleteData && survey.claims.length > 0 && !run.flags['discard-data']
@@ -120,6 +123,10 @@ await script({
       await run.step('Delete its passwords', 'kubectl -n flux-system delete secret NAME', () =>
         steps.deleteSecrets(kubectl, survey.secrets),
       )
+      if (holders && holders.length > 0)
+        await run.step('Revoke its grants', `npx tsx scripts/users.ts revoke NAME ${app}`, () =>
+          grants.revokeGrants(kubectl, app, run.signal),
+        )
     }
     run.log.ok(`${app} is removed${deleteData ? ' with its data' : '; its data is kept'}.`)
     run.next([

@@ -40,7 +40,6 @@ export function removalLines(survey: AppSurvey, deleteData: boolean): string[] {
       return `${deleteData ? 'delete' : 'keep'} ${keys} in Secret ${entry.namespace}/${entry.name}`
     }),
     ...overrides.map(name => `keep the override ${name}`),
-    `keep the grants of users for ${app}: without the application they open nothing`,
   ]
 }
 

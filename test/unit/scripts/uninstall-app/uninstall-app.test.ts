@@ -1,8 +1,10 @@
 /** What belongs to an application, what stands against its removal, and which backups count. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Identity } from '../../../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { savedIn } from '../../../../scripts/uninstall-app/backup.ts'
+import { grantLine, holdersOf } from '../../../../scripts/uninstall-app/grants.ts'
 import { removalLines, removalProblems } from '../../../../scripts/uninstall-app/plan.ts'
 import { type AppSurvey, claimsOf, KEPT_OF } from '../../../../scripts/uninstall-app/survey.ts'
 
@@ -68,6 +70,24 @@ test('a plan says what goes and what stays', () => {
   assert.match(deleted, /DELETE the data in volume claim/)
   assert.match(deleted, /delete pass in Secret/)
   assert.match(deleted, /keep the override/)
+})
+
+test('grants are kept with the data, and revoked with it', () => {
+  const person = (username: string, apps?: Record<string, 'user' | 'admin'>): Identity => ({
+    id: username,
+    schema_id: 'default',
+    state: 'active',
+    traits: { username, email: `${username}@example.org` },
+    metadata_admin: apps && { apps },
+  })
+  const people = [person('mia', { wekan: 'user' }), person('tom', { nextcloud: 'admin' }), person('old')]
+  const holders = holdersOf('wekan', people)
+  assert.equal(holders, [people[0]])
+  assert.equal(holdersOf('constructor', people), [])
+  assert.match(grantLine('wekan', holders, false), /^keep the grant for wekan of mia/)
+  assert.match(grantLine('wekan', holders, true), /^revoke the grant for wekan of mia$/)
+  assert.match(grantLine('wekan', [], true), /no user has a grant/)
+  assert.match(grantLine('wekan', undefined, true), /single sign-on does not answer/)
 })
 
 test('what forbids a removal', () => {
