@@ -67,7 +67,7 @@ export async function everybody(kratos: Kratos): Promise<Identity[]> {
   const people: Identity[] = []
   let token: string | undefined
   for (let page = 0; page < MOST_PAGES; page++) {
-    const { identities, next } = await kratos.list(token, 250)
+    const { identities, next } = await pageOf(kratos, token)
     people.push(...identities)
     if (!next) return people.sort((a, b) => (a.traits.username < b.traits.username ? -1 : 1))
     token = next
@@ -76,6 +76,21 @@ export async function everybody(kratos: Kratos): Promise<Identity[]> {
     `kratos lists more than ${MOST_PAGES * 250} users`,
     'run `npx tsx scripts/app-debug.ts kratos`',
   )
+}
+
+/** One page of users. Throws an ExpectedError for any other answer: another service may be there in its place. */
+async function pageOf(kratos: Kratos, token: string | undefined): ReturnType<Kratos['list']> {
+  const wrong = (what: string, cause?: unknown) =>
+    new ExpectedError(`the users cannot be listed: ${what}`, 'run `npx tsx scripts/diagnose.ts`', { cause })
+  try {
+    const page = await kratos.list(token, 250)
+    const { identities } = page
+    if (!Array.isArray(identities) || identities.some(each => typeof each?.traits?.username !== 'string'))
+      throw wrong('kratos-admin does not answer with a list of users')
+    return page
+  } catch (error) {
+    throw error instanceof UpstreamError || error instanceof TypeError ? wrong(error.message, error) : error
+  }
 }
 
 /** Whether a user has no grants at all, not even an empty list: one of before there were grants. Pure. */
