@@ -112,6 +112,10 @@ await script({
     run.result = { proof, file }
     for (const line of claimLines(proof.backup)) run.log.print(line)
     run.log.print(file)
-    run.next([...unsaved(run.cluster), 'npx tsx scripts/backup.ts --list'])
+    run.next([
+      ...unsaved(run.cluster),
+      ...(app ? [] : [`npx tsx scripts/restore-drill.ts ${proof.backup.name}   # try to restore it`]),
+      'npx tsx scripts/backup.ts --list',
+    ])
   },
 })

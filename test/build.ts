@@ -2,7 +2,7 @@
  * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
  * named are built together.
  *
- * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, node, old-flux, traefik, debian)
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, node, velero, old-flux, traefik, debian)
  */
 import { UsageError } from '../lib/script/errors.ts'
 import { builtSets } from './bed/build/build.ts'
@@ -14,6 +14,7 @@ import {
   type ProgramSet,
   SANDBOX,
   TRAEFIK,
+  VELERO_SET,
 } from './bed/build/programs.ts'
 import { ensureBed } from './bed/cluster/bed.ts'
 import { nodeParts } from './bed/cluster/node.ts'
@@ -30,6 +31,7 @@ const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<
   certificates: { sets: CERTIFICATE_SETS },
   login: { sets: LOGIN_SETS },
   node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
+  velero: { sets: [VELERO_SET] },
   'old-flux': { sets: [OLD_FLUX] },
   traefik: { sets: [TRAEFIK] },
   debian: { sets: [], make: () => debianRoot(building) },

@@ -36,7 +36,7 @@ export async function stopServers(): Promise<void> {
 }
 
 /** Starts a server and waits until it `answers`. */
-async function start(
+export async function start(
   program: string,
   args: string[],
   answers: () => Promise<boolean>,

@@ -129,6 +129,15 @@ export const TRAEFIK: ProgramSet = {
   },
 }
 
+/** Velero, and the plugin by which it speaks to S3. */
+export const VELERO_SET: ProgramSet = {
+  folder: join(BED, 'velero'),
+  programs: [
+    tool('velero', 'github.com/vmware-tanzu/velero/cmd/velero'),
+    tool('velero-plugin-for-aws', 'github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws'),
+  ],
+}
+
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
 
 /** The helm-controller of 0.6's age: a module of its own, for its dependencies are years older than the bed's. */

@@ -1,0 +1,150 @@
+/** What a restore and a drill share: what a backup holds, Velero's Restore, and whether the volumes came back. */
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { sizeText } from '../script/size.ts'
+import { type BackupBucket, proofPath, sumOf } from './bucket.ts'
+import { type BackupFlaw, VELERO } from './judge.ts'
+import type { Proof } from './proof.ts'
+import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
+
+/** The copy of one claim in a backup. */
+export interface Held {
+  /** `namespace/name`, as it was at the time of the backup. */
+  claim: string
+  bytes: number
+  /** The pod that it was read through, and what that calls the volume. */
+  pod: string
+  volume: string
+}
+
+/**
+ * The claims of which a backup has data, by what Velero writes on its copies: on another server the claims have other
+ * uids, so names count. Pure.
+ */
+export function heldBy(backup: string, volumeBackups: readonly KubeObject[]): Held[] {
+  return volumeBackups
+    .filter(
+      ({ metadata, status }) =>
+        metadata.labels?.['velero.io/backup-name'] === backup &&
+        status?.phase === 'Completed' &&
+        status.snapshotID &&
+        metadata.annotations?.['velero.io/pvc-name'] !== undefined,
+    )
+    .map(({ metadata, spec, status }) => ({
+      claim: `${spec?.pod?.namespace}/${metadata.annotations!['velero.io/pvc-name']}`,
+      bytes: Number(status?.progress?.totalBytes) || 0,
+      pod: String(spec?.pod?.name ?? ''),
+      volume: String(spec?.volume ?? ''),
+    }))
+    .sort((a, b) => (a.claim < b.claim ? -1 : 1))
+}
+
+/** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
+const DATA = [
+  'persistentvolumeclaims',
+  'persistentvolumes',
+  'pods',
+  'replicasets.apps',
+  'deployments.apps',
+  'statefulsets.apps',
+]
+/** What pods need to start where nothing else is: no Ingress, no Certificate, no OAuth2Client, no Job. */
+const NEEDED = ['secrets', 'configmaps', 'services', 'serviceaccounts']
+
+/** A Restore of the releases of one application. With `into` their namespace becomes that one. Pure. */
+export function restoreObject(
+  name: string,
+  options: {
+    backup: string
+    madeBy: string
+    releases: readonly string[]
+    namespaces: readonly string[]
+    into?: string
+  },
+): KubeObject {
+  const { backup, madeBy, releases, namespaces, into } = options
+  return {
+    apiVersion: VELERO_API,
+    kind: 'Restore',
+    metadata: { namespace: VELERO, name, labels: { [MADE_BY]: madeBy } },
+    spec: {
+      backupName: backup,
+      includedNamespaces: [...namespaces],
+      includedResources: into ? [...DATA, ...NEEDED] : DATA,
+      // What pods mount and what is named by no label comes along by Velero's own item actions.
+      orLabelSelectors: releaseSelectors(releases),
+      restorePVs: true,
+      existingResourcePolicy: 'none',
+      itemOperationTimeout: '4h',
+      // Sparse files come back full otherwise.
+      uploaderConfig: { writeSparseFiles: true },
+      ...(into ? { namespaceMapping: Object.fromEntries(namespaces.map(each => [each, into])) } : {}),
+    },
+  }
+}
+
+/**
+ * What is wrong with a Restore that has ended: its phase, and each claim that should have come back and whose
+ * PodVolumeRestore is not Completed. Pure.
+ */
+export function wrongWithRestore(
+  restore: KubeObject,
+  volumeRestores: readonly KubeObject[],
+  held: readonly Held[],
+): BackupFlaw[] {
+  const { name } = restore.metadata
+  const { phase, failureReason, validationErrors = [] } = restore.status ?? {}
+  const why = [failureReason, ...validationErrors].filter(Boolean).join('; ')
+  const flaws: BackupFlaw[] = []
+  const fix = `read its log (kubectl -n ${VELERO} logs deployment/velero), then run the same command again`
+  if (phase !== 'Completed')
+    flaws.push({ what: `restore ${name} has ended as ${phase}${why ? `: ${why}` : ''}`, fix })
+  const ours = volumeRestores.filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
+  for (const { claim, pod, volume } of held) {
+    const copy = ours.find(({ spec }) => spec?.pod?.name === pod && spec.volume === volume)
+    const state = copy?.status?.phase
+    if (state === 'Completed') continue
+    const said = copy?.status?.message ? `: ${copy.status.message}` : ''
+    flaws.push({
+      what: `the volume of ${claim} was not restored (${state ?? 'Velero has not started with it'}${said})`,
+      fix,
+    })
+  }
+  return flaws
+}
+
+/**
+ * Whether a backup may be restored from, by our proof in the bucket: there is one, it is unchanged, and it says that
+ * nothing was wrong. Returns the proof. Throws an ExpectedError otherwise.
+ */
+export async function readProof(bucket: BackupBucket, backup: string): Promise<Proof> {
+  const prove = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}; to restore it as it is: --accept-unproved`
+  const [text, sum] = [await bucket.read(proofPath(backup)), await bucket.read(`${proofPath(backup)}.sha256`)]
+  if (!text || !sum) throw new ExpectedError(`backup ${backup} has no proof in the bucket`, prove)
+  if (sumOf(text) !== sum.toString().trim())
+    throw new ExpectedError(
+      `the proof of backup ${backup} was changed after it was written`,
+      'take another backup, and find out who changes the bucket',
+    )
+  let proof: Proof
+  try {
+    proof = JSON.parse(text.toString())
+    if (proof.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
+      throw new Error('it has other fields')
+  } catch (error) {
+    throw new ExpectedError(`the proof of backup ${backup} cannot be read`, prove, { cause: error })
+  }
+  if (proof.wrong.length > 0)
+    throw new ExpectedError(`the proof of backup ${backup} says: ${proof.wrong[0]!.what}`, prove)
+  return proof
+}
+
+/** One line a claim, for a plan. Pure. */
+export function heldLines(held: readonly Held[], verb: string): string[] {
+  return held.map(({ claim, bytes }) => `${verb} ${claim} (${sizeText(bytes)})`)
+}
+
+/** Backup's and restore's lists of volumes that Velero has read or written. */
+export async function readVolumeRestores(kubectl: Kubectl): Promise<KubeObject[]> {
+  return kubectl.list(VELERO_API, 'PodVolumeRestore', { namespace: VELERO })
+}

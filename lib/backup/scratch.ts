@@ -1,0 +1,90 @@
+/** A namespace beside the running one: nothing in it is public, and it reaches nothing outside. */
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { EXIT, ExpectedError, throwAll } from '../script/errors.ts'
+import type { Log } from '../script/log.ts'
+import { until } from '../script/wait.ts'
+import type { AppParts } from './back-up.ts'
+import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
+import { MADE_BY, untilEnded, veleroRef } from './velero.ts'
+
+/**
+ * The namespace, and the rule that keeps what runs in it to itself: pods may reach each other and DNS, and nothing
+ * else, so that no mail is sent and nobody outside is asked. Pure.
+ */
+export function scratchObjects(name: string, madeBy: string): KubeObject[] {
+  const dns = [
+    { protocol: 'UDP', port: 53 },
+    { protocol: 'TCP', port: 53 },
+  ]
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name,
+        labels: { [MADE_BY]: madeBy, 'pod-security.kubernetes.io/enforce': 'baseline' },
+      },
+    },
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { namespace: name, name: 'alone' },
+      spec: {
+        podSelector: {},
+        policyTypes: ['Ingress', 'Egress'],
+        ingress: [{ from: [{ podSelector: {} }] }],
+        egress: [{ to: [{ podSelector: {} }] }, { ports: dns }],
+      },
+    },
+  ]
+}
+
+/** Creates it. Throws (exit code 4) when a namespace of this name exists that this script has not made. */
+export async function makeScratch(kubectl: Kubectl, name: string, madeBy: string): Promise<void> {
+  const existing = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
+  if (existing && existing.metadata.labels?.[MADE_BY] !== madeBy)
+    throw new ExpectedError(`the namespace ${name} exists`, 'give the name of a new one', {
+      exitCode: EXIT.refused,
+    })
+  for (const object of scratchObjects(name, madeBy)) await kubectl.apply(object)
+}
+
+/** Deletes it with everything in it, and waits for that. A namespace that this script has not made is left alone. */
+export async function removeScratch(
+  kubectl: Kubectl,
+  name: string,
+  madeBy: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const ref = { apiVersion: 'v1', kind: 'Namespace', name }
+  const existing = await kubectl.get(ref)
+  if (!existing || existing.metadata.labels?.[MADE_BY] !== madeBy) return
+  await kubectl.delete(ref)
+  await until(async () => ((await kubectl.get(ref)) ? { last: name } : { done: true }), {
+    deadline: 600_000,
+    patience: 60_000,
+    describe: last => `the namespace ${last} is still there`,
+    fix: `see what keeps it: kubectl get namespace ${name} -o yaml`,
+    signal,
+  })
+}
+
+/**
+ * Restores the releases of an application into such a namespace, and waits until Velero is done. Throws everything
+ * that is wrong. Returns the Restore and how many milliseconds it took.
+ */
+export async function restoreToScratch(
+  kubectl: Kubectl,
+  options: { backup: string; madeBy: string; into: string; parts: AppParts; held: readonly Held[] },
+  wait: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
+): Promise<{ restore: KubeObject; took: number }> {
+  const { backup, madeBy, into, parts, held } = options
+  const name = `${into}-${Math.floor(Date.now() / 1000)}`
+  const began = performance.now()
+  const { releases, namespaces } = parts
+  await kubectl.create(restoreObject(name, { backup, madeBy, releases, namespaces, into }))
+  const restore = await untilEnded(kubectl, veleroRef('Restore', name), wait)
+  const wrong = wrongWithRestore(restore, await readVolumeRestores(kubectl), held)
+  throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+  return { restore, took: performance.now() - began }
+}

@@ -1,0 +1,98 @@
+/**
+ * Tries whether a backup can be restored: into a namespace of its own that reaches nothing outside, compared with the
+ * proof of the backup, timed, and removed again whatever happens. The running applications are not touched.
+ *
+ * Usage: npx tsx scripts/restore-drill.ts [BACKUP] [--app APP]
+ * Needs: Velero with its bucket, a proved backup, and space on the server for a second copy of the data.
+ * Safe to run again: what a killed drill has left is removed first.
+ */
+
+import { APP_NAMES } from '../lib/platform/apps.ts'
+import { durationText, timeoutOf } from '../lib/script/duration.ts'
+import { UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+import type { DrillResult } from './restore-drill/drill.ts'
+
+await script({
+  name: 'restore-drill',
+  group: 'back up',
+  summary: 'Restore a backup into a namespace of its own, tell how long it took, and remove it again.',
+  args: { name: 'BACKUP', help: 'its name (default: the newest backup that is proved)', max: 1 },
+  flags: {
+    app: { type: 'string', value: 'APP', help: 'one application only (default: all that are installed)' },
+    timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each application (default 5h)' },
+  },
+  examples: [
+    ['npx tsx scripts/restore-drill.ts', 'Every application, from the newest proved backup'],
+    ['npx tsx scripts/restore-drill.ts --app wekan', 'One application'],
+    ['npx tsx scripts/restore-drill.ts --dry-run', 'What would be restored, and how much'],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const { backupChecks } = await import('../lib/backup/back-up.ts')
+    const { readBackupObjects } = await import('../lib/backup/proof.ts')
+    const { heldLines } = await import('../lib/backup/restoring.ts')
+    const { removeScratch } = await import('../lib/backup/scratch.ts')
+    const { chooseProved, drill, scratchName, subjects, writeVerdict } = await import(
+      './restore-drill/drill.ts'
+    )
+    const { app } = run.flags
+    if (app !== undefined && (app === 'velero' || !APP_NAMES.includes(app)))
+      throw new UsageError(`${app} is not an application with data`, `take one of ${APP_NAMES.join(', ')}`)
+    const deadline = timeoutOf(run.flags.timeout, 300)
+    const config = installedConfig(run.cluster)
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await kubectl.serverVersion()
+    await run.preflight([
+      ...clusterChecks(kubectl, [
+        ['create', 'velero.io', 'restores', 'velero'],
+        ['create', '', 'namespaces'],
+        ['delete', '', 'namespaces'],
+        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+      ]),
+      ...backupChecks(kubectl, run, config),
+    ])
+    const { backup, proof } = await chooseProved(kubectl, config, run.args[0], run.signal)
+    const objects = await readBackupObjects(kubectl)
+    const wanted = await subjects(kubectl, backup, proof, objects, app)
+    const now = Date.now() + kubectl.client.clockOffset
+    const plan = [
+      ...wanted.flatMap(({ parts, held }) => heldLines(held, `restore into ${scratchName(parts.app)}:`)),
+      'compare with the proof of the backup, and remove the namespaces again',
+      `the newest data in it is ${durationText(Math.max(0, now - Date.parse(proof.backup.startedAt ?? '')))} old`,
+    ]
+    if (!(await run.agree(plan, `Try to restore ${backup}?`))) return
+    await lockCluster(kubectl, run)
+    for (const { parts } of wanted) {
+      const name = scratchName(parts.app)
+      await removeScratch(kubectl, name, 'restore-drill', run.signal)
+      // Without the run's signal: an interruption does not keep it from being removed.
+      const cleaning = await Kubectl.connect(run.cluster.kubeconfig)
+      run.onEnd(() => removeScratch(cleaning, name, 'restore-drill').finally(() => cleaning.client.close()))
+    }
+    const results: DrillResult[] = []
+    for (const subject of wanted)
+      await run.step(
+        `Restore ${subject.parts.app}`,
+        `velero restore create --from-backup ${backup}`,
+        async () => {
+          const wait = { deadline, log: run.log, signal: run.signal }
+          const result = await drill(kubectl, { backup, proof, ...subject }, wait)
+          results.push(result)
+          return `${result.claims.length} volumes in ${durationText(result.milliseconds)}`
+        },
+      )
+    await run.step('Verdict', undefined, async () => {
+      const verdict = { backup, proof, results, now }
+      const { file, document } = await writeVerdict(kubectl, run.cluster, verdict, app === undefined)
+      run.result = { ...document, file }
+      return `a restore takes ${durationText(document.rto)}, and the data would be ${durationText(document.rpo)} old`
+    })
+    run.next(['npx tsx scripts/status.ts   # shows the age of the last drill'])
+  },
+})

@@ -1,0 +1,193 @@
+/** The parts of a drill: which backup, what of it, the try itself, and the verdict. */
+import { join } from 'node:path'
+import { type AppParts, partsOfApp } from '../../lib/backup/back-up.ts'
+import { BackupBucket } from '../../lib/backup/bucket.ts'
+import { type BackupObjects, DRILL_MARK, startOf, VELERO } from '../../lib/backup/judge.ts'
+import { mark, type Proof } from '../../lib/backup/proof.ts'
+import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
+import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
+import { VELERO_API } from '../../lib/backup/velero.ts'
+import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { APP_NAMES } from '../../lib/platform/apps.ts'
+import type { Config } from '../../lib/platform/config.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { durationText } from '../../lib/script/duration.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
+import type { Log } from '../../lib/script/log.ts'
+import { sizeText } from '../../lib/script/size.ts'
+import { fileTime } from '../../lib/script/timestamp.ts'
+
+/** The namespace of a drill. It is deleted at the end, and only when its label says that a drill has made it. */
+export const scratchName = (app: string) => `restore-drill-${app}`
+
+/** An application, and what a backup has of it. */
+export interface DrillSubject {
+  parts: AppParts
+  held: Held[]
+}
+
+/** What came of one application. */
+export interface DrillResult {
+  app: string
+  milliseconds: number
+  claims: { claim: string; bytes: number }[]
+  warnings: number
+}
+
+/**
+ * A backup with a sound proof: that of this name, or the newest one. Throws an ExpectedError when there is none.
+ */
+export async function chooseProved(
+  kubectl: Kubectl,
+  config: Config,
+  name: string | undefined,
+  signal: AbortSignal,
+): Promise<{ backup: string; proof: Proof }> {
+  const bucket = await BackupBucket.open(config, signal)
+  if (name !== undefined) return { backup: name, proof: await readProof(bucket, name) }
+  const backups = (await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO }))
+    .filter(({ status }) => status?.phase === 'Completed')
+    .sort((a, b) => startOf(b) - startOf(a))
+  for (const { metadata } of backups)
+    try {
+      const proof = await readProof(bucket, metadata.name)
+      if (proof.app === undefined) return { backup: metadata.name, proof }
+    } catch (error) {
+      if (!(error instanceof ExpectedError)) throw error
+    }
+  throw new ExpectedError('no backup is proved', 'prove one: npx tsx scripts/backup.ts --verify latest')
+}
+
+/** The installed applications of which the backup has data. Throws when there is none. */
+export async function subjects(
+  kubectl: Kubectl,
+  backup: string,
+  proof: Proof,
+  objects: BackupObjects,
+  app: string | undefined,
+): Promise<DrillSubject[]> {
+  const installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(
+    ({ metadata }) => metadata.name,
+  )
+  const proved = new Set(
+    proof.backup.claims.filter(({ state }) => state === 'captured').map(({ claim }) => claim),
+  )
+  const found: DrillSubject[] = []
+  for (const name of app ? [app] : APP_NAMES.filter(each => each !== 'velero' && installed.includes(each))) {
+    const parts = await partsOfApp(kubectl, name, objects)
+    const claims = objects.claims.filter(claim => parts.owns(claim))
+    const ours = new Set(claims.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`))
+    const held = heldBy(backup, objects.volumeBackups).filter(
+      ({ claim }) => ours.has(claim) && proved.has(claim),
+    )
+    if (held.length > 0) found.push({ parts, held })
+  }
+  if (found.length > 0) return found
+  throw new ExpectedError(
+    `backup ${backup} has no data of ${app ?? 'any installed application'}`,
+    'take another: npx tsx scripts/backup.ts --list',
+  )
+}
+
+/**
+ * Restores one application, checks that every claim has come back and is bound, compares the sizes with the proof, and
+ * removes it all. Throws what is wrong.
+ */
+export async function drill(
+  kubectl: Kubectl,
+  subject: DrillSubject & { backup: string; proof: Proof },
+  wait: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
+): Promise<DrillResult> {
+  const { parts, held, backup, proof } = subject
+  const into = scratchName(parts.app)
+  await makeScratch(kubectl, into, 'restore-drill')
+  const { restore, took } = await restoreToScratch(
+    kubectl,
+    { backup, madeBy: 'restore-drill', into, parts, held },
+    wait,
+  )
+  const claims = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: into })
+  differences(held, claims, proof)
+  await removeScratch(kubectl, into, 'restore-drill', wait.signal)
+  return {
+    app: parts.app,
+    milliseconds: took,
+    claims: held.map(({ claim, bytes }) => ({ claim, bytes })),
+    warnings: Number(restore.status?.warnings) || 0,
+  }
+}
+
+/** Throws when a claim has not come back, or its copy has another size than the proof says. */
+function differences(held: readonly Held[], claims: readonly KubeObject[], proof: Proof): void {
+  for (const { claim, bytes } of held) {
+    const name = claim.split('/')[1]
+    const back = claims.find(({ metadata }) => metadata.name === name)
+    if (back?.status?.phase !== 'Bound')
+      throw new ExpectedError(
+        `the claim of ${claim} has not come back (${back?.status?.phase ?? 'it does not exist'})`,
+        'see why: kubectl -n velero logs deployment/velero',
+      )
+    const proved = proof.backup.claims.find(each => each.claim === claim)?.bytes
+    if (proved !== undefined && proved !== bytes)
+      throw new ExpectedError(
+        `the copy of ${claim} has ${bytes} bytes, and the proof of the backup says ${proved}`,
+        'take another backup, and find out who changes the bucket',
+      )
+  }
+}
+
+/** What a drill has found. */
+export interface DrillVerdict {
+  version: 1
+  cluster: string
+  backup: string
+  madeAt: string
+  /** Milliseconds that the restore of everything took, and the age that its data would have had. */
+  rto: number
+  rpo: number
+  results: DrillResult[]
+}
+
+/** Writes the verdict to the journal; of a drill of everything, its age too, for `status` and the alerts. */
+export async function writeVerdict(
+  kubectl: Kubectl,
+  cluster: Cluster,
+  drilled: { backup: string; proof: Proof; results: DrillResult[]; now: number },
+  everything: boolean,
+): Promise<{ file: string; document: DrillVerdict }> {
+  const { backup, proof, results, now } = drilled
+  const document: DrillVerdict = {
+    version: 1,
+    cluster: cluster.name,
+    backup,
+    madeAt: new Date(now).toISOString(),
+    rto: results.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+    rpo: Math.max(0, now - Date.parse(proof.backup.startedAt ?? '')),
+    results,
+  }
+  privateFolder(cluster.journal)
+  const file = join(cluster.journal, `${fileTime(new Date(now))}-drill-${backup}`)
+  writeFileAtomic(`${file}.json`, `${JSON.stringify(document, null, 2)}\n`)
+  writeFileAtomic(`${file}.md`, drillText(document))
+  if (everything) await mark(kubectl, DRILL_MARK, { backup, rto: String(document.rto) })
+  return { file: `${file}.md`, document }
+}
+
+/** A verdict as Markdown. Pure. */
+export function drillText({ backup, cluster, madeAt, rto, rpo, results }: DrillVerdict): string {
+  return [
+    `# Restore drill of backup ${backup}`,
+    '',
+    `- cluster: ${cluster}; ended: ${madeAt}`,
+    `- a restore takes ${durationText(rto)} (RTO); its data would have been ${durationText(rpo)} old (RPO)`,
+    '',
+    ...results.flatMap(({ app, milliseconds, claims, warnings }) => [
+      `## ${app}: ${durationText(milliseconds)}, ${warnings} warnings`,
+      '',
+      ...claims.map(({ claim, bytes }) => `- ${claim}: ${sizeText(bytes)}`),
+      '',
+    ]),
+  ].join('\n')
+}

@@ -1,0 +1,127 @@
+/**
+ * Restores the volumes of an application from a backup of Velero: in place, after a backup of the present state, or
+ * with --into into a namespace beside the running one. It replaces "Restore instructions will follow" of the docs.
+ *
+ * Usage: npx tsx scripts/restore.ts BACKUP --app APP [--into NAMESPACE]
+ * Needs: Velero with its bucket, and the application installed (on a new server: install-app first).
+ * Safe to run again: an unfinished restore is continued where it was; nothing is removed before it is backed up.
+ */
+
+import { APP_NAMES } from '../lib/platform/apps.ts'
+import { timeoutOf } from '../lib/script/duration.ts'
+import { EXIT, ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { script } from '../lib/script/script.ts'
+
+await script({
+  name: 'restore',
+  group: 'back up',
+  summary: 'Restore the volumes of an application from a backup, in place or beside the running one.',
+  args: { name: 'BACKUP', help: 'its name, as `backup --list` has it', min: 1, max: 1 },
+  flags: {
+    app: {
+      type: 'string',
+      value: 'APP',
+      help: `the application: core, ${APP_NAMES.filter(name => name !== 'velero').join(', ')}`,
+    },
+    into: {
+      type: 'string',
+      value: 'NAMESPACE',
+      help: 'restore into this new namespace; the running one stays',
+    },
+    'accept-unproved': { type: 'boolean', help: 'restore a backup that has no proof' },
+    'skip-safety': { type: 'boolean', help: 'do not back up the present state first' },
+    confirm: { type: 'string', value: 'APP', help: 'the application, instead of typing it' },
+    timeout: { type: 'string', value: 'TIME', help: 'how long each wait may last (default 5h)' },
+  },
+  examples: [
+    ['npx tsx scripts/restore.ts velero-nightly-20260301023000 --app wekan', 'One application, in place'],
+    ['npx tsx scripts/restore.ts --dry-run NAME --app wekan', 'What would be replaced'],
+    [
+      'npx tsx scripts/restore.ts NAME --app nextcloud --into look',
+      'Beside it: to fetch a file of last week',
+    ],
+  ],
+  cluster: 'existing',
+  changes: true,
+  async run(run) {
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const { backUp, backupChecks, partsOfApp } = await import('../lib/backup/back-up.ts')
+    const { readBackupObjects } = await import('../lib/backup/proof.ts')
+    const { heldLines } = await import('../lib/backup/restoring.ts')
+    const { dataOf, restorable } = await import('./restore/plan.ts')
+    const steps = await import('./restore/steps.ts')
+    const { restoreInto } = await import('./restore/into.ts')
+    const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
+    const [backup = ''] = run.args
+    const { app, into, confirm } = run.flags
+    if (!app || app === 'velero' || !['core', ...APP_NAMES].includes(app))
+      throw new UsageError(`--app ${app ?? ''} is not an application with data`, 'give one, as --app wekan')
+    const deadline = timeoutOf(run.flags.timeout, 300)
+    const config = installedConfig(run.cluster)
+    const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
+    await kubectl.serverVersion()
+    const state = (await steps.readRestoreState(kubectl)) ?? { app, backup }
+    if (state.app !== app || state.backup !== backup)
+      throw new ExpectedError(
+        `the restore of ${state.app} from ${state.backup} is unfinished`,
+        `finish it first: npx tsx scripts/restore.ts ${state.backup} --app ${state.app}`,
+        { exitCode: EXIT.refused },
+      )
+    await run.preflight([
+      ...clusterChecks(kubectl, [
+        ['create', 'velero.io', 'restores', 'velero'],
+        ['delete', '', 'persistentvolumeclaims'],
+        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
+      ]),
+      ...backupChecks(kubectl, run, config),
+      () => restorable(kubectl, run, config, backup),
+    ])
+    const objects = await readBackupObjects(kubectl)
+    const parts = await partsOfApp(kubectl, app, objects)
+    const now = Date.now() + kubectl.client.clockOffset
+    const { held, lost, age } = await dataOf(kubectl, { app, backup, parts, objects, now })
+    for (const line of lost) run.log.warn(line)
+    if (into !== undefined) return restoreInto(run, kubectl, { backup, parts, held, into, deadline })
+
+    const plan = [
+      ...(run.flags['skip-safety'] || state.safety ? [] : [`back up ${app} as it is now, and prove it`]),
+      `suspend ${app} in Flux, and stop it`,
+      ...heldLines(held, 'REPLACE'),
+      `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
+      `resume ${app}, and wait until it is ready`,
+    ]
+    if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
+    await lockCluster(kubectl, run)
+    await steps.keepRestoreState(kubectl, state)
+    if (!run.flags['skip-safety'] && !state.safety) {
+      const made = await backUp(run, kubectl, { config, madeBy: 'restore', ttl: '720h', deadline, parts })
+      state.safety = made.proof.backup.name
+      await steps.keepRestoreState(kubectl, state)
+    }
+    await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
+    const claims = new Set(held.map(({ claim }) => claim))
+    const remove = () => steps.removeData(kubectl, app, claims, run.signal)
+    if (!state.restore) await run.step('Stop it, and remove its claims', undefined, remove)
+    const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
+    const wait = { deadline, log: run.log, signal: run.signal }
+    await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
+    await run.step('Resume', `flux resume kustomization ${app}`, () => steps.resumeApp(kubectl, parts))
+    await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', async () => {
+      await waitForKustomizations(kubectl, [app], { deadline, log: run.log, signal: run.signal })
+      return undefined
+    })
+    await steps.forgetRestoreState(kubectl)
+    run.result = { ...state, held }
+    run.log.ok(`${app} has the data of ${backup}.`)
+    run.next([
+      `npx tsx scripts/app-debug.ts ${app}   # log in, and check that the data is what you expect`,
+      ...(state.safety
+        ? [`npx tsx scripts/restore.ts ${state.safety} --app ${app}   # back to the state before`]
+        : []),
+      `kubectl get persistentvolumes -l ${steps.REPLACED}=${app}   # the replaced volumes: delete them when all is well`,
+    ])
+  },
+})

@@ -1,0 +1,67 @@
+/** What a restore would do: whether the backup may be used, and which data it would bring back. */
+import type { AppParts } from '../../lib/backup/back-up.ts'
+import { BackupBucket } from '../../lib/backup/bucket.ts'
+import { type BackupObjects, startOf } from '../../lib/backup/judge.ts'
+import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
+import { veleroRef } from '../../lib/backup/velero.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import type { Config } from '../../lib/platform/config.ts'
+import { durationText } from '../../lib/script/duration.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import type { Run } from '../../lib/script/run.ts'
+
+type AskingRun = Pick<Run, 'signal'> & { flags: { 'accept-unproved': boolean } }
+
+/** Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved. */
+export async function restorable(
+  kubectl: Kubectl,
+  run: AskingRun,
+  config: Config,
+  name: string,
+): Promise<void> {
+  const backup = await kubectl.get(veleroRef('Backup', name))
+  if (!backup)
+    throw new ExpectedError(
+      `backup ${name} does not exist`,
+      'see which there are: npx tsx scripts/backup.ts --list (on a new server Velero finds them after a minute)',
+    )
+  const phase = backup.status?.phase ?? 'New'
+  if (phase !== 'Completed' && !(phase === 'PartiallyFailed' && run.flags['accept-unproved']))
+    throw new ExpectedError(
+      `backup ${name} is ${phase}, not Completed`,
+      'take another: npx tsx scripts/backup.ts --list',
+    )
+  if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
+    throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
+  if (run.flags['accept-unproved']) return
+  await readProof(await BackupBucket.open(config, run.signal), name)
+}
+
+/** The data of an application in a backup, the claims that it lacks, and how old it is. Throws when it has none. */
+export async function dataOf(
+  kubectl: Kubectl,
+  subject: { app: string; backup: string; parts: AppParts; objects: BackupObjects; now: number },
+): Promise<{ held: Held[]; lost: string[]; age: string }> {
+  const { app, backup, parts, objects, now } = subject
+  const ours = new Set(
+    objects.claims
+      .filter(claim => parts.owns(claim))
+      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
+  )
+  // While a restore is unfinished its claims are gone: those of the backup's own pods count then.
+  const isOurs = ({ claim, pod }: Held) =>
+    ours.has(claim) ||
+    (parts.namespaces.includes(claim.split('/')[0]!) &&
+      parts.releases.some(release => pod === release || pod.startsWith(`${release}-`)))
+  const held = heldBy(backup, objects.volumeBackups).filter(isOurs)
+  if (held.length === 0)
+    throw new ExpectedError(
+      `backup ${backup} has no data of ${app}`,
+      `take another: npx tsx scripts/backup.ts --list --app ${app}`,
+    )
+  const lost = [...ours]
+    .filter(claim => !held.some(each => each.claim === claim))
+    .map(claim => `${claim} is not in the backup: it stays as it is`)
+  const object = await kubectl.get(veleroRef('Backup', backup))
+  return { held, lost, age: durationText(Math.max(0, now - (object ? startOf(object) : now))) }
+}

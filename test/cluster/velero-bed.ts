@@ -1,0 +1,175 @@
+/**
+ * Velero on a bed: the real server with its plugin for S3 and real repositories of kopia, and the Versity S3 Gateway as
+ * its bucket. The **node-agent is a stand-in**: kwok's pods have no files, so nothing is read or written; it reports
+ * for each volume what a test wants (velero v1.18, pkg/controller/pod_volume_backup_controller.go).
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { load } from 'js-yaml'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { parseConfig } from '../../lib/platform/config.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
+import { builtSets } from '../bed/build/build.ts'
+import { VELERO_SET } from '../bed/build/programs.ts'
+import { run } from '../bed/build/shell.ts'
+import { type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
+import { freePort } from '../host/sshd.ts'
+import type { Bed } from './harness.ts'
+
+/** What the stand-in for the node-agent says of a volume. */
+export type Copying = 'whole' | 'empty' | 'fails' | 'hangs'
+
+const VELERO = { namespace: 'velero' }
+
+/** A running Velero. */
+export class VeleroBed {
+  readonly s3: S3Server
+  /** What is said of the volumes of claims (`namespace/name`); `whole` of all others. */
+  readonly copying = new Map<string, Copying>()
+  readonly #kubectl: Kubectl
+  readonly #folder: string
+  #agent = true
+
+  private constructor(s3: S3Server, kubectl: Kubectl, folder: string) {
+    this.s3 = s3
+    this.#kubectl = kubectl
+    this.#folder = folder
+  }
+
+  /** Starts it on a bed on which the platform is installed, and points `.flux.env` and Velero to its bucket. */
+  static async start(bed: Bed): Promise<VeleroBed> {
+    const { kubectl } = bed
+    const building = {
+      progress: console.log,
+      waiting: (holder: string) => console.log(`waiting for ${holder}`),
+    }
+    const [programs] = await builtSets(building, [VELERO_SET])
+    const s3 = await s3Server()
+    const folder = mkdtempSync(join(tmpdir(), 'oas-velero-'))
+    const velero = new VeleroBed(s3, kubectl, folder)
+    const settings = {
+      backup_s3_url: s3.url,
+      backup_s3_region: 'ceph',
+      backup_s3_bucket: 'backups',
+      backup_s3_prefix: '',
+      backup_s3_aws_access_key_id: s3Access.id,
+      backup_s3_aws_secret_access_key: s3Access.secret,
+    }
+    const env = join(bed.cluster, '.flux.env')
+    const config = { ...parseConfig(readFileSync(env, 'utf8')), ...settings }
+    writeFileSync(
+      env,
+      Object.entries(config)
+        .map(([key, value]) => `${key}=${value}\n`)
+        .join(''),
+    )
+    // What kwok plays of Velero, and what the chart has of another bucket.
+    for (const name of ['backupstoragelocation-available', 'schedule-enabled'])
+      await kubectl.delete({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'Stage', name })
+    await velero.#applyCrds()
+    kubectl.rediscover()
+    await kubectl.patch(
+      { apiVersion: 'velero.io/v1', kind: 'BackupStorageLocation', name: 'default', ...VELERO },
+      {
+        spec: {
+          objectStorage: { bucket: 'backups', prefix: null },
+          config: { region: 'ceph', s3Url: s3.url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+        },
+        status: { phase: null },
+      },
+    )
+    const plugins = join(folder, 'plugins')
+    mkdirSync(plugins)
+    symlinkSync(join(programs!, 'velero-plugin-for-aws'), join(plugins, 'velero-plugin-for-aws'))
+    const [metrics, profiler] = [await freePort(), await freePort()]
+    await start(
+      join(programs!, 'velero'),
+      [
+        ...['server', '--namespace', 'velero', '--kubeconfig', bed.up.kubeconfig, '--plugin-dir', plugins],
+        ...['--metrics-address', `127.0.0.1:${metrics}`, '--profiler-address', `127.0.0.1:${profiler}`],
+        ...['--store-validation-frequency', '5s', '--backup-sync-period', '10s', '--uploader-type', 'kopia'],
+        ...['--client-qps', '200', '--client-burst', '400'],
+      ],
+      () =>
+        fetch(`http://127.0.0.1:${metrics}/metrics`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      {
+        AWS_ACCESS_KEY_ID: s3Access.id,
+        AWS_SECRET_ACCESS_KEY: s3Access.secret,
+        TMPDIR: folder,
+        HOME: folder,
+      },
+    )
+    void velero.#playNodeAgent()
+    await velero.available('Available')
+    return velero
+  }
+
+  /** Ends it, with its bucket. */
+  async stop(): Promise<void> {
+    this.#agent = false
+    await stopServers()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** Waits until Velero says this of its bucket. */
+  async available(phase: string): Promise<void> {
+    const ref = { apiVersion: 'velero.io/v1', kind: 'BackupStorageLocation', name: 'default', ...VELERO }
+    await until(
+      async () => {
+        const { status } = (await this.#kubectl.get(ref))!
+        return status?.phase === phase ? { done: true } : { last: JSON.stringify(status) }
+      },
+      { deadline: 120_000, describe: last => last ?? '' },
+    )
+  }
+
+  /** The CRDs of Velero's data movers: the chart's stand-in has those of v1 only, and the server wants all. */
+  async #applyCrds(): Promise<void> {
+    const list = ['list', '-m', '-f', '{{.Dir}}', 'github.com/vmware-tanzu/velero']
+    const module = await run('go', list, { cwd: VELERO_SET.folder })
+    for (const name of ['datadownloads', 'datauploads']) {
+      const file = join(module, 'config/crd/v2alpha1/bases', `velero.io_${name}.yaml`)
+      await this.#kubectl.apply(load(readFileSync(file, 'utf8')) as KubeObject)
+    }
+  }
+
+  /** The stand-in for the node-agent: ends whatever Velero asks of it, as a test wants. */
+  async #playNodeAgent(): Promise<void> {
+    while (this.#agent) {
+      try {
+        for (const kind of ['PodVolumeBackup', 'PodVolumeRestore'])
+          for (const object of await this.#kubectl.list('velero.io/v1', kind, VELERO))
+            if (/^(New)?$/.test(object.status?.phase ?? '')) await this.#end(object)
+      } catch {
+        // The bed is being stopped, or the object has changed: the next round sees.
+      }
+      await sleep(300)
+    }
+  }
+
+  async #end(object: KubeObject): Promise<void> {
+    const { metadata, spec } = object
+    const claim = `${spec.pod?.namespace}/${metadata.annotations?.['velero.io/pvc-name']}`
+    const copying = (object.kind === 'PodVolumeBackup' && this.copying.get(claim)) || 'whole'
+    const now = new Date().toISOString()
+    const ended = { startTimestamp: now, completionTimestamp: now }
+    const status = {
+      whole: {
+        phase: 'Completed',
+        snapshotID: metadata.uid,
+        progress: { totalBytes: 4096, bytesDone: 4096 },
+      },
+      empty: { phase: 'Completed', message: 'volume was empty so no snapshot was taken' },
+      fails: { phase: 'Failed', message: 'the stand-in was told to fail' },
+      hangs: { phase: 'InProgress', progress: { totalBytes: 4096, bytesDone: 1 } },
+    }[copying]
+    await this.#kubectl.patch(
+      { apiVersion: object.apiVersion, kind: object.kind, name: metadata.name, ...VELERO },
+      { status: { path: '/stand-in', ...ended, ...status } },
+    )
+  }
+}
