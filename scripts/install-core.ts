@@ -36,7 +36,7 @@ await script({
     const { adoptKubeconfig, kubeconfigFor } = await import('./install-core/kubeconfig.ts')
     const { gitRepository, namespaces, podRangesOf, rootKustomization, settingsOf, settingsSecrets } =
       await import('./install-core/platform.ts')
-    const { DeployKey, loginSecret } = await import('./install-core/deploy-key.ts')
+    const { DeployKey, loginSecret } = await import('../lib/flux/deploy-key.ts')
     const { chooseLegacyAccess } = await import('./install-core/legacy-access.ts')
     const { checkSource, chooseSource, followedSource } = await import('./install-core/source.ts')
     const deadline = timeoutOf(run.flags.timeout, 60)

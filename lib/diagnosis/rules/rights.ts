@@ -1,4 +1,5 @@
 /** Rights that are missing, as events tell; and classes of which two are the default. */
+import { SOURCE_ACCOUNT } from '../../flux/own-sources.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import { short } from '../text.ts'
@@ -13,6 +14,8 @@ const forbidden: Rule = index => {
     if (event.kind !== 'Event' || event.type !== 'Warning') continue
     const [, namespace, name, verb, resource] = FORBIDDEN.exec(String(event.message ?? '')) ?? []
     if (!name || !verb || !resource) continue
+    // An own source is refused on purpose; its Kustomization tells it.
+    if (name === SOURCE_ACCOUNT) continue
     if (since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp) > 3600) continue
     const account: Ref = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }
     refused.set(`${namespace}/${name} ${verb} ${resource}`, { account, event, verb, resource })

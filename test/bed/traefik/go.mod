@@ -243,9 +243,9 @@ require (
 // Traefik's go.mod points to a folder of its repository that no module proxy serves: two empty structs.
 replace github.com/traefik/traefik/dynamic/ext => ./ext
 
-// As in Traefik's own go.mod: replacements of a dependency do not count.
+// As in Traefik's own go.mod, whose replacements do not count here; the fork of the first is a stand-in.
 replace (
-	github.com/abbot/go-http-auth => github.com/abbot/go-http-auth v0.4.0
+	github.com/abbot/go-http-auth => ./auth
 	github.com/gorilla/mux => github.com/containous/mux v0.0.0-20250523120546-41b6ec3aed59
 )
 

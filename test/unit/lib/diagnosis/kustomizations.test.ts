@@ -81,6 +81,20 @@ for (const [message, reason, rule, remedy, symptom] of [
     undefined,
   ],
   [
+    'ConfigMap/oas/x dry-run failed (Forbidden): configmaps "x" is forbidden: User "system:serviceaccount:shop:flux-source" cannot patch resource "configmaps" in API group "" in the namespace "oas"',
+    'ReconciliationFailed',
+    'own-source-refused',
+    /everything belongs into namespace shop/,
+    undefined,
+  ],
+  [
+    'ClusterRole/x dry-run failed (Forbidden): clusterroles.rbac.authorization.k8s.io "x" is forbidden: User "system:serviceaccount:shop:flux-source" cannot patch resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope',
+    'ReconciliationFailed',
+    'own-source-refused',
+    /nothing outside was changed/,
+    undefined,
+  ],
+  [
     "health check failed after 5m0s: timeout waiting for: [HelmRelease/oas/loki status: 'InProgress']",
     'HealthCheckFailed',
     'kustomization-unhealthy',

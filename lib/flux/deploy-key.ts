@@ -1,14 +1,14 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
-import type { Config } from '../../lib/platform/config.ts'
-import type { Cluster } from '../../lib/script/cluster.ts'
-import { ExpectedError } from '../../lib/script/errors.ts'
-import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
-import { askConfirm, interactive } from '../../lib/script/prompt.ts'
-import { quote } from '../../lib/script/quote.ts'
-import type { Run } from '../../lib/script/run.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import type { Config } from '../platform/config.ts'
+import type { Cluster } from '../script/cluster.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { privateFolder, writeFileAtomic } from '../script/files.ts'
+import { askConfirm, interactive } from '../script/prompt.ts'
+import { quote } from '../script/quote.ts'
+import type { Run } from '../script/run.ts'
 import { askBranch, sshTool } from './git.ts'
 
 const DEPLOY_KEY = 'openappstack-git'
@@ -23,9 +23,14 @@ export function loginSecret({ git_url }: Config, followed: KubeObject | undefine
   return git_url?.startsWith('ssh:') ? DEPLOY_KEY : undefined
 }
 
-function secretOf(data: Record<string, string>): KubeObject {
-  const metadata = { name: DEPLOY_KEY, namespace: 'flux-system' }
-  return { apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data }
+/** A repository, and where its deploy key is kept: here and in the cluster. */
+export interface KeyPlace {
+  url: string
+  branch: string
+  folder: string
+  /** What the key says that it is for. */
+  comment: string
+  secret: { name: string; namespace: string }
 }
 
 /**
@@ -37,19 +42,31 @@ export class DeployKey {
   readonly #folder: string
   readonly #url: URL
   readonly #branch: string
-  readonly #name: string
+  readonly #place: KeyPlace
 
-  private constructor(cluster: Cluster, { git_url, git_branch }: Config) {
-    this.#folder = join(cluster.folder, 'deploy-key')
-    this.#url = new URL(git_url!)
-    this.#branch = git_branch!
-    this.#name = cluster.name
+  private constructor(place: KeyPlace) {
+    this.#place = place
+    this.#folder = place.folder
+    this.#url = new URL(place.url)
+    this.#branch = place.branch
   }
 
-  /** The deploy key that the cluster still lacks; undefined when it needs none, or has it. */
+  /** The deploy key of the platform's repository, if the cluster still lacks it; undefined when it needs none, or has it. */
   static async lacking(kubectl: Kubectl, cluster: Cluster, config: Config, secret: string | undefined) {
-    if (secret !== DEPLOY_KEY || (await kubectl.get(refOf(secretOf({}))))) return undefined
-    return new DeployKey(cluster, config)
+    if (secret !== DEPLOY_KEY) return undefined
+    return DeployKey.for(kubectl, {
+      url: config.git_url!,
+      branch: config.git_branch!,
+      folder: join(cluster.folder, 'deploy-key'),
+      comment: `openappstack ${cluster.name}`,
+      secret: { name: DEPLOY_KEY, namespace: 'flux-system' },
+    })
+  }
+
+  /** The deploy key of a repository; undefined when the cluster has it. */
+  static async for(kubectl: Kubectl, place: KeyPlace): Promise<DeployKey | undefined> {
+    const found = await kubectl.get({ apiVersion: 'v1', kind: 'Secret', ...place.secret })
+    return found ? undefined : new DeployKey(place)
   }
 
   #file(name: 'identity' | 'identity.pub' | 'known_hosts'): string {
@@ -76,7 +93,7 @@ export class DeployKey {
 
   /** The line of the plan. */
   get plan(): string {
-    return `${this.exists ? 'use' : 'create'} the deploy key in ${this.#folder}, and create Secret flux-system/${DEPLOY_KEY} with it`
+    return `${this.exists ? 'use' : 'create'} the deploy key in ${this.#folder}, and create Secret ${this.#place.secret.namespace}/${this.#place.secret.name} with it`
   }
 
   /** The command that creates such a key by hand. */
@@ -87,9 +104,10 @@ export class DeployKey {
   /** The Secret for Flux. Only for a key that exists. */
   get secret(): KubeObject {
     const names = ['identity', 'identity.pub', 'known_hosts'] as const
-    return secretOf(
-      Object.fromEntries(names.map(name => [name, readFileSync(this.#file(name)).toString('base64')])),
+    const data = Object.fromEntries(
+      names.map(name => [name, readFileSync(this.#file(name)).toString('base64')]),
     )
+    return { apiVersion: 'v1', kind: 'Secret', metadata: { ...this.#place.secret }, type: 'Opaque', data }
   }
 
   /**
@@ -104,7 +122,7 @@ export class DeployKey {
       if (state === 'no-branch')
         throw new ExpectedError(
           `the branch ${JSON.stringify(this.#branch)} is not in ${this.#url.href}`,
-          'push it, or correct git_branch in .flux.env',
+          'push it, or correct git_branch in .flux.env (of an own source: --branch)',
         )
       run.log.print('Add this key to the repository as a deploy key, for reading only:')
       run.log.print(readFileSync(this.#file('identity.pub'), 'utf8').trim())
@@ -121,7 +139,7 @@ export class DeployKey {
     privateFolder(this.#folder)
     const known = await this.#hostKey(log)
     for (const name of ['identity', 'identity.pub'] as const) rmSync(this.#file(name), { force: true })
-    const comment = `openappstack ${this.#name}`
+    const { comment } = this.#place
     const made = await sshTool(
       'ssh-keygen',
       ...['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', this.#file('identity')],

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ExpectedError } from '../../lib/script/errors.ts'
-import { runLocal } from '../../lib/script/programs.ts'
+import { ExpectedError } from '../script/errors.ts'
+import { runLocal } from '../script/programs.ts'
 
 /**
  * As Flux meets a repository: without the login, the configuration and the questions of whoever sits here. An

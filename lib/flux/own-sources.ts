@@ -1,0 +1,76 @@
+import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
+import { UsageError } from '../script/errors.ts'
+import { GIT_REPOSITORY, KUSTOMIZATION } from './flux.ts'
+
+/** The label of everything that add-source creates; its value is the name of the source. */
+export const SOURCE_LABEL = 'openappstack.net/own-source'
+
+/** The ServiceAccount as which Flux applies an own source, in the source's namespace. */
+export const SOURCE_ACCOUNT = 'flux-source'
+
+/** The namespace of the single sign-on clients: hydra-maester serves no other. */
+export const CLIENTS = 'oas-apps'
+
+/** Namespaces that belong to somebody else, and applications, whose clients have their names. */
+const TAKEN =
+  /^(default|flux-system|oas(-.*)?|openappstack|cert-manager|velero|kube-.*|core|infrastructure(-configs)?|traefik|local-path-storage|nextcloud|onlyoffice|rocketchat|wekan|wordpress|grafana|userpanel)$/
+
+/**
+ * Checks the name of a source, which becomes a namespace. Throws a UsageError. Pure.
+ * Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
+ */
+export function parseSourceName(name: string): string {
+  const shown = JSON.stringify(name.slice(0, 60))
+  if (!/^[a-z]([a-z\d-]{0,38}[a-z\d])?$/.test(name))
+    throw new UsageError(
+      `${shown} is not a name for a source`,
+      'give 1 to 40 lower-case letters, digits and hyphens, a letter first: shop',
+    )
+  if (TAKEN.test(name))
+    throw new UsageError(`${shown} belongs to the platform`, 'give the source another name')
+  return name
+}
+
+/** An own source: the objects that make it up, as far as they exist. */
+export interface OwnSource {
+  name: string
+  repository: KubeObject | undefined
+  kustomization: KubeObject | undefined
+}
+
+/** All own sources of a cluster, by the namespaces that carry their label. */
+export async function ownSources(kubectl: Kubectl): Promise<OwnSource[]> {
+  const namespaces = await kubectl.list('v1', 'Namespace', { labelSelector: SOURCE_LABEL })
+  return Promise.all(
+    namespaces.map(async ({ metadata: { name } }) => {
+      const place = { name, namespace: name }
+      const [repository, kustomization] = await Promise.all([
+        kubectl.get({ ...GIT_REPOSITORY, ...place }),
+        kubectl.get({ ...KUSTOMIZATION, ...place }),
+      ])
+      return { name, repository, kustomization }
+    }),
+  )
+}
+
+/** Whether an object is one that add-source has created. Pure. */
+export function isOfOwnSource({ metadata }: KubeObject): boolean {
+  return metadata.labels?.[SOURCE_LABEL] !== undefined
+}
+
+/** The client of single sign-on of a source, and the Secrets with its password; empty without. */
+export async function loginObjects(kubectl: Kubectl, name: string): Promise<KubeObject[]> {
+  const refs = [
+    { apiVersion: 'hydra.ory.sh/v1alpha1', kind: 'OAuth2Client', name, namespace: CLIENTS },
+    { apiVersion: 'v1', kind: 'Secret', name: `${name}-login`, namespace: CLIENTS },
+    { apiVersion: 'v1', kind: 'Secret', name: 'login', namespace: name },
+  ]
+  const found = await Promise.all(refs.map(ref => kubectl.get(ref)))
+  return found.filter(object => object !== undefined).filter(isOfOwnSource)
+}
+
+/** An object in one line, for a plan. Pure. */
+export function sourceLine(object: KubeObject): string {
+  const { kind, namespace, name } = refOf(object)
+  return `${kind} ${namespace ? `${namespace}/` : ''}${name}`
+}

@@ -1,0 +1,104 @@
+import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
+import { CLIENTS, isOfOwnSource, type OwnSource, ownSources } from '../../lib/flux/own-sources.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { secretValues } from '../../lib/platform/secrets.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
+import type { Log } from '../../lib/script/log.ts'
+import { until } from '../../lib/script/wait.ts'
+
+/** Milliseconds for which a failure may last: Flux tries again, and the source may just have been pushed. */
+const LASTS = 20_000
+
+/** Throws when the namespace of a source, or its client of single sign-on, belongs to somebody else. */
+export async function checkFree(kubectl: Kubectl, name: string, login: boolean): Promise<void> {
+  const refs = [
+    { apiVersion: 'v1', kind: 'Namespace', name },
+    ...(login
+      ? [{ apiVersion: 'hydra.ory.sh/v1alpha1', kind: 'OAuth2Client', name, namespace: CLIENTS }]
+      : []),
+  ]
+  for (const ref of refs) {
+    const found = await kubectl.get(ref)
+    if (found?.metadata.deletionTimestamp)
+      throw new ExpectedError(
+        `${ref.kind} ${name} is being deleted`,
+        'wait until it is gone, then run this again',
+      )
+    if (found && !isOfOwnSource(found))
+      throw new ExpectedError(
+        `${ref.kind} ${name} exists and is not that of an own source`,
+        'give the source another name',
+      )
+  }
+}
+
+/** The password of the client of single sign-on that exists already. */
+export async function clientSecretOf(kubectl: Kubectl, name: string): Promise<string | undefined> {
+  const secret = await kubectl.get({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    name: `${name}-login`,
+    namespace: CLIENTS,
+  })
+  return secret && secretValues(secret).CLIENT_SECRET
+}
+
+/** The ranges of the cluster's pods, which the internet does not hold. */
+export async function podNetworks(kubectl: Kubectl): Promise<string[]> {
+  const nodes = await kubectl.list('v1', 'Node')
+  return [...new Set(nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[]))].sort()
+}
+
+/** Has Flux fetch and apply the source, and waits until both are ready. Throws why one is not. */
+export async function waitForSource(
+  kubectl: Kubectl,
+  name: string,
+  { deadline, log, signal }: { deadline: number; log: Log; signal: AbortSignal },
+): Promise<void> {
+  const place = { name, namespace: name }
+  const refs = [
+    { ...GIT_REPOSITORY, ...place },
+    { ...KUSTOMIZATION, ...place },
+  ]
+  for (const ref of refs) await reconcile(kubectl, ref)
+  let failing: { since: number; message: string } | undefined
+  await until(
+    async () => {
+      const objects = await Promise.all(refs.map(ref => kubectl.get(ref)))
+      const states = objects.map(object => (object ? standing(object) : undefined))
+      if (states.every(state => state?.state === 'ready')) return { done: undefined }
+      const failed = states.findIndex(state => state?.state === 'failed')
+      const message = states[failed]?.message ?? ''
+      if (failed < 0) failing = undefined
+      else failing = { since: failing?.since ?? performance.now(), message }
+      if (failing && performance.now() - failing.since > LASTS)
+        throw new ExpectedError(
+          `${refs[failed]!.kind} ${name} is not ready: ${message.slice(0, 600)}`,
+          `correct the repository: Flux tries again by itself. Causes: \`npx tsx scripts/diagnose.ts\`; to take it back: \`npx tsx scripts/remove-source.ts ${name}\``,
+        )
+      const waiting = states.map(state => state?.message ?? 'missing').find(text => text) ?? ''
+      log.progress(waiting.slice(0, 100))
+      return { last: waiting }
+    },
+    { deadline, signal, every: 700, patience: 25_000, describe: last => last ?? 'nothing' },
+  )
+}
+
+/** The own sources as rows of a table. */
+export async function sourceRows(kubectl: Kubectl): Promise<string[][]> {
+  return (await ownSources(kubectl)).map(rowOfSource)
+}
+
+/** One own source as a row. Pure. */
+export function rowOfSource({ name, repository, kustomization }: OwnSource): string[] {
+  const { url = '', ref } = repository?.spec ?? {}
+  const states = [repository, kustomization].map(object => (object ? standing(object).state : 'removed'))
+  const state = states.find(each => each !== 'ready') ?? 'ready'
+  return [name, `${url} ${ref?.tag ?? ref?.branch ?? ''}`.trim(), state]
+}
+
+/** Applies objects in their order: each needs those before it. */
+export async function applyInOrder(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<undefined> {
+  for (const object of objects) await kubectl.apply(object)
+  return undefined
+}

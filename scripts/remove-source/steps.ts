@@ -1,0 +1,141 @@
+import { GIT_REPOSITORY, inventory, KUSTOMIZATION } from '../../lib/flux/flux.ts'
+import {
+  isOfOwnSource,
+  loginObjects,
+  ownSources,
+  SOURCE_LABEL,
+  sourceLine,
+} from '../../lib/flux/own-sources.ts'
+import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
+import { suggestion } from '../../lib/script/flags.ts'
+import { until } from '../../lib/script/wait.ts'
+
+/** The kinds that add-source creates in the namespace, in the order in which they can go. */
+const PARTS = [
+  ['v1', 'Secret'],
+  ['v1', 'LimitRange'],
+  ['v1', 'ResourceQuota'],
+  ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
+  ['rbac.authorization.k8s.io/v1', 'Role'],
+  ['v1', 'ServiceAccount'],
+] as const
+
+/** What a source has in the cluster. */
+export interface SourceSurvey {
+  name: string
+  kustomization: KubeObject | undefined
+  repository: KubeObject | undefined
+  volumes: KubeObject[]
+  login: KubeObject[]
+}
+
+/** Reads what a source has. Throws a UsageError for a name that is not that of an own source. */
+export async function surveySource(kubectl: Kubectl, name: string): Promise<SourceSurvey> {
+  const sources = await ownSources(kubectl)
+  const found = sources.find(each => each.name === name)
+  if (!found)
+    throw new UsageError(
+      `${JSON.stringify(name.slice(0, 60))} is not an own source`,
+      sources.length > 0
+        ? suggestion(
+            name,
+            sources.map(each => each.name),
+          )
+        : 'there are no own sources',
+    )
+  return {
+    ...found,
+    volumes: await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: name }),
+    login: await loginObjects(kubectl, name),
+  }
+}
+
+/** What goes, and what is kept, in words. Pure. */
+export function sourceRemovalLines(
+  { name, kustomization, repository, volumes, login }: SourceSurvey,
+  deletesData: boolean,
+): string[] {
+  const applied = kustomization
+    ? inventory(kustomization)
+        .filter(({ kind }) => kind !== 'PersistentVolumeClaim')
+        .map(({ kind, namespace, name: object }) => `${kind} ${namespace ? `${namespace}/` : ''}${object}`)
+    : []
+  const sizes = volumes.map(
+    ({ metadata, spec }) => `${metadata.name} (${spec?.resources?.requests?.storage ?? '?'})`,
+  )
+  return [
+    ...[kustomization, repository, ...login].flatMap(object =>
+      object ? [`delete ${sourceLine(object)}`] : [],
+    ),
+    ...applied.map(line => `delete ${line}`),
+    ...(sizes.length === 0 || deletesData
+      ? [`delete Namespace ${name}${sizes.length > 0 ? ` with its data: ${sizes.join(', ')}` : ''}`]
+      : [`keep Namespace ${name} with its volumes: ${sizes.join(', ')}`]),
+  ]
+}
+
+/**
+ * Has Flux remove what it has applied, as the account of the source, and waits until that is done. Volumes stay: they
+ * are marked for it before. Throws what keeps Flux.
+ */
+export async function removeApplied(
+  kubectl: Kubectl,
+  { name, volumes }: SourceSurvey,
+  { deadline, signal, deletesData }: { deadline: number; signal: AbortSignal; deletesData: boolean },
+): Promise<undefined> {
+  const ref = { ...KUSTOMIZATION, name, namespace: name }
+  if (!deletesData)
+    for (const volume of volumes)
+      await kubectl.patch(refOf(volume), {
+        metadata: { annotations: { 'kustomize.toolkit.fluxcd.io/prune': 'disabled' } },
+      })
+  if (!(await kubectl.get(ref))) return
+  // A suspended one would forget what it has applied, instead of removing it.
+  await kubectl.patch(ref, { spec: { suspend: false, prune: true } })
+  await kubectl.delete(ref)
+  await until(
+    async () => {
+      const now = await kubectl.get(ref)
+      if (!now) return { done: undefined }
+      return { last: String(now.status?.conditions?.[0]?.message ?? 'it is being deleted') }
+    },
+    {
+      deadline,
+      signal,
+      patience: 25_000,
+      describe: last => last ?? 'nothing',
+      fix: 'kustomize-controller has to run: `npx tsx scripts/diagnose.ts`; then run the same command again',
+    },
+  )
+}
+
+/** Removes what add-source has created: the namespace, too, unless it keeps volumes. */
+export async function removeParts(
+  kubectl: Kubectl,
+  survey: SourceSurvey,
+  deletesData: boolean,
+): Promise<string> {
+  const { name, login } = survey
+  await kubectl.delete({ ...GIT_REPOSITORY, name, namespace: name })
+  for (const object of [...login].reverse()) await kubectl.delete(refOf(object))
+  const volumes = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: name })
+  if (volumes.length === 0 || deletesData) {
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', name }
+    const now = await kubectl.get(namespace)
+    if (now && !isOfOwnSource(now))
+      throw new ExpectedError(
+        `Namespace ${name} is no longer labelled ${SOURCE_LABEL}`,
+        'check who uses it, then delete it by hand',
+      )
+    if (now) await kubectl.delete(namespace, { uid: now.metadata.uid })
+    return 'with its namespace'
+  }
+  for (const [apiVersion, kind] of PARTS)
+    for (const object of await kubectl.list(apiVersion, kind, {
+      namespace: name,
+      labelSelector: SOURCE_LABEL,
+    }))
+      await kubectl.delete(refOf(object))
+  return `${volumes.length} volume${volumes.length === 1 ? '' : 's'} kept in namespace ${name}`
+}
