@@ -3,13 +3,12 @@
  * kubelet would start it. Its ports are free ones of this machine; clients are addresses of the loopback network.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { request as secureRequest } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { builtPrograms } from '../bed/build/build.ts'
 import { TRAEFIK } from '../bed/build/programs.ts'
@@ -45,25 +44,18 @@ export class Traefik {
   readonly #bed: Bed
   readonly #program: string
   readonly #folder = mkdtempSync(join(tmpdir(), 'oas-traefik-'))
-  readonly #access: string[]
   #args = ''
   #process: ChildProcess | undefined
   #timer: NodeJS.Timeout | undefined
+  #stopped = false
 
-  private constructor(bed: Bed, program: string, ports: number[], access: { token: string; ca: string }) {
+  private constructor(bed: Bed, program: string, ports: number[]) {
     this.#bed = bed
     this.#program = program
     const [http = 0, https = 0, ...others] = ports
     this.http = http
     this.https = https
     this.#others = others
-    const ca = join(this.#folder, 'ca.crt')
-    writeFileSync(ca, access.ca)
-    this.#access = ['kubernetescrd', 'kubernetesingressnginx'].flatMap(provider => [
-      `--providers.${provider}.endpoint=${bed.kubectl.client.server}`,
-      `--providers.${provider}.token=${access.token}`,
-      `--providers.${provider}.certauthfilepath=${ca}`,
-    ])
   }
 
   /** Starts it, and waits until it serves the routes of the cluster. */
@@ -73,39 +65,26 @@ export class Traefik {
       await builtPrograms({ progress, waiting: holder => progress(`waiting for ${holder}`) }, TRAEFIK),
       'traefik',
     )
-    const account = { kind: 'ServiceAccount', name: 'traefik', namespace: 'oas' }
-    await bed.kubectl.apply({
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'test-traefik' },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-      subjects: [account],
-    } as KubeObject)
-    const { status } = await bed.kubectl.call<KubeObject>({
-      method: 'POST',
-      path: '/api/v1/namespaces/oas/serviceaccounts/traefik/token',
-      body: {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenRequest',
-        spec: { expirationSeconds: 3600 },
-      },
-    })
-    const kubeconfig = readFileSync(bed.up.kubeconfig, 'utf8')
-    const [, ca = ''] = /certificate-authority-data: "?([\w+/=]+)/.exec(kubeconfig) ?? []
     const ports = await Promise.all([freePort(), freePort(), freePort(), freePort()])
-    const traefik = new Traefik(bed, program, ports, {
-      token: status.token,
-      ca: Buffer.from(ca, 'base64').toString(),
-    })
-    await traefik.#follow()
+    const traefik = new Traefik(bed, program, ports)
+    try {
+      await traefik.#follow()
+      await traefik.#serves()
+    } catch (error) {
+      await traefik.stop()
+      throw error
+    }
+    return traefik
+  }
+
+  async #serves(): Promise<void> {
     await until(
       async () => {
-        const answer = await traefik.visit({ host: 'wekan.oas.example.org', from: '127.0.0.1' }).catch(String)
+        const answer = await this.visit({ host: 'wekan.oas.example.org', from: '127.0.0.1' }).catch(String)
         return typeof answer === 'number' && answer !== 404 ? { done: undefined } : { last: `${answer}` }
       },
-      { deadline: 60_000, describe: last => `${last}; ${traefik.log().slice(-2000)}` },
+      { deadline: 60_000, describe: last => `${last}; ${this.log().slice(-3000)}` },
     )
-    return traefik
   }
 
   /** What it has said. */
@@ -117,7 +96,7 @@ export class Traefik {
   async #follow(): Promise<void> {
     const deployment = await this.#bed.kubectl.get(DEPLOYMENT).catch(() => undefined)
     const args: string[] = deployment?.spec?.template.spec.containers[0].args ?? []
-    if (args.length > 0 && args.join() !== this.#args) {
+    if (args.length > 0 && args.join() !== this.#args && !this.#stopped) {
       this.#args = args.join()
       await this.#end()
       const log = openSync(join(this.#folder, 'log'), 'a')
@@ -130,14 +109,15 @@ export class Traefik {
       })
       this.#process = spawn(
         this.#program,
-        [...here, ...this.#access, '--log.level=INFO', '--entryPoints.websecure.http.tls=true'],
+        [...here, '--log.level=DEBUG', '--entryPoints.websecure.http.tls=true'],
         {
           stdio: ['ignore', log, log],
+          env: { ...process.env, KUBECONFIG: this.#bed.up.kubeconfig },
         },
       )
       closeSync(log)
     }
-    this.#timer = setTimeout(() => void this.#follow(), 300)
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#follow(), 300)
   }
 
   /** The status that a client gets. Throws where there is no connection. */
@@ -176,6 +156,7 @@ export class Traefik {
 
   /** Ends it. */
   async stop(): Promise<void> {
+    this.#stopped = true
     clearTimeout(this.#timer)
     await this.#end()
     rmSync(this.#folder, { recursive: true, force: true })
