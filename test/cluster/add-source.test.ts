@@ -71,7 +71,7 @@ async function unready(): Promise<string[]> {
 
 /** What diagnose says once it names an object: it keeps quiet about what has failed for less than half a minute. */
 const diagnosed = (object: string) =>
-  until(
+  until<string, string>(
     async () => {
       const { stdout } = await run('diagnose')
       return stdout.includes(object) ? { done: stdout } : { last: stdout }

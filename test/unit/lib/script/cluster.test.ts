@@ -18,7 +18,10 @@ test.before.each(() => {
   process.env.OAS_CLUSTERS_DIR = mkdtempSync(join(root, 'clusters-'))
 })
 test.after(() => {
-  process.env = saved
+  // The object itself stays: others hold it.
+  for (const name of ['OAS_CLUSTER', 'OAS_CLUSTERS_DIR'])
+    if (saved[name] === undefined) delete process.env[name]
+    else process.env[name] = saved[name]
 })
 const make = (...names: string[]) => {
   for (const name of names) mkdirSync(join(process.env.OAS_CLUSTERS_DIR!, name))

@@ -40,7 +40,9 @@ async function written(options: Terminal, work: (log: Log) => void): Promise<{ o
     stderr.write = saved.err
     stderr.isTTY = saved.tty
     stderr.columns = saved.columns
-    process.env = env
+    // The object itself stays: others hold it.
+    for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name]
+    Object.assign(process.env, env)
   }
   return text
 }
