@@ -132,7 +132,7 @@ await script({
       run.log.warn(error.message)
       await run.step('Take it back', flux, async () => {
         await files.writeContents(kubectl, places, before ?? current)
-        await watch()
+        await watch(300_000)
         await files.forgetBefore(kubectl, places)
         return `${name} is ready with the values before`
       })
@@ -141,9 +141,9 @@ await script({
     await files.forgetBefore(kubectl, places)
     run.next([`npx tsx scripts/override-app.ts ${name}   # the values in force`])
 
-    async function watch(): Promise<undefined> {
+    async function watch(patient = flags.rollback ? 300_000 : 0): Promise<undefined> {
       const values = layering.merged(await layering.readLayers(kubectl, release))
-      await watchRelease(kubectl, release, { ...watching, values })
+      await watchRelease(kubectl, release, { ...watching, values, patient })
       return undefined
     }
   },

@@ -49,6 +49,8 @@ export interface Watching {
   values: HelmValues
   /** What was in the way before, by `obstaclesBefore`. */
   known?: ReadonlySet<string>
+  /** Milliseconds in which no obstacle ends the wait: values that are taken back still show the failure before. */
+  patient?: number
 }
 
 /**
@@ -58,7 +60,7 @@ export interface Watching {
 export async function watchRelease(
   kubectl: Kubectl,
   release: KubeObject,
-  { run, deadline, values, known = new Set() }: Watching,
+  { run, deadline, values, known = new Set(), patient = 0 }: Watching,
 ): Promise<void> {
   const ref = refOf(release)
   const names = kustomizationName(release)
@@ -92,7 +94,7 @@ export async function watchRelease(
       )
       const line = `${ref.name} ${reason || state}: ${message.split('\n')[0]}`
       run.log.progress(progressText(line, found))
-      const exhausted = patience.exhausted(found)
+      const exhausted = performance.now() - started < patient ? undefined : patience.exhausted(found)
       if (exhausted) throw obstacleError(await diagnosed(kubectl, exhausted, names))
       if (state === 'failed' && names.length === 0)
         throw new ExpectedError(`${refText(ref)}: ${message.split('\n')[0]}`, 'correct the values')
