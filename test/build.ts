@@ -2,7 +2,7 @@
  * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
  * named are built together.
  *
- * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, node, velero, old-flux, traefik, debian)
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, rules, node, velero, old-flux, traefik, debian)
  */
 import { UsageError } from '../lib/script/errors.ts'
 import { builtSets } from './bed/build/build.ts'
@@ -12,6 +12,7 @@ import {
   NODE_SETS,
   OLD_FLUX,
   type ProgramSet,
+  RULE_SETS,
   SANDBOX,
   TRAEFIK,
   VELERO_SET,
@@ -30,6 +31,7 @@ const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<
   sandbox: { sets: [SANDBOX], make: () => ensureBed(building) },
   certificates: { sets: CERTIFICATE_SETS },
   login: { sets: LOGIN_SETS },
+  rules: { sets: RULE_SETS },
   node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
   velero: { sets: [VELERO_SET] },
   'old-flux': { sets: [OLD_FLUX] },

@@ -102,6 +102,7 @@ function keyOfSet(set: ProgramSet, flags: readonly string[], version: string): s
     ...(set.folder === BED ? [] : ownSources(set.folder)),
     ...flags,
     ...set.programs.map(({ package: path }) => path),
+    ...(set.tags ? [set.tags] : []),
     ...(set.trimmed ? [readFileSync(join(set.folder, set.trimmed.with), 'utf8')] : []),
     `${process.platform} ${process.arch} ${version}`,
   ])
@@ -163,7 +164,7 @@ async function buildMissing(
   const packages = (programs: readonly Program[]) => programs.map(({ package: path }) => path)
   for (const { folder, programs, units, sets } of groups)
     await runGo(
-      ['list', '-mod=readonly', ...(await trimmedModule(sets[0]!.set, work)), '-deps', ...packages(programs)],
+      ['list', '-mod=readonly', ...(await moduleFlags(sets[0]!.set, work)), '-deps', ...packages(programs)],
       {
         ...{ cwd: folder, env, signal },
         line: line => units.add(unitOf(folder, line)),
@@ -189,7 +190,7 @@ async function buildMissing(
         'build',
         '-v',
         ...flags,
-        ...(await trimmedModule(sets[0]!.set, work)),
+        ...(await moduleFlags(sets[0]!.set, work)),
         '-o',
         `${out}/`,
         ...packages(programs),
@@ -213,6 +214,11 @@ async function buildMissing(
     for (const unit of units) done.add(unit)
   }
   rmSync(work, { recursive: true, force: true })
+}
+
+/** What the module of a set is built with: its tags, and its trimmed dependency. */
+async function moduleFlags(set: ProgramSet, work: string): Promise<string[]> {
+  return [...(set.tags ? ['-tags', set.tags] : []), ...(await trimmedModule(set, work))]
 }
 
 /**

@@ -54,6 +54,8 @@ export interface ProgramSet {
   programs: readonly Program[]
   /** It cannot be built by the same call as others. */
   alone?: true
+  /** Build tags, where they leave out what is large and never used here. */
+  tags?: string
   /**
    * A dependency of which one file is replaced by a file of ours: what that file alone needs cannot be fetched, or is
    * large and never used here.
@@ -137,6 +139,15 @@ export const VELERO_SET: ProgramSet = {
     tool('velero-plugin-for-aws', 'github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws'),
   ],
 }
+
+/** Prometheus' own tool for rules. */
+export const RULE_SETS: readonly ProgramSet[] = [
+  {
+    folder: join(BED, 'prometheus'),
+    tags: 'remove_all_sd', // without the clouds in which it would find what to watch
+    programs: [tool('promtool', 'github.com/prometheus/prometheus/cmd/promtool')],
+  },
+]
 
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'
 
