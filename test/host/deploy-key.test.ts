@@ -2,11 +2,11 @@
 import { appendFileSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { DeployKey, loginSecret } from '../../lib/flux/deploy-key.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { completeConfig } from '../../lib/platform/config.ts'
 import type { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
-import { DeployKey, loginSecret } from '../../lib/flux/deploy-key.ts'
 import { test } from '../suite.ts'
 import { cleanUp, folder, local, me, newHome, newKey, Sshd } from './sshd.ts'
 
