@@ -31,7 +31,7 @@ await script({
   examples: [
     ['npx tsx scripts/report.ts', 'A page to open in a browser, to print, or to send'],
     [
-      'npx tsx scripts/report.ts --since clusters/oas.example.org/reports/oas.example.org-2026-05-01T06-00-00Z.json',
+      'npx tsx scripts/report.ts --since reports/oas-2026-05-01T06-00-00Z.json',
       'With what has changed since then',
     ],
     ['npx tsx scripts/report.ts --markdown --output report.md', 'For a wiki'],

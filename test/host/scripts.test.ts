@@ -13,6 +13,8 @@ const scripts = readdirSync(join(ROOT, 'scripts'))
 /** Scripts whose cluster need not have a folder yet. */
 const mayBeNew = ['install-core', 'upgrade-0.6']
 const needCluster = scripts.filter(name => !['help', 'sandbox', 'create-cluster'].includes(name))
+/** Arguments without which a script does not ask for its cluster. */
+const NEEDED: Record<string, string[]> = { restore: ['NAME'], 'uninstall-app': ['wekan'] }
 const clusters = temporaryFolder()
 mkdirSync(join(clusters, 'oas.example.org'))
 
@@ -97,7 +99,7 @@ for (const name of needCluster)
       NODE_NO_WARNINGS: '1', // Node itself warns of both colour switches
       FORCE_COLOR: '1',
     }
-    const { code, out, err } = await run(name, ['--json'], env)
+    const { code, out, err } = await run(name, [...(NEEDED[name] ?? []), '--json'], env)
     assert.is(code, 2)
     const document = JSON.parse(out)
     assert.equal([document.script, document.exitCode, document.errors.length], [name, 2, 1])
