@@ -207,7 +207,10 @@ test('what is absent is told with what it means; --all takes what is named alike
   const outcome = await runScript('backup-secrets', ['--all', '--json'])
   assert.is(outcome.code, 0, outcome.stderr)
   const { manifest } = JSON.parse(outcome.stdout).result
-  assert.equal(manifest.absent, [{ namespace: 'flux-system', name: 'oas-wekan-variables' }])
+  assert.equal(manifest.absent, [
+    { namespace: 'flux-system', name: 'oas-wekan-variables' },
+    { namespace: 'velero', name: 'velero-repo-credentials' },
+  ])
   assert.ok(manifest.secrets.some(({ name }: { name: string }) => name === extra.name))
   assert.match(outcome.stderr, '! Secret flux-system/oas-wekan-variables is not in the cluster')
   assert.match(outcome.stderr, 'has to add wekan_oauth_client_secret to oas-oauth-variables')
