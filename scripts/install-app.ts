@@ -75,10 +75,13 @@ await script({
 
     const part = await PlatformPart.of(run, kubectl, { kustomizations: names, apps: names })
     const kustomizations = await Promise.all(names.map(appKustomization))
+    const { backUp, lacksBackup } = await import('../lib/backup/back-up.ts')
+    const needsBackup = names.includes('velero') && !run.flags['skip-backup'] && (await lacksBackup(kubectl))
     const plan = [
       ...(await part.planSecrets()),
       ...applyText(await planApply(kubectl, kustomizations)),
       ...(await part.planReconciliation()),
+      ...(needsBackup ? ['make a first backup, and prove it'] : []),
     ]
     const apps = names.map(name => describe(name, config))
     run.result = { apps: apps.map(({ lines: _lines, ...app }) => app) }
@@ -99,8 +102,7 @@ await script({
         deadline,
       )
     }
-    if (names.includes('velero') && plan.length > 0 && !run.flags['skip-backup']) {
-      const { backUp } = await import('../lib/backup/back-up.ts')
+    if (needsBackup) {
       const request = { config, madeBy: 'install-app', ttl: '720h', deadline }
       run.result = { apps, backup: await backUp(run, kubectl, request) }
     }

@@ -123,6 +123,12 @@ export async function unfinishedBackup(kubectl: Kubectl, madeBy: string): Promis
   return made.filter(backup => isUnfinished(backup)).sort((a, b) => startOf(b) - startOf(a))[0]
 }
 
+/** Whether no backup has come to its end yet, the nightly ones included. */
+export async function lacksBackup(kubectl: Kubectl): Promise<boolean> {
+  const backups = await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO })
+  return !backups.some(({ status }) => status?.phase === 'Completed')
+}
+
 /** How a backup is taken, and by whom. */
 export interface BackupRequest {
   config: Config

@@ -12,6 +12,8 @@ export const VELERO_API = 'velero.io/v1'
 export const MADE_BY = 'openappstack.net/made-by'
 /** Milliseconds without any change after which something hangs. */
 const STILL = 15 * 60_000
+/** Milliseconds in which Velero starts what it has not started: it does one thing at a time, so another may run. */
+const UNSTARTED = 3 * 60_000
 
 /** Refers to an object of Velero. */
 export function veleroRef(
@@ -52,7 +54,8 @@ export function backupObject(
 
 /**
  * Waits until Velero has ended its work on a backup or a restore, however. Returns the object as it is then. Throws
- * when it is gone, when the deadline passes, and when nothing has moved for 15 minutes.
+ * when it is gone, when the deadline passes, when Velero does not start it within three minutes although it is not
+ * working on another one, and when nothing has moved for 15 minutes.
  */
 export async function untilEnded(
   kubectl: Kubectl,
@@ -71,9 +74,17 @@ export async function untilEnded(
       if (!object)
         throw new ExpectedError(`${ref.kind} ${ref.name} was deleted meanwhile`, 'run the same command again')
       if (!isUnfinished(object)) return { done: object }
-      const text = veleroProgress(object, volumes)
-      if (text !== seen) [moved, seen] = [performance.now(), text]
-      else if (performance.now() - moved > STILL)
+      const isNew = /^(|New)$/.test(object.status?.phase ?? '')
+      const before = isNew ? await anotherUnder(kubectl, ref) : undefined
+      const text = before ? `${ref.name}: waits for ${before}` : veleroProgress(object, volumes)
+      const still = performance.now() - moved
+      if (before || text !== seen) [moved, seen] = [performance.now(), text]
+      else if (isNew && still > UNSTARTED)
+        throw new ExpectedError(
+          `${ref.kind} ${ref.name}: Velero has not started it for 3 minutes`,
+          'see why Velero does not run: npx tsx scripts/logs.ts velero; then run the same command again, which continues it',
+        )
+      else if (still > STILL)
         throw new ExpectedError(
           `${ref.kind} ${ref.name}: nothing has moved for 15 minutes; last seen: ${text}`,
           'see whether velero and node-agent run (npx tsx scripts/diagnose.ts), then run the same command again: it goes on waiting',
@@ -89,6 +100,13 @@ export async function untilEnded(
       signal: options.signal,
     },
   )
+}
+
+/** The name of another backup or restore that Velero is working on; undefined when there is none. */
+async function anotherUnder(kubectl: Kubectl, { kind, name }: Ref): Promise<string | undefined> {
+  const all = await kubectl.list(VELERO_API, kind, { namespace: VELERO })
+  const running = all.find(({ metadata, status }) => metadata.name !== name && status?.phase === 'InProgress')
+  return running?.metadata.name
 }
 
 /** How far a backup or a restore is. Pure. */
