@@ -4,7 +4,7 @@ import { ROOT } from '../../../lib/script/files.ts'
 import { auditing } from '../build/audit.ts'
 import { extraProcesses } from './extras.ts'
 import type { Layout } from './layout.ts'
-import { podNetworkClient, podNetworkProcesses } from './pod-ports.ts'
+import { podNetworkClient } from './pod-ports.ts'
 import { kubeconfigOf, LOOPBACK, type PortName, type ProcessSpec, type Setting } from './spec.ts'
 
 const pem = (layout: Layout, file: string) => join(layout.pki, file)
@@ -46,10 +46,7 @@ export function etcd({ layout, ports, bin }: Setting): ProcessSpec {
 /** kube-apiserver: no anonymous access, client certificates only. */
 export function apiServer(setting: Setting): ProcessSpec {
   const { layout, ports, bin, extras } = setting
-  const more = [
-    ...(extras.audit ? [auditing(layout)] : []),
-    ...(podNetworkProcesses(setting).length > 0 ? [podNetworkClient(setting)] : []),
-  ]
+  const more = [...(extras.audit ? [auditing(layout)] : []), podNetworkClient(setting)]
   return {
     name: 'kube-apiserver',
     program: join(bin, 'kube-apiserver'),

@@ -7,7 +7,7 @@ import { checkDatabase } from '../login/database.ts'
 import { certificateProcesses } from './certificates.ts'
 import { loginProcesses } from './login.ts'
 import { lokiProcesses } from './loki.ts'
-import { podNetworkProcesses } from './pod-ports.ts'
+import { podNetworkProcess } from './pod-ports.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
 
 /** The additional parts that an `up` is asked to run. */
@@ -64,5 +64,5 @@ export function extraProcesses(setting: Setting): ProcessSpec[] {
 
 /** Those of them that the control plane does not need: what listens in the place of pods, and the way to it. */
 export function servedToPods(setting: Setting): ProcessSpec[] {
-  return [...lokiProcesses(setting), ...loginProcesses(setting), ...podNetworkProcesses(setting)]
+  return [...lokiProcesses(setting), ...loginProcesses(setting), podNetworkProcess(setting)]
 }

@@ -21,28 +21,27 @@ export function podRoutes(layout: Layout): string {
   return join(layout.state, 'pod-routes.json')
 }
 
-/** The pod network, by which the API server reaches those: a Node process of ours. None where nothing listens. */
-export function podNetworkProcesses(setting: Setting): ProcessSpec[] {
+/**
+ * The pod network, by which the API server reaches those: a Node process of ours. It runs in every sandbox: without it
+ * the API server would ask for the addresses of pods outside of this machine.
+ */
+export function podNetworkProcess(setting: Setting): ProcessSpec {
   const { layout, ports } = setting
-  const forwards = Object.entries(podPorts(setting))
-  if (forwards.length === 0) return []
-  return [
-    {
-      name: 'pod-network',
-      program: process.execPath,
-      args: [
-        '--import',
-        'tsx',
-        join(ROOT, 'test/bed/cluster/pod-network.ts'),
-        `--port=${ports.podNetwork}`,
-        `--pki=${layout.pki}`,
-        `--routes=${podRoutes(layout)}`,
-        ...forwards.map(([from, to]) => `--forward=${from}=${to}`),
-      ],
-      health: `https://${LOOPBACK}:${ports.podNetwork}/healthz`,
-      ports: ['podNetwork'],
-    },
-  ]
+  return {
+    name: 'pod-network',
+    program: process.execPath,
+    args: [
+      '--import',
+      'tsx',
+      join(ROOT, 'test/bed/cluster/pod-network.ts'),
+      `--port=${ports.podNetwork}`,
+      `--pki=${layout.pki}`,
+      `--routes=${podRoutes(layout)}`,
+      ...Object.entries(podPorts(setting)).map(([from, to]) => `--forward=${from}=${to}`),
+    ],
+    health: `https://${LOOPBACK}:${ports.podNetwork}/healthz`,
+    ports: ['podNetwork'],
+  }
 }
 
 /** The arguments and files by which the API server reaches pods, and so Services, over the pod network. */

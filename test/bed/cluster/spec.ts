@@ -17,6 +17,7 @@ export const COMMON_PORTS = [
   'kustomizeMetrics',
   'helmHealth',
   'helmMetrics',
+  'podNetwork',
 ] as const
 
 /** The domain of single sign-on (`--login`): browsers find whatever ends in .localhost on this machine. */
@@ -45,7 +46,6 @@ export const PORTS = [
   'webTls',
   'webHealth',
   'loki',
-  'podNetwork',
   ...LOGIN_PORTS,
   'loginHealth',
 ] as const

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { load } from 'js-yaml'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -146,7 +146,11 @@ test('names its ACME server when it has one, and none that is not its own is cha
 test('runs more only when it is asked to', () => {
   const plain = allProcesses({ ...setting, extras: {} })
   assert.equal(plain.flatMap(spec => spec.ports).sort(), [...COMMON_PORTS].sort())
-  assert.ok(plain.every(({ files }) => files === undefined))
+  const written = plain.flatMap(({ files }) => Object.keys(files ?? {}))
+  assert.equal(
+    written.map(file => basename(file)),
+    ['egress.yaml'],
+  )
 })
 
 test('runs the cert-manager that the platform installs, with its CRDs', () => {
