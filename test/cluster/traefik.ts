@@ -4,9 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { request } from 'node:http'
+import { createServer as createWebServer, request, type Server } from 'node:http'
 import { request as secureRequest } from 'node:https'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../../lib/script/wait.ts'
@@ -43,6 +43,8 @@ export class Traefik {
   readonly #others: number[]
   readonly #bed: Bed
   readonly #program: string
+  /** Plays every pod: it is the HTTP proxy by which Traefik reaches their addresses, and answers in their place. */
+  readonly #pods: Server = createWebServer((_request, response) => response.end('a pod'))
   readonly #folder = mkdtempSync(join(tmpdir(), 'oas-traefik-'))
   #args = ''
   #process: ChildProcess | undefined
@@ -68,6 +70,7 @@ export class Traefik {
     const ports = await Promise.all([freePort(), freePort(), freePort(), freePort()])
     const traefik = new Traefik(bed, program, ports)
     try {
+      await new Promise<void>(resolve => traefik.#pods.listen(0, '127.0.0.1', resolve))
       await traefik.#follow()
       await traefik.#serves()
     } catch (error) {
@@ -112,7 +115,12 @@ export class Traefik {
         [...here, '--log.level=DEBUG', '--entryPoints.websecure.http.tls=true'],
         {
           stdio: ['ignore', log, log],
-          env: { ...process.env, KUBECONFIG: this.#bed.up.kubeconfig },
+          env: {
+            ...process.env,
+            KUBECONFIG: this.#bed.up.kubeconfig,
+            HTTP_PROXY: `http://127.0.0.1:${(this.#pods.address() as AddressInfo).port}`,
+            NO_PROXY: '',
+          },
         },
       )
       closeSync(log)
@@ -159,6 +167,7 @@ export class Traefik {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#end()
+    this.#pods.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
