@@ -8,16 +8,9 @@ import { checkBackup } from '../preflight/s3.ts'
 import { ExpectedError, throwAll } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
-import {
-  type BackupObjects,
-  type BackupVerdict,
-  isUnfinished,
-  judgeBackup,
-  startOf,
-  VELERO,
-} from './judge.ts'
+import { type BackupObjects, type BackupVerdict, isUnfinished, judgeBackup, VELERO } from './judge.ts'
 import { makeProof, type Proof } from './proof.ts'
-import { backupObject, MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
+import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */
 export interface AppParts {
@@ -116,17 +109,12 @@ export function backupChecks(
 
 /** The unfinished backup that a script has started before: it is continued in place of another one. */
 export async function unfinishedBackup(kubectl: Kubectl, madeBy: string): Promise<KubeObject | undefined> {
-  const made = await kubectl.list(VELERO_API, 'Backup', {
-    namespace: VELERO,
-    labelSelector: `${MADE_BY}=${madeBy}`,
-  })
-  return made.filter(backup => isUnfinished(backup)).sort((a, b) => startOf(b) - startOf(a))[0]
+  return (await newestBackups(kubectl, `${MADE_BY}=${madeBy}`)).find(isUnfinished)
 }
 
 /** Whether no backup has come to its end yet, the nightly ones included. */
 export async function lacksBackup(kubectl: Kubectl): Promise<boolean> {
-  const backups = await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO })
-  return !backups.some(({ status }) => status?.phase === 'Completed')
+  return !(await newestBackups(kubectl)).some(({ status }) => status?.phase === 'Completed')
 }
 
 /** How a backup is taken, and by whom. */

@@ -1,11 +1,11 @@
 /** The bucket of the backups: what Velero has written into it, read again, and our proofs beside it. */
-import { createHash } from 'node:crypto'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, gunzipSync } from 'node:zlib'
 import type { AwsClient } from 'aws4fetch'
 import type { Config } from '../platform/config.ts'
-import { backupProblem, S3Error } from '../preflight/s3.ts'
+import { backupProblem, bucketClient, folderUrl, S3Error, sendSigned } from '../preflight/s3.ts'
+import { sha256 } from '../script/digest.ts'
 import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { BackupFlaw, BackupVerdict } from './judge.ts'
 
@@ -22,9 +22,7 @@ export class BackupBucket {
   readonly #folder: string
 
   private constructor(config: Config, client: AwsClient, signal: AbortSignal | undefined) {
-    const url = (config.backup_s3_url ?? '').replace(/(?<!\/)\/+$/, '')
-    const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|(?<!\/)\/+$/g, '')
-    this.#folder = `${url}/${config.backup_s3_bucket}/${prefix === '' ? '' : `${prefix}/`}`
+    this.#folder = folderUrl(config).url
     this.#config = config
     this.#client = client
     this.#signal = signal
@@ -32,34 +30,17 @@ export class BackupBucket {
 
   /** The bucket that `.flux.env` names. Nothing is sent yet. */
   static async open(config: Config, signal?: AbortSignal): Promise<BackupBucket> {
-    const { AwsClient } = await import('aws4fetch')
-    const client = new AwsClient({
-      accessKeyId: config.backup_s3_aws_access_key_id ?? '',
-      secretAccessKey: config.backup_s3_aws_secret_access_key ?? '',
-      service: 's3',
-      region: config.backup_s3_region,
-      retries: 0,
-    })
-    return new BackupBucket(config, client, signal)
+    return new BackupBucket(config, await bucketClient(config), signal)
   }
 
   async #send(method: 'GET' | 'PUT', path: string, body = ''): Promise<Response | undefined> {
     const step = method === 'PUT' ? 'write' : 'read'
     try {
       const url = this.#folder + path.split('/').map(encodeURIComponent).join('/')
-      const signed = await this.#client.sign(url, {
-        method,
-        headers: { 'x-amz-content-sha256': createHash('sha256').update(body).digest('hex') },
-        ...(method === 'PUT' ? { body } : {}),
-      })
-      const signals = [AbortSignal.timeout(REQUEST), ...(this.#signal ? [this.#signal] : [])]
-      const response = await fetch(signed, { redirect: 'manual', signal: AbortSignal.any(signals) })
-      if (response.ok) return response
-      const text = (await response.text()).slice(0, 100_000)
-      const failure = new S3Error(response.status, text, response.headers)
-      if (response.status === 404 && failure.code !== 'NoSuchBucket') return undefined
-      throw failure
+      return await sendSigned(this.#client, method, url, { body, signal: this.#signal, timeout: REQUEST })
     } catch (failure) {
+      if (failure instanceof S3Error && failure.status === 404 && failure.code !== 'NoSuchBucket')
+        return undefined
       this.#signal?.throwIfAborted()
       throw new ExpectedError(...backupProblem(failure, step, this.#config))
     }
@@ -92,9 +73,6 @@ export class BackupBucket {
 
 /** The file with our proof of a backup, in the bucket; its SHA-256 is beside it. */
 export const proofPath = (name: string) => `backups/${name}/openappstack-proof.json`
-
-/** The SHA-256 of a text, in hexadecimal. */
-export const sumOf = (text: string | Uint8Array) => createHash('sha256').update(text).digest('hex')
 
 /**
  * What is wrong with the files of a backup in the bucket: the description, the objects, the list of the volumes and the
@@ -143,7 +121,7 @@ export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): 
     await sound(`kopia/${namespace}/kopia.repository`, bytes => JSON.parse(bytes.toString()))
   const proof = await bucket.read(proofPath(name))
   const sum = await bucket.read(`${proofPath(name)}.sha256`)
-  if (proof && sum?.toString().trim() !== sumOf(proof))
+  if (proof && sum?.toString().trim() !== sha256(proof))
     flaw(`${proofPath(name)} was changed after it was written`)
   return flaws.map(({ what, fix }) => ({ what: `backup ${name}: ${what}`, fix }))
 }

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import type { Config } from '../platform/config.ts'
 import type { Cluster } from '../script/cluster.ts'
+import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../script/files.ts'
 import { markdownText } from '../script/printable.ts'
 import { redact } from '../script/redact.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
-import { BackupBucket, checkFiles, proofPath, sumOf } from './bucket.ts'
+import { BackupBucket, checkFiles, proofPath } from './bucket.ts'
 import {
   type BackupFlaw,
   type BackupObjects,
@@ -125,10 +126,10 @@ export async function makeProof(
   writeFileAtomic(`${file}.md`, redact(proofText(proof)))
   if (verdict.phase === 'Completed') {
     await bucket.write(proofPath(name), text)
-    await bucket.write(`${proofPath(name)}.sha256`, `${sumOf(text)}\n`)
+    await bucket.write(`${proofPath(name)}.sha256`, `${sha256(text)}\n`)
   }
   if (proof.wrong.length === 0 && !subject.only)
-    await mark(kubectl, PROOF_MARK, { backup: name, sha256: sumOf(text) })
+    await mark(kubectl, PROOF_MARK, { backup: name, sha256: sha256(text) })
   return { proof, file: `${file}.md` }
 }
 

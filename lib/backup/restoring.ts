@@ -1,8 +1,9 @@
 /** What a restore and a drill share: what a backup holds, Velero's Restore, and whether the volumes came back. */
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
-import { type BackupBucket, proofPath, sumOf } from './bucket.ts'
+import { type BackupBucket, proofPath } from './bucket.ts'
 import { type BackupFlaw, VELERO } from './judge.ts'
 import type { Proof } from './proof.ts'
 import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
@@ -121,7 +122,7 @@ export async function readProof(bucket: BackupBucket, backup: string): Promise<P
   const prove = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}; to restore it as it is: --accept-unproved`
   const [text, sum] = [await bucket.read(proofPath(backup)), await bucket.read(`${proofPath(backup)}.sha256`)]
   if (!text || !sum) throw new ExpectedError(`backup ${backup} has no proof in the bucket`, prove)
-  if (sumOf(text) !== sum.toString().trim())
+  if (sha256(text) !== sum.toString().trim())
     throw new ExpectedError(
       `the proof of backup ${backup} was changed after it was written`,
       'take another backup, and find out who changes the bucket',

@@ -4,7 +4,7 @@ import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { sizeText } from '../script/size.ts'
 import { until } from '../script/wait.ts'
-import { isUnfinished, VELERO } from './judge.ts'
+import { isUnfinished, startOf, VELERO } from './judge.ts'
 
 /** The API of Velero. */
 export const VELERO_API = 'velero.io/v1'
@@ -21,6 +21,12 @@ export function veleroRef(
   name: string,
 ): Ref {
   return { apiVersion: VELERO_API, kind, namespace: VELERO, name }
+}
+
+/** The backups of the cluster, the newest first; with `labelSelector` only some of them. */
+export async function newestBackups(kubectl: Kubectl, labelSelector?: string): Promise<KubeObject[]> {
+  const backups = await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO, labelSelector })
+  return backups.sort((a, b) => startOf(b) - startOf(a))
 }
 
 /** Labels that select the objects of some Helm releases: charts name theirs by one or the other label. Pure. */

@@ -8,7 +8,8 @@ import {
 } from '../flux/stored-release.ts'
 import { leaves, parseValues, pathText, textsIn } from '../flux/values.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { EXPORTED, exportSum, isOverrideName, sourcesOf } from '../platform/overrides.ts'
+import { EXPORTED, isOverrideName, sourcesOf } from '../platform/overrides.ts'
+import { sha256 } from '../script/digest.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { OverrideFact, SecretShape } from './snapshot.ts'
 
@@ -78,7 +79,7 @@ export async function overrideFacts(
         key: pathText(path),
         ...(meant ? { meant: pathText([...path.slice(0, -1), meant]) } : {}),
       })),
-      changed: exported !== undefined && exported !== exportSum(text),
+      changed: exported !== undefined && exported !== sha256(text),
     },
   ]
 }

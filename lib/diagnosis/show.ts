@@ -1,4 +1,5 @@
 import { refText } from '../kubectl/kubectl.ts'
+import { countText } from '../script/count.ts'
 import type { Log } from '../script/log.ts'
 import { asOneLine } from '../script/printable.ts'
 import type { Diagnosis } from './diagnose.ts'
@@ -9,15 +10,13 @@ export function headline({ causes, affected, gaps }: Diagnosis): string {
   const broken = causes.filter(({ verdict }) => verdict === 'broken').length
   const warnings = causes.length - broken
   const rest = [
-    warnings > 0 ? `${count(warnings, 'warning')}` : '',
-    gaps.length > 0 ? `${count(gaps.length, 'thing')} could not be read` : '',
+    warnings > 0 ? `${countText(warnings, 'warning')}` : '',
+    gaps.length > 0 ? `${countText(gaps.length, 'thing')} could not be read` : '',
   ].filter(Boolean)
-  if (broken > 0) return [`${affected} not healthy, ${count(broken, 'cause')}`, ...rest].join(' · ')
+  if (broken > 0) return [`${affected} not healthy, ${countText(broken, 'cause')}`, ...rest].join(' · ')
   // Only where everything was read, and works.
   return rest.join(' · ') || 'nothing is broken'
 }
-
-const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`
 
 /** How many names are told of what a cause explains. */
 const MOST = 6

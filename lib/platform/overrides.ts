@@ -1,5 +1,4 @@
 /** The overrides of an administrator: which objects they are, and how an exported one is recognised. */
-import { createHash } from 'node:crypto'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 
 /** One entry of a HelmRelease's `valuesFrom`. */
@@ -26,13 +25,8 @@ export function isOverrideName(name: string): boolean {
   return /^oas-.*-override$/.test(name)
 }
 
-/** What `--export` leaves on an override: the checksum of what it has written to a file. */
+/** What `--export` leaves on an override: the SHA-256 of what it has written to a file. */
 export const EXPORTED = 'openappstack.net/exported'
-
-/** The checksum by which an exported file is compared with the cluster. */
-export function exportSum(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
 
 /** The label of everything that a check of values creates: it is gone a minute later, unless its run was killed. */
 export const CHECK_LABEL = 'openappstack.net/override-check'

@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { AwsClient } from 'aws4fetch'
 import type { Config } from '../platform/config.ts'
+import { sha256 } from '../script/digest.ts'
 import { error, type PreflightFinding, quotedAnswer, warning } from './findings.ts'
 import { connectionProblem, innermost } from './net.ts'
 
@@ -42,19 +43,10 @@ export class S3Error extends Error {
  * of the address (s3ForcePathStyle in flux2/apps/velero). The object is deleted whatever else fails.
  */
 export async function checkBackup(config: Config, signal?: AbortSignal): Promise<PreflightFinding[]> {
-  const { AwsClient } = await import('aws4fetch')
-  const client = new AwsClient({
-    accessKeyId: config.backup_s3_aws_access_key_id ?? '',
-    secretAccessKey: config.backup_s3_aws_secret_access_key ?? '',
-    service: 's3',
-    region: config.backup_s3_region,
-    retries: 0,
-  })
-  const bucket = `${(config.backup_s3_url ?? '').replace(/(?<!\/)\/+$/, '')}/${config.backup_s3_bucket}`
-  const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|(?<!\/)\/+$/g, '')
-  const folder = prefix === '' ? '' : `${prefix}/`
+  const client = await bucketClient(config)
+  const { bucket, folder, url } = folderUrl(config)
   // In no folder of its own: Velero refuses a prefix with folders that it does not know.
-  const object = `${bucket}/${folder}openappstack-preflight-${randomBytes(6).toString('hex')}`
+  const object = `${url}openappstack-preflight-${randomBytes(6).toString('hex')}`
   const content = randomBytes(16).toString('hex')
   const found: PreflightFinding[] = []
   if (config.backup_s3_url?.startsWith('http:'))
@@ -100,27 +92,62 @@ export async function checkBackup(config: Config, signal?: AbortSignal): Promise
   return found
 }
 
+/** A client of the S3 service with the account of `.flux.env`. Nothing is sent yet. */
+export async function bucketClient(config: Config): Promise<AwsClient> {
+  const { AwsClient } = await import('aws4fetch')
+  return new AwsClient({
+    accessKeyId: config.backup_s3_aws_access_key_id ?? '',
+    secretAccessKey: config.backup_s3_aws_secret_access_key ?? '',
+    service: 's3',
+    region: config.backup_s3_region,
+    retries: 0,
+  })
+}
+
+/**
+ * The addresses of the bucket and of the folder in it (`backup_s3_prefix`), which ends with a slash unless it is empty,
+ * and both together as `url`. Pure.
+ */
+export function folderUrl(config: Config): { bucket: string; folder: string; url: string } {
+  const bucket = `${(config.backup_s3_url ?? '').replace(/(?<!\/)\/+$/, '')}/${config.backup_s3_bucket}`
+  const prefix = (config.backup_s3_prefix ?? '').replace(/^\/+|(?<!\/)\/+$/g, '')
+  const folder = prefix === '' ? '' : `${prefix}/`
+  return { bucket, folder, url: `${bucket}/${folder}` }
+}
+
+/**
+ * Sends a signed request and returns the answer, whose body is not read yet. `timeout`: milliseconds. Throws an S3Error
+ * for an answer other than success.
+ */
+export async function sendSigned(
+  client: AwsClient,
+  method: string,
+  url: string,
+  { signal, body = '', timeout }: { signal?: AbortSignal; body?: string; timeout: number },
+): Promise<Response> {
+  const signed = await client.sign(url, {
+    method,
+    headers: { 'x-amz-content-sha256': sha256(body) },
+    ...(body ? { body } : {}),
+  })
+  const late = AbortSignal.timeout(timeout)
+  const response = await fetch(signed, {
+    redirect: 'manual', // a signature holds for one host
+    signal: signal ? AbortSignal.any([signal, late]) : late,
+  })
+  if (response.status === 200 || response.status === 204) return response
+  throw new S3Error(response.status, (await response.text()).slice(0, 100_000), response.headers)
+}
+
 /** Sends a signed request and returns what comes back. Throws an S3Error for an answer other than success. */
 async function request(
   client: AwsClient,
   method: string,
   url: string,
-  { signal, body = '' }: { signal?: AbortSignal; body?: string } = {},
+  options: { signal?: AbortSignal; body?: string } = {},
 ): Promise<string> {
-  const signed = await client.sign(url, {
-    method,
-    headers: { 'x-amz-content-sha256': createHash('sha256').update(body).digest('hex') },
-    ...(body ? { body } : {}),
-  })
-  const timeout = AbortSignal.timeout(PATIENCE)
-  const response = await fetch(signed, {
-    redirect: 'manual', // a signature holds for one host
-    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-  })
-  const text = (await response.text()).slice(0, 100_000)
-  if (response.status !== 200 && response.status !== 204)
-    throw new S3Error(response.status, text, response.headers)
-  return text
+  const response = await sendSigned(client, method, url, { ...options, timeout: PATIENCE })
+  return (await response.text()).slice(0, 100_000)
 }
 
 /** Text of an XML document without its entities. */

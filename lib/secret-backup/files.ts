@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, wr
 import { join } from 'node:path'
 import type { AgeKeys, Recipients } from '../age/age.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { sha256 } from '../script/digest.ts'
 import { codeOf, EXIT, ExpectedError, throwAll, toExpected, UsageError } from '../script/errors.ts'
 import { fileTime } from '../script/timestamp.ts'
 import {
@@ -16,7 +17,7 @@ import {
   secretFileOf,
   streamText,
 } from './manifest.ts'
-import { parseSecret, secretNameOf, secretPlaceOf, secretText, sha256, valuesOf } from './secret-backup.ts'
+import { parseSecret, secretNameOf, secretPlaceOf, secretText, valuesOf } from './secret-backup.ts'
 
 /** A backup that was read: every file matches its manifest. */
 export interface Backup {

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import {
   isSecretName,
@@ -7,7 +8,6 @@ import {
   secretNameOf,
   secretPlaceOf,
   secretText,
-  sha256,
   valuesOf,
 } from './secret-backup.ts'
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 
@@ -192,9 +191,4 @@ export function differences(one: KubeObject, other: KubeObject): string[] {
   const [a, b] = [valuesOf(one), valuesOf(other)]
   const keys = [...new Set([...a.keys(), ...b.keys()])].filter(key => a.get(key) !== b.get(key))
   return (one.type || 'Opaque') === (other.type || 'Opaque') ? keys : ['type', ...keys]
-}
-
-/** The SHA-256 of something, in hexadecimal. */
-export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex')
 }

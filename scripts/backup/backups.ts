@@ -2,17 +2,14 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BackupObjects, judgeBackup, startOf, VELERO } from '../../lib/backup/judge.ts'
-import { MADE_BY, VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
-import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { MADE_BY, newestBackups, veleroRef } from '../../lib/backup/velero.ts'
+import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { duration, durationText } from '../../lib/script/duration.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 
 const SCHEDULE = 'velero.io/schedule-name'
-
-const allBackups = async (kubectl: Kubectl): Promise<KubeObject[]> =>
-  (await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO })).sort((a, b) => startOf(b) - startOf(a))
 
 /** How long a backup is kept, as Velero takes it. Throws a UsageError for anything but a time of an hour or more. */
 export function keptFor(flag: string | undefined): string {
@@ -28,7 +25,7 @@ export async function listBackups(
   objects: BackupObjects,
   now: number,
 ): Promise<{ name: string; proved: boolean; row: string[] }[]> {
-  return (await allBackups(kubectl)).map(backup => {
+  return (await newestBackups(kubectl)).map(backup => {
     const { name, phase, claims, proved, expiresAt } = judgeBackup(backup, objects, now)
     const wanted = claims.filter(({ state }) => state === 'captured' || state === 'missing')
     const captured = wanted.filter(({ state }) => state === 'captured').length
@@ -44,7 +41,7 @@ export async function listBackups(
  */
 export async function backupNamed(kubectl: Kubectl, wanted: string): Promise<string> {
   if (wanted !== 'latest') return wanted
-  const scheduled = (await allBackups(kubectl)).filter(({ metadata }) => metadata.labels?.[SCHEDULE])
+  const scheduled = (await newestBackups(kubectl)).filter(({ metadata }) => metadata.labels?.[SCHEDULE])
   const newest = scheduled[0]
   if (newest) return newest.metadata.name
   throw new ExpectedError(

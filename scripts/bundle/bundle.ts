@@ -154,7 +154,7 @@ export function addFolder(collector: Collector, cluster: Cluster): void {
 /** Bytes of a report that is taken along. */
 const LARGEST_REPORT = 8 << 20
 
-/** Adds the newest report that somebody has written, as a page and as facts. */
+/** Adds the newest report, as a page and as facts. */
 function addReport(collector: Collector, folder: string): void {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return
   const names = readdirSync(folder).sort()

@@ -6,7 +6,8 @@ import { encryptTo, type Recipients } from '../../lib/age/age.ts'
 import { recipientsOf } from '../../lib/age/keys.ts'
 import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
-import { EXPORTED, exportSum, isOverrideName } from '../../lib/platform/overrides.ts'
+import { EXPORTED, isOverrideName } from '../../lib/platform/overrides.ts'
+import { sha256 } from '../../lib/script/digest.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
@@ -83,7 +84,7 @@ export function checkExport(
 
 /**
  * Writes overrides to a folder: ConfigMaps as manifests with a kustomization.yaml, as Flux and kubectl take them,
- * Secrets as manifests encrypted with age. Each override is marked with the exportSum of what was written, so that the
+ * Secrets as manifests encrypted with age. Each override is marked with the checksum of what was written, so that the
  * diagnosis sees when it differs from its file. Returns the names of the files.
  */
 export async function exportOverrides(
@@ -109,7 +110,7 @@ export async function exportOverrides(
   const kustomization = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', resources }
   writeFileAtomic(join(folder, 'kustomization.yaml'), dump(kustomization), 0o644)
   for (const { object, text } of overrides)
-    await kubectl.patch(refOf(object), { metadata: { annotations: { [EXPORTED]: exportSum(text) } } })
+    await kubectl.patch(refOf(object), { metadata: { annotations: { [EXPORTED]: sha256(text) } } })
   return [...files, 'kustomization.yaml']
 }
 
@@ -145,7 +146,7 @@ export async function listOrExport(
   const to = encrypts ? await recipientsOf({ recipient, passphrase }) : undefined
   checkExport(folder, overrides, to)
   const plan = overrides.map(({ object }) => `write ${join(folder, exportName(object))}`)
-  plan.push('mark each override with the exportSum of its file')
+  plan.push('mark each override with the checksum of its file')
   if (!(await run.agree(plan, `Export ${overrides.length} overrides?`))) return
   await run.step('Export', `kubectl get configmap NAME -n NAMESPACE -o yaml > ${folder}/FILE`, async () => {
     const files = await exportOverrides(kubectl, folder, overrides, to)

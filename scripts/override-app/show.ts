@@ -28,7 +28,7 @@ function originTable(origins: readonly ValueOrigin[]): string {
   ])
 }
 
-/** Shows the values in force: those that somebody has set, with `all` also the chart's own. */
+/** Shows the values in force: those that were set, with `all` also the chart's own. */
 export function showValues(
   run: Pick<Run, 'log'> & { result: unknown },
   layers: readonly ValuesLayer[],

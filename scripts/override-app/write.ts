@@ -89,7 +89,7 @@ export async function writeContents(
   }
 }
 
-/** Throws an ExpectedError when somebody has changed an override since it was read. */
+/** Throws an ExpectedError when an override was changed since it was read. */
 export async function refuseChanged(kubectl: Kubectl, places: Places): Promise<void> {
   for (const layer of places.layers) {
     const now = await kubectl.get(refFor(places, layer))

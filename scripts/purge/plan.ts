@@ -1,4 +1,5 @@
 import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import { countText } from '../../lib/script/count.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { sizeText } from '../../lib/script/size.ts'
@@ -33,7 +34,6 @@ export function isEmpty({ paths, links }: ServerSurvey): boolean {
 /** What is on the server, as lines for people. Pure. */
 export function inventoryLines({ server, cluster, volumes, archive, now }: PurgeFacts): string[] {
   const unit = [...server.units].map(([name, state]) => `${name} is ${state}`).join(', ')
-  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
   const lines = [
     ['k3s', unit || 'no unit'],
     ['datastore', server.datastore === undefined ? 'none' : sizeText(server.datastore)],
@@ -41,7 +41,7 @@ export function inventoryLines({ server, cluster, volumes, archive, now }: Purge
       ? [
           ['nodes', cluster.nodes.join(', ')],
           ['applications', cluster.releases.join(', ') || 'none'],
-          ['pods', `${count(cluster.pods, 'pod')} running`],
+          ['pods', `${countText(cluster.pods, 'pod')} running`],
           [
             'backup of data',
             cluster.backup

@@ -1,6 +1,7 @@
 import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { statusOf } from '../../lib/diagnosis/status.ts'
+import { condition } from '../../lib/flux/flux.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
 import { type JournalEntry, outcomeText } from '../../lib/script/journal.ts'
 
@@ -80,14 +81,13 @@ export function reportOf(read: {
     })),
     certificates: index
       .all('Certificate')
-      .map(({ metadata, spec, status }) => ({
-        name: name(metadata),
-        hosts: ((spec?.dnsNames ?? []) as unknown[]).map(String),
-        issuer: String(spec?.issuerRef?.name ?? ''),
-        notAfter: status?.notAfter === undefined ? undefined : String(status.notAfter),
-        ready: ((status?.conditions ?? []) as { type: string; status: string }[]).some(
-          ({ type, status }) => type === 'Ready' && status === 'True',
-        ),
+      .map(certificate => ({
+        name: name(certificate.metadata),
+        hosts: ((certificate.spec?.dnsNames ?? []) as unknown[]).map(String),
+        issuer: String(certificate.spec?.issuerRef?.name ?? ''),
+        notAfter:
+          certificate.status?.notAfter === undefined ? undefined : String(certificate.status.notAfter),
+        ready: condition(certificate, 'Ready')?.status === 'True',
       }))
       .sort((a, b) => (a.notAfter ?? '').localeCompare(b.notAfter ?? '') || a.name.localeCompare(b.name)),
     volumes: sections

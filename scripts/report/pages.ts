@@ -1,3 +1,4 @@
+import { countText } from '../../lib/script/count.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { type HtmlCell, type HtmlPage, htmlPage } from '../../lib/script/html.ts'
 import { markdownCode, markdownText } from '../../lib/script/printable.ts'
@@ -9,7 +10,6 @@ import type { Report } from './facts.ts'
 const LIFE = 90
 const DAY = 86_400_000
 
-const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`
 const day = (time: string) => time.slice(0, 10)
 
 /** Days from the report to a time; undefined for none. */
@@ -33,7 +33,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
     tiles: [
       {
         name: 'Health',
-        value: broken > 0 ? count(broken, 'cause') : 'nothing is broken',
+        value: broken > 0 ? countText(broken, 'cause') : 'nothing is broken',
         mood: broken > 0 ? 'bad' : 'good',
       },
       {
@@ -43,7 +43,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
       },
       {
         name: 'First certificate to end',
-        value: ends.length > 0 ? `in ${count(soonest, 'day')}` : 'none',
+        value: ends.length > 0 ? `in ${countText(soonest, 'day')}` : 'none',
         mood: ends.length === 0 ? 'none' : soonest < 14 ? 'bad' : 'good',
       },
       {
@@ -107,7 +107,9 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
             rows: certificates.map(({ hosts, notAfter, issuer, ready, name }) => {
               const left = daysLeft(report, notAfter)
               const until =
-                notAfter === undefined ? 'not issued' : `${day(notAfter)}, ${count(left ?? 0, 'day')} left`
+                notAfter === undefined
+                  ? 'not issued'
+                  : `${day(notAfter)}, ${countText(left ?? 0, 'day')} left`
               return [
                 hosts.join(' ') || name,
                 {
@@ -170,7 +172,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
           backups.schedules === 0
             ? { text: 'There is no schedule: nothing is backed up.', mood: 'warn' as const }
             : {
-                text: `${count(backups.schedules, 'schedule')}; ${backups.complete} complete, ${backups.failed} failed; newest: ${backups.newest ?? 'none yet'}`,
+                text: `${countText(backups.schedules, 'schedule')}; ${backups.complete} complete, ${backups.failed} failed; newest: ${backups.newest ?? 'none yet'}`,
               },
         ],
       },
@@ -179,7 +181,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
         blocks: users
           ? [
               {
-                text: `${count(users.all, 'user')}, ${users.active} active, ${count(users.admins, 'administrator')}`,
+                text: `${countText(users.all, 'user')}, ${users.active} active, ${countText(users.admins, 'administrator')}`,
               },
               {
                 head: ['application', 'users with a grant'],

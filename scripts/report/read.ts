@@ -3,6 +3,7 @@ import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { PROMETHEUS } from '../../lib/platform/prometheus.ts'
 import { accountServices, everybody } from '../../lib/platform/sign-on.ts'
 import { messageOf, UsageError } from '../../lib/script/errors.ts'
 import { readJournal } from '../../lib/script/journal.ts'
@@ -53,7 +54,6 @@ interface Series {
 
 /** What is used of volumes, and how that grows, as kubelet has told Prometheus. */
 async function volumeUse(kubectl: Kubectl): Promise<Map<string, VolumeUse>> {
-  const path = '/api/v1/namespaces/oas/services/http:kube-prometheus-stack-prometheus:9090/proxy/api/v1/query'
   const queries = {
     used: 'kubelet_volume_stats_used_bytes',
     capacity: 'kubelet_volume_stats_capacity_bytes',
@@ -62,7 +62,11 @@ async function volumeUse(kubectl: Kubectl): Promise<Map<string, VolumeUse>> {
   const found = new Map<string, VolumeUse>()
   await Promise.all(
     Object.entries(queries).map(async ([field, query]) => {
-      const { data } = await kubectl.call<Series>({ path, query: { query }, timeout: PATIENCE })
+      const { data } = await kubectl.call<Series>({
+        path: `${PROMETHEUS}/query`,
+        query: { query },
+        timeout: PATIENCE,
+      })
       for (const { metric, value } of data?.result ?? []) {
         const number = Number(value?.[1])
         if (!metric?.persistentvolumeclaim || !Number.isFinite(number)) continue

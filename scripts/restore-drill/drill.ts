@@ -2,11 +2,11 @@
 import { join } from 'node:path'
 import { type AppParts, partsOfApp } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
-import { type BackupObjects, DRILL_MARK, startOf, VELERO } from '../../lib/backup/judge.ts'
+import { type BackupObjects, DRILL_MARK } from '../../lib/backup/judge.ts'
 import { mark, type Proof } from '../../lib/backup/proof.ts'
 import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
-import { VELERO_API } from '../../lib/backup/velero.ts'
+import { newestBackups } from '../../lib/backup/velero.ts'
 import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APP_NAMES } from '../../lib/platform/apps.ts'
@@ -47,9 +47,7 @@ export async function chooseProved(
 ): Promise<{ backup: string; proof: Proof }> {
   const bucket = await BackupBucket.open(config, signal)
   if (name !== undefined) return { backup: name, proof: await readProof(bucket, name) }
-  const backups = (await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO }))
-    .filter(({ status }) => status?.phase === 'Completed')
-    .sort((a, b) => startOf(b) - startOf(a))
+  const backups = (await newestBackups(kubectl)).filter(({ status }) => status?.phase === 'Completed')
   for (const { metadata } of backups)
     try {
       const proof = await readProof(bucket, metadata.name)

@@ -1,4 +1,5 @@
 /** The steps of a restore that change the cluster. Each looks at the cluster first, so that it can be run again. */
+
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { isUnfinished, VELERO } from '../../lib/backup/judge.ts'
 import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
@@ -6,6 +7,7 @@ import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { ownersOf, podsUsing, untilUnused } from '../../lib/kubectl/scale.ts'
+import { countText } from '../../lib/script/count.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -111,8 +113,7 @@ export async function removeData(
     },
     { deadline: 300_000, describe: last => `claims ${last} are still there`, signal },
   )
-  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
-  return `${count(workloads.length, 'workload')}, ${count(doomed.length, 'claim')}; the volumes are kept`
+  return `${countText(workloads.length, 'workload')}, ${countText(doomed.length, 'claim')}; the volumes are kept`
 }
 
 /**

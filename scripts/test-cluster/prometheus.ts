@@ -1,10 +1,9 @@
 import { ApiError } from '../../lib/kubectl/api-error.ts'
 import { explainApiError, type Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { PROMETHEUS } from '../../lib/platform/prometheus.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { checkOf, failedCheck, passedCheck, type TestCheck } from './checks.ts'
 
-/** Where kube-prometheus-stack serves Prometheus' API: in the cluster, so that it is reached through the API server. */
-const PROMETHEUS = '/api/v1/namespaces/oas/services/http:kube-prometheus-stack-prometheus:9090/proxy/api/v1'
 /** Targets and alerts that are told one by one. */
 const MOST = 30
 

@@ -233,7 +233,7 @@ function unprovisioned(
   }
 }
 
-/** A claim of a class without a provisioner: how the volumes that somebody has created do not fit. */
+/** A claim of a class without a provisioner: why the existing volumes do not fit. */
 function unfitting(claim: KubeObject, index: Index): Told | undefined {
   const { spec, metadata } = claim
   const used = podsOf(index).some(

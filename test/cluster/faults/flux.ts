@@ -6,7 +6,8 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { condition, GIT_REPOSITORY, HELM_REPOSITORY, reconcile, standing } from '../../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../../lib/kubectl/kubectl.ts'
-import { EXPORTED, exportSum } from '../../../lib/platform/overrides.ts'
+import { EXPORTED } from '../../../lib/platform/overrides.ts'
+import { sha256 } from '../../../lib/script/digest.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { certificate } from '../../unit/certificates.ts'
 import type { Fault } from '../fault-suite.ts'
@@ -591,7 +592,7 @@ const releases: Fault[] = [
     layer: 'HelmRelease',
     async seed(bed) {
       const changed = override('wekan', 'podLabels: {team: a}\n')
-      changed.metadata.annotations = { [EXPORTED]: exportSum('podLabels: {}\n') }
+      changed.metadata.annotations = { [EXPORTED]: sha256('podLabels: {}\n') }
       await bed.kubectl.apply(changed)
     },
     expect: {

@@ -1,7 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BackupBucket } from '../../../../lib/backup/bucket.ts'
-import { sumOf } from '../../../../lib/backup/bucket.ts'
 import {
   type Held,
   heldBy,
@@ -12,6 +11,7 @@ import {
 import { scratchObjects } from '../../../../lib/backup/scratch.ts'
 import { backupObject, veleroProgress } from '../../../../lib/backup/velero.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { sha256 } from '../../../../lib/script/digest.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 const copy = (kind: string, of: string, status: object): KubeObject => ({
@@ -124,13 +124,13 @@ test('a proof counts only when it is there, unchanged, readable and good', async
     }) as unknown as BackupBucket
   const path = 'backups/b/openappstack-proof.json'
   const good = JSON.stringify({ version: 1, wrong: [], backup: { claims: [] } })
-  const signed = (text: string) => bucket({ [path]: text, [`${path}.sha256`]: `${sumOf(text)}\n` })
+  const signed = (text: string) => bucket({ [path]: text, [`${path}.sha256`]: `${sha256(text)}\n` })
   assert.equal((await readProof(signed(good), 'b')).wrong, [])
   const bad = good.replace('[]', '[{"what":"a volume is missing"}]')
   for (const [from, message] of [
     [bucket({}), /has no proof/],
     [bucket({ [path]: good }), /has no proof/],
-    [bucket({ [path]: bad, [`${path}.sha256`]: sumOf(good) }), /was changed/],
+    [bucket({ [path]: bad, [`${path}.sha256`]: sha256(good) }), /was changed/],
     [signed('{'), /cannot be read/],
     [signed('{"version":2}'), /cannot be read/],
     [signed(bad), /says: a volume is missing/],

@@ -6,7 +6,8 @@ import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { rules } from '../../../../lib/diagnosis/rules/overrides.ts'
 import type { OverrideFact } from '../../../../lib/diagnosis/snapshot.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { CHECK_LABEL, EXPORTED, exportSum } from '../../../../lib/platform/overrides.ts'
+import { CHECK_LABEL, EXPORTED } from '../../../../lib/platform/overrides.ts'
+import { sha256 } from '../../../../lib/script/digest.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { objectOf, snapshotOf } from './snapshots.ts'
 
@@ -79,7 +80,7 @@ test('nothing of the values is kept; those of Secrets are never shown', async ()
     spec: { valuesFrom: [{ kind: 'Secret', name: 'oas-wekan-override', optional: true }] },
   })
   const override = objectOf('Secret', 'oas-apps', 'oas-wekan-override', {
-    metadata: { annotations: { [EXPORTED]: exportSum('other') } },
+    metadata: { annotations: { [EXPORTED]: sha256('other') } },
     data: { 'values.yaml': Buffer.from(text).toString('base64') },
   })
   const facts = await overrideFacts(override, release, stored)
