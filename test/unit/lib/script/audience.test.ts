@@ -51,6 +51,7 @@ function start(env: Record<string, string>) {
           env: {
             ...process.env,
             CI: '',
+            SHELL: 'bash', // for `script`: another shell gives a command in the background no terminal to read from
             ...env,
             TOLD: told,
             RUN: `'${process.execPath}' --import tsx '${file}'`,
