@@ -20,6 +20,7 @@ import {
   VELERO,
   wrongWith,
 } from './judge.ts'
+import { checkRepositories } from './repository.ts'
 
 /** A proof, as it is written. */
 export interface Proof {
@@ -109,7 +110,11 @@ export async function makeProof(
   const now = Date.now() + kubectl.client.clockOffset
   const verdict = judgeBackup(backup, objects, now, subject.only?.owns)
   const bucket = await BackupBucket.open(subject.config, subject.signal)
-  const files = verdict.phase === 'Completed' ? await checkFiles(bucket, verdict) : []
+  const read = verdict.claims.filter(({ snapshot }) => snapshot !== undefined).map(({ claim }) => claim)
+  const files =
+    verdict.phase === 'Completed'
+      ? [...(await checkFiles(bucket, verdict)), ...(await checkRepositories(kubectl, bucket, name, read))]
+      : []
   const proof: Proof = {
     version: 1,
     cluster: subject.cluster.name,

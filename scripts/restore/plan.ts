@@ -1,18 +1,22 @@
 /** What a restore would do: whether the backup may be used, and which data it would bring back. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
-import { type BackupObjects, startOf } from '../../lib/backup/judge.ts'
+import { type BackupObjects, startOf, VELERO } from '../../lib/backup/judge.ts'
+import { checkRepositories } from '../../lib/backup/repository.ts'
 import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
-import { veleroRef } from '../../lib/backup/velero.ts'
+import { VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { ExpectedError } from '../../lib/script/errors.ts'
+import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 
 type AskingRun = Pick<Run, 'signal'> & { flags: { 'accept-unproved': boolean } }
 
-/** Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved. */
+/**
+ * Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved, and the
+ * password of the cluster opens its volumes.
+ */
 export async function restorable(
   kubectl: Kubectl,
   run: AskingRun,
@@ -33,8 +37,12 @@ export async function restorable(
     )
   if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
     throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
-  if (run.flags['accept-unproved']) return
-  await readProof(await BackupBucket.open(config, run.signal), name)
+  const bucket = await BackupBucket.open(config, run.signal)
+  if (!run.flags['accept-unproved']) await readProof(bucket, name)
+  const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
+  const claims = heldBy(name, copies).map(({ claim }) => claim)
+  const wrong = await checkRepositories(kubectl, bucket, name, claims)
+  throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
 }
 
 /** The data of an application in a backup, the claims that it lacks, and how old it is. Throws when it has none. */

@@ -1,0 +1,86 @@
+/** The encryption of the volumes in the bucket: whether the password of the cluster opens what was written with it. */
+import { createDecipheriv, hkdfSync, type ScryptOptions, scrypt } from 'node:crypto'
+import type { Kubectl } from '../kubectl/kubectl.ts'
+import type { BackupBucket } from './bucket.ts'
+import { type BackupFlaw, VELERO } from './judge.ts'
+
+/** What kopia calls `scrypt-65536-8-1`, and the memory that it needs (internal/crypto/pb_key_deriver_scrypt.go). */
+const SCRYPT: ScryptOptions = { N: 65536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 }
+
+const derived = (password: string, salt: Buffer) =>
+  new Promise<Buffer>((resolve, reject) =>
+    scrypt(password, salt, 32, SCRYPT, (error, key) => (error ? reject(error) : resolve(key))),
+  )
+
+/**
+ * Whether a password opens a repository of kopia, by its file `kopia.repository`; `unknown` when kopia has encrypted
+ * it in a way that is not known here. Throws when it is not the file of a repository.
+ */
+export async function opensRepository(
+  file: Buffer,
+  password: string,
+): Promise<'opened' | 'refused' | 'unknown'> {
+  // The fields of kopia's repo/format/format_blob.go.
+  const { uniqueID, keyAlgo, encryption, encryptedBlockFormat } = JSON.parse(file.toString())
+  const salt = Buffer.from(String(uniqueID), 'base64')
+  const sealed = Buffer.from(String(encryptedBlockFormat), 'base64')
+  if (salt.length < 16 || sealed.length < 28) throw new Error('it does not describe a repository')
+  if (keyAlgo !== 'scrypt-65536-8-1' || encryption !== 'AES256_GCM') return 'unknown'
+  const master = await derived(password, salt)
+  // internal/crypto/aesgcm.go: two keys of the one, then nonce, text and tag in a row.
+  const key = (purpose: string) => Buffer.from(hkdfSync('sha256', master, salt, purpose, 32))
+  const cipher = createDecipheriv('aes-256-gcm', key('AES'), sealed.subarray(0, 12))
+  cipher.setAAD(key('CHECKSUM'))
+  cipher.setAuthTag(sealed.subarray(-16))
+  cipher.update(sealed.subarray(12, -16))
+  try {
+    cipher.final()
+    return 'opened'
+  } catch {
+    return 'refused'
+  }
+}
+
+const SECRET = 'velero-repo-credentials'
+
+/**
+ * What is wrong with the repositories that have the claims (`namespace/name`) of a backup, one a namespace: each has to be in the bucket,
+ * and to be opened by the password that the cluster has. Throws when the bucket cannot be reached.
+ */
+export async function checkRepositories(
+  kubectl: Kubectl,
+  bucket: BackupBucket,
+  backup: string,
+  claims: readonly string[],
+): Promise<BackupFlaw[]> {
+  const secret = await kubectl.get({ apiVersion: 'v1', kind: 'Secret', namespace: VELERO, name: SECRET })
+  const password = Buffer.from(String(secret?.data?.['repository-password'] ?? ''), 'base64').toString()
+  const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
+  const flaws: BackupFlaw[] = []
+  for (const namespace of new Set(claims.map(claim => claim.split('/')[0]!))) {
+    const path = `kopia/${namespace}/kopia.repository`
+    const file = await bucket.read(path)
+    const damaged = (what: string) =>
+      flaws.push({
+        what: `${path} ${what}: the volumes of ${namespace} cannot be read`,
+        fix: 'take another backup, and find out who changes the bucket',
+      })
+    if (!file) damaged('is not in the bucket')
+    else if (password === '')
+      flaws.push({
+        what: `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
+        fix: restore,
+      })
+    else
+      try {
+        if ((await opensRepository(file, password)) === 'refused')
+          flaws.push({
+            what: `the password of the cluster does not open ${path}: it was changed after the first backup`,
+            fix: restore,
+          })
+      } catch {
+        damaged('in the bucket is damaged')
+      }
+  }
+  return flaws.map(({ what, fix }) => ({ what: `backup ${backup}: ${what}`, fix }))
+}
