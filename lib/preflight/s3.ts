@@ -212,7 +212,12 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
         `the bucket ${name} is not in region ${region} at ${url}${instead ? ` but at ${quotedAnswer(instead)}` : ''}: ${said}`,
         'correct backup_s3_region and backup_s3_url',
       ]
+    case 'SlowDown':
+    case 'ServiceUnavailable':
+    case 'InternalError':
+      return [not, 'the service has a disturbance: run the same command again later, or ask its operator']
     case 'QuotaExceeded':
+    case 'XMinioStorageFull':
       return [not, 'the storage is full: delete what is not needed, or enlarge it at the provider']
     case undefined:
       return [
