@@ -75,7 +75,7 @@ await script({
     }
     const parts = app === undefined ? undefined : await partsOfApp(kubectl, app, objects)
     if (verify !== undefined) {
-      const name = await backupNamed(kubectl, verify)
+      const name = await backupNamed(kubectl, verify, now)
       if (run.flags['dry-run'] && !(await run.agree([`prove backup ${name}`], ''))) return
       const { proof, file } = await proveStep(run, kubectl, name, { config, parts })
       run.result = { proof, file }

@@ -17,7 +17,7 @@ const UNSTARTED = 3 * 60_000
 
 /** Refers to an object of Velero. */
 export function veleroRef(
-  kind: 'Backup' | 'Restore' | 'DeleteBackupRequest' | 'BackupStorageLocation',
+  kind: 'Backup' | 'Restore' | 'DeleteBackupRequest' | 'BackupStorageLocation' | 'Schedule',
   name: string,
 ): Ref {
   return { apiVersion: VELERO_API, kind, namespace: VELERO, name }

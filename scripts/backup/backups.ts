@@ -3,6 +3,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BackupObjects, judgeBackup, startOf, VELERO } from '../../lib/backup/judge.ts'
 import { MADE_BY, newestBackups, veleroRef } from '../../lib/backup/velero.ts'
+import { periodOf } from '../../lib/diagnosis/rules/backups.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { duration, durationText } from '../../lib/script/duration.ts'
@@ -36,18 +37,31 @@ export async function listBackups(
 }
 
 /**
- * The name of a backup; for `latest` the newest one of a schedule that is not still running. Throws an ExpectedError
- * when there is none.
+ * The name of a backup; for `latest` the newest one of a schedule. Throws an ExpectedError when there is none, and when
+ * its schedule makes no more of them: an old backup that is whole is not a good night.
  */
-export async function backupNamed(kubectl: Kubectl, wanted: string): Promise<string> {
+export async function backupNamed(kubectl: Kubectl, wanted: string, now: number): Promise<string> {
   if (wanted !== 'latest') return wanted
-  const scheduled = (await newestBackups(kubectl)).filter(({ metadata }) => metadata.labels?.[SCHEDULE])
-  const newest = scheduled[0]
-  if (newest) return newest.metadata.name
-  throw new ExpectedError(
-    'no schedule has made a backup yet',
-    'make one now: npx tsx scripts/backup.ts; see why with npx tsx scripts/diagnose.ts',
-  )
+  const newest = (await newestBackups(kubectl)).find(({ metadata }) => metadata.labels?.[SCHEDULE])
+  if (!newest)
+    throw new ExpectedError(
+      'no schedule has made a backup yet',
+      'make one now: npx tsx scripts/backup.ts; see why with npx tsx scripts/diagnose.ts',
+    )
+  const name = newest.metadata.labels![SCHEDULE]!
+  const schedule = await kubectl.get(veleroRef('Schedule', name))
+  if (schedule?.spec?.paused === true)
+    throw new ExpectedError(
+      `the schedule ${name} is paused: nothing is backed up`,
+      `go on with it: kubectl -n ${VELERO} patch schedule ${name} --type merge -p '{"spec":{"paused":false}}'`,
+    )
+  const age = now - startOf(newest)
+  if (age > 1500 * (periodOf(String(schedule?.spec?.schedule ?? '')) ?? Number.POSITIVE_INFINITY))
+    throw new ExpectedError(
+      `the newest backup of the schedule ${name} is ${durationText(age)} old`,
+      'make one now: npx tsx scripts/backup.ts; see why with npx tsx scripts/diagnose.ts',
+    )
+  return newest.metadata.name
 }
 
 /** Deletes a backup as Velero does, with its files in the bucket, and waits for that. Returns a note. */
