@@ -2,12 +2,11 @@
  * backup, restore and restore-drill with the real Velero and a real bucket on the bed; a stand-in says that volumes
  * were copied (see velero-bed.ts).
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
-import { suite } from '../suite.ts'
+import { all, suite } from '../suite.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 import { VeleroBed } from './velero-bed.ts'
 
@@ -22,23 +21,12 @@ const backups = () => bed.kubectl.list('velero.io/v1', 'Backup', { namespace: 'v
 test.before(async () => {
   bed = await Bed.startInstalled()
   velero = await VeleroBed.start(bed)
-  // kwok runs no commands in pods: a hook would always fail. One test puts a hook back.
-  for (const pod of await bed.kubectl.list('v1', 'Pod')) await withoutHooks(pod)
 })
+test.before.each(() => velero.removeHooks()) // one test puts a hook back
 test.after(async () => {
   await velero?.stop()
   await bed?.stop()
 })
-
-async function withoutHooks({ metadata: { name, namespace, annotations = {} } }: KubeObject): Promise<void> {
-  const hooks = Object.keys(annotations).filter(key => key.includes('.hook.backup.velero.io/'))
-  if (hooks.length === 0) return
-  const none = Object.fromEntries(hooks.map(key => [key, null]))
-  await bed.kubectl.patch(
-    { apiVersion: 'v1', kind: 'Pod', name, namespace },
-    { metadata: { annotations: none } },
-  )
-}
 
 test('a backup ends with a proof: in the journal, in the bucket, and as an age', async () => {
   const { code, stdout, stderr } = await run('backup', ['--yes', '--json'])
@@ -212,5 +200,68 @@ test('a restore in place: a safety backup, new volumes, everything ready again, 
   const state = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'oas-restore-state' }
   assert.is(await bed.kubectl.get(state), undefined)
 })
+
+if (all) {
+  test('copying fails: the message of the volume is told', async () => {
+    const claims = await bed.kubectl.list('v1', 'PersistentVolumeClaim', { namespace: 'oas-apps' })
+    const place = `oas-apps/${claims[0]!.metadata.name}`
+    velero.copying.set(place, 'fails')
+    const { code, stderr } = await run('backup', ['--yes'])
+    velero.copying.clear()
+    assert.is(code, 1)
+    assert.match(stderr, new RegExp(`data of ${place}: copying it has failed: the stand-in was told to fail`))
+    assert.match(stderr, /has failed in part/)
+    assert.is((await run('diagnose', [])).code, 3)
+  })
+
+  test('a hook that fails: no success', async () => {
+    const [pod] = (await bed.kubectl.list('v1', 'Pod', { namespace: 'oas-apps' })).filter(({ spec }) =>
+      spec?.volumes?.some((volume: { persistentVolumeClaim?: object }) => volume.persistentVolumeClaim),
+    )
+    const annotations = { 'pre.hook.backup.velero.io/command': '["/bin/true"]' }
+    const ref = { apiVersion: 'v1', kind: 'Pod', ...pod!.metadata }
+    await bed.kubectl.patch(ref, { metadata: { annotations } })
+    const { code, stderr } = await run('backup', ['--yes'])
+    assert.is(code, 1)
+    assert.match(stderr, /1 of 1 hooks failed: a database has no new dump/)
+  })
+
+  test('the bucket is gone: refused before, and told', async () => {
+    const away = `${velero.s3.files}-away`
+    renameSync(velero.s3.files, away)
+    const { code, stderr } = await run('backup', ['--yes'])
+    renameSync(away, velero.s3.files)
+    assert.is(code, 1)
+    assert.match(stderr, /there is no bucket backups/)
+    await velero.available('Available')
+  })
+
+  test('killed in the middle, run again: the same backup is continued', async () => {
+    const claims = await bed.kubectl.list('v1', 'PersistentVolumeClaim', { namespace: 'oas-apps' })
+    for (const { metadata } of claims) velero.copying.set(`oas-apps/${metadata.name}`, 'hangs')
+    const before = (await backups()).length
+    const killed = await run('backup', ['--yes'], { timeout: 20_000 }).catch(error => error)
+    assert.ok(killed)
+    velero.copying.clear()
+    for (const copy of await bed.kubectl.list('velero.io/v1', 'PodVolumeBackup', { namespace: 'velero' }))
+      if (copy.status?.phase === 'InProgress')
+        await bed.kubectl.patch(
+          { apiVersion: 'velero.io/v1', kind: 'PodVolumeBackup', ...copy.metadata },
+          { status: { phase: 'New' } },
+        )
+    const { code, stderr } = await run('backup', ['--yes'])
+    assert.is(code, 0, stderr)
+    assert.match(stderr, /Continue backup|Back up as/)
+    assert.is((await backups()).length, before + 1)
+  })
+
+  test('a backup is deleted by its name only, from the bucket too', async () => {
+    const { name } = (await backups())[0]!.metadata
+    assert.is((await run('backup', ['--delete', name, '--confirm', 'other'])).code, 4)
+    const { code, stderr } = await run('backup', ['--delete', name, '--confirm', name])
+    assert.is(code, 0, stderr)
+    assert.not.ok(readdirSync(join(velero.s3.files, 'backups')).includes(name))
+  })
+}
 
 test.run()

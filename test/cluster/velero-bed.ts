@@ -1,8 +1,10 @@
 /**
  * Velero on a bed: the real server with its plugin for S3 and real repositories of kopia, and the Versity S3 Gateway as
- * its bucket. The **node-agent is a stand-in**: kwok's pods have no files, so nothing is read or written; it reports
- * for each volume what a test wants (velero v1.18, pkg/controller/pod_volume_backup_controller.go).
+ * its bucket, behind a proxy that fails on demand. The **node-agent is a stand-in**: kwok's pods have no files, so
+ * nothing is read or written; it reports for each volume what a test wants (velero v1.18,
+ * pkg/controller/pod_volume_backup_controller.go).
  */
+import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +15,7 @@ import { sleep, until } from '../../lib/script/wait.ts'
 import { builtSets } from '../bed/build/build.ts'
 import { VELERO_SET } from '../bed/build/programs.ts'
 import { run } from '../bed/build/shell.ts'
+import { FaultyStorage } from '../bed/s3/faulty.ts'
 import { type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
 import { freePort } from '../host/sshd.ts'
 import type { Bed } from './harness.ts'
@@ -25,16 +28,24 @@ const VELERO = { namespace: 'velero' }
 /** A running Velero. */
 export class VeleroBed {
   readonly s3: S3Server
+  /** What stands between everybody and the bucket. */
+  readonly storage: FaultyStorage
   /** What is said of the volumes of claims (`namespace/name`); `whole` of all others. */
   readonly copying = new Map<string, Copying>()
   readonly #kubectl: Kubectl
   readonly #folder: string
+  readonly #kubeconfig: string
+  readonly #programs: string
+  #server: ChildProcess | undefined
   #agent = true
 
-  private constructor(s3: S3Server, kubectl: Kubectl, folder: string) {
+  private constructor(bed: Bed, s3: S3Server, storage: FaultyStorage, programs: string) {
     this.s3 = s3
-    this.#kubectl = kubectl
-    this.#folder = folder
+    this.storage = storage
+    this.#kubectl = bed.kubectl
+    this.#kubeconfig = bed.up.kubeconfig
+    this.#programs = programs
+    this.#folder = mkdtempSync(join(tmpdir(), 'oas-velero-'))
   }
 
   /** Starts it on a bed on which the platform is installed, and points `.flux.env` and Velero to its bucket. */
@@ -46,24 +57,16 @@ export class VeleroBed {
     }
     const [programs] = await builtSets(building, [VELERO_SET])
     const s3 = await s3Server()
-    const folder = mkdtempSync(join(tmpdir(), 'oas-velero-'))
-    const velero = new VeleroBed(s3, kubectl, folder)
-    const settings = {
-      backup_s3_url: s3.url,
+    const storage = await FaultyStorage.start(s3.url)
+    const velero = new VeleroBed(bed, s3, storage, programs!)
+    velero.configure(bed, {
+      backup_s3_url: storage.url,
       backup_s3_region: 'ceph',
       backup_s3_bucket: 'backups',
       backup_s3_prefix: '',
       backup_s3_aws_access_key_id: s3Access.id,
       backup_s3_aws_secret_access_key: s3Access.secret,
-    }
-    const env = join(bed.cluster, '.flux.env')
-    const config = { ...parseConfig(readFileSync(env, 'utf8')), ...settings }
-    writeFileSync(
-      env,
-      Object.entries(config)
-        .map(([key, value]) => `${key}=${value}\n`)
-        .join(''),
-    )
+    })
     // What kwok plays of Velero, and what the chart has of another bucket.
     for (const name of ['backupstoragelocation-available', 'schedule-enabled'])
       await kubectl.delete({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'Stage', name })
@@ -74,19 +77,50 @@ export class VeleroBed {
       {
         spec: {
           objectStorage: { bucket: 'backups', prefix: null },
-          config: { region: 'ceph', s3Url: s3.url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+          config: { region: 'ceph', s3Url: storage.url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
         },
         status: { phase: null },
       },
     )
-    const plugins = join(folder, 'plugins')
+    const plugins = join(velero.#folder, 'plugins')
     mkdirSync(plugins)
     symlinkSync(join(programs!, 'velero-plugin-for-aws'), join(plugins, 'velero-plugin-for-aws'))
+    await velero.startServer()
+    void velero.#playNodeAgent()
+    await velero.available('Available')
+    return velero
+  }
+
+  /** Sets entries of `.flux.env`. */
+  configure(bed: Pick<Bed, 'cluster'>, settings: Readonly<Record<string, string>>): void {
+    const env = join(bed.cluster, '.flux.env')
+    const config = { ...parseConfig(readFileSync(env, 'utf8')), ...settings }
+    const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`)
+    writeFileSync(env, lines.join(''))
+  }
+
+  /** Takes the hooks from all pods: kwok runs no commands in pods, so that a hook would always fail. */
+  async removeHooks(): Promise<void> {
+    for (const { metadata } of await this.#kubectl.list('v1', 'Pod')) {
+      const { name, namespace, annotations = {} } = metadata
+      const hooks = Object.keys(annotations).filter(key => key.includes('.hook.backup.velero.io/'))
+      if (hooks.length === 0) continue
+      const none = Object.fromEntries(hooks.map(key => [key, null]))
+      await this.#kubectl.patch(
+        { apiVersion: 'v1', kind: 'Pod', name, namespace },
+        { metadata: { annotations: none } },
+      )
+    }
+  }
+
+  /** Starts Velero's server. */
+  async startServer(): Promise<void> {
     const [metrics, profiler] = [await freePort(), await freePort()]
-    await start(
-      join(programs!, 'velero'),
+    this.#server = await start(
+      join(this.#programs, 'velero'),
       [
-        ...['server', '--namespace', 'velero', '--kubeconfig', bed.up.kubeconfig, '--plugin-dir', plugins],
+        ...['server', '--namespace', 'velero', '--kubeconfig', this.#kubeconfig],
+        ...['--plugin-dir', join(this.#folder, 'plugins')],
         ...['--metrics-address', `127.0.0.1:${metrics}`, '--profiler-address', `127.0.0.1:${profiler}`],
         ...['--store-validation-frequency', '5s', '--backup-sync-period', '10s', '--uploader-type', 'kopia'],
         ...['--client-qps', '200', '--client-burst', '400'],
@@ -99,19 +133,25 @@ export class VeleroBed {
       {
         AWS_ACCESS_KEY_ID: s3Access.id,
         AWS_SECRET_ACCESS_KEY: s3Access.secret,
-        TMPDIR: folder,
-        HOME: folder,
+        TMPDIR: this.#folder,
+        HOME: this.#folder,
       },
     )
-    void velero.#playNodeAgent()
-    await velero.available('Available')
-    return velero
+  }
+
+  /** Kills Velero's server, as a server that runs out of memory does. */
+  async killServer(): Promise<void> {
+    const server = this.#server!
+    const ended = new Promise(resolve => server.once('exit', resolve))
+    server.kill('SIGKILL')
+    await ended
   }
 
   /** Ends it, with its bucket. */
   async stop(): Promise<void> {
     this.#agent = false
     await stopServers()
+    this.storage.stop()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

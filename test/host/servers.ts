@@ -35,13 +35,13 @@ export async function stopServers(): Promise<void> {
   processes.clear()
 }
 
-/** Starts a server and waits until it `answers`. */
+/** Starts a server and waits until it `answers`. Returns its process, which `stopServers` ends. */
 export async function start(
   program: string,
   args: string[],
   answers: () => Promise<boolean>,
   env: Record<string, string> = {},
-): Promise<void> {
+): Promise<ChildProcess> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   processes.add(child)
   let log = ''
@@ -56,7 +56,7 @@ export async function start(
   for (let i = 0; i < 1200; i++) {
     if (failure) throw new Error(`${program} is missing (${failure.message}): install it, see package.json`)
     if (child.exitCode !== null) throw new Error(`${program} does not start: ${log}`)
-    if (await answers()) return
+    if (await answers()) return child
     await sleep(50)
   }
   throw new Error(`${program} does not answer: ${log}`)
@@ -171,7 +171,7 @@ ${offers.map((name, i) => `a${i}:\n  ${authenticators[name]}\n`).join('')}`,
 export const s3Access = { id: 'AKIAOPENAPPSTACK', secret: 'a/secret+Key=0123456789abcdef' }
 
 /** The S3 server: built from test/bed/s3 by Go once, and kept. */
-async function s3Program(): Promise<string> {
+export async function s3Program(): Promise<string> {
   const cwd = join(ROOT, 'test', 'bed', 's3')
   const sources = ['go.mod', 'go.sum'].map(name => readFileSync(join(cwd, name), 'utf8'))
   const tell = (text: string) => console.log(`# ${text}`)
