@@ -74,6 +74,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: {
       ...flux,
       path: 'text',
+      serviceAccountName: 'text',
       prune: 'flag',
       wait: 'flag',
       force: 'flag',

@@ -18,6 +18,7 @@ import { rules as needs } from './needs.ts'
 import { rules as nodeEvents } from './node-events.ts'
 import { rules as nodes } from './nodes.ts'
 import { rules as overrides } from './overrides.ts'
+import { rules as ownSources } from './own-sources.ts'
 import { rules as pods } from './pods.ts'
 import { rules as policies } from './policies.ts'
 import { rules as references } from './references.ts'
@@ -67,5 +68,6 @@ export const RULES: readonly Rule[] = [
   ...jobs,
   ...autoscaling,
   ...overrides,
+  ...ownSources,
   unexplained, // last: it tells what no other rule has told
 ]

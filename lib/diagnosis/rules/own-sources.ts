@@ -1,0 +1,89 @@
+/** Own sources that could do more than add-source lets them: what keeps one in its namespace is missing or was changed. */
+import { SOURCE_ACCOUNT, SOURCE_LABEL } from '../../flux/own-sources.ts'
+import { refOf } from '../../kubectl/kubectl.ts'
+import { quote } from '../../script/quote.ts'
+import type { Finding, Rule } from '../finding.ts'
+
+/** What add-source creates to limit a source, with what is missing without it. */
+const LIMITS = [
+  ['NetworkPolicy', 'its pods reach those of the platform'],
+  ['ResourceQuota', 'its pods may use all memory and storage of the server'],
+] as const
+
+const remedy = (name: string, url: unknown) => ({
+  text: 'Add the source again with the options that it had: that restores its limits, and keeps its data',
+  command: `npx tsx scripts/add-source.ts ${name} ${typeof url === 'string' ? quote(url) : 'URL'}`,
+})
+
+/** The Kustomizations of own sources, each with its source. */
+const ownOf = (index: Parameters<Rule>[0]) =>
+  index.all('Namespace').flatMap(({ metadata: { name, labels } }) => {
+    const source = labels?.[SOURCE_LABEL]
+    if (source === undefined) return []
+    return index.within('Kustomization', name).map(kustomization => ({
+      name,
+      kustomization,
+      url: index.get('GitRepository', name, name)?.spec?.url,
+    }))
+  })
+
+const unbound: Rule = index =>
+  ownOf(index)
+    .filter(({ kustomization }) => kustomization.spec?.serviceAccountName !== SOURCE_ACCOUNT)
+    .map(
+      ({ name, kustomization, url }): Finding => ({
+        rule: 'own-source-unbound',
+        verdict: 'broken',
+        subject: refOf(kustomization),
+        cause: `is not applied as the account ${SOURCE_ACCOUNT}, so that its repository may write everywhere in the cluster`,
+        evidence: [`spec.serviceAccountName is ${kustomization.spec?.serviceAccountName ?? 'not set'}`],
+        remedy: remedy(name, url),
+      }),
+    )
+
+const unlimited: Rule = index =>
+  ownOf(index).flatMap(({ name, kustomization, url }) =>
+    LIMITS.filter(([kind]) => !index.blind(kind) && index.get(kind, name, 'own-source') === undefined).map(
+      ([kind, effect]): Finding => ({
+        rule: 'own-source-unlimited',
+        verdict: 'warning',
+        subject: refOf(kustomization),
+        cause: `${kind} ${name}/own-source does not exist, so that ${effect}`,
+        evidence: [],
+        remedy: remedy(name, url),
+      }),
+    ),
+  )
+
+/** A binding of the account beside the one that add-source creates: the source may do more than it should. */
+const bound: Rule = index =>
+  ['RoleBinding', 'ClusterRoleBinding'].flatMap(kind =>
+    index.all(kind).flatMap((binding): Finding[] => {
+      const { subjects = [], metadata } = binding
+      const subject = (subjects as { kind?: string; name?: string; namespace?: string }[]).find(
+        each =>
+          each.kind === 'ServiceAccount' &&
+          each.name === SOURCE_ACCOUNT &&
+          index.get('Namespace', undefined, each.namespace ?? '')?.metadata.labels?.[SOURCE_LABEL] !==
+            undefined,
+      )
+      const isOurs = metadata.namespace === subject?.namespace && metadata.name === SOURCE_ACCOUNT
+      if (!subject || isOurs) return []
+      return [
+        {
+          rule: 'own-source-bound',
+          verdict: 'warning',
+          subject: refOf(binding),
+          cause: `gives the own source ${subject.namespace} more rights than add-source does: those of ${binding.roleRef?.kind} ${binding.roleRef?.name}`,
+          evidence: [],
+          remedy: {
+            text: 'Delete it, unless somebody has decided that this repository may do that',
+            command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${kind.toLowerCase()} ${metadata.name}`,
+          },
+        },
+      ]
+    }),
+  )
+
+/** The rules of own sources, besides what Flux says of them. */
+export const rules: readonly Rule[] = [unbound, unlimited, bound]
