@@ -123,6 +123,9 @@ export function sourceObjects(
 const encoded = (data: Record<string, string>) =>
   Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]))
 
+/** Where servers ask their provider about themselves, and get what was handed over at their creation (RFC 3927, 4291). */
+const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10']
+
 /** Visitors come through the ingress; pods reach each other, names, the ingress and the internet. */
 function networkPolicy(podRanges: readonly string[]): object {
   const traefik = {
@@ -133,7 +136,9 @@ function networkPolicy(podRanges: readonly string[]): object {
     namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
     podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
   }
-  const ours = (family: RegExp) => ({ except: podRanges.filter(range => family.test(range)) })
+  const ours = (family: RegExp) => ({
+    except: [...podRanges, ...LINK_LOCAL].filter(range => family.test(range)),
+  })
   return {
     podSelector: {},
     policyTypes: ['Ingress', 'Egress'],

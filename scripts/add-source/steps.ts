@@ -43,10 +43,14 @@ export async function clientSecretOf(kubectl: Kubectl, name: string): Promise<st
   return secret && secretValues(secret).CLIENT_SECRET
 }
 
-/** The ranges of the cluster's pods, which the internet does not hold. */
+/** Where pods have their addresses on a cluster that does not say it on its nodes (RFC 1918, RFC 4193). */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']
+
+/** The ranges of the cluster's pods, which the internet does not hold; all private ones where the nodes name none. */
 export async function podNetworks(kubectl: Kubectl): Promise<string[]> {
   const nodes = await kubectl.list('v1', 'Node')
-  return [...new Set(nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[]))].sort()
+  const named = [...new Set(nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[]))].sort()
+  return named.length > 0 ? named : PRIVATE
 }
 
 /** Has Flux fetch and apply the source, and waits until both are ready. Throws why one is not. */

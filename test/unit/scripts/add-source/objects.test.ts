@@ -50,11 +50,11 @@ test('Flux acts as an account that may write nothing by which a controller would
     assert.not.ok(words.includes(word), word)
 })
 
-test('pods reach the internet, and not the pods of others', () => {
+test('pods reach the internet, and neither the pods of others nor what a provider tells a server of itself', () => {
   const blocks = of('NetworkPolicy')[0]!.spec.egress[2].to
   assert.equal(blocks, [
-    { ipBlock: { cidr: '0.0.0.0/0', except: ['10.42.0.0/24'] } },
-    { ipBlock: { cidr: '::/0', except: ['fd00::/64'] } },
+    { ipBlock: { cidr: '0.0.0.0/0', except: ['10.42.0.0/24', '169.254.0.0/16'] } },
+    { ipBlock: { cidr: '::/0', except: ['fd00::/64', 'fe80::/10'] } },
   ])
 })
 
