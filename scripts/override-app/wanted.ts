@@ -63,7 +63,8 @@ export async function wanted(
     now.Secret = withoutValue(now.Secret, path)
   }
   if (wish.file !== undefined) now[kind] = mergeValues(now[kind], await readFile(wish.file))
-  if (wish.edit) now[kind] = await parseValues(await edited(await editable(kind, layers)), 'the edited text')
+  if (wish.edit)
+    now[kind] = await edited(await editable(kind, layers), text => parseValues(text, 'the edited text'))
   const below = merged(layers.filter(({ override }) => !override))
   for (const text of wish.set) {
     const { path, value } = await assignment(text, wish.secret)
