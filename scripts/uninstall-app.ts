@@ -76,14 +76,16 @@ await script({
         used,
       })),
     }
-    if (!isInstalled && (!deleteData || survey.claims.length === 0)) {
+    const holders = await grants.readHolders(kubectl, app)
+    // A run that was killed may have left passwords and grants alone.
+    const leftovers = [...survey.claims, ...survey.secrets, ...(holders ?? [])]
+    if (!isInstalled && (!deleteData || leftovers.length === 0)) {
       run.log.ok(`${app} is not installed; nothing was changed.`)
       for (const claim of survey.claims)
         run.log.info(`  its data is kept in volume claim ${claimText(claim)}`)
       return
     }
     const plan = removalLines(survey, deleteData)
-    const holders = await grants.readHolders(kubectl, app)
     plan.push(grants.grantLine(app, holders, deleteData))
     if (app === 'velero') plan.push('stop the nightly backups; those in the bucket stay')
     const problems = removalProblems(survey, deleteData)

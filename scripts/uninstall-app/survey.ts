@@ -2,7 +2,7 @@
 import { HELM_RELEASE, type InventoryEntry, inventory, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
 import { deployedRelease, releaseName } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
-import { type CatalogueEntry, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 
 /** The label of a volume claim whose application was removed: the value is the application. */
 export const KEPT_OF = 'openappstack.net/kept-of'
@@ -30,7 +30,7 @@ export interface AppSurvey {
   overrides: string[]
   /** Kustomizations that wait for this one. */
   dependents: string[]
-  /** The generated Secrets that belong to it alone, and its keys in the shared ones. */
+  /** Those of the catalogue that the cluster has: Secrets that belong to it alone, and its keys in the shared ones. */
   secrets: CatalogueEntry[]
 }
 
@@ -73,8 +73,20 @@ export async function surveyApp(kubectl: Kubectl, app: string): Promise<AppSurve
     dependents: kustomizations
       .filter(({ spec }) => spec?.dependsOn?.some((each: { name?: string }) => each.name === app))
       .map(({ metadata }) => metadata.name),
-    secrets: catalogue.filter(entry => entry.app === app),
+    secrets: await generatedSecrets(
+      kubectl,
+      catalogue.filter(entry => entry.app === app),
+    ),
   }
+}
+
+/** The entries of which the cluster has a generated value. */
+async function generatedSecrets(
+  kubectl: Kubectl,
+  entries: readonly CatalogueEntry[],
+): Promise<CatalogueEntry[]> {
+  const found = await Promise.all(entries.map(entry => kubectl.get(secretRef(entry))))
+  return entries.filter((entry, i) => generatedKeysOf(entry).some(key => found[i]?.data?.[key] !== undefined))
 }
 
 /** `namespace/name` of an object. */
