@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { parseValues } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
@@ -52,14 +53,24 @@ export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<Ac
       )
       .flatMap(({ host }) => (host ? [{ host, secure: Boolean(spec?.tls) }] : [])),
   )
+  const texts = objects.map(overrideText)
+  for (const [i, text] of texts.entries()) await checkText(text, LAYERS[i]!)
   return {
-    texts: objects.map(overrideText),
+    texts,
     secret: objects[2],
     hosts: restrictedHosts(middlewares),
     served: [...new Set(rules.map(({ host }) => host))].sort(),
     plain: [...new Set(rules.filter(({ secure }) => !secure).map(({ host }) => host))].sort(),
     own: ownRanges(nodes, config.ip_address ?? ''),
   }
+}
+
+/** Throws an ExpectedError for an override that Helm could not read either: nothing can be added to it. */
+async function checkText(text: string, { kind, name }: (typeof LAYERS)[number]): Promise<void> {
+  await parseValues(text, `${kind} oas/${name}`).catch(error => {
+    if (!(error instanceof UsageError)) throw error
+    throw new ExpectedError(error.message, `correct it: kubectl -n oas edit ${kind.toLowerCase()} ${name}`)
+  })
 }
 
 /** The addresses of nodes and their pods, and the public one. Pure. */
