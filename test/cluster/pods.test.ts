@@ -27,7 +27,7 @@ import { readObjects } from '../bed/build/data.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
 import { stop } from '../bed/cluster/processes.ts'
 import { up } from '../bed/cluster/sandbox.ts'
-import { test } from '../suite.ts'
+import { all, test } from '../suite.ts'
 import { Bed, type Outcome, runScript } from './harness.ts'
 import { createEvicted, createFailed, EVICTED, pod } from './pods.ts'
 
@@ -129,12 +129,13 @@ test('--namespace and --older-than leave the others', async () => {
   assert.is((await names('evictions')).length, 706)
 })
 
-test('a killed run leaves nothing that keeps the next one from completing', async () => {
-  const killed = await runScript('delete-evicted-pods', ['--yes', '--namespace', 'evictions'], {
-    kill: said => (said.includes('1. Delete') ? 'SIGKILL' : undefined),
+if (all)
+  test('a killed run leaves nothing that keeps the next one from completing', async () => {
+    const killed = await runScript('delete-evicted-pods', ['--yes', '--namespace', 'evictions'], {
+      kill: said => (said.includes('1. Delete') ? 'SIGKILL' : undefined),
+    })
+    assert.is(killed.signal, 'SIGKILL')
   })
-  assert.is(killed.signal, 'SIGKILL')
-})
 
 test('deletes every evicted pod over several pages while others come and go, and no other one', async () => {
   // A pod that really was on the node: kwok made it run, and then it was evicted.
@@ -190,32 +191,33 @@ test('another run holds the lock: nothing is deleted', async () => {
   assert.ok((await names('others')).includes('evicted-0'))
 })
 
-test('while the disk is full this is said first, and the exit code is 3', async () => {
-  const node: Ref = { apiVersion: 'v1', kind: 'Node', name: 'sandbox' }
-  const conditions = ((await bed.kubectl.get(node))?.status?.conditions ?? []) as { type: string }[]
-  const set = (status: string) =>
-    bed.kubectl.patch(
-      node,
-      {
-        status: {
-          conditions: conditions.map(each =>
-            each.type === 'DiskPressure' ? { ...each, status, message: 'kubelet has disk pressure' } : each,
-          ),
+if (all)
+  test('while the disk is full this is said first, and the exit code is 3', async () => {
+    const node: Ref = { apiVersion: 'v1', kind: 'Node', name: 'sandbox' }
+    const conditions = ((await bed.kubectl.get(node))?.status?.conditions ?? []) as { type: string }[]
+    const set = (status: string) =>
+      bed.kubectl.patch(
+        node,
+        {
+          status: {
+            conditions: conditions.map(each =>
+              each.type === 'DiskPressure' ? { ...each, status, message: 'kubelet has disk pressure' } : each,
+            ),
+          },
         },
-      },
-      { subresource: 'status' },
+        { subresource: 'status' },
+      )
+    assert.is(condition((await bed.kubectl.get(node))!, 'DiskPressure')?.status, 'False')
+    await set('True')
+    const outcome = await clean('--yes')
+    await set('False')
+    assert.is(outcome.code, 3, outcome.stderr)
+    assert.match(
+      outcome.stderr,
+      /^! node sandbox: DiskPressure.*: kubelet has disk pressure\n! free the full node first/,
     )
-  assert.is(condition((await bed.kubectl.get(node))!, 'DiskPressure')?.status, 'False')
-  await set('True')
-  const outcome = await clean('--yes')
-  await set('False')
-  assert.is(outcome.code, 3, outcome.stderr)
-  assert.match(
-    outcome.stderr,
-    /^! node sandbox: DiskPressure.*: kubelet has disk pressure\n! free the full node first/,
-  )
-  assert.equal(resultOf(outcome).deleted, 1)
-})
+    assert.equal(resultOf(outcome).deleted, 1)
+  })
 
 // Logs
 
@@ -331,27 +333,28 @@ test('the logs of an application that Flux and Helm have installed, by time, wit
   assert.equal(bed.leaks([secret]), [])
 })
 
-test('--container, --since and --tail', async () => {
-  const [, database] = await wekan()
-  const name = nameOf(database!)
-  const recent = new Date(Date.now() - 60_000).toISOString()
-  appendFileSync(join(folder, `${name}-ferretdb.log`), `${recent} stdout F recent\n`)
-  const since = await runScript('logs', [`oas-apps/${name}`, '--since', '1h'])
-  assert.equal(
-    shown(since).map(each => each.split(' ').at(-1)),
-    ['recent'],
-  )
-  const none = await runScript('logs', [`oas-apps/${name}`, '--tail', '0'])
-  assert.is(none.stdout, '')
-  const unknown = await runScript('logs', ['wekan', '--container', 'ferretbd'])
-  assert.equal([unknown.code, /did you mean ferretdb\?/.test(unknown.stderr)], [2, true])
-  for (const args of [
-    ['--follow', '--previous'],
-    ['--tail', '-1'],
-    ['--since', 'yesterday'],
-  ])
-    assert.is((await runScript('logs', ['wekan', ...args])).code, 2)
-})
+if (all)
+  test('--container, --since and --tail', async () => {
+    const [, database] = await wekan()
+    const name = nameOf(database!)
+    const recent = new Date(Date.now() - 60_000).toISOString()
+    appendFileSync(join(folder, `${name}-ferretdb.log`), `${recent} stdout F recent\n`)
+    const since = await runScript('logs', [`oas-apps/${name}`, '--since', '1h'])
+    assert.equal(
+      shown(since).map(each => each.split(' ').at(-1)),
+      ['recent'],
+    )
+    const none = await runScript('logs', [`oas-apps/${name}`, '--tail', '0'])
+    assert.is(none.stdout, '')
+    const unknown = await runScript('logs', ['wekan', '--container', 'ferretbd'])
+    assert.equal([unknown.code, /did you mean ferretdb\?/.test(unknown.stderr)], [2, true])
+    for (const args of [
+      ['--follow', '--previous'],
+      ['--tail', '-1'],
+      ['--since', 'yesterday'],
+    ])
+      assert.is((await runScript('logs', ['wekan', ...args])).code, 2)
+  })
 
 test('a container that cannot start has no log, and this is told why', async () => {
   const broken = pod('others', 'broken')

@@ -5,7 +5,6 @@ import type { Fault } from '../fault-suite.ts'
 export const SAMPLE: readonly string[] = [
   // Flux
   'The platform follows a branch that does not exist',
-  'A Kustomization is suspended',
   'A manifest uses an undefined variable',
   'A generated Secret lacks a key',
   'An override has a value of the wrong type',
@@ -24,7 +23,6 @@ export const SAMPLE: readonly string[] = [
   'A pod names a claim that does not exist',
   // Kubernetes, one at a time
   'An application keeps crashing',
-  'An application was scaled to 0',
   'The Service of an application selects no pod',
   'An Ingress names a Service that does not exist',
   'A webhook without a server rejects pods',
