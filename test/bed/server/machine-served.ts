@@ -47,7 +47,7 @@ export async function serveMachines(
   const url = `http://${OUR_ADDRESS}:${PORT}`
   await ensureServed(layout, machine, {
     name: 'git-and-charts',
-    file: 'server.ts',
+    file: '../cluster/server.ts',
     args: [`--address=${OUR_ADDRESS}`, `--port=${PORT}`, `--root=${layout.served}`],
     health: `${url}/healthz`,
     onHost: options.onHost,
