@@ -31,7 +31,10 @@ export async function nobody(): Promise<string> {
 }
 
 /** A file with a kubeconfig for this server and user; both are objects as YAML takes them. */
-export function kubeconfigFile(given: { server: string; [key: string]: string }, user: object = {}): string {
+export function kubeconfigFile(
+  given: { server: string; [key: string]: string },
+  user: object = { token: 'ttt' },
+): string {
   // The package takes plain HTTP only from somebody who says that nothing is verified.
   const cluster = { ...given, 'insecure-skip-tls-verify': given.server.startsWith('http:') }
   const file = join(temporaryFolder(), 'kubeconfig')

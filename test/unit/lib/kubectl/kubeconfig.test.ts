@@ -7,6 +7,7 @@ import { readKubeconfig } from '../../../../lib/kubectl/kubeconfig.ts'
 import { certificate } from '../../certificates.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 import { serve } from '../../transport.ts'
+import { credential, KUBECONFIG_CASES, tellingServer } from './kubeconfig-cases.ts'
 
 const text = (content: string) => {
   const file = join(temporaryFolder(), 'kubeconfig')
@@ -29,7 +30,7 @@ const config = ({ cluster, user, context, more }: Parts = {}) =>
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1', ...cluster } }],
-      users: user === null ? [] : [{ name: 'u', user: user ?? {} }],
+      users: user === null ? [] : [{ name: 'u', user: user ?? { token: 'ttt' } }],
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', ...context } }],
       'current-context': 'x',
       ...more,
@@ -61,6 +62,8 @@ test('what is no kubeconfig in YAML is refused, and nothing of it is quoted', as
   }
 })
 
+/** What an exec plugin has to have beside its command. */
+const V1 = { apiVersion: 'client.authentication.k8s.io/v1', interactiveMode: 'Never' }
 const two = [
   { name: 'x', context: { cluster: 'c', user: 'u' } },
   { name: 'y', context: { cluster: 'c', user: 'u' } },
@@ -131,7 +134,9 @@ for (const [what, parts, message, fix] of [
   ],
   [
     'an exec plugin that is not installed',
-    { user: { exec: { command: 'no-such-plugin', installHint: 'see https://a.example\n\x1b[2Jnow' } } },
+    {
+      user: { exec: { ...V1, command: 'no-such-plugin', installHint: 'see https://a.example\n\x1b[2Jnow' } },
+    },
     'it needs the program "no-such-plugin", which is not in PATH',
     /^install it: see https:\/\/a\.example \\x1b\[2Jnow$/,
   ],
@@ -169,7 +174,7 @@ for (const [what, parts] of [
           { name: 'b', cluster: {} },
           { name: 'c', cluster: { server: 'https://127.0.0.1:1' } },
         ],
-        users: [{ name: 'none' }, { user: {} }, { name: 'u', user: {} }],
+        users: [{ name: 'none' }, { user: {} }, { name: 'u', user: { token: 'ttt' } }],
         contexts: [
           { name: 'y' },
           { name: 'z', context: {} },
@@ -178,17 +183,26 @@ for (const [what, parts] of [
       },
     },
   ],
-  ['its context has no user', { context: { user: undefined }, user: null }],
+  [
+    'its context has no user, on a connection that none is sent over',
+    { cluster: { server: 'http://127.0.0.1:1' }, context: { user: undefined }, user: null },
+  ],
   ['a token stands beside a tokenFile that is gone', { user: { token: 'ttt', tokenFile: '/none/token' } }],
 ] as [string, Parts][])
   test(`a kubeconfig is used though ${what}`, async () => {
     ;(await connect(config(parts))).close()
   })
 
-/** What a server of the test's own is asked with. */
-async function headersOf(make: (server: string) => string): Promise<Record<string, unknown>> {
-  const { url, close } = await serve((request, response) => response.end(JSON.stringify(request.headers)))
-  const client = await connect(make(url))
+const tls = await certificate(-1, 1)
+const base64 = (value: string) => Buffer.from(value).toString('base64')
+
+/** What a server of the test's own is asked with. `make` gets the cluster's entry. */
+async function headersOf(make: (cluster: object) => string): Promise<Record<string, unknown>> {
+  const { url, close } = await serve(
+    (request, response) => response.end(JSON.stringify(request.headers)),
+    tls,
+  )
+  const client = await connect(make({ server: url, 'certificate-authority-data': base64(tls.cert) }))
   try {
     return await client.request({ path: '/' })
   } finally {
@@ -198,8 +212,8 @@ async function headersOf(make: (server: string) => string): Promise<Record<strin
 }
 
 test('a tokenFile is read for each request, relative to the kubeconfig, and goes before a token', async () => {
-  const { authorization } = await headersOf(server => {
-    const file = config({ cluster: { server }, user: { token: 'old', tokenFile: 'token' } })
+  const { authorization } = await headersOf(cluster => {
+    const file = config({ cluster, user: { token: 'old', tokenFile: 'token' } })
     writeFileSync(join(file, '..', 'token'), 'from-the-file\n')
     return file
   })
@@ -207,20 +221,49 @@ test('a tokenFile is read for each request, relative to the kubeconfig, and goes
 })
 
 test('an exec plugin with a relative path is looked for beside the kubeconfig', async () => {
-  const { authorization } = await headersOf(server => {
-    const file = config({ cluster: { server }, user: { exec: { command: './plugin.sh', args: ['ttt'] } } })
+  const { authorization } = await headersOf(cluster => {
+    const file = config({ cluster, user: { exec: { ...V1, command: './plugin.sh', args: ['ttt'] } } })
     const plugin = join(file, '..', 'plugin.sh')
-    writeFileSync(plugin, '#!/bin/sh\necho "{\\"status\\":{\\"token\\":\\"$1\\"}}"\n')
+    writeFileSync(plugin, `#!/bin/sh\n${credential({ token: 'TOKEN' })} | sed "s/TOKEN/$1/"\n`)
     chmodSync(plugin, 0o700)
     return file
   })
   assert.is(authorization, 'Bearer ttt')
 })
 
+for (const [what, make, message] of KUBECONFIG_CASES)
+  test(`a kubeconfig with ${what} is ${message ? 'refused, and nothing of it is quoted' : 'used'}`, async () => {
+    const around = await tellingServer()
+    const file = make(temporaryFolder(), around)
+    const ask = async () => {
+      const client = await connect(file)
+      try {
+        return await client.request<{ path: string; who: unknown[]; certificate: boolean }>({
+          path: '/version',
+        })
+      } finally {
+        client.close()
+      }
+    }
+    try {
+      if (message) {
+        const error = await expectedFrom(ask)
+        assert.match(error.message, message)
+        assert.not.match(`${error.message} ${error.fix}`, /hunter2|unexpected/)
+      } else {
+        const { path, who, certificate } = await ask()
+        assert.match(path, /^\/(k8s\/clusters\/c-1\/)?version$/)
+        assert.ok(certificate || who.length > 0)
+      }
+    } finally {
+      around.close()
+    }
+  })
+
 test('an exec plugin that fails says why, on one line', async () => {
   const error = await refused(
     config({
-      user: { exec: { command: 'sh', args: ['-c', 'printf "not\\033[2J\\nlogged in" >&2; exit 1'] } },
+      user: { exec: { ...V1, command: 'sh', args: ['-c', 'printf "not\\033[2J\\nlogged in" >&2; exit 1'] } },
     }),
   )
   assert.match(error.message, /its exec plugin fails: not\\x1b\[2J logged in$/)
@@ -228,14 +271,9 @@ test('an exec plugin that fails says why, on one line', async () => {
 })
 
 test('an exec plugin that never ends does not outlast the request', async () => {
-  const file = config({
-    user: {
-      exec: {
-        command: 'sh',
-        args: ['-c', 'test -e first || { touch first; echo "{\\"status\\":{}}"; exit; }; sleep 5'],
-      },
-    },
-  })
+  const past = { token: 'ttt', expirationTimestamp: '2020-01-01T00:00:00Z' }
+  const script = `test -e first || { touch first; ${credential(past)}; exit; }; exec sleep 5`
+  const file = config({ user: { exec: { ...V1, command: 'sh', args: ['-c', script] } } })
   process.chdir(join(file, '..'))
   const client = await connect(file)
   const error = await expectedFrom(() => client.request({ path: '/', timeout: 200 }))
@@ -243,15 +281,22 @@ test('an exec plugin that never ends does not outlast the request', async () => 
   client.close()
 })
 
+test('nothing secret is sent over a connection that is not encrypted, as kubectl does not', async () => {
+  const { url, close } = await serve((request, response) => response.end(JSON.stringify(request.headers)))
+  const client = await connect(config({ cluster: { server: url }, user: { token: 'ttt' } }))
+  assert.is((await client.request<{ authorization?: string }>({ path: '/' })).authorization, undefined)
+  client.close()
+  close()
+})
+
 test('groups are impersonated as the user is', async () => {
-  const headers = await headersOf(server =>
-    config({ cluster: { server }, user: { as: 'ann', 'as-groups': ['a', 'b'] } }),
+  const headers = await headersOf(cluster =>
+    config({ cluster, user: { token: 'ttt', as: 'ann', 'as-groups': ['a', 'b'] } }),
   )
   assert.equal([headers['impersonate-user'], headers['impersonate-group']], ['ann', 'a, b'])
 })
 
 test('a connection that anybody in between can change is called unsafe, and used', async () => {
-  const tls = await certificate(-1, 1)
   const { url, close } = await serve((_request, response) => response.end('{}'), tls)
   const file = config({ cluster: { server: url, 'insecure-skip-tls-verify': true } })
   const client = await connect(file)

@@ -26,7 +26,7 @@ clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'${cluster}}}]
 users: [{name: u, user: {${user}}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 `
-const inline = kubeconfig('client-certificate-data: AAAA')
+const inline = kubeconfig('client-certificate-data: AAAA, client-key-data: AAAA')
 
 test('a kubeconfig that is given is used, else that of the cluster', async () => {
   const cluster = place()
@@ -47,9 +47,9 @@ test('a file that is not there is wrong usage', async () => {
 
 test('a kubeconfig that refers to other files is refused with the command that makes one of it', async () => {
   for (const text of [
-    kubeconfig('client-key: /x'),
-    kubeconfig('', ', certificate-authority: ca.crt'),
-    kubeconfig('client-certificate: /x'),
+    kubeconfig('client-certificate-data: AAAA, client-key: /x'),
+    kubeconfig('token: t', ', certificate-authority: ca.crt'),
+    kubeconfig('client-certificate: /x, client-key-data: AAAA'),
   ])
     assert.match((await expectedFrom(() => kubeconfigFor(place(), given(text)))).fix, '--flatten --raw')
 })
@@ -59,12 +59,13 @@ test('a relative path of a token or a plugin is refused, an absolute one is not'
   const plugin = join(folder, 'plugin.sh')
   writeFileSync(plugin, '', { mode: 0o700 })
   const file = join(folder, 'k3s.yaml')
+  const v1 = 'apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never'
   const put = (user: string) => writeFileSync(file, kubeconfig(user))
-  for (const user of ['tokenFile: token', 'exec: {command: ./plugin.sh}']) {
+  for (const user of ['tokenFile: token', `exec: {${v1}, command: ./plugin.sh}`]) {
     put(user)
     assert.match((await expectedFrom(() => kubeconfigFor(place(), file))).fix, 'the absolute path')
   }
-  for (const user of ['tokenFile: /x', `exec: {command: ${plugin}}`, 'exec: {command: sh}']) {
+  for (const user of ['tokenFile: /x', `exec: {${v1}, command: ${plugin}}`, `exec: {${v1}, command: sh}`]) {
     put(user)
     assert.is(await kubeconfigFor(place(), file), file)
   }
