@@ -386,10 +386,17 @@ test('while the API server is dead, backups of data cannot be judged: refused', 
 
 test('killed at every step, the next run knows what it was at and completes it', async () => {
   const text = readFileSync(kubeconfig(), 'utf8')
+  let last: Outcome | undefined
   for (let step = 1; step <= 7; step++) {
-    const { signal, stderr } = await purge(confirmed, {
+    const outcome = await purge(confirmed, {
       kill: said => (said.includes(`\n${step}. `) ? 'SIGKILL' : undefined),
     })
+    const { signal, stderr } = outcome
+    // A quick step may be done before the signal arrives: then the next run has one step less, and ends.
+    if (step === 7 && signal === null) {
+      last = outcome
+      break
+    }
     assert.is(signal, 'SIGKILL', `step ${step}: ${stderr}`)
     if (step === 1) continue // the mark may or may not have got there
     const { cluster, purging } = await markNow()
@@ -397,7 +404,7 @@ test('killed at every step, the next run knows what it was at and completes it',
     assert.ok(purging.since)
     assert.match(stderr, step > 2 ? /the purge that started .* is unfinished, continuing it/ : '')
   }
-  const { code, stderr, stdout } = await purge(confirmed)
+  const { code, stderr, stdout } = last ?? (await purge(confirmed))
   assert.is(code, 0, stderr)
   assert.match(stderr, 'no path, process, mount, unit, interface, port or firewall rule of k3s is left')
   assert.match(stdout, `scripts/install-cluster.ts --cluster ${CLUSTER}`)
