@@ -32,6 +32,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/login-faults.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/backup.test.ts': 'builds Velero and its plugin for S3',
+  'test/cluster/backup-faults.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/alerts.test.ts': 'builds promtool',
   'test/cluster/first-run.test.ts': 'the main job once more, on a terminal; install has its main course',
   'test/cluster/false-alarms.test.ts': 'watches a platform for minutes while it restarts',

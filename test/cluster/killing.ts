@@ -7,15 +7,16 @@ const preload = (code: string) => ({
 })
 
 /**
- * Kills the process by SIGKILL at the moment when it says `text`, before it does anything else: a signal from
- * outside would come some milliseconds into the next step.
+ * Kills the process by SIGKILL at the moment when it says `text` (or what matches), before it does anything else: a
+ * signal from outside would come some milliseconds into the next step.
  */
-export const killedAt = (text: string): ScriptOptions => ({
+export const killedAt = (text: string | RegExp): ScriptOptions => ({
   env: preload(`
     const write = process.stderr.write
     process.stderr.write = function (chunk, ...rest) {
       const done = write.call(this, chunk, ...rest)
-      if (String(chunk).startsWith(${JSON.stringify(text)})) process.kill(process.pid, 'SIGKILL')
+      const said = String(chunk)
+      if (${typeof text === 'string' ? `said.startsWith(${JSON.stringify(text)})` : `${text}.test(said)`}) process.kill(process.pid, 'SIGKILL')
       return done
     }`),
 })
