@@ -21,8 +21,13 @@ interface Rule {
 }
 const [alerts] = objectsIn('flux2/core/kube-prometheus-stack/alerts.yaml')
 const { groups } = (
-  valuesIn(alerts!) as { additionalPrometheusRulesMap: { openappstack: { groups: { rules: Rule[] }[] } } }
+  valuesIn(alerts!) as {
+    additionalPrometheusRulesMap: { openappstack: { groups: { name: string; rules: Rule[] }[] } }
+  }
 ).additionalPrometheusRulesMap.openappstack
+const [velero] = objectsIn('flux2/apps/velero/values.yaml')
+const { metrics } = valuesIn(velero!) as { metrics: { prometheusRule: { spec: Rule[] } } }
+groups.push({ name: 'velero', rules: metrics.prometheusRule.spec })
 const rules = groups.flatMap(group => group.rules)
 
 test.before(async () => {
@@ -51,6 +56,10 @@ const fluxed = { customresource_kind: 'HelmRelease', exported_namespace: 'oas', 
 const restarts = 'kube_pod_container_status_restarts_total{namespace="oas", pod="x"}'
 const pressure = 'kube_node_status_condition{node="oas", condition="DiskPressure", status="true"}'
 const mail = 'alertmanager_notifications_failed_total{integration="email"}'
+const status = 'velero_backup_last_status{schedule="nightly"}'
+const success = 'velero_backup_last_successful_timestamp{schedule="nightly"}'
+const up = 'up{namespace="velero", service="velero"}'
+const configMap = (name: string) => `kube_configmap_created{namespace="velero", configmap="${name}"}`
 
 const CASES: readonly Case[] = [
   {
@@ -96,6 +105,18 @@ const CASES: readonly Case[] = [
   { alert: 'OasNodePressure', series: { [pressure]: '0x20' }, at: '10m' },
   { alert: 'OasMailFails', series: { [mail]: '0x10 1+1x60' }, at: '60m', fires: { integration: 'email' } },
   { alert: 'OasMailFails', series: { [mail]: '3x70' }, at: '60m' },
+  { alert: 'BackupFailed', series: { [status]: '0x60' }, at: '30m', fires: { schedule: 'nightly' } },
+  { alert: 'BackupFailed', series: { [status]: '1x60' }, at: '30m' },
+  { alert: 'VeleroDown', series: { [up]: '0x60' }, at: '40m', fires: {} },
+  { alert: 'VeleroDown', series: { [up]: '1x60' }, at: '40m' },
+  { alert: 'NoBackupYet', series: { [up]: '1x2000' }, at: '31h', fires: {} },
+  { alert: 'NoBackupYet', series: { [success]: '1x2000' }, at: '31h' },
+  { alert: 'NoRecentBackup', series: { [success]: '0x2000' }, at: '31h', fires: { schedule: 'nightly' } },
+  { alert: 'NoRecentBackup', series: { [success]: '90000x2000' }, at: '31h' },
+  { alert: 'BackupNotProved', series: { [up]: '1x200' }, at: '2h', fires: {} },
+  { alert: 'BackupNotProved', series: { [configMap('oas-backup-proof')]: '0x200' }, at: '2h' },
+  { alert: 'RestoreNotTried', series: { [up]: '1x10300' }, at: '170h', fires: {} },
+  { alert: 'RestoreNotTried', series: { [configMap('oas-restore-drill')]: '0x10300' }, at: '170h' },
 ]
 
 test('every rule fires when it has to, and only then', async () => {

@@ -33,6 +33,14 @@ test('every alert says what is wrong, how bad that is, and the page that says wh
   assert.is(new Set(rules.map(({ alert }) => alert)).size, rules.length)
 })
 
+test('alerts of backups name the page, too', () => {
+  const [velero] = objectsIn('flux2/apps/velero/values.yaml')
+  const { metrics } = valuesIn(velero!) as { metrics: { prometheusRule: { spec: AlertRule[] } } }
+  assert.ok(metrics.prometheusRule.spec.length >= 6)
+  for (const { alert, annotations } of metrics.prometheusRule.spec)
+    assert.ok(existsSync(join(ROOT, annotations.runbook_url)), `${alert}: ${annotations.runbook_url}`)
+})
+
 test('no rule and no panel has a variable that Flux would take for its own', () => {
   for (const file of ['alerts.yaml', 'dashboard.yaml'])
     assert.not.match(readFileSync(join(ROOT, FOLDER, file), 'utf8'), /\$\{|\$\$/)
