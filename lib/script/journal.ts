@@ -79,20 +79,18 @@ const LARGEST = 4 << 20
 export function readJournal(folder: string, most: number): JournalEntry[] {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
   const names = readdirSync(folder).filter(name => name.endsWith('.json'))
-  return names
-    .sort()
-    .reverse()
-    .slice(0, most)
-    .flatMap(name => {
-      try {
-        const file = join(folder, name)
-        if (statSync(file).size > LARGEST) return []
-        const entry = JSON.parse(readFileSync(file, 'utf8')) as JournalEntry
-        return typeof entry?.script === 'string' && typeof entry.startedAt === 'string' ? [entry] : []
-      } catch {
-        return []
-      }
-    })
+  const entries: JournalEntry[] = []
+  for (const name of names.sort().reverse()) {
+    if (entries.length >= most) break
+    try {
+      const file = join(folder, name)
+      if (statSync(file).size > LARGEST) continue
+      // Proofs and drills are in this folder, too.
+      const entry = JSON.parse(readFileSync(file, 'utf8')) as JournalEntry
+      if (typeof entry?.script === 'string' && typeof entry.startedAt === 'string') entries.push(entry)
+    } catch {} // cut off, or not ours
+  }
+  return entries
 }
 
 /** How a run of the journal ended, in words. Pure. */

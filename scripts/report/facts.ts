@@ -1,3 +1,4 @@
+import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/judge.ts'
 import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { statusOf } from '../../lib/diagnosis/status.ts'
@@ -24,7 +25,17 @@ export interface Report {
   certificates: { name: string; hosts: string[]; issuer: string; notAfter?: string; ready: boolean }[]
   volumes: { name: string; size: string; used?: number; capacity?: number; growth?: number }[]
   releases: { name: string; chart: string; wanted: string; installed: string }[]
-  backups: { schedules: number; newest?: string; complete: number; failed: number }
+  /** `proved` and `drilled`: the times of the newest proof of a backup and of the newest drill of everything. */
+  backups: {
+    schedules: number
+    newest?: string
+    complete: number
+    failed: number
+    proved?: string
+    drilled?: string
+  }
+  /** Restores that were tried, the newest first: milliseconds that one took, and the age that its data had. */
+  drills: { at: string; backup: string; rto: number; rpo: number; apps: string[] }[]
   users?: { all: number; active: number; admins: number; grants: Record<string, number> }
   runs: { script: string; startedAt: string; outcome: string; good: boolean }[]
   /** What could not be read. */
@@ -45,6 +56,7 @@ export function reportOf(read: {
   diagnosis: Diagnosis
   volumes: ReadonlyMap<string, VolumeUse>
   users: Report['users']
+  drills: Report['drills']
   runs: readonly JournalEntry[]
   gaps: Report['gaps']
 }): Report {
@@ -55,6 +67,10 @@ export function reportOf(read: {
     namespace ? `${namespace}/${name}` : name
   const backups = index.all('Backup')
   const phase = (text: string) => backups.filter(({ status }) => status?.phase === text)
+  const marked = (name: string) => {
+    const at = index.get('ConfigMap', VELERO, name)?.metadata.creationTimestamp
+    return at === undefined ? undefined : String(at)
+  }
   const newest = phase('Completed')
     .map(({ status }) => String(status?.completionTimestamp ?? ''))
     .sort()
@@ -112,7 +128,10 @@ export function reportOf(read: {
       newest,
       complete: phase('Completed').length,
       failed: backups.filter(({ status }) => /Failed/.test(status?.phase ?? '')).length,
+      proved: marked(PROOF_MARK),
+      drilled: marked(DRILL_MARK),
     },
+    drills: read.drills,
     users: read.users,
     runs: read.runs.map(run => ({
       script: run.script,
@@ -154,6 +173,8 @@ export function changesSince(before: Report, now: Report): string[] {
     if (was !== undefined && used !== undefined && Math.abs(used - was) > 1e6)
       lines.push(`volume ${name}: ${used > was ? '+' : '-'}${Math.round(Math.abs(used - was) / 1e6)} MB`)
   }
+  if (before.backups.drilled !== now.backups.drilled && now.backups.drilled)
+    lines.push(`a restore was tried: ${now.backups.drilled.slice(0, 10)}`)
   if (before.users && now.users && before.users.all !== now.users.all)
     lines.push(`users: ${before.users.all} → ${now.users.all}`)
   if (before.kubernetes !== now.kubernetes)

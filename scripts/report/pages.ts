@@ -20,7 +20,7 @@ function daysLeft(report: Report, time: string | undefined): number | undefined 
 
 /** The content of a report, the same for every form of it. Pure. */
 export function contentOf(report: Report, since?: { at: string; changes: readonly string[] }): HtmlPage {
-  const { causes, certificates, volumes, releases, backups, users, runs, gaps } = report
+  const { causes, certificates, volumes, releases, backups, drills, users, runs, gaps } = report
   const broken = causes.filter(({ verdict }) => verdict === 'broken').length
   const behind = releases.filter(({ wanted, installed }) => wanted !== installed).length
   const ends = certificates.flatMap(({ notAfter }) => daysLeft(report, notAfter) ?? [])
@@ -172,8 +172,30 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
           backups.schedules === 0
             ? { text: 'There is no schedule: nothing is backed up.', mood: 'warn' as const }
             : {
-                text: `${countText(backups.schedules, 'schedule')}; ${backups.complete} complete, ${backups.failed} failed; newest: ${backups.newest ?? 'none yet'}`,
+                text: `${countText(backups.schedules, 'schedule')}; ${backups.complete} complete, ${backups.failed} failed; newest: ${backups.newest ?? 'none yet'}; newest proof: ${backups.proved ?? 'none yet'}`,
               },
+        ],
+      },
+      {
+        title: 'Restore drills',
+        blocks: [
+          backups.drilled === undefined
+            ? {
+                text: 'No restore of everything has been tried: whether the backups can be restored is not known.',
+                mood: 'warn' as const,
+              }
+            : { text: `The newest drill of everything: ${day(backups.drilled)}` },
+          {
+            head: ['drill', 'backup', 'applications', 'took', 'age of the data'],
+            rows: drills.map(({ at, backup, apps, rto, rpo }) => [
+              day(at),
+              backup,
+              apps.join(', '),
+              durationText(rto),
+              durationText(rpo),
+            ]),
+            empty: 'The journal of this cluster folder has no drill.',
+          },
         ],
       },
       {

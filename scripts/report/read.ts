@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
@@ -12,6 +13,8 @@ import { type Report, reportOf, type VolumeUse } from './facts.ts'
 
 /** Runs of the journal that are told. */
 const RUNS = 20
+/** Drills that are told. */
+const DRILLS = 5
 /** Bytes of an earlier report. */
 const LARGEST = 32 << 20
 /** Milliseconds for what a report can do without. */
@@ -43,9 +46,34 @@ export async function readReport(run: Pick<Run, 'cluster' | 'signal'>, kubectl: 
     diagnosis: diagnose(snapshot, RULES),
     volumes: volumes ?? new Map(),
     users,
+    drills: readDrills(run.cluster.journal),
     runs: readJournal(run.cluster.journal, RUNS),
     gaps,
   })
+}
+
+/** The verdicts of the newest drills, which restore-drill has written to the journal. Others are passed over. */
+export function readDrills(journal: string): Report['drills'] {
+  const names = existsSync(journal) ? readdirSync(journal) : []
+  return names
+    .filter(name => /-drill-[^/]{1,200}\.json$/.test(name))
+    .sort()
+    .reverse()
+    .flatMap(name => {
+      try {
+        const { version, madeAt, backup, rto, rpo, results } = JSON.parse(
+          readFileSync(join(journal, name), 'utf8'),
+        ) as Record<string, unknown>
+        if (version !== 1 || !Array.isArray(results) || Number.isNaN(Date.parse(String(madeAt)))) return []
+        const apps = results.map((result: { app?: unknown }) => String(result?.app))
+        return [
+          { at: String(madeAt), backup: String(backup), rto: Number(rto) || 0, rpo: Number(rpo) || 0, apps },
+        ]
+      } catch {
+        return []
+      }
+    })
+    .slice(0, DRILLS)
 }
 
 interface Series {
@@ -99,7 +127,8 @@ export function earlierReport(file: string): Report {
     if (statSync(file).size > LARGEST) throw new UsageError(`${file} is too large for a report`, fix)
     const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Report>
     const lists = [report?.causes, report?.releases, report?.certificates, report?.volumes]
-    if (report?.version === 1 && lists.every(Array.isArray)) return report as Report
+    if (report?.version === 1 && lists.every(Array.isArray) && typeof report.backups === 'object')
+      return report as Report
   } catch (error) {
     if (error instanceof UsageError) throw error
     throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, fix)

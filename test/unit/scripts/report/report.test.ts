@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { htmlText } from '../../../../lib/script/html.ts'
 import { changesSince } from '../../../../scripts/report/facts.ts'
 import { reportHtml, reportMarkdown } from '../../../../scripts/report/pages.ts'
-import { earlierReport } from '../../../../scripts/report/read.ts'
+import { earlierReport, readDrills } from '../../../../scripts/report/read.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 import { SAMPLE } from './sample.ts'
 
@@ -87,6 +87,46 @@ test('an earlier report is read back, and nothing else is taken for one', async 
     assert.match((await expectedFrom(() => earlierReport(file))).fix, 'report')
   }
   assert.match((await expectedFrom(() => earlierReport(join(folder, 'none')))).message, 'cannot be read')
+})
+
+test('drills of the journal: the newest first; what is not one is passed over', () => {
+  const journal = temporaryFolder()
+  const write = (name: string, document: unknown) =>
+    writeFileSync(join(journal, name), typeof document === 'string' ? document : JSON.stringify(document))
+  const drill = (day: string) => ({
+    version: 1,
+    cluster: 'oas',
+    backup: 'nightly',
+    madeAt: `2026-05-${day}T00:00:00.000Z`,
+    rto: 60_000,
+    rpo: 3_600_000,
+    results: [{ app: 'wekan', milliseconds: 60_000, claims: [], warnings: 0 }],
+  })
+  assert.equal(readDrills(join(journal, 'none')), [])
+  for (const day of ['01', '02', '03', '04', '05', '06'])
+    write(`2026-05-${day}T00-00-00Z-drill-nightly.json`, drill(day))
+  write('2026-05-07T00-00-00Z-drill-nightly.json', '{"version": 1, "res')
+  write('2026-05-08T00-00-00Z-proof-nightly.json', drill('08'))
+  write('2026-05-09T00-00-00Z-drill-nightly.json', { ...drill('09'), madeAt: 'never' })
+  const found = readDrills(journal)
+  assert.equal(
+    found.map(({ at }) => at.slice(0, 10)),
+    ['2026-05-06', '2026-05-05', '2026-05-04', '2026-05-03', '2026-05-02'],
+  )
+  assert.equal(found[0], {
+    at: '2026-05-06T00:00:00.000Z',
+    backup: 'nightly',
+    rto: 60_000,
+    rpo: 3_600_000,
+    apps: ['wekan'],
+  })
+})
+
+test('a report without a drill says that nobody knows whether backups can be restored', () => {
+  const without = { ...SAMPLE, backups: { ...SAMPLE.backups, drilled: undefined }, drills: [] }
+  assert.match(reportHtml(without), 'No restore of everything has been tried')
+  assert.match(reportHtml(SAMPLE), '1 h 30 min')
+  assert.equal(changesSince(without, SAMPLE), ['a restore was tried: 2026-05-20'])
 })
 
 test.run()

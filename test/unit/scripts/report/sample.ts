@@ -57,7 +57,24 @@ export const SAMPLE: Report = {
     { name: 'oas/loki', chart: 'loki', wanted: '7.0.0', installed: '7.0.0' },
     { name: 'oas-apps/wekan', chart: 'wekan', wanted: '11.11.0', installed: '11.7.0' },
   ],
-  backups: { schedules: 1, newest: '2026-06-01T02:12:00Z', complete: 14, failed: 1 },
+  backups: {
+    schedules: 1,
+    newest: '2026-06-01T02:12:00Z',
+    complete: 14,
+    failed: 1,
+    proved: '2026-05-31T03:00:00Z',
+    drilled: '2026-05-20T10:00:00Z',
+  },
+  drills: [
+    {
+      at: '2026-05-20T10:00:00Z',
+      backup: 'velero-nightly-20260520023000',
+      rto: 5_400_000,
+      rpo: 27_000_000,
+      apps: ['nextcloud', 'wekan'],
+    },
+    { at: '2026-05-01T10:00:00Z', backup: HOSTILE, rto: 60_000, rpo: 60_000, apps: [HOSTILE] },
+  ],
   users: { all: 12, active: 11, admins: 2, grants: { nextcloud: 10, wekan: 3 } },
   runs: [
     { script: 'install-app', startedAt: '2026-05-30T10:00:00Z', outcome: 'done', good: true },
