@@ -34,8 +34,15 @@ await script({
     const { waitForFlux } = await import('../lib/rollout/flux.ts')
     const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
     const { adoptKubeconfig, kubeconfigFor } = await import('./install-core/kubeconfig.ts')
-    const { gitRepository, namespaces, podRangesOf, rootKustomization, settingsOf, settingsSecrets } =
-      await import('./install-core/platform.ts')
+    const {
+      gitRepository,
+      namespaces,
+      notifications,
+      podRangesOf,
+      rootKustomization,
+      settingsOf,
+      settingsSecrets,
+    } = await import('./install-core/platform.ts')
     const { DeployKey, loginSecret } = await import('../lib/flux/deploy-key.ts')
     const { chooseLegacyAccess } = await import('./install-core/legacy-access.ts')
     const { checkSource, chooseSource, followedSource } = await import('./install-core/source.ts')
@@ -78,7 +85,9 @@ await script({
       ...(await planApply(kubectl, settingsNow)),
     ]
     const flux = await planApply(kubectl, manifest)
-    const planPlatform = () => planApply(kubectl, [gitRepository(config, login), rootKustomization()])
+    const told = await notifications(manifest)
+    const planPlatform = () =>
+      planApply(kubectl, [gitRepository(config, login), rootKustomization(), ...told])
     const before = settingsOf(await Promise.all(settingsNow.map(each => kubectl.get(refOf(each)))))
     const fluxChanges = applyText(flux).length
     const plan = [

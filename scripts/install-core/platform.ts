@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { GIT_REPOSITORY, KUSTOMIZATION } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
 import { type Config, clusterVariables } from '../../lib/platform/config.ts'
 import { variablesOf } from '../../lib/platform/configure.ts'
+import { ROOT } from '../../lib/script/files.ts'
 
 /**
  * The namespaces that Flux needs: its own, and those of the Secrets. They
@@ -82,4 +85,19 @@ export function rootKustomization(): KubeObject {
       sourceRef: { kind: 'GitRepository', name: 'openappstack' },
     },
   }
+}
+
+/**
+ * The Kustomization `notifications`, by which Flux tells Alertmanager of failures, where this manifest of Flux has the
+ * controller and the kinds for it.
+ */
+export async function notifications(manifest: readonly KubeObject[]): Promise<KubeObject[]> {
+  if (
+    !manifest.some(
+      ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'notification-controller',
+    )
+  )
+    return []
+  const { load } = await import('js-yaml')
+  return [load(readFileSync(join(ROOT, 'flux2/cluster/optional/notifications.yaml'), 'utf8')) as KubeObject]
 }

@@ -215,7 +215,8 @@ test('no variable stands where kustomize or Flux does not substitute it', () => 
 
 test('every file below flux2 is applied by something, once', () => {
   const folders = ['flux2/cluster/base', ...KUSTOMIZATIONS.map(({ spec }) => normalize(spec.path))]
-  const reached = [...folders.flatMap(filesBelow), ...yamlFiles('flux2/cluster/apps')].sort()
+  const applied = ['flux2/cluster/apps', 'flux2/cluster/optional'].flatMap(yamlFiles)
+  const reached = [...folders.flatMap(filesBelow), ...applied].sort()
   assert.equal(reached, yamlFiles('flux2'))
   const places = all.map(({ object }) => `${object.kind} ${place(object)}`)
   assert.is(new Set(places).size, places.length)
@@ -225,7 +226,13 @@ test('the Kustomizations have the names that scripts know, and wait for what the
   const names = KUSTOMIZATIONS.map(({ metadata }) => metadata.name)
   assert.equal(
     names.sort(),
-    ['core', 'infrastructure', 'infrastructure-configs', ...APPS.map(app => app.name)].sort(),
+    [
+      'core',
+      'infrastructure',
+      'infrastructure-configs',
+      'notifications',
+      ...APPS.map(app => app.name),
+    ].sort(),
   )
   for (const { metadata, spec } of KUSTOMIZATIONS) {
     assert.is(metadata.namespace, 'flux-system')

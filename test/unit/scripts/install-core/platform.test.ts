@@ -4,6 +4,7 @@ import { clusterVariables, completeConfig } from '../../../../lib/platform/confi
 import {
   gitRepository,
   namespaces,
+  notifications,
   rootKustomization,
   settingsSecrets,
 } from '../../../../scripts/install-core/platform.ts'
@@ -30,6 +31,17 @@ test('the root Kustomization applies from that repository, in a namespace that i
   assert.equal(root.spec.sourceRef, { kind: source.kind, name: source.metadata.name })
   assert.is(root.metadata.namespace, source.metadata.namespace)
   assert.ok(namespaces().some(namespace => namespace.metadata.name === root.metadata.namespace))
+})
+
+test('Flux tells Alertmanager of failures where it has the controller for that', async () => {
+  const deployment = (name: string) => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'flux-system' },
+  })
+  assert.equal(await notifications([deployment('helm-controller')]), [])
+  const [kustomization] = await notifications([deployment('notification-controller')])
+  assert.is(kustomization!.spec.path, './flux2/notifications')
 })
 
 test.run()
