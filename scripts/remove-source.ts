@@ -40,7 +40,9 @@ await script({
     const survey = await surveySource(kubectl, name)
     const plan = sourceRemovalLines(survey, deletesData)
     run.result = { name, volumes: survey.volumes.map(({ metadata }) => metadata.name), deletesData }
-    if (survey.volumes.length > 0 && !deletesData && !survey.kustomization && !survey.repository) {
+    // A run that was killed may have left keys and rights.
+    const left = [survey.kustomization, survey.repository, ...survey.login, ...survey.parts].filter(Boolean)
+    if (survey.volumes.length > 0 && !deletesData && left.length === 0) {
       run.log.ok(
         `only its volumes are left in namespace ${name}; nothing was changed. To delete them: --delete-data`,
       )

@@ -7,6 +7,7 @@ import {
   sourceLine,
 } from '../../lib/flux/own-sources.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { countText } from '../../lib/script/count.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -28,6 +29,8 @@ export interface SourceSurvey {
   repository: KubeObject | undefined
   volumes: KubeObject[]
   login: KubeObject[]
+  /** What add-source has created in the namespace and goes, too: keys, rights and limits. */
+  parts: KubeObject[]
 }
 
 /** Reads what a source has. Throws a UsageError for a name that is not that of an own source. */
@@ -48,12 +51,24 @@ export async function surveySource(kubectl: Kubectl, name: string): Promise<Sour
     ...found,
     volumes: await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: name }),
     login: await loginObjects(kubectl, name),
+    parts: await partsOf(kubectl, name),
   }
+}
+
+async function partsOf(kubectl: Kubectl, namespace: string): Promise<KubeObject[]> {
+  const lists = await Promise.all(
+    PARTS.map(([apiVersion, kind]) =>
+      kubectl.list(apiVersion, kind, { namespace, labelSelector: SOURCE_LABEL, metadataOnly: true }),
+    ),
+  )
+  return lists.flatMap((objects, i) =>
+    objects.map(object => ({ ...object, apiVersion: PARTS[i]![0], kind: PARTS[i]![1] })),
+  )
 }
 
 /** What goes, and what is kept, in words. Pure. */
 export function sourceRemovalLines(
-  { name, kustomization, repository, volumes, login }: SourceSurvey,
+  { name, kustomization, repository, volumes, login, parts }: SourceSurvey,
   deletesData: boolean,
 ): string[] {
   const applied = kustomization
@@ -69,6 +84,9 @@ export function sourceRemovalLines(
       object ? [`delete ${sourceLine(object)}`] : [],
     ),
     ...applied.map(line => `delete ${line}`),
+    ...(parts.length > 0
+      ? [`delete its account, rights, limits and keys (${countText(parts.length, 'object')})`]
+      : []),
     ...(sizes.length === 0 || deletesData
       ? [`delete Namespace ${name}${sizes.length > 0 ? ` with its data: ${sizes.join(', ')}` : ''}`]
       : [`keep Namespace ${name} with its volumes: ${sizes.join(', ')}`]),
@@ -131,11 +149,6 @@ export async function removeParts(
     if (now) await kubectl.delete(namespace, { uid: now.metadata.uid })
     return 'with its namespace'
   }
-  for (const [apiVersion, kind] of PARTS)
-    for (const object of await kubectl.list(apiVersion, kind, {
-      namespace: name,
-      labelSelector: SOURCE_LABEL,
-    }))
-      await kubectl.delete(refOf(object))
-  return `${volumes.length} volume${volumes.length === 1 ? '' : 's'} kept in namespace ${name}`
+  for (const part of await partsOf(kubectl, name)) await kubectl.delete(refOf(part))
+  return `${countText(volumes.length, 'volume')} kept in namespace ${name}`
 }
