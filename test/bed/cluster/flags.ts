@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { throwAll, UsageError } from '../../../lib/script/errors.ts'
 import type { Run } from '../../../lib/script/run.ts'
 
@@ -8,6 +9,15 @@ export const sandboxFlags = {
   server: {
     type: 'boolean',
     help: 'a Debian server to practise on (systemd, sshd) instead of the control plane; needs root',
+  },
+  online: {
+    type: 'boolean',
+    help: 'up --server: with the internet, through this machine, and without stand-ins; stays on',
+  },
+  'name-server': {
+    type: 'string',
+    value: 'ADDRESS',
+    help: 'up --online: who answers for names, instead of the name servers of this machine',
   },
   count: { type: 'string', value: 'N', help: 'up --server: how many servers (default 1)' },
   worktree: { type: 'boolean', help: 'up: serve the files as they are instead of the last commit' },
@@ -38,7 +48,7 @@ export type SandboxRun = Run<typeof sandboxFlags>
 const EXTRAS = ['certificates', 'loki', 'login', 'audit'] as const
 /** The flags that one command alone takes. */
 const ONLY = {
-  up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count', ...EXTRAS],
+  up: ['worktree', 'bin-dir', 'charts', 'charts-mirror', 'count', 'online', 'name-server', ...EXTRAS],
   reset: ['confirm'],
 } as const
 /** More than these have no address: 10.77.0.2 to .9. */
@@ -71,6 +81,21 @@ export function checkSandboxFlags({ args: [command], flags }: SandboxRun): void 
       new UsageError(
         '--charts-mirror does not work with --server: you configure its cluster yourself',
         'write charts_mirror=URL into the .flux.env of your cluster',
+      ),
+    )
+  if (flags.online && !flags.server)
+    problems.push(new UsageError('--online needs --server', 'add --server, or omit --online'))
+  for (const name of ['charts', 'bin-dir'] as const)
+    if (flags.online && flags[name] !== undefined)
+      problems.push(
+        new UsageError(`--${name} does not work with --online, which offers no stand-ins`, `omit --${name}`),
+      )
+  const nameServer = flags['name-server']
+  if (nameServer !== undefined && (!flags.online || isIP(nameServer) === 0))
+    problems.push(
+      new UsageError(
+        '--name-server needs --online and an IP address',
+        'give one like 192.168.1.1, or omit it',
       ),
     )
   if (flags.count !== undefined && !flags.server)

@@ -8,7 +8,7 @@ import { run } from '../build/shell.ts'
 export const OUR_ADDRESS = '10.77.0.1'
 const GATEWAY = '10.77.0.254'
 /** The interface by which this machine itself reaches a newcomer's server. */
-const HOST_INTERFACE = 'oas-sandbox'
+export const HOST_INTERFACE = 'oas-sandbox'
 
 /** The address of the n-th server, from 1 on. */
 export function machineAddress(number: number): string {
@@ -47,6 +47,11 @@ export async function makeBedNetwork(netns: string, onHost: boolean): Promise<vo
     `link set ${HOST_INTERFACE} up`,
   ])
   await ip(netns, ['link set host master br0', 'link set host up'])
+}
+
+/** Has the bed's namespace pass on to this machine what the servers send elsewhere; no link is needed for it. */
+export async function routeOut(netns: string): Promise<void> {
+  await ip(netns, [`route replace default via ${OUR_ADDRESS}`])
 }
 
 /** Somebody else's network of the same addresses (a VPN, another sandbox) is not to be taken over. */

@@ -23,6 +23,7 @@ export interface ServedToMachines {
 
 /** On an address of our own any port would do; this one is hardly ever taken on all addresses. */
 const PORT = 7780
+const URL = `http://${OUR_ADDRESS}:${PORT}`
 
 /**
  * Serves the checkout's Git repository and the charts to the servers, as the sandbox does to its own Flux. Brings
@@ -34,8 +35,7 @@ export async function serveMachines(
   options: Building & { worktree: boolean; onHost: boolean; charts?: string; binDir?: string },
 ): Promise<ServedToMachines> {
   const bed = await ensureBed(options)
-  const repository = join(layout.served, 'openappstack.git')
-  mkdirSync(layout.served, { recursive: true })
+  const repository = repositoryOf(layout)
   const served = await refreshRepository(repository, { worktree: options.worktree })
   await refreshCharts({
     repository,
@@ -44,20 +44,39 @@ export async function serveMachines(
     temporary: layout.temporary,
     given: options.charts,
   })
-  const url = `http://${OUR_ADDRESS}:${PORT}`
+  await serveFolder(layout, machine, options.onHost)
+  return {
+    gitUrl: `${URL}/openappstack.git`,
+    chartsMirror: `${URL}/charts`,
+    fluxManifest: bed.fluxManifest,
+    served,
+  }
+}
+
+/** Serves the checkout's Git repository alone: servers with a way out find everything else at its real address. */
+export async function serveCheckout(
+  layout: Layout,
+  machine: Machine,
+  { worktree }: { worktree: boolean },
+): Promise<Pick<ServedToMachines, 'gitUrl' | 'served'>> {
+  const served = await refreshRepository(repositoryOf(layout), { worktree })
+  await serveFolder(layout, machine, true)
+  return { gitUrl: `${URL}/openappstack.git`, served }
+}
+
+function repositoryOf(layout: Layout): string {
+  mkdirSync(layout.served, { recursive: true })
+  return join(layout.served, 'openappstack.git')
+}
+
+async function serveFolder(layout: Layout, machine: Machine, onHost: boolean): Promise<void> {
   await ensureServed(layout, machine, {
     name: 'git-and-charts',
     file: '../cluster/server.ts',
     args: [`--address=${OUR_ADDRESS}`, `--port=${PORT}`, `--root=${layout.served}`],
-    health: `${url}/healthz`,
-    onHost: options.onHost,
+    health: `${URL}/healthz`,
+    onHost,
   })
-  return {
-    gitUrl: `${url}/openappstack.git`,
-    chartsMirror: `${url}/charts`,
-    fluxManifest: bed.fluxManifest,
-    served,
-  }
 }
 
 /** Starts a server process of the sandbox on our side, unless it runs. Resolves when the machine reaches it. */

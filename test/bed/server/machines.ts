@@ -30,6 +30,8 @@ export interface MachinesOptions extends Partial<Omit<DiskContents, 'authorizedK
   disk?: string
   /** Paths of this machine that they see read-only: path there → path here. */
   binds?: Record<string, string>
+  /** Whether they have the real internet, and so nothing of the stand-ins. */
+  online?: boolean
   /** Whether this machine itself is on their network; else only the namespace of the bed is. */
   onHost?: boolean
   progress?: (text: string) => void
@@ -79,7 +81,7 @@ export async function startMachines(layout: Layout, options: MachinesOptions = {
         addresses: before?.addresses ?? [machineAddress(i + 1)],
         memory: memory ?? before?.memory,
         disk: before ? before.disk : options.disk,
-        binds: { '/opt/node': debian.node, ...options.binds },
+        binds: { ...(options.online ? {} : { '/opt/node': debian.node }), ...options.binds },
       }
     })
     const hosts = {

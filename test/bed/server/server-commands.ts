@@ -11,9 +11,14 @@ import { downServers, resetServers, serversStatus, upServers } from './servers.t
 async function startServers(run: SandboxRun, name: string): Promise<void> {
   const { flags, log } = run
   const plan = [
-    'create the Debian of the servers and build the programs, unless the cache has them',
+    flags.online
+      ? 'create the Debian of the servers, unless the cache has it'
+      : 'create the Debian of the servers and build the programs, unless the cache has them',
     'boot the servers that do not run: Debian with systemd and sshd, in containers, on 10.77.0.0/24, a network of this machine alone',
     `serve ${flags.worktree ? 'the files of this checkout as they are' : 'the last commit of this checkout'} to them`,
+    ...(flags.online
+      ? ['let them reach the internet through this machine: net.ipv4.ip_forward, and rules of iptables']
+      : []),
     `write ${serversLayoutOf(name).state}`,
   ]
   if (flags['dry-run']) return void (await run.agree(plan, ''))
@@ -21,16 +26,19 @@ async function startServers(run: SandboxRun, name: string): Promise<void> {
     name,
     count: flags.count === undefined ? undefined : Number(flags.count),
     worktree: flags.worktree,
+    online: flags.online,
+    nameServer: flags['name-server'],
     charts: flags.charts === undefined ? undefined : resolve(flags.charts),
     binDir: flags['bin-dir'] === undefined ? undefined : resolve(flags['bin-dir']),
     progress: log.progress,
     signal: run.signal,
   })
   run.result = result
-  const { servers, keyFile, releases, environment, served, seconds } = result
+  const { servers, keyFile, releases, environment, served, seconds, online } = result
   for (const { name, address, fingerprint } of servers)
     log.ok(`${name} is at ${address}; its host key is ${fingerprint}`)
   log.ok(`booted in ${seconds.toFixed(1)} s; they get ${served.commit.slice(0, 12)}, from the ${served.from}`)
+  if (online) log.ok('they reach the internet through this machine, and nothing stands in for it')
   const edits = Object.entries(environment).map(
     ([key, value]) => `-e ${quote(`s|^${key}=.*|${key}=${value}|`)}`,
   )
@@ -38,7 +46,11 @@ async function startServers(run: SandboxRun, name: string): Promise<void> {
     `eval "$(ssh-agent)" && ssh-add ${quote(keyFile)}   # log in with its key from this terminal`,
     `npx tsx scripts/create-cluster.ts practice oas.example.org --ip-address ${servers[0]!.address} --admin-email you@example.org`,
     `sed -i ${edits.join(' ')} clusters/practice/.flux.env   # take the platform from this machine`,
-    `cp ${quote(releases)} clusters/practice/releases.yaml   # the releases are stand-ins: they have other checksums`,
+    ...(releases
+      ? [
+          `cp ${quote(releases)} clusters/practice/releases.yaml   # the releases are stand-ins: they have other checksums`,
+        ]
+      : []),
     'npx tsx scripts/ssh.ts --cluster practice   # check it, then continue as on a server of a provider',
     `npx tsx scripts/sandbox.ts down --server${named(name)}   # shut down; the disks are kept`,
   ])

@@ -8,9 +8,10 @@ import { runningProcesses } from '../cluster/processes.ts'
 import { machineFolder } from './machine.ts'
 import { memoryOf } from './machine-cgroups.ts'
 import { checkMachineNeeds } from './machine-needs.ts'
-import { type ServedToMachines, serveMachines } from './machine-served.ts'
+import { type ServedToMachines, serveCheckout, serveMachines } from './machine-served.ts'
 import { machinesOf, removeMachines, startMachines, stopMachines } from './machines.ts'
 import { releasesForServers } from './releases.ts'
+import { closeWayOut, decideOnline, openWayOut } from './way-out.ts'
 
 /** A server as `up --server` and `status --server` show it. */
 export interface ServerStatus {
@@ -29,8 +30,10 @@ export interface ServersUp {
   servers: ServerStatus[]
   /** The private key that they let in. */
   keyFile: string
-  /** What install-cluster is given in place of the upstream releases: the list of the stand-ins. */
-  releases: string
+  /** Whether they have the real internet. */
+  online: boolean
+  /** What install-cluster is given in place of the upstream releases: the list of the stand-ins, unless online. */
+  releases?: string
   /** What the `.flux.env` of a cluster on them needs. */
   environment: Record<string, string>
   served: ServedToMachines['served']
@@ -42,29 +45,42 @@ export interface ServersOptions {
   name: string
   count?: number
   worktree: boolean
+  /** Gives new servers a way out, and no stand-ins. */
+  online?: boolean
+  /** Who answers for names then, instead of the name servers of this machine. */
+  nameServer?: string
   charts?: string
   binDir?: string
   progress: (text: string) => void
   signal: AbortSignal
 }
 
-/** Boots the servers that do not run, and serves the repository and the charts to them. */
+/** Boots the servers that do not run, and serves the repository and the stand-ins to them; without these if online. */
 export async function upServers(options: ServersOptions): Promise<ServersUp> {
   const { name, progress, signal } = options
   const layout = serversLayoutOf(name)
   const count = options.count ?? Math.max(1, machinesOf(layout).length)
   const waiting = (holder: string) => progress(`waiting for ${holder}, which uses the same servers or cache`)
   await checkMachineNeeds() // before a build that may take an hour
-  const releases = await releasesForServers({ progress, waiting, signal }, layout)
+  const online = decideOnline(layout, options)
+  const releases = online ? undefined : await releasesForServers({ progress, waiting, signal }, layout)
   const began = performance.now()
   const machines = await startMachines(layout, {
     ...releases,
+    online,
     servers: count,
     onHost: true,
     progress,
     signal,
   })
   const seconds = (performance.now() - began) / 1000
+  const up = async () => ({ servers: (await serversStatus(name))!, keyFile: machines[0]!.keyFile, seconds })
+  if (!releases) {
+    await openWayOut(layout, machines[0]!)
+    const { gitUrl, served } = await serveCheckout(layout, machines[0]!, options)
+    giveToUser(layout.state)
+    return { ...(await up()), online, served, environment: { git_url: gitUrl, git_branch: 'main' } }
+  }
   const served = await serveMachines(layout, machines[0]!, { ...options, waiting, onHost: true })
   await releases.serve(layout, machines[0]!, true)
   // The cache may be root's own: what scripts of a user have to read lies with the servers.
@@ -73,8 +89,8 @@ export async function upServers(options: ServersOptions): Promise<ServersUp> {
   writeFileAtomic(copies.flux, readFileSync(served.fluxManifest), 0o644)
   giveToUser(layout.state)
   return {
-    servers: (await serversStatus(name))!,
-    keyFile: machines[0]!.keyFile,
+    ...(await up()),
+    online,
     releases: copies.releases,
     environment: {
       git_url: served.gitUrl,
@@ -83,20 +99,24 @@ export async function upServers(options: ServersOptions): Promise<ServersUp> {
       flux_manifest: copies.flux,
     },
     served: served.served,
-    seconds,
   }
 }
 
 /** Shuts the servers down. Their disks are kept. Returns the names of those that ran. */
 export async function downServers(name: string): Promise<string[]> {
   needRoot()
-  return await stopMachines(serversLayoutOf(name), { orderly: true })
+  const layout = serversLayoutOf(name)
+  const stopped = await stopMachines(layout, { orderly: true })
+  await closeWayOut(layout)
+  return stopped
 }
 
 /** Ends the servers, and removes their disks, keys and logs. */
 export async function resetServers(name: string): Promise<void> {
   needRoot()
-  await removeMachines(serversLayoutOf(name))
+  const layout = serversLayoutOf(name)
+  await closeWayOut(layout)
+  await removeMachines(layout)
 }
 
 /** The state of every server. Undefined when there is none of this name. */
