@@ -1,7 +1,7 @@
 /**
  * Upgrades a platform of 0.6 to 0.7 and loses nothing: backs up the secrets that the upgrade removes, changes the
- * branch, waits until they are gone, puts them back, and reconciles everything. It replaces the docs'
- * "Upgrading to 0.7.0" with its two scripts and its waiting.
+ * branch, waits until they are gone, puts them back, reconciles everything, and carries the users over. It replaces
+ * the docs' "Upgrading to 0.7.0" with its two scripts and its waiting.
  *
  * Usage: npx tsx scripts/upgrade-0.7.ts [--branch v0.7] [--rollback]
  * Needs: a cluster folder with the administrator's kubeconfig, and a cluster with Flux that runs 0.6.
@@ -22,6 +22,14 @@ const flags = {
     type: 'string',
     value: 'DIR',
     help: 'continue an upgrade that was started by hand, with this backup of backup-secrets',
+  },
+  'skip-users': { type: 'boolean', help: 'carry over nobody of the user backend of 0.6' },
+  'users-from': { type: 'string', value: 'NAMESPACE/POD/CONTAINER', help: 'where its PostgreSQL runs' },
+  map: {
+    type: 'string',
+    value: 'FIELD=COLUMN',
+    multiple: true,
+    help: 'correct what the plan says of its tables, for example password=pw_hash',
   },
   identity: ageFlags.identity,
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait in each step (default 60m)' },
@@ -89,7 +97,9 @@ await script({
     const old = begins === 'new' ? undefined : await opened(given ?? upgrade.backupOf(run.cluster, state!))
     const subject = old ? undefined : await upgrade.readSubject(kubectl, facts.owner!)
     const about = old ? { secrets: old.secrets, absent: old.manifest.absent } : subject!
-    const planned = (folder: string) => upgrade.upgradePlan(facts, { from, target, folder, ...about })
+    const people = await upgrade.planUsers(run, kubectl, state, from !== target)
+    const planned = (folder: string) =>
+      upgrade.upgradePlan(facts, { from, target, folder, ...about, users: people.lines })
     const question = `Upgrade ${run.cluster.name} to ${target}?`
     if (run.flags['dry-run'])
       return void (await run.agree(planned(old?.folder ?? 'created first, in secrets-backup/'), question))
@@ -114,6 +124,7 @@ await script({
     const backup = await opened(folder!)
     if (!(await run.agree(planned(backup.folder), question))) return
     state ??= upgrade.writeUpgradeState(run.cluster, { target, backup: backup.folder, owned: [], startedAt })
+    state = await upgrade.keepOldUsers(run, state, people, backup.folder)
     await upgrade.goForward(run, options, state, backup)
     run.log.ok(`${run.cluster.name} is at ${target}, everything is ready, and every secret is as it was`)
     run.next([

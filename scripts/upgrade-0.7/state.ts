@@ -27,6 +27,8 @@ export interface UpgradeState {
   owned: Ownership[]
   /** The folder with what the cluster had beyond the backup when the rollback started, relative as well. */
   added?: string
+  /** The file with the users of 0.6, relative as well; without it nobody is carried over. Absent until that is known. */
+  users?: { file?: string }
   startedAt: string
   finishedAt?: string
 }
@@ -62,6 +64,8 @@ export function readUpgradeState(cluster: ClusterPlace): UpgradeState | undefine
     state?.format !== 'openappstack-upgrade-0.7/1' ||
     [state.cluster, state.target, state.backup, state.startedAt].some(value => typeof value !== 'string') ||
     !['undefined', 'string'].includes(typeof state.added) ||
+    !['undefined', 'object'].includes(typeof state.users) ||
+    !['undefined', 'string'].includes(typeof state.users?.file) ||
     !Array.isArray(state.owned) ||
     !state.owned.every(isOwnership)
   )

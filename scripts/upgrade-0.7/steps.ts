@@ -11,6 +11,7 @@ import { type DriveOptions, drive } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, lostOf, putBack } from './secrets.ts'
 import { stateFile, type UpgradeState, writeUpgradeState } from './state.ts'
 import { foreign, remainingProblems } from './upgrade.ts'
+import { carryUsers } from './users/step.ts'
 
 /** What the steps need of a run. */
 type UpgradeRun = Pick<Run, 'step' | 'log' | 'result'> & { cluster: Cluster }
@@ -55,6 +56,7 @@ export async function goForward(
       return issues.join('; ') || undefined
     },
   )
+  const users = await carryUsers(run, options, state)
   const verify = `npx tsx scripts/backup-secrets.ts --verify ${backup.folder}`
   await run.step('Compare every value with the backup', verify, async () => {
     const facts = await look()
@@ -62,7 +64,7 @@ export async function goForward(
       remainingProblems(facts, 'absent').map(what => new ExpectedError(what, 'run the same command again')),
     )
     const lost = lostOf(await diffsOf(kubectl, backup))
-    run.result = { backup: backup.folder, issues, lost, foreign: foreign(facts) }
+    run.result = { backup: backup.folder, issues, lost, foreign: foreign(facts), users }
     for (const { secret, problem } of lost)
       run.log.warn(
         `Secret ${secret} ${problem}; to see it: npx tsx scripts/restore-secrets.ts --dry-run ${backup.folder}`,

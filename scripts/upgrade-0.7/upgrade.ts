@@ -124,6 +124,7 @@ export function upgradePlan(
     folder: string
     secrets: readonly KubeObject[]
     absent: readonly SecretName[]
+    users: readonly string[]
   },
 ): string[] {
   const missing = missingOauthKeys(plan.secrets)
@@ -144,6 +145,7 @@ export function upgradePlan(
         ]
       : []),
     `reconcile: ${facts.scope.join(', ')}`,
+    ...plan.users,
     'compare every value with the backup',
   ]
 }

@@ -2,15 +2,14 @@ import {
   type AdminMetadata,
   type Identity,
   isAdmin,
-  problemsOf,
   type Role,
   type Traits,
 } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import { importableHash, traitProblems } from '../../lib/platform/old-accounts.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import { csvRows, csvText } from './csv.ts'
-import { importableHash } from './hash.ts'
 
 /** A user of a file. What the file has no column for is undefined. */
 export interface Person {
@@ -27,16 +26,6 @@ const HASH = 'password_hash'
 type Column = (typeof COLUMNS)[number] | typeof HASH
 const YES = ['yes', 'true', 'on', '1']
 const NO = ['no', 'false', 'off', '0', '']
-
-/** What is wrong with traits, in words. Pure. */
-export function traitProblems(traits: Traits): string[] {
-  const texts = {
-    username: `${JSON.stringify(traits.username)} is not a valid user name: use a-z, 0-9, dot, dash and underscore, at most 64`,
-    email: `${JSON.stringify(traits.email)} is not a valid e-mail address`,
-    name: 'the name is longer than 256 characters',
-  }
-  return problemsOf(traits).map(problem => texts[problem])
-}
 
 /** `APP` or `APP=admin`, each an application that is registered. Throws what is wrong, all at once. Pure. */
 export function grantsOf(words: readonly string[], known: readonly string[]): Record<string, Role> {

@@ -1,8 +1,9 @@
 import type { AdminMetadata, Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import { traitProblems } from '../../lib/platform/old-accounts.ts'
 import { ExpectedError, throwAll, UsageError } from '../../lib/script/errors.ts'
 import { type AccountPlan, changePlan, guardLastAdmin, type Handing, userNamed } from './actions.ts'
 import { importPlan } from './import.ts'
-import { grantsOf, type Person, traitProblems } from './people.ts'
+import { grantsOf, type Person } from './people.ts'
 
 /** The flags that commands read. */
 export interface AccountFlags {

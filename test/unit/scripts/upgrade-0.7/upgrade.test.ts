@@ -345,12 +345,14 @@ test('the plan says what will happen, and what is missing', () => {
     ...{ from: 'v0.6', target: 'v0.7', folder: '/b' },
     secrets: [secretOf('oas-oauth-variables', { grafana_oauth_client_secret: 'YQ==' })],
     absent: [{ namespace: 'flux-system', name: 'oas-wekan-variables' }],
+    users: ['carry over 2 users of 0.6'],
   }).join('\n')
   for (const text of [
     'branch v0.6 → v0.7',
     'oas-wekan-variables is not in the cluster',
     'wekan_oauth_client_secret',
     'reconcile: core',
+    'carry over 2 users',
   ])
     assert.match(plan, text)
   assert.not.match(plan, /grafana_oauth/)

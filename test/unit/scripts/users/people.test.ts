@@ -69,4 +69,24 @@ test('import: a column that is missing changes nothing', () => {
   assert.throws(() => planned('username,email,admin\nmia,mia@example.org,no\n'), /only administrator/)
 })
 
+test('an import tells of a password of before without showing it, and names a hash that cannot be taken', () => {
+  const bcrypt = `$2b$12$${'a'.repeat(53)}`
+  const file = (hash: string) => `username,email,password_hash\nmia,mia@example.org,${hash}\n`
+  const [{ line, action } = assert.unreachable() as never] = importPlan(
+    peopleOf(file(bcrypt), []),
+    [],
+  ).actions
+  assert.match(line, 'with the password of before')
+  assert.not.match(line, bcrypt)
+  assert.ok(action.does === 'create' && action.hash === bcrypt)
+  try {
+    peopleOf(file('plain-text-secret'), [])
+    assert.unreachable()
+  } catch (error) {
+    const text = error instanceof ExpectedErrors ? error.problems.map(String).join() : String(error)
+    assert.match(text, 'line 2: the password_hash of mia')
+    assert.not.match(text, 'plain-text-secret')
+  }
+})
+
 test.run()
