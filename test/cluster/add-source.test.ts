@@ -3,43 +3,36 @@
  * serves.
  */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { admits, type Peer } from '../../lib/diagnosis/rules/policy-facts.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
 import { until } from '../../lib/script/wait.ts'
-import { layoutOf } from '../bed/cluster/layout.ts'
+import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
-import { Bed, type Outcome, runScript } from './harness.ts'
+import { indexOf } from '../unit/lib/diagnosis/snapshots.ts'
+import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
+import { killedAfterWrite, killedAt } from './killing.ts'
+import { pushManifests, servedRepository } from './own-sources.ts'
 
 const test = suite('add-source')
 let bed: Bed
 let url: string
 let platform: string[]
 
-const run = (script: string, ...args: string[]): Promise<Outcome> =>
-  runScript(script, ['--cluster', 'sandbox', ...args], { timeout: 300_000 })
-const add = (name: string, ...args: string[]) =>
-  run('add-source', '--yes', '--timeout', '90s', name, url, '--branch', `own-${name}`, ...args)
-
-/** Puts a commit with these manifests on a branch of the bed's repository. */
-function push(branch: string, manifests: string): void {
-  const git = (input: string, ...args: string[]) =>
-    execFileSync('git', ['--git-dir', join(layoutOf('sandbox').served, 'openappstack.git'), ...args], {
-      input,
-      encoding: 'utf8',
-      env: {
-        ...process.env,
-        GIT_AUTHOR_NAME: 'x',
-        GIT_AUTHOR_EMAIL: 'x@example.org',
-        GIT_COMMITTER_NAME: 'x',
-        GIT_COMMITTER_EMAIL: 'x@example.org',
-      },
-    }).trim()
-  const blob = git(manifests, 'hash-object', '-w', '--stdin')
-  const tree = git(`100644 blob ${blob}\tall.yaml\n`, 'mktree')
-  git('', 'update-ref', `refs/heads/${branch}`, git('', 'commit-tree', tree, '-m', 'x'))
-}
+const run = (script: string, ...args: string[]): Promise<Outcome> => runWith({}, script, ...args)
+const runWith = (options: ScriptOptions, script: string, ...args: string[]): Promise<Outcome> =>
+  runScript(script, ['--cluster', 'sandbox', ...args], { timeout: 300_000, ...options })
+const addArgs = (name: string, ...args: string[]) =>
+  [...['add-source', '--yes', '--timeout', '90s', name, url, '--branch', `own-${name}`], ...args] as [
+    string,
+    ...string[],
+  ]
+const add = (name: string, ...args: string[]) => run(...addArgs(name, ...args))
 
 const configMap = (namespace: string, name = 'own') =>
   `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}, namespace: ${namespace}}\ndata: {a: b}\n`
@@ -96,6 +89,34 @@ async function ownObjects(): Promise<string[]> {
 const exists = async (apiVersion: string, kind: string, name: string, namespace?: string) =>
   (await bed.kubectl.get({ apiVersion, kind, name, namespace })) !== undefined
 
+/** Waits until a namespace is gone. */
+const gone = (namespace: string) =>
+  until(
+    async () => ((await exists('v1', 'Namespace', namespace)) ? { last: undefined } : { done: undefined }),
+    { deadline: 120_000, describe: () => `namespace ${namespace} exists` },
+  )
+
+/** The bed's Git server behind a password, as a private repository over https has it. */
+async function guardedGit(user: string, password: string): Promise<{ url: string; server: Server }> {
+  const { hostname, port, pathname } = new URL(url)
+  const wanted = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+  const server = createServer((asked, answer) => {
+    if (asked.headers.authorization !== wanted) {
+      answer.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
+      return
+    }
+    const { method, headers, url: path } = asked
+    const onward = request({ host: hostname, port, method, headers, path }, reply => {
+      answer.writeHead(reply.statusCode ?? 502, reply.headers)
+      reply.pipe(answer)
+    })
+    onward.on('error', () => answer.destroy())
+    asked.pipe(onward)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}` }
+}
+
 test.before(async () => {
   bed = await Bed.startInstalled()
   const ours = await bed.kubectl.get({ ...GIT_REPOSITORY, name: 'openappstack', namespace: 'flux-system' })
@@ -105,7 +126,7 @@ test.before(async () => {
 test.after(() => bed?.stop())
 
 test('a source is applied in its namespace, with its limits, and listed', async () => {
-  push('own-shop', configMap('shop') + APP)
+  pushManifests('own-shop', configMap('shop') + APP)
   const { code, stderr } = await add('shop', '--login', 'shop.oas.example.org')
   assert.is(code, 0, stderr)
   assert.ok(await exists('v1', 'ConfigMap', 'own', 'shop'))
@@ -121,7 +142,7 @@ test('a source is applied in its namespace, with its limits, and listed', async 
 })
 
 test('what leaves the namespace is refused by the cluster, and diagnose names it', async () => {
-  push('own-greedy', `${configMap('greedy')}---\n${configMap('oas', 'greedy')}`)
+  pushManifests('own-greedy', `${configMap('greedy')}---\n${configMap('oas', 'greedy')}`)
   const { code, stderr } = await add('greedy')
   assert.is(code, 1, stderr)
   assert.is(await exists('v1', 'ConfigMap', 'greedy', 'oas'), false)
@@ -167,7 +188,7 @@ if (all) {
     ],
   ] as const)
     test(`a source is refused what is not its own: ${name}`, async () => {
-      push(`own-${name}`, manifests)
+      pushManifests(`own-${name}`, manifests)
       assert.is((await add(name)).code, 1)
       await diagnosed(`Kustomization ${name}/${name}`)
       assert.equal(await unready(), platform)
@@ -177,7 +198,7 @@ if (all) {
   test('an unsigned, an unreachable and a suspended source harm nothing', async () => {
     const keys = join(bed.folder, 'keys.asc')
     writeFileSync(keys, '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n')
-    push('own-signed', configMap('signed'))
+    pushManifests('own-signed', configMap('signed'))
     assert.is((await add('signed', '--verify-with', keys)).code, 1)
     assert.is(await exists('v1', 'ConfigMap', 'own', 'signed'), false)
     const away = await run('add-source', '--yes', '--timeout', '60s', 'away', 'http://127.0.0.1:9/x.git')
@@ -197,6 +218,277 @@ if (all) {
       },
     )
     for (const name of ['signed', 'away']) assert.is((await run('remove-source', '--yes', name)).code, 0)
+  })
+
+  test('removed twice, and two at once: the second one changes nothing', async () => {
+    pushManifests('own-twice', configMap('twice'))
+    const added = await Promise.all([add('twice'), add('twice')])
+    assert.ok(
+      added.some(({ code }) => code === 0),
+      added.map(({ stderr }) => stderr).join('\n'),
+    )
+    for (const { code, stderr } of added) assert.ok(code === 0 || code === 75, stderr)
+    assert.ok(await exists('v1', 'ConfigMap', 'own', 'twice'))
+    const removed = await Promise.all([
+      run('remove-source', '--yes', 'twice'),
+      run('remove-source', '--yes', 'twice'),
+    ])
+    assert.ok(
+      removed.some(({ code }) => code === 0),
+      removed.map(({ stderr }) => stderr).join('\n'),
+    )
+    for (const { code, stderr } of removed) assert.ok([0, 2, 75].includes(code!), stderr)
+    await gone('twice')
+    const again = await run('remove-source', '--yes', 'twice')
+    assert.is(again.code, 2)
+    assert.match(again.stderr, 'is not an own source')
+  })
+
+  test('killed at every step: the next run of add-source and remove-source completes it', async () => {
+    pushManifests('own-killed', configMap('killed') + APP.replaceAll('shop', 'killed'))
+    const login = ['--login', 'killed.oas.example.org']
+    const adding: ScriptOptions[] = [
+      killedAt('1. Namespace'),
+      ...[1, 3, 6, 9, 12].map(killedAfterWrite),
+      killedAt('✓ Namespace'),
+      killedAt('2. Wait'),
+    ]
+    let password: string | undefined
+    for (const [i, options] of adding.entries()) {
+      const outcome = await runWith(options, ...addArgs('killed', ...login))
+      // What is complete needs no further writes, so that later ones may not be reached.
+      assert.ok(outcome.signal === 'SIGKILL' || outcome.code === 0, `${i}: ${outcome.stderr}`)
+      const secret = await bed.kubectl.get({
+        apiVersion: 'v1',
+        kind: 'Secret',
+        name: 'login',
+        namespace: 'killed',
+      })
+      password ??= secret?.data.CLIENT_SECRET
+      if (secret) assert.is(secret.data.CLIENT_SECRET, password)
+    }
+    const last = await add('killed', ...login)
+    assert.is(last.code, 0, last.stderr)
+    assert.ok(await exists('v1', 'ConfigMap', 'own', 'killed'))
+    assert.equal(await unready(), platform)
+
+    const removing: ScriptOptions[] = [
+      killedAt('1. Remove'),
+      ...[1, 2, 3].map(killedAfterWrite),
+      killedAt('✓ Remove what'),
+      killedAt('2. Remove'),
+      ...[1, 2, 4].map(killedAfterWrite),
+      killedAt('✓ Remove the source'),
+    ]
+    for (const [i, options] of removing.entries()) {
+      const outcome = await runWith(options, 'remove-source', '--yes', 'killed')
+      assert.ok(outcome.signal === 'SIGKILL' || outcome.code === 0, `${i}: ${outcome.stderr}`)
+      assert.ok(await exists('v1', 'PersistentVolumeClaim', 'data', 'killed'), `${i}: its data is gone`)
+    }
+    assert.is((await run('remove-source', '--yes', 'killed')).code, 0)
+    assert.is(await exists('apps/v1', 'Deployment', 'killed', 'killed'), false)
+    assert.is(await exists('hydra.ory.sh/v1alpha1', 'OAuth2Client', 'killed', 'oas-apps'), false)
+    assert.is(await exists('v1', 'Secret', 'killed-login', 'oas-apps'), false)
+    for (const kind of ['Secret', 'ServiceAccount', 'ResourceQuota'])
+      assert.equal(
+        await bed.kubectl.list('v1', kind, {
+          namespace: 'killed',
+          labelSelector: 'openappstack.net/own-source',
+        }),
+        [],
+      )
+    assert.match((await run('remove-source', '--yes', 'killed')).stderr, 'nothing was changed')
+    // The kept volume is found again.
+    const volume = await bed.kubectl.get({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      name: 'data',
+      namespace: 'killed',
+    })
+    assert.is((await add('killed')).code, 0)
+    const found = await bed.kubectl.get({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      name: 'data',
+      namespace: 'killed',
+    })
+    assert.is(found!.metadata.uid, volume!.metadata.uid)
+    for (const options of [killedAt('1. Remove'), killedAt('✓ Remove what'), killedAt('✓ Remove the source')])
+      assert.is(
+        (await runWith(options, 'remove-source', '--delete-data', '--confirm', 'killed', 'killed')).signal,
+        'SIGKILL',
+      )
+    const end = await run('remove-source', '--delete-data', '--confirm', 'killed', 'killed')
+    assert.ok(end.code === 0 || end.code === 2, end.stderr)
+    await gone('killed')
+    assert.equal(await unready(), platform)
+  })
+
+  test('a private repository over https: a wrong token is told, the right one is never shown', async () => {
+    const token = 'correct-horse-battery-staple'
+    const guarded = await guardedGit('bot', token)
+    try {
+      pushManifests('own-private', configMap('private'))
+      const file = join(bed.folder, 'token')
+      const addPrivate = () =>
+        run(
+          ...['add-source', '--yes', '--timeout', '60s', 'private', guarded.url, '--branch', 'own-private'],
+          ...['--username', 'bot', '--token-file', file],
+        )
+      writeFileSync(file, 'an-expired-token-of-before\n')
+      const wrong = await addPrivate()
+      assert.is(wrong.code, 1, wrong.stderr)
+      assert.match(wrong.stderr, 'authentication required')
+      await diagnosed('GitRepository private/private')
+      writeFileSync(file, `${token}\n`)
+      const right = await addPrivate()
+      assert.is(right.code, 0, right.stderr)
+      assert.ok(await exists('v1', 'ConfigMap', 'own', 'private'))
+      assert.equal(bed.leaks([token, 'an-expired-token-of-before']), [])
+      assert.is((await run('remove-source', '--yes', 'private')).code, 0)
+    } finally {
+      guarded.server.close()
+    }
+  })
+
+  test('a private repository over ssh: the deploy key is shown once, and Flux logs in with it', async () => {
+    const home = newHome()
+    try {
+      const sshd = await Sshd.start({ alone: true })
+      sshd.authorise(newKey(join(folder(), 'key')))
+      pushManifests('own-keyed', configMap('keyed'))
+      const address = `ssh://${me}@127.0.0.1:${sshd.port}${servedRepository()}`
+      const args = ['--yes', '--timeout', '90s', 'keyed', address, '--branch', 'own-keyed']
+      const unknown = await run('add-source', ...args)
+      assert.is(unknown.code, 1, unknown.stderr)
+      assert.match(unknown.stderr, 'host key of')
+      const host = readFileSync(`${sshd.hostKey}.pub`, 'utf8').split(' ').slice(0, 2).join(' ')
+      appendFileSync(join(home, '.ssh', 'known_hosts'), `[127.0.0.1]:${sshd.port} ${host}\n`)
+      const refused = await run('add-source', ...args)
+      assert.is(refused.code, 1, refused.stderr)
+      assert.match(refused.stderr, 'does not accept the deploy key yet')
+      assert.match(refused.stdout + refused.stderr, /ssh-ed25519 \S+ openappstack keyed/)
+      assert.is(await exists('v1', 'Namespace', 'keyed'), false)
+      sshd.authorise(join(bed.cluster, 'sources', 'keyed', 'identity'))
+      const accepted = await run('add-source', ...args)
+      assert.is(accepted.code, 0, accepted.stderr)
+      assert.not.match(accepted.stdout + accepted.stderr, /ssh-ed25519 /)
+      assert.ok(await exists('v1', 'ConfigMap', 'own', 'keyed'))
+      const again = await run('add-source', ...args)
+      assert.is(again.code, 0, again.stderr)
+      const [, body = ''] = readFileSync(join(bed.cluster, 'sources', 'keyed', 'identity'), 'utf8').split(
+        '\n',
+      )
+      assert.equal(bed.leaks([body]), [])
+      assert.is((await run('remove-source', '--yes', 'keyed')).code, 0)
+    } finally {
+      cleanUp()
+    }
+  })
+
+  test('only commits that a given key has signed are applied', async () => {
+    const keys = mkdtempSync(join(tmpdir(), 'oas-gpg-'))
+    try {
+      const gpg = (...args: string[]) =>
+        execFileSync('gpg', ['--homedir', keys, '--batch', '--quiet', ...args], { encoding: 'utf8' })
+      gpg('--passphrase', '', '--quick-generate-key', 'x <x@example.org>', 'ed25519', 'sign', 'never')
+      const file = join(bed.folder, 'signers.asc')
+      writeFileSync(file, gpg('--armor', '--export'))
+      pushManifests('own-sealed', configMap('sealed'), keys)
+      const signed = await add('sealed', '--verify-with', file)
+      assert.is(signed.code, 0, signed.stderr)
+      assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'))
+      pushManifests('own-sealed', configMap('sealed', 'forged'))
+      await reconcile(bed.kubectl, { ...GIT_REPOSITORY, name: 'sealed', namespace: 'sealed' })
+      const told = await diagnosed('GitRepository sealed/sealed')
+      assert.match(told, /signed|signature/)
+      assert.is(await exists('v1', 'ConfigMap', 'forged', 'sealed'), false)
+      assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'), 'what was signed stays')
+      assert.equal(await unready(), platform)
+      assert.is((await run('remove-source', '--yes', 'sealed')).code, 0)
+    } finally {
+      execFileSync('gpgconf', ['--homedir', keys, '--kill', 'all'])
+      rmSync(keys, { recursive: true, force: true })
+    }
+  })
+
+  test('the quota and the Pod Security of the namespace hold, and diagnose names what they refuse', async () => {
+    const claim = (size: string) =>
+      `apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: big, namespace: limits}\nspec: {accessModes: [ReadWriteOnce], storageClassName: local-path, resources: {requests: {storage: ${size}}}}\n`
+    const pod = (spec: string) =>
+      `apiVersion: v1\nkind: Pod\nmetadata: {name: pod, namespace: limits}\nspec: ${spec}\n`
+    const service = (type: string) =>
+      `apiVersion: v1\nkind: Service\nmetadata: {name: out, namespace: limits}\nspec: {type: ${type}, selector: {app: x}, ports: [{port: 80}]}\n`
+    const tries: [manifest: string, message: RegExp][] = [
+      [claim('2Gi'), /exceeded quota: own-source/],
+      [pod('{containers: [{name: x, image: x, resources: {limits: {memory: 2Gi}}}]}'), /exceeded quota/],
+      [service('LoadBalancer'), /exceeded quota/],
+      [service('NodePort'), /exceeded quota/],
+      [pod('{hostNetwork: true, containers: [{name: x, image: x}]}'), /violates PodSecurity/],
+      [
+        pod('{containers: [{name: x, image: x, securityContext: {privileged: true}}]}'),
+        /violates PodSecurity/,
+      ],
+      [
+        pod('{containers: [{name: x, image: x}], volumes: [{name: v, hostPath: {path: /}}]}'),
+        /violates PodSecurity/,
+      ],
+    ]
+    for (const [manifest, message] of tries) {
+      pushManifests('own-limits', manifest)
+      const outcome = await run(...addArgs('limits', '--memory', '1Gi', '--storage', '1Gi'))
+      assert.is(outcome.code, 1, manifest)
+      assert.match(outcome.stderr, message)
+    }
+    const told = await diagnosed('Kustomization limits/limits')
+    assert.match(told, /PodSecurity/)
+    assert.equal(await unready(), platform)
+    assert.is((await run('remove-source', '--yes', 'limits')).code, 0)
+  })
+
+  test('of the pods that really run only the ingress is let in, by the rules of the NetworkPolicy', async () => {
+    pushManifests('own-alone', configMap('alone') + APP.replaceAll('shop', 'alone'))
+    assert.is((await add('alone')).code, 0)
+    // No program of this bed enforces policies: what the API server holds is judged, on the labels of the real pods.
+    const policy = (await bed.kubectl.get({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      name: 'own-source',
+      namespace: 'alone',
+    }))!
+    const namespaces = await bed.kubectl.list('v1', 'Namespace')
+    const index = indexOf(namespaces)
+    const pods = await bed.kubectl.list('v1', 'Pod')
+    const fitting = (peers: Peer[]) =>
+      pods
+        .filter(pod => peers.some(peer => !peer.ipBlock && admits(peer, pod, 'alone', index)))
+        .map(
+          ({ metadata }) =>
+            `${metadata.namespace}/${metadata.labels?.['app.kubernetes.io/name'] ?? metadata.labels?.app}`,
+        )
+    assert.equal(policy.spec.podSelector, {})
+    assert.equal([...new Set(fitting(policy.spec.ingress[0].from))].sort(), ['alone/alone', 'oas/traefik'])
+    const out = policy.spec.egress.flatMap(({ to }: { to: Peer[] }) => fitting(to))
+    assert.equal([...new Set(out)].sort(), ['alone/alone', 'oas/traefik'])
+    // What is open by address has none of the pods' ranges in it.
+    const open = policy.spec.egress.flatMap(({ to }: { to: { ipBlock?: { except?: string[] } }[] }) =>
+      to.flatMap(({ ipBlock }) => ipBlock?.except ?? []),
+    )
+    assert.ok(open.includes('169.254.0.0/16'))
+    for (const { spec } of await bed.kubectl.list('v1', 'Node'))
+      for (const range of spec.podCIDRs ?? []) assert.ok(open.includes(range), range)
+    // What limits it is missed when it is gone, and restored by the same command.
+    await bed.kubectl.delete({ ...policy, name: 'own-source', namespace: 'alone' })
+    await bed.kubectl.patch(
+      { ...KUSTOMIZATION, name: 'alone', namespace: 'alone' },
+      { spec: { serviceAccountName: null } },
+    )
+    const told = await diagnosed('NetworkPolicy alone/own-source does not exist')
+    assert.match(told, 'its repository may write everywhere in the cluster')
+    assert.is((await add('alone')).code, 0)
+    const healed = (await run('diagnose')).stdout
+    assert.not.match(healed, /own-source does not exist|may write everywhere/)
+    assert.is((await run('remove-source', '--delete-data', '--confirm', 'alone', 'alone')).code, 0)
   })
 
   test('hostile names, addresses and paths are one error, and nothing is changed', async () => {
@@ -221,7 +513,27 @@ if (all) {
       assert.is(code, 2, `${args}: ${stderr}`)
       assert.is.not(stderr.includes('secret'), true)
     }
-    assert.is((await run('remove-source', '--yes', 'oas')).code, 2)
+    for (const name of ['oas', '../shop', '', 'x\u001b[2J', 'none', '__proto__', 'a'.repeat(5000)])
+      assert.is((await run('remove-source', '--yes', name)).code, 2, name)
+    const file = (name: string, text: string | Buffer) => {
+      writeFileSync(join(bed.folder, name), text)
+      return join(bed.folder, name)
+    }
+    for (const [flag, path] of [
+      ['--token-file', file('large', 'x'.repeat(5_000_000))],
+      ['--token-file', file('binary', Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 1]))],
+      ['--token-file', file('empty', '')],
+      ['--token-file', bed.folder],
+      ['--token-file', join(bed.folder, 'none')],
+      ['--token-file', '/dev/zero'],
+    ] as const)
+      assert.is((await run('add-source', '--yes', 'x', url, '--username', 'x', flag, path)).code, 2, path)
+    for (const path of [
+      file('key', '-----BEGIN PGP PRIVATE KEY BLOCK-----\n'),
+      file('text', 'x'),
+      '/dev/zero',
+    ])
+      assert.is((await run('add-source', '--yes', 'x', url, '--verify-with', path)).code, 2, path)
     assert.equal(await ownObjects(), before)
   })
 }
