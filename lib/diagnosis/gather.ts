@@ -63,11 +63,16 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['acme.cert-manager.io/v1', 'Order'],
   ['acme.cert-manager.io/v1', 'Challenge'],
   ['hydra.ory.sh/v1alpha1', 'OAuth2Client'],
+  ['source.toolkit.fluxcd.io/v1', 'OCIRepository'],
+  ['source.toolkit.fluxcd.io/v1', 'Bucket'],
+  ['traefik.io/v1alpha1', 'Middleware', { metadataOnly: true }],
   ['velero.io/v1', 'BackupStorageLocation'],
   ['velero.io/v1', 'Backup'],
   ['velero.io/v1', 'Schedule'],
   ['velero.io/v1', 'BackupRepository'],
   ['velero.io/v1', 'PodVolumeBackup'],
+  ['velero.io/v1', 'Restore'],
+  ['velero.io/v1', 'PodVolumeRestore'],
 ]
 
 /** What is known besides the cluster. */

@@ -12,7 +12,7 @@ const ref = (kind: string, namespace: string | undefined, name: string | undefin
 
 /** The controller of Flux that works on a kind. */
 export function controllerOf(kind: string): string | undefined {
-  if (['GitRepository', 'HelmRepository', 'HelmChart', 'OCIRepository'].includes(kind))
+  if (['GitRepository', 'HelmRepository', 'HelmChart', 'OCIRepository', 'Bucket'].includes(kind))
     return 'source-controller'
   return { Kustomization: 'kustomize-controller', HelmRelease: 'helm-controller' }[kind]
 }

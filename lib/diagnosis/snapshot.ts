@@ -136,6 +136,11 @@ export class Index {
     return this.#kinds.get(kind) ?? []
   }
 
+  /** The kinds of which there are objects. */
+  kinds(): readonly string[] {
+    return [...this.#kinds.keys()]
+  }
+
   /** All objects of a kind in a namespace. */
   within(kind: string, namespace: string | undefined): readonly KubeObject[] {
     return this.#places.get(key(kind, namespace, '')) ?? []

@@ -16,7 +16,9 @@ const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 
 export function factOf(object: KubeObject): KubeObject {
   const { apiVersion, kind } = object
   const fields = KUBERNETES_KINDS[kind] ??
-    PLATFORM_KINDS[kind] ?? { status: { phase: 'text', conditions: CONDITIONS } }
+    PLATFORM_KINDS[kind] ?? {
+      status: { phase: 'text', state: 'text', message: 'message', conditions: CONDITIONS },
+    }
   const { metadata, spec, ...rest } = allowedPart(object, {
     metadata: kind === 'Event' ? OF_EVENTS : METADATA,
     ...fields,

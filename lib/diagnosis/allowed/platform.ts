@@ -18,6 +18,8 @@ const source: Fields = {
   type: 'text',
   chart: 'text',
   version: 'text',
+  bucketName: 'text',
+  endpoint: 'text',
 }
 const valuesFrom: Shape = [
   { kind: 'text', name: 'text', optional: 'flag', valuesKey: 'text', targetPath: 'text' },
@@ -207,6 +209,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: { volumeNamespace: 'text', backupStorageLocation: 'text', repositoryType: 'text' },
     status: velero,
   },
+  Restore: { spec: { backupName: 'text' }, status: velero },
   PodVolumeBackup: volumeBackup,
   PodVolumeRestore: volumeBackup,
 }

@@ -24,6 +24,7 @@ export type ChallengeProblem =
   | 'dns-credentials-refused'
   | 'dns-zone'
   | 'dns-propagating'
+  | 'dns-webhook'
   | 'unknown'
 
 /** What a message of cert-manager or of an ACME server says. */
@@ -132,6 +133,8 @@ export function parseReason(message: string): ChallengeReason {
  * up. Source: https://github.com/cert-manager/cert-manager/tree/v1.18.2/pkg/issuer/acme/dns. Pure.
  */
 export function parseRecord(message: string): ChallengeReason {
+  if (/requested resource \(post |is currently unable to handle the request|\bwebhook\b/i.test(message))
+    return { problem: 'dns-webhook' }
   if (/secrets? "[\w.-]+" not found|error getting .*secret|no data for|not found in secret/i.test(message))
     return { problem: 'dns-credentials-missing' }
   if (

@@ -79,6 +79,12 @@ export function challengeTexts(
         text: 'Put a valid token into the Secret of the issuer’s solver: it needs the right to edit the zone',
         look: 'kubectl -n cert-manager get secrets',
       }
+    case 'dns-webhook':
+      return {
+        cause: `the webhook of the DNS provider for ${host} is not installed, or does not answer`,
+        text: 'Install the webhook with the groupName of the issuer’s solver, and see its APIService and its log',
+        look: 'kubectl get apiservices',
+      }
     case 'dns-zone':
       return {
         cause: `the DNS provider has no zone for ${host}`,

@@ -39,6 +39,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'see why node-agent does not run on that node, then make a backup now',
   ],
   [
+    /podvolume\w{1,20} with status "InProgress" during the server starting/i,
+    'node-agent was restarted while it ran: make a backup now; if it happens again, raise the memory limit of node-agent',
+  ],
+  [
     /server (is )?starting|restart/i,
     'velero was restarted while it ran: make a backup now; if it happens again, raise the memory limit of velero',
   ],
@@ -137,37 +141,80 @@ const repositories: Rule = index =>
     ]
   })
 
-/** Volumes that could not be backed up, with the newest failure of each pod. */
-const volumeBackups: Rule = index => {
-  const newest = new Map<string, KubeObject>()
-  for (const backup of index.all('PodVolumeBackup')) {
-    const { pod = {}, volume } = backup.spec ?? {}
-    const place = `${pod.namespace}/${pod.name}/${volume}`
-    const known = newest.get(place)
-    const age = (of: KubeObject) => since(index, of.metadata.creationTimestamp)
-    if (!known || age(backup) < age(known)) newest.set(place, backup)
-  }
-  return [...newest].flatMap(([place, backup]): Finding[] => {
-    const { namespace, name } = backup.metadata
-    if (backup.status?.phase !== 'Failed') return []
+/** Volumes that could not be backed up or restored, with the newest failure of each pod. */
+const volumeRuns: Rule = index =>
+  ['PodVolumeBackup', 'PodVolumeRestore'].flatMap(kind => {
+    const newest = new Map<string, KubeObject>()
+    for (const run of index.all(kind)) {
+      const { pod = {}, volume } = run.spec ?? {}
+      const place = `${pod.namespace}/${pod.name}/${volume}`
+      const known = newest.get(place)
+      const age = (of: KubeObject) => since(index, of.metadata.creationTimestamp)
+      if (!known || age(run) < age(known)) newest.set(place, run)
+    }
+    const [done, work] = kind === 'PodVolumeBackup' ? ['backed up', 'backup'] : ['restored', 'restore']
+    return [...newest].flatMap(([place, run]): Finding[] => {
+      const { namespace, name } = run.metadata
+      if (run.status?.phase !== 'Failed') return []
+      const said = String(run.status?.message ?? '')
+      return [
+        {
+          rule: `volume-${work}-failed`,
+          verdict: 'broken',
+          subject: refOf(run),
+          cause: `volume ${place} was not ${done}: ${short(said, 200)}`,
+          evidence: [],
+          remedy: {
+            text: again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`,
+            command: `kubectl -n ${namespace} describe ${kind.toLowerCase()} ${name}`,
+          },
+          causedBy: index.within('DaemonSet', namespace).map(refOf),
+        },
+      ]
+    })
+  })
+
+/** What a fix of a backup means for a restore. */
+const again = (fix: string | undefined, work: string) =>
+  work === 'restore' ? fix?.replace('make a backup now', 'restore again') : fix
+
+/** Restores that have failed within the last week, as long as no later one of the same backup has succeeded. */
+const restores: Rule = index =>
+  index.all('Restore').flatMap((restore): Finding[] => {
+    const { namespace, name } = restore.metadata
+    const { phase = '', failureReason, validationErrors = [], errors } = restore.status ?? {}
+    const age = since(index, restore.status?.startTimestamp, restore.metadata.creationTimestamp)
+    const later = index
+      .within('Restore', namespace)
+      .some(
+        other =>
+          other.status?.phase === 'Completed' &&
+          other.spec?.backupName === restore.spec?.backupName &&
+          since(index, other.status?.startTimestamp, other.metadata.creationTimestamp) < age,
+      )
+    if (!/Failed/.test(phase) || later || age > 7 * 86_400) return []
+    const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
     return [
       {
-        rule: 'volume-backup-failed',
-        verdict: 'broken',
-        subject: refOf(backup),
-        cause: `volume ${place} was not backed up: ${short(String(backup.status?.message ?? ''), 200)}`,
-        evidence: [],
+        rule: 'restore-failed',
+        verdict: 'warning',
+        subject: refOf(restore),
+        cause: `has ${phase === 'PartiallyFailed' ? 'failed in part' : 'failed'}: not everything is back`,
+        evidence: [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))],
         remedy: {
           text:
-            storageFix(String(backup.status?.message ?? '')) ??
-            'correct what it says, then make a backup now',
-          command: `kubectl -n ${namespace} describe podvolumebackup ${name}`,
+            again(storageFix(words.join('; ')), 'restore') ??
+            'read its log, correct what it names, then restore again',
+          command: `velero restore logs ${name} -n ${namespace}`,
         },
-        causedBy: index.within('DaemonSet', namespace).map(refOf),
+        symptom: true,
+        causedBy: index
+          .within('PodVolumeRestore', namespace)
+          .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
+          .map(refOf),
       },
     ]
   })
-}
 
 /** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
 const onNoNode: Rule = index =>
@@ -215,4 +262,4 @@ export function behindBackups(namespace: string | undefined, index: Index): Ref[
   ].map(refOf)
 }
 
-export const rules: Rule[] = [hanging, repositories, volumeBackups, onNoNode]
+export const rules: Rule[] = [hanging, repositories, volumeRuns, restores, onNoNode]

@@ -195,13 +195,21 @@ function lastFailed(
   behind: Partial<Finding>,
 ): Finding {
   const { name, namespace } = backup.metadata
-  const { phase, failureReason, validationErrors = [], errors } = backup.status
+  const { phase, failureReason, validationErrors = [], errors, hookStatus } = backup.status
+  const hooks = Number(hookStatus?.hooksFailed ?? 0)
   const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
-  const evidence = [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))]
+  const evidence = [
+    `${phase}${errors ? `, ${errors} errors` : ''}${hooks > 0 ? `, ${hooks} of its hooks failed` : ''}`,
+    ...words.map(text => short(text)),
+  ]
   return finding('backup-failed', `its last backup ${name} has failed`, {
     evidence,
     remedy: {
-      text: storageFix(words.join('; ')) ?? 'read its log, correct what it names, then make a backup now',
+      text:
+        storageFix(words.join('; ')) ??
+        (hooks > 0
+          ? 'correct the command of its hook (annotations pre.hook.… and post.hook.backup.velero.io of the pods), then make a backup now'
+          : 'read its log, correct what it names, then make a backup now'),
       command: `velero backup logs ${name} -n ${namespace}`,
     },
     ...behind,

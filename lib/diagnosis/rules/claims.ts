@@ -158,13 +158,7 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
         : { text: 'there is no StorageClass: the release local-path-provisioner in oas brings one' },
     }
   }
-  if (spec.storageClassName === '')
-    return {
-      rule: 'claim-without-volume',
-      cause: 'it needs a volume that is created by hand, and none fits',
-      evidence,
-      remedy: { text: 'create the volume, or name a StorageClass', command: describe(refOf(claim)) },
-    }
+  if (spec.storageClassName === '') return unfitting(claim, index)
   const storage = classes.find(each => each.metadata.name === spec.storageClassName)
   if (!storage)
     return {
@@ -241,22 +235,36 @@ function unfitting(claim: KubeObject, index: Index): Told | undefined {
   )
   if (!used || since(index, metadata.creationTimestamp) < 60) return undefined
   const wanted = String(spec?.resources?.requests?.storage ?? '')
-  const evidence = index
+  const ofClass = index
     .all('PersistentVolume')
-    .filter(volume => volume.spec?.storageClassName === spec?.storageClassName)
-    .map(volume => {
-      const { capacity, accessModes = [] } = volume.spec ?? {}
-      const modes = ((spec?.accessModes ?? []) as string[]).filter(mode => !accessModes.includes(mode))
-      const why =
-        volume.status?.phase !== 'Available'
-          ? `is ${volume.status?.phase}`
-          : quantity(capacity?.storage) < quantity(wanted)
-            ? `has ${capacity?.storage}, and ${wanted} are wanted`
-            : modes.length > 0
-              ? `lacks ${modes.join(', ')}`
-              : 'is on a node on which the pod cannot run, or has other labels'
-      return `volume ${volume.metadata.name} ${why}`
-    })
+    .filter(volume => (volume.spec?.storageClassName ?? '') === spec?.storageClassName)
+  const held = ofClass.find(volume => {
+    const { namespace, name } = volume.spec?.claimRef ?? {}
+    return volume.status?.phase === 'Released' && namespace === metadata.namespace && name === metadata.name
+  })
+  if (held)
+    return {
+      rule: 'claim-volume-held',
+      cause: `its volume ${held.metadata.name} ${claimedBy(held, claim)}`,
+      evidence: [],
+      remedy: {
+        text: 'remove spec.claimRef of the volume: its data is kept, and the claim gets it',
+        command: `kubectl patch pv ${held.metadata.name} --type merge -p '{"spec":{"claimRef":null}}'`,
+      },
+    }
+  const evidence = ofClass.map(volume => {
+    const { capacity, accessModes = [] } = volume.spec ?? {}
+    const modes = ((spec?.accessModes ?? []) as string[]).filter(mode => !accessModes.includes(mode))
+    const why =
+      volume.status?.phase !== 'Available'
+        ? `is ${volume.status?.phase}`
+        : quantity(capacity?.storage) < quantity(wanted)
+          ? `has ${capacity?.storage}, and ${wanted} are wanted`
+          : modes.length > 0
+            ? `lacks ${modes.join(', ')}`
+            : 'is on a node on which the pod cannot run, or has other labels'
+    return `volume ${volume.metadata.name} ${why}`
+  })
   return {
     rule: 'claim-without-volume',
     cause: `it needs a volume that is created by hand, and none fits: ${evidence.slice(0, 3).join('; ') || 'there is none of its class'}`,

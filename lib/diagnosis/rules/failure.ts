@@ -124,6 +124,8 @@ export function fluxKind(kind: string): string {
     GitRepository: 'source git',
     HelmRepository: 'source helm',
     HelmChart: 'source chart',
+    OCIRepository: 'source oci',
+    Bucket: 'source bucket',
   }
   return names[kind] ?? kind.toLowerCase()
 }

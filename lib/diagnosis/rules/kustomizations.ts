@@ -276,6 +276,7 @@ const behind: Rule = index =>
     const since = (index.now - Date.parse(artifact?.lastUpdateTime ?? '')) / 1000
     const { state } = standing(kustomization)
     if (
+      kustomization.metadata.deletionTimestamp ||
       !artifact?.revision ||
       !(since > BEHIND) ||
       !['ready', 'waiting'].includes(state) ||

@@ -127,7 +127,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version .*(higher|newer|lower|older)/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -150,7 +150,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]*\b(missing|required|not set|undefined)/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -163,7 +163,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid/i,
+      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -181,9 +181,16 @@ const WORDS: readonly Words[] = [
     fix: where => `let it listen on a port from 1024 on, or add the capability NET_BIND_SERVICE ${where}`,
   },
   {
+    rule: 'container-read-only',
+    pattern: /read-?only (file ?system|database)|\bEROFS\b/i,
+    what: 'it writes where nothing may be written',
+    fix: where =>
+      `mount a volume (an emptyDir) where it writes, and see its owner, or omit readOnlyRootFilesystem and readOnly ${where}; if the volume has become read-only by itself, check its disk`,
+  },
+  {
     rule: 'container-permission-denied',
     pattern:
-      /permission denied|\bEACCES\b|operation not permitted|read-only file ?system|\bEROFS\b|unable to create (\w{1,20} )?director|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
@@ -226,18 +233,29 @@ export function meaningOf(...texts: readonly string[]): Meaning | undefined {
     for (const text of texts) {
       const line = text.split('\n').findLast(each => pattern.test(each))
       if (line !== undefined)
-        return { ...meaning, cause: bare ? what : `${what}: ${short(line.trim(), 160)}` }
+        return { ...meaning, cause: bare ? what : `${what}: ${around(line.trim(), pattern)}` }
     }
   return undefined
 }
 
+/** A line, or of a long one the part in which a pattern is: what says why may stand in its middle. */
+function around(line: string, pattern: RegExp, max = 200): string {
+  const at = pattern.exec(line)?.index ?? 0
+  if (line.length <= max || at < max / 2) return short(line, max)
+  return short(`… ${line.slice(at - max / 4, at + max)}`, max)
+}
+
+/** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
+const ENDING =
+  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up)\b/i
+
 /** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
 export function tellingLine(...texts: readonly string[]): string | undefined {
   const lines = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
-  const bad = lines.findLast(line =>
+  const failing = lines.filter(line =>
     /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical/i.test(line),
   )
-  const line = bad ?? lines.at(-1)
+  const line = failing.findLast(each => !ENDING.test(each)) ?? failing.at(-1) ?? lines.at(-1)
   if (line === undefined) return undefined
   const next = line.trimEnd().endsWith(':') ? ` ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}` : ''
   return short(`${line.trim()}${next}`, 200)

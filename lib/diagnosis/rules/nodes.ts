@@ -1,13 +1,14 @@
 /** Servers that are out of order, full, or not to be used. */
 
 import { type Condition, condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isEvicted } from '../eviction.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { eventsOf, podsOf, since } from './workload-facts.ts'
+import { fits } from './policy-facts.ts'
+import { eventsOf, podsIn, podsOf, since } from './workload-facts.ts'
 
 const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
@@ -216,7 +217,7 @@ const cordoned: Rule = index =>
         cause: 'it was cordoned: it takes no new pods',
         evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
         remedy: {
-          text: 'let it take pods again when the work on it is over',
+          text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
           command: `kubectl uncordon ${name}`,
           action: {
             do: 'patch',
@@ -228,6 +229,53 @@ const cordoned: Rule = index =>
       },
     ]
   })
+
+/** The budgets that let no pod of a node go. */
+function blockingDrain(node: string, index: Index): string {
+  const tight = index
+    .all('PodDisruptionBudget')
+    .filter(
+      ({ metadata, spec, status }) =>
+        status?.disruptionsAllowed === 0 &&
+        podsIn(metadata.namespace, index).some(
+          pod => pod.spec?.nodeName === node && fits(spec?.selector, pod.metadata.labels ?? {}),
+        ),
+    )
+    .map(each => refText(refOf(each)))
+  return tight.length > 0
+    ? `; a drain waits for ${tight.slice(0, 5).join(', ')}: raise the replicas, or lower minAvailable`
+    : ''
+}
+
+/** How many minor versions a kubelet may be older than the API server, https://kubernetes.io/releases/version-skew-policy/ */
+const SKEW = 3
+
+/** Nodes of which Kubernetes is too old for the API server, or newer than that. */
+const versions: Rule = index => {
+  const minor = (version: unknown) => Number(/^v?1\.(\d+)/.exec(String(version ?? ''))?.[1] ?? Number.NaN)
+  const server = minor(index.snapshot.kubernetes)
+  return index.all('Node').flatMap((node): Finding[] => {
+    const { kubeletVersion } = node.status?.nodeInfo ?? {}
+    const behind = server - minor(kubeletVersion)
+    if (Number.isNaN(behind) || (behind >= 0 && behind <= SKEW)) return []
+    return [
+      {
+        rule: 'node-version-skew',
+        verdict: 'warning',
+        subject: refOf(node),
+        cause: `its Kubernetes ${kubeletVersion} is ${behind < 0 ? 'newer than' : 'too old for'} the API server, ${index.snapshot.kubernetes}`,
+        evidence: [],
+        remedy: {
+          text:
+            behind < 0
+              ? 'upgrade the servers first, then the agents'
+              : 'upgrade k3s on this node, one minor version after the other',
+          command: 'npx tsx scripts/install-cluster.ts --help',
+        },
+      },
+    ]
+  })
+}
 
 /** A cluster without any node runs nothing. */
 const none: Rule = index => {
@@ -274,4 +322,4 @@ function hostOf(index: Index): Ref {
   return { apiVersion: '', kind: 'Host', name }
 }
 
-export const rules: Rule[] = [conditions, cordoned, none, clocks]
+export const rules: Rule[] = [conditions, cordoned, versions, none, clocks]

@@ -70,7 +70,9 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     return finding(
       'pod-unschedulable-resources',
       `no node has enough ${[...new Set(short_)].join(' and ')} for it`,
-      `give the server more, remove what it does not need, or lower what the pod requests ${where}`,
+      short_.every(each => each === 'pods')
+        ? 'remove pods that are not needed (completed Jobs, evicted pods), or raise max-pods of the kubelet (kubelet-arg in the configuration of k3s)'
+        : `give the server more, remove what it does not need, or lower what the pod requests ${where}`,
       { evidence: [...room(pod, short_, nodes, index), short(message)] },
     )
   if (/PersistentVolume's node affinity|volume node affinity conflict/.test(message)) {
@@ -82,6 +84,12 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       volume ? { symptom: true, causedBy: [volume] } : {},
     )
   }
+  if (/ReadWriteOncePod/.test(message))
+    return finding(
+      'pod-volume-taken',
+      'another pod has its volume, which only one may use (ReadWriteOncePod)',
+      `end the other pod, set strategy Recreate ${where}, or give the claim the access mode ReadWriteOnce`,
+    )
   if (/anti-affinity|pod affinity|topology spread/.test(message))
     return finding(
       'pod-unschedulable-affinity',

@@ -29,7 +29,7 @@ export function isWorking(pod: KubeObject, index: Index): boolean {
 const isRunning = ({ status }: KubeObject) => /^(Pending|Running)$/.test(status?.phase ?? '')
 
 /** What is known of the reasons that a kubelet or a controller gives a pod. */
-const REASONS: Readonly<Record<string, (pod: KubeObject, where: string) => string>> = {
+const REASONS: Readonly<Record<string, (pod: KubeObject, where: string, said: string) => string>> = {
   OutOfcpu: (_pod, where) =>
     `the node had no CPU left for it: give the server more, or lower its requests ${where}; then delete the pod`,
   OutOfmemory: (_pod, where) =>
@@ -52,8 +52,12 @@ const REASONS: Readonly<Record<string, (pod: KubeObject, where: string) => strin
   ReadinessGatesNotReady: pod =>
     `it waits for its readiness gate ${gateOf(pod)}: see why the controller of the gate does not set that condition`,
   PodInitializing: () => 'its init containers have not finished: read their logs',
-  ContainerCreating: () =>
-    'the kubelet has not started it, and says nothing: read what k3s says on the server',
+  ContainerCreating: (_pod, _where, said) =>
+    said
+      ? 'correct what it says; while that goes on, wait'
+      : 'the kubelet has not started it, and says nothing: read what k3s says on the server',
+  VolumePermissionChangeInProgress: (_pod, where) =>
+    `wait: the owner of every file on the volume is set first; fsGroupChangePolicy: OnRootMismatch in its security context ${where} avoids that`,
   NetworkPluginNotReady: () => 'the network of the node is not ready: restart k3s, and read what it says',
 }
 
@@ -80,7 +84,7 @@ export function podTrouble(pod: KubeObject, index: Index): { cause: string; reme
     rule: 'pod-not-working',
     cause: `${phase}${reason ? ` (${reason})` : ''}${said}`,
     remedy: {
-      text: known?.(pod, where) ?? 'correct what it says; its events and its log tell more',
+      text: known?.(pod, where, message) ?? 'correct what it says; its events and its log tell more',
       command: `kubectl -n ${namespace} describe pod ${name}`,
     },
   }
@@ -92,6 +96,11 @@ function wordsOf(pod: KubeObject, index: Index): { reason: string; message: stri
   if (status.reason || status.message) return { reason: status.reason ?? '', message: status.message ?? '' }
   for (const { name, status: container } of containersOf(pod)) {
     const { waiting, terminated } = container.state ?? {}
+    if (waiting?.reason === 'ContainerCreating') {
+      const event = index.events(pod).find(({ type }) => type === 'Warning')
+      const told = REASONS[event?.reason] ? event?.reason : waiting.reason
+      return { reason: told, message: waiting.message ?? event?.message ?? '' }
+    }
     if (waiting?.reason) return { reason: waiting.reason, message: waiting.message ?? eventOf(pod, index) }
     if (terminated && terminated.exitCode !== 0)
       return {

@@ -10,7 +10,7 @@ interface Reference {
   kind: string
   field: string
   /** What it names; none where it is left out. */
-  to: (object: KubeObject) => readonly Named[]
+  to: (object: KubeObject, index: Index) => readonly Named[]
   /** What does not work without it. */
   effect: string
 }
@@ -90,6 +90,25 @@ const REFERENCES: readonly Reference[] = [
     },
   ]),
   {
+    kind: 'Ingress',
+    field: 'annotation traefik.ingress.kubernetes.io/router.middlewares',
+    // NAMESPACE-NAME@kubernetescrd: namespaces have hyphens, too, so that the longest that exists is meant.
+    to: (object, index) =>
+      String(object.metadata.annotations?.['traefik.ingress.kubernetes.io/router.middlewares'] ?? '')
+        .split(',')
+        .flatMap(each => {
+          const full = /^\s*([\w.-]+)@kubernetescrd\s*$/.exec(each)?.[1]
+          const homes = index.all('Namespace').map(({ metadata }) => metadata.name)
+          const namespace = homes
+            .filter(home => full?.startsWith(`${home}-`))
+            .sort((a, b) => b.length - a.length)[0]
+          return full && namespace
+            ? [{ kind: 'Middleware', name: full.slice(namespace.length + 1), namespace }]
+            : []
+        }),
+    effect: 'Traefik does not serve it, and answers 404',
+  },
+  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {
@@ -117,8 +136,8 @@ const missing: Rule = index =>
       if (WORKLOADS.includes(kind) && field !== 'spec.serviceName' && !lacksPods(object)) return []
       const lacks = (named: Named) => !!named.name && !exists(named as Named & { name: string }, index)
       // A binding names accounts of parts that may be left out, as Flux' own does: none of them is a mistake.
-      if (field === 'subjects' && !to(object).every(lacks)) return []
-      return to(object).flatMap(named => {
+      if (field === 'subjects' && !to(object, index).every(lacks)) return []
+      return to(object, index).flatMap(named => {
         if (!named.name || !lacks(named)) return []
         const ref: Ref = { apiVersion: '', kind: named.kind, name: named.name, namespace: named.namespace }
         if (SYSTEM.test(named.namespace ?? '') || /^system:/.test(named.name)) return []

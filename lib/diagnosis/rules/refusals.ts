@@ -92,7 +92,7 @@ export const refusals: readonly KnownFailure[] = [
   },
   {
     rule: 'field-conflict',
-    pattern: /conflicts? with "([^"]{1,200})"[^:\n]{0,60}: ([^\n]{1,200})/,
+    pattern: /conflicts? with "([^"]{1,200})"[^:\n]{0,60}:\s{1,3}([^\n]{1,200})/,
     cause: (_object, [, owner, fields]) => `${owner} has set the same fields: ${short(fields!, 160)}`,
     fix: (_object, [, owner]) =>
       `let only one of them set these fields: omit them from the manifests, or have ${owner} give them up`,

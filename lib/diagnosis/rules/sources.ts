@@ -8,10 +8,14 @@ import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 import { kustomizationOf } from './workload-facts.ts'
 
 /** The kinds of sources, which source-controller fetches. */
-export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart'] as const
+export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart', 'OCIRepository', 'Bucket'] as const
 
 /** Where a source comes from; a HelmChart from its repository. */
-const placeOf = (source: KubeObject) => source.spec?.url ?? `the repository ${source.spec?.sourceRef?.name}`
+const placeOf = ({ spec }: KubeObject) =>
+  spec?.url ??
+  (spec?.bucketName
+    ? `bucket ${spec.bucketName} at ${spec.endpoint}`
+    : `the repository ${spec?.sourceRef?.name}`)
 
 /** Whether a source is that of the platform, which .flux.env sets. */
 const isPlatform = ({ kind, metadata }: KubeObject) =>
@@ -107,6 +111,13 @@ const known: readonly KnownFailure[] = [
     pattern: /couldn't find remote ref|reference not found|branch .* not found|no match found for semver/i,
     fix: object =>
       `${refNamed(object)} is not in ${placeOf(object)}: correct ${isPlatform(object) ? 'git_branch in .flux.env, then run install-core again' : 'spec.ref of the source, or push it'}`,
+  },
+  {
+    rule: 'source-rate-limited',
+    pattern: /toomanyrequests|rate limit|too many requests|\b429\b/i,
+    cause: object => `${placeOf(object)} refuses further requests for a while: its rate limit is reached`,
+    fix: object =>
+      `wait: the limit passes by itself; log in by a secretRef or use a mirror of ${placeOf(object)} for more`,
   },
   {
     rule: 'source-certificate',

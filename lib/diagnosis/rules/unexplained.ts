@@ -83,41 +83,75 @@ function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
   })
 }
 
-/** The condition that says whether an object of a kind works, and the status that it has then. */
-const GOOD: Readonly<Record<string, string>> = {
-  Certificate: 'Ready',
-  Issuer: 'Ready',
-  ClusterIssuer: 'Ready',
-  OAuth2Client: 'Ready',
-  APIService: 'Available',
-}
+/** Conditions by which an object of whatever kind says that it works. */
+const WORKS = /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed)$/
 
-const FLUX = ['GitRepository', 'HelmRepository', 'HelmChart', 'Kustomization', 'HelmRelease']
+/** Phases by which an object of whatever kind says that it does not. */
+const FAILED = /^(\w*failed\w*|error|degraded|lost|invalid|unavailable|not ?ready)$/i
+
+/** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
+const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
+
+/** Kinds with rules that tell all of their states, and kinds of which what has failed is history. */
+const SETTLED =
+  /^(Pod|Node|Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|CertificateRequest|Order|Backup|Restore|BackupRepository|BackupStorageLocation|Schedule|PodVolume(Backup|Restore)|PersistentVolume)$/
 
 function objects(index: Index): Unsettled[] {
-  const conditioned = Object.entries(GOOD).flatMap(([kind, type]) =>
+  return index.kinds().flatMap(kind =>
     index.all(kind).flatMap(object => {
-      const found = condition(object, type)
-      return found && found.status !== 'True' ? [ofCondition(object, found, index)] : []
+      const { deletionTimestamp, finalizers = [] } = object.metadata as Kept
+      if (deletionTimestamp) return finalizers.length > 0 ? [leaving(object, finalizers, index)] : []
+      return SETTLED.test(kind) ? [] : (stateOf(object, index) ?? [])
     }),
   )
-  const flux = FLUX.flatMap(kind => index.all(kind)).flatMap(object => {
+}
+
+type Kept = KubeObject['metadata'] & { finalizers?: string[] }
+
+/** What an object says of itself that it does not work by, if it does. */
+function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
+  const { metadata, status = {}, spec } = object
+  if (FLUX.test(object.kind)) {
     const { state, message } = standing(object)
     const ready = condition(object, 'Ready')
-    if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return []
-    if (ready?.reason === 'DependencyNotReady') return []
-    const limit = seconds(object.spec?.timeout)
-    const lasts = since(index, ready?.lastTransitionTime, object.metadata.creationTimestamp) - limit
-    return [{ object, cause: short(message), lasts }]
-  })
-  const claims = index.all('PersistentVolumeClaim').flatMap(claim => {
-    const waited = ['Bound', 'Lost'].includes(claim.status?.phase)
-    const unused = !claim.metadata.annotations?.['volume.kubernetes.io/selected-node']
-    if (waited || unused) return [] // until a pod uses it there may be nothing to bind
-    const cause = `is ${claim.status?.phase ?? 'not handled'}, not bound`
-    return [{ object: claim, cause, lasts: since(index, claim.metadata.creationTimestamp) }]
-  })
-  return [...conditioned, ...flux, ...claims]
+    if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
+    if (ready?.reason === 'DependencyNotReady') return undefined
+    const lasts = since(index, ready?.lastTransitionTime, metadata.creationTimestamp)
+    return { object, cause: short(message), lasts: lasts - seconds(spec?.timeout) }
+  }
+  const lasts = since(index, metadata.creationTimestamp)
+  if (object.kind === 'PersistentVolumeClaim') {
+    const waited = ['Bound', 'Lost'].includes(status.phase)
+    const unused = !metadata.annotations?.['volume.kubernetes.io/selected-node']
+    if (waited || unused) return undefined // until a pod uses it there may be nothing to bind
+    return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts }
+  }
+  const bad = ((status.conditions ?? []) as (Condition & { type: string })[]).find(
+    ({ type, status: value }) => WORKS.test(type) && value !== 'True',
+  )
+  if (bad) return ofCondition(object, bad, index)
+  const phase = String(status.phase ?? status.state ?? '')
+  const said = short(String(status.message ?? status.reason ?? status.failureReason ?? ''))
+  if (FAILED.test(phase) || (phase === 'pending' && said))
+    return { object, cause: `is ${phase}${said ? `: ${said}` : ''}`, lasts }
+  return undefined
+}
+
+/** An object that was deleted, and that a finalizer keeps. */
+function leaving(object: KubeObject, finalizers: readonly string[], index: Index): Unsettled {
+  const { kind, metadata } = object
+  const lasts = since(index, metadata.deletionTimestamp)
+  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  return {
+    object,
+    rule: 'stuck-terminating',
+    cause: `was deleted ${durationText(lasts * 1000)} ago, and nothing has removed its finalizer ${finalizers.join(', ')}`,
+    lasts,
+    remedy: {
+      text: 'see why the program of the finalizer does not run or cannot do its work; if it was removed for good, remove the finalizer',
+      command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
+    },
+  }
 }
 
 /** Seconds of a duration of Flux, e.g. `5m0s`; 0 when none is given. */

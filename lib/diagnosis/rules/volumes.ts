@@ -7,6 +7,7 @@ import { since } from './workload-facts.ts'
 
 const volumes: Rule = index =>
   index.all('PersistentVolume').flatMap((volume): Finding[] => {
+    if (volume.metadata.deletionTimestamp) return [] // told where a finalizer keeps it
     const { phase, lastPhaseTransitionTime, message, reason } = volume.status ?? {}
     const claim = volume.spec?.claimRef
     const owner = claim ? `${claim.namespace}/${claim.name}` : 'nobody'
