@@ -8,6 +8,16 @@ import { PLATFORM_KINDS } from './platform.ts'
 /** What is needed of an event: there are more of them than of anything else. */
 const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 'text' }
 
+/** What objects of other kinds say of themselves; routes say it for each of their parents. */
+const UNKNOWN: Fields = {
+  phase: 'text',
+  state: 'text',
+  reason: 'message',
+  message: 'message',
+  conditions: CONDITIONS,
+  parents: [{ conditions: CONDITIONS }],
+}
+
 /**
  * The part of an object that facts hold: the fields that are allowed for its kind, of the types that they have to be.
  * Everything else may be a secret, or harm whoever reads it: values of releases and substitutions, variables, command
@@ -15,10 +25,7 @@ const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 
  */
 export function factOf(object: KubeObject): KubeObject {
   const { apiVersion, kind } = object
-  const fields = KUBERNETES_KINDS[kind] ??
-    PLATFORM_KINDS[kind] ?? {
-      status: { phase: 'text', state: 'text', message: 'message', conditions: CONDITIONS },
-    }
+  const fields = KUBERNETES_KINDS[kind] ?? PLATFORM_KINDS[kind] ?? { status: UNKNOWN }
   const { metadata, spec, ...rest } = allowedPart(object, {
     metadata: kind === 'Event' ? OF_EVENTS : METADATA,
     ...fields,

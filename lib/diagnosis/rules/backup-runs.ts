@@ -205,7 +205,7 @@ const restores: Rule = index =>
           text:
             again(storageFix(words.join('; ')), 'restore') ??
             'read its log, correct what it names, then restore again',
-          command: `velero restore logs ${name} -n ${namespace}`,
+          command: `velero restore describe ${name} -n ${namespace} --details`,
         },
         symptom: true,
         causedBy: index

@@ -18,6 +18,7 @@ import {
   oncePerWorkload,
   podsOf,
   since,
+  timesSeen,
   whereToChange,
   workloadOf,
 } from './workload-facts.ts'
@@ -89,7 +90,9 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   if (!running) return undefined
   if (container.init) return unfinishedInit(pod, container, index)
   return (
-    (status.ready === false ? unready(pod, container, index) : undefined) ?? restarting(pod, container, index)
+    (status.ready === false ? unready(pod, container, index) : undefined) ??
+    restarting(pod, container, index) ??
+    endangered(pod, container, index)
   )
 }
 
@@ -145,9 +148,8 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
   if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
     return { ...notStarted(pod, container, String(last.message ?? ''), where), evidence }
-  const probed = eventsOf(index, pod, /^(Killing|Unhealthy)$/).find(({ message }) =>
-    /(liveness|startup) probe/i.test(message ?? ''),
-  )
+  const probes = eventsOf(index, pod, /^(Killing|Unhealthy)$/).filter(isOfLiveness)
+  const probed = probes.find(({ reason }) => reason === 'Unhealthy') ?? probes[0]
   const mistaken = probed && probeMistake(container, String(probed.message ?? ''))
   if (mistaken && !init)
     return {
@@ -199,6 +201,24 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   }
 }
 
+const isOfLiveness = ({ message }: KubeObject) => /(liveness|startup) probe/i.test(message ?? '')
+
+/** A container that works, although its liveness probe has failed often in the last minutes: it will be killed. */
+function endangered(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
+  const failed = eventsOf(index, pod, /^Unhealthy$/, 300).filter(isOfLiveness)
+  if (failed.reduce((sum, event) => sum + timesSeen(event), 0) < 20) return undefined
+  const message = String(failed[0]?.message ?? '')
+  const mistaken = probeMistake(container, message)
+  return {
+    rule: 'pod-liveness-failing',
+    verdict: 'warning',
+    cause: `container ${container.name} runs, but ${mistaken?.cause ?? 'its liveness probe keeps failing: it will be killed for that'}`,
+    fix: `${mistaken?.fix ?? 'correct the livenessProbe, or read what the program does'} ${whereToChange(workloadOf(pod, index), index)}`,
+    command: describe(pod),
+    evidence: [short(message)],
+  }
+}
+
 /** How and when a container has ended last: `ended with Error, exit code 1; 5 restarts, the last end 2 min ago`. */
 function endText({ status }: Container, index: Index): string {
   const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
@@ -232,7 +252,8 @@ function restarting(pod: KubeObject, container: Container, index: Index): Troubl
   const ago = since(index, last.finishedAt)
   const killed = last.reason === 'OOMKilled'
   const often = (status.restartCount ?? 0) >= 3
-  if (killed ? ago > 24 * 3600 : !often || ago > 900 || last.exitCode === 0) return undefined
+  const byProbe = eventsOf(index, pod, /^(Killing|Unhealthy)$/, 900).some(isOfLiveness)
+  if (killed ? ago > 24 * 3600 : !often || ago > 900 || (last.exitCode === 0 && !byProbe)) return undefined
   const trouble = crash(pod, container, index)
   // Between two ends it runs for a moment, and may even be ready.
   const lives = since(index, status.state.running.startedAt) > 60 || (killed && !often)

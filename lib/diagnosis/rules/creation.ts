@@ -5,7 +5,7 @@ import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
-import { lastLinesOf, meaningOf } from './last-words.ts'
+import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
 import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -209,6 +209,8 @@ function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string }
         }
       const known = meaningOf(String(last.message ?? ''), lastLinesOf(pod, name, index))
       if (known) return { cause: known.cause, fix: known.fix(where) }
+      const said = tellingLine(String(last.message ?? ''), lastLinesOf(pod, name, index))
+      if (said) return { cause: said, fix: `correct what it says ${where}` }
     }
   return undefined
 }

@@ -95,6 +95,14 @@ const WORDS: readonly Words[] = [
       `renew the certificate of that service, or give the program its CA or host key (known_hosts) ${where}; a wrong clock of the server has the same effect`,
   },
   {
+    rule: 'container-certificate-unusable',
+    pattern:
+      /InvalidSSLConfiguration|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
+    what: 'it cannot use its own certificate or key',
+    fix: where =>
+      `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
+  },
+  {
     rule: 'container-login-refused',
     pattern:
       /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|invalid (api )?(key|token)/i,
@@ -188,6 +196,14 @@ const WORDS: readonly Words[] = [
       `mount a volume (an emptyDir) where it writes, and see its owner, or omit readOnlyRootFilesystem and readOnly ${where}; if the volume has become read-only by itself, check its disk`,
   },
   {
+    rule: 'container-user-refused',
+    pattern:
+      /\b(as|run as|than|by|the) "?root"?\b[^\n]{0,40}(not|refus|insecure|forbidden)|(not|n't|never|refus\w{1,4} to) (be )?(run|start|execut)\w{0,4} (this \w{1,20} )?(as|by|under) "?root|"root" execution|unprivileged user|must (be )?(run|start)\w{0,4} as (user )?\S|you must be root/i,
+    what: 'it does not run as this user',
+    fix: where =>
+      `set runAsUser and runAsGroup in its security context ${where}: another user than root, or the one that it names`,
+  },
+  {
     rule: 'container-permission-denied',
     pattern:
       /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
@@ -205,7 +221,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
+      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
     what: 'a service that it needs does not answer',
     fix: where => `see whether that service runs, and whether its address is right ${where}`,
   },
@@ -253,7 +269,9 @@ const ENDING =
 export function tellingLine(...texts: readonly string[]): string | undefined {
   const lines = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
   const failing = lines.filter(line =>
-    /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical/i.test(line),
+    /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical|refus|missing|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such)/i.test(
+      line,
+    ),
   )
   const line = failing.findLast(each => !ENDING.test(each)) ?? failing.at(-1) ?? lines.at(-1)
   if (line === undefined) return undefined

@@ -25,6 +25,45 @@ function selected(selector: Selector | undefined, namespace: string | undefined,
   return [...podsIn(namespace, index), ...workloads].filter(object => fits(selector, labelsOf(object)))
 }
 
+/** Whether a release or a Kustomization has brought an object. */
+const isBrought = ({ metadata }: KubeObject) =>
+  ['helm', 'kustomize'].some(kind => metadata.labels?.[`${kind}.toolkit.fluxcd.io/name`] !== undefined)
+
+/** Budgets that no number of healthy pods can meet, and pods of two budgets, which cannot be evicted at all. */
+const budgets: Rule = index =>
+  index.all('PodDisruptionBudget').flatMap((budget): Finding[] => {
+    const { namespace, name, creationTimestamp } = budget.metadata
+    const { desiredHealthy = 0, expectedPods = 0 } = budget.status ?? {}
+    if (since(index, creationTimestamp) < 600) return []
+    const rival = index
+      .within('PodDisruptionBudget', namespace)
+      .find(
+        other =>
+          other.metadata.name < name &&
+          podsIn(namespace, index).some(({ metadata }) =>
+            [budget, other].every(({ spec }) => fits(spec?.selector, metadata.labels)),
+          ),
+      )
+    if (!rival && (expectedPods === 0 || desiredHealthy <= expectedPods)) return []
+    return [
+      {
+        rule: rival ? 'budget-with-rival' : 'budget-unmeetable',
+        verdict: 'warning',
+        subject: refOf(budget),
+        cause: rival
+          ? `it and PodDisruptionBudget ${rival.metadata.name} select the same pods: these cannot be evicted`
+          : `it requires ${desiredHealthy} healthy pods of ${expectedPods}: none can ever be evicted`,
+        evidence: [],
+        remedy: {
+          text: rival
+            ? 'delete one of them, or correct its selector'
+            : 'lower minAvailable below the number of replicas, or raise the replicas',
+          command: `kubectl -n ${namespace} describe pdb ${name}`,
+        },
+      },
+    ]
+  })
+
 /** Policies and budgets whose selector fits nothing. */
 const selectNothing: Rule = index =>
   ['NetworkPolicy', 'PodDisruptionBudget'].flatMap(kind =>
@@ -36,11 +75,7 @@ const selectNothing: Rule = index =>
       // A chart may bring a policy for a part that is not installed, and flux2/ one for pods that come and go, as
       // those of a challenge; any other with other pods beside it was mistaken.
       const mistaken = podsIn(namespace, index).length > 0
-      const { labels = {} } = object.metadata
-      const brought = ['helm', 'kustomize'].some(
-        kind => labels[`${kind}.toolkit.fluxcd.io/name`] !== undefined,
-      )
-      if (!mistaken || brought) return []
+      if (!mistaken || isBrought(object)) return []
       return [
         {
           rule: 'selects-nothing',
@@ -148,8 +183,10 @@ const cutOff: Rule = index =>
     if (!ingress || since(index, creationTimestamp) < 600 || index.blind('Namespace')) return []
     if (ingress.some(admitsAll)) return []
     const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
-    if (guarded.length === 0 || !isServed(guarded, index)) return []
     const peers = ingress.flatMap(({ from }) => from ?? [])
+    const served = isServed(guarded, index)
+    // Where no Service leads, nobody may be meant; whom it names and who does not exist was mistaken.
+    if (guarded.length === 0 || (!served && (peers.length === 0 || isBrought(policy)))) return []
     if (peers.some(peer => admitsSomebody(peer, guarded, namespace, index))) return []
     // Another policy may admit others: policies add up.
     const more = index
@@ -171,7 +208,7 @@ const cutOff: Rule = index =>
     return [
       {
         rule: 'policy-admits-nobody',
-        verdict: 'broken',
+        verdict: served ? 'broken' : 'warning',
         subject: refOf(policy),
         cause: `${what}: its pods are cut off`,
         evidence: guarded
@@ -256,4 +293,4 @@ const withoutNames: Rule = index =>
     ]
   })
 
-export const rules: Rule[] = [selectNothing, ingressBlocked, cutOff, withoutNames]
+export const rules: Rule[] = [selectNothing, budgets, ingressBlocked, cutOff, withoutNames]

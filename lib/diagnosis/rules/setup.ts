@@ -220,6 +220,19 @@ function spaceTrouble(message: string) {
 function notBegun(pod: KubeObject, index: Index): Finding | undefined {
   const age = podAge(pod, index)
   if (age < 60 || pod.status?.startTime || pod.status?.containerStatuses) return undefined
+  const nodes = index.all('Node').map(({ metadata }) => metadata.name)
+  if (nodes.length > 0 && !nodes.includes(pod.spec?.nodeName))
+    return {
+      rule: 'pod-node-missing',
+      verdict: 'broken',
+      subject: refOf(pod),
+      cause: `it is placed on ${pod.spec?.nodeName}, which is not a node of the cluster`,
+      evidence: [`nodes: ${nodes.slice(0, 5).join(', ')}`],
+      remedy: {
+        text: `omit nodeName ${whereToChange(workloadOf(pod, index), index)}, or correct it; or bring that node back`,
+        command: 'kubectl get nodes',
+      },
+    }
   return {
     rule: 'kubelet-silent',
     verdict: 'broken',

@@ -16,6 +16,7 @@ export const OWN_CERTIFICATE =
 /** The object that each shared cause is told of. */
 export const SHARED = {
   'no-space': refTo('Deployment', 'flux-system', 'source-controller'),
+  names: { apiVersion: '', kind: 'Host', name: 'names outside of the cluster, which nobody resolves' },
   'own-ingress': { apiVersion: '', kind: 'Host', name: 'names outside of the cluster' },
 } satisfies Record<string, Ref>
 
@@ -60,6 +61,30 @@ const noSpace: Rule = index => {
   ]
 }
 
+/** A name server that does not answer, or answers with a failure. */
+export const NAMES = /lookup ([\w.-]+) on \S{3,60}: (server misbehaving|.{0,80}(timeout|refused))/
+
+/** No name outside of the cluster is resolved: the name server behind CoreDNS is at fault, not the one who asks. */
+const namesFail: Rule = index => {
+  const suffering = asking(index).filter(object => NAMES.test(messageOf(object)))
+  if (suffering.length < 2) return []
+  return [
+    {
+      rule: 'outside-names-unresolved',
+      verdict: 'broken',
+      subject: SHARED.names,
+      cause: 'the name server of the cluster, or the one of this server that it asks, does not resolve them',
+      evidence: evidenceOf(suffering),
+      remedy: {
+        text: 'correct the name servers in /etc/resolv.conf of the server, let it reach them on port 53, then restart coredns',
+        command: 'npx tsx scripts/ssh.ts -- cat /etc/resolv.conf',
+      },
+      symptom: true,
+      causedBy: [refTo('Deployment', 'kube-system', 'coredns')],
+    },
+  ]
+}
+
 /** Names outside of the cluster that lead to its own ingress: a wildcard record, and a search domain below it. */
 const ownIngress: Rule = index => {
   const suffering = asking(index).filter(object => OWN_CERTIFICATE.test(messageOf(object)))
@@ -80,4 +105,4 @@ const ownIngress: Rule = index => {
   ]
 }
 
-export const rules: Rule[] = [noSpace, ownIngress]
+export const rules: Rule[] = [noSpace, namesFail, ownIngress]

@@ -3,8 +3,8 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise } from './failure.ts'
-import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
+import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise, refTo } from './failure.ts'
+import { NAMES, OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 import { kustomizationOf } from './workload-facts.ts'
 
 /** The kinds of sources, which source-controller fetches. */
@@ -140,6 +140,14 @@ const known: readonly KnownFailure[] = [
     pattern: /repository not found|manifest unknown|\b4(04|10)\b/i,
     fix: object =>
       `nothing is served at ${placeOf(object)}: correct the address (git_url or charts_mirror in .flux.env)`,
+  },
+  {
+    rule: 'source-name-unresolved',
+    pattern: NAMES,
+    cause: (_object, [, host]) => `the cluster cannot resolve ${host}: its name server does not answer`,
+    fix: () => 'correct the name servers in /etc/resolv.conf of the server, then restart coredns',
+    causedBy: () => [SHARED.names, refTo('Deployment', 'kube-system', 'coredns')],
+    symptom: true,
   },
   {
     rule: 'source-unreachable',

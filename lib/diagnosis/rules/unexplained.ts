@@ -84,10 +84,11 @@ function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
 }
 
 /** Conditions by which an object of whatever kind says that it works. */
-const WORKS = /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed)$/
+const WORKS =
+  /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
 
 /** Phases by which an object of whatever kind says that it does not. */
-const FAILED = /^(\w*failed\w*|error|degraded|lost|invalid|unavailable|not ?ready)$/i
+const FAILED = /^(\w{0,20}failed|failed\w{1,20}|error|degraded|lost|invalid|unavailable|not ?ready)$/i
 
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
 const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
@@ -126,7 +127,9 @@ function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
     if (waited || unused) return undefined // until a pod uses it there may be nothing to bind
     return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts }
   }
-  const bad = ((status.conditions ?? []) as (Condition & { type: string })[]).find(
+  const parents = (status.parents ?? []) as { conditions?: Condition[] }[]
+  const conditions = [...(status.conditions ?? []), ...parents.flatMap(each => each.conditions ?? [])]
+  const bad = (conditions as (Condition & { type: string })[]).find(
     ({ type, status: value }) => WORKS.test(type) && value !== 'True',
   )
   if (bad) return ofCondition(object, bad, index)

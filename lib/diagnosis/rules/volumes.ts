@@ -3,6 +3,7 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
 const volumes: Rule = index =>
@@ -26,6 +27,9 @@ const volumes: Rule = index =>
             text: 'bind it to a new claim by removing spec.claimRef.uid, or back its data up and delete it',
             command: `kubectl describe pv ${volume.metadata.name}`,
           },
+          // A new claim of the same name that waits for it tells it.
+          symptom: true,
+          causedBy: claim ? [refTo('PersistentVolumeClaim', claim.namespace, claim.name)] : [],
         },
       ]
     if (phase === 'Failed')
