@@ -71,6 +71,7 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['velero.io/v1', 'Schedule'],
   ['velero.io/v1', 'BackupRepository'],
   ['velero.io/v1', 'PodVolumeBackup'],
+  ['velero.io/v1', 'DeleteBackupRequest'],
   ['velero.io/v1', 'Restore'],
   ['velero.io/v1', 'PodVolumeRestore'],
 ]

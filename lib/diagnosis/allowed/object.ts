@@ -14,6 +14,7 @@ const UNKNOWN: Fields = {
   state: 'text',
   reason: 'message',
   message: 'message',
+  errors: ['message'],
   conditions: CONDITIONS,
   parents: [{ conditions: CONDITIONS }],
 }

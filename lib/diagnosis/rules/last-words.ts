@@ -58,7 +58,8 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-disk-full',
-    pattern: /no space left on device|disk quota exceeded|\bENOSPC\b/i,
+    pattern:
+      /no space left on device|disk quota exceeded|\bENOSPC\b|disk (usage|space) (exceed|low|full)|(flood|disk|high)[- ]?(stage )?[- ]?(disk )?watermark/i,
     what: 'a disk or volume that it writes to is full',
     fix: () => 'make room on the disk of the server, or enlarge the volume',
     command: 'npx tsx scripts/ssh.ts -- df -h',
@@ -72,9 +73,17 @@ const WORDS: readonly Words[] = [
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl show k3s -p LimitNOFILE',
   },
   {
+    rule: 'container-process-limit',
+    pattern:
+      /newosproc|new OS thread|pthread_create|max user processes|\bfork: |(unable|failed) to (fork|create .{0,20}thread)/i,
+    what: 'it may start no more processes or threads',
+    fix: where =>
+      `have it start fewer processes ${where}, or raise the limit of the node: pod-max-pids of the kubelet, TasksMax of k3s.service`,
+  },
+  {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
     what: 'its image lacks a library or module that the program needs',
     fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
@@ -105,7 +114,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -127,7 +136,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-in-use',
     pattern:
-      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|database is locked|locked by|resource temporarily unavailable|lock file .*already exists/i,
+      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|database is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
     what: 'its data is locked: another process still has it, or was killed while it had it',
     fix: where =>
       `see whether a second pod uses the same volume: end that, and set strategy Recreate ${where}; if none does, remove the lock that a killed one has left`,
@@ -135,7 +144,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -149,9 +158,16 @@ const WORDS: readonly Words[] = [
       'copy the volume first; then repair the data by the tool that it names, or restore it from the last backup',
   },
   {
+    rule: 'container-folder-not-empty',
+    pattern: /exists but is not empty|directory (\S{1,80} )?(is )?not empty|lost\+found/i,
+    what: 'it wants an empty folder for its data, and the volume holds something',
+    fix: where =>
+      `give it a folder of its own below the mount (subPath, or its setting for the data folder such as PGDATA) ${where}; look first whether what is there is data`,
+  },
+  {
     rule: 'container-replica-set-missing',
     pattern:
-      /only supported on replica sets|not (a |running as a )?replica ?set|NotYetInitialized|no replset config/i,
+      /only (supported|allowed) on (a )?replica set|not (a |running as a )?replica ?set|NotYetInitialized|no replset config/i,
     what: 'the database does not run as a replica set, which it needs',
     fix: where => `have the database run as a replica set, and name that in its address ${where}`,
   },
@@ -206,7 +222,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
@@ -252,6 +268,16 @@ export function meaningOf(...texts: readonly string[]): Meaning | undefined {
         return { ...meaning, cause: bare ? what : `${what}: ${around(line.trim(), pattern)}` }
     }
   return undefined
+}
+
+/** A line in which a program says what to do about its failure. */
+const ADVICE =
+  /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|remove|enable|disable) (the|a|an|it|to|--?\w)/i
+
+/** What a program itself advises in its last words; undefined where it does not. Pure. */
+export function adviceIn(...texts: readonly string[]): string | undefined {
+  const line = texts.flatMap(text => text.split('\n')).findLast(each => ADVICE.test(each))
+  return line && around(line.trim(), ADVICE)
 }
 
 /** A line, or of a long one the part in which a pattern is: what says why may stand in its middle. */

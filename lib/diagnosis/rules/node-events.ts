@@ -20,6 +20,7 @@ const nodeEvents: Rule = index =>
       ...collecting(node, index),
       ...restarting(node, index),
       ...limits(node, index),
+      ...failing(node, index),
     ])
 
 function warning(
@@ -62,9 +63,11 @@ function expiring(node: KubeObject, index: Index): Finding[] {
   ]
 }
 
+const COLLECTED = /^(ImageGCFailed|FreeDiskSpaceFailed|ContainerGCFailed)$/
+
 /** A kubelet that cannot free enough space. A node with DiskPressure says so itself. */
 function collecting(node: KubeObject, index: Index): Finding[] {
-  const [event] = eventsOf(index, node, /^(ImageGCFailed|FreeDiskSpaceFailed|ContainerGCFailed)$/)
+  const [event] = eventsOf(index, node, COLLECTED)
   if (!event || condition(node, 'DiskPressure')?.status === 'True') return []
   return [
     warning(
@@ -98,6 +101,30 @@ function restarting(node: KubeObject, index: Index): Finding[] {
         command: ssh('journalctl -u k3s -n 100 --no-pager'),
       },
     },
+  ]
+}
+
+/** What a node keeps warning of in other words: a failure of its own, not a note of its kubelet. */
+function failing(node: KubeObject, index: Index): Finding[] {
+  const [event] = eventsOf(index, node, /fail|refus|denied|unable/i, 600).filter(
+    each => each.type === 'Warning' && timesSeen(each) >= 3 && !COLLECTED.test(each.reason ?? ''),
+  )
+  if (!event) return []
+  const text = `it keeps warning: ${short(String(event.message ?? ''), 250)}`
+  const password = /node password/i.test(text)
+  return [
+    warning(
+      node,
+      'node-problem',
+      text,
+      event,
+      password
+        ? 'if the server was installed again, delete its Secret NAME.node-password.k3s in kube-system, and restart k3s on it'
+        : 'correct what it says; the log of k3s on that server tells more',
+      password
+        ? `kubectl -n kube-system delete secret ${node.metadata.name}.node-password.k3s`
+        : ssh('journalctl -u k3s -n 100 --no-pager'),
+    ),
   ]
 }
 

@@ -7,6 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
+import { startTrouble } from './starting.ts'
 import { containersOf, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
@@ -30,10 +31,6 @@ const isRunning = ({ status }: KubeObject) => /^(Pending|Running)$/.test(status?
 
 /** What is known of the reasons that a kubelet or a controller gives a pod. */
 const REASONS: Readonly<Record<string, (pod: KubeObject, where: string, said: string) => string>> = {
-  OutOfcpu: (_pod, where) =>
-    `the node had no CPU left for it: give the server more, or lower its requests ${where}; then delete the pod`,
-  OutOfmemory: (_pod, where) =>
-    `the node had no memory left for it: give the server more, or lower its requests ${where}; then delete the pod`,
   OutOfpods: () => 'the node has as many pods as it may: remove some, then delete this pod',
   UnexpectedAdmissionError: () =>
     'the node could not give it a device or resource: see its plugin, then delete the pod',
@@ -73,6 +70,7 @@ const gateOf = (pod: KubeObject) =>
 export function podTrouble(pod: KubeObject, index: Index): { cause: string; remedy: Remedy; rule: string } {
   const { namespace, name } = pod.metadata
   const { reason, message } = wordsOf(pod, index)
+  const [, lacking] = /^OutOf([\w.-]+)$/.exec(reason) ?? []
   const known = REASONS[reason]
   const where = whereToChange(workloadOf(pod, index), index)
   const slow = pulling(pod, index) ?? saying(pod, where, index)
@@ -84,7 +82,12 @@ export function podTrouble(pod: KubeObject, index: Index): { cause: string; reme
     rule: 'pod-not-working',
     cause: `${phase}${reason ? ` (${reason})` : ''}${said}`,
     remedy: {
-      text: known?.(pod, where, message) ?? 'correct what it says; its events and its log tell more',
+      text:
+        known?.(pod, where, message) ??
+        (lacking
+          ? `the node had no ${lacking === 'cpu' ? 'CPU' : lacking} left for it: give the server more, or lower its requests ${where}; then delete the pod`
+          : startTrouble(message)?.fix(where)) ??
+        'correct what it says; its events and its log tell more',
       command: `kubectl -n ${namespace} describe pod ${name}`,
     },
   }

@@ -93,18 +93,18 @@ const known: readonly KnownFailure[] = [
       `have ${spec?.verify ? 'it' : metadata.name} signed by a key that spec.verify trusts, or put the signer’s public key into its Secret; somebody else may have written it`,
   },
   {
+    rule: 'source-too-large',
+    pattern:
+      /exceeds the maximum|exceeds [\d.]{1,20} ?\w{0,6} limit|exceeded the maximum|max(imum)? (file|untar(red)?|artifact) size|entity too large|\b413\b/i,
+    fix: object => `make ${placeOf(object)} smaller: exclude large files by spec.ignore, or remove them`,
+  },
+  {
     rule: 'source-not-charts',
     pattern:
       /unmarshal|converting YAML|no API version|invalid character|index file|Index(ation)? ?(is )?(invalid|empty)/i,
     cause: object =>
       `what is served at ${placeOf(object)} is not a chart repository: it may be a web page, or a login`,
     fix: object => `correct the address: open ${placeOf(object)}/index.yaml in a browser`,
-  },
-  {
-    rule: 'source-too-large',
-    pattern:
-      /exceeds the maximum|exceeded the maximum|max(imum)? (file|untar(red)?|artifact) size|entity too large|\b413\b/i,
-    fix: object => `make ${placeOf(object)} smaller: exclude large files by spec.ignore, or remove them`,
   },
   {
     rule: 'source-branch-missing',

@@ -9,6 +9,7 @@ import type { Finding, Remedy } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
 import { refTo } from './failure.ts'
 import { isWorking, podTrouble } from './pod-states.ts'
@@ -134,9 +135,16 @@ function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
   )
   if (bad) return ofCondition(object, bad, index)
   const phase = String(status.phase ?? status.state ?? '')
-  const said = short(String(status.message ?? status.reason ?? status.failureReason ?? ''))
-  if (FAILED.test(phase) || (phase === 'pending' && said))
-    return { object, cause: `is ${phase}${said ? `: ${said}` : ''}`, lasts }
+  const [error] = Array.isArray(status.errors) ? status.errors : []
+  const said = short(String(error ?? status.message ?? status.reason ?? status.failureReason ?? ''))
+  const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
+  if (FAILED.test(phase) || error || (phase === 'pending' && said))
+    return {
+      object,
+      cause: `is ${phase}${said ? `: ${said}` : ''}`,
+      lasts,
+      ...(fix ? { remedy: { text: fix } } : {}),
+    }
   return undefined
 }
 
