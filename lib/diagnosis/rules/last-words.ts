@@ -160,9 +160,9 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-folder-not-empty',
     pattern: /exists but is not empty|directory (\S{1,80} )?(is )?not empty|lost\+found/i,
-    what: 'it wants an empty folder for its data, and the volume holds something',
+    what: 'it needs an empty folder for its data, and the volume holds something',
     fix: where =>
-      `give it a folder of its own below the mount (subPath, or its setting for the data folder such as PGDATA) ${where}; look first whether what is there is data`,
+      `give it a folder of its own below the mount (subPath, or its setting for the data folder such as PGDATA) ${where}; check first whether the files in it are data`,
   },
   {
     rule: 'container-replica-set-missing',
