@@ -1,4 +1,4 @@
-import type { Ref } from '../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../kubectl/kubectl.ts'
 import type { Index } from './snapshot.ts'
 
 /** What a script does about a finding when it is told to by --fix. Each is one change, and safe to be repeated. */
@@ -46,6 +46,22 @@ export interface Finding {
   timing?: 'rule' | 'final' | 'passing' | 'retried'
   /** Objects that this depends on beyond those that the objects' own fields name, e.g. by a message. */
   causedBy?: readonly Ref[]
+}
+
+/** What is wrong with an object and what to do about it, in one record. */
+export type Telling = Omit<Finding, 'subject' | 'verdict' | 'evidence' | 'remedy'> &
+  Partial<Pick<Finding, 'verdict' | 'evidence'>> &
+  Remedy
+
+/** A finding about an object: it does not work, unless the verdict says otherwise. Pure. */
+export function tell(about: KubeObject | Ref, { text, command, action, ...more }: Telling): Finding {
+  return {
+    verdict: 'broken',
+    evidence: [],
+    ...more,
+    subject: 'metadata' in about ? refOf(about) : about,
+    remedy: { text, ...(command === undefined ? {} : { command }), ...(action ? { action } : {}) },
+  }
 }
 
 /** Findings from facts, and nothing else; `told` are those of the rules before it. Pure. */

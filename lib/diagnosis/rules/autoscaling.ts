@@ -1,7 +1,7 @@
 /** Autoscalers that cannot compute, or have nothing left to give. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -47,14 +47,13 @@ const autoscalers: Rule = index =>
       .filter(each => each?.status === 'False')
       .map(each => `${each!.type}=False ${each!.reason ?? ''}: ${short(each!.message ?? '')}`)
     const told = (rule: string, cause: string, text: string): Finding[] => [
-      {
+      tell(autoscaler, {
         rule,
-        verdict: 'broken',
-        subject: refOf(autoscaler),
         cause,
         evidence: seen,
-        remedy: { text, command: `kubectl -n ${namespace} describe hpa ${name}` },
-      },
+        text,
+        command: `kubectl -n ${namespace} describe hpa ${name}`,
+      }),
     ]
     if (lasts < 120 || active?.reason === 'ScalingDisabled') return []
     const target = autoscaler.spec?.scaleTargetRef ?? {}

@@ -1,7 +1,7 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -95,17 +95,13 @@ const hanging: Rule = index =>
         ? ''
         : `, and ${waiting.length} ${waiting.length === 1 ? 'waits' : 'wait'} behind it`
     return [
-      {
+      tell(backup, {
         rule: 'backup-never-ends',
-        verdict: 'broken',
-        subject: refOf(backup),
         cause: `has been running for ${durationText(lasts * 1000)}${behind}`,
         evidence: [`phase ${backup.status?.phase}`],
-        remedy: {
-          text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
-          command: `kubectl -n ${namespace} rollout restart deployment velero`,
-        },
-      },
+        text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
+        command: `kubectl -n ${namespace} rollout restart deployment velero`,
+      }),
     ]
   })
 
@@ -117,10 +113,8 @@ const repositories: Rule = index =>
     if (phase !== 'NotReady') return []
     const locked = /already locked/.test(message)
     return [
-      {
+      tell(repository, {
         rule: locked ? 'backup-repository-locked' : 'backup-repository-not-ready',
-        verdict: 'broken',
-        subject: refOf(repository),
         cause: locked
           ? 'it is locked by a run that was killed: no volume is backed up'
           : `it cannot be used: ${short(String(message), 200)}`,
@@ -128,7 +122,7 @@ const repositories: Rule = index =>
           .split('\n')
           .slice(0, 2)
           .map(line => short(line)),
-        remedy: locked
+        ...(locked
           ? {
               text: 'when no backup is running, restart velero, which unlocks its repositories (by hand: restic unlock)',
               command: `kubectl -n ${namespace} rollout restart deployment velero`,
@@ -136,8 +130,8 @@ const repositories: Rule = index =>
           : {
               text: storageFix(String(message)) ?? 'correct what its message names',
               command: `kubectl -n ${namespace} describe backuprepository ${name}`,
-            },
-      },
+            }),
+      }),
     ]
   })
 
@@ -158,18 +152,13 @@ const volumeRuns: Rule = index =>
       if (run.status?.phase !== 'Failed') return []
       const said = String(run.status?.message ?? '')
       return [
-        {
+        tell(run, {
           rule: `volume-${work}-failed`,
-          verdict: 'broken',
-          subject: refOf(run),
           cause: `volume ${place} was not ${done}: ${short(said, 200)}`,
-          evidence: [],
-          remedy: {
-            text: again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`,
-            command: `kubectl -n ${namespace} describe ${kind.toLowerCase()} ${name}`,
-          },
+          text: again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`,
+          command: `kubectl -n ${namespace} describe ${kind.toLowerCase()} ${name}`,
           causedBy: index.within('DaemonSet', namespace).map(refOf),
-        },
+        }),
       ]
     })
   })
@@ -195,24 +184,21 @@ const restores: Rule = index =>
     if (!/Failed/.test(phase) || later || age > 7 * 86_400) return []
     const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
     return [
-      {
+      tell(restore, {
         rule: 'restore-failed',
         verdict: 'warning',
-        subject: refOf(restore),
         cause: `has ${phase === 'PartiallyFailed' ? 'failed in part' : 'failed'}: not everything is back`,
         evidence: [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))],
-        remedy: {
-          text:
-            again(storageFix(words.join('; ')), 'restore') ??
-            'read its log, correct what it names, then restore again',
-          command: `velero restore describe ${name} -n ${namespace} --details`,
-        },
+        text:
+          again(storageFix(words.join('; ')), 'restore') ??
+          'read its log, correct what it names, then restore again',
+        command: `velero restore describe ${name} -n ${namespace} --details`,
         symptom: true,
         causedBy: index
           .within('PodVolumeRestore', namespace)
           .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
           .map(refOf),
-      },
+      }),
     ]
   })
 
@@ -229,17 +215,14 @@ const onNoNode: Rule = index =>
       return []
     const agent = name === 'node-agent'
     return [
-      {
+      tell(daemon, {
         rule: 'daemonset-on-no-node',
         verdict: agent ? 'broken' : 'warning',
-        subject: refOf(daemon),
         cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
         evidence: selection(daemon),
-        remedy: {
-          text: 'correct its nodeSelector, affinity or tolerations, or label the node',
-          command: `kubectl -n ${namespace} describe daemonset ${name}`,
-        },
-      },
+        text: 'correct its nodeSelector, affinity or tolerations, or label the node',
+        command: `kubectl -n ${namespace} describe daemonset ${name}`,
+      }),
     ]
   })
 

@@ -3,7 +3,7 @@
 import { type BackupFlaw, type BackupObjects, judgeBackup, wrongWith } from '../../backup/judge.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { behindBackups, storageFix } from './backup-runs.ts'
@@ -17,32 +17,24 @@ const locations: Rule = index =>
     if (location.status?.phase !== 'Unavailable')
       return accessMode === 'ReadOnly' && isWritten(location, index)
         ? [
-            {
+            tell(location, {
               rule: 'backup-location-read-only',
-              verdict: 'broken',
-              subject: refOf(location),
               cause: 'backups should go to it, and it may only be read',
               evidence: ['spec.accessMode: ReadOnly'],
-              remedy: {
-                text: 'set its accessMode to ReadWrite when the restore for which it was changed is over',
-                command: `kubectl -n ${location.metadata.namespace} patch backupstoragelocation ${location.metadata.name} --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
-              },
-            },
+              text: 'set its accessMode to ReadWrite when the restore for which it was changed is over',
+              command: `kubectl -n ${location.metadata.namespace} patch backupstoragelocation ${location.metadata.name} --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
+            }),
           ]
         : []
     const message = String(location.status?.message ?? '')
     return [
-      {
+      tell(location, {
         rule: 'backup-location-unavailable',
-        verdict: 'broken',
-        subject: refOf(location),
         cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,
         evidence: message ? [short(message)] : [],
-        remedy: {
-          text: `${storageFix(message) ?? 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env)'}; then run install-core again`,
-          command: 'npx tsx scripts/preflight.ts --only backup',
-        },
-      },
+        text: `${storageFix(message) ?? 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env)'}; then run install-core again`,
+        command: 'npx tsx scripts/preflight.ts --only backup',
+      }),
     ]
   })
 

@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { ageOf, issuanceChainOf, namesOf } from '../certificates/chain.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
@@ -23,19 +23,15 @@ const certificates: Rule = index =>
     )
     const { namespace, name } = certificate.metadata
     return [
-      {
+      tell(certificate, {
         rule: 'certificate-not-ready',
-        verdict: 'broken',
-        subject: refOf(certificate),
         cause: `there is no usable certificate for ${namesOf(certificate).join(', ') || 'it'}`,
         evidence: [...told, ...warnings(certificate, index)],
-        remedy: {
-          text: 'See what its CertificateRequest, Order and Challenge say',
-          command: `kubectl describe certificate -n ${namespace} ${name}`,
-        },
+        text: 'See what its CertificateRequest, Order and Challenge say',
+        command: `kubectl describe certificate -n ${namespace} ${name}`,
         symptom: true,
         causedBy: [deployment('cert-manager'), ...rivalsOf(certificate, index)],
-      },
+      }),
     ]
   })
 
@@ -98,18 +94,14 @@ function requestFinding(
   text = 'Correct what its message names',
 ): Finding {
   const { namespace, name } = request.metadata
-  return {
+  return tell(request, {
     rule,
-    verdict: 'broken',
-    subject: refOf(request),
     cause,
     evidence: [...(message ? [short(message)] : []), ...warnings(request, index)],
-    remedy: {
-      text,
-      command: `kubectl describe certificaterequest -n ${namespace} ${name}`,
-    },
+    text,
+    command: `kubectl describe certificaterequest -n ${namespace} ${name}`,
     symptom: true,
-  }
+  })
 }
 
 /** Two Certificates that write into the same Secret: only one of them gets it. */
@@ -129,19 +121,17 @@ const shared: Rule = index => {
     const keeper = sorted.find(({ metadata }) => metadata.name === owner) ?? sorted[0]!
     return sorted
       .filter(certificate => certificate !== keeper)
-      .map(certificate => ({
-        rule: 'certificate-secret-shared',
-        verdict: 'broken',
-        subject: refOf(certificate),
-        cause: `it needs the Secret ${key}, which belongs to ${refText(refOf(keeper))}: only one of them gets it`,
-        evidence: [
-          `${refText(refOf(keeper))} is for ${namesOf(keeper).join(', ')}, this one for ${namesOf(certificate).join(', ')}`,
-        ],
-        remedy: {
+      .map(certificate =>
+        tell(certificate, {
+          rule: 'certificate-secret-shared',
+          cause: `it needs the Secret ${key}, which belongs to ${refText(refOf(keeper))}: only one of them gets it`,
+          evidence: [
+            `${refText(refOf(keeper))} is for ${namesOf(keeper).join(', ')}, this one for ${namesOf(certificate).join(', ')}`,
+          ],
           text: 'Give one of them another Secret: secretName of the Certificate, or of its ingress',
           command: `kubectl -n ${certificate.metadata.namespace} get certificates,ingresses`,
-        },
-      }))
+        }),
+      )
   })
 }
 

@@ -5,7 +5,7 @@ import { challengeTexts } from '../certificates/challenge-texts.ts'
 import { factsOf, hopsText, isCauseGone } from '../certificates/host-problems.ts'
 import { allowance } from '../certificates/rate-limits.ts'
 import { renewal } from '../certificates/renew.ts'
-import type { Finding, Remedy, Rule } from '../finding.ts'
+import { type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
@@ -35,10 +35,8 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
     parsed.problem === 'unknown' && !reason && !processing && !isOver ? 'queued' : parsed.problem
   const { cause, text, look } = challengeTexts(problem, host, parsed.status, isOver)
   return [
-    {
+    tell(challenge, {
       rule: `challenge-${problem}`,
-      verdict: 'broken',
-      subject: refOf(challenge),
       cause,
       evidence: [
         ...(reason
@@ -47,14 +45,14 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
         ...warnings(challenge, index),
         ...probed(host, index),
       ],
-      remedy: remedy(certificate, [host], { text, command: look }, index, isOver ? undefined : challenge),
+      ...remedy(certificate, [host], { text, command: look }, index, isOver ? undefined : challenge),
       symptom: true,
       causedBy: [
         ...index.ownedBy(challenge).map(refOf),
         ...quotas(reason, challenge),
         ...ingressControllers(index),
       ],
-    },
+    }),
   ]
 }
 
@@ -98,19 +96,17 @@ function orderFinding(
             look: 'kubectl -n cert-manager logs deploy/cert-manager --since=10m',
           }
   return [
-    {
+    tell(order, {
       rule: `order-${named.includes(problem) ? problem : isOver ? 'failed' : 'pending'}`,
-      verdict: 'broken',
-      subject: refOf(order),
       cause,
       evidence: [
         ...(reason ? [short(reason)] : []),
         ...events,
         ...(state ? [`state ${state}`] : ['it has no state yet']),
       ],
-      remedy: remedy(certificate, hosts, { text, command: look }, index, undefined, problem),
+      ...remedy(certificate, hosts, { text, command: look }, index, undefined, problem),
       ...(hasFailedChallenge || !named.includes(problem) ? { symptom: true as const } : {}),
-    },
+    }),
   ]
 }
 
@@ -187,17 +183,14 @@ const staging: Rule = index => {
     .filter(({ server }) => isStaging(server))
     .map(({ certificate, server }): Finding => {
       const { namespace, name } = certificate.metadata
-      return {
+      return tell(certificate, {
         rule: 'certificate-staging',
         verdict: 'warning',
-        subject: refOf(certificate),
         cause: 'it is issued by an environment for trials, others are not: browsers warn of it',
         evidence: [`its issuer is ${issuerOf(certificate).name}, at ${server}`],
-        remedy: {
-          text: 'Use letsencrypt-production: set cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
-          command: `kubectl -n ${namespace} get certificate ${name} -o yaml`,
-        },
-      }
+        text: 'Use letsencrypt-production: set cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
+        command: `kubectl -n ${namespace} get certificate ${name} -o yaml`,
+      })
     })
 }
 

@@ -3,7 +3,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { quantity } from './quantity.ts'
@@ -18,15 +18,13 @@ const apis: Rule = index =>
     const service = serviceRef(api.spec?.service)
     const missing = service && !index.find(service) && !index.blind('Service')
     return [
-      {
+      tell(api, {
         rule: 'api-unavailable',
-        verdict: 'broken',
-        subject: refOf(api),
         cause: missing
           ? `the API ${api.metadata.name} has no server any more: Service ${service.namespace}/${service.name} does not exist`
           : `the API ${api.metadata.name} does not answer`,
         evidence: [`Available=False ${available.reason ?? ''}: ${short(available.message ?? '')}`],
-        remedy: missing
+        ...(missing
           ? {
               text: 'delete the registration if what served it was removed',
               command: `kubectl delete apiservice ${api.metadata.name}`,
@@ -35,9 +33,9 @@ const apis: Rule = index =>
           : {
               text: 'see the pods of its Service',
               command: `kubectl describe apiservice ${api.metadata.name}`,
-            },
+            }),
         ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
-      },
+      }),
     ]
   })
 
@@ -78,13 +76,12 @@ const webhooks: Rule = index =>
       const place = `Service ${service.namespace}/${service.name}`
       const blocks = worst.failurePolicy !== 'Ignore'
       return [
-        {
+        tell(configuration, {
           rule: 'webhook-without-endpoints',
           verdict: blocks ? 'broken' : 'warning',
-          subject: refOf(configuration),
           cause: `${missing ? `${place}, which serves its webhook ${worst.name}, does not exist` : `nobody answers for its webhook ${worst.name}: ${place} has no ready pod`}${blocks ? '; what it has to consent to is refused' : ''}`,
           evidence: [`failurePolicy ${worst.failurePolicy ?? 'Fail'}`],
-          remedy: missing
+          ...(missing
             ? {
                 text: 'delete the configuration if what it belongs to was removed',
                 command: `kubectl delete ${kind.toLowerCase()} ${configuration.metadata.name}`,
@@ -93,9 +90,9 @@ const webhooks: Rule = index =>
             : {
                 text: 'see why the pods behind it do not run',
                 command: `kubectl -n ${service.namespace} get pods`,
-              },
+              }),
           ...(missing ? {} : { symptom: true, causedBy: [service] }),
-        },
+        }),
       ]
     }),
   )
@@ -117,20 +114,16 @@ const namespaces: Rule = index =>
     })
     const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
     return [
-      {
+      tell(namespace, {
         rule: 'namespace-stuck-terminating',
-        verdict: 'broken',
-        subject: refOf(namespace),
         cause: finalizer
           ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
           : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
         evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
-        remedy: {
-          text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
-          command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
-        },
+        text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
+        command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
         ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
-      },
+      }),
     ]
   })
 
@@ -147,17 +140,14 @@ const quotas: Rule = index =>
     if (refused.length === 0 && full.length === 0) return []
     const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
     return [
-      {
+      tell(quota, {
         rule: 'quota-exhausted',
         verdict: refused.length > 0 ? 'broken' : 'warning',
-        subject: refOf(quota),
         cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; pods are refused' : ''}`,
         evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
-        remedy: {
-          text: 'raise it, or remove what is not needed in the namespace',
-          command: `kubectl -n ${namespace} edit resourcequota ${name}`,
-        },
-      },
+        text: 'raise it, or remove what is not needed in the namespace',
+        command: `kubectl -n ${namespace} edit resourcequota ${name}`,
+      }),
     ]
   })
 

@@ -1,8 +1,8 @@
 /** Containers that do not start, do not stay, or are not ready. */
 
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
@@ -57,16 +57,16 @@ function finding(pod: KubeObject, { status }: Container, trouble: Trouble): Find
   const { rule, cause, fix, command, causedBy, symptom, verdict = 'broken', evidence = [] } = trouble
   const waiting = status.state?.waiting
   const seen = waiting?.reason ? [`${waiting.reason}: ${short(waiting.message ?? '')}`] : []
-  return {
+  return tell(pod, {
     rule,
     verdict,
-    subject: refOf(pod),
     cause,
     evidence: [...seen, ...evidence],
-    remedy: { text: fix, ...(command ? { command } : {}) },
+    text: fix,
+    ...(command ? { command } : {}),
     ...(symptom ? { symptom } : {}),
     ...(causedBy ? { causedBy } : {}),
-  }
+  })
 }
 
 function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble | undefined {

@@ -1,7 +1,7 @@
 /** Pods that the API server does not let a workload make, and Jobs that have failed. */
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -231,25 +231,22 @@ function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdic
   const kustomization = labels?.['kustomize.toolkit.fluxcd.io/name']
   const late = failed.reason === 'DeadlineExceeded'
   const why = whyEnded(job, index)
-  return {
+  return tell(job, {
     rule: 'job-failed',
     verdict,
-    subject: refOf(job),
     cause: late
       ? 'was ended: it has exceeded its deadline'
       : `has failed too often and is not retried${why ? `: ${why.cause}` : ''}`,
     evidence: [`Failed ${failed.reason ?? ''}: ${short(failed.message ?? '')}`, ...new Set(ends)],
-    remedy: {
-      text: why
-        ? `${why.fix}; then delete the Job${kustomization ? `: Kustomization ${kustomization} recreates it` : ' and recreate it'}`
-        : kustomization
-          ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
-          : late
-            ? 'raise activeDeadlineSeconds of the Job, or find out why it takes so long; then delete the Job and recreate it'
-            : 'read why, and correct it; then delete the Job and recreate it',
-      command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
-    },
-  }
+    text: why
+      ? `${why.fix}; then delete the Job${kustomization ? `: Kustomization ${kustomization} recreates it` : ' and recreate it'}`
+      : kustomization
+        ? `read why, correct it, then delete the Job: Kustomization ${kustomization} recreates it`
+        : late
+          ? 'raise activeDeadlineSeconds of the Job, or find out why it takes so long; then delete the Job and recreate it'
+          : 'read why, and correct it; then delete the Job and recreate it',
+    command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
+  })
 }
 
 export const rules: Rule[] = [refused, failedJobs]

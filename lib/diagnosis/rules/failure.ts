@@ -1,7 +1,7 @@
 /** What the rules on the layers of Flux share: how a failure is known, and how it is told as a finding. */
 import { type Condition, condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import type { Action, Finding } from '../finding.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { type Action, type Finding, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 
@@ -83,17 +83,17 @@ export function findingOf(
   const action: Action | undefined =
     more.action ?? (script && { do: 'script', script: script[0], args: script.slice(1) })
   const command = more.command ?? (script && scriptCommand(script)) ?? (action && actionCommand(action))
-  return {
+  return tell(object, {
     rule,
-    verdict: 'broken',
-    subject: refOf(object),
     cause,
     evidence: more.evidence ?? evidenceOf(object, cause),
-    remedy: { text: fix, ...(command ? { command } : {}), ...(action ? { action } : {}) },
+    text: fix,
+    ...(command ? { command } : {}),
+    ...(action ? { action } : {}),
     ...(symptom ? { symptom } : {}),
     ...(timing ? { timing } : {}),
     ...(causedBy ? { causedBy } : {}),
-  }
+  })
 }
 
 /** The conditions that say what is wrong with an object, as far as the cause does not say it already. */

@@ -1,6 +1,6 @@
 import { type Condition, condition, handled } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { controllerOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { type Failure, findingOf, fluxKind, goDurationSeconds, LONGEST_GRACE, lasted } from './failure.ts'
@@ -22,18 +22,16 @@ function installed(index: Index): boolean {
 const absent: Rule = index => {
   if (installed(index)) return []
   return [
-    {
-      rule: 'flux-not-installed',
-      verdict: 'broken',
-      subject: { apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' },
-      cause: 'Flux and its Kustomizations do not exist: OpenAppStack is not installed',
-      evidence: [],
-      remedy: {
+    tell(
+      { apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' },
+      {
+        rule: 'flux-not-installed',
+        cause: 'Flux and its Kustomizations do not exist: OpenAppStack is not installed',
         text: 'is it the right cluster? Then install the core',
         command: 'npx tsx scripts/install-core.ts',
         action: { do: 'script', script: 'install-core', args: [] },
       },
-    },
+    ),
   ]
 }
 

@@ -3,7 +3,7 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { covers, namesOf } from '../certificates/chain.ts'
 import type { HostFacts, TlsFacts } from '../certificates/host-facts.ts'
 import { hostProblems } from '../certificates/host-problems.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { CertificateFacts, Index } from '../snapshot.ts'
 import { ingressControllers } from './challenges.ts'
 import { hostsOf, isSolver } from './ingresses.ts'
@@ -29,15 +29,14 @@ const reachable: Rule = index => {
     const isBroken = group.some(({ host }) => !isServed(host, index))
     const { host, problem } = group[0]!
     const deeper = isPortProblem(problem.rule) ? ingressControllers(index) : []
-    const first: Finding = {
+    const first: Finding = tell(hostRef(host), {
       rule: problem.rule,
       verdict: isBroken ? 'broken' : 'warning',
-      subject: hostRef(host),
       cause: `${listed(group.map(each => each.host))} ${problem.what}`,
       evidence: problem.evidence,
-      remedy: { text: upper(problem.fix) },
+      text: upper(problem.fix),
       ...(deeper.length > 0 ? { symptom: true as const, causedBy: deeper } : {}),
-    }
+    })
     if (!isBroken) return [first]
     const others = group.slice(1).map(
       (other): Finding => ({
@@ -107,16 +106,15 @@ function servedFinding(
     text: string,
     command?: string,
   ): Finding[] => [
-    {
+    tell(hostRef(host), {
       rule,
-      verdict: 'broken',
-      subject: hostRef(host),
       cause,
       evidence,
-      remedy: { text, command },
+      text,
+      command,
       symptom: true,
       causedBy: [...certificates, ...ingressesFor(host, index)].map(refOf).concat(ingressControllers(index)),
-    },
+    }),
   ]
   const restart = 'kubectl -n oas rollout restart deployment traefik'
   if (!leaf) {

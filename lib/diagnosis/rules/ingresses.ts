@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { acmeServerOf, ageOf, covers, namesOf } from '../certificates/chain.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { warnings } from './certificate-events.ts'
 import { deployment, SETTLING } from './issuers.ts'
@@ -39,17 +39,14 @@ const finding = (
   cause: string,
   evidence: readonly string[],
   text: string,
-): Finding => ({
-  rule,
-  verdict: 'broken',
-  subject: refOf(ingress),
-  cause,
-  evidence,
-  remedy: {
+): Finding =>
+  tell(ingress, {
+    rule,
+    cause,
+    evidence,
     text,
     command: `kubectl -n ${ingress.metadata.namespace} get ingress ${ingress.metadata.name} -o yaml`,
-  },
-})
+  })
 
 /** Ingresses whose hosts have no certificate, or a Secret that is not for them. */
 const ingresses: Rule = index =>

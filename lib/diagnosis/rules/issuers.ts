@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { ageOf, issuerOf } from '../certificates/chain.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -39,42 +39,33 @@ const certManager: Rule = index => {
     const found = index.get('Deployment', NAMESPACE, name)
     if (!found)
       return [
-        {
+        tell(deployment(name), {
           rule: 'cert-manager-absent',
-          verdict: 'broken',
-          subject: deployment(name),
           cause: `it does not exist: ${consequence}`,
-          evidence: [],
-          remedy: {
-            text: 'Have Flux install cert-manager again',
-            command: `flux reconcile helmrelease cert-manager -n ${NAMESPACE} --force`,
-          },
+          text: 'Have Flux install cert-manager again',
+          command: `flux reconcile helmrelease cert-manager -n ${NAMESPACE} --force`,
           symptom: true,
           causedBy: [
             { apiVersion: '', kind: 'HelmRelease', namespace: NAMESPACE, name: 'cert-manager' },
             { ...CONFIGS, name: 'infrastructure' },
           ],
-        },
+        }),
       ]
     if (found.spec?.replicas !== 0) return []
     return [
-      {
+      tell(found, {
         rule: 'cert-manager-stopped',
-        verdict: 'broken',
-        subject: refOf(found),
         cause: `it is scaled down to 0: ${consequence}`,
         evidence: ['spec.replicas: 0'],
-        remedy: {
-          text: 'Scale it up, if nobody has a reason for that',
-          command: `kubectl -n ${NAMESPACE} scale deployment ${name} --replicas=1`,
-          action: {
-            do: 'patch',
-            ref: refOf(found),
-            patch: { spec: { replicas: 1 } },
-            why: 'scale it up to 1',
-          },
+        text: 'Scale it up, if nobody has a reason for that',
+        command: `kubectl -n ${NAMESPACE} scale deployment ${name} --replicas=1`,
+        action: {
+          do: 'patch',
+          ref: refOf(found),
+          patch: { spec: { replicas: 1 } },
+          why: 'scale it up to 1',
         },
-      },
+      }),
     ]
   })
 }
@@ -105,31 +96,27 @@ const hanging: Rule = index => {
   if (evidence.length === 0) return []
   const more = evidence.length - 3
   return [
-    {
+    tell(controller, {
       rule: 'cert-manager-hangs',
-      verdict: 'broken',
-      subject: refOf(controller),
       cause: 'it reports Ready but is not processing requests',
       evidence: [...evidence.slice(0, 3), ...(more > 0 ? [`${more} more wait for it`] : [])],
-      remedy: {
-        text: 'Restart it; if that does not help, read its log',
-        command: `kubectl -n ${NAMESPACE} rollout restart deployment cert-manager`,
-        action: {
-          do: 'patch',
-          ref: refOf(controller),
-          why: 'restart it',
-          patch: {
-            spec: {
-              template: {
-                metadata: {
-                  annotations: { 'kubectl.kubernetes.io/restartedAt': new Date(index.now).toISOString() },
-                },
+      text: 'Restart it; if that does not help, read its log',
+      command: `kubectl -n ${NAMESPACE} rollout restart deployment cert-manager`,
+      action: {
+        do: 'patch',
+        ref: refOf(controller),
+        why: 'restart it',
+        patch: {
+          spec: {
+            template: {
+              metadata: {
+                annotations: { 'kubectl.kubernetes.io/restartedAt': new Date(index.now).toISOString() },
               },
             },
           },
         },
       },
-    },
+    }),
   ]
 }
 
@@ -152,23 +139,19 @@ const missing: Rule = index => {
       .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
     const sameName = index.get('ClusterIssuer', undefined, issuer.name)
     const ingress = first.metadata.ownerReferences?.find(({ kind }) => kind === 'Ingress')?.name
-    return {
+    return tell(issuer, {
       rule: 'issuer-missing',
-      verdict: 'broken',
-      subject: issuer,
       cause: `there is no such issuer, and ${certificates.length === 1 ? refText(refOf(first)) : `${certificates.length} certificates`} should be issued by it`,
       evidence: [`there ${others.length === 1 ? 'is' : 'are'}: ${others.join(', ') || 'no issuer at all'}`],
-      remedy: {
-        text: sameName
-          ? 'It is a ClusterIssuer: name it by the annotation cert-manager.io/cluster-issuer, not cert-manager.io/issuer'
-          : 'Correct the issuer’s name: cluster_issuer in .flux.env and install-core, or the override that sets the annotation',
-        command: ingress
-          ? `kubectl -n ${first.metadata.namespace} get ingress ${ingress} -o yaml`
-          : `kubectl -n ${first.metadata.namespace} get certificate ${first.metadata.name} -o yaml`,
-      },
+      text: sameName
+        ? 'It is a ClusterIssuer: name it by the annotation cert-manager.io/cluster-issuer, not cert-manager.io/issuer'
+        : 'Correct the issuer’s name: cluster_issuer in .flux.env and install-core, or the override that sets the annotation',
+      command: ingress
+        ? `kubectl -n ${first.metadata.namespace} get ingress ${ingress} -o yaml`
+        : `kubectl -n ${first.metadata.namespace} get certificate ${first.metadata.name} -o yaml`,
       symptom: true,
       causedBy: [CONFIGS],
-    }
+    })
   })
 }
 

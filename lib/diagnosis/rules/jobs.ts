@@ -1,8 +1,8 @@
 /** Jobs and CronJobs that do not run, or never succeed. */
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { periodOf } from './backups.ts'
 import { eventsOf, releaseOf, since } from './workload-facts.ts'
@@ -21,14 +21,13 @@ const suspended: Rule = index =>
       if (meant) return []
       const last = object.status?.lastSuccessfulTime ?? object.status?.lastScheduleTime
       return [
-        {
+        tell(object, {
           rule: kind === 'Job' ? 'job-suspended' : 'cronjob-suspended',
-          verdict: 'broken',
-          subject: refOf(object),
           cause: `is suspended: ${kind === 'Job' ? 'it does not start' : 'it makes no Job'}`,
           evidence: [last ? `the last run was at ${last}` : `created ${durationText(age * 1000)} ago`],
-          remedy: { text: 'resume it when the reason is over', command: resumed(object) },
-        },
+          text: 'resume it when the reason is over',
+          command: resumed(object),
+        }),
       ]
     }),
   )
@@ -49,15 +48,13 @@ const cron: Rule = index =>
       command: string,
       causedBy: Ref[] = [],
     ): Finding[] => [
-      {
+      tell(object, {
         rule,
-        verdict: 'broken',
-        subject: refOf(object),
         cause,
-        evidence: [],
-        remedy: { text, command },
+        text,
+        command,
         causedBy,
-      },
+      }),
     ]
     const [invalid] = eventsOf(index, object, /^(UnparseableSchedule|UnknownTimeZone|InvalidSchedule)/)
     if (invalid)

@@ -1,6 +1,6 @@
 import { condition, inventory, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Action, Finding, Rule } from '../finding.ts'
+import { type Action, type Finding, type Rule, tell } from '../finding.ts'
 import { graceOf } from '../grace.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -242,18 +242,14 @@ const missing: Rule = index =>
       }
       const owner = refOf(kustomization)
       return [
-        {
+        tell(ref, {
           rule: 'applied-object-missing',
-          verdict: 'broken',
-          subject: ref,
           cause: `${refText(owner)} has applied it, but it was deleted`,
           evidence: [`${refText(owner)} lists it in its inventory`],
-          remedy: {
-            text: `have Flux apply ${owner.name} again`,
-            command: `flux reconcile kustomization ${owner.name} -n ${owner.namespace}`,
-            action: { do: 'reconcile', ref: owner },
-          },
-        },
+          text: `have Flux apply ${owner.name} again`,
+          command: `flux reconcile kustomization ${owner.name} -n ${owner.namespace}`,
+          action: { do: 'reconcile', ref: owner },
+        }),
       ]
     })
   })

@@ -1,6 +1,6 @@
 /** Secrets and ConfigMaps that a pod waits for. */
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { containersOf, eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
@@ -146,25 +146,25 @@ function objectFinding(
   const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const where = whereToChange(workloadOf(pods[0]!, index), index)
   return [
-    {
-      rule: `${kind.toLowerCase()}-${absent ? 'missing' : 'key-missing'}`,
-      verdict: 'broken',
-      subject: { ...subject, apiVersion: 'v1' },
-      cause: absent
-        ? `${refText(refOf(pods[0]!))} needs it, and it does not exist`
-        : `${refText(refOf(pods[0]!))} needs its key ${key}, which it does not have`,
-      evidence: pods.map(pod => `${refText(refOf(pod))} waits for it`),
-      remedy:
-        makers.length > 0
+    tell(
+      { ...subject, apiVersion: 'v1' },
+      {
+        rule: `${kind.toLowerCase()}-${absent ? 'missing' : 'key-missing'}`,
+        cause: absent
+          ? `${refText(refOf(pods[0]!))} needs it, and it does not exist`
+          : `${refText(refOf(pods[0]!))} needs its key ${key}, which it does not have`,
+        evidence: pods.map(pod => `${refText(refOf(pod))} waits for it`),
+        ...(makers.length > 0
           ? { text: `see why ${refText(makers[0]!)}, which makes it, has not` }
           : {
               text: absent
                 ? `create it, or correct its name ${where}`
                 : `add the key, or correct its name ${where}`,
               command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
-            },
-      ...(makers.length > 0 ? { symptom: true, causedBy: makers } : {}),
-    },
+            }),
+        ...(makers.length > 0 ? { symptom: true, causedBy: makers } : {}),
+      },
+    ),
   ]
 }
 
@@ -182,16 +182,13 @@ function makersOf(namespace: string, name: string, index: Index): Ref[] {
 
 function podFinding(pod: KubeObject, { kind, name, key }: Need): Finding {
   const what = `${kind} ${name}`
-  return {
+  return tell(pod, {
     rule: 'pod-waits-for-object',
-    verdict: 'broken',
-    subject: refOf(pod),
     cause: `cannot start without ${key ? `the key ${key} of ` : ''}${what}`,
-    evidence: [],
-    remedy: { text: `see ${what}` },
+    text: `see ${what}`,
     symptom: true,
     causedBy: [refTo(kind, pod.metadata.namespace, name)],
-  }
+  })
 }
 
 export const rules: Rule[] = [missingObjects]

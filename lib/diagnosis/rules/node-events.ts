@@ -1,8 +1,8 @@
 /** What a node says by its events before a condition changes. */
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { eventsOf, timesSeen } from './workload-facts.ts'
@@ -31,14 +31,14 @@ function warning(
   text: string,
   command: string,
 ): Finding {
-  return {
+  return tell(node, {
     rule,
     verdict: 'warning',
-    subject: refOf(node),
     cause,
     evidence: [`event ${seen.reason}: ${short(String(seen.message ?? ''))}`],
-    remedy: { text, command },
-  }
+    text,
+    command,
+  })
 }
 
 /**
@@ -90,17 +90,13 @@ function restarting(node: KubeObject, index: Index): Finding[] {
   if (times < RESTARTS) return []
   const span = eventTime(starts[0]!) - Math.min(...starts.map(eventTime))
   return [
-    {
+    tell(node, {
       rule: 'k3s-restarting',
-      verdict: 'broken',
-      subject: refOf(node),
       cause: `k3s keeps restarting on it: ${times} times in ${durationText(Math.max(span, 1000))}`,
       evidence: [`event Starting: ${short(String(starts[0]!.message ?? ''))}`],
-      remedy: {
-        text: 'read what k3s says before it ends, and correct that',
-        command: ssh('journalctl -u k3s -n 100 --no-pager'),
-      },
-    },
+      text: 'read what k3s says before it ends, and correct that',
+      command: ssh('journalctl -u k3s -n 100 --no-pager'),
+    }),
   ]
 }
 

@@ -4,7 +4,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isEvicted } from '../eviction.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { fits } from './policy-facts.ts'
@@ -74,27 +74,27 @@ const KNOWN = /^(Ready|EtcdIsVoter)$|Pressure$|NetworkUnavailable|Healthy$|Avail
 function others(node: KubeObject): Finding[] {
   return ((node.status?.conditions ?? []) as Condition[])
     .filter(({ type, status }) => status === 'True' && !KNOWN.test(type))
-    .map(state => ({
-      rule: 'node-problem',
-      verdict: 'broken',
-      subject: refOf(node),
-      cause: `it has the problem ${state.type}: ${short(state.message ?? '') || state.reason}`,
-      evidence: [seen(state)],
-      remedy: /clock|ntp|time/i.test(state.type)
-        ? {
-            text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
-            command: ssh('timedatectl'),
-          }
-        : /disk|file ?system|inode/i.test(state.type)
+    .map(state =>
+      tell(node, {
+        rule: 'node-problem',
+        cause: `it has the problem ${state.type}: ${short(state.message ?? '') || state.reason}`,
+        evidence: [seen(state)],
+        ...(/clock|ntp|time/i.test(state.type)
           ? {
-              text: 'read what the kernel says of the disk or file system; check it, replace a failing disk, then restart the server',
-              command: ssh('dmesg --level=err,crit'),
+              text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
+              command: ssh('timedatectl'),
             }
-          : {
-              text: 'read what the kernel says, then restart the server',
-              command: ssh('dmesg --level=err,crit'),
-            },
-    }))
+          : /disk|file ?system|inode/i.test(state.type)
+            ? {
+                text: 'read what the kernel says of the disk or file system; check it, replace a failing disk, then restart the server',
+                command: ssh('dmesg --level=err,crit'),
+              }
+            : {
+                text: 'read what the kernel says, then restart the server',
+                command: ssh('dmesg --level=err,crit'),
+              }),
+      }),
+    )
 }
 
 /** A node that a cloud controller has to set up first: nothing is placed on it until then. */
@@ -107,31 +107,22 @@ function reserved(node: KubeObject, index: Index): Finding[] {
   )
   if (evicting)
     return [
-      {
+      tell(node, {
         rule: 'node-out-of-service',
         verdict: 'warning',
-        subject: refOf(node),
         cause: `a taint lets no pod stay on it: ${evicting.key}:NoExecute`,
-        evidence: [],
-        remedy: {
-          text: 'remove the taint when the node is back in service',
-          command: `kubectl taint node ${node.metadata.name} ${evicting.key}:NoExecute-`,
-        },
-      },
+        text: 'remove the taint when the node is back in service',
+        command: `kubectl taint node ${node.metadata.name} ${evicting.key}:NoExecute-`,
+      }),
     ]
   if (!taint || since(index, node.metadata.creationTimestamp) < 300) return []
   return [
-    {
+    tell(node, {
       rule: 'node-uninitialized',
-      verdict: 'broken',
-      subject: refOf(node),
       cause: `it waits for a cloud controller, and takes no pods until then (taint ${taint.key})`,
-      evidence: [],
-      remedy: {
-        text: 'see whether the cloud controller runs, or remove cloud-provider=external from the settings of k3s',
-        command: `kubectl describe node ${node.metadata.name}`,
-      },
-    },
+      text: 'see whether the cloud controller runs, or remove cloud-provider=external from the settings of k3s',
+      command: `kubectl describe node ${node.metadata.name}`,
+    }),
   ]
 }
 
@@ -148,18 +139,14 @@ function isShortOfInodes(node: KubeObject, index: Index): boolean {
 }
 
 function inodesFinding(node: KubeObject, state: Condition): Finding {
-  return {
+  return tell(node, {
     rule: 'node-disk-pressure',
-    verdict: 'broken',
-    subject: refOf(node),
     cause:
       'its inodes are used up, not its space: too many small files; it evicts pods, and takes no new ones',
     evidence: [seen(state)],
-    remedy: {
-      text: 'see which file system has none left (df -i), and which folder holds that many files',
-      command: ssh('du --inodes -xS /var | sort -n | tail'),
-    },
-  }
+    text: 'see which file system has none left (df -i), and which folder holds that many files',
+    command: ssh('du --inodes -xS /var | sort -n | tail'),
+  })
 }
 
 const seen = ({ type, status, reason, message }: Condition) =>
@@ -168,14 +155,13 @@ const seen = ({ type, status, reason, message }: Condition) =>
 function notReady(node: KubeObject, ready: Condition | undefined, index: Index): Finding[] {
   const lasts = since(index, ready?.lastTransitionTime, node.metadata.creationTimestamp)
   const finding = (rule: string, cause: string, text: string, command: string): Finding[] => [
-    {
+    tell(node, {
       rule,
-      verdict: 'broken',
-      subject: refOf(node),
       cause,
       evidence: ready ? [seen(ready)] : [],
-      remedy: { text, command },
-    },
+      text,
+      command,
+    }),
   ]
   if (ready?.status === 'Unknown' || ready === undefined)
     return ready === undefined && lasts < 60
@@ -210,23 +196,20 @@ const cordoned: Rule = index =>
         /unschedulable|untolerated taint/.test(condition(pod, 'PodScheduled')?.message ?? ''),
     )
     return [
-      {
+      tell(node, {
         rule: 'node-cordoned',
         verdict: waiting.length > 0 ? 'broken' : 'warning',
-        subject: refOf(node),
         cause: 'it was cordoned: it takes no new pods',
         evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
-        remedy: {
-          text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
-          command: `kubectl uncordon ${name}`,
-          action: {
-            do: 'patch',
-            ref: refOf(node),
-            patch: { spec: { unschedulable: null } },
-            why: 'let it take pods again',
-          },
+        text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
+        command: `kubectl uncordon ${name}`,
+        action: {
+          do: 'patch',
+          ref: refOf(node),
+          patch: { spec: { unschedulable: null } },
+          why: 'let it take pods again',
         },
-      },
+      }),
     ]
   })
 
@@ -259,20 +242,16 @@ const versions: Rule = index => {
     const behind = server - minor(kubeletVersion)
     if (Number.isNaN(behind) || (behind >= 0 && behind <= SKEW)) return []
     return [
-      {
+      tell(node, {
         rule: 'node-version-skew',
         verdict: 'warning',
-        subject: refOf(node),
         cause: `its Kubernetes ${kubeletVersion} is ${behind < 0 ? 'newer than' : 'too old for'} the API server, ${index.snapshot.kubernetes}`,
-        evidence: [],
-        remedy: {
-          text:
-            behind < 0
-              ? 'upgrade the servers first, then the agents'
-              : 'upgrade k3s on this node, one minor version after the other',
-          command: 'npx tsx scripts/install-cluster.ts --help',
-        },
-      },
+        text:
+          behind < 0
+            ? 'upgrade the servers first, then the agents'
+            : 'upgrade k3s on this node, one minor version after the other',
+        command: 'npx tsx scripts/install-cluster.ts --help',
+      }),
     ]
   })
 }
@@ -281,14 +260,12 @@ const versions: Rule = index => {
 const none: Rule = index => {
   if (index.all('Node').length > 0 || index.blind('Node')) return []
   return [
-    {
+    tell(hostOf(index), {
       rule: 'cluster-without-nodes',
-      verdict: 'broken',
-      subject: hostOf(index),
       cause: 'the cluster has no node: nothing can run',
-      evidence: [],
-      remedy: { text: 'start k3s on the server', command: ssh('systemctl restart k3s') },
-    },
+      text: 'start k3s on the server',
+      command: ssh('systemctl restart k3s'),
+    }),
   ]
 }
 
@@ -301,17 +278,13 @@ const clocks: Rule = index => {
   if (typeof offset !== 'number' || Math.abs(offset) < CLOCKS) return []
   const far = durationText(Math.abs(offset) * 1000)
   return [
-    {
+    tell(hostOf(index), {
       rule: 'clock-offset',
       verdict: 'warning',
-      subject: hostOf(index),
       cause: `its clock is ${far} ${offset > 0 ? 'ahead of' : 'behind'} that of this machine`,
-      evidence: [],
-      remedy: {
-        text: 'see which of the two is wrong, and have it set by NTP: certificates and tokens fail by wrong clocks',
-        command: ssh('timedatectl'),
-      },
-    },
+      text: 'see which of the two is wrong, and have it set by NTP: certificates and tokens fail by wrong clocks',
+      command: ssh('timedatectl'),
+    }),
   ]
 }
 

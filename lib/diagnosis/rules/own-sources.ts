@@ -1,8 +1,7 @@
 /** Own sources that could do more than add-source lets them: what keeps one in its namespace is missing or was changed. */
 import { SOURCE_ACCOUNT, SOURCE_LABEL } from '../../flux/own-sources.ts'
-import { refOf } from '../../kubectl/kubectl.ts'
 import { quote } from '../../script/quote.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 
 /** What add-source creates to limit a source, with what is missing without it. */
 const LIMITS = [
@@ -31,27 +30,25 @@ const unbound: Rule = index =>
   ownOf(index)
     .filter(({ kustomization }) => kustomization.spec?.serviceAccountName !== SOURCE_ACCOUNT)
     .map(
-      ({ name, kustomization, url }): Finding => ({
-        rule: 'own-source-unbound',
-        verdict: 'broken',
-        subject: refOf(kustomization),
-        cause: `is not applied as the account ${SOURCE_ACCOUNT}, so that its repository may write everywhere in the cluster`,
-        evidence: [`spec.serviceAccountName is ${kustomization.spec?.serviceAccountName ?? 'not set'}`],
-        remedy: remedy(name, url),
-      }),
+      ({ name, kustomization, url }): Finding =>
+        tell(kustomization, {
+          rule: 'own-source-unbound',
+          cause: `is not applied as the account ${SOURCE_ACCOUNT}, so that its repository may write everywhere in the cluster`,
+          evidence: [`spec.serviceAccountName is ${kustomization.spec?.serviceAccountName ?? 'not set'}`],
+          ...remedy(name, url),
+        }),
     )
 
 const unlimited: Rule = index =>
   ownOf(index).flatMap(({ name, kustomization, url }) =>
     LIMITS.filter(([kind]) => !index.blind(kind) && index.get(kind, name, 'own-source') === undefined).map(
-      ([kind, effect]): Finding => ({
-        rule: 'own-source-unlimited',
-        verdict: 'warning',
-        subject: refOf(kustomization),
-        cause: `${kind} ${name}/own-source does not exist, so that ${effect}`,
-        evidence: [],
-        remedy: remedy(name, url),
-      }),
+      ([kind, effect]): Finding =>
+        tell(kustomization, {
+          rule: 'own-source-unlimited',
+          verdict: 'warning',
+          cause: `${kind} ${name}/own-source does not exist, so that ${effect}`,
+          ...remedy(name, url),
+        }),
     ),
   )
 
@@ -70,17 +67,13 @@ const bound: Rule = index =>
       const isOurs = metadata.namespace === subject?.namespace && metadata.name === SOURCE_ACCOUNT
       if (!subject || isOurs) return []
       return [
-        {
+        tell(binding, {
           rule: 'own-source-bound',
           verdict: 'warning',
-          subject: refOf(binding),
           cause: `gives the own source ${subject.namespace} more rights than add-source does: those of ${binding.roleRef?.kind} ${binding.roleRef?.name}`,
-          evidence: [],
-          remedy: {
-            text: 'Delete it, unless somebody has decided that this repository may do that',
-            command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${kind.toLowerCase()} ${metadata.name}`,
-          },
-        },
+          text: 'Delete it, unless somebody has decided that this repository may do that',
+          command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${kind.toLowerCase()} ${metadata.name}`,
+        }),
       ]
     }),
   )

@@ -2,7 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { sizeText } from '../../script/size.ts'
-import type { Finding } from '../finding.ts'
+import { type Finding, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -16,15 +16,14 @@ const OF_NODE =
 /** What is in the way of a pod, by the scheduler's message. */
 export function placing(pod: KubeObject, message: string, index: Index): Finding {
   const where = whereToChange(workloadOf(pod, index), index)
-  const finding = (rule: string, cause: string, text: string, more: Partial<Finding> = {}): Finding => ({
-    rule,
-    verdict: 'broken',
-    subject: refOf(pod),
-    cause,
-    evidence: [short(message)],
-    remedy: { text },
-    ...more,
-  })
+  const finding = (rule: string, cause: string, text: string, more: Partial<Finding> = {}): Finding =>
+    tell(pod, {
+      rule,
+      cause,
+      evidence: [short(message)],
+      text,
+      ...more,
+    })
   const nodes = index.all('Node')
   const inTheWay = nodes.filter(
     node =>

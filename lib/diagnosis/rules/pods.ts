@@ -5,7 +5,7 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, isEvicted } from '../eviction.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -36,38 +36,30 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
     !scheduled
   if (unbound.length > 0 && forClaim && !index.blind('PersistentVolumeClaim')) {
     if (age < 10) return undefined
-    return {
+    return tell(subject, {
       rule: 'pod-waits-for-claim',
-      verdict: 'broken',
-      subject,
       cause: `waits for its volume: PersistentVolumeClaim ${unbound[0]} is not bound, or is being deleted`,
       evidence: message ? [short(message)] : [],
-      remedy: {
-        text: 'see why the claim is not bound',
-        command: `kubectl -n ${pod.metadata.namespace} describe pvc ${unbound[0]}`,
-      },
+      text: 'see why the claim is not bound',
+      command: `kubectl -n ${pod.metadata.namespace} describe pvc ${unbound[0]}`,
       symptom: true,
       causedBy: unbound.map(name => refTo('PersistentVolumeClaim', pod.metadata.namespace, name)),
-    }
+    })
   }
   if (scheduled?.status === 'False' && scheduled.reason !== 'SchedulingGated')
     return age < 10 ? undefined : placing(pod, message, index)
   if (scheduled || age < 30) return undefined
   const scheduler = pod.spec?.schedulerName ?? 'default-scheduler'
-  return {
+  return tell(subject, {
     rule: 'scheduler-silent',
-    verdict: 'broken',
-    subject,
     cause: `${scheduler} has not handled it for ${durationText(age * 1000)}`,
-    evidence: [],
-    remedy:
-      scheduler === 'default-scheduler'
-        ? {
-            text: 'the scheduler runs in the k3s service of the server: restart that',
-            command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
-          }
-        : { text: `install ${scheduler}, or omit spec.schedulerName` },
-  }
+    ...(scheduler === 'default-scheduler'
+      ? {
+          text: 'the scheduler runs in the k3s service of the server: restart that',
+          command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+        }
+      : { text: `install ${scheduler}, or omit spec.schedulerName` }),
+  })
 }
 
 /** Pods that were deleted and do not end. */
@@ -82,31 +74,21 @@ const terminating: Rule = index =>
     const lasts = durationText(age * 1000)
     if (finalizers.length > 0)
       return [
-        {
+        tell(subject, {
           rule: 'pod-stuck-terminating',
-          verdict: 'broken',
-          subject,
           cause: `has been terminating for ${lasts}: nothing has removed its finalizer ${finalizers.join(', ')}`,
-          evidence: [],
-          remedy: {
-            text: 'see why the program of the finalizer does not run; if it was removed for good, remove the finalizer',
-            command: `kubectl -n ${namespace} patch pod ${name} --type merge -p '{"metadata":{"finalizers":null}}'`,
-          },
-        },
+          text: 'see why the program of the finalizer does not run; if it was removed for good, remove the finalizer',
+          command: `kubectl -n ${namespace} patch pod ${name} --type merge -p '{"metadata":{"finalizers":null}}'`,
+        }),
       ]
     return [
-      {
+      tell(subject, {
         rule: 'pod-stuck-terminating',
-        verdict: 'broken',
-        subject,
         cause: `has been terminating for ${lasts}: the kubelet of ${pod.spec?.nodeName} does not confirm its end`,
-        evidence: [],
-        remedy: {
-          text: 'only when the server was removed or restarted, so that the pod cannot run any more: delete it by force',
-          command: `kubectl -n ${namespace} delete pod ${name} --force --grace-period=0`,
-        },
+        text: 'only when the server was removed or restarted, so that the pod cannot run any more: delete it by force',
+        command: `kubectl -n ${namespace} delete pod ${name} --force --grace-period=0`,
         symptom: true,
-      },
+      }),
     ]
   })
 
@@ -117,18 +99,14 @@ const overStorage = (pods: readonly KubeObject[], index: Index): Finding[] =>
       const of = workloadOf(pod, index)
       const message = String(pod.status?.message ?? '')
       const volume = /EmptyDir volume "([^"]+)"/.exec(message)?.[1]
-      return {
+      const finding = tell(pod, {
         rule: 'pod-storage-exceeded',
         verdict: 'warning',
-        subject: refOf(pod),
         cause: `was evicted: ${short(message)}`,
-        evidence: [],
-        remedy: {
-          text: `raise ${volume ? `sizeLimit of the emptyDir ${volume}` : 'its limit of ephemeral-storage'} ${whereToChange(of, index)}, or have it write less; then delete the evicted pods`,
-          command: `npx tsx scripts/delete-evicted-pods.ts --namespace ${pod.metadata.namespace}`,
-        },
-        of,
-      }
+        text: `raise ${volume ? `sizeLimit of the emptyDir ${volume}` : 'its limit of ephemeral-storage'} ${whereToChange(of, index)}, or have it write less; then delete the evicted pods`,
+        command: `npx tsx scripts/delete-evicted-pods.ts --namespace ${pod.metadata.namespace}`,
+      })
+      return { ...finding, of }
     }),
   )
 
@@ -149,18 +127,15 @@ const evicted: Rule = index => {
     const subject: Ref = { apiVersion: 'v1', kind: 'Namespace', name: namespace }
     const causes = [...new Set(pods.map(evictionCause))].join(', ')
     const args = ['--namespace', namespace]
-    const left: Finding = {
+    const left: Finding = tell(subject, {
       rule: 'evicted-pods-left',
       verdict: 'warning',
-      subject,
       cause: `${pods.length} evicted ${pods.length === 1 ? 'pod is' : 'pods are'} left behind`,
       evidence: [`the node was short of: ${causes}`, short(String(pods[0]!.status?.message ?? ''))],
-      remedy: {
-        text: 'delete them: they only fill every list',
-        command: `npx tsx scripts/delete-evicted-pods.ts ${args.join(' ')}`,
-        action: { do: 'script', script: 'delete-evicted-pods', args },
-      },
-    }
+      text: 'delete them: they only fill every list',
+      command: `npx tsx scripts/delete-evicted-pods.ts ${args.join(' ')}`,
+      action: { do: 'script', script: 'delete-evicted-pods', args },
+    })
     // What tells why tells that they are left, too.
     return exceeding.length === pods.length ? exceeding : [...exceeding, left]
   })

@@ -1,6 +1,6 @@
 /** NetworkPolicies that protect nothing, or cut off what has to pass; budgets that select nothing. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import {
   admits,
@@ -46,21 +46,17 @@ const budgets: Rule = index =>
       )
     if (!rival && (expectedPods === 0 || desiredHealthy <= expectedPods)) return []
     return [
-      {
+      tell(budget, {
         rule: rival ? 'budget-with-rival' : 'budget-unmeetable',
         verdict: 'warning',
-        subject: refOf(budget),
         cause: rival
           ? `it and PodDisruptionBudget ${rival.metadata.name} select the same pods: these cannot be evicted`
           : `it requires ${desiredHealthy} healthy pods of ${expectedPods}: none can ever be evicted`,
-        evidence: [],
-        remedy: {
-          text: rival
-            ? 'delete one of them, or correct its selector'
-            : 'lower minAvailable below the number of replicas, or raise the replicas',
-          command: `kubectl -n ${namespace} describe pdb ${name}`,
-        },
-      },
+        text: rival
+          ? 'delete one of them, or correct its selector'
+          : 'lower minAvailable below the number of replicas, or raise the replicas',
+        command: `kubectl -n ${namespace} describe pdb ${name}`,
+      }),
     ]
   })
 
@@ -77,17 +73,13 @@ const selectNothing: Rule = index =>
       const mistaken = podsIn(namespace, index).length > 0
       if (!mistaken || isBrought(object)) return []
       return [
-        {
+        tell(object, {
           rule: 'selects-nothing',
           verdict: kind === 'NetworkPolicy' ? 'broken' : 'warning',
-          subject: refOf(object),
           cause: `no pod has the labels that it selects (${selectorText(selector)}): it protects nothing`,
-          evidence: [],
-          remedy: {
-            text: 'correct its selector, or delete it',
-            command: `kubectl -n ${namespace} get pods --show-labels`,
-          },
-        },
+          text: 'correct its selector, or delete it',
+          command: `kubectl -n ${namespace} get pods --show-labels`,
+        }),
       ]
     }),
   )
@@ -134,22 +126,19 @@ const ingressBlocked: Rule = index => {
       if (policies[0] && why && !found.has(policies[0])) found.set(policies[0], { ingress, why, wanted })
     }
   return [...found].map(
-    ([policy, { ingress, why, wanted }]): Finding => ({
-      rule: 'policy-blocks-ingress',
-      verdict: 'broken',
-      subject: refOf(policy),
-      cause: `it keeps the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
-      evidence: controllers
-        .slice(0, 1)
-        .map(({ metadata }) => `the ingress controller is Pod ${metadata.namespace}/${metadata.name}`),
-      remedy: {
+    ([policy, { ingress, why, wanted }]): Finding =>
+      tell(policy, {
+        rule: 'policy-blocks-ingress',
+        cause: `it keeps the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
+        evidence: controllers
+          .slice(0, 1)
+          .map(({ metadata }) => `the ingress controller is Pod ${metadata.namespace}/${metadata.name}`),
         text:
           why === 'port'
             ? `correct the ports of its ingress rules: the pods listen on port ${wanted.join(' or ')}`
             : `admit the ingress controller: an ingress rule from namespace ${controllers[0]?.metadata.namespace}`,
         command: `kubectl -n ${policy.metadata.namespace} edit networkpolicy ${policy.metadata.name}`,
-      },
-    }),
+      }),
   )
 }
 
@@ -206,19 +195,16 @@ const cutOff: Rule = index =>
         ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
         : 'it admits nobody, and no other policy does'
     return [
-      {
+      tell(policy, {
         rule: 'policy-admits-nobody',
         verdict: served ? 'broken' : 'warning',
-        subject: refOf(policy),
         cause: `${what}: its pods are cut off`,
         evidence: guarded
           .slice(0, 3)
           .map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
-        remedy: {
-          text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
-          command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
-        },
-      },
+        text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
+        command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
+      }),
     ]
   })
 

@@ -1,7 +1,7 @@
 /** Rights that are missing, as events tell; and classes of which two are the default. */
 import { SOURCE_ACCOUNT } from '../../flux/own-sources.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
 
@@ -22,19 +22,15 @@ const forbidden: Rule = index => {
   }
   return [...refused.values()].map(({ account, event, verb, resource }): Finding => {
     const { namespace, name } = account
-    return {
+    return tell(account, {
       rule: 'rights-missing',
-      verdict: 'broken',
-      subject: account,
       cause: `may not ${verb} ${resource}: no Role that is bound to it grants that`,
       evidence: [
         `event ${event.reason} of ${event.involvedObject?.kind} ${event.involvedObject?.name}: ${short(String(event.message))}`,
       ],
-      remedy: {
-        text: 'grant the right by a Role and a RoleBinding of this ServiceAccount',
-        command: `kubectl auth can-i ${verb} ${resource} --as system:serviceaccount:${namespace}:${name}`,
-      },
-    }
+      text: 'grant the right by a Role and a RoleBinding of this ServiceAccount',
+      command: `kubectl auth can-i ${verb} ${resource} --as system:serviceaccount:${namespace}:${name}`,
+    })
   })
 }
 
@@ -53,17 +49,13 @@ const twoDefaults: Rule = index =>
     const [first, second] = defaults
     if (!first || !second) return []
     return [
-      {
+      tell(second, {
         rule: 'two-default-classes',
         verdict: 'warning',
-        subject: refOf(second),
         cause: `${defaults.map(({ metadata }) => metadata.name).join(' and ')} are both the default ${kind}`,
-        evidence: [],
-        remedy: {
-          text: 'leave one of them the default: remove the annotation from the others',
-          command: `kubectl get ${kind.toLowerCase()}`,
-        },
-      },
+        text: 'leave one of them the default: remove the annotation from the others',
+        command: `kubectl get ${kind.toLowerCase()}`,
+      }),
     ]
   })
 

@@ -1,6 +1,6 @@
 /** The way of a request: hosts that two Ingresses claim, Ingresses that nobody serves, ports that nobody listens on. */
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
 import { podsIn, since, whereToChange } from './workload-facts.ts'
 
@@ -35,17 +35,13 @@ const claimedTwice: Rule = index => {
       return []
     const names = ingresses.map(each => refText(refOf(each))).join(' and ')
     return [
-      {
+      tell(first, {
         rule: 'host-claimed-twice',
         verdict: 'warning',
-        subject: refOf(first),
         cause: `${key.split(' ')[1]} is served by ${names}: only one of them answers`,
-        evidence: [],
-        remedy: {
-          text: 'give one of them another host or path, or delete it',
-          command: 'kubectl get ingress -A',
-        },
-      },
+        text: 'give one of them another host or path, or delete it',
+        command: 'kubectl get ingress -A',
+      }),
     ]
   })
 }
@@ -62,17 +58,12 @@ const withoutClass: Rule = index =>
     if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return []
     const known = classes[0]?.metadata.name ?? 'traefik'
     return [
-      {
+      tell(ingress, {
         rule: 'ingress-without-class',
-        verdict: 'broken',
-        subject: refOf(ingress),
         cause: 'it names no class, and no IngressClass is the default: nothing serves it',
-        evidence: [],
-        remedy: {
-          text: `set ingressClassName: ${known} ${whereToChange(ingress, index)}, or make that class the default`,
-          command: `kubectl -n ${namespace} patch ingress ${name} --type merge -p '{"spec":{"ingressClassName":"${known}"}}'`,
-        },
-      },
+        text: `set ingressClassName: ${known} ${whereToChange(ingress, index)}, or make that class the default`,
+        command: `kubectl -n ${namespace} patch ingress ${name} --type merge -p '{"spec":{"ingressClassName":"${known}"}}'`,
+      }),
     ]
   })
 
@@ -114,10 +105,8 @@ const targetPorts: Rule = index =>
         ...new Set(listed.map(each => (named ? (each.name ?? each.containerPort) : each.containerPort))),
       ]
       return [
-        {
+        tell(service, {
           rule: 'service-port-mismatch',
-          verdict: 'broken',
-          subject: refOf(service),
           cause: `it sends requests to port ${targetPort}, and the containers of its pods have ${has.join(', ')}`,
           evidence: [
             `selects ${pods
@@ -125,11 +114,9 @@ const targetPorts: Rule = index =>
               .map(each => each.metadata.name)
               .join(', ')}`,
           ],
-          remedy: {
-            text: `correct targetPort ${whereToChange(service, index)}`,
-            command: `kubectl -n ${namespace} describe service ${name}`,
-          },
-        },
+          text: `correct targetPort ${whereToChange(service, index)}`,
+          command: `kubectl -n ${namespace} describe service ${name}`,
+        }),
       ]
     })
   })
@@ -137,17 +124,12 @@ const targetPorts: Rule = index =>
 /** A Service that sends by another protocol than its pods listen with. */
 function otherProtocol(service: KubeObject, port: unknown, sent: string, listens = 'TCP'): Finding {
   const { namespace, name } = service.metadata
-  return {
+  return tell(service, {
     rule: 'service-port-mismatch',
-    verdict: 'broken',
-    subject: refOf(service),
     cause: `it sends ${sent} to port ${port}, where its pods listen for ${listens}`,
-    evidence: [],
-    remedy: {
-      text: `correct protocol of this port: the Service and the containers need the same`,
-      command: `kubectl -n ${namespace} describe service ${name}`,
-    },
-  }
+    text: `correct protocol of this port: the Service and the containers need the same`,
+    command: `kubectl -n ${namespace} describe service ${name}`,
+  })
 }
 
 /** Services that are another name for a Service of the cluster which does not exist, or for themselves. */
@@ -159,19 +141,14 @@ const aliases: Rule = index =>
     const itself = target === name && home === namespace
     if (!target || (!itself && index.get('Service', home, target))) return []
     return [
-      {
+      tell(service, {
         rule: 'service-alias-broken',
-        verdict: 'broken',
-        subject: refOf(service),
         cause: itself
           ? `its externalName ${alias} is its own name: requests lead nowhere`
           : `its externalName ${alias} names Service ${home}/${target}, which does not exist`,
-        evidence: [],
-        remedy: {
-          text: `correct externalName ${whereToChange(service, index)}`,
-          command: `kubectl get services -A`,
-        },
-      },
+        text: `correct externalName ${whereToChange(service, index)}`,
+        command: `kubectl get services -A`,
+      }),
     ]
   })
 

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { CONFIG_KEYS } from '../../platform/config-keys.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo, type ScriptCall, scriptCommand } from './failure.ts'
 import { isOurs } from './ownership.ts'
@@ -54,26 +54,27 @@ const finding = (
   needed: { namespace: string; name: string; script: ScriptCall | undefined },
   rule: string,
   cause: string,
-): Finding => ({
-  rule,
-  verdict: 'broken',
-  subject: { ...refTo('Secret', needed.namespace, needed.name), apiVersion: 'v1' },
-  cause,
-  evidence: [],
-  remedy: needed.script
-    ? {
-        text:
-          needed.name === VARIABLES
-            ? `run \`${scriptCommand(needed.script)}\`: it creates it from .flux.env`
-            : restored(needed.script),
-        command: scriptCommand(needed.script),
-        action: { do: 'script', script: needed.script[0], args: needed.script.slice(1) },
-      }
-    : {
-        text: 'create it, or correct substituteFrom of the Kustomization',
-        command: `kubectl -n ${needed.namespace} get secrets`,
-      },
-})
+): Finding =>
+  tell(
+    { ...refTo('Secret', needed.namespace, needed.name), apiVersion: 'v1' },
+    {
+      rule,
+      cause,
+      ...(needed.script
+        ? {
+            text:
+              needed.name === VARIABLES
+                ? `run \`${scriptCommand(needed.script)}\`: it creates it from .flux.env`
+                : restored(needed.script),
+            command: scriptCommand(needed.script),
+            action: { do: 'script', script: needed.script[0], args: needed.script.slice(1) },
+          }
+        : {
+            text: 'create it, or correct substituteFrom of the Kustomization',
+            command: `kubectl -n ${needed.namespace} get secrets`,
+          }),
+    },
+  )
 
 /** Secrets that are not there, or lack something: from the catalogue, and whatever a Kustomization is made of. */
 const lacking: Rule = index => {

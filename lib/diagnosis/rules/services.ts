@@ -1,6 +1,6 @@
 /** Services without pods behind them, and what sends its requests to them. */
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
@@ -59,19 +59,14 @@ const withoutEndpoints: Rule = index =>
       workloads.some(({ spec }) => spec?.replicas === 0)
     if (!known) return []
     return [
-      {
+      tell(service, {
         rule: 'service-without-endpoints',
-        verdict: 'broken',
-        subject: refOf(service),
         cause: 'none of its pods is ready: nothing answers its requests',
-        evidence: [],
-        remedy: {
-          text: 'see what its pods say',
-          command: `kubectl -n ${namespace} get pods -l ${labelText(selector)}`,
-        },
+        text: 'see what its pods say',
+        command: `kubectl -n ${namespace} get pods -l ${labelText(selector)}`,
         symptom: true,
         causedBy: workloads.map(refOf),
-      },
+      }),
     ]
   })
 
@@ -82,17 +77,14 @@ const labelText = (labels: Labels) =>
 
 function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
   const users = usersOf(service, index)
-  return {
+  return tell(service, {
     rule: 'service-selects-nothing',
     verdict: users.length > 0 ? 'broken' : 'warning',
-    subject: refOf(service),
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
-    remedy: {
-      text: `correct its selector ${whereToChange(service, index)}, or delete it if its application was removed`,
-      command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
-    },
-  }
+    text: `correct its selector ${whereToChange(service, index)}, or delete it if its application was removed`,
+    command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
+  })
 }
 
 /** What sends requests to a Service: Ingresses, webhooks and APIs. */
@@ -135,14 +127,13 @@ function backendsOf({ spec }: KubeObject): Backend[] {
 const ingresses: Rule = index =>
   index.all('Ingress').flatMap((ingress): Finding[] => {
     const { namespace, name, annotations } = ingress.metadata
-    const finding = (rule: string, cause: string, text: string, command: string): Finding => ({
-      rule,
-      verdict: 'broken',
-      subject: refOf(ingress),
-      cause,
-      evidence: [],
-      remedy: { text, command },
-    })
+    const finding = (rule: string, cause: string, text: string, command: string): Finding =>
+      tell(ingress, {
+        rule,
+        cause,
+        text,
+        command,
+      })
     const where = whereToChange(ingress, index)
     const found: Finding[] = []
     const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
@@ -194,19 +185,14 @@ const withoutAddress: Rule = index =>
     if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return []
     if (since(index, service.metadata.creationTimestamp) < 120) return []
     return [
-      {
+      tell(service, {
         rule: 'service-without-address',
-        verdict: 'broken',
-        subject: refOf(service),
         cause: 'it has no address: nobody from outside reaches it',
-        evidence: [],
-        remedy: {
-          text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
-          command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
-        },
+        text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+        command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
         symptom: true,
         causedBy: balancersOf(service, index),
-      },
+      }),
     ]
   })
 

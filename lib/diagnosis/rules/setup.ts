@@ -2,7 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -52,15 +52,13 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   const [, volume, path] =
     /volume "([^"]+)" *: .*?(?:path "([^"]+)" does not exist|stat (\S+): no such file)/.exec(message) ?? []
   const onDisk = volume && path ? index.get('PersistentVolume', undefined, volume) : undefined
-  return {
+  return tell(onDisk ? refOf(onDisk) : refOf(pod), {
     rule: onDisk ? 'volume-folder-missing' : 'pod-mount-failed',
-    verdict: 'broken',
-    subject: onDisk ? refOf(onDisk) : refOf(pod),
     cause: onDisk
       ? `its folder ${path} is not on the server any more`
       : `a volume cannot be mounted: ${short(message, 200)}`,
     evidence: [`${event.reason}: ${short(message)}`],
-    remedy: onDisk
+    ...(onDisk
       ? {
           text: 'bring the folder back from a backup, or create it empty if the data may be lost',
           command: `npx tsx scripts/ssh.ts --sudo -- ls -l ${path?.replace(/\/[^/]*$/, '')}`,
@@ -68,8 +66,8 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
       : {
           text: mountFix(message, whereToChange(workloadOf(pod, index), index)),
           command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
-        },
-  }
+        }),
+  })
 }
 
 /** What kubelet's and mount's words ask for. The first that matches counts. */
@@ -125,24 +123,21 @@ function attachedElsewhere(pod: KubeObject, message: string, index: Index): Find
       condition(index.get('Node', undefined, spec?.nodeName ?? '') ?? pod, 'Ready')?.status === 'Unknown',
   )
   const name = names[0] ?? 'NAME'
-  return {
+  return tell(pod, {
     rule: 'volume-attached-elsewhere',
-    verdict: 'broken',
-    subject: refOf(pod),
     cause: `its volume is still attached for ${names.join(', ') || 'another node'}, and only one node may have it`,
     evidence: [short(message)],
-    remedy:
-      ending.length > 0
-        ? {
-            text: `when that node is gone for good, delete Pod ${name} by force`,
-            command: `kubectl -n ${pod.metadata.namespace} delete pod ${name} --force --grace-period=0`,
-          }
-        : {
-            text: 'set strategy Recreate: a rolling update needs the volume on two nodes at once',
-            command: `kubectl -n ${pod.metadata.namespace} get pods -o wide`,
-          },
+    ...(ending.length > 0
+      ? {
+          text: `when that node is gone for good, delete Pod ${name} by force`,
+          command: `kubectl -n ${pod.metadata.namespace} delete pod ${name} --force --grace-period=0`,
+        }
+      : {
+          text: 'set strategy Recreate: a rolling update needs the volume on two nodes at once',
+          command: `kubectl -n ${pod.metadata.namespace} get pods -o wide`,
+        }),
     ...(ending.length > 0 ? { symptom: true, causedBy: ending.map(refOf) } : {}),
-  }
+  })
 }
 
 /** Network and sandbox are a matter of the node: its pods only suffer. */
@@ -155,48 +150,38 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
     ? imageTrouble(pod, image, 'ErrImagePull', message, 'in the configuration of k3s (--pause-image)', index)
     : spaceTrouble(message)
   if (told)
-    return {
+    return tell(pod, {
       rule: told.rule,
-      verdict: 'broken',
-      subject: refOf(pod),
       cause: image ? `its sandbox cannot be created: ${told.cause}` : told.cause,
       evidence: [`${event.reason}: ${short(message)}`],
-      remedy: { text: told.fix, ...(image ? {} : { command: SPACE }) },
-    }
+      text: told.fix,
+      ...(image ? {} : { command: SPACE }),
+    })
   const known = startTrouble(message)
   if (known)
-    return {
+    return tell(pod, {
       rule: known.rule ?? 'pod-sandbox-failed',
-      verdict: 'broken',
-      subject: refOf(pod),
       cause: `${known.cause}: ${short(message, 200)}`,
-      evidence: [],
-      remedy: {
-        text: known.fix(whereToChange(workloadOf(pod, index), index)),
-        ...(known.command ? { command: known.command } : {}),
-      },
-    }
+      text: known.fix(whereToChange(workloadOf(pod, index), index)),
+      ...(known.command ? { command: known.command } : {}),
+    })
   const network =
     /\bcni\b|flannel|network plugin|setup network|network for sandbox|NetworkNotReady|NetworkPluginNotReady/i.test(
       message,
     )
-  return {
+  return tell(network ? refTo('Node', undefined, pod.spec?.nodeName) : refOf(pod), {
     rule: network ? 'node-network-failing' : 'pod-sandbox-failed',
-    verdict: 'broken',
-    subject: network ? refTo('Node', undefined, pod.spec?.nodeName) : refOf(pod),
     cause: network
       ? 'its network for pods does not work'
       : `the node cannot set the pod up: ${short(message, 200)}`,
     evidence: [`${event.reason} of ${pod.metadata.namespace}/${pod.metadata.name}: ${short(message)}`],
-    remedy: {
-      text: /already has an IP address/.test(message)
-        ? 'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s'
-        : /no IP addresses available/.test(message)
-          ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
-          : 'k3s sets the network up when it starts: restart it, and read what it says',
-      command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
-    },
-  }
+    text: /already has an IP address/.test(message)
+      ? 'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s'
+      : /no IP addresses available/.test(message)
+        ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
+        : 'k3s sets the network up when it starts: restart it, and read what it says',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  })
 }
 
 const SPACE = 'npx tsx scripts/ssh.ts -- df -h / /run'
@@ -222,29 +207,20 @@ function notBegun(pod: KubeObject, index: Index): Finding | undefined {
   if (age < 60 || pod.status?.startTime || pod.status?.containerStatuses) return undefined
   const nodes = index.all('Node').map(({ metadata }) => metadata.name)
   if (nodes.length > 0 && !nodes.includes(pod.spec?.nodeName))
-    return {
+    return tell(pod, {
       rule: 'pod-node-missing',
-      verdict: 'broken',
-      subject: refOf(pod),
       cause: `it is placed on ${pod.spec?.nodeName}, which is not a node of the cluster`,
       evidence: [`nodes: ${nodes.slice(0, 5).join(', ')}`],
-      remedy: {
-        text: `omit nodeName ${whereToChange(workloadOf(pod, index), index)}, or correct it; or bring that node back`,
-        command: 'kubectl get nodes',
-      },
-    }
-  return {
+      text: `omit nodeName ${whereToChange(workloadOf(pod, index), index)}, or correct it; or bring that node back`,
+      command: 'kubectl get nodes',
+    })
+  return tell(pod, {
     rule: 'kubelet-silent',
-    verdict: 'broken',
-    subject: refOf(pod),
     cause: `the kubelet of ${pod.spec?.nodeName} has not started it for ${durationText(age * 1000)}`,
-    evidence: [],
-    remedy: {
-      text: 'see whether k3s runs on the server',
-      command: 'npx tsx scripts/ssh.ts --sudo -- systemctl status k3s',
-    },
+    text: 'see whether k3s runs on the server',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl status k3s',
     symptom: true,
-  }
+  })
 }
 
 export const rules: Rule[] = [notSetUp]

@@ -1,7 +1,7 @@
 /** What several sources and issuers fail by at once, and what is told once for all of them. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -46,18 +46,14 @@ const noSpace: Rule = index => {
   const pods = index.all('Pod').filter(({ metadata }) => metadata.name.startsWith('source-controller-'))
   const nodes = pods.flatMap(({ spec }) => (spec?.nodeName ? [refTo('Node', undefined, spec.nodeName)] : []))
   return [
-    {
+    tell(SHARED['no-space'], {
       rule: 'source-controller-no-space',
-      verdict: 'broken',
-      subject: SHARED['no-space'],
       cause: `it cannot write: the disk of ${nodes[0] ? `node ${nodes[0].name}` : 'its node'} is full, or the limit of its emptyDir is reached`,
       evidence: evidenceOf(suffering),
-      remedy: {
-        text: 'make room on the disk of the server, then restart source-controller, which empties its /tmp',
-        command: 'npx tsx scripts/ssh.ts -- df -h',
-      },
+      text: 'make room on the disk of the server, then restart source-controller, which empties its /tmp',
+      command: 'npx tsx scripts/ssh.ts -- df -h',
       causedBy: nodes,
-    },
+    }),
   ]
 }
 
@@ -69,19 +65,15 @@ const namesFail: Rule = index => {
   const suffering = asking(index).filter(object => NAMES.test(messageOf(object)))
   if (suffering.length < 2) return []
   return [
-    {
+    tell(SHARED.names, {
       rule: 'outside-names-unresolved',
-      verdict: 'broken',
-      subject: SHARED.names,
       cause: 'the name server of the cluster, or the one of this server that it asks, does not resolve them',
       evidence: evidenceOf(suffering),
-      remedy: {
-        text: 'correct the name servers in /etc/resolv.conf of the server, let it reach them on port 53, then restart coredns',
-        command: 'npx tsx scripts/ssh.ts -- cat /etc/resolv.conf',
-      },
+      text: 'correct the name servers in /etc/resolv.conf of the server, let it reach them on port 53, then restart coredns',
+      command: 'npx tsx scripts/ssh.ts -- cat /etc/resolv.conf',
       symptom: true,
       causedBy: [refTo('Deployment', 'kube-system', 'coredns')],
-    },
+    }),
   ]
 }
 
@@ -90,18 +82,14 @@ const ownIngress: Rule = index => {
   const suffering = asking(index).filter(object => OWN_CERTIFICATE.test(messageOf(object)))
   if (suffering.length === 0) return []
   return [
-    {
+    tell(SHARED['own-ingress'], {
       rule: 'outside-names-lead-here',
-      verdict: 'broken',
-      subject: SHARED['own-ingress'],
       cause:
         'they lead to this server’s own ingress, which answers with its default certificate: the search domain of the server and a wildcard record match every name',
       evidence: evidenceOf(suffering),
-      remedy: {
-        text: 'remove the search domain from /etc/resolv.conf of the server (or give k3s another file by --resolv-conf), then restart coredns and the pods that fail',
-        command: 'npx tsx scripts/ssh.ts -- cat /etc/resolv.conf',
-      },
-    } satisfies Finding,
+      text: 'remove the search domain from /etc/resolv.conf of the server (or give k3s another file by --resolv-conf), then restart coredns and the pods that fail',
+      command: 'npx tsx scripts/ssh.ts -- cat /etc/resolv.conf',
+    }) satisfies Finding,
   ]
 }
 

@@ -1,7 +1,7 @@
 /** OAuth2Clients: registered at hydra, for a host that is served. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
@@ -18,21 +18,17 @@ const unregistered: Rule = index =>
     if (!statusCode || condition(client, 'Ready')?.status === 'True' || since(index, creationTimestamp) < 120)
       return []
     return [
-      {
+      tell(client, {
         rule: 'oauth-client-not-registered',
-        verdict: 'broken',
-        subject: refOf(client),
         cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
         evidence: [`nobody can log in to ${name} by single sign-on`],
-        remedy: {
-          text: `read the log of hydra-maester, and check Secret ${namespace}/${client.spec?.secretName}`,
-          command: 'npx tsx scripts/logs.ts hydra --grep maester',
-        },
+        text: `read the log of hydra-maester, and check Secret ${namespace}/${client.spec?.secretName}`,
+        command: 'npx tsx scripts/logs.ts hydra --grep maester',
         causedBy: index
           .all('Deployment')
           .filter(({ metadata }) => /^hydra/.test(metadata.name))
           .map(refOf),
-      },
+      }),
     ]
   })
 
@@ -53,17 +49,13 @@ const elsewhere: Rule = index =>
       .filter(({ metadata }) => metadata.namespace === namespace)
       .flatMap(hostsOf)
     return [
-      {
+      tell(client, {
         rule: 'oauth-redirect-elsewhere',
-        verdict: 'broken',
-        subject: refOf(client),
         cause: `redirects to ${[...new Set(hosts)].join(', ')}, which no Ingress serves: logging in fails`,
         evidence: own.length > 0 ? [`served in ${namespace}: ${[...new Set(own)].join(', ')}`] : [],
-        remedy: {
-          text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
-          command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
-        },
-      },
+        text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
+        command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
+      }),
     ]
   })
 
@@ -85,10 +77,9 @@ const different: Rule = index =>
     const isMissing = differs.includes('registration')
     const patch = { status: { observedGeneration: 0 } }
     return [
-      {
+      tell(client, {
         rule: 'oauth-client-differs',
         verdict: differs.some(field => NEEDED.includes(field)) ? 'broken' : 'warning',
-        subject: refOf(client),
         cause: isMissing
           ? 'is not registered at hydra'
           : `differs at hydra from Secret ${namespace}/${client.spec?.secretName} and this object: ${differs.join(', ')}`,
@@ -98,18 +89,16 @@ const different: Rule = index =>
         ].filter(
           text => isMissing || differs.some(field => NEEDED.includes(field)) || !text.startsWith('nobody'),
         ),
-        remedy: {
-          text: 'have hydra-maester send the client to hydra again',
-          command: `kubectl -n ${namespace} patch oauth2client ${name} --subresource=status --type=merge -p '${JSON.stringify(patch)}'`,
-          action: {
-            do: 'patch',
-            ref: refOf(client),
-            patch,
-            subresource: 'status',
-            why: 'have hydra-maester send the client again',
-          },
+        text: 'have hydra-maester send the client to hydra again',
+        command: `kubectl -n ${namespace} patch oauth2client ${name} --subresource=status --type=merge -p '${JSON.stringify(patch)}'`,
+        action: {
+          do: 'patch',
+          ref: refOf(client),
+          patch,
+          subresource: 'status',
+          why: 'have hydra-maester send the client again',
         },
-      },
+      }),
     ]
   })
 
@@ -122,22 +111,18 @@ const unready: Rule = index =>
     const workload = workloadOf(index, service)
     if (!workload) return []
     return [
-      {
+      tell(workload, {
         rule: 'sign-on-not-ready',
-        verdict: 'broken',
-        subject: refOf(workload),
         cause: `${service} runs, and reports that it is not ready: ${short(why, 200)}`,
         evidence: ['nobody can log in to any application'],
-        remedy: {
-          text: 'check its database, single-sign-on-database, and read the log',
-          command: `npx tsx scripts/app-debug.ts single-sign-on-database`,
-        },
+        text: 'check its database, single-sign-on-database, and read the log',
+        command: `npx tsx scripts/app-debug.ts single-sign-on-database`,
         causedBy: index
           .within('StatefulSet', 'oas')
           .concat(index.within('Deployment', 'oas'))
           .filter(({ metadata }) => metadata.name.startsWith('single-sign-on-database'))
           .map(refOf),
-      },
+      }),
     ]
   })
 
@@ -146,17 +131,12 @@ const nobody: Rule = index => {
   const kratos = workloadOf(index, 'kratos')
   if (index.snapshot.signOn?.administrator !== false || !kratos) return []
   return [
-    {
+    tell(kratos, {
       rule: 'sign-on-without-administrator',
-      verdict: 'broken',
-      subject: refOf(kratos),
       cause: 'no active user has the label "Admin": nobody can manage users',
-      evidence: [],
-      remedy: {
-        text: 'reset or create the user admin',
-        command: 'npx tsx scripts/users.ts reset-admin',
-      },
-    },
+      text: 'reset or create the user admin',
+      command: 'npx tsx scripts/users.ts reset-admin',
+    }),
   ]
 }
 
@@ -166,17 +146,14 @@ const mail: Rule = index => {
   const kratos = workloadOf(index, 'kratos')
   if (!count || !kratos) return []
   return [
-    {
+    tell(kratos, {
       rule: 'sign-on-mail-refused',
       verdict: 'warning',
-      subject: refOf(kratos),
       cause: `${count} ${count === 1 ? 'mail to a user was' : 'mails to users were'} given up${why ? `: ${short(why, 200)}` : ''}`,
       evidence: ['a user who asked for a new password did not get the code'],
-      remedy: {
-        text: 'check the mail server, and correct outgoing_mail_* in .flux.env; meanwhile hand out codes by hand',
-        command: 'npx tsx scripts/preflight.ts --only mail',
-      },
-    },
+      text: 'check the mail server, and correct outgoing_mail_* in .flux.env; meanwhile hand out codes by hand',
+      command: 'npx tsx scripts/preflight.ts --only mail',
+    }),
   ]
 }
 

@@ -1,5 +1,5 @@
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import {
   acmeServerOf,
   ageOf,
@@ -10,7 +10,7 @@ import {
   namesOf,
 } from '../certificates/chain.ts'
 import { reissue } from '../certificates/renew.ts'
-import type { Finding, Remedy } from '../finding.ts'
+import { type Finding, type Remedy, tell } from '../finding.ts'
 import type { CertificateFacts, Index } from '../snapshot.ts'
 import { deployment, SETTLING } from './issuers.ts'
 
@@ -53,15 +53,14 @@ export function storedFinding(certificate: KubeObject, index: Index): Finding | 
     const { status, message } = condition(certificate, type) ?? {}
     return message && (type === 'Issuing' || status !== 'True') ? [`${type}: ${message}`] : []
   })
-  return {
+  return tell(certificate, {
     rule,
     verdict,
-    subject: refOf(certificate),
     cause,
     evidence: [...evidence, ...told],
-    remedy: problem.remedy ?? reissue(certificate, index, text),
+    ...(problem.remedy ?? reissue(certificate, index, text)),
     ...(heals ? { symptom: true as const, causedBy: [deployment('cert-manager')] } : {}),
-  }
+  })
 }
 
 /** A Secret that was there, and is not, or holds nothing that can be used. */

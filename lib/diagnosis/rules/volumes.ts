@@ -1,6 +1,6 @@
 /** Volumes that nobody uses any more, or that lie on a node which is gone. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -34,17 +34,14 @@ const volumes: Rule = index =>
       ]
     if (phase === 'Failed')
       return [
-        {
-          subject: refOf(volume),
+        tell(volume, {
           rule: 'volume-failed',
           verdict: 'warning',
           cause: `its data could not be deleted after its claim ${owner} was`,
           evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
-          remedy: {
-            text: 'remove its folder on the server, then the volume',
-            command: `kubectl describe pv ${volume.metadata.name}`,
-          },
-        },
+          text: 'remove its folder on the server, then the volume',
+          command: `kubectl describe pv ${volume.metadata.name}`,
+        }),
       ]
     return phase === 'Bound' ? elsewhere(volume, index) : []
   })
@@ -66,17 +63,13 @@ function elsewhere(volume: KubeObject, index: Index): Finding[] {
   )
   if (wanted.length === 0 || there || nodes.length === 0) return []
   return [
-    {
-      subject: refOf(volume),
+    tell(volume, {
       rule: 'volume-node-missing',
-      verdict: 'broken',
       cause: `it lies on the node ${wanted.join(', ')}, which is not in the cluster`,
       evidence: [`path ${volume.spec?.local?.path ?? volume.spec?.hostPath?.path ?? 'unknown'}`],
-      remedy: {
-        text: 'bring that node back under its old name: its data exists nowhere else; or restore it from a backup into a new claim',
-        command: 'kubectl get nodes --show-labels',
-      },
-    },
+      text: 'bring that node back under its old name: its data exists nowhere else; or restore it from a backup into a new claim',
+      command: 'kubectl get nodes --show-labels',
+    }),
   ]
 }
 

@@ -2,7 +2,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { NOTE } from '../../kubectl/scale.ts'
-import type { Finding, Remedy, Rule } from '../finding.ts'
+import { type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -88,18 +88,14 @@ function unavailableFinding(workload: KubeObject, progressing: Condition | undef
       : late
         ? `${counted}, and the time for that is over`
         : counted
-  return {
+  return tell(workload, {
     rule: dns ? 'cluster-dns-down' : 'workload-unavailable',
-    verdict: 'broken',
-    subject: refOf(workload),
     cause: dns ? `no name is resolved in the cluster: ${counted}` : cause,
     evidence: late ? [`Progressing=False ${progressing.reason}: ${short(progressing.message ?? '')}`] : [],
-    remedy: {
-      text: 'see what its pods say',
-      command: `kubectl -n ${namespace} describe ${workload.kind.toLowerCase()} ${name}`,
-    },
+    text: 'see what its pods say',
+    command: `kubectl -n ${namespace} describe ${workload.kind.toLowerCase()} ${name}`,
     symptom: true,
-  }
+  })
 }
 
 /** Workloads that were scaled to 0 by hand, although their release or Kustomization runs them. */
@@ -113,14 +109,11 @@ const scaledToZero: Rule = index =>
         scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
       if (!remedy) return []
       return [
-        {
+        tell(workload, {
           rule: 'workload-scaled-to-zero',
-          verdict: 'broken',
-          subject: refOf(workload),
           cause: 'is scaled to 0: it was stopped by hand',
-          evidence: [],
-          remedy,
-        },
+          ...remedy,
+        }),
       ]
     }),
   )
@@ -186,23 +179,19 @@ const paused: Rule = index =>
     if (workload.spec?.paused !== true || isFlux(workload)) return []
     const { namespace, name } = workload.metadata
     return [
-      {
+      tell(workload, {
         rule: 'workload-paused',
         verdict: (workload.status?.updatedReplicas ?? 0) < pods(workload).wanted ? 'broken' : 'warning',
-        subject: refOf(workload),
         cause: 'its rollout is paused: a change of it has no effect',
-        evidence: [],
-        remedy: {
-          text: 'go on with the rollout',
-          command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
-          action: {
-            do: 'patch',
-            ref: refOf(workload),
-            patch: { spec: { paused: null } },
-            why: 'go on with the rollout',
-          },
+        text: 'go on with the rollout',
+        command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
+        action: {
+          do: 'patch',
+          ref: refOf(workload),
+          patch: { spec: { paused: null } },
+          why: 'go on with the rollout',
         },
-      },
+      }),
     ]
   })
 
@@ -219,18 +208,14 @@ const oldRevision: Rule = index =>
     if (!trouble) return []
     const { namespace, name } = pod.metadata
     return [
-      {
+      tell(pod, {
         rule: 'pod-of-old-revision',
-        verdict: 'broken',
-        subject: refOf(pod),
         cause: `StatefulSet ${set.metadata.name} was changed, but waits for this older pod to become ready`,
         evidence: [trouble.cause],
-        remedy: {
-          text: 'delete the pod: it is recreated from the corrected template, with the same volume',
-          command: `kubectl -n ${namespace} delete pod ${name}`,
-          action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
-        },
-      },
+        text: 'delete the pod: it is recreated from the corrected template, with the same volume',
+        command: `kubectl -n ${namespace} delete pod ${name}`,
+        action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
+      }),
     ]
   })
 
