@@ -65,6 +65,7 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['hydra.ory.sh/v1alpha1', 'OAuth2Client'],
   ['source.toolkit.fluxcd.io/v1', 'OCIRepository'],
   ['source.toolkit.fluxcd.io/v1', 'Bucket'],
+  ['traefik.io/v1alpha1', 'IngressRoute'],
   ['traefik.io/v1alpha1', 'Middleware', { metadataOnly: true }],
   ['velero.io/v1', 'BackupStorageLocation'],
   ['velero.io/v1', 'Backup'],

@@ -165,6 +165,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: { dnsName: 'text', type: 'text', token: 'text', key: 'text', issuerRef: REF, wildcard: 'flag' },
     status: { state: 'text', reason: 'message', processing: 'flag', presented: 'flag' },
   },
+  IngressRoute: { spec: { routes: [{ services: [REF], middlewares: [REF] }] } },
   OAuth2Client: {
     spec: {
       secretName: 'text',

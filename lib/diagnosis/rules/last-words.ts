@@ -174,7 +174,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -226,6 +226,14 @@ const WORDS: readonly Words[] = [
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
+  },
+  {
+    rule: 'container-migration-pending',
+    pattern:
+      /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table/i,
+    what: 'its database was not migrated to this version of the program',
+    fix: where =>
+      `run its migrations: see whether their Job or init container has failed, or is switched off ${where}`,
   },
   {
     rule: 'container-out-of-memory',

@@ -109,6 +109,20 @@ const REFERENCES: readonly Reference[] = [
     effect: 'Traefik does not serve it, and answers 404',
   },
   {
+    kind: 'IngressRoute',
+    field: 'spec.routes',
+    to: object =>
+      ((object.spec?.routes ?? []) as { services?: Named[]; middlewares?: Named[] }[]).flatMap(
+        ({ services = [], middlewares = [] }) => [
+          ...services
+            .filter(({ kind = 'Service' }) => kind === 'Service')
+            .map(each => ({ namespace: object.metadata.namespace, ...each, kind: 'Service' })),
+          ...middlewares.map(each => ({ namespace: object.metadata.namespace, ...each, kind: 'Middleware' })),
+        ],
+      ),
+    effect: 'Traefik does not serve it, and answers 404',
+  },
+  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {
