@@ -4,7 +4,7 @@ import { condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { type Finding, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { quantity } from './quantity.ts'
@@ -13,15 +13,6 @@ import { pods } from './workloads.ts'
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
 const SELECTED = 'volume.kubernetes.io/selected-node'
-
-type Told = Pick<Finding, 'rule' | 'cause' | 'remedy'> & Partial<Finding>
-
-const findingOf = (subject: Ref, told: Told): Finding => ({
-  verdict: 'broken',
-  subject,
-  evidence: [],
-  ...told,
-})
 
 const describe = ({ kind, name, namespace }: Ref) =>
   `kubectl ${namespace ? `-n ${namespace} ` : ''}describe ${kind === 'PersistentVolume' ? 'pv' : 'pvc'} ${name}`
@@ -43,13 +34,11 @@ const missingClaims: Rule = index => {
       const subject: Ref = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name }
       found.set(
         `${namespace}/${name}`,
-        findingOf(subject, {
+        tell(subject, {
           rule: 'claim-missing',
           cause: `${refText(refOf(pod))} needs it, and it does not exist`,
-          remedy: {
-            text: `correct the name of the claim ${whereToChange(workloadOf(pod, index), index)}; if it was deleted, recreate it and restore its data`,
-            command: `kubectl -n ${namespace} get pvc`,
-          },
+          text: `correct the name of the claim ${whereToChange(workloadOf(pod, index), index)}; if it was deleted, recreate it and restore its data`,
+          command: `kubectl -n ${namespace} get pvc`,
         }),
       )
     }
@@ -68,22 +57,20 @@ const claims: Rule = index =>
           : claim.status?.phase === 'Pending'
             ? pending(claim, index)
             : resizing(claim, index)
-    return told ? [findingOf(refOf(claim), told)] : []
+    return told ? [tell(claim, told)] : []
   })
 
-function lost(claim: KubeObject): Told {
+function lost(claim: KubeObject): Telling {
   return {
     rule: 'claim-lost',
     cause: `its volume ${claim.spec?.volumeName ?? ''} is gone, and its data with it as far as Kubernetes knows`,
-    remedy: {
-      text: 'the folder may still be in the local storage of the server: check there before the claim is recreated; else restore the data from a backup',
-      command: 'npx tsx scripts/ssh.ts --sudo -- ls -l /var/lib/OpenAppStack/local-storage',
-    },
+    text: 'the folder may still be in the local storage of the server: check there before the claim is recreated; else restore the data from a backup',
+    command: 'npx tsx scripts/ssh.ts --sudo -- ls -l /var/lib/OpenAppStack/local-storage',
   }
 }
 
 /** Kubernetes keeps a deleted claim for as long as a pod uses it, and deletes its data after that. */
-function leaving(claim: KubeObject, index: Index): Told | undefined {
+function leaving(claim: KubeObject, index: Index): Telling | undefined {
   if (since(index, claim.metadata.deletionTimestamp) < 60) return undefined
   const user = podsOf(index).find(
     pod =>
@@ -94,10 +81,8 @@ function leaving(claim: KubeObject, index: Index): Told | undefined {
       rule: 'claim-being-deleted',
       cause: `was deleted, and ${refText(refOf(user))} waits for it: neither goes on without the other`,
       evidence: [`deleted at ${claim.metadata.deletionTimestamp}`],
-      remedy: {
-        text: `set the reclaim policy of its volume to Retain if the data is needed, delete the pods that use the claim, then let the workload recreate it`,
-        command: `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
-      },
+      text: `set the reclaim policy of its volume to Retain if the data is needed, delete the pods that use the claim, then let the workload recreate it`,
+      command: `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
     }
   const waiting = kustomizationOf(claim, index)
   return {
@@ -108,18 +93,16 @@ function leaving(claim: KubeObject, index: Index): Told | undefined {
       ? `was deleted: it and its data go as soon as ${refText(refOf(user))} ends`
       : 'was deleted, and its finalizer keeps it: a pod that used it may still be ending',
     evidence: [`finalizers: ${((claim.metadata as { finalizers?: string[] }).finalizers ?? []).join(', ')}`],
-    remedy: {
-      text: user
-        ? 'do not restart that pod: back its data up first, and set the reclaim policy of the volume to Retain'
-        : 'see which pods use it (Used By): the finalizer kubernetes.io/pvc-protection goes with the last of them',
-      command: user
-        ? `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`
-        : describe(refOf(claim)),
-    },
+    text: user
+      ? 'do not restart that pod: back its data up first, and set the reclaim policy of the volume to Retain'
+      : 'see which pods use it (Used By): the finalizer kubernetes.io/pvc-protection goes with the last of them',
+    command: user
+      ? `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`
+      : describe(refOf(claim)),
   }
 }
 
-function pending(claim: KubeObject, index: Index): Told | undefined {
+function pending(claim: KubeObject, index: Index): Telling | undefined {
   const { spec, metadata } = claim
   const age = since(index, metadata.creationTimestamp)
   const failed = eventsOf(index, claim, /^(ProvisioningFailed|FailedBinding|VolumeMismatch)$/)[0]
@@ -133,7 +116,8 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
         ? `its volume ${spec.volumeName} ${claimedBy(volume, claim)}`
         : `its volume ${spec.volumeName} does not exist`,
       evidence,
-      remedy: { text: 'correct spec.volumeName, or free the volume', command: describe(refOf(claim)) },
+      text: 'correct spec.volumeName, or free the volume',
+      command: describe(refOf(claim)),
     }
   }
   const classes = index.all('StorageClass')
@@ -144,7 +128,7 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
       rule: 'claim-without-class',
       cause: 'it names no StorageClass, and no class is the default',
       evidence,
-      remedy: classes[0]
+      ...(classes[0]
         ? {
             text: `make ${classes[0].metadata.name} the default class`,
             command: `kubectl annotate storageclass ${classes[0].metadata.name} ${DEFAULT}=true`,
@@ -155,7 +139,7 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
               why: 'make it the default class',
             },
           }
-        : { text: 'there is no StorageClass: the release local-path-provisioner in oas brings one' },
+        : { text: 'there is no StorageClass: the release local-path-provisioner in oas brings one' }),
     }
   }
   if (spec.storageClassName === '') return unfitting(claim, index)
@@ -165,10 +149,8 @@ function pending(claim: KubeObject, index: Index): Told | undefined {
       rule: 'claim-class-missing',
       cause: `its StorageClass ${spec.storageClassName} does not exist`,
       evidence,
-      remedy: {
-        text: `there is ${classes.map(each => each.metadata.name).join(', ') || 'none'}: a claim is immutable, so correct its class in the values, delete the claim while it is empty, and recreate it`,
-        command: `kubectl -n ${metadata.namespace} delete pvc ${metadata.name}`,
-      },
+      text: `there is ${classes.map(each => each.metadata.name).join(', ') || 'none'}: a claim is immutable, so correct its class in the values, delete the claim while it is empty, and recreate it`,
+      command: `kubectl -n ${metadata.namespace} delete pvc ${metadata.name}`,
     }
   return unprovisioned(claim, storage, failed, index)
 }
@@ -179,7 +161,7 @@ function unprovisioned(
   storage: KubeObject,
   failed: KubeObject | undefined,
   index: Index,
-): Told | undefined {
+): Telling | undefined {
   const waitsForPod = storage.volumeBindingMode === 'WaitForFirstConsumer'
   const provisioner = String(storage.provisioner ?? '')
   if (provisioner === 'kubernetes.io/no-provisioner') return unfitting(claim, index)
@@ -197,14 +179,12 @@ function unprovisioned(
       rule: 'claim-not-provisioned',
       cause: `${provisioner} cannot create its volume: ${short(lastClause(reason), 200)}`,
       evidence: [`${failed!.reason}: ${short(reason)}`],
-      remedy: {
-        text: helper
-          ? `see ${refText(refOf(helper))}, which creates the folder`
-          : /access mode/i.test(reason)
-            ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
-            : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
-        command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
-      },
+      text: helper
+        ? `see ${refText(refOf(helper))}, which creates the folder`
+        : /access mode/i.test(reason)
+          ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
+          : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
+      command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
     }
   }
@@ -215,20 +195,16 @@ function unprovisioned(
         ? `nothing creates volumes of its class ${storage.metadata.name}: the provisioner ${provisioner} is not installed`
         : `${provisioner} has not created its volume for ${durationText(age * 1000)}`,
     evidence: failed ? [`${failed.reason}: ${short(failed.message ?? '')}`] : [],
-    remedy: {
-      text: servers[0]
-        ? `see ${refText(refOf(servers[0]))}`
-        : `install ${provisioner}, or name another class`,
-      command: servers[0]
-        ? `kubectl -n ${servers[0].metadata.namespace} logs deployment/${servers[0].metadata.name}`
-        : 'kubectl get storageclass',
-    },
+    text: servers[0] ? `see ${refText(refOf(servers[0]))}` : `install ${provisioner}, or name another class`,
+    command: servers[0]
+      ? `kubectl -n ${servers[0].metadata.namespace} logs deployment/${servers[0].metadata.name}`
+      : 'kubectl get storageclass',
     ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
   }
 }
 
 /** A claim of a class without a provisioner: why the existing volumes do not fit. */
-function unfitting(claim: KubeObject, index: Index): Told | undefined {
+function unfitting(claim: KubeObject, index: Index): Telling | undefined {
   const { spec, metadata } = claim
   const used = podsOf(index).some(
     pod => pod.metadata.namespace === metadata.namespace && claimsOfPod(pod).includes(metadata.name),
@@ -247,10 +223,8 @@ function unfitting(claim: KubeObject, index: Index): Told | undefined {
       rule: 'claim-volume-held',
       cause: `its volume ${held.metadata.name} ${claimedBy(held, claim)}`,
       evidence: [],
-      remedy: {
-        text: 'remove spec.claimRef of the volume: its data is kept, and the claim gets it',
-        command: `kubectl patch pv ${held.metadata.name} --type merge -p '{"spec":{"claimRef":null}}'`,
-      },
+      text: 'remove spec.claimRef of the volume: its data is kept, and the claim gets it',
+      command: `kubectl patch pv ${held.metadata.name} --type merge -p '{"spec":{"claimRef":null}}'`,
     }
   const evidence = ofClass.map(volume => {
     const { capacity, accessModes = [] } = volume.spec ?? {}
@@ -269,10 +243,8 @@ function unfitting(claim: KubeObject, index: Index): Told | undefined {
     rule: 'claim-without-volume',
     cause: `it needs a volume that is created by hand, and none fits: ${evidence.slice(0, 3).join('; ') || 'there is none of its class'}`,
     evidence: [],
-    remedy: {
-      text: 'create a volume that fits by size, access mode and class, or name another StorageClass',
-      command: describe(refOf(claim)),
-    },
+    text: 'create a volume that fits by size, access mode and class, or name another StorageClass',
+    command: describe(refOf(claim)),
   }
 }
 
@@ -303,7 +275,7 @@ function helperOf(message: string, index: Index): KubeObject | undefined {
     : undefined
 }
 
-function resizing(claim: KubeObject, index: Index): Told | undefined {
+function resizing(claim: KubeObject, index: Index): Telling | undefined {
   const wanted = claim.spec?.resources?.requests?.storage
   const has = claim.status?.capacity?.storage
   const waits = condition(claim, 'FileSystemResizePending') ?? condition(claim, 'Resizing')
@@ -317,13 +289,11 @@ function resizing(claim: KubeObject, index: Index): Told | undefined {
       ...(waits ? [`${waits.type}: ${short(waits.message ?? '')}`] : []),
       ...(event ? [`${event.reason}: ${short(event.message ?? '')}`] : []),
     ],
-    remedy: {
-      text:
-        waits?.type === 'FileSystemResizePending'
-          ? 'restart the pod that uses it: the file system grows when it is mounted'
-          : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
-      command: describe(refOf(claim)),
-    },
+    text:
+      waits?.type === 'FileSystemResizePending'
+        ? 'restart the pod that uses it: the file system grows when it is mounted'
+        : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
+    command: describe(refOf(claim)),
   }
 }
 
