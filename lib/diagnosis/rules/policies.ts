@@ -15,14 +15,40 @@ import {
 } from './policy-facts.ts'
 import { podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
 
-/** The pods and the templates of workloads in a namespace that a selector fits. */
-function selected(selector: Selector | undefined, namespace: string | undefined, index: Index): KubeObject[] {
+const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
+  kind === 'Pod' ? metadata.labels : (spec?.template ?? spec?.jobTemplate?.spec?.template)?.metadata?.labels
+
+const labelled = new WeakMap<Index, Map<string, Map<string, KubeObject[]>>>()
+
+/** The pods and the templates of workloads in a namespace, by each of their labels; all of them by ''. */
+function byLabel(namespace: string | undefined, index: Index): ReadonlyMap<string, readonly KubeObject[]> {
+  const places = labelled.get(index) ?? new Map<string, Map<string, KubeObject[]>>()
+  labelled.set(index, places)
+  const known = places.get(namespace ?? '')
+  if (known) return known
+  const found = new Map<string, KubeObject[]>()
   const workloads = ['Deployment', 'StatefulSet', 'DaemonSet', 'CronJob', 'Job'].flatMap(kind =>
     index.within(kind, namespace),
   )
-  const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
-    kind === 'Pod' ? metadata.labels : (spec?.template ?? spec?.jobTemplate?.spec?.template)?.metadata?.labels
-  return [...podsIn(namespace, index), ...workloads].filter(object => fits(selector, labelsOf(object)))
+  for (const object of [...podsIn(namespace, index), ...workloads])
+    for (const key of ['', ...Object.entries(labelsOf(object) ?? {}).map(pair => pair.join('='))]) {
+      const list = found.get(key)
+      if (list) list.push(object)
+      else found.set(key, [object])
+    }
+  places.set(namespace ?? '', found)
+  return found
+}
+
+/** The pods and the templates of workloads in a namespace that a selector fits. */
+function selected(selector: Selector | undefined, namespace: string | undefined, index: Index): KubeObject[] {
+  const lists = Object.entries(selector?.matchLabels ?? {}).map(
+    pair => byLabel(namespace, index).get(pair.join('=')) ?? [],
+  )
+  const fewest = [byLabel(namespace, index).get('') ?? [], ...lists].reduce((a, b) =>
+    b.length < a.length ? b : a,
+  )
+  return fewest.filter(object => fits(selector, labelsOf(object)))
 }
 
 /** Whether a release or a Kustomization has brought an object. */
@@ -30,20 +56,22 @@ const isBrought = ({ metadata }: KubeObject) =>
   ['helm', 'kustomize'].some(kind => metadata.labels?.[`${kind}.toolkit.fluxcd.io/name`] !== undefined)
 
 /** Budgets that no number of healthy pods can meet, and pods of two budgets, which cannot be evicted at all. */
-const budgets: Rule = index =>
-  index.all('PodDisruptionBudget').flatMap((budget): Finding[] => {
+const budgets: Rule = index => {
+  const all = [...index.all('PodDisruptionBudget')].sort((a, b) =>
+    b.metadata.name.localeCompare(a.metadata.name),
+  )
+  const firstOf = new Map<KubeObject, KubeObject>()
+  for (const budget of all)
+    for (const object of selected(budget.spec?.selector, budget.metadata.namespace, index))
+      firstOf.set(object, budget)
+  return all.flatMap((budget): Finding[] => {
     const { namespace, name, creationTimestamp } = budget.metadata
     const { desiredHealthy = 0, expectedPods = 0 } = budget.status ?? {}
     if (since(index, creationTimestamp) < 600) return []
-    const rival = index
-      .within('PodDisruptionBudget', namespace)
-      .find(
-        other =>
-          other.metadata.name < name &&
-          podsIn(namespace, index).some(({ metadata }) =>
-            [budget, other].every(({ spec }) => fits(spec?.selector, metadata.labels)),
-          ),
-      )
+    const first = selected(budget.spec?.selector, namespace, index)
+      .filter(({ kind }) => kind === 'Pod')
+      .map(pod => firstOf.get(pod))
+    const rival = first.find(other => other && other !== budget)
     if (!rival && (expectedPods === 0 || desiredHealthy <= expectedPods)) return []
     return [
       tell(budget, {
@@ -59,6 +87,7 @@ const budgets: Rule = index =>
       }),
     ]
   })
+}
 
 /** Policies and budgets whose selector fits nothing. */
 const selectNothing: Rule = index =>
