@@ -397,4 +397,43 @@ test('5,000 pods are judged in seconds', () => {
   assert.ok((user + system) / 1e6 < 3, `${(user + system) / 1e6} s of processor time`)
 })
 
+test('what is near to a fault, and none, is silent', () => {
+  const conditions = (...types: string[]) => ({
+    status: { conditions: types.map(type => ({ type, status: 'True', lastTransitionTime: LONG_AGO })) },
+  })
+  const leaves = { deletionTimestamp: NOW, finalizers: ['finalizers.fluxcd.io'] }
+  const budget = (name: string, app: string) =>
+    old('PodDisruptionBudget', name, {
+      spec: { minAvailable: 1, selector: { matchLabels: { app } } },
+      status: { desiredHealthy: 1, expectedPods: 1, disruptionsAllowed: 0 },
+    })
+  const restore = (name: string, phase: string, startTimestamp: string) =>
+    old('Restore', name, { spec: { backupName: 'daily' }, status: { phase, startTimestamp } }, 'velero')
+  assert.equal(
+    told([
+      web,
+      old('Gateway', 'edge', conditions('Accepted', 'Programmed')),
+      old('Widget', 'done', { status: { phase: 'Succeeded' } }),
+      old('Widget', 'leaving', { metadata: leaves, status: { phase: 'Failed' } }),
+      budget('web', 'web'),
+      restore('first', 'Failed', LONG_AGO),
+      restore('second', 'Completed', NOW),
+    ]),
+    [],
+  )
+  assert.equal(told([web, budget('all', 'web'), budget('web', 'web')]), [
+    'budget-with-rival PodDisruptionBudget web',
+  ])
+  assert.equal(told([old('Widget', 'bad', { status: { phase: 'Failed' } })]), [
+    'widget-not-working Widget bad',
+  ])
+})
+
+test('nodes may be three minor versions behind the API server, and never ahead', () => {
+  const at = (kubeletVersion: string) =>
+    told([{ ...node, status: { ...node.status, nodeInfo: { kubeletVersion } } }], { kubernetes: 'v1.36.4' })
+  for (const version of ['v1.36.4+k3s1', 'v1.33.0', 'kwok-0.8.0']) assert.equal(at(version), [])
+  for (const version of ['v1.32.9', 'v1.37.0']) assert.equal(at(version), ['node-version-skew Node server'])
+})
+
 test.run()
