@@ -6,11 +6,8 @@
  * Needs: a cluster folder with a kubeconfig; with --fqdn nothing but the domain name. Changes nothing.
  * Safe to run again: it reads everything again.
  */
-import { APP_NAMES } from '../lib/platform/apps.ts'
-import { timeoutOf } from '../lib/script/duration.ts'
-import { ExpectedError, Findings, throwAll, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
-import { suggestion } from '../lib/script/flags.ts'
 import { redact } from '../lib/script/redact.ts'
 import { script } from '../lib/script/script.ts'
 import { sleep } from '../lib/script/wait.ts'
@@ -18,8 +15,6 @@ import { sshFlags } from '../lib/ssh/flags.ts'
 import { counted, TEST_SECTIONS, type TestCheck, type TestSection } from './test-cluster/checks.ts'
 
 const NAMES = Object.keys(TEST_SECTIONS) as TestSection[]
-/** What can be seen of a platform that is only a domain name. */
-const OUTSIDE: readonly TestSection[] = ['certs', 'login']
 /** Milliseconds between two rounds. */
 const PAUSE = 3000
 
@@ -68,13 +63,11 @@ await script({
   offline: flags => flags.fqdn !== undefined,
   changes: false,
   async run(run) {
-    const { app, fqdn, html, junit, resolver } = run.flags
-    const wanted = sectionsOf(run.flags.only, { app, fqdn })
-    if (app !== undefined && !APP_NAMES.includes(app))
-      throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
+    const { html, junit, resolver } = run.flags
+    const { wantedOf } = await import('./test-cluster/wanted.ts')
+    const { wanted, app, fqdn, deadline } = wantedOf(run.flags)
     if (junit !== undefined) checkOutputPath('--junit', junit)
     if (html !== undefined) checkOutputPath('--html', html)
-    const deadline = run.flags.timeout === undefined ? 30_000 : timeoutOf(run.flags.timeout, 1)
     const { openTest } = await import('./test-cluster/look.ts')
     const { junitOf, nagiosLine, showChecks, showCollected, testPage } = await import(
       './test-cluster/output.ts'
@@ -121,23 +114,4 @@ await script({
 /** The checks that did not pass. */
 function troubled(checks: readonly TestCheck[]): TestCheck[] {
   return checks.filter(({ state }) => state === 'failed' || state === 'unknown')
-}
-
-/** The parts of `--only`; without it all that can be seen. Throws a UsageError for others. */
-function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn?: string }): TestSection[] {
-  const possible = fqdn === undefined ? NAMES : OUTSIDE
-  const names = only.flatMap(list => list.split(',').map(name => name.trim()))
-  throwAll(
-    names
-      .filter(name => !(possible as string[]).includes(name))
-      .map(
-        name =>
-          new UsageError(
-            `--only ${JSON.stringify(name)}: ${(NAMES as string[]).includes(name) ? 'not with --fqdn' : 'unknown section'}`,
-            suggestion(name, possible),
-          ),
-      ),
-  )
-  if (names.length > 0) return names as TestSection[]
-  return possible.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
 }

@@ -1,0 +1,76 @@
+import { APP_NAMES } from '../../lib/platform/apps.ts'
+import { parseHostName } from '../../lib/preflight/host-name.ts'
+import { timeoutOf } from '../../lib/script/duration.ts'
+import { throwAll, UsageError } from '../../lib/script/errors.ts'
+import { suggestion } from '../../lib/script/flags.ts'
+import { TEST_SECTIONS, type TestSection } from './checks.ts'
+
+/** What can be seen of a platform that is only a domain name. */
+const OUTSIDE: readonly TestSection[] = ['certs', 'login']
+/** Milliseconds for which failed checks are repeated. */
+const USUAL = 30_000
+
+/** What a run of test-cluster is asked for. */
+export interface Wanted {
+  wanted: TestSection[]
+  app?: string
+  fqdn?: string
+  /** Milliseconds for which failed checks are repeated. */
+  deadline: number
+}
+
+/** What the flags ask for. Throws a UsageError that names what is expected. Pure. */
+export function wantedOf(flags: {
+  only: readonly string[]
+  app?: string
+  fqdn?: string
+  timeout?: string
+}): Wanted {
+  const { app } = flags
+  const fqdn = flags.fqdn === undefined ? undefined : parsePlatformDomain(flags.fqdn)
+  const wanted = sectionsOf(flags.only, { app, fqdn })
+  if (app !== undefined && !APP_NAMES.includes(app))
+    throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
+  const deadline = flags.timeout === undefined ? USUAL : timeoutOf(flags.timeout, 1)
+  return { wanted, app, fqdn, deadline }
+}
+
+/** The parts of `--only`; without it all that can be seen. Throws a UsageError for others. */
+function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn?: string }): TestSection[] {
+  const known = Object.keys(TEST_SECTIONS) as TestSection[]
+  const possible = fqdn === undefined ? known : OUTSIDE
+  const names = only.flatMap(list => list.split(',').map(name => name.trim()))
+  throwAll(
+    names
+      .filter(name => !(possible as string[]).includes(name))
+      .map(
+        name =>
+          new UsageError(
+            `--only ${JSON.stringify(name)}: ${(known as string[]).includes(name) ? 'not with --fqdn' : 'unknown section'}`,
+            suggestion(name, possible),
+          ),
+      ),
+  )
+  if (names.length > 0) return names as TestSection[]
+  return possible.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
+}
+
+/**
+ * The domain of `--fqdn`, with its port where one was given: `oas.example.org`, `oas.example.org:8443`. Throws a
+ * UsageError that names what is expected. Pure.
+ */
+export function parsePlatformDomain(text: string): string {
+  const [, name = text, port] = /^([^:/]*):([^:/]*)$/.exec(text.trim()) ?? []
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65535))
+    throw new UsageError(
+      `--fqdn ${JSON.stringify(text.slice(0, 80))}: ${JSON.stringify(port.slice(0, 20))} is not a valid port`,
+      'give DOMAIN or DOMAIN:PORT with a port from 1 to 65535: oas.example.org, oas.example.org:8443',
+    )
+  try {
+    const domain = parseHostName(name)
+    return port === undefined ? domain : `${domain}:${Number(port)}`
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    throw new UsageError(`--fqdn: ${error.message}`, error.fix.replace('chat.oas.', 'oas.'))
+  }
+}
