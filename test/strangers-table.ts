@@ -33,6 +33,7 @@ const TITLES: Record<string, string> = {
   'pod-states': 'states of pods (bare, of a Job, of a Deployment)',
   popeye: 'Popeye',
   reports: 'public bug reports',
+  sregym: 'SREGym',
   velero: 'messages of Velero',
 }
 

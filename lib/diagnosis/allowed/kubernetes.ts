@@ -144,6 +144,7 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
       clusterIP: 'text',
       externalName: 'text',
       externalTrafficPolicy: 'text',
+      internalTrafficPolicy: 'text',
       loadBalancerIP: 'text',
       ports: [
         {

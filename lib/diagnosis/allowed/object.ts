@@ -1,23 +1,12 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
-import { CONDITIONS, METADATA } from './parts.ts'
+import { METADATA, UNKNOWN } from './parts.ts'
 import type { Fields } from './pick.ts'
 import { allowedPart } from './pick.ts'
 import { PLATFORM_KINDS } from './platform.ts'
 
 /** What is needed of an event: there are more of them than of anything else. */
 const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 'text' }
-
-/** What objects of other kinds say of themselves; routes say it for each of their parents. */
-const UNKNOWN: Fields = {
-  phase: 'text',
-  state: 'text',
-  reason: 'message',
-  message: 'message',
-  errors: ['message'],
-  conditions: CONDITIONS,
-  parents: [{ conditions: CONDITIONS }],
-}
 
 /**
  * The part of an object that facts hold: the fields that are allowed for its kind, of the types that they have to be.

@@ -33,6 +33,19 @@ export const CONDITIONS: Shape = [
   },
 ]
 
+/** What objects of other kinds say of themselves; routes say it for each of their parents. */
+export const UNKNOWN: Fields = {
+  phase: 'text',
+  state: 'text',
+  reason: 'message',
+  message: 'message',
+  errors: ['message'],
+  health: { status: 'text', message: 'message' },
+  connectionState: { lastObservedState: 'text' },
+  conditions: CONDITIONS,
+  parents: [{ conditions: CONDITIONS }],
+}
+
 /** Annotations of the platform's own programs; no value of others is kept. */
 const ANNOTATIONS: Shape = Object.fromEntries(
   [
@@ -192,6 +205,7 @@ export const POD_SPEC: Shape = {
   runtimeClassName: 'text',
   restartPolicy: 'text',
   dnsPolicy: 'text',
+  dnsConfig: { nameservers: ['text'] },
   hostNetwork: 'flag',
   terminationGracePeriodSeconds: 'number',
   activeDeadlineSeconds: 'number',

@@ -1,4 +1,4 @@
-import { CONDITIONS, LABELS, REF, SELECTOR } from './parts.ts'
+import { CONDITIONS, LABELS, REF, SELECTOR, UNKNOWN } from './parts.ts'
 import type { Fields, Shape } from './pick.ts'
 
 const fluxStatus: Fields = {
@@ -165,6 +165,8 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: { dnsName: 'text', type: 'text', token: 'text', key: 'text', issuerRef: REF, wildcard: 'flag' },
     status: { state: 'text', reason: 'message', processing: 'flag', presented: 'flag' },
   },
+  Gateway: { spec: { gatewayClassName: 'text' }, status: UNKNOWN },
+  HTTPRoute: { spec: { parentRefs: [REF] }, status: UNKNOWN },
   IngressRoute: { spec: { routes: [{ services: [REF], middlewares: [REF] }] } },
   OAuth2Client: {
     spec: {

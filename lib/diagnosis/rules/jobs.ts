@@ -1,11 +1,12 @@
 /** Jobs and CronJobs that do not run, or never succeed. */
 import { condition } from '../../flux/flux.ts'
-import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
+import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { periodOf } from './backups.ts'
-import { eventsOf, releaseOf, since } from './workload-facts.ts'
+import { containersOf, eventsOf, releaseOf, since } from './workload-facts.ts'
 
 const resumed = ({ kind, metadata }: KubeObject) =>
   `kubectl -n ${metadata.namespace} patch ${kind.toLowerCase()} ${metadata.name} -p '{"spec":{"suspend":false}}'`
@@ -119,9 +120,47 @@ function lastEnd(job: KubeObject, index: Index): string[] {
     )
 }
 
+/** Jobs that do not come to an end: a container beside the one that has done the work runs on, or the work does. */
+const unending: Rule = index => {
+  const told = new Map<string, Finding>()
+  for (const job of index.all('Job')) {
+    if (!job.status?.active || job.status.completionTime) continue
+    const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
+    const subject = (owner && index.get('CronJob', job.metadata.namespace, owner)) || job
+    const lasts = since(index, job.status.startTime, job.metadata.creationTimestamp)
+    const beside = index.ownedBy(job).flatMap(pod => {
+      const states = containersOf(pod).filter(({ init }) => !init)
+      const ended = states.find(
+        ({ status }) =>
+          status.state?.terminated?.exitCode === 0 && since(index, status.state.terminated.finishedAt) >= 300,
+      )
+      const goesOn = ended && states.find(({ status }) => status.state?.running)
+      return goesOn ? [{ ended: ended.name, goesOn: goesOn.name }] : []
+    })[0]
+    const endless = lasts > 24 * 3600 && job.spec?.activeDeadlineSeconds === undefined
+    if (told.has(keyOf(refOf(subject))) || !(beside || endless)) continue
+    const { namespace, name } = job.metadata
+    told.set(
+      keyOf(refOf(subject)),
+      tell(subject, {
+        rule: 'job-unending',
+        verdict: beside ? 'broken' : 'warning',
+        cause: beside
+          ? `its work is done, but container ${beside.goesOn} runs on after ${beside.ended} has ended: ${subject === job ? 'it' : `Job ${name}`} never completes`
+          : `${subject === job ? '' : `Job ${name} `}has been running for ${durationText(lasts * 1000)}, and has no deadline`.trim(),
+        text: beside
+          ? `make ${beside.goesOn} an init container with restartPolicy: Always (a sidecar), or have it end with ${beside.ended}`
+          : 'read what it does; if it hangs, delete it, and set activeDeadlineSeconds',
+        command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
+      }),
+    )
+  }
+  return [...told.values()]
+}
+
 interface Status {
   name: string
   state?: { terminated?: { exitCode?: number } }
 }
 
-export const rules: Rule[] = [suspended, cron]
+export const rules: Rule[] = [suspended, cron, unending]

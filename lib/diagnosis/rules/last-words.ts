@@ -98,7 +98,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-certificate-refused',
     pattern:
-      /x509: |\btls: (protocol|private key|no cipher|handshake|bad)|ssl (alert|error|handshake)|certificate (verify failed|has expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
+      /x509: |\btls: (protocol|private key|no cipher|handshake|bad)|ssl (alert|error|handshake)|certificate (verify failed|(has |is )?expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
     what: 'it does not accept the certificate or host key of a service',
     fix: where =>
       `renew the certificate of that service, or give the program its CA or host key (known_hosts) ${where}; a wrong clock of the server has the same effect`,
@@ -132,6 +132,14 @@ const WORDS: readonly Words[] = [
     what: 'it needs a kind that the API server does not know',
     fix: () =>
       'install the CustomResourceDefinition of this kind, which comes with the program’s chart or manifests',
+  },
+  {
+    rule: 'container-connections-used-up',
+    pattern:
+      /too many (clients|connections)|(connection|connections) (slots|limit|pool)\b[^\n]{0,40}(reserved|reached|exceeded|exhausted)|max_connections|acquire (a )?connection/i,
+    what: 'the service that it needs takes no more connections',
+    fix: where =>
+      `raise the limit of that service (max_connections), or have its clients use fewer connections ${where}`,
   },
   {
     rule: 'container-data-in-use',
@@ -194,7 +202,7 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-port-taken',
-    pattern: /address already in use|\bEADDRINUSE\b/i,
+    pattern: /address (already )?in use|\bEADDRINUSE\b/i,
     what: 'the port that it listens on is in use already',
     fix: where => `let two containers of the pod not listen on the same port; correct it ${where}`,
   },

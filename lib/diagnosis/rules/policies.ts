@@ -270,12 +270,54 @@ function admitsSomebody(
   )
 }
 
+/** Policies that let their pods out only to pods that do not exist. */
+const toNobody: Rule = index =>
+  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
+    const { namespace, name, creationTimestamp } = policy.metadata
+    const rules = (policy.spec?.egress ?? []) as Outward[]
+    if (since(index, creationTimestamp) < 600 || index.blind('Namespace') || isBrought(policy)) return []
+    // Where the snapshot has no name server, none can be meant.
+    const withNames = index.get('Namespace', undefined, 'kube-system') !== undefined
+    const lost = rules.find(
+      ({ to = [], ports = [] }) =>
+        to.length > 0 &&
+        (withNames || !ports.some(({ port }) => port === 53)) &&
+        !to.some(peer => peer.ipBlock || admitsSomebody(peer, [], namespace, index)),
+    )
+    const guarded = podsIn(namespace, index).filter(pod =>
+      fits(policy.spec?.podSelector, pod.metadata.labels),
+    )
+    if (!lost || guarded.length === 0) return []
+    const wanted = lost.to!.map(({ namespaceSelector, podSelector }) =>
+      [
+        namespaceSelector && `namespaces ${selectorText(namespaceSelector) || 'of any label'}`,
+        podSelector && `pods ${selectorText(podSelector) || 'of any label'}`,
+      ]
+        .filter(Boolean)
+        .join(' with '),
+    )
+    return [
+      tell(policy, {
+        rule: 'policy-leads-to-nobody',
+        cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
+        evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+        text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',
+        command: `kubectl -n ${namespace} describe networkpolicy ${name}`,
+      }),
+    ]
+  })
+
+interface Outward {
+  to?: Peer[]
+  ports?: { port?: number | string }[]
+}
+
 /** Policies that forbid what every pod needs: names, which kube-dns resolves. */
 const withoutNames: Rule = index =>
   index.all('NetworkPolicy').flatMap((policy): Finding[] => {
     const { namespace, name, creationTimestamp } = policy.metadata
     const types = (policy.spec?.policyTypes ?? []) as string[]
-    const egress = (policy.spec?.egress ?? []) as { to?: Peer[]; ports?: { port?: number | string }[] }[]
+    const egress = (policy.spec?.egress ?? []) as Outward[]
     if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return []
     const guarded = podsIn(namespace, index).filter(pod =>
       fits(policy.spec?.podSelector, pod.metadata.labels),
@@ -308,4 +350,4 @@ const withoutNames: Rule = index =>
     ]
   })
 
-export const rules: Rule[] = [selectNothing, budgets, ingressBlocked, cutOff, withoutNames]
+export const rules: Rule[] = [selectNothing, budgets, ingressBlocked, cutOff, toNobody, withoutNames]

@@ -123,6 +123,21 @@ const REFERENCES: readonly Reference[] = [
     effect: 'Traefik does not serve it, and answers 404',
   },
   {
+    kind: 'Gateway',
+    field: 'spec.gatewayClassName',
+    to: object => global('GatewayClass', object.spec?.gatewayClassName),
+    effect: 'nobody serves it',
+  },
+  {
+    kind: 'HTTPRoute',
+    field: 'spec.parentRefs',
+    to: ({ spec, metadata }) =>
+      ((spec?.parentRefs ?? []) as Named[])
+        .filter(({ kind = 'Gateway' }) => kind === 'Gateway')
+        .map(each => ({ namespace: metadata.namespace, ...each, kind: 'Gateway' })),
+    effect: 'nobody serves it',
+  },
+  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {

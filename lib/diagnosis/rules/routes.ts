@@ -2,7 +2,8 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
-import { podsIn, since, whereToChange } from './workload-facts.ts'
+import { fits } from './policy-facts.ts'
+import { podsIn, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
 
@@ -152,4 +153,50 @@ const aliases: Rule = index =>
     ]
   })
 
-export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts, aliases]
+/** Services that answer only on the node of their pods, and have none on some nodes. */
+const localOnly: Rule = index =>
+  index.all('Service').flatMap((service): Finding[] => {
+    const { namespace, name } = service.metadata
+    const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
+    if (service.spec?.internalTrafficPolicy !== 'Local' || Object.keys(matchLabels).length === 0) return []
+    const pods = podsIn(namespace, index).filter(({ metadata }) => fits({ matchLabels }, metadata.labels))
+    const has = new Set(pods.map(({ spec }) => spec?.nodeName))
+    const lacks = index.all('Node').flatMap(({ metadata }) => (has.has(metadata.name) ? [] : metadata.name))
+    if (
+      pods.length === 0 ||
+      lacks.length === 0 ||
+      pods.some(pod => workloadOf(pod, index).kind === 'DaemonSet')
+    )
+      return []
+    return [
+      tell(service, {
+        rule: 'service-local-only',
+        verdict: 'warning',
+        cause: `internalTrafficPolicy Local: from pods on ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
+        text: `set internalTrafficPolicy to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
+        command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"internalTrafficPolicy":"Cluster"}}'`,
+      }),
+    ]
+  })
+
+/** Workloads whose pods ask other name servers than that of the cluster. */
+const otherNames: Rule = index =>
+  ['Deployment', 'StatefulSet', 'DaemonSet'].flatMap(kind =>
+    index.all(kind).flatMap((workload): Finding[] => {
+      const { dnsPolicy, dnsConfig } = workload.spec?.template?.spec ?? {}
+      const servers = (dnsConfig?.nameservers ?? []) as string[]
+      const own = index.get('Service', 'kube-system', 'kube-dns')?.spec?.clusterIP
+      if (dnsPolicy !== 'None' || servers.includes(own) || releaseOf(workload, index)) return []
+      return [
+        tell(workload, {
+          rule: 'workload-other-names',
+          verdict: 'warning',
+          cause: `dnsPolicy None: its pods ask ${servers.join(', ') || 'no name server'}, which does not know the Services of the cluster`,
+          text: `set dnsPolicy to ClusterFirst ${whereToChange(workload, index)}`,
+          command: `kubectl -n ${workload.metadata.namespace} describe ${kind.toLowerCase()} ${workload.metadata.name}`,
+        }),
+      ]
+    }),
+  )
+
+export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts, aliases, localOnly, otherNames]

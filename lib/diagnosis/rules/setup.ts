@@ -177,7 +177,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
     evidence: [`${event.reason} of ${pod.metadata.namespace}/${pod.metadata.name}: ${short(message)}`],
     text: /already has an IP address/.test(message)
       ? 'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s'
-      : /no IP addresses available/.test(message)
+      : /no IP(s| addresses) available/i.test(message)
         ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
         : 'k3s sets the network up when it starts: restart it, and read what it says',
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',

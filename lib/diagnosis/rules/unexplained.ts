@@ -88,15 +88,28 @@ function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
 const WORKS =
   /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
 
+/** Conditions by which it says that it does not, and words in which it says so of any other. */
+const FAILS = /(Failed|Failure|Degraded|Error|Stalled|Unhealthy|Conflict|Invalid|Blocked)$/
+const TROUBLE =
+  /fail|error|invalid|not ?found|unable|can(no|')t|denied|refus|forbidden|missing|timed? ?out|retrying|not (exist|installed|satisf)/i
+
 /** Phases by which an object of whatever kind says that it does not. */
-const FAILED = /^(\w{0,20}failed|failed\w{1,20}|error|degraded|lost|invalid|unavailable|not ?ready)$/i
+const FAILED =
+  /^(\w{0,20}fail(ed|ure)|failed\w{1,20}|error|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready)$/i
+
+/** Whether an object says by a condition that it does not work. */
+const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
+  (WORKS.test(type) && status !== 'True') ||
+  (FAILS.test(type) && status === 'True') ||
+  (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
+  (type === 'Progressing' && TROUBLE.test(reason))
 
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
 const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
 
 /** Kinds with rules that tell all of their states, and kinds of which what has failed is history. */
 const SETTLED =
-  /^(Pod|Node|Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|CertificateRequest|Order|Backup|Restore|BackupRepository|BackupStorageLocation|Schedule|PodVolume(Backup|Restore)|PersistentVolume)$/
+  /^(Pod|Node|HorizontalPodAutoscaler|Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|CertificateRequest|Order|Backup|Restore|BackupRepository|BackupStorageLocation|Schedule|PodVolume(Backup|Restore)|PersistentVolume)$/
 
 function objects(index: Index): Unsettled[] {
   return index.kinds().flatMap(kind =>
@@ -130,13 +143,20 @@ function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
   }
   const parents = (status.parents ?? []) as { conditions?: Condition[] }[]
   const conditions = [...(status.conditions ?? []), ...parents.flatMap(each => each.conditions ?? [])]
-  const bad = (conditions as (Condition & { type: string })[]).find(
-    ({ type, status: value }) => WORKS.test(type) && value !== 'True',
-  )
-  if (bad) return ofCondition(object, bad, index)
-  const phase = String(status.phase ?? status.state ?? '')
+  const bad = (conditions as Condition[]).filter(isBad)
+  const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
+  if (telling) return ofCondition(object, telling, index)
+  const phases = [
+    status.phase,
+    status.state,
+    status.health?.status,
+    status.connectionState?.lastObservedState,
+  ]
+  const phase = String(phases.find(each => FAILED.test(String(each))) ?? phases.find(Boolean) ?? '')
   const [error] = Array.isArray(status.errors) ? status.errors : []
-  const said = short(String(error ?? status.message ?? status.reason ?? status.failureReason ?? ''))
+  const said = short(
+    String(error ?? status.message ?? status.health?.message ?? status.reason ?? status.failureReason ?? ''),
+  )
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
   if (FAILED.test(phase) || error || (phase === 'pending' && said))
     return {

@@ -32,6 +32,17 @@ const volumes: Rule = index =>
           causedBy: claim ? [refTo('PersistentVolumeClaim', claim.namespace, claim.name)] : [],
         },
       ]
+    if (phase === 'Pending' && since(index, volume.metadata.creationTimestamp) > 600)
+      return [
+        tell(volume, {
+          rule: 'volume-pending',
+          verdict: 'warning',
+          cause: 'is Pending: nothing has made it available to claims',
+          evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
+          text: 'see what its events say, and whether its class and driver exist',
+          command: `kubectl describe pv ${volume.metadata.name}`,
+        }),
+      ]
     if (phase === 'Failed')
       return [
         tell(volume, {
