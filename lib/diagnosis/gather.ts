@@ -18,6 +18,7 @@ import { readLastLines } from './last-lines.ts'
 import { factLister } from './lister.ts'
 import { readOverrides } from './overrides.ts'
 import { readSignOn, signOnAnswers } from './sign-on.ts'
+import { readSignOnSettings } from './sign-on-settings.ts'
 import type { CertificateFacts, Gap, SecretShape, Snapshot } from './snapshot.ts'
 
 /** How the list of served APIs is called where it could not be read. */
@@ -158,6 +159,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
 
   const groups = read(SERVED, () => servedGroups(kubectl), [])
   const signOn = signOnAnswers(kubectl)
+  const signOnSettings = readSignOnSettings(kubectl)
   const catalogue = await loadCatalogue()
   const [kubernetes, flux, secrets, pending, ...kinds] = await Promise.all([
     read<string | undefined>('the version', () => kubectl.serverVersion(), undefined),
@@ -183,6 +185,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     objects,
     lastLines: await readLastLines(kubectl, objects),
     signOn: await readSignOn(kubectl, await signOn),
+    signOnSettings: await signOnSettings,
     overrides: await read('the overrides', () => readOverrides(kubectl, objects, secrets), []),
     secrets: [...secrets, ...pending],
     catalogue: catalogue.map(entry => ({

@@ -3,7 +3,7 @@ import type { Client } from '../../flux2/core/single-sign-on/userpanel/panel/hyd
 import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 import { type Identity, isAdmin } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { type AccountServices, accountServices, knowsSecret } from '../platform/sign-on.ts'
+import { type AccountServices, accountServices, knowsSecret, publicStatus } from '../platform/sign-on.ts'
 import { registerSecret } from '../script/redact.ts'
 import { scrub } from '../script/scrub.ts'
 
@@ -22,6 +22,8 @@ export interface SignOnFacts {
   administrator?: boolean
   /** Mails that kratos has given up. */
   refusedMail?: { count: number; why?: string }
+  /** Why hydra does not hand out the keys with which it signs. */
+  unreadableKeys?: string
 }
 
 /** Whether hydra or kratos can be asked; undefined when neither answers, e.g. where pods do not run. */
@@ -58,15 +60,22 @@ export async function readSignOn(
   if (answers === undefined) return undefined
   if (answers.unready.length > 0) return { ...answers, clients: [] }
   const services = accountServices(kubectl, PATIENCE)
-  const [clients, administrator, refusedMail] = await Promise.all([
-    differentClients(kubectl, services).catch(() => []),
+  const [clients, administrator, refusedMail, unreadableKeys] = await Promise.all([
+    comparedClients(kubectl, services).catch(() => []),
     hasAdministrator(services).catch(() => undefined),
     refused(services).catch(() => undefined),
+    keysProblem(kubectl).catch(() => undefined),
   ])
-  return { ...answers, clients, administrator, refusedMail }
+  return { ...answers, clients, administrator, refusedMail, unreadableKeys }
 }
 
-async function differentClients(
+/** The clients that hydra holds otherwise than their OAuth2Client and Secret say; none where it cannot be asked. */
+export async function differentClients(kubectl: Kubectl): Promise<SignOnFacts['clients']> {
+  const clients = await comparedClients(kubectl, accountServices(kubectl, PATIENCE)).catch(() => [])
+  return clients.filter(({ differs }) => differs.length > 0)
+}
+
+async function comparedClients(
   kubectl: Kubectl,
   { hydra }: AccountServices,
 ): Promise<SignOnFacts['clients']> {
@@ -84,11 +93,18 @@ async function differentClients(
       registerSecret(secret)
       const client = registered.find(({ client_id }) => client_id === id)
       const differs = id === '' ? [] : clientDifferences(object, client)
+      // By basic authentication nobody gets through the API server, which takes that header for its own.
       if (client && secret !== '' && object.spec?.tokenEndpointAuthMethod === 'client_secret_post')
         if ((await knowsSecret(kubectl, { id, secret }, PATIENCE)) === false) differs.push('client secret')
       return { namespace, name, differs }
     }),
   )
+}
+
+/** Why hydra does not hand out its keys: it keeps them encrypted, and cannot read them with another secret. */
+async function keysProblem(kubectl: Kubectl): Promise<string | undefined> {
+  const status = await publicStatus(kubectl, '/.well-known/jwks.json', PATIENCE)
+  return status === undefined || status < 500 ? undefined : `/.well-known/jwks.json answers ${status}`
 }
 
 /** What hydra holds of a client: the fields that hydra-maester sends. */

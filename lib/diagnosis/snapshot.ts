@@ -5,6 +5,7 @@ import { factOf } from './allowed/object.ts'
 import { allowedPart } from './allowed/pick.ts'
 import type { HostFacts } from './certificates/host-facts.ts'
 import type { SignOnFacts } from './sign-on.ts'
+import type { SignOnSetting } from './sign-on-settings.ts'
 
 /** What a Secret has: names and sizes, and never a value. */
 export interface SecretShape {
@@ -92,6 +93,8 @@ export interface Snapshot {
   lastLines?: { namespace: string; pod: string; container: string; text: string }[]
   /** What hydra and kratos say of themselves, where they were reached. */
   signOn?: SignOnFacts
+  /** The addresses that they were given. */
+  signOnSettings?: SignOnSetting[]
   /** The overrides of administrators. */
   overrides?: OverrideFact[]
   /** What DNS, the ports and TLS say of hosts, where that was asked. */

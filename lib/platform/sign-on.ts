@@ -99,6 +99,26 @@ export function withoutGrants(person: Identity): boolean {
   return !admin && !deleted && apps === undefined
 }
 
+/** A request to hydra's public side. It speaks only with whoever terminates TLS in front of it. */
+const atHydra = (path: string) => ({
+  path: through('hydra-public', 4444) + path,
+  headers: { 'x-forwarded-proto': 'https' },
+})
+
+/** The status that hydra's public side answers to a path; undefined when it does not answer. */
+export async function publicStatus(
+  kubectl: Kubectl,
+  path: string,
+  timeout?: number,
+): Promise<number | undefined> {
+  try {
+    await kubectl.client.exchange({ ...atHydra(path), timeout })
+    return 200
+  } catch (error) {
+    return error instanceof ApiError && error.reason === '' ? error.code : undefined
+  }
+}
+
 /**
  * Whether hydra knows a client by this secret: it is asked for a token with a code that nobody has, which it refuses
  * as `invalid_grant` only after it has accepted the client (RFC 6749, 5.2). Undefined when it answers neither.
@@ -109,11 +129,8 @@ export async function knowsSecret(
   timeout?: number,
 ): Promise<boolean | undefined> {
   const form = { grant_type: 'authorization_code', code: 'none', client_id: id, client_secret: secret }
-  const path = `${through('hydra-public', 4444)}/oauth2/token`
-  // hydra speaks only with whoever terminates TLS in front of it.
-  const headers = { 'x-forwarded-proto': 'https' }
   try {
-    await kubectl.client.exchange({ method: 'POST', path, form, headers, timeout })
+    await kubectl.client.exchange({ method: 'POST', ...atHydra('/oauth2/token'), form, timeout })
     return undefined
   } catch (error) {
     if (!(error instanceof ApiError) || error.reason !== '') return undefined

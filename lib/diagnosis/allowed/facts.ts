@@ -49,7 +49,9 @@ export const FACTS: Shape = {
     clients: [{ namespace: 'text', name: 'text', differs: ['text'] }],
     administrator: 'flag',
     refusedMail: { count: 'number', why: 'message' },
+    unreadableKeys: 'message',
   },
+  signOnSettings: [{ service: 'text', setting: 'text', value: 'text' }],
   overrides: [
     {
       kind: 'text',

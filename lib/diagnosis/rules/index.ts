@@ -29,6 +29,7 @@ import { rules as secrets } from './secrets.ts'
 import { rules as services } from './services.ts'
 import { rules as sharedCauses } from './shared-causes.ts'
 import { rules as signOn } from './sign-on.ts'
+import { rules as signOnAddresses } from './sign-on-addresses.ts'
 import { rules as sources } from './sources.ts'
 import { unexplained } from './unexplained.ts'
 import { rules as volumes } from './volumes.ts'
@@ -61,6 +62,7 @@ export const RULES: readonly Rule[] = [
   ...backupRuns,
   ...nodeEvents,
   ...signOn,
+  ...signOnAddresses,
   ...routes,
   ...references,
   ...rights,

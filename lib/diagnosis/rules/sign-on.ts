@@ -157,4 +157,21 @@ const mail: Rule = index => {
   ]
 }
 
-export const rules: Rule[] = [unregistered, elsewhere, different, unready, nobody, mail]
+/** A hydra that cannot read the keys with which it signs: they were encrypted by another secret. */
+const keys: Rule = index => {
+  const why = index.snapshot.signOn?.unreadableKeys
+  const hydra = workloadOf(index, 'hydra')
+  if (!why || !hydra) return []
+  return [
+    tell(hydra, {
+      rule: 'sign-on-keys-unreadable',
+      cause:
+        'hydra cannot read the keys with which it signs: most likely hydra_system_secret is another one than that of its database',
+      evidence: [why, 'every application refuses logins: it cannot check who they are of'],
+      text: 'restore hydra_system_secret from a backup of the secrets, or the database of single sign-on that belongs to it',
+      command: 'npx tsx scripts/restore-secrets.ts --dry-run',
+    }),
+  ]
+}
+
+export const rules: Rule[] = [unregistered, elsewhere, different, unready, nobody, mail, keys]

@@ -67,6 +67,14 @@ test('a client that differs is named although it says Ready, and hydra-maester i
   assert.equal(differing(), [])
 })
 
+test('keys that hydra cannot read are named', () => {
+  const hydra = objectOf('Deployment', 'oas', 'hydra')
+  const signOn = { unready: [], clients: [], unreadableKeys: '/.well-known/jwks.json answers 500' }
+  const [cause] = diagnose(snapshotOf([hydra], { signOn }), rules).causes
+  assert.match(cause!.cause, 'hydra_system_secret')
+  assert.match(cause!.evidence.join(), 'answers 500')
+})
+
 test('no administrator, services that are not ready and refused mails are named', () => {
   assert.equal(told({}), [])
   assert.equal(told({ administrator: true }), [])

@@ -144,8 +144,9 @@ test('a style is what the log gave, and no mark of it is left', async () => {
 })
 
 test('a line of progress is bounded', async () => {
-  const { err } = await written({}, log => log.warn('x'.repeat(100_000)))
-  assert.is(err, `! ${'x'.repeat(3999)}…\n`)
+  // Of two letters: a text of one is a secret of another file that runs in this process.
+  const { err } = await written({}, log => log.warn('ab'.repeat(50_000)))
+  assert.is(err, `! ${'ab'.repeat(2000).slice(0, -1)}…\n`)
 })
 
 test('a table aligns its columns and leaves no blanks at line ends', async () => {
