@@ -79,7 +79,7 @@ await script({
       if (run.flags['dry-run'] && !(await run.agree([`prove backup ${name}`], ''))) return
       const { proof, file } = await proveStep(run, kubectl, name, { config, parts })
       run.result = { proof, file }
-      for (const line of claimLines(proof.backup)) run.log.print(line)
+      for (const line of claimLines(proof.backup)) run.log.printLine(line)
       return run.log.print(file)
     }
     if (doomed !== undefined) {
@@ -110,7 +110,7 @@ await script({
     await lockCluster(kubectl, run)
     const { proof, file } = await backUp(run, kubectl, { config, madeBy: 'backup', ttl, deadline, parts })
     run.result = { proof, file }
-    for (const line of claimLines(proof.backup)) run.log.print(line)
+    for (const line of claimLines(proof.backup)) run.log.printLine(line)
     run.log.print(file)
     run.next([
       ...unsaved(run.cluster),

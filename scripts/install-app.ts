@@ -106,7 +106,7 @@ await script({
       const request = { config, madeBy: 'install-app', ttl: '720h', deadline }
       run.result = { apps, backup: await backUp(run, kubectl, request) }
     }
-    for (const app of apps) for (const line of app.lines) run.log.print(line)
+    for (const app of apps) for (const line of app.lines) run.log.printLine(line)
     run.next(['npx tsx scripts/status.ts   # everything on one screen'])
   },
 })

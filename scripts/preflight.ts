@@ -85,9 +85,9 @@ function show({ log }: Pick<Run, 'log'>, { name, state, note, findings }: Sectio
   const isBad = state === 'failed' || findings.some(({ severity }) => severity === 'error')
   const [good, bad, so] = [log.colour.green('✓'), log.colour.red('✗'), log.colour.yellow('!')]
   const mark = state === 'skipped' ? '-' : isBad ? bad : findings.length > 0 ? so : good
-  log.print(`${mark} ${SECTIONS[name]}${note ? `: ${note}` : ''}`)
+  log.printLine(`${mark} ${SECTIONS[name]}${note ? `: ${note}` : ''}`)
   for (const { severity, what, fix } of findings) {
-    log.print(`  ${severity === 'error' ? bad : so} ${what}`)
-    log.print(`    fix: ${fix}`)
+    log.printLine(`  ${severity === 'error' ? bad : so} ${what}`)
+    log.printLine(`    fix: ${fix}`)
   }
 }

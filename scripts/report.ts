@@ -62,7 +62,7 @@ await script({
     writeFileAtomic(facts, `${redactedJson(report)}\n`)
     run.result = { file, facts, changes: changes?.changes, report }
 
-    for (const line of changes?.changes ?? []) run.log.print(line)
+    for (const line of changes?.changes ?? []) run.log.printLine(line)
     run.log.print(file)
     for (const { what, why } of report.gaps) run.log.warn(`${what}: not known: ${why}`)
     run.next([`open it in a browser; --since ${facts} tells later what has changed`])

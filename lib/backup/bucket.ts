@@ -5,6 +5,7 @@ import { createGunzip, gunzipSync } from 'node:zlib'
 import type { AwsClient } from 'aws4fetch'
 import type { Config } from '../platform/config.ts'
 import { backupProblem, bucketClient, folderUrl, S3Error, sendSigned } from '../preflight/s3.ts'
+import { bodyBytes } from '../script/body.ts'
 import { sha256 } from '../script/digest.ts'
 import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { BackupFlaw, BackupVerdict } from './judge.ts'
@@ -56,15 +57,12 @@ export class BackupBucket {
 
   /** A small file, or undefined when it does not exist. */
   async read(path: string): Promise<Buffer | undefined> {
-    const bytes = await this.#send('GET', path, async answer => Buffer.from(await answer.arrayBuffer()))
-    if (bytes && bytes.length > SMALL)
-      throw new ExpectedError(`${path} in the bucket has ${bytes.length} bytes`, 'check who wrote it')
-    return bytes
+    return this.#send('GET', path, answer => bodyBytes(answer, SMALL))
   }
 
   /** Writes a small file. */
   async write(path: string, text: string): Promise<void> {
-    await this.#send('PUT', path, answer => answer.arrayBuffer(), text)
+    await this.#send('PUT', path, answer => bodyBytes(answer), text)
   }
 
   /** Reads a gzip file to its end and keeps nothing. Returns false when it does not exist; throws when it is damaged. */

@@ -1,10 +1,8 @@
 import { ApiError } from '../kubectl/api-error.ts'
-import type { Kubectl, KubeObject, ListOptions } from '../kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, type ListOptions, MOST_OBJECTS } from '../kubectl/kubectl.ts'
 import { ExpectedError, TransientError } from '../script/errors.ts'
 import { factOf } from './allowed/object.ts'
 
-/** Objects that one snapshot holds at most: memory has no room for more, and no platform of ours has as many. */
-const MOST = 120_000
 /** Lists that are read at once: a page of each is in memory. */
 const AT_ONCE = 8
 
@@ -28,9 +26,9 @@ export function factLister(kubectl: Kubectl) {
       const kept: T[] = []
       for await (const page of kubectl.pages(apiVersion, kind, options)) {
         count += page.length
-        if (count > MOST)
+        if (count > MOST_OBJECTS)
           throw new ExpectedError(
-            `listing ${kind}: the cluster has more than ${MOST} objects`,
+            `listing ${kind}: the cluster has more than ${MOST_OBJECTS} objects`,
             'delete what is not needed, e.g. finished Jobs and evicted pods: npx tsx scripts/delete-evicted-pods.ts',
           )
         for (const object of page) kept.push(keep(object))

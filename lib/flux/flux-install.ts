@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { bodyBytes } from '../script/body.ts'
 import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
 
@@ -12,6 +13,9 @@ import { ROOT } from '../script/files.ts'
  * Source: https://fluxcd.io/flux/components/helm/options/#feature-gates
  */
 export const FEATURE_GATES = '--feature-gates=CancelHealthCheckOnNewRevision=true'
+
+/** Bytes of the manifest: today's has 400 kB. */
+const LARGEST = 16 << 20
 
 /** The pinned release of Flux, install/flux.yaml. */
 export interface FluxRelease {
@@ -65,7 +69,7 @@ async function download(release: FluxRelease): Promise<string> {
   try {
     const response = await fetch(release.url, { signal: AbortSignal.timeout(60_000) })
     if (!response.ok) throw new Error(`HTTP ${response.status}`)
-    body = Buffer.from(await response.arrayBuffer())
+    body = await bodyBytes(response, LARGEST)
   } catch (error) {
     throw new ExpectedError(
       `Flux ${release.version} cannot be downloaded from ${release.url}: ${codeOf(error) ?? messageOf(error)}`,

@@ -59,9 +59,10 @@ export interface LogOptions {
 /** The manager of the fields that our server-side applies set. */
 export const FIELD_MANAGER = 'openappstack-runbooks'
 
-/** Pages of a list, and objects of one that is kept: an answer beyond that is not a list, or too long to be shown. */
+/** Pages of a list: an answer beyond that is not one. */
 const MOST_PAGES = 2000
-const MOST_OBJECTS = 200_000
+/** Objects that are kept at most: memory has no room for more, and no platform of ours has as many. */
+export const MOST_OBJECTS = 120_000
 
 /** `kind namespace/name`, as messages name an object. */
 export function refText(ref: Ref): string {
@@ -245,7 +246,11 @@ export class Kubectl {
       const items = page.items ?? []
       if (!Array.isArray(items) || !items.every(item => typeof item?.metadata?.name === 'string'))
         throw notKubernetes(this.client.server, `no list of ${kind}`)
-      yield items.map(item => ({ ...item, apiVersion, kind }))
+      yield items.map(item => {
+        // Who set which field is half of an object, and asked of Secrets alone.
+        if (kind !== 'Secret') delete item.metadata.managedFields
+        return { ...item, apiVersion, kind }
+      })
       token = page.metadata?.continue || undefined
       if (token === undefined) return
       if (tokens.has(token) || tokens.size === MOST_PAGES)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AwsClient } from 'aws4fetch'
 import type { Config } from '../platform/config.ts'
+import { BodyTooLarge, bodyText } from '../script/body.ts'
 import { sha256 } from '../script/digest.ts'
 import { error, type PreflightFinding, quotedAnswer, warning } from './findings.ts'
 import { connectionProblem, innermost } from './net.ts'
@@ -136,7 +137,17 @@ export async function sendSigned(
     signal: signal ? AbortSignal.any([signal, late]) : late,
   })
   if (response.status === 200 || response.status === 204) return response
-  throw new S3Error(response.status, (await response.text()).slice(0, 100_000), response.headers)
+  throw new S3Error(response.status, await errorText(response), response.headers)
+}
+
+/** What a refusal says; nothing of one that is too long to be an error of S3. */
+async function errorText(response: Response): Promise<string> {
+  try {
+    return (await bodyText(response)).slice(0, 100_000)
+  } catch (error) {
+    if (error instanceof BodyTooLarge) return ''
+    throw error
+  }
 }
 
 /** Sends a signed request and returns what comes back. Throws an S3Error for an answer other than success. */
@@ -147,7 +158,7 @@ async function request(
   options: { signal?: AbortSignal; body?: string } = {},
 ): Promise<string> {
   const response = await sendSigned(client, method, url, { ...options, timeout: PATIENCE })
-  return (await response.text()).slice(0, 100_000)
+  return bodyText(response)
 }
 
 /** Text of an XML document without its entities. */

@@ -1,3 +1,4 @@
+import { bodyText } from '../script/body.ts'
 import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
 import type { ProviderSpec } from './providers.ts'
@@ -157,7 +158,7 @@ export class ProviderClient {
         },
         body: body === undefined ? undefined : JSON.stringify(body),
       })
-      return { status: response.status, headers: response.headers, text: await response.text() }
+      return { status: response.status, headers: response.headers, text: await bodyText(response) }
     } catch (error) {
       this.#options.signal?.throwIfAborted()
       const late = error instanceof Error && error.name === 'TimeoutError'

@@ -29,8 +29,13 @@ export interface Log {
   detail(text: string): void
   /** A line that replaces itself on a terminal; elsewhere it is printed only when the text changes. */
   progress(text: string): void
-  /** A part of the result, to stdout, of one line or several; silent with `--json`. */
+  /**
+   * A part of the result, to stdout, of one line or several; silent with `--json`. Text from elsewhere in it is on one
+   * line already, as in a table: further lines could pass for ours.
+   */
   print(text: string): void
+  /** The same on one line, whatever text from elsewhere is in it. */
+  printLine(text: string): void
   /** Clears the screen when stdout is a terminal. */
   clearScreen(): void
 }
@@ -93,6 +98,11 @@ export async function createLog(options: { verbose: boolean; json: boolean }): P
     clear()
     process.stderr.write(`${shown(text, err, cutLine)}\n`)
   }
+  const result = (text: string, neutral: (part: string) => string) => {
+    if (options.json) return
+    clear()
+    process.stdout.write(`${shown(text, out, neutral)}\n`)
+  }
   warnOnce = onceEach(text => line(`${colours.yellow('!')} ${text}`))
   return {
     colour: colours,
@@ -117,11 +127,8 @@ export async function createLog(options: { verbose: boolean; json: boolean }): P
       const row = asOneLine(redact(text))
       process.stderr.write(row.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1)))
     },
-    print: text => {
-      if (options.json) return
-      clear()
-      process.stdout.write(`${shown(text, out, printable)}\n`)
-    },
+    print: text => result(text, printable),
+    printLine: text => result(text, asOneLine),
     clearScreen: () => {
       if (!options.json && process.stdout.isTTY) process.stdout.write('\x1b[2J\x1b[H')
     },

@@ -163,7 +163,7 @@ export class Run<F extends FlagSpecs = FlagSpecs> {
     if (lines.length === 0) return
     this.log.print('')
     this.log.print('Next:')
-    for (const line of lines) this.log.print(`  ${line}`)
+    for (const line of lines) this.log.printLine(`  ${line}`)
   }
 
   /**

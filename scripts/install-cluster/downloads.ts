@@ -6,6 +6,7 @@ import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DOWNLOADS } from '../../lib/k3s/k3s.ts'
 import { type Artifact, checksumIn, fileNameOf, mirrored } from '../../lib/k3s/releases.ts'
+import { bodyText } from '../../lib/script/body.ts'
 import { codeOf, ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
@@ -97,7 +98,7 @@ export function serverSource(ssh: Ssh, mirror: string | undefined): DownloadSour
 export function uploadSource(mirror: string | undefined): DownloadSource {
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openappstack', 'releases')
   return {
-    known: artifact => withChecksum(artifact, async url => (await response(mirrored(url, mirror))).text()),
+    known: artifact => withChecksum(artifact, async url => bodyText(await response(mirrored(url, mirror)))),
     async bring(ssh, artifact) {
       if ((await place(ssh, artifact, '')) === 'unchanged') return 'unchanged'
       privateFolder(folder)

@@ -38,7 +38,9 @@ export interface Report {
   drills: { at: string; backup: string; rto: number; rpo: number; apps: string[] }[]
   users?: { all: number; active: number; admins: number; grants: Record<string, number> }
   runs: { script: string; startedAt: string; outcome: string; good: boolean }[]
-  /** What could not be read. */
+  /** How much of the cluster could not be read: what is broken there is not known. */
+  unread: number
+  /** What could not be read, there and elsewhere. */
   gaps: { what: string; why: string }[]
 }
 
@@ -139,6 +141,7 @@ export function reportOf(read: {
       outcome: outcomeText(run),
       good: run.exitCode === 0,
     })),
+    unread: diagnosis.gaps.length,
     gaps: [...diagnosis.gaps, ...read.gaps],
   }
 }

@@ -20,7 +20,7 @@ function daysLeft(report: Report, time: string | undefined): number | undefined 
 
 /** The content of a report, the same for every form of it. Pure. */
 export function contentOf(report: Report, since?: { at: string; changes: readonly string[] }): HtmlPage {
-  const { causes, certificates, volumes, releases, backups, drills, users, runs, gaps } = report
+  const { causes, certificates, volumes, releases, backups, drills, users, runs, unread, gaps } = report
   const broken = causes.filter(({ verdict }) => verdict === 'broken').length
   const behind = releases.filter(({ wanted, installed }) => wanted !== installed).length
   const ends = certificates.flatMap(({ notAfter }) => daysLeft(report, notAfter) ?? [])
@@ -33,8 +33,9 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
     tiles: [
       {
         name: 'Health',
-        value: broken > 0 ? countText(broken, 'cause') : 'nothing is broken',
-        mood: broken > 0 ? 'bad' : 'good',
+        value:
+          broken > 0 ? countText(broken, 'cause') : unread > 0 ? 'not all is known' : 'nothing is broken',
+        mood: broken > 0 ? 'bad' : unread > 0 ? 'warn' : 'good',
       },
       {
         name: 'Warnings',
@@ -72,7 +73,9 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
         title: 'Findings',
         blocks: [
           causes.length === 0
-            ? { text: 'Nothing is broken.', mood: 'good' as const }
+            ? unread > 0
+              ? { text: 'Of what could be read, nothing is broken.', mood: 'warn' as const }
+              : { text: 'Nothing is broken.', mood: 'good' as const }
             : {
                 findings: causes.map(({ subject, verdict, cause, seen, fix, command }) => ({
                   title: `${subject}: ${cause}`,

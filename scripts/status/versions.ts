@@ -1,6 +1,7 @@
 import { compare, parse, type SemVer } from 'semver'
 import { HELM_RELEASE, HELM_REPOSITORY } from '../../lib/flux/flux.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { bodyText } from '../../lib/script/body.ts'
 import { codeOf, messageOf } from '../../lib/script/errors.ts'
 
 /** One release, the version of its chart, and the newest one that its repository offers. */
@@ -98,15 +99,8 @@ async function fetchIndex(url: string, signal: AbortSignal): Promise<Index> {
     const response = await fetch(`${url.replace(/\/$/, '')}/index.yaml`, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]),
     })
-    if (!response.ok || !response.body) return { gap: `HTTP ${response.status}` }
-    const chunks: Uint8Array[] = []
-    let size = 0
-    for await (const chunk of response.body) {
-      size += chunk.length
-      if (size > LARGEST) return { gap: 'its index is larger than 64 MB' }
-      chunks.push(chunk)
-    }
-    return { text: Buffer.concat(chunks).toString('utf8') }
+    if (!response.ok) return { gap: `HTTP ${response.status}` }
+    return { text: await bodyText(response, LARGEST) }
   } catch (error) {
     signal.throwIfAborted()
     return { gap: codeOf(error) ?? messageOf(error) }

@@ -63,7 +63,7 @@ export function nagiosLine(checks: readonly TestCheck[], seconds: number): strin
 /** Prints each part: how much passed, and what did not; with `all` every check. */
 export function showChecks(
   checks: readonly TestCheck[],
-  log: Pick<Log, 'print' | 'colour'>,
+  log: Pick<Log, 'printLine' | 'colour'>,
   all: boolean,
 ): void {
   const { green, red, yellow } = log.colour
@@ -72,25 +72,25 @@ export function showChecks(
     if (ours.length === 0) continue
     const { passed, failed, unknown } = counted(ours)
     const mark = failed > 0 ? red('✗') : unknown > 0 ? yellow('?') : passed > 0 ? green('✓') : '-'
-    log.print(`${mark} ${TEST_SECTIONS[section]}: ${passed} of ${ours.length} passed`)
+    log.printLine(`${mark} ${TEST_SECTIONS[section]}: ${passed} of ${ours.length} passed`)
     for (const { name, state, note, problem } of ours) {
       if (problem) {
-        log.print(`  ${state === 'failed' ? red('✗') : yellow('?')} ${name}: ${problem.what}`)
-        for (const line of problem.seen) log.print(`      seen: ${line}`)
-        log.print(`      fix: ${problem.fix}`)
+        log.printLine(`  ${state === 'failed' ? red('✗') : yellow('?')} ${name}: ${problem.what}`)
+        for (const line of problem.seen) log.printLine(`      seen: ${line}`)
+        log.printLine(`      fix: ${problem.fix}`)
       } else if (all || (state === 'skipped' && passed === 0))
-        log.print(`  ${state === 'passed' ? green('✓') : '-'} ${name}${note ? `: ${note}` : ''}`)
+        log.printLine(`  ${state === 'passed' ? green('✓') : '-'} ${name}${note ? `: ${note}` : ''}`)
     }
   }
 }
 
 /** Prints what was collected of a failure: the newest warnings, and the last lines of pods that are not ready. */
-export function showCollected({ events, logs }: Collected, log: Pick<Log, 'print'>): void {
-  if (events.length > 0) log.print('warnings of the last hour:')
-  for (const line of events.slice(-10)) log.print(`  ${line}`)
+export function showCollected({ events, logs }: Collected, log: Pick<Log, 'printLine'>): void {
+  if (events.length > 0) log.printLine('warnings of the last hour:')
+  for (const line of events.slice(-10)) log.printLine(`  ${line}`)
   for (const { pod, container, lines } of logs) {
-    log.print(`last lines of ${pod} ${container}:`)
-    for (const line of lines.slice(-5)) log.print(`  ${line}`)
+    log.printLine(`last lines of ${pod} ${container}:`)
+    for (const line of lines.slice(-5)) log.printLine(`  ${line}`)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { bodyText } from '../../lib/script/body.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 
@@ -35,7 +36,7 @@ export async function checkBranch(
       headers: { 'user-agent': 'git/2 (openappstack-runbooks)' },
     })
     if (!response.ok) return unknown(`it answers ${response.status}`)
-    branches = branchesIn(await response.text())
+    branches = branchesIn(await bodyText(response))
   } catch (error) {
     run.signal.throwIfAborted()
     return unknown(error instanceof Error ? error.message : String(error))

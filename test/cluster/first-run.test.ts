@@ -2,7 +2,6 @@
  * The main job as somebody does it who clones this repository and presses Enter: from create-cluster to Nextcloud,
  * on a terminal, answering only the questions that have no default. Then with passwords of every printable character.
  */
-import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,11 +10,12 @@ import { GIT_REPOSITORY, HELM_RELEASE, standing } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { editConfig, parseConfig } from '../../lib/platform/config.ts'
 import { ROOT } from '../../lib/script/files.ts'
-import { commandLine } from '../../lib/script/quote.ts'
-import { sleep, until } from '../../lib/script/wait.ts'
+import { until } from '../../lib/script/wait.ts'
 import { run } from '../bed/build/shell.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
 import { up } from '../bed/cluster/sandbox.ts'
+import { PRINTABLE } from '../fixtures/printable.ts'
+import { type Answered, onTerminal } from '../harness-terminal.ts'
 import { test } from '../suite.ts'
 import { Bed } from './harness.ts'
 
@@ -37,42 +37,9 @@ test.after(async () => {
   if (home) rmSync(home, { recursive: true, force: true })
 })
 
-/** Runs a script of the clone on a terminal. Every question is expected, in this order; '' is Enter alone. */
-async function onTerminal(
-  name: string,
-  args: readonly string[],
-  answers: readonly (readonly [question: RegExp, answer: string])[],
-): Promise<string> {
-  const command = commandLine([process.execPath, '--import', 'tsx', `scripts/${name}.ts`, ...args])
-  const child = spawn('script', ['-qefc', command, '/dev/null'], {
-    cwd: clone,
-    env: {
-      ...process.env,
-      ...{ CI: undefined, NO_COLOR: '1', FORCE_COLOR: undefined },
-      OAS_CLUSTERS_DIR: join(home, 'clusters'),
-    },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const closed = new Promise<number | null>(resolve => child.once('close', resolve))
-  const timer = setTimeout(() => child.kill('SIGKILL'), 600_000)
-  let screen = ''
-  let seen = 0
-  let answered = 0
-  child.stdout.setEncoding('utf8').on('data', async (text: string) => {
-    screen += text
-    const next = answers[answered]
-    if (!next?.[0].test(screen.slice(seen))) return
-    answered++
-    seen = screen.length
-    await sleep(300) // it draws its question first
-    child.stdin.write(`${next[1]}\r`)
-  })
-  const code = await closed
-  clearTimeout(timer)
-  assert.is(code, 0, screen)
-  assert.is(answered, answers.length, screen)
-  return screen
-}
+/** Runs a script of the clone on a terminal. */
+const asks = (name: string, args: readonly string[], answers: readonly Answered[]) =>
+  onTerminal(name, args, answers, { folder: clone, env: { OAS_CLUSTERS_DIR: join(home, 'clusters') } })
 
 /** The releases that are not ready, with the reason. */
 async function unready(): Promise<string[]> {
@@ -87,7 +54,7 @@ const secret = (namespace: string, name: string): Promise<KubeObject | undefined
   bed.kubectl.get({ apiVersion: 'v1', kind: 'Secret', namespace, name })
 
 test('from create-cluster to Nextcloud with Enter on every question that has a default', async () => {
-  await onTerminal(
+  await asks(
     'create-cluster',
     [],
     [
@@ -99,7 +66,7 @@ test('from create-cluster to Nextcloud with Enter on every question that has a d
     ],
   )
   const settings = [`charts_mirror=${bed.up.chartsMirror}`, `flux_manifest=${bed.up.fluxManifest}`]
-  await onTerminal(
+  await asks(
     'install-core',
     ['--kubeconfig', bed.up.kubeconfig, ...settings.flatMap(setting => ['--set', setting])],
     [
@@ -108,7 +75,7 @@ test('from create-cluster to Nextcloud with Enter on every question that has a d
       [/Install the core/, 'y'],
     ],
   )
-  await onTerminal('install-app', ['nextcloud'], [[/Install nextcloud/, 'y']])
+  await asks('install-app', ['nextcloud'], [[/Install nextcloud/, 'y']])
   assert.equal(await unready(), [])
   const repository = { ...GIT_REPOSITORY, name: 'openappstack', namespace: 'flux-system' }
   const { url, ref } = (await bed.kubectl.get(repository))!.spec
@@ -119,12 +86,11 @@ test('from create-cluster to Nextcloud with Enter on every question that has a d
 })
 
 test('passwords of every printable character arrive as they are, and everything is ready with them', async () => {
-  const printable = String.fromCharCode(...Array.from({ length: 94 }, (_, i) => 0x21 + i))
   const accounts = {
-    outgoing_mail_smtp_user: `user${printable}`,
-    outgoing_mail_smtp_password: printable,
-    backup_s3_aws_access_key_id: `key${printable}`,
-    backup_s3_aws_secret_access_key: `secret${printable}`,
+    outgoing_mail_smtp_user: `user${PRINTABLE}`,
+    outgoing_mail_smtp_password: PRINTABLE,
+    backup_s3_aws_access_key_id: `key${PRINTABLE}`,
+    backup_s3_aws_secret_access_key: `secret${PRINTABLE}`,
   }
   const values = {
     ...accounts,
@@ -137,9 +103,9 @@ test('passwords of every printable character arrive as they are, and everything 
     backup_s3_bucket: 'backups',
   }
   writeFileSync(envFile(), editConfig(readFileSync(envFile(), 'utf8'), values))
-  const screen = await onTerminal('install-core', ['--yes'], [])
-  assert.not.match(screen, printable.slice(0, 20))
-  await onTerminal(
+  const screen = await asks('install-core', ['--yes'], [])
+  assert.not.match(screen, PRINTABLE.slice(0, 20))
+  await asks(
     'install-app',
     ['nextcloud', 'rocketchat', 'wekan', 'wordpress', 'velero', '--yes', '--skip-backup'],
     [],

@@ -202,7 +202,7 @@ test('transport: a list of pages without end is bounded', () => {
     { ...served, 'GET /api/v1/secrets': () => ({ body: { items, metadata: { continue: `${++page}` } } }) },
     async kubectl => {
       const error = await expectedFrom(() => kubectl.list('v1', 'Secret'))
-      assert.match(error.message, 'listing Secret: the API server sends more than 200000 objects')
+      assert.match(error.message, 'listing Secret: the API server sends more than 120000 objects')
     },
   )
 })

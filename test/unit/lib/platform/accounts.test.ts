@@ -3,16 +3,16 @@ import * as assert from 'uvu/assert'
 import { ACCOUNT_SECRETS, holdsSettings } from '../../../../lib/platform/accounts.ts'
 import { clusterVariables, completeConfig, showsVariable } from '../../../../lib/platform/config.ts'
 import { CONFIG_KEYS } from '../../../../lib/platform/config-keys.ts'
+import { PRINTABLE } from '../../../fixtures/printable.ts'
 
-const printable = String.fromCharCode(...Array.from({ length: 94 }, (_, i) => 0x21 + i))
 const complete = { domain: 'a.org', ip_address: '203.0.113.7', admin_email: 'x@a.org' }
 const mail: Record<string, string> = {
   ...complete,
   outgoing_mail_enabled: 'true',
   outgoing_mail_smtp_user: 'me@mail.org',
-  outgoing_mail_smtp_password: printable,
+  outgoing_mail_smtp_password: PRINTABLE,
   outgoing_mail_smtp_host: 'smtp.mail.org',
-  backup_s3_aws_secret_access_key: printable,
+  backup_s3_aws_secret_access_key: PRINTABLE,
 }
 /** What a Secret holds, by its place. */
 const held = (place: string, values: Record<string, string>) =>
@@ -24,7 +24,7 @@ test('the mail account is also one URI, from which every character of the passwo
   const uri = (values: Record<string, string>) => held('oas/oas-mail', values).outgoing_mail_smtp_uri ?? ''
   const url = new URL(uri(mail))
   assert.is(`${url.protocol} ${url.host}`, 'smtp: smtp.mail.org:587')
-  assert.equal([url.username, url.password].map(decodeURIComponent), ['me@mail.org', printable])
+  assert.equal([url.username, url.password].map(decodeURIComponent), ['me@mail.org', PRINTABLE])
   assert.match(uri({ ...mail, outgoing_mail_smtp_port: '465' }), /^smtps:.*:465\/$/)
 })
 

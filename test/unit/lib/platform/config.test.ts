@@ -15,6 +15,7 @@ import { CONFIG_KEYS, checkValue } from '../../../../lib/platform/config-keys.ts
 import { ExpectedError, type ExpectedErrors, UsageError } from '../../../../lib/script/errors.ts'
 import { ROOT } from '../../../../lib/script/files.ts'
 import { redact } from '../../../../lib/script/redact.ts'
+import { PRINTABLE } from '../../../fixtures/printable.ts'
 import { expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
 
 const domains = {
@@ -162,7 +163,6 @@ for (const key of CONFIG_KEYS) {
 }
 
 test('passwords and keys that others chose hold every printable character', () => {
-  const printable = String.fromCharCode(...Array.from({ length: 94 }, (_, i) => 0x21 + i))
   const references = CONFIG_KEYS.filter(key => key.use === 'reference')
   assert.equal(
     references.map(key => key.name),
@@ -174,9 +174,9 @@ test('passwords and keys that others chose hold every printable character', () =
     ],
   )
   for (const key of references) {
-    assert.is(checkValue(key, printable), undefined)
-    assert.equal(parseConfig(`${key.name}=${printable}`), { [key.name]: printable })
-    assert.equal(parseConfig(editConfig('', { [key.name]: printable })), { [key.name]: printable })
+    assert.is(checkValue(key, PRINTABLE), undefined)
+    assert.equal(parseConfig(`${key.name}=${PRINTABLE}`), { [key.name]: PRINTABLE })
+    assert.equal(parseConfig(editConfig('', { [key.name]: PRINTABLE })), { [key.name]: PRINTABLE })
   }
 })
 

@@ -129,4 +129,11 @@ test('a report without a drill says that nobody knows whether backups can be res
   assert.equal(changesSince(without, SAMPLE), ['a restore was tried: 2026-05-20'])
 })
 
+test('a page says that nothing is broken only where the cluster was read', () => {
+  const page = (unread: number) => reportHtml({ ...SAMPLE, causes: [], unread })
+  assert.match(page(0), 'Nothing is broken.')
+  assert.not.match(page(3), /nothing is broken<|>Nothing is broken/)
+  assert.match(page(3), 'not all is known')
+})
+
 test.run()

@@ -85,5 +85,6 @@ export const SAMPLE: Report = {
       good: false,
     },
   ],
+  unread: 0,
   gaps: [{ what: 'the use of volumes', why: HOSTILE }],
 }
