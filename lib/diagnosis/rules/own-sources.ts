@@ -1,7 +1,9 @@
 /** Own sources that could do more than add-source lets them: what keeps one in its namespace is missing or was changed. */
 import { SOURCE_ACCOUNT, SOURCE_LABEL } from '../../flux/own-sources.ts'
+import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { quote } from '../../script/quote.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
+import { isSolver } from './ingresses.ts'
 
 /** What add-source creates to limit a source, with what is missing without it. */
 const LIMITS = [
@@ -78,5 +80,37 @@ const bound: Rule = index =>
     }),
   )
 
+/** The hosts of an Ingress. */
+const hostsOf = ({ spec }: KubeObject): string[] =>
+  ((spec?.rules ?? []) as { host?: string }[]).flatMap(({ host }) => (host ? [host] : []))
+
+/**
+ * An Ingress of a source for a host of somebody else. The cluster cannot refuse it, since Ingresses are what a source
+ * may create; and by another path, or a priority in an annotation, it can take visitors over.
+ */
+const taking: Rule = index => {
+  const sourceOf = ({ metadata }: KubeObject) =>
+    index.get('Namespace', undefined, metadata.namespace ?? '')?.metadata.labels?.[SOURCE_LABEL]
+  const others = new Map(
+    index
+      .all('Ingress')
+      .filter(ingress => !isSolver(ingress) && sourceOf(ingress) === undefined)
+      .flatMap(ingress => hostsOf(ingress).map(host => [host, refText(refOf(ingress))] as const)),
+  )
+  return index.all('Ingress').flatMap((ingress): Finding[] => {
+    const source = sourceOf(ingress)
+    const host = source && hostsOf(ingress).find(each => others.has(each))
+    if (!host) return []
+    return [
+      tell(ingress, {
+        rule: 'own-source-host',
+        cause: `is of the own source ${source}, and serves ${host}, the host of ${others.get(host)}: visitors may reach that source`,
+        text: 'Give it another host in its repository, after you have asked who changed that; or remove the source',
+        command: `npx tsx scripts/remove-source.ts ${source}`,
+      }),
+    ]
+  })
+}
+
 /** The rules of own sources, besides what Flux says of them. */
-export const rules: readonly Rule[] = [unbound, unlimited, bound]
+export const rules: readonly Rule[] = [unbound, unlimited, bound, taking]

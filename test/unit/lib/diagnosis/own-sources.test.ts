@@ -68,4 +68,16 @@ test('a binding that gives it more rights is told, and none of somebody else', (
   )
 })
 
+test('an Ingress for a host of somebody else is told, and one for a host of its own is not', () => {
+  const ingress = (namespace: string, host: string) =>
+    objectOf('Ingress', namespace, 'web', { spec: { rules: [{ host, http: { paths: [{ path: '/x' }] } }] } })
+  const serving = (host: string) =>
+    told('', all => [...all, ingress('oas-apps', 'files.example.org'), ingress('shop', host)])
+  assert.match(
+    serving('files.example.org')[0]!,
+    /^own-source-host Ingress shop\/web: .* serves files\.example\.org, the host of Ingress oas-apps\/web/,
+  )
+  assert.equal(serving('shop.example.org'), [])
+})
+
 test.run()
