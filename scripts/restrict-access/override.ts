@@ -1,5 +1,6 @@
 import type { Document } from 'yaml'
 import { isMap, isSeq, parseDocument } from 'yaml'
+import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 
@@ -9,6 +10,9 @@ export const LAYERS = [
   { kind: 'ConfigMap', name: 'oas-nginx-override' },
   { kind: 'Secret', name: 'oas-nginx-override' },
 ] as const
+
+/** The release that these values are for. */
+export const INGRESS_RELEASE = { ...HELM_RELEASE, name: 'ingress', namespace: 'oas' } as const
 
 /** The Middleware with the ranges for everything, by the name that install/overrides/ has had for it. */
 export const MIDDLEWARE = 'source-ranges'

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { oldRanges, restrictionIn, withRestriction } from './override.ts'
 import { hostObjects } from './routes.ts'
@@ -30,7 +31,7 @@ export function accessPlan(
 ): AccessPlan {
   const isOpening = given.length === 0
   const ranges = [...new Set([...given, ...survey.own])]
-  const before = new Map(survey.hosts.map(each => [each.host, each.ranges]))
+  const before = new Map(survey.hosts.map(each => [each.host, each]))
   const notes = isOpening
     ? []
     : [
@@ -38,18 +39,23 @@ export function accessPlan(
         'port 80 stays open: authorities ask there, and everything else is redirected',
       ]
   if (hosts.length > 0) {
-    const changing = hosts.filter(host => (isOpening ? before.has(host) : !same(before.get(host), ranges)))
+    const isDone = (host: string) => before.get(host)?.whole && same(before.get(host)?.ranges, ranges)
+    const changing = hosts.filter(host => (isOpening ? before.has(host) : !isDone(host)))
     return {
       lines:
         changing.length === 0
           ? []
           : [
-              ...changing.flatMap(host => changes(host, before.get(host), isOpening ? undefined : ranges)),
+              ...changing.flatMap(host =>
+                changes(host, before.get(host)?.ranges, isOpening ? undefined : ranges),
+              ),
               ...notes,
             ],
       text: survey.texts[2]!,
       objects: changing.flatMap(host => hostObjects(host, ranges)),
-      objectsBefore: changing.flatMap(host => (before.has(host) ? hostObjects(host, before.get(host)!) : [])),
+      objectsBefore: survey.hosts
+        .filter(each => changing.includes(each.host) && each.ranges.length > 0)
+        .flatMap(each => hostObjects(each.host, each.ranges)),
       byHand: 'kubectl -n oas get ingressroutes.traefik.io -l openappstack.net/restrict-access=host',
     }
   }
@@ -62,9 +68,12 @@ export function accessPlan(
       same(now.ranges, ranges) &&
       same(now.proxies, proxies) &&
       oldRanges(survey.texts).length === 0)
+  const isInstalled = isDeepStrictEqual(survey.installed, now)
   return {
     lines: isSame
-      ? []
+      ? isInstalled
+        ? []
+        : ['wait until Flux has given the ingress what a run before has written']
       : [
           ...changes('every host', now?.ranges, isOpening ? undefined : ranges),
           ...(proxies.length > 0 ? [`trust X-Forwarded-For from ${proxies.join(', ')}`] : []),
@@ -96,7 +105,7 @@ export function accessRows(survey: AccessSurvey): string[][] {
   const proxies = everything?.proxies.length ? ` (behind ${everything.proxies.join(', ')})` : ''
   return [
     ['every host', everything ? everything.ranges.join(', ') + proxies : 'everybody'],
-    ...survey.hosts.map(({ host, ranges }) => [host, ranges.join(', ')]),
+    ...survey.hosts.map(({ host, ranges }) => [host, ranges.join(', ') || 'everybody']),
   ]
 }
 
@@ -109,6 +118,14 @@ export function remarks(survey: AccessSurvey): string[] {
           `oas-nginx-override has ranges for ingress-nginx (${old.join(', ')}), which Traefik does not read: run this with --allow ${old.join(',')}`,
         ]
       : []),
+    ...(isDeepStrictEqual(survey.installed, restrictionIn(survey.texts))
+      ? []
+      : ['the ingress does not have yet what oas-nginx-override says: npx tsx scripts/app-debug.ts ingress']),
+    ...survey.hosts
+      .filter(({ whole }) => !whole)
+      .map(
+        ({ host }) => `${host}: a run was killed before it was done: run it again, or lift it with --open`,
+      ),
     ...(survey.plain.length > 0
       ? [`${survey.plain.join(', ')}: without TLS, so port 80 serves it to everybody`]
       : []),

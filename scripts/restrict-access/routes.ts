@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { middlewareOf } from './override.ts'
 
@@ -59,14 +60,30 @@ export function hostObjects(host: string, ranges: readonly string[]): KubeObject
   ]
 }
 
-/** The hosts that are restricted, with their ranges, from the Middlewares of `hostObjects`. Pure. */
-export function restrictedHosts(middlewares: readonly KubeObject[]): { host: string; ranges: string[] }[] {
-  return middlewares
-    .filter(({ metadata }) => metadata.name.startsWith('access-'))
-    .map(({ metadata, spec }) => ({
-      host: metadata.name.slice('access-'.length),
-      ranges: (spec?.ipAllowList?.sourceRange ?? []) as string[],
-    }))
+/** A host that is restricted, or half of it: a run was killed between its objects. */
+export interface RestrictedHost {
+  host: string
+  /** Who is let in now; empty where everybody is. */
+  ranges: string[]
+  /** Whether both of its objects exist, and say the same. */
+  whole: boolean
+}
+
+/** The hosts that have objects of `hostObjects`. What counts is the route: without it a middleware does nothing. Pure. */
+export function restrictedHosts(objects: readonly KubeObject[]): RestrictedHost[] {
+  const names = objects.map(({ metadata }) => metadata.name).filter(name => name.startsWith('access-'))
+  return [...new Set(names)].map(name => {
+    const spec = (kind: string) =>
+      objects.find(each => each.kind === kind && each.metadata.name === name)?.spec
+    const match = String(spec(INGRESS_ROUTE.kind)?.routes?.[0]?.match ?? '')
+    const allowed: unknown = spec(TRAEFIK_MIDDLEWARE.kind)?.ipAllowList?.sourceRange ?? []
+    const ranges = [...match.matchAll(/!ClientIP\(`([^`)]{1,80})`\)/g)].map(([, range = '']) => range)
+    return {
+      host: name.slice('access-'.length),
+      ranges,
+      whole: ranges.length > 0 && isDeepStrictEqual(ranges, allowed),
+    }
+  })
 }
 
 /** The paths of a trial: open to all; with the ranges given; with those of the cluster, too; for nobody; and where an authority asks, on port 80. Pure. */

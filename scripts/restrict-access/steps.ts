@@ -1,10 +1,10 @@
-import { HELM_RELEASE, reconcile, standing } from '../../lib/flux/flux.ts'
+import { reconcile, standing } from '../../lib/flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { until } from '../../lib/script/wait.ts'
+import { INGRESS_RELEASE } from './override.ts'
 
 const SECRET = { apiVersion: 'v1', kind: 'Secret', name: 'oas-nginx-override', namespace: 'oas' }
-const RELEASE = { ...HELM_RELEASE, name: 'ingress', namespace: 'oas' }
 
 /** Writes the override: nothing but its values.yaml changes. An empty one is deleted, unless it holds more. */
 export async function writeOverride(
@@ -35,10 +35,10 @@ export async function writeOverride(
 
 /** Has Flux install the ingress with the changed values, and waits until it is ready. Throws what Helm says. */
 export async function rollOut(kubectl: Kubectl, deadline: number, signal: AbortSignal): Promise<void> {
-  await reconcile(kubectl, RELEASE, { reset: true })
+  await reconcile(kubectl, INGRESS_RELEASE, { reset: true })
   await until(
     async () => {
-      const release = await kubectl.get(RELEASE)
+      const release = await kubectl.get(INGRESS_RELEASE)
       if (!release)
         throw new ExpectedError(
           'HelmRelease oas/ingress does not exist',

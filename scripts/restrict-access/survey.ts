@@ -1,14 +1,21 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { deployedRelease } from '../../lib/flux/stored-release.ts'
 import { parseValues } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
-import { LAYERS, overrideText } from './override.ts'
+import { INGRESS_RELEASE, LAYERS, overrideText, type Restriction, restrictionIn } from './override.ts'
 import { parseRange } from './ranges.ts'
-import { HOST_LABEL, restrictedHosts, TRAEFIK_MIDDLEWARE } from './routes.ts'
+import {
+  HOST_LABEL,
+  INGRESS_ROUTE,
+  type RestrictedHost,
+  restrictedHosts,
+  TRAEFIK_MIDDLEWARE,
+} from './routes.ts'
 
 /** What a cluster has of restrictions, and what they are about. */
 export interface AccessSurvey {
@@ -16,7 +23,9 @@ export interface AccessSurvey {
   texts: string[]
   /** Whether the Secret exists, and what else is in it than values.yaml. */
   secret: KubeObject | undefined
-  hosts: { host: string; ranges: string[] }[]
+  hosts: RestrictedHost[]
+  /** What restricts everything by what Helm has installed: a killed run may not have waited for it. */
+  installed: Restriction | undefined
   /** The hosts that the ingress serves. */
   served: string[]
   /** Hosts without TLS: port 80 serves them, where no range counts. */
@@ -30,13 +39,9 @@ export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<Ac
   const layers = LAYERS.map(({ kind, name }) =>
     kubectl.get({ apiVersion: 'v1', kind, name, namespace: 'oas' }),
   )
-  const [objects, kinds, middlewares, ingresses, nodes] = await Promise.all([
+  const [objects, kinds, ingresses, nodes] = await Promise.all([
     Promise.all(layers),
     kubectl.kinds(TRAEFIK_MIDDLEWARE.apiVersion),
-    kubectl.list(TRAEFIK_MIDDLEWARE.apiVersion, 'Middleware', {
-      namespace: 'oas',
-      labelSelector: HOST_LABEL,
-    }),
     kubectl.list('networking.k8s.io/v1', 'Ingress'),
     kubectl.list('v1', 'Node'),
   ])
@@ -55,10 +60,18 @@ export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<Ac
   )
   const texts = objects.map(overrideText)
   for (const [i, text] of texts.entries()) await checkText(text, LAYERS[i]!)
+  const ofHosts = await Promise.all(
+    [TRAEFIK_MIDDLEWARE, INGRESS_ROUTE].map(({ apiVersion, kind }) =>
+      kubectl.list(apiVersion, kind, { namespace: 'oas', labelSelector: HOST_LABEL }),
+    ),
+  )
+  const release = await kubectl.get(INGRESS_RELEASE)
+  const installed = release && (await deployedRelease(kubectl, release))?.config
   return {
     texts,
     secret: objects[2],
-    hosts: restrictedHosts(middlewares),
+    hosts: restrictedHosts(ofHosts.flat()),
+    installed: restrictionIn([JSON.stringify(installed ?? {})]),
     served: [...new Set(rules.map(({ host }) => host))].sort(),
     plain: [...new Set(rules.filter(({ secure }) => !secure).map(({ host }) => host))].sort(),
     own: ownRanges(nodes, config.ip_address ?? ''),

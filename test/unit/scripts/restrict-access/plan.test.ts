@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { restrictionIn } from '../../../../scripts/restrict-access/override.ts'
 import { accessPlan, accessRows, remarks } from '../../../../scripts/restrict-access/plan.ts'
 import { hostObjects, restrictedHosts, trialObjects } from '../../../../scripts/restrict-access/routes.ts'
 import { ownRanges, restrictableHosts } from '../../../../scripts/restrict-access/survey.ts'
@@ -8,6 +9,7 @@ const survey = {
   texts: ['', '', ''],
   secret: undefined,
   hosts: [],
+  installed: undefined,
   served: ['files.example.org', 'wekan.example.org'],
   plain: [],
   own: ['198.51.100.7/32', '10.42.0.0/24'],
@@ -17,7 +19,13 @@ const config = { domain: 'example.org', ip_address: '198.51.100.7' }
 test('a plan names whom it lets in, always the cluster itself; the second run has none', () => {
   const { lines, text } = accessPlan(survey, { given: ['203.0.113.0/24'], proxies: [], hosts: [] })
   assert.match(lines[0]!, 'every host: let in only 203.0.113.0/24, 198.51.100.7/32, 10.42.0.0/24')
-  const now = { ...survey, texts: ['', '', text] }
+  const written = { ...survey, texts: ['', '', text] }
+  const same = { given: ['203.0.113.0/24'], proxies: [], hosts: [] }
+  assert.equal(accessPlan(written, same).lines, [
+    'wait until Flux has given the ingress what a run before has written',
+  ])
+  assert.match(remarks(written)[0]!, 'does not have yet')
+  const now = { ...written, installed: restrictionIn([text]) }
   assert.equal(accessPlan(now, { given: ['203.0.113.0/24'], proxies: [], hosts: [] }).lines, [])
   assert.match(accessRows(now)[0]![1]!, '203.0.113.0/24')
   const next = accessPlan(now, { given: ['192.0.2.0/24'], proxies: [], hosts: [] })
@@ -28,13 +36,33 @@ test('a plan names whom it lets in, always the cluster itself; the second run ha
 test('one host: objects of its own, read back, taken back', () => {
   const hosts = ['files.example.org']
   const plan = accessPlan(survey, { given: ['203.0.113.0/24'], proxies: [], hosts })
-  const now = { ...survey, hosts: restrictedHosts(plan.objects.filter(({ kind }) => kind === 'Middleware')) }
+  const now = { ...survey, hosts: restrictedHosts(plan.objects) }
   assert.equal(now.hosts[0]?.host, 'files.example.org')
   assert.equal(accessPlan(now, { given: ['203.0.113.0/24'], proxies: [], hosts }).lines, [])
   assert.is(accessPlan(now, { given: ['192.0.2.0/24'], proxies: [], hosts }).objectsBefore.length, 2)
   assert.equal(accessPlan(now, { given: [], proxies: [], hosts }).lines, [
     'files.example.org: let everybody in',
   ])
+})
+
+test('half a host, of a run that was killed: nobody is told that it is restricted, and the next run completes it', () => {
+  const [host, given] = ['files.example.org', ['203.0.113.0/24']]
+  const [middleware, route] = hostObjects(host, [...given, ...survey.own])
+  const [other] = hostObjects(host, ['192.0.2.0/24'])
+  const cases = [
+    [[middleware!], 'everybody', 0],
+    [[route!], [...given, ...survey.own].join(', '), 2],
+    [[other!, route!], [...given, ...survey.own].join(', '), 2],
+  ] as const
+  for (const [objects, shown, before] of cases) {
+    const now = { ...survey, hosts: restrictedHosts(objects) }
+    assert.equal(accessRows(now)[1], [host, shown])
+    assert.match(remarks(now)[0]!, 'a run was killed')
+    const plan = accessPlan(now, { given, proxies: [], hosts: [host] })
+    assert.is(plan.objects.length, 2)
+    assert.is(plan.objectsBefore.length, before)
+    assert.is(accessPlan(now, { given: [], proxies: [], hosts: [host] }).objects.length, 2)
+  }
 })
 
 test('the route of a host takes those outside of every range', () => {
