@@ -67,6 +67,7 @@ await script({
     const layering = await import('./override-app/layers.ts')
     const { changeLines } = await import('./override-app/changes.ts')
     const { judged } = await import('./override-app/judge.ts')
+    const { Draft } = await import('./override-app/editor.ts')
     const show = await import('./override-app/show.ts')
     const { obstaclesBefore, takenBack, watchRelease } = await import('./override-app/watch.ts')
     const { overridesOf, wanted, wishes } = await import('./override-app/wanted.ts')
@@ -97,10 +98,12 @@ await script({
     if (flags.rollback && !before) throw new UsageError(`no change of ${name} is unfinished`, 'omit it')
 
     const now = overridesOf(layers)
-    const next = flags.rollback ? now : await wanted(flags, layers, name)
+    const draft = new Draft(run)
+    const next = flags.rollback ? now : await wanted(flags, layers, { release: name, draft })
     const target = flags.rollback ? before! : await files.contentsWith(places, next)
     const current = files.contentsOf(places)
     if (!before && target.ConfigMap === current.ConfigMap && target.Secret === current.Secret) {
+      draft.inForce()
       run.log.ok(`${name} has these values already; nothing was changed.`)
       return
     }
@@ -123,7 +126,8 @@ await script({
       await files.writeContents(kubectl, places, target)
       return undefined
     })
-    const watching = { run, deadline, known }
+    const patience = flags.rollback ? 300_000 : 0
+    const watch = (patient = patience) => watchRelease(kubectl, release, { run, deadline, known, patient })
     const flux = `flux reconcile helmrelease ${name} -n ${namespace} --reset`
     try {
       await run.step(`Wait until ready: ${name}`, flux, () => watch())
@@ -139,12 +143,7 @@ await script({
       throw takenBack(name, error)
     }
     await files.forgetBefore(kubectl, places)
+    draft.inForce()
     run.next([`npx tsx scripts/override-app.ts ${name}   # the values in force`])
-
-    async function watch(patient = flags.rollback ? 300_000 : 0): Promise<undefined> {
-      const values = layering.merged(await layering.readLayers(kubectl, release))
-      await watchRelease(kubectl, release, { ...watching, values, patient })
-      return undefined
-    }
   },
 })

@@ -6,7 +6,7 @@ import { leaves, MOST_BYTES, parseValues, parseYaml, pathText, textsIn } from '.
 import { UsageError } from '../../lib/script/errors.ts'
 import { askSecret } from '../../lib/script/prompt.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import { edited } from './editor.ts'
+import type { Draft } from './editor.ts'
 import { merged, type OverrideKind, origins, type ValuesLayer } from './layers.ts'
 import { mergeValues, parsePath, valueAt, withoutValue, withValue } from './values.ts'
 
@@ -42,7 +42,7 @@ export function overridesOf(layers: readonly ValuesLayer[]): Overrides {
 export async function wanted(
   wish: Wish,
   layers: readonly ValuesLayer[],
-  release: string,
+  { release, draft }: { release: string; draft: Draft },
 ): Promise<Overrides> {
   const broken = layers.find(({ problem }) => problem)
   if (broken && !wish.reset && !wish.edit)
@@ -64,7 +64,7 @@ export async function wanted(
   }
   if (wish.file !== undefined) now[kind] = mergeValues(now[kind], await readFile(wish.file))
   if (wish.edit)
-    now[kind] = await edited(await editable(kind, layers), text => parseValues(text, 'the edited text'))
+    now[kind] = await parseValues(await draft.edit(await editable(kind, layers)), 'the edited text')
   const below = merged(layers.filter(({ override }) => !override))
   for (const text of wish.set) {
     const { path, value } = await assignment(text, wish.secret)

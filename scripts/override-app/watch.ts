@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import { reconcile, standing } from '../../lib/flux/flux.ts'
-import { deployedRelease, type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
+import { deployedRelease, type HelmValue, isMap } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import {
   diagnosed,
@@ -16,6 +16,7 @@ import { PATIENCE, watched } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
+import { merged, readLayers } from './layers.ts'
 
 /**
  * Milliseconds in which helm-controller notices a labelled override by itself. To ask at once would have it start
@@ -45,8 +46,6 @@ export interface Watching {
   run: Pick<Run, 'log' | 'signal'>
   /** Milliseconds. */
   deadline: number
-  /** The values that Helm has to have installed at the end. */
-  values: HelmValues
   /** What was in the way before, by `obstaclesBefore`. */
   known?: ReadonlySet<string>
   /** Milliseconds in which no obstacle ends the wait: values that are taken back still show the failure before. */
@@ -54,14 +53,15 @@ export interface Watching {
 }
 
 /**
- * Waits until Flux has reconciled a release, asking it to where that is needed, until Helm has installed these values and everything of it is ready. Throws
- * an ExpectedError with the cause as soon as that is known.
+ * Waits until Flux has reconciled a release, asking it to where that is needed, and Helm has installed the values that
+ * its sources have now, and everything of it is ready. Throws an ExpectedError with the cause as soon as that is known.
  */
 export async function watchRelease(
   kubectl: Kubectl,
   release: KubeObject,
-  { run, deadline, values, known = new Set(), patient = 0 }: Watching,
-): Promise<void> {
+  { run, deadline, known = new Set(), patient = 0 }: Watching,
+): Promise<undefined> {
+  const values = merged(await readLayers(kubectl, release))
   const ref = refOf(release)
   const names = kustomizationName(release)
   const patience = new Patience()
@@ -109,6 +109,7 @@ export async function watchRelease(
       signal: run.signal,
     },
   )
+  return undefined
 }
 
 /** Values without those that only remove a default: Helm may store them or not. */

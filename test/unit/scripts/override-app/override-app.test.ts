@@ -16,6 +16,7 @@ import {
   mergePatch,
 } from '../../../../scripts/override-app/changes.ts'
 import { refusalText } from '../../../../scripts/override-app/check.ts'
+import { Draft } from '../../../../scripts/override-app/editor.ts'
 import { origins, releaseNamed, type ValuesLayer } from '../../../../scripts/override-app/layers.ts'
 import { listedOverrides, overrideLines } from '../../../../scripts/override-app/show.ts'
 import { wanted } from '../../../../scripts/override-app/wanted.ts'
@@ -40,6 +41,7 @@ const layersWith = (configMap: HelmValues = {}, secret: HelmValues = {}) => [
   layer('Secret', 'oas-wekan-override', secret),
 ]
 const nothing = { set: [], unset: [], file: undefined, secret: false, reset: false, edit: false }
+const target = { release: 'wekan', draft: new Draft({ onEnd: () => {}, log: { info: () => {} } }) }
 
 const release = (name: string): KubeObject => ({
   apiVersion: 'helm.toolkit.fluxcd.io/v2',
@@ -102,7 +104,7 @@ test('the topmost layer that sets a value is where it comes from', () => {
 
 test('flags become the values of the override', async () => {
   const of = async (flags: object, layers = layersWith({ a: 1 })) =>
-    wanted({ ...nothing, ...flags }, layers, 'wekan')
+    wanted({ ...nothing, ...flags }, layers, target)
   assert.equal(await of({ set: ['b.c=2', 'd=[x]', 'e=yes', 'f="1"'] }), {
     ConfigMap: { a: 1, b: { c: 2 }, d: ['x'], e: true, f: '1' },
     Secret: {},
@@ -137,7 +139,7 @@ test("files: values, a ConfigMap, and the docs' Secret that kubectl refuses", as
   const from = async (text: string, flags: object = {}) => {
     const file = join(folder, 'values.yaml')
     writeFileSync(file, text)
-    return wanted({ ...nothing, ...flags, file }, layersWith({ a: 1 }, {}), 'wekan')
+    return wanted({ ...nothing, ...flags, file }, layersWith({ a: 1 }, {}), target)
   }
   assert.equal((await from('b: 2\n')).ConfigMap, { a: 1, b: 2 })
   const configMap = 'apiVersion: v1\nkind: ConfigMap\ndata:\n  values.yaml: |\n    b: 2\n'
