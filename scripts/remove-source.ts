@@ -29,6 +29,7 @@ await script({
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { parseSourceName } = await import('../lib/flux/own-sources.ts')
+    const grants = await import('../lib/platform/grants.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { sourceRemovalLines, removeApplied, removeParts, surveySource } = await import(
       './remove-source/steps.ts'
@@ -39,6 +40,9 @@ await script({
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const survey = await surveySource(kubectl, name)
     const plan = sourceRemovalLines(survey, deletesData)
+    const goes = deletesData || survey.volumes.length === 0
+    const holders = survey.login.length > 0 ? await grants.readHolders(kubectl, name) : []
+    if (survey.login.length > 0) plan.push(grants.grantLine(name, holders, goes))
     run.result = { name, volumes: survey.volumes.map(({ metadata }) => metadata.name), deletesData }
     // A run that was killed may have left keys and rights.
     const left = [survey.kustomization, survey.repository, ...survey.login, ...survey.parts].filter(Boolean)
@@ -58,6 +62,11 @@ await script({
     await run.step('Remove what Flux has applied', `kubectl -n ${name} delete kustomization ${name}`, () =>
       removeApplied(kubectl, survey, { deadline, signal: run.signal, deletesData }),
     )
+    if (goes && holders && holders.length > 0)
+      // Whoever adds another source of this name shall not find people in it.
+      await run.step('Revoke its grants', `npx tsx scripts/users.ts revoke NAME ${name}`, () =>
+        grants.revokeGrants(kubectl, name, run.signal),
+      )
     await run.step(
       'Remove the source, its rights and its client',
       `kubectl -n ${name} delete gitrepository ${name}`,

@@ -51,7 +51,7 @@ await script({
     const { surveyApp } = await import('./uninstall-app/survey.ts')
     const steps = await import('./uninstall-app/steps.ts')
     const { findSaved, savedParts } = await import('./uninstall-app/backup.ts')
-    const grants = await import('./uninstall-app/grants.ts')
+    const grants = await import('../lib/platform/grants.ts')
     const { proveStep } = await import('../lib/backup/back-up.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')
 

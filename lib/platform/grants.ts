@@ -1,8 +1,8 @@
 /** The grants of users for an application: kept with its data, revoked when the data goes. */
 import { changeUser } from '../../flux2/core/single-sign-on/userpanel/panel/accounts.ts'
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
-import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { accountServices, everybody } from '../../lib/platform/sign-on.ts'
+import type { Kubectl } from '../kubectl/kubectl.ts'
+import { accountServices, everybody } from './sign-on.ts'
 
 /** Milliseconds for an answer of kratos: without single sign-on an application is removed all the same. */
 const PATIENCE = 5000
