@@ -92,6 +92,7 @@ const GRACE: Readonly<Record<string, number>> = {
   'image-not-found': 8,
   'image-unauthorized': 8,
   'image-registry-untrusted': 8,
+  'image-registry-failing': 8,
   'image-registry-unreachable': 8,
   'image-rate-limited': 8,
   'image-disk-full': 8,

@@ -15,35 +15,51 @@ const PATIENCE = 5000
 /** Characters of a log that are looked at: a line may have no end. */
 const LONGEST = 64 << 10
 
+/** Milliseconds after which a container that runs should be ready. */
+const STARTED = 300_000
+
 interface ContainerStatus {
   name: string
+  ready?: boolean
   restartCount?: number
-  state?: { waiting?: { reason?: string }; terminated?: { exitCode?: number } }
+  state?: {
+    waiting?: { reason?: string }
+    running?: { startedAt?: string }
+    terminated?: { exitCode?: number }
+  }
   lastState?: { terminated?: { exitCode?: number } }
 }
 
-/** The containers of pods that keep crashing or have failed, and of which run the log tells. */
-function crashing(pods: readonly KubeObject[]) {
+/** The containers of pods that keep crashing, have failed, or do not get ready, and of which run the log tells. */
+function troubled(pods: readonly KubeObject[], now: number) {
   return pods.flatMap(pod =>
     [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].flatMap(
-      ({ name, restartCount = 0, state, lastState }: ContainerStatus) => {
+      ({ name, ready, restartCount = 0, state, lastState }: ContainerStatus) => {
         if ((state?.terminated?.exitCode ?? 0) !== 0) return [{ pod, name, previous: false }]
         const crashes = state?.waiting?.reason === 'CrashLoopBackOff' || restartCount >= 3
-        return crashes && (lastState?.terminated?.exitCode ?? 0) !== 0 ? [{ pod, name, previous: true }] : []
+        if (crashes && (lastState?.terminated?.exitCode ?? 0) !== 0) return [{ pod, name, previous: true }]
+        const since = now - Date.parse(state?.running?.startedAt ?? '')
+        return ready === false && since > STARTED ? [{ pod, name, previous: false }] : []
       },
     ),
   )
 }
 
 /**
- * The last lines of containers that crash, since often only the log tells why. Known secrets are blacked out. A log
+ * The last lines of containers that crash or do not get ready, since often only the log tells why. Known secrets are blacked out. A log
  * that cannot be read is left out: it is evidence, not a fact that a diagnosis relies on.
  */
 export async function readLastLines(
   kubectl: Kubectl,
   objects: readonly KubeObject[],
 ): Promise<NonNullable<Snapshot['lastLines']>> {
-  const found = crashing(objects.filter(({ kind }) => kind === 'Pod')).slice(0, MOST)
+  const now = Date.now() + kubectl.client.clockOffset
+  const found = troubled(
+    objects.filter(({ kind }) => kind === 'Pod'),
+    now,
+  )
+    .sort((a, b) => Number(b.previous) - Number(a.previous))
+    .slice(0, MOST)
   const read = await Promise.all(
     found.map(async ({ pod, name, previous }) => {
       const { namespace = '', name: title } = pod.metadata

@@ -151,7 +151,9 @@ export function challengeTexts(
     case 'no-solver':
       return {
         cause: `the issuer has no solver for ${host}`,
-        text: 'Correct spec.acme.solvers of the issuer',
+        text: host.startsWith('*.')
+          ? 'Add a dns01 solver to spec.acme.solvers of the issuer: no authority issues a wildcard by HTTP-01'
+          : 'Correct spec.acme.solvers of the issuer',
         look: 'kubectl get clusterissuers -o yaml',
       }
     case 'server-error':

@@ -35,6 +35,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'restore Secret velero-repo-credentials of the time when the repository was created: no other key opens it',
   ],
   [
+    /expected one matching path|host-pods volume/i,
+    'give node-agent the folder of the pods of the kubelet: its hostPath is not /var/lib/kubelet/pods of this node',
+  ],
+  [
     /daemonset pod not found|node-agent/i,
     'see why node-agent does not run on that node, then make a backup now',
   ],

@@ -7,8 +7,17 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
 import { quantity } from './quantity.ts'
-import { eventsOf, kustomizationOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  containersOf,
+  eventsOf,
+  kustomizationOf,
+  podsOf,
+  since,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
@@ -175,12 +184,14 @@ function unprovisioned(
   // What the provisioner says itself proves that it answers.
   if (/^failed to provision volume with StorageClass/.test(reason)) {
     const helper = helperOf(reason, index)
+    const words = helper && containersOf(helper).map(({ name }) => lastLinesOf(helper, name, index))
+    const known = words && meaningOf(...words)
     return {
       rule: 'claim-not-provisioned',
-      cause: `${provisioner} cannot create its volume: ${short(lastClause(reason), 200)}`,
+      cause: `${provisioner} cannot create its volume: ${known?.cause ?? short(lastClause(reason), 200)}`,
       evidence: [`${failed!.reason}: ${short(reason)}`],
       text: helper
-        ? `see ${refText(refOf(helper))}, which creates the folder`
+        ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder`
         : /access mode/i.test(reason)
           ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
           : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,

@@ -127,6 +127,7 @@ const SIGNALS: Record<number, string> = {
   127: 'its command does not exist',
   132: 'an instruction that its processor does not have',
   134: 'it has aborted itself',
+  135: 'a bus error: memory that is not there',
   137: 'killed',
   139: 'a segmentation fault',
   143: 'asked to end',
@@ -258,7 +259,7 @@ function restarting(pod: KubeObject, container: Container, index: Index): Troubl
   const trouble = crash(pod, container, index)
   // Between two ends it runs for a moment, and may even be ready.
   const lives = since(index, status.state.running.startedAt) > 60 || (killed && !often)
-  return lives ? { ...trouble, verdict: 'warning' } : trouble
+  return lives && status.ready ? { ...trouble, verdict: 'warning' } : trouble
 }
 
 export const rules: Rule[] = [containerTroubles]

@@ -47,6 +47,13 @@ const KINDS: readonly Kind[] = [
       `check the certificate that ${registry} shows, the clock of the server, and /etc/rancher/k3s/registries.yaml`,
   },
   {
+    rule: 'image-registry-failing',
+    pattern: /unexpected status[^\n]{0,200}\b5\d\d\b/i,
+    cause: (image, registry) => `${registry} fails itself when asked for ${image}`,
+    fix: registry =>
+      `wait until ${registry} works again, and see its status page; or pull from a mirror (/etc/rancher/k3s/registries.yaml)`,
+  },
+  {
     rule: 'image-registry-unreachable',
     pattern:
       /no such host|dial tcp|i\/o timeout|connection refused|connection reset|network is unreachable|no route to host|TLS handshake timeout|deadline exceeded|Client\.Timeout|server misbehaving|\b50[0234]\b|\bEOF\b/i,

@@ -18,7 +18,7 @@ import {
   sourceOf,
 } from './failure.ts'
 import { isOurs } from './ownership.ts'
-import { installerOf, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
+import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 
 const known: readonly KnownFailure[] = [
   {
@@ -71,7 +71,8 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'kustomization-refused',
     pattern: /dry-run failed|Invalid value|is invalid|Forbidden|unknown field|strict decoding/i,
-    fix: ({ spec }) => `correct ${spec?.path} in the repository: the API server refuses its manifests`,
+    fix: ({ spec }, { input }) =>
+      `correct ${spec?.path} in the repository: the API server refuses its manifests${invalidField(input) ?? ''}`,
   },
 ]
 

@@ -49,6 +49,13 @@ const WORDS: readonly Words[] = [
     bare: true,
   },
   {
+    rule: 'container-bus-error',
+    pattern: /\bbus error\b|\bSIGBUS\b/i,
+    what: 'it got memory that is not there: huge pages, or a file on a full or failing disk',
+    fix: where =>
+      `set huge pages off in its configuration or request them (hugepages-2Mi) ${where}; check the disk of the node, too`,
+  },
+  {
     rule: 'node-kernel-setting',
     pattern:
       /\b(vm|net|kernel|fs)\.[a-z_.]{3,60}\b[^\n]{0,60} (too low|increase|must be|should be)|\bsysctl\b/i,

@@ -7,6 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import {
   type Container,
@@ -68,6 +69,16 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       fix: `${mistaken.fix} ${whereToChange(workloadOf(pod, index), index)}`,
       command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
+    }
+  const known = meaningOf(lastLinesOf(pod, name, index))
+  if (known && since(index, condition(pod, 'Ready')?.lastTransitionTime) > 300)
+    return {
+      rule: known.rule,
+      cause: `container ${name} runs, but is not ready: ${known.cause}`,
+      fix: known.fix(whereToChange(workloadOf(pod, index), index)),
+      command: known.command ?? logsOf(pod, name, ''),
+      evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+      ...(known.by ? { symptom: true, causedBy: [known.by] } : waitsForOthers(pod, index)),
     }
   const [, which, answer] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []

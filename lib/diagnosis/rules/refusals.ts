@@ -239,6 +239,19 @@ export function refusedObject(
   return invalid ? { kind: invalid[1]!, name: invalid[2]! } : undefined
 }
 
+/** What of an object the API server does not accept, in the grammar of its validation errors. Pure. */
+export function invalidField(message: string): string | undefined {
+  const [, field, problem, more = ''] =
+    /is invalid: \[?([\w.[\]()"'/-]{1,200}): (Required value|Unsupported value|Duplicate value|Too long|Invalid value|Forbidden)(?:: ?([^\n]{1,300}))?/.exec(
+      message,
+    ) ?? []
+  const [, supported] = /supported values: ([^\n]{1,200})/.exec(more) ?? []
+  if (!field) return undefined
+  if (field === 'metadata.annotations' && problem === 'Too long')
+    return ' for metadata.annotations: remove kubectl.kubernetes.io/last-applied-configuration, which nothing that is applied server-side needs'
+  return ` for ${field} (${supported ? `one of ${short(supported, 160)}` : problem?.toLowerCase()})`
+}
+
 /** The object that the API server refuses to change, as far as it is in the snapshot. */
 export function refusedBy(object: KubeObject, index: Index): KubeObject | undefined {
   const refused = refusedObject(messageOfRefused(object))

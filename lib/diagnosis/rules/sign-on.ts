@@ -59,6 +59,28 @@ const elsewhere: Rule = index =>
     ]
   })
 
+/** Clients whose redirect addresses are plain HTTP on a host that is served by HTTPS: hydra compares them exactly. */
+const plain: Rule = index =>
+  index.all('OAuth2Client').flatMap((client): Finding[] => {
+    const secure = index
+      .all('Ingress')
+      .flatMap(({ spec }) => (spec?.tls ?? []) as { hosts?: string[] }[])
+      .flatMap(({ hosts = [] }) => hosts)
+    const uri = ((client.spec?.redirectUris ?? []) as string[]).find(
+      each => each.startsWith('http://') && secure.includes(hostOf(each)),
+    )
+    const { namespace, name } = client.metadata
+    if (!uri) return []
+    return [
+      tell(client, {
+        rule: 'oauth-redirect-plain',
+        cause: `redirects to ${uri}, and that host is served by HTTPS: hydra refuses the address that the application sends`,
+        text: 'write https:// in redirectUris',
+        command: `kubectl -n ${namespace} edit oauth2client ${name}`,
+      }),
+    ]
+  })
+
 const isBelow = (host: string, name: string) => name.startsWith('*.') && host.endsWith(name.slice(1))
 
 /** Fields of a client without which nobody can log in. */
@@ -174,4 +196,4 @@ const keys: Rule = index => {
   ]
 }
 
-export const rules: Rule[] = [unregistered, elsewhere, different, unready, nobody, mail, keys]
+export const rules: Rule[] = [unregistered, elsewhere, plain, different, unready, nobody, mail, keys]
