@@ -34,6 +34,10 @@ interface Metric {
   resource?: { name?: string; target?: { type?: string } }
 }
 
+/** Whether its pods are those of another autoscaler's target, too. */
+const isAmbiguous = (autoscaler: KubeObject) =>
+  condition(autoscaler, 'ScalingActive')?.reason === 'AmbiguousSelector'
+
 const autoscalers: Rule = index =>
   index.all('HorizontalPodAutoscaler').flatMap((autoscaler): Finding[] => {
     const { namespace, name } = autoscaler.metadata
@@ -76,19 +80,20 @@ const autoscalers: Rule = index =>
         `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,
         'raise maxReplicas, raise the target if it is too low for this application, or find out what needs so much',
       )
+    const isSame = ({ spec }: KubeObject) =>
+      spec?.scaleTargetRef?.kind === target.kind && spec?.scaleTargetRef?.name === target.name
     const rival = index
       .within('HorizontalPodAutoscaler', namespace)
       .find(
-        other =>
-          other !== autoscaler &&
-          other.spec?.scaleTargetRef?.kind === target.kind &&
-          other.spec?.scaleTargetRef?.name === target.name,
+        other => other !== autoscaler && (isSame(other) || (isAmbiguous(autoscaler) && isAmbiguous(other))),
       )
     if (rival && [able, active].some(each => each?.status === 'False'))
       return told(
         'autoscaler-with-rival',
-        `it and HorizontalPodAutoscaler ${rival.metadata.name} both scale ${target.kind} ${target.name}: neither works`,
-        'delete one of them',
+        `it and HorizontalPodAutoscaler ${rival.metadata.name} ${isSame(rival) ? `both scale ${target.kind} ${target.name}` : 'select the same pods'}: neither works`,
+        isSame(rival)
+          ? 'delete one of them'
+          : 'give the pods of each target labels of their own, or delete one of them',
       ).map(found =>
         rival.metadata.name < name ? { ...found, symptom: true, causedBy: [refOf(rival)] } : found,
       )
@@ -99,6 +104,12 @@ const autoscalers: Rule = index =>
         'correct what it says',
       )
     if (active?.status !== 'False') return []
+    if (!/metric/i.test(`${active.reason} ${active.message}`))
+      return told(
+        'autoscaler-unable',
+        `it cannot scale: ${short(active.message ?? '', 200)}`,
+        'correct what it says',
+      )
     return told(
       'autoscaler-without-metrics',
       `it gets no metrics: ${short(active.message ?? '', 200)}`,

@@ -120,7 +120,14 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
         : {},
     )
   }
-  return finding('pod-unschedulable', 'no node takes it', `correct what the message names ${where}`)
+  const [, why] = /nodes are available: (.*?)(?:\.? preemption: |$)/s.exec(message) ?? []
+  return finding(
+    'pod-unschedulable',
+    `no node takes it${why ? `: ${short(why, 200)}` : ''}`,
+    /resource ?claim/i.test(message)
+      ? 'see whether the driver of the device of this ResourceClaim runs, and has one free'
+      : `correct what the message names ${where}`,
+  )
 }
 
 /** Whether a name is that of a pod, or of an earlier one of its workload. */

@@ -127,12 +127,17 @@ const evicted: Rule = index => {
     const subject: Ref = { apiVersion: 'v1', kind: 'Namespace', name: namespace }
     const causes = [...new Set(pods.map(evictionCause))].join(', ')
     const args = ['--namespace', namespace]
+    const hog = pods
+      .map(pod => /Container (\S+) was using (\w+), request is (\w+)/.exec(String(pod.status?.message ?? '')))
+      .find(Boolean)
     const left: Finding = tell(subject, {
       rule: 'evicted-pods-left',
       verdict: 'warning',
       cause: `${pods.length} evicted ${pods.length === 1 ? 'pod is' : 'pods are'} left behind`,
       evidence: [`the node was short of: ${causes}`, short(String(pods[0]!.status?.message ?? ''))],
-      text: 'delete them: they only fill every list',
+      text: hog
+        ? `let container ${hog[1]}, which used ${hog[2]} and requests ${hog[3]}, request what it needs and give it a limit, or give the server more; then delete them: they only fill every list`
+        : 'delete them: they only fill every list',
       command: `npx tsx scripts/delete-evicted-pods.ts ${args.join(' ')}`,
       action: { do: 'script', script: 'delete-evicted-pods', args },
     })

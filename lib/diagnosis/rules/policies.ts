@@ -307,9 +307,13 @@ const toNobody: Rule = index =>
     ]
   })
 
+interface Port {
+  port?: number | string
+  protocol?: string
+}
 interface Outward {
   to?: Peer[]
-  ports?: { port?: number | string }[]
+  ports?: Port[]
 }
 
 /** Policies that forbid what every pod needs: names, which kube-dns resolves. */
@@ -322,9 +326,10 @@ const withoutNames: Rule = index =>
     const guarded = podsIn(namespace, index).filter(pod =>
       fits(policy.spec?.podSelector, pod.metadata.labels),
     )
-    const resolves = (rule: (typeof egress)[number]) =>
-      !rule.ports?.length ||
-      rule.ports.some(({ port }) => port === undefined || port === 53 || /^dns/.test(String(port)))
+    const leads = ({ port }: Port) => port === undefined || port === 53 || /^dns/.test(String(port))
+    // Names are asked for by UDP; what names no protocol means TCP.
+    const resolves = ({ ports }: Outward) =>
+      !ports?.length || ports.some(each => leads(each) && each.protocol === 'UDP')
     const others = index
       .within('NetworkPolicy', namespace)
       .filter(other => other !== policy)
@@ -339,7 +344,7 @@ const withoutNames: Rule = index =>
         subject: refOf(policy),
         cause:
           egress.length > 0
-            ? 'it lets its pods out, but not to DNS (port 53): no name can be resolved in them'
+            ? `it lets its pods out, but not to DNS (port 53 ${egress.some(({ ports }) => ports?.some(({ port }) => port === 53)) ? 'by UDP: it names TCP only' : 'by UDP'}): no name can be resolved in them`
             : 'it lets nothing out of its pods, not even to DNS: no name can be resolved in them',
         evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
         remedy: {

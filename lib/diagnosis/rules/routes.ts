@@ -139,6 +139,15 @@ const aliases: Rule = index =>
     const { namespace, name } = service.metadata
     const alias = String(service.spec?.type === 'ExternalName' ? service.spec.externalName : '')
     const [, target = '', home = ''] = /^([\w-]+)\.([\w-]+)\.svc(\.|$)/.exec(alias) ?? []
+    if (/^[\d.]+$|:/.test(alias))
+      return [
+        tell(service, {
+          rule: 'service-alias-broken',
+          cause: `its externalName ${alias} is an address, which DNS does not give as a name`,
+          text: `make it a Service without selector, and give it an EndpointSlice with ${alias}; or name a host ${whereToChange(service, index)}`,
+          command: `kubectl -n ${namespace} describe service ${name}`,
+        }),
+      ]
     const itself = target === name && home === namespace
     if (!target || (!itself && index.get('Service', home, target))) return []
     return [

@@ -51,6 +51,9 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   if (/Multi-Attach error/.test(message)) return attachedElsewhere(pod, message, index)
   const [, volume, path] =
     /volume "([^"]+)" *: .*?(?:path "([^"]+)" does not exist|stat (\S+): no such file)/.exec(message) ?? []
+  // Longhorn and others have an object of their own for each volume.
+  const [, attached = ''] = /^AttachVolume\.Attach failed for volume "([^"]+)"/.exec(message) ?? []
+  const stored = index.all('Volume').filter(({ metadata }) => metadata.name === attached)
   const onDisk = volume && path ? index.get('PersistentVolume', undefined, volume) : undefined
   return tell(onDisk ? refOf(onDisk) : refOf(pod), {
     rule: onDisk ? 'volume-folder-missing' : 'pod-mount-failed',
@@ -58,6 +61,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
       ? `its folder ${path} is not on the server any more`
       : `a volume cannot be mounted: ${short(message, 200)}`,
     evidence: [`${event.reason}: ${short(message)}`],
+    ...(stored.length > 0 ? { symptom: true, causedBy: stored.map(refOf) } : {}),
     ...(onDisk
       ? {
           text: 'bring the folder back from a backup, or create it empty if the data may be lost',
@@ -104,6 +108,11 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     where => `let the node reach the storage server: its address ${where}, the network and the firewall`,
   ],
   [
+    /stale file handle/i,
+    () =>
+      'the storage server has replaced what it exports: unmount it on the server (umount -f), then delete the pod, so that it is mounted again',
+  ],
+  [
     /wrong fs type|bad superblock|structure needs cleaning|fsck|corrupt/i,
     () =>
       'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
@@ -111,7 +120,10 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
 ]
 
 const mountFix = (message: string, where: string) =>
-  MOUNTS.find(([pattern]) => pattern.test(message))?.[1](where) ?? `correct what the message names ${where}`
+  MOUNTS.find(([pattern]) => pattern.test(message))?.[1](where) ??
+  (/^AttachVolume/.test(message)
+    ? 'see what the CSI driver of this volume says: its pods, and the state of the volume in its storage'
+    : `correct what the message names ${where}`)
 
 /** A volume that only one node may mount, and another pod still holds. */
 function attachedElsewhere(pod: KubeObject, message: string, index: Index): Finding {

@@ -5,15 +5,15 @@
 import { type Condition, condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import type { Finding, Remedy } from '../finding.ts'
+import { type Finding, type Remedy, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
-import type { Index } from '../snapshot.ts'
+import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
 import { refTo } from './failure.ts'
 import { isWorking, podTrouble } from './pod-states.ts'
-import { oncePerWorkload, podsOf, since, workloadOf } from './workload-facts.ts'
+import { oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 const PATIENCE = 600
@@ -46,7 +46,54 @@ export function unexplained(index: Index, told: readonly Finding[] = []): Findin
       of: workloadOf(each.object, index),
     }
   })
-  return oncePerWorkload(once)
+  return [...oncePerWorkload(once), ...warned(index, told)]
+}
+
+/** Kinds of which warnings are told although they work; of others, what they warn of is told by their rules. */
+const WARNED = /^(Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
+
+/** Reasons of warnings that rules judge by how often and how long they come. */
+const JUDGED =
+  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume)$/
+
+/** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
+const OFTEN = { times: 10, lasts: 900, ago: 600 }
+
+/** What objects that work keep warning of: each warning once, with the number of those that it is about. */
+function warned(index: Index, told: readonly Finding[]): Finding[] {
+  const known = new Set(told.map(({ subject }) => keyOf(subject)))
+  const names = new Set(told.map(({ subject }) => subject.name))
+  const found = new Map<string, { object: KubeObject; event: KubeObject; others: number }>()
+  for (const event of index.snapshot.objects) {
+    if (event.kind !== 'Event' || event.type !== 'Warning' || timesSeen(event) < OFTEN.times) continue
+    const { kind = '', namespace, name = '' } = event.involvedObject ?? {}
+    if (!WARNED.test(kind) || JUDGED.test(event.reason ?? '')) continue
+    const object = index.get(kind, namespace, name)
+    const begun = since(index, event.firstTimestamp, event.metadata.creationTimestamp)
+    if (!object || begun < OFTEN.lasts || index.now - eventTime(event) > OFTEN.ago * 1000) continue
+    const isTold =
+      [object, workloadOf(object, index)].some(each => known.has(keyOf(refOf(each)))) ||
+      String(event.message)
+        .match(/[\w.-]+/g)
+        ?.some(word => names.has(word))
+    if (isTold || (kind === 'Pod' && !isWorking(object, index))) continue
+    const key = `${kind} ${event.reason} ${String(event.message).replaceAll(name, '')}`
+    const earlier = found.get(key)
+    if (earlier) earlier.others++
+    else found.set(key, { object, event, others: 0 })
+  }
+  return [...found.values()].map(({ object, event, others }) =>
+    tell(object, {
+      rule: 'warned-repeatedly',
+      verdict: 'warning',
+      cause: `works, but keeps warning (${event.reason}): ${short(String(event.message ?? ''), 250)}${others > 0 ? ` (and ${others} more of the same)` : ''}`,
+      evidence: [`${timesSeen(event)} times`],
+      text: /nameserver/i.test(String(event.message))
+        ? 'leave at most three name servers and few search domains in /etc/resolv.conf of the server'
+        : 'correct what it says',
+      command: `kubectl -n ${object.metadata.namespace} describe ${object.kind.toLowerCase()} ${object.metadata.name}`,
+    }),
+  )
 }
 
 function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Index): Finding {
