@@ -12,6 +12,7 @@ import type { Line } from '../lib/logs/lines.ts'
 import type { LogReadOptions } from '../lib/logs/read.ts'
 import type { LogTarget } from '../lib/logs/target.ts'
 import { script } from '../lib/script/script.ts'
+import { scrub } from '../lib/script/scrub.ts'
 import type { LogSource } from './logs/flags.ts'
 
 await script({
@@ -130,7 +131,7 @@ await script({
     let none = true
     for await (const line of lines) {
       none = false
-      if (json && !follow) kept.push(line)
+      if (json && !follow) kept.push({ ...line, text: scrub(line.text) })
       else await output.line(line)
     }
     const told = previous ? silent : await reasonsOf(kubectl, silent)

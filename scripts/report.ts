@@ -43,7 +43,7 @@ await script({
     const { output, markdown, since } = run.flags
     if (output !== undefined) checkOutputPath('--output', output)
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { redactedJson } = await import('../lib/script/redact.ts')
+    const { scrubbedJson } = await import('../lib/script/scrub.ts')
     const { earlierReport, readReport } = await import('./report/read.ts')
     const { changesSince } = await import('./report/facts.ts')
     const { reportHtml, reportMarkdown } = await import('./report/pages.ts')
@@ -59,7 +59,7 @@ await script({
     const file = output ?? join(privateFolder(join(run.cluster.folder, 'reports')), `${name}.${ending}`)
     const facts = `${file.replace(/\.(html|md)$/, '')}.json`
     writeFileAtomic(file, markdown ? reportMarkdown(report, changes) : reportHtml(report, changes))
-    writeFileAtomic(facts, `${redactedJson(report)}\n`)
+    writeFileAtomic(facts, `${scrubbedJson(report)}\n`)
     run.result = { file, facts, changes: changes?.changes, report }
 
     for (const line of changes?.changes ?? []) run.log.printLine(line)

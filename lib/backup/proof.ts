@@ -7,7 +7,7 @@ import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../script/files.ts'
 import { markdownText } from '../script/printable.ts'
-import { redact } from '../script/redact.ts'
+import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, checkFiles, proofPath } from './bucket.ts'
@@ -124,11 +124,11 @@ export async function makeProof(
     backup: { ...verdict, proved: verdict.proved && files.length === 0 },
     wrong: [...wrongWith(verdict), ...files],
   }
-  const text = redact(`${JSON.stringify(proof, null, 2)}\n`)
+  const text = `${scrubbedJson(proof)}\n`
   privateFolder(subject.cluster.journal)
   const file = join(subject.cluster.journal, `${fileTime(new Date(now))}-proof-${name}`)
   writeFileAtomic(`${file}.json`, text)
-  writeFileAtomic(`${file}.md`, redact(proofText(proof)))
+  writeFileAtomic(`${file}.md`, scrub(proofText(proof)))
   if (verdict.phase === 'Completed') {
     await bucket.write(proofPath(name), text)
     await bucket.write(`${proofPath(name)}.sha256`, `${sha256(text)}\n`)

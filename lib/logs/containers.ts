@@ -1,5 +1,6 @@
 import { type Condition, condition } from '../flux/flux.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { scrub } from '../script/scrub.ts'
 import { type Labels, labelsOf } from './selection.ts'
 
 /** A container of a pod, and whether it has a log. */
@@ -72,5 +73,6 @@ function whyWaiting(pod: KubeObject, waiting: { reason?: string; message?: strin
         : scheduled?.status === 'False'
           ? [`the pod has no node: ${scheduled.reason ?? ''}`, scheduled.message]
           : [`not started yet; the pod is ${pod.status?.phase ?? 'new'}`]
-  return parts.filter(Boolean).join(': ').replaceAll(/\s+/g, ' ')
+  // A kubelet quotes addresses and answers, which may have a secret in them.
+  return scrub(parts.filter(Boolean).join(': ').replaceAll(/\s+/g, ' '))
 }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { privateFolder, writeFileAtomic } from './files.ts'
 import { markdownCode, markdownText } from './printable.ts'
-import { redact, redactedJson } from './redact.ts'
+import { scrub, scrubbedJson } from './scrub.ts'
 
 /** One step of a run, as the journal keeps it. */
 export interface JournalStep {
@@ -59,14 +59,14 @@ export function journalMarkdown(entry: JournalEntry): string {
 }
 
 /**
- * Writes the transcript to `folder` as `TIME-SCRIPT.md` and `.json`, redacted. Called after every step, so
+ * Writes the transcript to `folder` as `TIME-SCRIPT.md` and `.json`, without secrets. Called after every step, so
  * that a killed run leaves what it had done.
  */
 export function writeJournal(folder: string, entry: JournalEntry): void {
   privateFolder(folder)
   const name = `${entry.startedAt.replaceAll(':', '-')}-${entry.script}`
-  writeFileAtomic(join(folder, `${name}.md`), redact(journalMarkdown(entry)))
-  writeFileAtomic(join(folder, `${name}.json`), `${redactedJson(entry)}\n`)
+  writeFileAtomic(join(folder, `${name}.md`), scrub(journalMarkdown(entry)))
+  writeFileAtomic(join(folder, `${name}.json`), `${scrubbedJson(entry)}\n`)
 }
 
 /** Bytes of a transcript that is read: one of a thousand steps has less. */

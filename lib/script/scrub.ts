@@ -1,3 +1,4 @@
+import { printableJson } from './printable.ts'
 import { redact } from './redact.ts'
 
 /** Names of fields whose value is a secret. */
@@ -30,4 +31,22 @@ export function scrub(text: string): string {
   let result = redact(text)
   for (const [pattern, replacement] of LOOKS) result = result.replace(pattern, replacement)
   return result
+}
+
+/** Fields whose value is a secret by their name. */
+const NAMED =
+  /^(?:pass(?:word|wd|phrase)?|pwd|.*[_-]?(?:password|secret_?key|token|api_?key|access_?key|private_?key))$/i
+
+/** A value as JSON, every text and every name of a field in it scrubbed; numbers stay, so that it stays JSON. */
+export function scrubbedJson(value: unknown): string {
+  return printableJson(JSON.stringify(scrubbed(JSON.parse(JSON.stringify(value)), ''), null, 2))
+}
+
+function scrubbed(value: unknown, name: string): unknown {
+  if (typeof value === 'string') return value !== '' && NAMED.test(name) ? '***' : scrub(value)
+  if (Array.isArray(value)) return value.map(item => scrubbed(item, name))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([field, part]) => [redact(field), scrubbed(part, field)]),
+  )
 }

@@ -8,7 +8,7 @@ import { again, ConnectionLost, explain, HostKeyError, timedOut } from './errors
 import { HostKey } from './host-key.ts'
 import type { Client, ConnectOptions, SshTarget } from './types.ts'
 
-const CONNECT_TIMEOUT = 20_000
+const CONNECT_TIMEOUT = 15_000
 /** A dead connection is noticed after four of these: three questions without an answer. */
 const KEEPALIVE = 10_000
 /** More jumps than this are a circle. */

@@ -133,6 +133,12 @@ export function explain(error: unknown, settings: SshSettings, login: Login): un
     )
   if (code === 'ECONNRESET' || code === 'EPIPE' || /before handshake|Connection lost/i.test(message))
     return hungUp(place, error)
+  // ssh2's words for what an SSH server does not send (RFC 4253, 4.2).
+  if (/^(Header line too long|Max greeting lines exceeded|Invalid identification string)/.test(message))
+    return expected(
+      `what answers at ${place} is not an SSH server`,
+      'check the address and the port: ansible_port in inventory.yml, or Port in ~/.ssh/config',
+    )
   if (/no matching/i.test(message))
     return expected(`${place} and we have no algorithm in common: ${message}`, 'update sshd on the server')
   return expected(`connecting to ${place} failed: ${message}`, 'see `ssh -v` to the same server')

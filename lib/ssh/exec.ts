@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import { ExpectedError, messageOf } from '../script/errors.ts'
+import { sizeText } from '../script/size.ts'
 import type { Connection } from './connection.ts'
 import { again, secondsText } from './errors.ts'
 import type { Channel, ExecOptions, ExecResult } from './types.ts'
@@ -9,15 +10,15 @@ const MOST_OUTPUT = 64 << 20
 /** Milliseconds that a server has to confirm that a command was ended. */
 const END_WITHIN = 3000
 
-/** One command line to run. */
+/** One command line to run; `kill` and `inSpiteOfAbort` are for commands that may take long. */
 export interface CommandRun {
   line: string
   /** What it is called in errors. */
   title: string
   /** What is sent before the input of the command itself. */
   before?: string
-  /** Ends its processes on the server. */
-  kill: () => Promise<void>
+  /** Ends its processes on the server; the channel alone is closed without it. */
+  kill?: () => Promise<void>
   /** Whether it runs although the run was aborted: what ends an aborted command has to. */
   inSpiteOfAbort?: boolean
 }
@@ -42,10 +43,8 @@ export async function execute(
       given = why
       // A server that is gone confirms nothing.
       timers.push(setTimeout(settle, END_WITHIN))
-      command
-        .kill()
-        .catch(error => connection.options.log.detail(messageOf(error)))
-        .finally(() => channel.close())
+      const killed = command.kill?.() ?? Promise.resolve()
+      killed.catch(error => connection.options.log.detail(messageOf(error))).finally(() => channel.close())
     }
     const settle = () => {
       for (const timer of [...timers, idleTimer]) clearTimeout(timer)
@@ -77,11 +76,17 @@ export async function execute(
     }
     alive()
 
+    const { most = MOST_OUTPUT } = options
     const tooMuch = () =>
-      stop(new ExpectedError(`\`${title}\` on ${connection.name} says more than 64 MB`, 'write it to a file'))
+      stop(
+        new ExpectedError(
+          `\`${title}\` on ${connection.name} says more than ${sizeText(most)}`,
+          options.fix ?? 'see on the server what it says, and write that to a file there',
+        ),
+      )
     const outputs = [
-      collect(channel, options.onStdout, options.stdout, tooMuch),
-      collect(channel.stderr, options.onStderr, options.stderr, tooMuch),
+      collect(channel, { most, tooMuch, onText: options.onStdout, to: options.stdout }),
+      collect(channel.stderr, { most, tooMuch, onText: options.onStderr, to: options.stderr }),
     ]
     for (const stream of [channel, channel.stderr]) stream.on('data', alive)
     for (const stream of [options.stdout, options.stderr]) stream?.once('error', stop)
@@ -142,10 +147,9 @@ async function openChannel(
 /** Collects a stream, hands it on as text, or pipes it to where it is to go. */
 function collect(
   stream: Readable,
-  onText: ((text: string) => void) | undefined,
-  to: Writable | undefined,
-  tooMuch: () => void,
+  options: { most: number; tooMuch: () => void; onText?: (text: string) => void; to?: Writable },
 ) {
+  const { most, tooMuch, onText, to } = options
   const chunks: Buffer[] = []
   let size = 0
   const decoder = new TextDecoder()
@@ -153,7 +157,7 @@ function collect(
   else
     stream.on('data', (chunk: Buffer) => {
       size += chunk.length
-      if (size > MOST_OUTPUT) return tooMuch()
+      if (size > most) return tooMuch()
       chunks.push(chunk)
       onText?.(decoder.decode(chunk, { stream: true }))
     })

@@ -7,6 +7,7 @@ import { Connection } from './connection.ts'
 import { again, failed, HostKeyError, titleOf } from './errors.ts'
 import { execute } from './exec.ts'
 import { download, downloadTo, type TransferOptions, upload } from './files.ts'
+import { checkShell } from './shell.ts'
 import { sudo, sudoPassword } from './sudo.ts'
 import type { ConnectOptions, ExecOptions, ExecResult, SshTarget } from './types.ts'
 
@@ -43,11 +44,12 @@ export class Ssh {
     this.#connection = new Connection(target, options)
   }
 
-  /** Connects and logs in. Throws an ExpectedError in two lines for whatever stands in the way. */
+  /** Connects, logs in, and sees that commands are run. Throws an ExpectedError in two lines for whatever stands in the way. */
   static async connect(target: SshTarget, options: ConnectOptions): Promise<Ssh> {
     const ssh = new Ssh(target, options)
     try {
       await ssh.#connection.open()
+      await checkShell(ssh.#connection)
     } catch (error) {
       ssh.close()
       throw error
@@ -123,10 +125,14 @@ export class Ssh {
     const title = titleOf(command, options)
     const common = {
       title,
-      // sshd passes on signals only for users other than root.
-      kill: async () => {
-        await this.sh(KILL, [id], { sudo: options.sudo, timeout: 0, title: ENDING })
-      },
+      // sshd passes on signals only for users other than root. What ends a command is not ended in its turn.
+      ...(title === ENDING
+        ? {}
+        : {
+            kill: async () => {
+              await this.sh(KILL, [id], { sudo: options.sudo, timeout: 0, most: 64 << 10, title: ENDING })
+            },
+          }),
       inSpiteOfAbort: title === ENDING,
     }
     const password = options.sudo ? await this.#sudoPassword() : ''
@@ -192,6 +198,7 @@ export class Ssh {
           this.close()
           this.#sudo = undefined
           await this.#connection.open()
+          await checkShell(this.#connection)
           if (options.afterBoot === undefined || (await this.bootId()) !== options.afterBoot)
             return { done: true }
           return { last: 'it has not rebooted yet' }

@@ -22,7 +22,7 @@ export interface ConnectOptions {
   acceptNewHostKey?: boolean
   /** Aborts whatever is under way. */
   signal?: AbortSignal
-  /** Milliseconds that logging in may take; 20 s by default. */
+  /** Milliseconds that logging in may take; 15 s by default. */
   timeout?: number
 }
 
@@ -35,6 +35,8 @@ export interface ExecOptions {
   timeout?: number
   /** Milliseconds without any output; no limit by default. */
   idle?: number
+  /** Bytes of stdout, and of stderr, that are kept in memory at most; 64 MB by default. */
+  most?: number
   /** Output as it comes, as text; a character never arrives in two pieces. It is still returned at the end. */
   onStdout?: (text: string) => void
   onStderr?: (text: string) => void

@@ -12,8 +12,7 @@ import { readConfig, showsVariable } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { ROOT, readIfExists } from '../../lib/script/files.ts'
-import { scrub } from '../../lib/script/scrub.ts'
-import { scrubbedJson } from './scrub.ts'
+import { scrub, scrubbedJson } from '../../lib/script/scrub.ts'
 
 /** A file of a bundle. */
 export interface BundleFile {

@@ -44,7 +44,9 @@ export const SERVER_INFO = {
   k3s: K3S_VERSION,
   services: unitStates(['k3s.service', 'k3s-agent.service']),
   uptime: program(['cat', '/proc/uptime'], ({ text }) => Number.parseFloat(text) || 0),
-  load: program(['cat', '/proc/loadavg'], ({ text }) => text.split(' ').slice(0, 3).map(Number)),
+  load: program(['cat', '/proc/loadavg'], ({ text }) =>
+    text.split(' ').slice(0, 3).map(Number).filter(Number.isFinite),
+  ),
   cpus: CPUS,
   memory: MEMORY,
   disks: disks(['/', '/var/lib/rancher', LOCAL_STORAGE]),
@@ -84,7 +86,7 @@ export function serverRows(asked: AskedServer): [string, string][] {
       `  disk ${target}`,
       `${sizeText(free)} of ${sizeText(size)} free`,
     ]),
-    ['  load', `${load.join(' ')} on ${cpus} CPU${cpus === 1 ? '' : 's'}`],
+    ['  load', `${load.join(' ') || 'unknown'} on ${cpus} CPU${cpus === 1 ? '' : 's'}`],
     ['  memory', `${sizeText(memory.available)} of ${sizeText(memory.total)} available`],
   ]
 }

@@ -48,7 +48,10 @@ export async function collect(kubectl: Kubectl, snapshot: Snapshot, signal: Abor
     try {
       const limits = { tailLines: MOST_LINES, limitBytes: 20_000, signal: AbortSignal.timeout(5000) }
       let text = ''
-      for await (const piece of kubectl.logs({ namespace, name }, container, limits)) text += piece
+      for await (const piece of kubectl.logs({ namespace, name }, container, limits)) {
+        text += piece
+        if (text.length > limits.limitBytes) break // whoever answers may not keep to it
+      }
       lines.push(...scrub(text).split('\n').filter(Boolean).slice(-MOST_LINES))
     } catch (error) {
       signal.throwIfAborted()

@@ -2,11 +2,13 @@
  * Every script that asks a cluster, against API servers that mean no good: one clear error or a clean screen, within
  * 20 seconds and 300 MB.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import * as assert from 'uvu/assert'
 import { printable } from '../../lib/script/printable.ts'
 import { writeBackup } from '../../lib/secret-backup/files.ts'
+import { PLANTED, plantedObjects, secret } from '../fixtures/planted.ts'
 import { runScript } from '../harness-script.ts'
 import { test } from '../suite.ts'
 import { temporaryFolder } from '../unit/helpers.ts'
@@ -75,9 +77,8 @@ const NOT_CALLED: Readonly<Record<string, string>> = {
 const FEW = ['status', 'diagnose', 'install-app']
 const FOR_ALL = ['a body without end', 'a slow body', 'an HTML page', '404 for everything']
 
-/** Runs a script against a server; how it ended, all that it said, and the most memory that it had. */
-async function runAgainst(name: string, url: string) {
-  const folder = temporaryFolder()
+/** Runs a script against a server, with a folder of its own; how it ended, all that it said, and its memory. */
+async function runAgainst(name: string, url: string, call = CALLS[name]!, folder = temporaryFolder()) {
   const cluster = join(folder, 'clusters', 'oas')
   mkdirSync(cluster, { recursive: true })
   const kubeconfig = join(cluster, 'kube_config_cluster.yml')
@@ -95,7 +96,7 @@ async function runAgainst(name: string, url: string) {
   }
   const origin = { cluster: 'oas', server: url, createdAt: new Date().toISOString(), absent: [] }
   await writeBackup(join(folder, 'saved'), { ...origin, secrets: [secret] }, undefined, async () => undefined)
-  const args = CALLS[name]!.map(arg => arg.replace('FOLDER', folder).replace('KUBECONFIG', kubeconfig))
+  const args = call.map(arg => arg.replace('FOLDER', folder).replace('KUBECONFIG', kubeconfig))
   return await measured(name, args, join(folder, 'clusters'))
 }
 
@@ -178,5 +179,62 @@ for (const name of ['diagnose', 'app-debug', 'cert-debug'])
     assert.not.match(stdout + stderr, /^✓ everything is healthy/m)
     assert.not.match(stdout + stderr, /unexpected:|a defect/)
   })
+
+const LOOK = ['--only', 'app,prometheus,backup', '--timeout', '1s']
+/** Everything that writes down what a cluster says, and scripts whose journal tells how they failed on it. */
+const WRITERS: readonly (readonly [name: string, ...args: string[]])[] = [
+  ['diagnose', '--output', 'FOLDER/diagnose.json'],
+  ['app-debug', 'wekan', '--output', 'FOLDER/app.json'],
+  ['cert-debug', '--skip-probes', '--output', 'FOLDER/cert.json'],
+  ['bundle', '--output', 'FOLDER/bundle.tar.gz'],
+  ['logs', 'oas-apps/wekan-1'],
+  ['logs', 'oas-apps/wekan-1', '--json'],
+  ['status', '--json'],
+  ['report', '--output', 'FOLDER/report.html', '--json'],
+  ['report', '--markdown', '--output', 'FOLDER/report.md'],
+  ['test-cluster', ...LOOK, '--junit', 'FOLDER/junit.xml', '--html', 'FOLDER/page.html'],
+  ['test-cluster', ...LOOK, '--json'],
+  ['install-app', 'wekan', '--yes', '--skip-preflight'],
+  ['uninstall-app', 'wekan', '--yes'],
+  ['backup', '--yes'],
+  ['delete-evicted-pods', '--yes'],
+]
+
+test('secrets in every field and in every log: none on a screen, in a file or in a journal', async () => {
+  const [kustomization] = plantedObjects().filter(({ kind }) => kind === 'Kustomization')
+  const wekan = { ...kustomization!.metadata, namespace: 'flux-system', name: 'wekan' }
+  const [pod] = plantedObjects().filter(({ kind }) => kind === 'Pod')
+  const ours = { ...pod!, metadata: { ...pod!.metadata, namespace: 'oas-apps', name: 'wekan-1' } }
+  const objects = [...plantedObjects(), { ...kustomization!, metadata: wekan }, ours]
+  const api = apiServer((kind, i) => objects.filter(object => object.kind === kind)[i] as never)
+  const line = () =>
+    `${new Date().toISOString()} Get "https://u:${secret()}@host/": login password=${secret()}, Authorization: Bearer ${secret()}`
+  const { url, close } = await hostileServer((request, response) => {
+    if (/selfsubjectaccessreviews/.test(request.url ?? ''))
+      return response.writeHead(201).end(JSON.stringify({ status: { allowed: true } }))
+    if (/\/pods\/wekan-1$/.test(request.url ?? '')) return response.end(JSON.stringify(ours))
+    if (!/\/log\?/.test(request.url ?? '')) return api(request, response)
+    response.end(`${line()}\n${line()}\n`)
+  })
+  const leaks: string[] = []
+  let read = 0
+  for (const [name, ...args] of WRITERS) {
+    const folder = temporaryFolder()
+    const outcome = await runAgainst(name, url, args, folder)
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter(file => file.isFile())
+      .map(file => join(file.parentPath, file.name))
+    const texts = files.map(file => {
+      const bytes = readFileSync(file)
+      return file.endsWith('.gz') ? gunzipSync(bytes).toString('latin1') : bytes.toString()
+    })
+    read += files.length
+    for (const text of [outcome.stdout, outcome.stderr, ...texts])
+      leaks.push(...(text.match(PLANTED) ?? []).map(leak => `${name} ${args.join(' ')}: ${leak}`))
+  }
+  close()
+  assert.equal(leaks, [])
+  assert.ok(read >= 68, `only ${read} files`)
+})
 
 test.run()

@@ -114,6 +114,21 @@ test('a wrong key, no key and no agent are told in two lines with what was offer
   assert.match(user.message, 'permission denied')
 })
 
+test('a shell that writes something before each command, and one that runs none, are told', async () => {
+  const user = newUser()
+  const bashrc = join('/home', user, '.bashrc')
+  // Debian's bash reads it for commands of sshd, too.
+  writeFileSync(bashrc, 'echo welcome to the server\n')
+  const noisy = await failure(() => connect({ user }))
+  assert.match(noisy.message, 'writes text of its own before each command: welcome to the server')
+  assert.match(noisy.fix, '~/.bashrc')
+  writeFileSync(bashrc, 'echo "This account is not available." >&2; exit 1\n')
+  const none = await failure(() => connect({ user }))
+  assert.match(none.message, 'does not run commands: it says This account is not available.')
+  writeFileSync(bashrc, '')
+  await connect({ user })
+})
+
 test('a dead agent does not stand in the way of a key file', async () => {
   process.env.SSH_AUTH_SOCK = join(home, 'nobody')
   await connect()
@@ -565,7 +580,7 @@ test('a command that takes too long, is silent or says too much is ended on the 
   for (let i = 0; i < 200 && lives(); i++) await sleep(50)
   assert.not(lives(), 'sleep lives on')
   await ssh.sh('for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done', [], { idle: 2000 })
-  assert.match((await failure(() => ssh.run(['cat', '/dev/zero']))).message, 'more than 64 MB')
+  assert.match((await failure(() => ssh.run(['cat', '/dev/zero']))).message, 'more than 64 MiB')
   assert.is(await ssh.run(['echo', 'still there']), 'still there')
 })
 

@@ -20,6 +20,9 @@ import {
 import { isOurs } from './ownership.ts'
 import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 
+/** The folder of a Kustomization; without one it is the root of its repository (kustomize-controller's API reference). */
+const folderOf = (spec: KubeObject['spec']): string => spec?.path ?? './'
+
 const known: readonly KnownFailure[] = [
   {
     rule: 'own-source-refused',
@@ -36,7 +39,7 @@ const known: readonly KnownFailure[] = [
     rule: 'kustomization-path-missing',
     pattern: /kustomization path not found/,
     fix: ({ spec }) =>
-      `correct ${spec?.path} in the repository: the branch that is followed has no such folder`,
+      `correct ${folderOf(spec)} in the repository: the branch that is followed has no such folder`,
   },
   {
     rule: 'variable-name-invalid',
@@ -66,13 +69,13 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'kustomization-build-failed',
     pattern: /kustomize build failed|accumulating resources|yaml|unmarshal|post build failed/i,
-    fix: ({ spec }) => `correct ${spec?.path} in the repository: its manifests cannot be built`,
+    fix: ({ spec }) => `correct ${folderOf(spec)} in the repository: its manifests cannot be built`,
   },
   {
     rule: 'kustomization-refused',
     pattern: /dry-run failed|Invalid value|is invalid|Forbidden|unknown field|strict decoding/i,
     fix: ({ spec }, { input }) =>
-      `correct ${spec?.path} in the repository: the API server refuses its manifests${invalidField(input) ?? ''}`,
+      `correct ${folderOf(spec)} in the repository: the API server refuses its manifests${invalidField(input) ?? ''}`,
   },
 ]
 
@@ -91,8 +94,8 @@ function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Fa
     rule: 'kustomization-value-breaks-yaml',
     cause: field
       ? `the value of ${field} comes from ${origins}, and YAML reads it as a number or another type`
-      : `a value from ${origins} breaks the YAML of ${spec?.path}`,
-    fix: `the repository is correct: set another value there (a letter first, then letters, digits and hyphens), or quote the variable in ${spec?.path}`,
+      : `a value from ${origins} breaks the YAML of ${folderOf(spec)}`,
+    fix: `the repository is correct: set another value there (a letter first, then letters, digits and hyphens), or quote the variable in ${folderOf(spec)}`,
   }
 }
 
@@ -115,7 +118,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   if (variable)
     return {
       rule: 'kustomization-variable-missing',
-      cause: `the variable \${${variable}} is used in ${spec?.path} and defined nowhere`,
+      cause: `the variable \${${variable}} is used in ${folderOf(spec)} and defined nowhere`,
       fix: `run install-core again: it adds missing variables; if it does not know ${variable}, correct flux2/`,
       script: ['install-core'],
       symptom: true,
@@ -182,7 +185,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
     recognise(known, kustomization, message, timing) ?? {
       rule: 'kustomization-failed',
       cause: short(message, 400),
-      fix: `correct what it says, most often in ${spec?.path} in the repository`,
+      fix: `correct what it says, most often in ${folderOf(spec)} in the repository`,
       timing,
     }
   )

@@ -70,13 +70,13 @@ test('both files are private, hold no secret, and the JSON stays a document', ()
   registerSecret('918273')
   const folder = join(temporaryFolder(), 'journal')
   const error = { message: 'the value journal "secret" is wrong', fix: 'x' }
-  const steps = [{ ...entry.steps[0]!, seconds: 0.918273, note: 'pin 918273' }]
+  const steps = [{ ...entry.steps[0]!, seconds: 0.918273, note: 'pin 918273, login: password=hunter2' }]
   writeJournal(folder, { ...entry, steps, error })
   const name = '2026-01-02T03-04-05.678Z-install-app'
   assert.equal(readdirSync(folder), [`${name}.json`, `${name}.md`])
   for (const file of readdirSync(folder)) {
     assert.is(statSync(join(folder, file)).mode & 0o777, 0o600)
-    assert.not.match(readFileSync(join(folder, file), 'utf8'), /secret|pin 918273/)
+    assert.not.match(readFileSync(join(folder, file), 'utf8'), /secret|pin 918273|hunter2/)
   }
   assert.is(statSync(folder).mode & 0o777, 0o700)
   const json = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'))
