@@ -14,6 +14,7 @@ import {
 import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
+import { kindsOfOthers } from './kinds-of-others.ts'
 import { readLastLines } from './last-lines.ts'
 import { factLister } from './lister.ts'
 import { readOverrides } from './overrides.ts'
@@ -77,6 +78,9 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['velero.io/v1', 'Restore'],
   ['velero.io/v1', 'PodVolumeRestore'],
 ]
+
+/** The kinds that are read in any case. */
+const OURS = [...KINDS.map(([, kind]) => kind), ...Object.values(CURRENT_KINDS).map(({ kind }) => kind)]
 
 /** What is known besides the cluster. */
 export interface GatherOptions {
@@ -157,11 +161,18 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
   const list = (apiVersion: string, kind: string, options?: ListOptions) =>
     read(kind, () => facts(apiVersion, kind, options), [])
 
+  const ours = KINDS.map(([apiVersion, kind, options]) => list(apiVersion, kind, options))
+  const others = ours[KINDS.findIndex(([, kind]) => kind === 'APIService')]!.then(apis =>
+    kindsOfOthers(kubectl, apis, OURS),
+  )
+    // What others have brought is none of ours: where it cannot be read, nothing is missing.
+    .then(kinds => Promise.all(kinds.map(([apiVersion, kind]) => facts(apiVersion, kind).catch(() => []))))
+    .catch(() => [])
   const groups = read(SERVED, () => servedGroups(kubectl), [])
   const signOn = signOnAnswers(kubectl)
   const signOnSettings = readSignOnSettings(kubectl)
   const catalogue = await loadCatalogue()
-  const [kubernetes, flux, secrets, pending, ...kinds] = await Promise.all([
+  const [kubernetes, flux, secrets, pending, foreign, ...kinds] = await Promise.all([
     read<string | undefined>('the version', () => kubectl.serverVersion(), undefined),
     read<FluxKinds | undefined>('the APIs of Flux', () => fluxKinds(kubectl, groups), undefined).then(
       served =>
@@ -174,10 +185,11 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
         secretShape({ ...secret, type: 'helm.sh/release.v1' }),
       )
     }, []),
-    ...KINDS.map(([apiVersion, kind, options]) => list(apiVersion, kind, options)),
+    others,
+    ...ours,
   ])
   if (failures.length === readings) throw failures[0]
-  const objects = [...flux, ...kinds].flat()
+  const objects = [...flux, ...kinds, ...foreign].flat()
   return {
     ...origin(kubectl),
     kubernetes,

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { until } from '../../lib/script/wait.ts'
 import { all, suite } from '../suite.ts'
 import { diagnosis, healthy } from './fault-suite.ts'
 import { ApiProxy, folderWith, kustomization, repair, signal, told, viewerFolder } from './faults.ts'
@@ -48,6 +49,55 @@ test('a healthy platform: nothing is found, and nothing is written', async () =>
   assert.is(outcome.stdout, 'nothing is broken\n')
   assert.ok(bed.requestsSince(mark).length > 20, 'the audit log has not seen the diagnosis')
   assert.equal(bed.writesSince(mark), [])
+})
+
+test('an object of a kind that nobody here knows is told in its own words', async () => {
+  const { kubectl } = bed
+  const group = 'farm.example.org'
+  const crd = {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    name: `barns.${group}`,
+  }
+  const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+  const version = { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schema } }
+  await kubectl.apply({
+    ...crd,
+    metadata: { name: crd.name },
+    spec: { group, scope: 'Namespaced', names: { kind: 'Barn', plural: 'barns' }, versions: [version] },
+  })
+  try {
+    const message = 'the storm has taken the roof: no such beam'
+    await until(
+      async () => {
+        kubectl.rediscover()
+        return (await kubectl.kinds(`${group}/v1`)).has('Barn') ? { done: true } : { last: 'not served yet' }
+      },
+      { deadline: 30_000, describe: last => last ?? '' },
+    )
+    // No program works on this kind: what it would say is written by hand.
+    await kubectl.apply({
+      apiVersion: `${group}/v1`,
+      kind: 'Barn',
+      metadata: { name: 'red', namespace: 'default' },
+      status: {
+        conditions: [
+          {
+            type: 'Roofed',
+            status: 'False',
+            reason: 'Storm',
+            message,
+            lastTransitionTime: '2026-01-01T00:00:00Z',
+          },
+        ],
+      },
+    })
+    const outcome = await runScript('diagnose', [])
+    assert.is(outcome.code, 3, outcome.stderr)
+    assert.match(outcome.stdout, `Barn default/red: Roofed is False (Storm): ${message}`)
+  } finally {
+    await kubectl.delete(crd)
+  }
 })
 
 test('a snapshot is kept for its owner alone, and holds no secret', async () => {
