@@ -67,6 +67,22 @@ export function tell(about: KubeObject | Ref, { text, command, action, ...more }
 /** Findings from facts, and nothing else; `told` are those of the rules before it. Pure. */
 export type Rule = (index: Index, told?: readonly Finding[]) => Finding[]
 
+/** What is told of an object, if anything: of itself, or of another one. */
+type Told = Telling | Finding | readonly (Telling | Finding)[] | undefined
+
+/** A rule that judges objects one by one: those of one kind, of several kinds, or a list. */
+export function each(
+  of: string | readonly string[] | ((index: Index) => readonly KubeObject[]),
+  judge: (object: KubeObject, index: Index) => Told,
+): Rule {
+  return index => {
+    const objects = typeof of === 'function' ? of(index) : [of].flat().flatMap(kind => index.all(kind))
+    return objects.flatMap(object =>
+      [judge(object, index) ?? []].flat().map(told => ('subject' in told ? told : tell(object, told))),
+    )
+  }
+}
+
 /** A finding with everything that it is the cause of. */
 export interface RootCause extends Finding {
   /** The findings that were folded into it. */

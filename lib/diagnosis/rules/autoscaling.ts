@@ -1,7 +1,7 @@
 /** Autoscalers that cannot compute, or have nothing left to give. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -38,90 +38,87 @@ interface Metric {
 const isAmbiguous = (autoscaler: KubeObject) =>
   condition(autoscaler, 'ScalingActive')?.reason === 'AmbiguousSelector'
 
-const autoscalers: Rule = index =>
-  index.all('HorizontalPodAutoscaler').flatMap((autoscaler): Finding[] => {
-    const { namespace, name } = autoscaler.metadata
-    const { currentReplicas = 0 } = autoscaler.status ?? {}
-    const { maxReplicas = 0, minReplicas = 1 } = autoscaler.spec ?? {}
-    const active = condition(autoscaler, 'ScalingActive')
-    const able = condition(autoscaler, 'AbleToScale')
-    const limited = condition(autoscaler, 'ScalingLimited')
-    const lasts = since(index, active?.lastTransitionTime, autoscaler.metadata.creationTimestamp)
-    const seen = [active, able]
-      .filter(each => each?.status === 'False')
-      .map(each => `${each!.type}=False ${each!.reason ?? ''}: ${short(each!.message ?? '')}`)
-    const told = (rule: string, cause: string, text: string): Finding[] => [
-      tell(autoscaler, {
-        rule,
-        cause,
-        evidence: seen,
-        text,
-        command: `kubectl -n ${namespace} describe hpa ${name}`,
-      }),
-    ]
-    if (lasts < 120 || active?.reason === 'ScalingDisabled') return []
-    const target = autoscaler.spec?.scaleTargetRef ?? {}
-    // A target that does not exist is told by references.ts.
-    if (!index.blind(target.kind) && !index.get(target.kind, namespace, target.name)) return []
-    const lacking = active?.status === 'False' ? withoutRequest(autoscaler, index) : undefined
-    if (lacking)
-      return told(
-        'autoscaler-without-request',
-        `it cannot compute the use of ${lacking.resource}: container ${lacking.container} requests none`,
-        `set resources.requests.${lacking.resource} of container ${lacking.container}`,
-      )
-    const full = currentReplicas >= maxReplicas && maxReplicas > minReplicas
-    if (
-      full &&
-      (active?.status === 'False' || (limited?.status === 'True' && limited.reason === 'TooManyReplicas'))
-    )
-      return told(
-        'autoscaler-at-maximum',
-        `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,
-        'raise maxReplicas, raise the target if it is too low for this application, or find out what needs so much',
-      )
-    const isSame = ({ spec }: KubeObject) =>
-      spec?.scaleTargetRef?.kind === target.kind && spec?.scaleTargetRef?.name === target.name
-    const rival = index
-      .within('HorizontalPodAutoscaler', namespace)
-      .find(
-        other => other !== autoscaler && (isSame(other) || (isAmbiguous(autoscaler) && isAmbiguous(other))),
-      )
-    if (rival && [able, active].some(each => each?.status === 'False'))
-      return told(
-        'autoscaler-with-rival',
-        `it and HorizontalPodAutoscaler ${rival.metadata.name} ${isSame(rival) ? `both scale ${target.kind} ${target.name}` : 'select the same pods'}: neither works`,
-        isSame(rival)
-          ? 'delete one of them'
-          : 'give the pods of each target labels of their own, or delete one of them',
-      ).map(found =>
-        rival.metadata.name < name ? { ...found, symptom: true, causedBy: [refOf(rival)] } : found,
-      )
-    if (able?.status === 'False')
-      return told(
-        'autoscaler-unable',
-        `it cannot scale: ${short(able.message ?? '', 200)}`,
-        'correct what it says',
-      )
-    if (active?.status !== 'False') return []
-    if (!/metric/i.test(`${active.reason} ${active.message}`))
-      return told(
-        'autoscaler-unable',
-        `it cannot scale: ${short(active.message ?? '', 200)}`,
-        'correct what it says',
-      )
+const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
+  const { namespace, name } = autoscaler.metadata
+  const { currentReplicas = 0 } = autoscaler.status ?? {}
+  const { maxReplicas = 0, minReplicas = 1 } = autoscaler.spec ?? {}
+  const active = condition(autoscaler, 'ScalingActive')
+  const able = condition(autoscaler, 'AbleToScale')
+  const limited = condition(autoscaler, 'ScalingLimited')
+  const lasts = since(index, active?.lastTransitionTime, autoscaler.metadata.creationTimestamp)
+  const seen = [active, able]
+    .filter(each => each?.status === 'False')
+    .map(each => `${each!.type}=False ${each!.reason ?? ''}: ${short(each!.message ?? '')}`)
+  const told = (rule: string, cause: string, text: string): Finding[] => [
+    tell(autoscaler, {
+      rule,
+      cause,
+      evidence: seen,
+      text,
+      command: `kubectl -n ${namespace} describe hpa ${name}`,
+    }),
+  ]
+  if (lasts < 120 || active?.reason === 'ScalingDisabled') return undefined
+  const target = autoscaler.spec?.scaleTargetRef ?? {}
+  // A target that does not exist is told by references.ts.
+  if (!index.blind(target.kind) && !index.get(target.kind, namespace, target.name)) return undefined
+  const lacking = active?.status === 'False' ? withoutRequest(autoscaler, index) : undefined
+  if (lacking)
     return told(
-      'autoscaler-without-metrics',
-      `it gets no metrics: ${short(active.message ?? '', 200)}`,
-      'see whether metrics-server runs (k3s brings it), and whether the metric exists',
-    ).map(found => ({
-      ...found,
-      symptom: true,
-      causedBy: index
-        .all('APIService')
-        .filter(({ metadata }) => metadata.name.endsWith('metrics.k8s.io'))
-        .map(refOf),
-    }))
-  })
+      'autoscaler-without-request',
+      `it cannot compute the use of ${lacking.resource}: container ${lacking.container} requests none`,
+      `set resources.requests.${lacking.resource} of container ${lacking.container}`,
+    )
+  const full = currentReplicas >= maxReplicas && maxReplicas > minReplicas
+  if (
+    full &&
+    (active?.status === 'False' || (limited?.status === 'True' && limited.reason === 'TooManyReplicas'))
+  )
+    return told(
+      'autoscaler-at-maximum',
+      `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,
+      'raise maxReplicas, raise the target if it is too low for this application, or find out what needs so much',
+    )
+  const isSame = ({ spec }: KubeObject) =>
+    spec?.scaleTargetRef?.kind === target.kind && spec?.scaleTargetRef?.name === target.name
+  const rival = index
+    .within('HorizontalPodAutoscaler', namespace)
+    .find(other => other !== autoscaler && (isSame(other) || (isAmbiguous(autoscaler) && isAmbiguous(other))))
+  if (rival && [able, active].some(each => each?.status === 'False'))
+    return told(
+      'autoscaler-with-rival',
+      `it and HorizontalPodAutoscaler ${rival.metadata.name} ${isSame(rival) ? `both scale ${target.kind} ${target.name}` : 'select the same pods'}: neither works`,
+      isSame(rival)
+        ? 'delete one of them'
+        : 'give the pods of each target labels of their own, or delete one of them',
+    ).map(found =>
+      rival.metadata.name < name ? { ...found, symptom: true, causedBy: [refOf(rival)] } : found,
+    )
+  if (able?.status === 'False')
+    return told(
+      'autoscaler-unable',
+      `it cannot scale: ${short(able.message ?? '', 200)}`,
+      'correct what it says',
+    )
+  if (active?.status !== 'False') return undefined
+  if (!/metric/i.test(`${active.reason} ${active.message}`))
+    return told(
+      'autoscaler-unable',
+      `it cannot scale: ${short(active.message ?? '', 200)}`,
+      'correct what it says',
+    )
+  return told(
+    'autoscaler-without-metrics',
+    `it gets no metrics: ${short(active.message ?? '', 200)}`,
+    'see whether metrics-server runs (k3s brings it), and whether the metric exists',
+  ).map(found => ({
+    ...found,
+    symptom: true,
+    causedBy: index
+      .all('APIService')
+      .filter(({ metadata }) => metadata.name.endsWith('metrics.k8s.io'))
+      .map(refOf),
+  }))
+})
 
 export const rules: Rule[] = [autoscalers]

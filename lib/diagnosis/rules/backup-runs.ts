@@ -1,7 +1,7 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -82,62 +82,54 @@ export const storageFix = (message: string): string | undefined =>
   STORAGE.find(([pattern]) => pattern.test(message))?.[1]
 
 /** Backups that run for longer than Velero lets any; the others wait for them. */
-const hanging: Rule = index =>
-  index.all('Backup').flatMap((backup): Finding[] => {
-    const { namespace } = backup.metadata
-    const lasts = since(index, backup.status?.startTimestamp, backup.metadata.creationTimestamp)
-    if (!RUNNING.test(backup.status?.phase ?? '') || lasts < HANGING) return []
-    const waiting = index
-      .all('Backup')
-      .filter(
-        other =>
-          other.metadata.namespace === namespace &&
-          /^(New|Queued|ReadyToStart)?$/.test(other.status?.phase ?? ''),
-      )
-    const behind =
-      waiting.length === 0
-        ? ''
-        : `, and ${waiting.length} ${waiting.length === 1 ? 'waits' : 'wait'} behind it`
-    return [
-      tell(backup, {
-        rule: 'backup-never-ends',
-        cause: `has been running for ${durationText(lasts * 1000)}${behind}`,
-        evidence: [`phase ${backup.status?.phase}`],
-        text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
-        command: `kubectl -n ${namespace} rollout restart deployment velero`,
-      }),
-    ]
-  })
+const hanging = each('Backup', (backup, index) => {
+  const { namespace } = backup.metadata
+  const lasts = since(index, backup.status?.startTimestamp, backup.metadata.creationTimestamp)
+  if (!RUNNING.test(backup.status?.phase ?? '') || lasts < HANGING) return undefined
+  const waiting = index
+    .all('Backup')
+    .filter(
+      other =>
+        other.metadata.namespace === namespace &&
+        /^(New|Queued|ReadyToStart)?$/.test(other.status?.phase ?? ''),
+    )
+  const behind =
+    waiting.length === 0 ? '' : `, and ${waiting.length} ${waiting.length === 1 ? 'waits' : 'wait'} behind it`
+  return {
+    rule: 'backup-never-ends',
+    cause: `has been running for ${durationText(lasts * 1000)}${behind}`,
+    evidence: [`phase ${backup.status?.phase}`],
+    text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
+    command: `kubectl -n ${namespace} rollout restart deployment velero`,
+  }
+})
 
 /** Repositories of volume backups that cannot be used. */
-const repositories: Rule = index =>
-  index.all('BackupRepository').flatMap((repository): Finding[] => {
-    const { namespace, name } = repository.metadata
-    const { phase, message = '' } = repository.status ?? {}
-    if (phase !== 'NotReady') return []
-    const locked = /already locked/.test(message)
-    return [
-      tell(repository, {
-        rule: locked ? 'backup-repository-locked' : 'backup-repository-not-ready',
-        cause: locked
-          ? 'it is locked by a run that was killed: no volume is backed up'
-          : `it cannot be used: ${short(String(message), 200)}`,
-        evidence: String(message)
-          .split('\n')
-          .slice(0, 2)
-          .map(line => short(line)),
-        ...(locked
-          ? {
-              text: 'when no backup is running, restart velero, which unlocks its repositories (by hand: restic unlock)',
-              command: `kubectl -n ${namespace} rollout restart deployment velero`,
-            }
-          : {
-              text: storageFix(String(message)) ?? 'correct what its message names',
-              command: `kubectl -n ${namespace} describe backuprepository ${name}`,
-            }),
-      }),
-    ]
-  })
+const repositories = each('BackupRepository', repository => {
+  const { namespace, name } = repository.metadata
+  const { phase, message = '' } = repository.status ?? {}
+  if (phase !== 'NotReady') return undefined
+  const locked = /already locked/.test(message)
+  return {
+    rule: locked ? 'backup-repository-locked' : 'backup-repository-not-ready',
+    cause: locked
+      ? 'it is locked by a run that was killed: no volume is backed up'
+      : `it cannot be used: ${short(String(message), 200)}`,
+    evidence: String(message)
+      .split('\n')
+      .slice(0, 2)
+      .map(line => short(line)),
+    ...(locked
+      ? {
+          text: 'when no backup is running, restart velero, which unlocks its repositories (by hand: restic unlock)',
+          command: `kubectl -n ${namespace} rollout restart deployment velero`,
+        }
+      : {
+          text: storageFix(String(message)) ?? 'correct what its message names',
+          command: `kubectl -n ${namespace} describe backuprepository ${name}`,
+        }),
+  }
+})
 
 /** Volumes that could not be backed up or restored, with the newest failure of each pod. */
 const volumeRuns: Rule = index =>
@@ -172,63 +164,53 @@ const again = (fix: string | undefined, work: string) =>
   work === 'restore' ? fix?.replace('make a backup now', 'restore again') : fix
 
 /** Restores that have failed within the last week, as long as no later one of the same backup has succeeded. */
-const restores: Rule = index =>
-  index.all('Restore').flatMap((restore): Finding[] => {
-    const { namespace, name } = restore.metadata
-    const { phase = '', failureReason, validationErrors = [], errors } = restore.status ?? {}
-    const age = since(index, restore.status?.startTimestamp, restore.metadata.creationTimestamp)
-    const later = index
-      .within('Restore', namespace)
-      .some(
-        other =>
-          other.status?.phase === 'Completed' &&
-          other.spec?.backupName === restore.spec?.backupName &&
-          since(index, other.status?.startTimestamp, other.metadata.creationTimestamp) < age,
-      )
-    if (!/Failed/.test(phase) || later || age > 7 * 86_400) return []
-    const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
-    return [
-      tell(restore, {
-        rule: 'restore-failed',
-        verdict: 'warning',
-        cause: `has ${phase === 'PartiallyFailed' ? 'failed in part' : 'failed'}: not everything is back`,
-        evidence: [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))],
-        text:
-          again(storageFix(words.join('; ')), 'restore') ??
-          'read its log, correct what it names, then restore again',
-        command: `velero restore describe ${name} -n ${namespace} --details`,
-        symptom: true,
-        causedBy: index
-          .within('PodVolumeRestore', namespace)
-          .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
-          .map(refOf),
-      }),
-    ]
-  })
+const restores = each('Restore', (restore, index) => {
+  const { namespace, name } = restore.metadata
+  const { phase = '', failureReason, validationErrors = [], errors } = restore.status ?? {}
+  const age = since(index, restore.status?.startTimestamp, restore.metadata.creationTimestamp)
+  const later = index
+    .within('Restore', namespace)
+    .some(
+      other =>
+        other.status?.phase === 'Completed' &&
+        other.spec?.backupName === restore.spec?.backupName &&
+        since(index, other.status?.startTimestamp, other.metadata.creationTimestamp) < age,
+    )
+  if (!/Failed/.test(phase) || later || age > 7 * 86_400) return undefined
+  const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
+  return {
+    rule: 'restore-failed',
+    verdict: 'warning',
+    cause: `has ${phase === 'PartiallyFailed' ? 'failed in part' : 'failed'}: not everything is back`,
+    evidence: [`${phase}${errors ? `, ${errors} errors` : ''}`, ...words.map(text => short(text))],
+    text:
+      again(storageFix(words.join('; ')), 'restore') ??
+      'read its log, correct what it names, then restore again',
+    command: `velero restore describe ${name} -n ${namespace} --details`,
+    symptom: true,
+    causedBy: index
+      .within('PodVolumeRestore', namespace)
+      .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
+      .map(refOf),
+  }
+})
 
 /** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
-const onNoNode: Rule = index =>
-  index.all('DaemonSet').flatMap((daemon): Finding[] => {
-    const { namespace, name, creationTimestamp } = daemon.metadata
-    const { desiredNumberScheduled } = daemon.status ?? {}
-    if (
-      desiredNumberScheduled !== 0 ||
-      index.all('Node').length === 0 ||
-      since(index, creationTimestamp) < 300
-    )
-      return []
-    const agent = name === 'node-agent'
-    return [
-      tell(daemon, {
-        rule: 'daemonset-on-no-node',
-        verdict: agent ? 'broken' : 'warning',
-        cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
-        evidence: selection(daemon),
-        text: 'correct its nodeSelector, affinity or tolerations, or label the node',
-        command: `kubectl -n ${namespace} describe daemonset ${name}`,
-      }),
-    ]
-  })
+const onNoNode = each('DaemonSet', (daemon, index) => {
+  const { namespace, name, creationTimestamp } = daemon.metadata
+  const { desiredNumberScheduled } = daemon.status ?? {}
+  if (desiredNumberScheduled !== 0 || index.all('Node').length === 0 || since(index, creationTimestamp) < 300)
+    return undefined
+  const agent = name === 'node-agent'
+  return {
+    rule: 'daemonset-on-no-node',
+    verdict: agent ? 'broken' : 'warning',
+    cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
+    evidence: selection(daemon),
+    text: 'correct its nodeSelector, affinity or tolerations, or label the node',
+    command: `kubectl -n ${namespace} describe daemonset ${name}`,
+  }
+})
 
 function selection({ spec }: KubeObject): string[] {
   const labels = Object.entries(spec?.template?.spec?.nodeSelector ?? {}).map(

@@ -3,7 +3,7 @@
 import { type BackupFlaw, type BackupObjects, judgeBackup, wrongWith } from '../../backup/judge.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { behindBackups, storageFix } from './backup-runs.ts'
@@ -11,32 +11,27 @@ import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
 /** Places for backups that cannot be used. */
-const locations: Rule = index =>
-  index.all('BackupStorageLocation').flatMap((location): Finding[] => {
-    const { objectStorage, config, accessMode } = location.spec ?? {}
-    if (location.status?.phase !== 'Unavailable')
-      return accessMode === 'ReadOnly' && isWritten(location, index)
-        ? [
-            tell(location, {
-              rule: 'backup-location-read-only',
-              cause: 'backups should go to it, and it may only be read',
-              evidence: ['spec.accessMode: ReadOnly'],
-              text: 'set its accessMode to ReadWrite when the restore for which it was changed is over',
-              command: `kubectl -n ${location.metadata.namespace} patch backupstoragelocation ${location.metadata.name} --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
-            }),
-          ]
-        : []
-    const message = String(location.status?.message ?? '')
-    return [
-      tell(location, {
-        rule: 'backup-location-unavailable',
-        cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,
-        evidence: message ? [short(message)] : [],
-        text: `${storageFix(message) ?? 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env)'}; then run install-core again`,
-        command: 'npx tsx scripts/preflight.ts --only backup',
-      }),
-    ]
-  })
+const locations = each('BackupStorageLocation', (location, index) => {
+  const { objectStorage, config, accessMode } = location.spec ?? {}
+  if (location.status?.phase !== 'Unavailable')
+    return accessMode === 'ReadOnly' && isWritten(location, index)
+      ? {
+          rule: 'backup-location-read-only',
+          cause: 'backups should go to it, and it may only be read',
+          evidence: ['spec.accessMode: ReadOnly'],
+          text: 'set its accessMode to ReadWrite when the restore for which it was changed is over',
+          command: `kubectl -n ${location.metadata.namespace} patch backupstoragelocation ${location.metadata.name} --type merge -p '{"spec":{"accessMode":"ReadWrite"}}'`,
+        }
+      : undefined
+  const message = String(location.status?.message ?? '')
+  return {
+    rule: 'backup-location-unavailable',
+    cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,
+    evidence: message ? [short(message)] : [],
+    text: `${storageFix(message) ?? 'check the address, the bucket and the credentials of the backup storage (backup_s3_… in .flux.env)'}; then run install-core again`,
+    command: 'npx tsx scripts/preflight.ts --only backup',
+  }
+})
 
 /** Whether backups go into a location: by a schedule, by one that was asked for, or as the default. */
 function isWritten({ metadata, spec }: KubeObject, index: Index): boolean {
@@ -69,81 +64,78 @@ function backupsOf(schedule: KubeObject, index: Index): KubeObject[] {
 }
 
 /** Schedules that are held, wrong, behind, or whose last backup has failed. */
-const schedules: Rule = index =>
-  index.all('Schedule').flatMap((schedule): Finding[] => {
-    const { namespace, name } = schedule.metadata
-    const backups = backupsOf(schedule, index)
-    const location = schedule.spec?.template?.storageLocation
-    const finding = (
-      rule: string,
-      cause: string,
-      more: Pick<Finding, 'remedy'> & Partial<Finding>,
-    ): Finding => ({
-      rule,
-      verdict: 'warning',
-      subject: refOf(schedule),
-      cause,
-      evidence: [],
-      ...more,
-    })
-    if (schedule.spec?.paused === true)
-      return [
-        finding('backup-schedule-paused', 'is paused: nothing is backed up', {
-          remedy: {
-            text: 'go on with the backups when the work is over',
-            command: `velero schedule unpause ${name} -n ${namespace}`,
-            action: {
-              do: 'patch',
-              ref: refOf(schedule),
-              patch: { spec: { paused: false } },
-              why: 'go on with the backups',
-            },
-          },
-        }),
-      ]
-    if (schedule.status?.phase === 'FailedValidation')
-      return [
-        finding('backup-schedule-invalid', 'is refused by Velero: nothing is backed up', {
-          evidence: ((schedule.status.validationErrors ?? []) as string[]).map(error => short(error)),
-          remedy: {
-            text: 'correct the schedule',
-            command: `kubectl -n ${namespace} describe schedule ${name}`,
-          },
-        }),
-      ]
-    const behind = {
-      symptom: true as const,
-      causedBy: [
-        ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
-        ...behindBackups(namespace, index),
-      ],
-    }
-    const last = backups.find(
-      ({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed',
-    )
-    if (last && FAILED.test(last.status?.phase ?? '')) return [lastFailed(last, finding, behind)]
-    const incomplete = last && !BLINDING.some(kind => index.blind(kind)) ? wrongOf(last, index) : []
-    if (last && incomplete.length > 0) return [notWhole(last, incomplete, finding, behind)]
-    const period = periodOf(String(schedule.spec?.schedule ?? ''))
-    const done = backups.find(({ status }) => status?.phase === 'Completed')
-    const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
-    if (period === undefined || age < period * 1.5) return []
-    return [
-      finding(
-        'backup-overdue',
-        done ? `its last backup is ${durationText(age * 1000)} old` : 'it has never made a backup',
-        {
-          evidence: [`schedule ${schedule.spec?.schedule}`],
-          remedy: {
-            text: 'make one now, and see what it holds',
-            command: 'npx tsx scripts/backup.ts',
-          },
-          ...behind,
-          causedBy: [...behind.causedBy, refTo('Deployment', namespace, 'velero')],
-        },
-      ),
-    ]
+const schedules = each('Schedule', (schedule, index) => {
+  const { namespace, name } = schedule.metadata
+  const backups = backupsOf(schedule, index)
+  const location = schedule.spec?.template?.storageLocation
+  const finding = (
+    rule: string,
+    cause: string,
+    more: Pick<Finding, 'remedy'> & Partial<Finding>,
+  ): Finding => ({
+    rule,
+    verdict: 'warning',
+    subject: refOf(schedule),
+    cause,
+    evidence: [],
+    ...more,
   })
+  if (schedule.spec?.paused === true)
+    return [
+      finding('backup-schedule-paused', 'is paused: nothing is backed up', {
+        remedy: {
+          text: 'go on with the backups when the work is over',
+          command: `velero schedule unpause ${name} -n ${namespace}`,
+          action: {
+            do: 'patch',
+            ref: refOf(schedule),
+            patch: { spec: { paused: false } },
+            why: 'go on with the backups',
+          },
+        },
+      }),
+    ]
+  if (schedule.status?.phase === 'FailedValidation')
+    return [
+      finding('backup-schedule-invalid', 'is refused by Velero: nothing is backed up', {
+        evidence: ((schedule.status.validationErrors ?? []) as string[]).map(error => short(error)),
+        remedy: {
+          text: 'correct the schedule',
+          command: `kubectl -n ${namespace} describe schedule ${name}`,
+        },
+      }),
+    ]
+  const behind = {
+    symptom: true as const,
+    causedBy: [
+      ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
+      ...behindBackups(namespace, index),
+    ],
+  }
+  const last = backups.find(({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed')
+  if (last && FAILED.test(last.status?.phase ?? '')) return [lastFailed(last, finding, behind)]
+  const incomplete = last && !BLINDING.some(kind => index.blind(kind)) ? wrongOf(last, index) : []
+  if (last && incomplete.length > 0) return [notWhole(last, incomplete, finding, behind)]
+  const period = periodOf(String(schedule.spec?.schedule ?? ''))
+  const done = backups.find(({ status }) => status?.phase === 'Completed')
+  const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
+  if (period === undefined || age < period * 1.5) return undefined
+  return [
+    finding(
+      'backup-overdue',
+      done ? `its last backup is ${durationText(age * 1000)} old` : 'it has never made a backup',
+      {
+        evidence: [`schedule ${schedule.spec?.schedule}`],
+        remedy: {
+          text: 'make one now, and see what it holds',
+          command: 'npx tsx scripts/backup.ts',
+        },
+        ...behind,
+        causedBy: [...behind.causedBy, refTo('Deployment', namespace, 'velero')],
+      },
+    ),
+  ]
+})
 
 /** Without these kinds a backup cannot be judged. */
 const BLINDING = ['PersistentVolumeClaim', 'PersistentVolume', 'Pod', 'PodVolumeBackup']
@@ -209,41 +201,40 @@ function lastFailed(
 }
 
 /** Backups that were asked for by hand and have failed, as long as no later one has succeeded. */
-const byHand: Rule = index =>
-  index.all('Backup').flatMap((backup): Finding[] => {
-    const { namespace, name, labels } = backup.metadata
-    const schedule = labels?.['velero.io/schedule-name']
-    if ((schedule && index.get('Schedule', namespace, schedule)) || !FAILED.test(backup.status?.phase ?? ''))
-      return []
-    const newer = index
-      .within('Backup', namespace)
-      .some(other => begun(other) > begun(backup) && other.status?.phase === 'Completed')
-    if (newer || (index.now - begun(backup)) / 1000 > 7 * 86_400) return []
-    const location = backup.spec?.storageLocation
-    return [
-      {
-        ...lastFailed(
-          backup,
-          (rule, cause, more) => ({
-            rule,
-            verdict: 'warning',
-            subject: refOf(backup),
-            cause,
-            evidence: [],
-            ...more,
-          }),
-          {
-            symptom: true,
-            causedBy: [
-              ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
-              ...behindBackups(namespace, index).filter(ref => ref.name !== name),
-            ],
-          },
-        ),
-        cause: 'has failed',
-      },
-    ]
-  })
+const byHand = each('Backup', (backup, index) => {
+  const { namespace, name, labels } = backup.metadata
+  const schedule = labels?.['velero.io/schedule-name']
+  if ((schedule && index.get('Schedule', namespace, schedule)) || !FAILED.test(backup.status?.phase ?? ''))
+    return undefined
+  const newer = index
+    .within('Backup', namespace)
+    .some(other => begun(other) > begun(backup) && other.status?.phase === 'Completed')
+  if (newer || (index.now - begun(backup)) / 1000 > 7 * 86_400) return undefined
+  const location = backup.spec?.storageLocation
+  return [
+    {
+      ...lastFailed(
+        backup,
+        (rule, cause, more) => ({
+          rule,
+          verdict: 'warning',
+          subject: refOf(backup),
+          cause,
+          evidence: [],
+          ...more,
+        }),
+        {
+          symptom: true,
+          causedBy: [
+            ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
+            ...behindBackups(namespace, index).filter(ref => ref.name !== name),
+          ],
+        },
+      ),
+      cause: 'has failed',
+    },
+  ]
+})
 
 /**
  * Seconds from one run of a cron expression to the next, at most; undefined for anything else. Close enough to

@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { ageOf, issuanceChainOf, namesOf } from '../certificates/chain.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
@@ -9,31 +9,28 @@ import { deployment, SETTLING } from './issuers.ts'
 import { storedFinding } from './stored-certificates.ts'
 
 /** Certificates that are not issued, or not any more. What is below them says why, or the issuer, or cert-manager. */
-const certificates: Rule = index =>
-  index.all('Certificate').flatMap((certificate): Finding[] => {
-    const stored = storedFinding(certificate, index)
-    if (stored) return [stored]
-    const ready = condition(certificate, 'Ready')
-    const issuing = condition(certificate, 'Issuing')
-    if (!ready || ready.status === 'True' || ageOf(certificate, index.now) < SETTLING) return []
-    // A try that has just started may end well.
-    if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < SETTLING) return []
-    const told = [ready, issuing].flatMap(each =>
-      each?.message ? [short(`${each.type}: ${each.message}`)] : [],
-    )
-    const { namespace, name } = certificate.metadata
-    return [
-      tell(certificate, {
-        rule: 'certificate-not-ready',
-        cause: `there is no usable certificate for ${namesOf(certificate).join(', ') || 'it'}`,
-        evidence: [...told, ...warnings(certificate, index)],
-        text: 'See what its CertificateRequest, Order and Challenge say',
-        command: `kubectl describe certificate -n ${namespace} ${name}`,
-        symptom: true,
-        causedBy: [deployment('cert-manager'), ...rivalsOf(certificate, index)],
-      }),
-    ]
-  })
+const certificates = each('Certificate', (certificate, index) => {
+  const stored = storedFinding(certificate, index)
+  if (stored) return [stored]
+  const ready = condition(certificate, 'Ready')
+  const issuing = condition(certificate, 'Issuing')
+  if (!ready || ready.status === 'True' || ageOf(certificate, index.now) < SETTLING) return undefined
+  // A try that has just started may end well.
+  if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < SETTLING) return undefined
+  const told = [ready, issuing].flatMap(each =>
+    each?.message ? [short(`${each.type}: ${each.message}`)] : [],
+  )
+  const { namespace, name } = certificate.metadata
+  return {
+    rule: 'certificate-not-ready',
+    cause: `there is no usable certificate for ${namesOf(certificate).join(', ') || 'it'}`,
+    evidence: [...told, ...warnings(certificate, index)],
+    text: 'See what its CertificateRequest, Order and Challenge say',
+    command: `kubectl describe certificate -n ${namespace} ${name}`,
+    symptom: true,
+    causedBy: [deployment('cert-manager'), ...rivalsOf(certificate, index)],
+  }
+})
 
 /** Certificates that write into the same Secret. */
 const rivalsOf = (certificate: KubeObject, index: Index) =>
@@ -43,47 +40,45 @@ const rivalsOf = (certificate: KubeObject, index: Index) =>
     .map(refOf)
 
 /** Requests that say something of their own, or repeat what their Order says. */
-const requests: Rule = index =>
-  index.all('Certificate').flatMap((certificate): Finding[] => {
-    const { request } = issuanceChainOf(certificate, index)
-    if (!request) return []
-    const ready = condition(request, 'Ready')
-    const denied = condition(request, 'Denied')
-    const approved = condition(request, 'Approved')
-    const isFailed = ready?.status === 'False' && ready.reason === 'Failed'
-    const isInvalid = condition(request, 'InvalidRequest')?.status === 'True'
-    if (denied?.status === 'True')
-      return [
-        requestFinding(
+const requests = each('Certificate', (certificate, index) => {
+  const { request } = issuanceChainOf(certificate, index)
+  if (!request) return undefined
+  const ready = condition(request, 'Ready')
+  const denied = condition(request, 'Denied')
+  const approved = condition(request, 'Approved')
+  const isFailed = ready?.status === 'False' && ready.reason === 'Failed'
+  const isInvalid = condition(request, 'InvalidRequest')?.status === 'True'
+  if (denied?.status === 'True')
+    return [
+      requestFinding(
+        request,
+        'request-denied',
+        `it was denied: ${short(denied.message ?? '', 160)}`,
+        denied.message,
+        index,
+        'Correct the Certificate, or the policy that denies it (CertificateRequestPolicy), then delete the request',
+      ),
+    ]
+  if (isInvalid) return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
+  if (!isFailed && ageOf(request, index.now) < SETTLING) return undefined
+  if (isFailed) return [requestFinding(request, 'request-failed', 'it has failed', ready.message, index)]
+  if (!approved)
+    return [
+      {
+        ...requestFinding(
           request,
-          'request-denied',
-          `it was denied: ${short(denied.message ?? '', 160)}`,
-          denied.message,
+          'request-not-approved',
+          'nobody has approved it',
+          ready?.message,
           index,
-          'Correct the Certificate, or the policy that denies it (CertificateRequestPolicy), then delete the request',
+          'See whether what approves requests runs: cert-manager itself, unless its approver is disabled in favour of approver-policy; by hand: cmctl approve',
         ),
-      ]
-    if (isInvalid)
-      return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
-    if (!isFailed && ageOf(request, index.now) < SETTLING) return []
-    if (isFailed) return [requestFinding(request, 'request-failed', 'it has failed', ready.message, index)]
-    if (!approved)
-      return [
-        {
-          ...requestFinding(
-            request,
-            'request-not-approved',
-            'nobody has approved it',
-            ready?.message,
-            index,
-            'See whether what approves requests runs: cert-manager itself, unless its approver is disabled in favour of approver-policy; by hand: cmctl approve',
-          ),
-          causedBy: [deployment('cert-manager')],
-        },
-      ]
-    if (ready?.status === 'True') return []
-    return [requestFinding(request, 'request-waits', 'it is not answered', ready?.message, index)]
-  })
+        causedBy: [deployment('cert-manager')],
+      },
+    ]
+  if (ready?.status === 'True') return undefined
+  return [requestFinding(request, 'request-waits', 'it is not answered', ready?.message, index)]
+})
 
 function requestFinding(
   request: KubeObject,

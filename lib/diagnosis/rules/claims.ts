@@ -4,7 +4,7 @@ import { condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
-import { type Finding, type Rule, type Telling, tell } from '../finding.ts'
+import { each, type Finding, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
@@ -56,18 +56,17 @@ const missingClaims: Rule = index => {
 }
 
 /** Claims that are not bound, have lost their volume, or are about to go. */
-const claims: Rule = index =>
-  index.all('PersistentVolumeClaim').flatMap((claim): Finding[] => {
-    const told =
-      claim.status?.phase === 'Lost'
-        ? lost(claim)
-        : claim.metadata.deletionTimestamp
-          ? leaving(claim, index)
-          : claim.status?.phase === 'Pending'
-            ? pending(claim, index)
-            : resizing(claim, index)
-    return told ? [tell(claim, told)] : []
-  })
+const claims = each('PersistentVolumeClaim', (claim, index) => {
+  const told =
+    claim.status?.phase === 'Lost'
+      ? lost(claim)
+      : claim.metadata.deletionTimestamp
+        ? leaving(claim, index)
+        : claim.status?.phase === 'Pending'
+          ? pending(claim, index)
+          : resizing(claim, index)
+  return told ? told : undefined
+})
 
 function lost(claim: KubeObject): Telling {
   return {

@@ -3,7 +3,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { quantity } from './quantity.ts'
@@ -11,33 +11,30 @@ import { endpointsOf, serviceRef } from './services.ts'
 import { eventsOf, since } from './workload-facts.ts'
 
 /** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
-const apis: Rule = index =>
-  index.all('APIService').flatMap((api): Finding[] => {
-    const available = condition(api, 'Available')
-    if (available?.status !== 'False' || since(index, available.lastTransitionTime) < 15) return []
-    const service = serviceRef(api.spec?.service)
-    const missing = service && !index.find(service) && !index.blind('Service')
-    return [
-      tell(api, {
-        rule: 'api-unavailable',
-        cause: missing
-          ? `the API ${api.metadata.name} has no server any more: Service ${service.namespace}/${service.name} does not exist`
-          : `the API ${api.metadata.name} does not answer`,
-        evidence: [`Available=False ${available.reason ?? ''}: ${short(available.message ?? '')}`],
-        ...(missing
-          ? {
-              text: 'delete the registration if what served it was removed',
-              command: `kubectl delete apiservice ${api.metadata.name}`,
-              ...leftover(api, index),
-            }
-          : {
-              text: 'see the pods of its Service',
-              command: `kubectl describe apiservice ${api.metadata.name}`,
-            }),
-        ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
-      }),
-    ]
-  })
+const apis = each('APIService', (api, index) => {
+  const available = condition(api, 'Available')
+  if (available?.status !== 'False' || since(index, available.lastTransitionTime) < 15) return undefined
+  const service = serviceRef(api.spec?.service)
+  const missing = service && !index.find(service) && !index.blind('Service')
+  return {
+    rule: 'api-unavailable',
+    cause: missing
+      ? `the API ${api.metadata.name} has no server any more: Service ${service.namespace}/${service.name} does not exist`
+      : `the API ${api.metadata.name} does not answer`,
+    evidence: [`Available=False ${available.reason ?? ''}: ${short(available.message ?? '')}`],
+    ...(missing
+      ? {
+          text: 'delete the registration if what served it was removed',
+          command: `kubectl delete apiservice ${api.metadata.name}`,
+          ...leftover(api, index),
+        }
+      : {
+          text: 'see the pods of its Service',
+          command: `kubectl describe apiservice ${api.metadata.name}`,
+        }),
+    ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
+  }
+})
 
 /** The deletion of what nobody of ours has installed, or whose release is gone. */
 function leftover(object: KubeObject, index: Index): Pick<Finding['remedy'], 'action'> {
@@ -98,58 +95,52 @@ const webhooks: Rule = index =>
   )
 
 /** Namespaces that are being deleted and do not go. */
-const namespaces: Rule = index =>
-  index.all('Namespace').flatMap((namespace): Finding[] => {
-    const age = since(index, namespace.metadata.deletionTimestamp)
-    if (!namespace.metadata.deletionTimestamp || age < 20) return []
-    const { name } = namespace.metadata
-    const conditions = ((namespace.status?.conditions ?? []) as Condition[]).filter(
-      ({ status, message }) => status === 'True' && message,
-    )
-    const text = conditions.map(({ message }) => message).join('\n')
-    // `metrics.k8s.io/v1beta1: stale GroupVersion discovery` is told of an API that does not answer.
-    const apis = index.all('APIService').filter(api => {
-      const { group, version } = api.spec ?? {}
-      return condition(api, 'Available')?.status === 'False' && group && text.includes(`${group}/${version}`)
-    })
-    const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
-    return [
-      tell(namespace, {
-        rule: 'namespace-stuck-terminating',
-        cause: finalizer
-          ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
-          : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
-        evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
-        text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
-        command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
-        ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
-      }),
-    ]
+const namespaces = each('Namespace', (namespace, index) => {
+  const age = since(index, namespace.metadata.deletionTimestamp)
+  if (!namespace.metadata.deletionTimestamp || age < 20) return undefined
+  const { name } = namespace.metadata
+  const conditions = ((namespace.status?.conditions ?? []) as Condition[]).filter(
+    ({ status, message }) => status === 'True' && message,
+  )
+  const text = conditions.map(({ message }) => message).join('\n')
+  // `metrics.k8s.io/v1beta1: stale GroupVersion discovery` is told of an API that does not answer.
+  const apis = index.all('APIService').filter(api => {
+    const { group, version } = api.spec ?? {}
+    return condition(api, 'Available')?.status === 'False' && group && text.includes(`${group}/${version}`)
   })
+  const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
+  return {
+    rule: 'namespace-stuck-terminating',
+    cause: finalizer
+      ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
+      : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
+    evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
+    text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
+    command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
+    ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
+  }
+})
 
 /** Quotas that are used up: a warning until something was refused for it. */
-const quotas: Rule = index =>
-  index.all('ResourceQuota').flatMap((quota): Finding[] => {
-    const { namespace, name } = quota.metadata
-    const hard = (quota.status?.hard ?? {}) as Record<string, string>
-    const used = (quota.status?.used ?? {}) as Record<string, string>
-    const full = Object.keys(hard).filter(
-      resource => used[resource] !== undefined && quantity(used[resource]) >= quantity(hard[resource]),
-    )
-    const refused = refusalsBy(quota, index)
-    if (refused.length === 0 && full.length === 0) return []
-    const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
-    return [
-      tell(quota, {
-        rule: 'quota-exhausted',
-        verdict: refused.length > 0 ? 'broken' : 'warning',
-        cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; pods are refused' : ''}`,
-        evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
-        text: 'raise it, or remove what is not needed in the namespace',
-        command: `kubectl -n ${namespace} edit resourcequota ${name}`,
-      }),
-    ]
-  })
+const quotas = each('ResourceQuota', (quota, index) => {
+  const { namespace, name } = quota.metadata
+  const hard = (quota.status?.hard ?? {}) as Record<string, string>
+  const used = (quota.status?.used ?? {}) as Record<string, string>
+  const full = Object.keys(hard).filter(
+    resource => used[resource] !== undefined && quantity(used[resource]) >= quantity(hard[resource]),
+  )
+  const refused = refusalsBy(quota, index)
+  if (refused.length === 0 && full.length === 0) return undefined
+  const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
+  return {
+    rule: 'quota-exhausted',
+    verdict: refused.length > 0 ? 'broken' : 'warning',
+    cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; pods are refused' : ''}`,
+    evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
+    text: 'raise it, or remove what is not needed in the namespace',
+    command: `kubectl -n ${namespace} edit resourcequota ${name}`,
+  }
+})
 
 /** What was refused because of a quota and is still missing. */
 function refusalsBy({ metadata: { namespace, name } }: KubeObject, index: Index): { message?: string }[] {

@@ -1,7 +1,7 @@
 /** Pods that the API server does not let a workload make, and Jobs that have failed. */
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -168,31 +168,30 @@ function refusalOf(maker: KubeObject, index: Index): string | undefined {
 }
 
 /** Jobs that have given up. One of a CronJob does not count once a later one has succeeded. */
-const failedJobs: Rule = index =>
-  index.all('Job').flatMap((job): Finding[] => {
-    const failed = condition(job, 'Failed')
-    if (failed?.status !== 'True') return []
-    const cron = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.uid
-    const repository = job.metadata.labels?.['velero.io/repo-name']
-    const alike = (other: KubeObject) =>
-      (cron && other.metadata.ownerReferences?.some(({ uid }) => uid === cron)) ||
-      (repository && other.metadata.labels?.['velero.io/repo-name'] === repository)
-    const later = index
-      .all('Job')
-      .some(
-        other =>
-          alike(other) &&
-          other !== job &&
-          since(index, other.metadata.creationTimestamp) < since(index, job.metadata.creationTimestamp),
-      )
-    if (later) return []
-    const found = jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)
-    const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
-    // That a CronJob never succeeds is told of it; one failed run among others is not.
-    return owner
-      ? [{ ...found, symptom: true, causedBy: [refTo('CronJob', job.metadata.namespace, owner)] }]
-      : [found]
-  })
+const failedJobs = each('Job', (job, index) => {
+  const failed = condition(job, 'Failed')
+  if (failed?.status !== 'True') return undefined
+  const cron = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.uid
+  const repository = job.metadata.labels?.['velero.io/repo-name']
+  const alike = (other: KubeObject) =>
+    (cron && other.metadata.ownerReferences?.some(({ uid }) => uid === cron)) ||
+    (repository && other.metadata.labels?.['velero.io/repo-name'] === repository)
+  const later = index
+    .all('Job')
+    .some(
+      other =>
+        alike(other) &&
+        other !== job &&
+        since(index, other.metadata.creationTimestamp) < since(index, job.metadata.creationTimestamp),
+    )
+  if (later) return undefined
+  const found = jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)
+  const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
+  // That a CronJob never succeeds is told of it; one failed run among others is not.
+  return owner
+    ? [{ ...found, symptom: true, causedBy: [refTo('CronJob', job.metadata.namespace, owner)] }]
+    : [found]
+})
 
 /** Why the containers of a Job ended, as far as the kubelet or their last words tell. */
 function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {

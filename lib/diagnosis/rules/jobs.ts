@@ -2,7 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { periodOf } from './backups.ts'
@@ -34,66 +34,65 @@ const suspended: Rule = index =>
   )
 
 /** CronJobs that never succeed, or do not run. */
-const cron: Rule = index =>
-  index.all('CronJob').flatMap((object): Finding[] => {
-    if (object.spec?.suspend === true) return []
-    const { namespace, name, creationTimestamp } = object.metadata
-    const period = periodOf(String(object.spec?.schedule ?? '')) ?? 3600
-    const { lastSuccessfulTime, lastScheduleTime } = object.status ?? {}
-    const jobs = jobsOf(object, index)
-    const failed = jobs.filter(job => condition(job, 'Failed')?.status === 'True')
-    const finding = (
-      rule: string,
-      cause: string,
-      text: string,
-      command: string,
-      causedBy: Ref[] = [],
-    ): Finding[] => [
-      tell(object, {
-        rule,
-        cause,
-        text,
-        command,
-        causedBy,
-      }),
-    ]
-    const [invalid] = eventsOf(index, object, /^(UnparseableSchedule|UnknownTimeZone|InvalidSchedule)/)
-    if (invalid)
-      return finding(
-        'cronjob-schedule-invalid',
-        `its schedule ${JSON.stringify(object.spec?.schedule)} or time zone is not valid: it never runs`,
-        'correct spec.schedule or spec.timeZone',
-        `kubectl -n ${namespace} describe cronjob ${name}`,
-      )
-    if (failed.length > 0 && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded))
-      return finding(
-        'cronjob-never-succeeds',
-        `it has never succeeded: ${failed.length === 1 ? 'its last Job has failed' : `its last ${failed.length} Jobs have failed`}`,
-        'read why, and correct it',
-        `kubectl -n ${namespace} logs job/${failed.at(-1)!.metadata.name} --all-containers`,
-      ).map(found => ({ ...found, evidence: failed.slice(-1).flatMap(job => lastEnd(job, index)) }))
-    const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
-    const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
-    const quiet = since(index, lastScheduleTime, creationTimestamp)
-    const running = jobs.find(job => job.status?.active)
-    if (running && blocked && quiet > 2 * period)
-      return finding(
-        'cronjob-blocked',
-        `it has not run for ${durationText(quiet * 1000)}: Job ${running.metadata.name} still runs, and concurrencyPolicy ${object.spec?.concurrencyPolicy} lets no second one begin`,
-        'see what that Job waits for, then delete it; activeDeadlineSeconds in its template ends such a one by itself',
-        `kubectl -n ${namespace} logs job/${running.metadata.name} --all-containers`,
-      )
-    if (quiet > Math.max(2 * period, 600) + 60)
-      return finding(
-        'cronjob-not-running',
-        `it has not run for ${durationText(quiet * 1000)}, although its schedule is ${JSON.stringify(object.spec?.schedule)}`,
-        missed
-          ? 'set spec.startingDeadlineSeconds to more than 10 s and less than the time between two runs, and check the clock of the server'
-          : 'see its events: the controller may be away',
-        `kubectl -n ${namespace} describe cronjob ${name}`,
-      )
-    return []
-  })
+const cron = each('CronJob', (object, index) => {
+  if (object.spec?.suspend === true) return undefined
+  const { namespace, name, creationTimestamp } = object.metadata
+  const period = periodOf(String(object.spec?.schedule ?? '')) ?? 3600
+  const { lastSuccessfulTime, lastScheduleTime } = object.status ?? {}
+  const jobs = jobsOf(object, index)
+  const failed = jobs.filter(job => condition(job, 'Failed')?.status === 'True')
+  const finding = (
+    rule: string,
+    cause: string,
+    text: string,
+    command: string,
+    causedBy: Ref[] = [],
+  ): Finding[] => [
+    tell(object, {
+      rule,
+      cause,
+      text,
+      command,
+      causedBy,
+    }),
+  ]
+  const [invalid] = eventsOf(index, object, /^(UnparseableSchedule|UnknownTimeZone|InvalidSchedule)/)
+  if (invalid)
+    return finding(
+      'cronjob-schedule-invalid',
+      `its schedule ${JSON.stringify(object.spec?.schedule)} or time zone is not valid: it never runs`,
+      'correct spec.schedule or spec.timeZone',
+      `kubectl -n ${namespace} describe cronjob ${name}`,
+    )
+  if (failed.length > 0 && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded))
+    return finding(
+      'cronjob-never-succeeds',
+      `it has never succeeded: ${failed.length === 1 ? 'its last Job has failed' : `its last ${failed.length} Jobs have failed`}`,
+      'read why, and correct it',
+      `kubectl -n ${namespace} logs job/${failed.at(-1)!.metadata.name} --all-containers`,
+    ).map(found => ({ ...found, evidence: failed.slice(-1).flatMap(job => lastEnd(job, index)) }))
+  const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
+  const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
+  const quiet = since(index, lastScheduleTime, creationTimestamp)
+  const running = jobs.find(job => job.status?.active)
+  if (running && blocked && quiet > 2 * period)
+    return finding(
+      'cronjob-blocked',
+      `it has not run for ${durationText(quiet * 1000)}: Job ${running.metadata.name} still runs, and concurrencyPolicy ${object.spec?.concurrencyPolicy} lets no second one begin`,
+      'see what that Job waits for, then delete it; activeDeadlineSeconds in its template ends such a one by itself',
+      `kubectl -n ${namespace} logs job/${running.metadata.name} --all-containers`,
+    )
+  if (quiet > Math.max(2 * period, 600) + 60)
+    return finding(
+      'cronjob-not-running',
+      `it has not run for ${durationText(quiet * 1000)}, although its schedule is ${JSON.stringify(object.spec?.schedule)}`,
+      missed
+        ? 'set spec.startingDeadlineSeconds to more than 10 s and less than the time between two runs, and check the clock of the server'
+        : 'see its events: the controller may be away',
+      `kubectl -n ${namespace} describe cronjob ${name}`,
+    )
+  return undefined
+})
 
 /** The Jobs that a CronJob has made, the oldest first. */
 function jobsOf(cronJob: KubeObject, index: Index): KubeObject[] {

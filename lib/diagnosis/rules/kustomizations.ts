@@ -1,6 +1,6 @@
 import { condition, inventory, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import { type Action, type Finding, type Rule, tell } from '../finding.ts'
+import { type Action, each, type Finding, type Rule, tell } from '../finding.ts'
 import { graceOf } from '../grace.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -191,27 +191,26 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   )
 }
 
-const failing: Rule = index =>
-  index.all('Kustomization').flatMap((kustomization): Finding[] => {
-    const { state, message } = standing(kustomization)
-    if (state !== 'failed') return []
-    const failure = kustomizationFailure(kustomization)
-    if (!failure)
-      return [
-        findingOf(kustomization, {
-          rule: 'kustomization-waits-for-source',
-          cause: short(message),
-          fix: 'repair its source first',
-          symptom: true,
-        }),
-      ]
-    // What passes by itself is told once it has not.
-    if (graceOf(failure) > LONGEST_GRACE && lasted(index, condition(kustomization, 'Ready')) < LONGEST_GRACE)
-      return []
-    const gone = failure.rule === 'field-immutable' && isGone(kustomization, index)
-    const told = gone ? retryOf(failure) : failure
-    return [findingOf(kustomization, told, { action: mend(kustomization, told, index) })]
-  })
+const failing = each('Kustomization', (kustomization, index) => {
+  const { state, message } = standing(kustomization)
+  if (state !== 'failed') return undefined
+  const failure = kustomizationFailure(kustomization)
+  if (!failure)
+    return [
+      findingOf(kustomization, {
+        rule: 'kustomization-waits-for-source',
+        cause: short(message),
+        fix: 'repair its source first',
+        symptom: true,
+      }),
+    ]
+  // What passes by itself is told once it has not.
+  if (graceOf(failure) > LONGEST_GRACE && lasted(index, condition(kustomization, 'Ready')) < LONGEST_GRACE)
+    return undefined
+  const gone = failure.rule === 'field-immutable' && isGone(kustomization, index)
+  const told = gone ? retryOf(failure) : failure
+  return [findingOf(kustomization, told, { action: mend(kustomization, told, index) })]
+})
 
 /** A reconciliation from the source on: the correction is a commit. What cannot be changed is deleted before. */
 function mend(kustomization: KubeObject, failure: Failure, index: Index): Action | undefined {
@@ -230,33 +229,32 @@ function mend(kustomization: KubeObject, failure: Failure, index: Index): Action
 }
 
 /** What a Kustomization has applied and was deleted: Flux notices only after hours. */
-const missing: Rule = index =>
-  index.all('Kustomization').flatMap(kustomization => {
-    if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return []
-    return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
-      if (!WATCHED.has(kind) || index.blind(kind)) return []
-      const there =
-        kind === 'Secret' ? index.secret(namespace, name) : index.get(kind, namespace || undefined, name)
-      if (there) return []
-      const ref: Ref = {
-        apiVersion: group ? `${group}/${version}` : version,
-        kind,
-        name,
-        ...(namespace ? { namespace } : {}),
-      }
-      const owner = refOf(kustomization)
-      return [
-        tell(ref, {
-          rule: 'applied-object-missing',
-          cause: `${refText(owner)} has applied it, but it was deleted`,
-          evidence: [`${refText(owner)} lists it in its inventory`],
-          text: `have Flux apply ${owner.name} again`,
-          command: `flux reconcile kustomization ${owner.name} -n ${owner.namespace}`,
-          action: { do: 'reconcile', ref: owner },
-        }),
-      ]
-    })
+const missing = each('Kustomization', (kustomization, index) => {
+  if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return undefined
+  return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
+    if (!WATCHED.has(kind) || index.blind(kind)) return []
+    const there =
+      kind === 'Secret' ? index.secret(namespace, name) : index.get(kind, namespace || undefined, name)
+    if (there) return []
+    const ref: Ref = {
+      apiVersion: group ? `${group}/${version}` : version,
+      kind,
+      name,
+      ...(namespace ? { namespace } : {}),
+    }
+    const owner = refOf(kustomization)
+    return [
+      tell(ref, {
+        rule: 'applied-object-missing',
+        cause: `${refText(owner)} has applied it, but it was deleted`,
+        evidence: [`${refText(owner)} lists it in its inventory`],
+        text: `have Flux apply ${owner.name} again`,
+        command: `flux reconcile kustomization ${owner.name} -n ${owner.namespace}`,
+        action: { do: 'reconcile', ref: owner },
+      }),
+    ]
   })
+})
 
 const WATCHED = new Set([
   'HelmRelease',
@@ -270,65 +268,63 @@ const WATCHED = new Set([
 /** Seconds after which a Kustomization has at least started with what its source has fetched. */
 const BEHIND = 120
 
-const behind: Rule = index =>
-  index.all('Kustomization').flatMap(kustomization => {
-    const artifact = sourceOf(kustomization, index)?.status?.artifact
-    const since = (index.now - Date.parse(artifact?.lastUpdateTime ?? '')) / 1000
-    const { state } = standing(kustomization)
-    if (
-      kustomization.metadata.deletionTimestamp ||
-      !artifact?.revision ||
-      !(since > BEHIND) ||
-      !['ready', 'waiting'].includes(state) ||
-      kustomization.status?.lastAttemptedRevision === artifact.revision ||
-      condition(kustomization, 'Ready')?.reason === 'DependencyNotReady' ||
-      condition(kustomization, 'Reconciling')?.status === 'True'
-    )
-      return []
-    return [
-      findingOf(
-        kustomization,
-        {
-          rule: 'kustomization-behind',
-          cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, and its source at ${artifact.revision} since ${Math.round(since / 60)} minutes`,
-          fix: 'have Flux apply it now',
-          symptom: true,
-        },
-        { action: { do: 'reconcile', ref: refOf(kustomization) } },
-      ),
-    ]
-  })
+const behind = each('Kustomization', (kustomization, index) => {
+  const artifact = sourceOf(kustomization, index)?.status?.artifact
+  const since = (index.now - Date.parse(artifact?.lastUpdateTime ?? '')) / 1000
+  const { state } = standing(kustomization)
+  if (
+    kustomization.metadata.deletionTimestamp ||
+    !artifact?.revision ||
+    !(since > BEHIND) ||
+    !['ready', 'waiting'].includes(state) ||
+    kustomization.status?.lastAttemptedRevision === artifact.revision ||
+    condition(kustomization, 'Ready')?.reason === 'DependencyNotReady' ||
+    condition(kustomization, 'Reconciling')?.status === 'True'
+  )
+    return undefined
+  return [
+    findingOf(
+      kustomization,
+      {
+        rule: 'kustomization-behind',
+        cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, and its source at ${artifact.revision} since ${Math.round(since / 60)} minutes`,
+        fix: 'have Flux apply it now',
+        symptom: true,
+      },
+      { action: { do: 'reconcile', ref: refOf(kustomization) } },
+    ),
+  ]
+})
 
 /** Kustomizations that are in progress for longer than their timeout: something that they wait for does not come. */
-const stuck: Rule = index =>
-  index.all('Kustomization').flatMap(kustomization => {
-    const ready = condition(kustomization, 'Ready')
-    const limit = goDurationSeconds(kustomization.spec?.timeout ?? kustomization.spec?.interval ?? '5m') + 300
-    if (ready?.status !== 'Unknown' || ready.reason !== 'Progressing' || lasted(index, ready) < limit)
-      return []
-    const { name, namespace } = kustomization.metadata
-    const leaving = index
-      .all('PersistentVolumeClaim')
-      .filter(
-        ({ metadata }) =>
-          metadata.deletionTimestamp &&
-          metadata.labels?.['kustomize.toolkit.fluxcd.io/name'] === name &&
-          metadata.labels['kustomize.toolkit.fluxcd.io/namespace'] === namespace,
-      )
-    return [
-      findingOf(
-        kustomization,
-        {
-          rule: 'kustomization-stuck',
-          cause: `has been in progress for ${Math.round(lasted(index, ready) / 60)} minutes, longer than its timeout: ${short(ready.message ?? '')}`,
-          fix: 'see what it waits for, then have Flux reconcile it',
-          symptom: true,
-          causedBy: leaving.map(refOf),
-        },
-        { action: { do: 'reconcile', ref: refOf(kustomization) } },
-      ),
-    ]
-  })
+const stuck = each('Kustomization', (kustomization, index) => {
+  const ready = condition(kustomization, 'Ready')
+  const limit = goDurationSeconds(kustomization.spec?.timeout ?? kustomization.spec?.interval ?? '5m') + 300
+  if (ready?.status !== 'Unknown' || ready.reason !== 'Progressing' || lasted(index, ready) < limit)
+    return undefined
+  const { name, namespace } = kustomization.metadata
+  const leaving = index
+    .all('PersistentVolumeClaim')
+    .filter(
+      ({ metadata }) =>
+        metadata.deletionTimestamp &&
+        metadata.labels?.['kustomize.toolkit.fluxcd.io/name'] === name &&
+        metadata.labels['kustomize.toolkit.fluxcd.io/namespace'] === namespace,
+    )
+  return [
+    findingOf(
+      kustomization,
+      {
+        rule: 'kustomization-stuck',
+        cause: `has been in progress for ${Math.round(lasted(index, ready) / 60)} minutes, longer than its timeout: ${short(ready.message ?? '')}`,
+        fix: 'see what it waits for, then have Flux reconcile it',
+        symptom: true,
+        causedBy: leaving.map(refOf),
+      },
+      { action: { do: 'reconcile', ref: refOf(kustomization) } },
+    ),
+  ]
+})
 
 /** What is wrong with Kustomizations, and with what they and releases wait for. */
 export const rules: Rule[] = [failing, missing, behind, stuck, ...depending]

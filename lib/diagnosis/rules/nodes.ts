@@ -4,7 +4,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isEvicted } from '../eviction.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { fits } from './policy-facts.ts'
@@ -186,32 +186,29 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
 }
 
 /** Nodes that take no new pods because somebody has said so: a warning until a pod waits for one. */
-const cordoned: Rule = index =>
-  index.all('Node').flatMap((node): Finding[] => {
-    if (node.spec?.unschedulable !== true) return []
-    const { name } = node.metadata
-    const waiting = podsOf(index).filter(
-      pod =>
-        !pod.spec?.nodeName &&
-        /unschedulable|untolerated taint/.test(condition(pod, 'PodScheduled')?.message ?? ''),
-    )
-    return [
-      tell(node, {
-        rule: 'node-cordoned',
-        verdict: waiting.length > 0 ? 'broken' : 'warning',
-        cause: 'it was cordoned: it takes no new pods',
-        evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
-        text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
-        command: `kubectl uncordon ${name}`,
-        action: {
-          do: 'patch',
-          ref: refOf(node),
-          patch: { spec: { unschedulable: null } },
-          why: 'let it take pods again',
-        },
-      }),
-    ]
-  })
+const cordoned = each('Node', (node, index) => {
+  if (node.spec?.unschedulable !== true) return undefined
+  const { name } = node.metadata
+  const waiting = podsOf(index).filter(
+    pod =>
+      !pod.spec?.nodeName &&
+      /unschedulable|untolerated taint/.test(condition(pod, 'PodScheduled')?.message ?? ''),
+  )
+  return {
+    rule: 'node-cordoned',
+    verdict: waiting.length > 0 ? 'broken' : 'warning',
+    cause: 'it was cordoned: it takes no new pods',
+    evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
+    text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
+    command: `kubectl uncordon ${name}`,
+    action: {
+      do: 'patch',
+      ref: refOf(node),
+      patch: { spec: { unschedulable: null } },
+      why: 'let it take pods again',
+    },
+  }
+})
 
 /** The budgets that let no pod of a node go. */
 function blockingDrain(node: string, index: Index): string {

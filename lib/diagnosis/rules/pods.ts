@@ -5,7 +5,7 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, isEvicted } from '../eviction.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -63,34 +63,33 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
 }
 
 /** Pods that were deleted and do not end. */
-const terminating: Rule = index =>
-  index.all('Pod').flatMap((pod): Finding[] => {
-    const { namespace, name } = pod.metadata
-    // The time of the deletion is that by which it should be over.
-    const age = since(index, pod.metadata.deletionTimestamp)
-    const { finalizers = [] } = pod.metadata as { finalizers?: string[] }
-    if (!pod.metadata.deletionTimestamp || age < (finalizers.length > 0 ? 20 : 60)) return []
-    const subject = refOf(pod)
-    const lasts = durationText(age * 1000)
-    if (finalizers.length > 0)
-      return [
-        tell(subject, {
-          rule: 'pod-stuck-terminating',
-          cause: `has been terminating for ${lasts}: nothing has removed its finalizer ${finalizers.join(', ')}`,
-          text: 'see why the program of the finalizer does not run; if it was removed for good, remove the finalizer',
-          command: `kubectl -n ${namespace} patch pod ${name} --type merge -p '{"metadata":{"finalizers":null}}'`,
-        }),
-      ]
+const terminating = each('Pod', (pod, index) => {
+  const { namespace, name } = pod.metadata
+  // The time of the deletion is that by which it should be over.
+  const age = since(index, pod.metadata.deletionTimestamp)
+  const { finalizers = [] } = pod.metadata as { finalizers?: string[] }
+  if (!pod.metadata.deletionTimestamp || age < (finalizers.length > 0 ? 20 : 60)) return undefined
+  const subject = refOf(pod)
+  const lasts = durationText(age * 1000)
+  if (finalizers.length > 0)
     return [
       tell(subject, {
         rule: 'pod-stuck-terminating',
-        cause: `has been terminating for ${lasts}: the kubelet of ${pod.spec?.nodeName} does not confirm its end`,
-        text: 'only when the server was removed or restarted, so that the pod cannot run any more: delete it by force',
-        command: `kubectl -n ${namespace} delete pod ${name} --force --grace-period=0`,
-        symptom: true,
+        cause: `has been terminating for ${lasts}: nothing has removed its finalizer ${finalizers.join(', ')}`,
+        text: 'see why the program of the finalizer does not run; if it was removed for good, remove the finalizer',
+        command: `kubectl -n ${namespace} patch pod ${name} --type merge -p '{"metadata":{"finalizers":null}}'`,
       }),
     ]
-  })
+  return [
+    tell(subject, {
+      rule: 'pod-stuck-terminating',
+      cause: `has been terminating for ${lasts}: the kubelet of ${pod.spec?.nodeName} does not confirm its end`,
+      text: 'only when the server was removed or restarted, so that the pod cannot run any more: delete it by force',
+      command: `kubectl -n ${namespace} delete pod ${name} --force --grace-period=0`,
+      symptom: true,
+    }),
+  ]
+})
 
 /** Pods that a kubelet has evicted since they wrote more than their own limits allow. */
 const overStorage = (pods: readonly KubeObject[], index: Index): Finding[] =>

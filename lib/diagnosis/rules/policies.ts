@@ -1,6 +1,6 @@
 /** NetworkPolicies that protect nothing, or cut off what has to pass; budgets that select nothing. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import {
   admits,
@@ -194,48 +194,43 @@ const servicesOf = ({ spec }: KubeObject) =>
   )
 
 /** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
-const cutOff: Rule = index =>
-  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
-    const { namespace, creationTimestamp } = policy.metadata
-    const ingress = inwardRules(policy)
-    if (!ingress || since(index, creationTimestamp) < 600 || index.blind('Namespace')) return []
-    if (ingress.some(admitsAll)) return []
-    const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
-    const peers = ingress.flatMap(({ from }) => from ?? [])
-    const served = isServed(guarded, index)
-    // Where no Service leads, nobody may be meant; whom it names and who does not exist was mistaken.
-    if (guarded.length === 0 || (!served && (peers.length === 0 || isBrought(policy)))) return []
-    if (peers.some(peer => admitsSomebody(peer, guarded, namespace, index))) return []
-    // Another policy may admit others: policies add up.
-    const more = index
-      .within('NetworkPolicy', namespace)
-      .some(
-        other =>
-          other !== policy &&
-          guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)) &&
-          (other.spec?.ingress ?? []).length > 0,
-      )
-    if (more) return []
-    const wanted = peers.map(peer =>
-      selectorText({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }),
+const cutOff = each('NetworkPolicy', (policy, index) => {
+  const { namespace, creationTimestamp } = policy.metadata
+  const ingress = inwardRules(policy)
+  if (!ingress || since(index, creationTimestamp) < 600 || index.blind('Namespace')) return undefined
+  if (ingress.some(admitsAll)) return undefined
+  const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
+  const peers = ingress.flatMap(({ from }) => from ?? [])
+  const served = isServed(guarded, index)
+  // Where no Service leads, nobody may be meant; whom it names and who does not exist was mistaken.
+  if (guarded.length === 0 || (!served && (peers.length === 0 || isBrought(policy)))) return undefined
+  if (peers.some(peer => admitsSomebody(peer, guarded, namespace, index))) return undefined
+  // Another policy may admit others: policies add up.
+  const more = index
+    .within('NetworkPolicy', namespace)
+    .some(
+      other =>
+        other !== policy &&
+        guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)) &&
+        (other.spec?.ingress ?? []).length > 0,
     )
-    const what =
-      wanted.length > 0
-        ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
-        : 'it admits nobody, and no other policy does'
-    return [
-      tell(policy, {
-        rule: 'policy-admits-nobody',
-        verdict: served ? 'broken' : 'warning',
-        cause: `${what}: its pods are cut off`,
-        evidence: guarded
-          .slice(0, 3)
-          .map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
-        text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
-        command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
-      }),
-    ]
-  })
+  if (more) return undefined
+  const wanted = peers.map(peer =>
+    selectorText({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }),
+  )
+  const what =
+    wanted.length > 0
+      ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
+      : 'it admits nobody, and no other policy does'
+  return {
+    rule: 'policy-admits-nobody',
+    verdict: served ? 'broken' : 'warning',
+    cause: `${what}: its pods are cut off`,
+    evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
+    text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
+    command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
+  }
+})
 
 /** Whether requests are expected: a Service leads to one of the pods. */
 function isServed(pods: readonly KubeObject[], index: Index): boolean {
@@ -271,41 +266,36 @@ function admitsSomebody(
 }
 
 /** Policies that let their pods out only to pods that do not exist. */
-const toNobody: Rule = index =>
-  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
-    const { namespace, name, creationTimestamp } = policy.metadata
-    const rules = (policy.spec?.egress ?? []) as Outward[]
-    if (since(index, creationTimestamp) < 600 || index.blind('Namespace') || isBrought(policy)) return []
-    // Where the snapshot has no name server, none can be meant.
-    const withNames = index.get('Namespace', undefined, 'kube-system') !== undefined
-    const lost = rules.find(
-      ({ to = [], ports = [] }) =>
-        to.length > 0 &&
-        (withNames || !ports.some(({ port }) => port === 53)) &&
-        !to.some(peer => peer.ipBlock || admitsSomebody(peer, [], namespace, index)),
-    )
-    const guarded = podsIn(namespace, index).filter(pod =>
-      fits(policy.spec?.podSelector, pod.metadata.labels),
-    )
-    if (!lost || guarded.length === 0) return []
-    const wanted = lost.to!.map(({ namespaceSelector, podSelector }) =>
-      [
-        namespaceSelector && `namespaces ${selectorText(namespaceSelector) || 'of any label'}`,
-        podSelector && `pods ${selectorText(podSelector) || 'of any label'}`,
-      ]
-        .filter(Boolean)
-        .join(' with '),
-    )
-    return [
-      tell(policy, {
-        rule: 'policy-leads-to-nobody',
-        cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
-        evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
-        text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',
-        command: `kubectl -n ${namespace} describe networkpolicy ${name}`,
-      }),
+const toNobody = each('NetworkPolicy', (policy, index) => {
+  const { namespace, name, creationTimestamp } = policy.metadata
+  const rules = (policy.spec?.egress ?? []) as Outward[]
+  if (since(index, creationTimestamp) < 600 || index.blind('Namespace') || isBrought(policy)) return undefined
+  // Where the snapshot has no name server, none can be meant.
+  const withNames = index.get('Namespace', undefined, 'kube-system') !== undefined
+  const lost = rules.find(
+    ({ to = [], ports = [] }) =>
+      to.length > 0 &&
+      (withNames || !ports.some(({ port }) => port === 53)) &&
+      !to.some(peer => peer.ipBlock || admitsSomebody(peer, [], namespace, index)),
+  )
+  const guarded = podsIn(namespace, index).filter(pod => fits(policy.spec?.podSelector, pod.metadata.labels))
+  if (!lost || guarded.length === 0) return undefined
+  const wanted = lost.to!.map(({ namespaceSelector, podSelector }) =>
+    [
+      namespaceSelector && `namespaces ${selectorText(namespaceSelector) || 'of any label'}`,
+      podSelector && `pods ${selectorText(podSelector) || 'of any label'}`,
     ]
-  })
+      .filter(Boolean)
+      .join(' with '),
+  )
+  return {
+    rule: 'policy-leads-to-nobody',
+    cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
+    evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+    text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',
+    command: `kubectl -n ${namespace} describe networkpolicy ${name}`,
+  }
+})
 
 interface Port {
   port?: number | string
@@ -317,42 +307,39 @@ interface Outward {
 }
 
 /** Policies that forbid what every pod needs: names, which kube-dns resolves. */
-const withoutNames: Rule = index =>
-  index.all('NetworkPolicy').flatMap((policy): Finding[] => {
-    const { namespace, name, creationTimestamp } = policy.metadata
-    const types = (policy.spec?.policyTypes ?? []) as string[]
-    const egress = (policy.spec?.egress ?? []) as Outward[]
-    if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return []
-    const guarded = podsIn(namespace, index).filter(pod =>
-      fits(policy.spec?.podSelector, pod.metadata.labels),
-    )
-    const leads = ({ port }: Port) => port === undefined || port === 53 || /^dns/.test(String(port))
-    // Names are asked for by UDP; what names no protocol means TCP.
-    const resolves = ({ ports }: Outward) =>
-      !ports?.length || ports.some(each => leads(each) && each.protocol === 'UDP')
-    const others = index
-      .within('NetworkPolicy', namespace)
-      .filter(other => other !== policy)
-      .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
-      .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
-    if (guarded.length === 0 || [...egress, ...others].some(resolves)) return []
-    return [
-      {
-        rule: 'policy-without-names',
-        // What may send nothing at all may be meant so.
-        verdict: egress.length > 0 ? 'broken' : 'warning',
-        subject: refOf(policy),
-        cause:
-          egress.length > 0
-            ? `it lets its pods out, but not to DNS (port 53 ${egress.some(({ ports }) => ports?.some(({ port }) => port === 53)) ? 'by UDP: it names TCP only' : 'by UDP'}): no name can be resolved in them`
-            : 'it lets nothing out of its pods, not even to DNS: no name can be resolved in them',
-        evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
-        remedy: {
-          text: 'add an egress rule for port 53, UDP and TCP, to kube-system',
-          command: `kubectl -n ${namespace} edit networkpolicy ${name}`,
-        },
+const withoutNames = each('NetworkPolicy', (policy, index) => {
+  const { namespace, name, creationTimestamp } = policy.metadata
+  const types = (policy.spec?.policyTypes ?? []) as string[]
+  const egress = (policy.spec?.egress ?? []) as Outward[]
+  if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return undefined
+  const guarded = podsIn(namespace, index).filter(pod => fits(policy.spec?.podSelector, pod.metadata.labels))
+  const leads = ({ port }: Port) => port === undefined || port === 53 || /^dns/.test(String(port))
+  // Names are asked for by UDP; what names no protocol means TCP.
+  const resolves = ({ ports }: Outward) =>
+    !ports?.length || ports.some(each => leads(each) && each.protocol === 'UDP')
+  const others = index
+    .within('NetworkPolicy', namespace)
+    .filter(other => other !== policy)
+    .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
+    .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
+  if (guarded.length === 0 || [...egress, ...others].some(resolves)) return undefined
+  return [
+    {
+      rule: 'policy-without-names',
+      // What may send nothing at all may be meant so.
+      verdict: egress.length > 0 ? 'broken' : 'warning',
+      subject: refOf(policy),
+      cause:
+        egress.length > 0
+          ? `it lets its pods out, but not to DNS (port 53 ${egress.some(({ ports }) => ports?.some(({ port }) => port === 53)) ? 'by UDP: it names TCP only' : 'by UDP'}): no name can be resolved in them`
+          : 'it lets nothing out of its pods, not even to DNS: no name can be resolved in them',
+      evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+      remedy: {
+        text: 'add an egress rule for port 53, UDP and TCP, to kube-system',
+        command: `kubectl -n ${namespace} edit networkpolicy ${name}`,
       },
-    ]
-  })
+    },
+  ]
+})
 
 export const rules: Rule[] = [selectNothing, budgets, ingressBlocked, cutOff, toNobody, withoutNames]

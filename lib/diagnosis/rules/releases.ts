@@ -1,7 +1,7 @@
 import { condition, failures, handled, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { CHECK_LABEL } from '../../platform/overrides.ts'
-import type { Action, Finding, Rule } from '../finding.ts'
+import { type Action, each, type Rule } from '../finding.ts'
 import { graceOf } from '../grace.ts'
 import { dependenciesOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -167,49 +167,48 @@ const waitsForChart = (reason: string, message: string) =>
 const chartHome = ({ spec, metadata }: KubeObject): string | undefined =>
   spec?.chartRef?.namespace ?? spec?.chart?.spec?.sourceRef?.namespace ?? metadata.namespace
 
-const failing: Rule = index =>
-  index.all('HelmRelease').flatMap((release): Finding[] => {
-    const last = lastFailure(release)
-    if (!last || release.metadata.labels?.[CHECK_LABEL]) return [] // a check of values always ends so
-    const [, kind, name] =
-      /\b([A-Z]\w{2,40})\.source\.toolkit\.fluxcd\.io "([^"]{1,253})" not found/.exec(last.message) ?? []
-    if (name)
-      return [
-        findingOf(release, {
-          rule: 'release-source-missing',
-          cause: `its ${kind} ${name} does not exist`,
-          fix: `create ${kind} ${name}, or correct ${release.spec?.chartRef ? 'spec.chartRef' : 'spec.chart.spec.sourceRef'} (name and namespace)`,
-          symptom: true,
-          causedBy: [refTo(kind!, chartHome(release), name)],
-        }),
-      ]
-    if (waitsForChart(last.reason, last.message))
-      return [
-        findingOf(release, {
-          rule: 'release-waits-for-chart',
-          cause: short(last.message),
-          fix: 'repair its chart or repository first',
-          symptom: true,
-        }),
-      ]
-    const failure = releaseFailure(release)
-    if (!failure) return []
-    const since = Math.max(...['Ready', 'Released'].map(type => lasted(index, condition(release, type))))
-    // What passes by itself is told once it has not.
-    if (graceOf(failure) > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return []
-    if (failure.rule === 'field-immutable' && isGone(release, index))
-      return [
-        findingOf(release, retryOf(failure), {
-          action: { do: 'reconcile', ref: refOf(release), reset: true },
-        }),
-      ]
-    const secrets = emptyValue.test(last.message) ? lackingSecrets(release, index) : []
+const failing = each('HelmRelease', (release, index) => {
+  const last = lastFailure(release)
+  if (!last || release.metadata.labels?.[CHECK_LABEL]) return undefined // a check of values always ends so
+  const [, kind, name] =
+    /\b([A-Z]\w{2,40})\.source\.toolkit\.fluxcd\.io "([^"]{1,253})" not found/.exec(last.message) ?? []
+  if (name)
     return [
-      findingOf(release, secrets.length > 0 ? { ...failure, symptom: true, causedBy: secrets } : failure, {
-        action: mend(release, failure, index),
+      findingOf(release, {
+        rule: 'release-source-missing',
+        cause: `its ${kind} ${name} does not exist`,
+        fix: `create ${kind} ${name}, or correct ${release.spec?.chartRef ? 'spec.chartRef' : 'spec.chart.spec.sourceRef'} (name and namespace)`,
+        symptom: true,
+        causedBy: [refTo(kind!, chartHome(release), name)],
       }),
     ]
-  })
+  if (waitsForChart(last.reason, last.message))
+    return [
+      findingOf(release, {
+        rule: 'release-waits-for-chart',
+        cause: short(last.message),
+        fix: 'repair its chart or repository first',
+        symptom: true,
+      }),
+    ]
+  const failure = releaseFailure(release)
+  if (!failure) return undefined
+  const since = Math.max(...['Ready', 'Released'].map(type => lasted(index, condition(release, type))))
+  // What passes by itself is told once it has not.
+  if (graceOf(failure) > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return undefined
+  if (failure.rule === 'field-immutable' && isGone(release, index))
+    return [
+      findingOf(release, retryOf(failure), {
+        action: { do: 'reconcile', ref: refOf(release), reset: true },
+      }),
+    ]
+  const secrets = emptyValue.test(last.message) ? lackingSecrets(release, index) : []
+  return [
+    findingOf(release, secrets.length > 0 ? { ...failure, symptom: true, causedBy: secrets } : failure, {
+      action: mend(release, failure, index),
+    }),
+  ]
+})
 
 /** The generated Secrets with a key that is missing or empty, from which the Kustomization of a release is built. */
 function lackingSecrets(release: KubeObject, index: Index): Ref[] {
@@ -234,22 +233,21 @@ function mend(release: KubeObject, failure: Failure, index: Index): Action | und
 }
 
 /** Releases that wait for pods which do not start: Helm's own timeout is minutes away. */
-const waiting: Rule = index =>
-  index.all('HelmRelease').flatMap((release): Finding[] => {
-    const ready = condition(release, 'Ready')
-    if (ready?.status !== 'Unknown' || !/^Running '/.test(ready.message ?? '') || lastFailure(release))
-      return []
-    const overdue = lasted(index, ready) > goDurationSeconds(release.spec?.timeout ?? '5m') + 60
-    if (!overdue && !dependenciesOf(release, index).some(ref => stuck(index.find(ref)))) return []
-    return [
-      findingOf(release, {
-        rule: 'release-waits-for-pods',
-        cause: short(ready.message ?? ''),
-        fix: `see why its pods do not become ready: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
-        symptom: true,
-      }),
-    ]
-  })
+const waiting = each('HelmRelease', (release, index) => {
+  const ready = condition(release, 'Ready')
+  if (ready?.status !== 'Unknown' || !/^Running '/.test(ready.message ?? '') || lastFailure(release))
+    return undefined
+  const overdue = lasted(index, ready) > goDurationSeconds(release.spec?.timeout ?? '5m') + 60
+  if (!overdue && !dependenciesOf(release, index).some(ref => stuck(index.find(ref)))) return undefined
+  return [
+    findingOf(release, {
+      rule: 'release-waits-for-pods',
+      cause: short(ready.message ?? ''),
+      fix: `see why its pods do not become ready: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
+      symptom: true,
+    }),
+  ]
+})
 
 /** Whether a pod has a container that does not start, or has no place. */
 function stuck(pod: KubeObject | undefined): boolean {

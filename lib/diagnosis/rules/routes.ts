@@ -1,6 +1,6 @@
 /** The way of a request: hosts that two Ingresses claim, Ingresses that nobody serves, ports that nobody listens on. */
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
 import { fits } from './policy-facts.ts'
 import { podsIn, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
@@ -48,25 +48,22 @@ const claimedTwice: Rule = index => {
 }
 
 /** Ingresses that name no class where none is the default. */
-const withoutClass: Rule = index =>
-  index.all('Ingress').flatMap((ingress): Finding[] => {
-    const { namespace, name, annotations, creationTimestamp } = ingress.metadata
-    const named = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
-    const classes = index.all('IngressClass')
-    if (named || isSolver(ingress) || index.blind('IngressClass') || since(index, creationTimestamp) < 120)
-      return []
-    if (classes.some(({ metadata }) => metadata.annotations?.[DEFAULT] === 'true')) return []
-    if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return []
-    const known = classes[0]?.metadata.name ?? 'traefik'
-    return [
-      tell(ingress, {
-        rule: 'ingress-without-class',
-        cause: 'it names no class, and no IngressClass is the default: nothing serves it',
-        text: `set ingressClassName: ${known} ${whereToChange(ingress, index)}, or make that class the default`,
-        command: `kubectl -n ${namespace} patch ingress ${name} --type merge -p '{"spec":{"ingressClassName":"${known}"}}'`,
-      }),
-    ]
-  })
+const withoutClass = each('Ingress', (ingress, index) => {
+  const { namespace, name, annotations, creationTimestamp } = ingress.metadata
+  const named = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
+  const classes = index.all('IngressClass')
+  if (named || isSolver(ingress) || index.blind('IngressClass') || since(index, creationTimestamp) < 120)
+    return undefined
+  if (classes.some(({ metadata }) => metadata.annotations?.[DEFAULT] === 'true')) return undefined
+  if ((ingress.status?.loadBalancer?.ingress ?? []).length > 0) return undefined
+  const known = classes[0]?.metadata.name ?? 'traefik'
+  return {
+    rule: 'ingress-without-class',
+    cause: 'it names no class, and no IngressClass is the default: nothing serves it',
+    text: `set ingressClassName: ${known} ${whereToChange(ingress, index)}, or make that class the default`,
+    command: `kubectl -n ${namespace} patch ingress ${name} --type merge -p '{"spec":{"ingressClassName":"${known}"}}'`,
+  }
+})
 
 interface Port {
   name?: string
@@ -79,48 +76,46 @@ interface Container {
 }
 
 /** Services that send requests to a port that no container of their ready pods has. */
-const targetPorts: Rule = index =>
-  index.all('Service').flatMap((service): Finding[] => {
-    const { namespace, name } = service.metadata
-    const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
-    if (selector.length === 0) return []
-    const pods = podsIn(namespace, index).filter(({ metadata }) =>
-      selector.every(([label, value]) => metadata.labels?.[label] === value),
-    )
-    const listed = pods.flatMap(({ spec }) =>
-      [
-        ...((spec?.containers ?? []) as Container[]),
-        ...((spec?.initContainers ?? []) as Container[]),
-      ].flatMap(({ ports }) => ports ?? []),
-    )
-    if (pods.length === 0 || listed.length === 0) return [] // ports need not be listed
-    return ((service.spec?.ports ?? []) as Port[]).flatMap((each): Finding[] => {
-      const { port, targetPort = port, protocol = 'TCP' } = each
-      const named = typeof targetPort === 'string'
-      const same = listed.filter(own => (named ? own.name === targetPort : own.containerPort === targetPort))
-      if (same.some(own => (own.protocol ?? 'TCP') === protocol)) return []
-      if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
-      // A number works without being listed; a lone list with another number was mistaken.
-      if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
-      const has = [
-        ...new Set(listed.map(each => (named ? (each.name ?? each.containerPort) : each.containerPort))),
-      ]
-      return [
-        tell(service, {
-          rule: 'service-port-mismatch',
-          cause: `it sends requests to port ${targetPort}, and the containers of its pods have ${has.join(', ')}`,
-          evidence: [
-            `selects ${pods
-              .slice(0, 3)
-              .map(each => each.metadata.name)
-              .join(', ')}`,
-          ],
-          text: `correct targetPort ${whereToChange(service, index)}`,
-          command: `kubectl -n ${namespace} describe service ${name}`,
-        }),
-      ]
-    })
+const targetPorts = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
+  if (selector.length === 0) return undefined
+  const pods = podsIn(namespace, index).filter(({ metadata }) =>
+    selector.every(([label, value]) => metadata.labels?.[label] === value),
+  )
+  const listed = pods.flatMap(({ spec }) =>
+    [...((spec?.containers ?? []) as Container[]), ...((spec?.initContainers ?? []) as Container[])].flatMap(
+      ({ ports }) => ports ?? [],
+    ),
+  )
+  if (pods.length === 0 || listed.length === 0) return undefined // ports need not be listed
+  return ((service.spec?.ports ?? []) as Port[]).flatMap((each): Finding[] => {
+    const { port, targetPort = port, protocol = 'TCP' } = each
+    const named = typeof targetPort === 'string'
+    const same = listed.filter(own => (named ? own.name === targetPort : own.containerPort === targetPort))
+    if (same.some(own => (own.protocol ?? 'TCP') === protocol)) return []
+    if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
+    // A number works without being listed; a lone list with another number was mistaken.
+    if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
+    const has = [
+      ...new Set(listed.map(each => (named ? (each.name ?? each.containerPort) : each.containerPort))),
+    ]
+    return [
+      tell(service, {
+        rule: 'service-port-mismatch',
+        cause: `it sends requests to port ${targetPort}, and the containers of its pods have ${has.join(', ')}`,
+        evidence: [
+          `selects ${pods
+            .slice(0, 3)
+            .map(each => each.metadata.name)
+            .join(', ')}`,
+        ],
+        text: `correct targetPort ${whereToChange(service, index)}`,
+        command: `kubectl -n ${namespace} describe service ${name}`,
+      }),
+    ]
   })
+})
 
 /** A Service that sends by another protocol than its pods listen with. */
 function otherProtocol(service: KubeObject, port: unknown, sent: string, listens = 'TCP'): Finding {
@@ -134,59 +129,52 @@ function otherProtocol(service: KubeObject, port: unknown, sent: string, listens
 }
 
 /** Services that are another name for a Service of the cluster which does not exist, or for themselves. */
-const aliases: Rule = index =>
-  index.all('Service').flatMap((service): Finding[] => {
-    const { namespace, name } = service.metadata
-    const alias = String(service.spec?.type === 'ExternalName' ? service.spec.externalName : '')
-    const [, target = '', home = ''] = /^([\w-]+)\.([\w-]+)\.svc(\.|$)/.exec(alias) ?? []
-    if (/^[\d.]+$|:/.test(alias))
-      return [
-        tell(service, {
-          rule: 'service-alias-broken',
-          cause: `its externalName ${alias} is an address, which DNS does not give as a name`,
-          text: `make it a Service without selector, and give it an EndpointSlice with ${alias}; or name a host ${whereToChange(service, index)}`,
-          command: `kubectl -n ${namespace} describe service ${name}`,
-        }),
-      ]
-    const itself = target === name && home === namespace
-    if (!target || (!itself && index.get('Service', home, target))) return []
-    return [
-      tell(service, {
-        rule: 'service-alias-broken',
-        cause: itself
-          ? `its externalName ${alias} is its own name: requests lead nowhere`
-          : `its externalName ${alias} names Service ${home}/${target}, which does not exist`,
-        text: `correct externalName ${whereToChange(service, index)}`,
-        command: `kubectl get services -A`,
-      }),
-    ]
-  })
+const aliases = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const alias = String(service.spec?.type === 'ExternalName' ? service.spec.externalName : '')
+  const [, target = '', home = ''] = /^([\w-]+)\.([\w-]+)\.svc(\.|$)/.exec(alias) ?? []
+  if (/^[\d.]+$|:/.test(alias))
+    return {
+      rule: 'service-alias-broken',
+      cause: `its externalName ${alias} is an address, which DNS does not give as a name`,
+      text: `make it a Service without selector, and give it an EndpointSlice with ${alias}; or name a host ${whereToChange(service, index)}`,
+      command: `kubectl -n ${namespace} describe service ${name}`,
+    }
+  const itself = target === name && home === namespace
+  if (!target || (!itself && index.get('Service', home, target))) return undefined
+  return {
+    rule: 'service-alias-broken',
+    cause: itself
+      ? `its externalName ${alias} is its own name: requests lead nowhere`
+      : `its externalName ${alias} names Service ${home}/${target}, which does not exist`,
+    text: `correct externalName ${whereToChange(service, index)}`,
+    command: `kubectl get services -A`,
+  }
+})
 
 /** Services that answer only on the node of their pods, and have none on some nodes. */
-const localOnly: Rule = index =>
-  index.all('Service').flatMap((service): Finding[] => {
-    const { namespace, name } = service.metadata
-    const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
-    if (service.spec?.internalTrafficPolicy !== 'Local' || Object.keys(matchLabels).length === 0) return []
-    const pods = podsIn(namespace, index).filter(({ metadata }) => fits({ matchLabels }, metadata.labels))
-    const has = new Set(pods.map(({ spec }) => spec?.nodeName))
-    const lacks = index.all('Node').flatMap(({ metadata }) => (has.has(metadata.name) ? [] : metadata.name))
-    if (
-      pods.length === 0 ||
-      lacks.length === 0 ||
-      pods.some(pod => workloadOf(pod, index).kind === 'DaemonSet')
-    )
-      return []
-    return [
-      tell(service, {
-        rule: 'service-local-only',
-        verdict: 'warning',
-        cause: `internalTrafficPolicy Local: from pods on ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
-        text: `set internalTrafficPolicy to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
-        command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"internalTrafficPolicy":"Cluster"}}'`,
-      }),
-    ]
-  })
+const localOnly = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
+  if (service.spec?.internalTrafficPolicy !== 'Local' || Object.keys(matchLabels).length === 0)
+    return undefined
+  const pods = podsIn(namespace, index).filter(({ metadata }) => fits({ matchLabels }, metadata.labels))
+  const has = new Set(pods.map(({ spec }) => spec?.nodeName))
+  const lacks = index.all('Node').flatMap(({ metadata }) => (has.has(metadata.name) ? [] : metadata.name))
+  if (
+    pods.length === 0 ||
+    lacks.length === 0 ||
+    pods.some(pod => workloadOf(pod, index).kind === 'DaemonSet')
+  )
+    return undefined
+  return {
+    rule: 'service-local-only',
+    verdict: 'warning',
+    cause: `internalTrafficPolicy Local: from pods on ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
+    text: `set internalTrafficPolicy to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
+    command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"internalTrafficPolicy":"Cluster"}}'`,
+  }
+})
 
 /** Workloads whose pods ask other name servers than that of the cluster. */
 const otherNames: Rule = index =>

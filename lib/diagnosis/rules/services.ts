@@ -1,6 +1,6 @@
 /** Services without pods behind them, and what sends its requests to them. */
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
@@ -36,39 +36,36 @@ const selects = (selector: Labels, labels: Labels | undefined) =>
   Object.entries(selector).every(([label, value]) => labels?.[label] === value)
 
 /** Services whose requests nobody answers. */
-const withoutEndpoints: Rule = index =>
-  index.all('Service').flatMap((service): Finding[] => {
-    const { namespace, name } = service.metadata
-    const selector = (service.spec?.selector ?? {}) as Labels
-    const plain = service.spec?.type !== 'ExternalName' && service.spec?.clusterIP !== 'None'
-    if (!plain || Object.keys(selector).length === 0 || endpointsOf({ namespace, name }, index) !== 0)
-      return []
-    if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return []
-    const here = (kind: string) => index.within(kind, namespace)
-    const pods = here('Pod').filter(({ metadata }) => selects(selector, metadata.labels))
-    const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
-      .flatMap(here)
-      .filter(({ spec }) => selects(selector, spec?.template?.metadata?.labels))
-    if (pods.length === 0 && workloads.length === 0)
-      return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
-        ? []
-        : [selectsNothing(service, selector, index)]
-    // Pods that are starting do not count.
-    const known =
-      pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
-      workloads.some(({ spec }) => spec?.replicas === 0)
-    if (!known) return []
-    return [
-      tell(service, {
-        rule: 'service-without-endpoints',
-        cause: 'none of its pods is ready: nothing answers its requests',
-        text: 'see what its pods say',
-        command: `kubectl -n ${namespace} get pods -l ${labelText(selector)}`,
-        symptom: true,
-        causedBy: workloads.map(refOf),
-      }),
-    ]
-  })
+const withoutEndpoints = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const selector = (service.spec?.selector ?? {}) as Labels
+  const plain = service.spec?.type !== 'ExternalName' && service.spec?.clusterIP !== 'None'
+  if (!plain || Object.keys(selector).length === 0 || endpointsOf({ namespace, name }, index) !== 0)
+    return undefined
+  if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return undefined
+  const here = (kind: string) => index.within(kind, namespace)
+  const pods = here('Pod').filter(({ metadata }) => selects(selector, metadata.labels))
+  const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
+    .flatMap(here)
+    .filter(({ spec }) => selects(selector, spec?.template?.metadata?.labels))
+  if (pods.length === 0 && workloads.length === 0)
+    return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
+      ? undefined
+      : [selectsNothing(service, selector, index)]
+  // Pods that are starting do not count.
+  const known =
+    pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
+    workloads.some(({ spec }) => spec?.replicas === 0)
+  if (!known) return undefined
+  return {
+    rule: 'service-without-endpoints',
+    cause: 'none of its pods is ready: nothing answers its requests',
+    text: 'see what its pods say',
+    command: `kubectl -n ${namespace} get pods -l ${labelText(selector)}`,
+    symptom: true,
+    causedBy: workloads.map(refOf),
+  }
+})
 
 const labelText = (labels: Labels) =>
   Object.entries(labels)
@@ -124,77 +121,73 @@ function backendsOf({ spec }: KubeObject): Backend[] {
 }
 
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
-const ingresses: Rule = index =>
-  index.all('Ingress').flatMap((ingress): Finding[] => {
-    const { namespace, name, annotations } = ingress.metadata
-    const finding = (rule: string, cause: string, text: string, command: string): Finding =>
-      tell(ingress, {
-        rule,
-        cause,
-        text,
-        command,
-      })
-    const where = whereToChange(ingress, index)
-    const found: Finding[] = []
-    const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
-    const classes = index.all('IngressClass')
-    if (wanted && !index.blind('IngressClass') && !classes.some(({ metadata }) => metadata.name === wanted)) {
-      const others = classes.map(({ metadata }) => metadata.name).join(', ')
+const ingresses = each('Ingress', (ingress, index) => {
+  const { namespace, name, annotations } = ingress.metadata
+  const finding = (rule: string, cause: string, text: string, command: string): Finding =>
+    tell(ingress, {
+      rule,
+      cause,
+      text,
+      command,
+    })
+  const where = whereToChange(ingress, index)
+  const found: Finding[] = []
+  const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
+  const classes = index.all('IngressClass')
+  if (wanted && !index.blind('IngressClass') && !classes.some(({ metadata }) => metadata.name === wanted)) {
+    const others = classes.map(({ metadata }) => metadata.name).join(', ')
+    found.push(
+      finding(
+        'ingress-class-missing',
+        `its IngressClass ${wanted} does not exist: nobody serves it`,
+        others
+          ? `correct the class ${where}: there is ${others}`
+          : 'the release `ingress` in oas brings the class: see whether it is ready',
+        'kubectl get ingressclass',
+      ),
+    )
+  }
+  for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
+    const service = index.get('Service', namespace, target)
+    const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
+    if (!service)
       found.push(
         finding(
-          'ingress-class-missing',
-          `its IngressClass ${wanted} does not exist: nobody serves it`,
-          others
-            ? `correct the class ${where}: there is ${others}`
-            : 'the release `ingress` in oas brings the class: see whether it is ready',
-          'kubectl get ingressclass',
+          'ingress-service-missing',
+          `it leads to the Service ${target}, which does not exist`,
+          `correct the name of the Service ${where}, or have made it what should have`,
+          `kubectl -n ${namespace} describe ingress ${name}`,
         ),
       )
-    }
-    for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
-      const service = index.get('Service', namespace, target)
-      const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
-      if (!service)
-        found.push(
-          finding(
-            'ingress-service-missing',
-            `it leads to the Service ${target}, which does not exist`,
-            `correct the name of the Service ${where}, or have made it what should have`,
-            `kubectl -n ${namespace} describe ingress ${name}`,
-          ),
-        )
-      else if (port && !ports.some(each => (port.name ? each.name === port.name : each.port === port.number)))
-        found.push(
-          finding(
-            'ingress-port-missing',
-            `it leads to port ${port.name ?? port.number} of the Service ${target}, which has no such port`,
-            `correct the port ${where}: the Service has ${ports.map(each => each.port).join(', ') || 'none'}`,
-            `kubectl -n ${namespace} describe ingress ${name}`,
-          ),
-        )
-    }
-    // Several hosts of one Ingress mostly lead to the same Service.
-    return found.filter((each, i) => found.findIndex(other => other.cause === each.cause) === i)
-  })
+    else if (port && !ports.some(each => (port.name ? each.name === port.name : each.port === port.number)))
+      found.push(
+        finding(
+          'ingress-port-missing',
+          `it leads to port ${port.name ?? port.number} of the Service ${target}, which has no such port`,
+          `correct the port ${where}: the Service has ${ports.map(each => each.port).join(', ') || 'none'}`,
+          `kubectl -n ${namespace} describe ingress ${name}`,
+        ),
+      )
+  }
+  // Several hosts of one Ingress mostly lead to the same Service.
+  return found.filter((each, i) => found.findIndex(other => other.cause === each.cause) === i)
+})
 
 /** Services that wait for an address: nobody from outside gets in without. */
-const withoutAddress: Rule = index =>
-  index.all('Service').flatMap((service): Finding[] => {
-    const { namespace, name } = service.metadata
-    const addresses = service.status?.loadBalancer?.ingress ?? []
-    if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return []
-    if (since(index, service.metadata.creationTimestamp) < 120) return []
-    return [
-      tell(service, {
-        rule: 'service-without-address',
-        cause: 'it has no address: nobody from outside reaches it',
-        text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
-        command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
-        symptom: true,
-        causedBy: balancersOf(service, index),
-      }),
-    ]
-  })
+const withoutAddress = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const addresses = service.status?.loadBalancer?.ingress ?? []
+  if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return undefined
+  if (since(index, service.metadata.creationTimestamp) < 120) return undefined
+  return {
+    rule: 'service-without-address',
+    cause: 'it has no address: nobody from outside reaches it',
+    text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+    command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+    symptom: true,
+    causedBy: balancersOf(service, index),
+  }
+})
 
 /** The pods by which k3s gives a Service the ports of its nodes. */
 function balancersOf({ metadata: { name } }: KubeObject, index: Index): Ref[] {

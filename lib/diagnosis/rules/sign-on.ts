@@ -1,7 +1,7 @@
 /** OAuth2Clients: registered at hydra, for a host that is served. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
@@ -11,75 +11,66 @@ import { since } from './workload-facts.ts'
  * Clients that hydra-maester could not register.
  * Source: https://github.com/ory/hydra-maester/blob/v0.0.40/api/v1alpha1/oauth2client_types.go
  */
-const unregistered: Rule = index =>
-  index.all('OAuth2Client').flatMap((client): Finding[] => {
-    const { statusCode, description } = client.status?.reconciliationError ?? {}
-    const { namespace, name, creationTimestamp } = client.metadata
-    if (!statusCode || condition(client, 'Ready')?.status === 'True' || since(index, creationTimestamp) < 120)
-      return []
-    return [
-      tell(client, {
-        rule: 'oauth-client-not-registered',
-        cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
-        evidence: [`nobody can log in to ${name} by single sign-on`],
-        text: `read the log of hydra-maester, and check Secret ${namespace}/${client.spec?.secretName}`,
-        command: 'npx tsx scripts/logs.ts hydra --grep maester',
-        causedBy: index
-          .all('Deployment')
-          .filter(({ metadata }) => /^hydra/.test(metadata.name))
-          .map(refOf),
-      }),
-    ]
-  })
+const unregistered = each('OAuth2Client', (client, index) => {
+  const { statusCode, description } = client.status?.reconciliationError ?? {}
+  const { namespace, name, creationTimestamp } = client.metadata
+  if (!statusCode || condition(client, 'Ready')?.status === 'True' || since(index, creationTimestamp) < 120)
+    return undefined
+  return {
+    rule: 'oauth-client-not-registered',
+    cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
+    evidence: [`nobody can log in to ${name} by single sign-on`],
+    text: `read the log of hydra-maester, and check Secret ${namespace}/${client.spec?.secretName}`,
+    command: 'npx tsx scripts/logs.ts hydra --grep maester',
+    causedBy: index
+      .all('Deployment')
+      .filter(({ metadata }) => /^hydra/.test(metadata.name))
+      .map(refOf),
+  }
+})
 
 const hostOf = (address: unknown) =>
   URL.canParse(String(address)) ? new URL(String(address)).hostname.toLowerCase() : ''
 
 /** Clients whose redirect addresses lead to no host that an Ingress of their namespace serves. */
-const elsewhere: Rule = index =>
-  index.all('OAuth2Client').flatMap((client): Finding[] => {
-    const uris = (client.spec?.redirectUris ?? []) as string[]
-    const hosts = uris.map(hostOf).filter(host => host.includes('.') && !/^\d/.test(host))
-    const served = index.all('Ingress').flatMap((ingress: KubeObject) => hostsOf(ingress))
-    if (hosts.length === 0 || served.length === 0 || index.blind('Ingress')) return []
-    if (hosts.some(host => served.some(name => name === host || isBelow(host, name)))) return []
-    const { namespace, name } = client.metadata
-    const own = index
-      .all('Ingress')
-      .filter(({ metadata }) => metadata.namespace === namespace)
-      .flatMap(hostsOf)
-    return [
-      tell(client, {
-        rule: 'oauth-redirect-elsewhere',
-        cause: `redirects to ${[...new Set(hosts)].join(', ')}, which no Ingress serves: logging in fails`,
-        evidence: own.length > 0 ? [`served in ${namespace}: ${[...new Set(own)].join(', ')}`] : [],
-        text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
-        command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
-      }),
-    ]
-  })
+const elsewhere = each('OAuth2Client', (client, index) => {
+  const uris = (client.spec?.redirectUris ?? []) as string[]
+  const hosts = uris.map(hostOf).filter(host => host.includes('.') && !/^\d/.test(host))
+  const served = index.all('Ingress').flatMap((ingress: KubeObject) => hostsOf(ingress))
+  if (hosts.length === 0 || served.length === 0 || index.blind('Ingress')) return undefined
+  if (hosts.some(host => served.some(name => name === host || isBelow(host, name)))) return undefined
+  const { namespace, name } = client.metadata
+  const own = index
+    .all('Ingress')
+    .filter(({ metadata }) => metadata.namespace === namespace)
+    .flatMap(hostsOf)
+  return {
+    rule: 'oauth-redirect-elsewhere',
+    cause: `redirects to ${[...new Set(hosts)].join(', ')}, which no Ingress serves: logging in fails`,
+    evidence: own.length > 0 ? [`served in ${namespace}: ${[...new Set(own)].join(', ')}`] : [],
+    text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
+    command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
+  }
+})
 
 /** Clients whose redirect addresses are plain HTTP on a host that is served by HTTPS: hydra compares them exactly. */
-const plain: Rule = index =>
-  index.all('OAuth2Client').flatMap((client): Finding[] => {
-    const secure = index
-      .all('Ingress')
-      .flatMap(({ spec }) => (spec?.tls ?? []) as { hosts?: string[] }[])
-      .flatMap(({ hosts = [] }) => hosts)
-    const uri = ((client.spec?.redirectUris ?? []) as string[]).find(
-      each => each.startsWith('http://') && secure.includes(hostOf(each)),
-    )
-    const { namespace, name } = client.metadata
-    if (!uri) return []
-    return [
-      tell(client, {
-        rule: 'oauth-redirect-plain',
-        cause: `redirects to ${uri}, and that host is served by HTTPS: hydra refuses the address that the application sends`,
-        text: 'write https:// in redirectUris',
-        command: `kubectl -n ${namespace} edit oauth2client ${name}`,
-      }),
-    ]
-  })
+const plain = each('OAuth2Client', (client, index) => {
+  const secure = index
+    .all('Ingress')
+    .flatMap(({ spec }) => (spec?.tls ?? []) as { hosts?: string[] }[])
+    .flatMap(({ hosts = [] }) => hosts)
+  const uri = ((client.spec?.redirectUris ?? []) as string[]).find(
+    each => each.startsWith('http://') && secure.includes(hostOf(each)),
+  )
+  const { namespace, name } = client.metadata
+  if (!uri) return undefined
+  return {
+    rule: 'oauth-redirect-plain',
+    cause: `redirects to ${uri}, and that host is served by HTTPS: hydra refuses the address that the application sends`,
+    text: 'write https:// in redirectUris',
+    command: `kubectl -n ${namespace} edit oauth2client ${name}`,
+  }
+})
 
 const isBelow = (host: string, name: string) => name.startsWith('*.') && host.endsWith(name.slice(1))
 

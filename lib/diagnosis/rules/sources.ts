@@ -1,6 +1,6 @@
 import { condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import type { Action, Finding, Rule } from '../finding.ts'
+import { type Action, each, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise, refTo } from './failure.ts'
@@ -255,25 +255,24 @@ function driftOf(source: KubeObject, index: Index): { patch: object; why: string
   return undefined
 }
 
-const drifting: Rule = index =>
-  index.all('GitRepository').flatMap((source): Finding[] => {
-    const drift = driftOf(source, index)
-    if (!drift || messageOfFailure(source) !== undefined) return []
-    return [
-      {
-        ...findingOf(
-          source,
-          {
-            rule: 'source-drift',
-            cause: `follows ${source.spec?.ref?.branch} of ${short(String(source.spec?.url))}, and .flux.env says otherwise`,
-            fix: `unless it is being worked on: ${drift.why}; if it is intended, correct .flux.env`,
-          },
-          { action: { do: 'patch', ref: refOf(source), ...drift } },
-        ),
-        verdict: 'warning',
-      },
-    ]
-  })
+const drifting = each('GitRepository', (source, index) => {
+  const drift = driftOf(source, index)
+  if (!drift || messageOfFailure(source) !== undefined) return undefined
+  return [
+    {
+      ...findingOf(
+        source,
+        {
+          rule: 'source-drift',
+          cause: `follows ${source.spec?.ref?.branch} of ${short(String(source.spec?.url))}, and .flux.env says otherwise`,
+          fix: `unless it is being worked on: ${drift.why}; if it is intended, correct .flux.env`,
+        },
+        { action: { do: 'patch', ref: refOf(source), ...drift } },
+      ),
+      verdict: 'warning',
+    },
+  ]
+})
 
 /** What is wrong with sources: repositories of Git and of charts, and charts. */
 export const rules: Rule[] = [failing, drifting]

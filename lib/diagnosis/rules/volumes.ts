@@ -1,61 +1,53 @@
 /** Volumes that nobody uses any more, or that lie on a node which is gone. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
-const volumes: Rule = index =>
-  index.all('PersistentVolume').flatMap((volume): Finding[] => {
-    if (volume.metadata.deletionTimestamp) return [] // told where a finalizer keeps it
-    const { phase, lastPhaseTransitionTime, message, reason } = volume.status ?? {}
-    const claim = volume.spec?.claimRef
-    const owner = claim ? `${claim.namespace}/${claim.name}` : 'nobody'
-    if (
-      phase === 'Released' &&
-      since(index, lastPhaseTransitionTime, volume.metadata.creationTimestamp) > 120
-    )
-      return [
-        {
-          subject: refOf(volume),
-          rule: 'volume-released',
-          verdict: 'warning',
-          cause: `nobody uses it any more: its claim ${owner} was deleted, and its data is kept`,
-          evidence: [`reclaim policy ${volume.spec?.persistentVolumeReclaimPolicy}`],
-          remedy: {
-            text: 'bind it to a new claim by removing spec.claimRef.uid, or back its data up and delete it',
-            command: `kubectl describe pv ${volume.metadata.name}`,
-          },
-          // A new claim of the same name that waits for it tells it.
-          symptom: true,
-          causedBy: claim ? [refTo('PersistentVolumeClaim', claim.namespace, claim.name)] : [],
+const volumes = each('PersistentVolume', (volume, index) => {
+  if (volume.metadata.deletionTimestamp) return undefined // told where a finalizer keeps it
+  const { phase, lastPhaseTransitionTime, message, reason } = volume.status ?? {}
+  const claim = volume.spec?.claimRef
+  const owner = claim ? `${claim.namespace}/${claim.name}` : 'nobody'
+  if (phase === 'Released' && since(index, lastPhaseTransitionTime, volume.metadata.creationTimestamp) > 120)
+    return [
+      {
+        subject: refOf(volume),
+        rule: 'volume-released',
+        verdict: 'warning',
+        cause: `nobody uses it any more: its claim ${owner} was deleted, and its data is kept`,
+        evidence: [`reclaim policy ${volume.spec?.persistentVolumeReclaimPolicy}`],
+        remedy: {
+          text: 'bind it to a new claim by removing spec.claimRef.uid, or back its data up and delete it',
+          command: `kubectl describe pv ${volume.metadata.name}`,
         },
-      ]
-    if (phase === 'Pending' && since(index, volume.metadata.creationTimestamp) > 600)
-      return [
-        tell(volume, {
-          rule: 'volume-pending',
-          verdict: 'warning',
-          cause: 'is Pending: nothing has made it available to claims',
-          evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
-          text: 'see what its events say, and whether its class and driver exist',
-          command: `kubectl describe pv ${volume.metadata.name}`,
-        }),
-      ]
-    if (phase === 'Failed')
-      return [
-        tell(volume, {
-          rule: 'volume-failed',
-          verdict: 'warning',
-          cause: `its data could not be deleted after its claim ${owner} was`,
-          evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
-          text: 'remove its folder on the server, then the volume',
-          command: `kubectl describe pv ${volume.metadata.name}`,
-        }),
-      ]
-    return phase === 'Bound' ? elsewhere(volume, index) : []
-  })
+        // A new claim of the same name that waits for it tells it.
+        symptom: true,
+        causedBy: claim ? [refTo('PersistentVolumeClaim', claim.namespace, claim.name)] : [],
+      },
+    ]
+  if (phase === 'Pending' && since(index, volume.metadata.creationTimestamp) > 600)
+    return {
+      rule: 'volume-pending',
+      verdict: 'warning',
+      cause: 'is Pending: nothing has made it available to claims',
+      evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
+      text: 'see what its events say, and whether its class and driver exist',
+      command: `kubectl describe pv ${volume.metadata.name}`,
+    }
+  if (phase === 'Failed')
+    return {
+      rule: 'volume-failed',
+      verdict: 'warning',
+      cause: `its data could not be deleted after its claim ${owner} was`,
+      evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
+      text: 'remove its folder on the server, then the volume',
+      command: `kubectl describe pv ${volume.metadata.name}`,
+    }
+  return phase === 'Bound' ? elsewhere(volume, index) : undefined
+})
 
 /** A local volume whose node is not in the cluster (any more). */
 function elsewhere(volume: KubeObject, index: Index): Finding[] {

@@ -2,7 +2,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { NOTE } from '../../kubectl/scale.ts'
-import { type Finding, type Remedy, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -99,24 +99,18 @@ function unavailableFinding(workload: KubeObject, progressing: Condition | undef
 }
 
 /** Workloads that were scaled to 0 by hand, although their release or Kustomization runs them. */
-const scaledToZero: Rule = index =>
-  ['Deployment', 'StatefulSet'].flatMap(kind =>
-    index.all(kind).flatMap((workload): Finding[] => {
-      const { namespace } = workload.metadata
-      // cert-manager's are told with what that means for certificates (issuers.ts).
-      if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return []
-      const remedy =
-        scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
-      if (!remedy) return []
-      return [
-        tell(workload, {
-          rule: 'workload-scaled-to-zero',
-          cause: 'is scaled to 0: it was stopped by hand',
-          ...remedy,
-        }),
-      ]
-    }),
-  )
+const scaledToZero = each(['Deployment', 'StatefulSet'], (workload, index) => {
+  const { namespace } = workload.metadata
+  // cert-manager's are told with what that means for certificates (issuers.ts).
+  if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return undefined
+  const remedy = scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
+  if (!remedy) return undefined
+  return {
+    rule: 'workload-scaled-to-zero',
+    cause: 'is scaled to 0: it was stopped by hand',
+    ...remedy,
+  }
+})
 
 /** Whether requests are sent to a workload: a Service selects its pods. */
 function isAwaited({ metadata, spec }: KubeObject, index: Index): boolean {
@@ -174,49 +168,46 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
 }
 
 /** Deployments whose changes are held back. */
-const paused: Rule = index =>
-  index.all('Deployment').flatMap((workload): Finding[] => {
-    if (workload.spec?.paused !== true || isFlux(workload)) return []
-    const { namespace, name } = workload.metadata
-    return [
-      tell(workload, {
-        rule: 'workload-paused',
-        verdict: (workload.status?.updatedReplicas ?? 0) < pods(workload).wanted ? 'broken' : 'warning',
-        cause: 'its rollout is paused: a change of it has no effect',
-        text: 'go on with the rollout',
-        command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
-        action: {
-          do: 'patch',
-          ref: refOf(workload),
-          patch: { spec: { paused: null } },
-          why: 'go on with the rollout',
-        },
-      }),
-    ]
-  })
+const paused = each('Deployment', workload => {
+  if (workload.spec?.paused !== true || isFlux(workload)) return undefined
+  const { namespace, name } = workload.metadata
+  return {
+    rule: 'workload-paused',
+    verdict: (workload.status?.updatedReplicas ?? 0) < pods(workload).wanted ? 'broken' : 'warning',
+    cause: 'its rollout is paused: a change of it has no effect',
+    text: 'go on with the rollout',
+    command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
+    action: {
+      do: 'patch',
+      ref: refOf(workload),
+      patch: { spec: { paused: null } },
+      why: 'go on with the rollout',
+    },
+  }
+})
 
 /**
  * Pods that were created before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
  * waits for each to be ready first.
  * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
  */
-const oldRevision: Rule = index =>
-  podsOf(index).flatMap((pod): Finding[] => {
+const oldRevision = each(
+  index => podsOf(index),
+  (pod, index) => {
     const set = workloadOf(pod, index)
-    if (!isOfOldRevision(pod, set) || !pod.metadata.uid) return []
+    if (!isOfOldRevision(pod, set) || !pod.metadata.uid) return undefined
     const trouble = troubledPods(index).get(keyOf(refOf(pod)))
-    if (!trouble) return []
+    if (!trouble) return undefined
     const { namespace, name } = pod.metadata
-    return [
-      tell(pod, {
-        rule: 'pod-of-old-revision',
-        cause: `StatefulSet ${set.metadata.name} was changed, but waits for this older pod to become ready`,
-        evidence: [trouble.cause],
-        text: 'delete the pod: it is recreated from the corrected template, with the same volume',
-        command: `kubectl -n ${namespace} delete pod ${name}`,
-        action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
-      }),
-    ]
-  })
+    return {
+      rule: 'pod-of-old-revision',
+      cause: `StatefulSet ${set.metadata.name} was changed, but waits for this older pod to become ready`,
+      evidence: [trouble.cause],
+      text: 'delete the pod: it is recreated from the corrected template, with the same volume',
+      command: `kubectl -n ${namespace} delete pod ${name}`,
+      action: { do: 'delete', ref: refOf(pod), uid: pod.metadata.uid },
+    }
+  },
+)
 
 export const rules: Rule[] = [unavailable, scaledToZero, paused, oldRevision]
