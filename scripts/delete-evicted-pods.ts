@@ -6,17 +6,8 @@
  * Needs: a cluster folder with a kubeconfig.
  * Safe to run again: it finds the remaining evicted pods.
  */
-import {
-  countsText,
-  deleteEvicted,
-  type Pressure,
-  pressures,
-  type Survey,
-  surveyFailed,
-  surveyRows,
-} from '../lib/diagnosis/eviction.ts'
 import type { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { duration, durationText } from '../lib/script/duration.ts'
+import { duration } from '../lib/script/duration.ts'
 import { Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
@@ -40,6 +31,10 @@ await script({
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { countsText, deleteEvicted, pressures, surveyFailed, surveyRows } = await import(
+      './delete-evicted-pods/eviction.ts'
+    )
+    const { podsText, leftAlone, summary, pressureText } = await import('./delete-evicted-pods/words.ts')
     const { checkRights } = await import('../lib/preflight/preflight.ts')
     const { namespace, 'older-than': age } = run.flags
     const selection = { namespace, olderThan: age === undefined ? undefined : duration('--older-than', age) }
@@ -58,7 +53,8 @@ await script({
 
     const now = () => Date.now() + kubectl.client.clockOffset
     const nodes = pressures(await kubectl.list('v1', 'Node'))
-    for (const pressure of nodes) run.log[pressure.state === 'over' ? 'ok' : 'warn'](tell(pressure, now()))
+    for (const pressure of nodes)
+      run.log[pressure.state === 'over' ? 'ok' : 'warn'](pressureText(pressure, now()))
     const pressed = nodes.some(({ state }) => state === 'on')
     if (pressed)
       run.log.warn(
@@ -67,12 +63,12 @@ await script({
 
     const before = await surveyFailed(kubectl, selection)
     run.result = { nodes, before: summary(before) }
-    for (const line of remarks(before)) run.log.info(line)
+    for (const line of leftAlone(before)) run.log.info(line)
     if (before.evicted === 0) run.log.ok('no evicted pods; nothing was changed.')
     else {
       run.log.print(table(surveyRows(before)))
-      const plan = [`delete ${pods(before.evicted, 'evicted ')} (short of: ${countsText(before.causes)})`]
-      if (await run.agree(plan, `Delete ${pods(before.evicted, 'evicted ')} on ${run.cluster.name}?`)) {
+      const plan = [`delete ${podsText(before.evicted, 'evicted ')} (short of: ${countsText(before.causes)})`]
+      if (await run.agree(plan, `Delete ${podsText(before.evicted, 'evicted ')} on ${run.cluster.name}?`)) {
         await lockCluster(kubectl, run)
         await run.step('Delete evicted pods', byHand(namespace), async () => {
           let told = performance.now()
@@ -100,41 +96,6 @@ await script({
     if (pressed) throw new Findings()
   },
 })
-
-/** One line on the pressure of a node. */
-function tell({ node, type, state, since, message }: Pressure, now: number): string {
-  const ago = since ? ` for ${durationText(now - Date.parse(since))}` : ''
-  if (state === 'over') return `node ${node}: no ${type}${ago}`
-  if (state === 'on') return `node ${node}: ${type}${ago}: ${message}`
-  return `node ${node}: ${type} is unknown: its kubelet does not report`
-}
-
-function pods(number: number, which = ''): string {
-  return `${number} ${which}pod${number === 1 ? '' : 's'}`
-}
-
-/** The pods that are left alone, in words. */
-function remarks({ others, younger }: Survey): string[] {
-  const number = [...others.values()].reduce((a, b) => a + b, 0)
-  return [
-    ...(number > 0
-      ? [`left alone: ${pods(number)} that failed for other reasons (${countsText(others)})`]
-      : []),
-    ...(younger > 0 ? [`left alone: ${pods(younger, 'younger evicted ')}`] : []),
-  ]
-}
-
-/** A survey for --json. */
-function summary({ namespaces, causes, others, ...numbers }: Survey) {
-  return {
-    ...numbers,
-    namespaces: Object.fromEntries(
-      [...namespaces].map(([name, { ages }]) => [name, ages.reduce((a, b) => a + b, 0)]),
-    ),
-    causes: Object.fromEntries(causes),
-    others: Object.fromEntries(others),
-  }
-}
 
 /** The same with kubectl and jq. */
 function byHand(namespace: string | undefined): string {

@@ -27,10 +27,7 @@ const workload: Fields = {
       { metadata: { name: 'text' }, spec: { storageClassName: 'text', resources: RESOURCES } },
     ],
   },
-  status: {
-    conditions: CONDITIONS,
-    '*': 'scalar',
-  },
+  status: { conditions: CONDITIONS, '*': 'scalar' },
 }
 const jobSpec: Fields = {
   suspend: 'flag',
@@ -241,8 +238,5 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
   },
   ValidatingWebhookConfiguration: webhooks,
   MutatingWebhookConfiguration: webhooks,
-  APIService: {
-    spec: { group: 'text', version: 'text', service: REF },
-    status: { conditions: CONDITIONS },
-  },
+  APIService: { spec: { group: 'text', version: 'text', service: REF }, status: { conditions: CONDITIONS } },
 }

@@ -182,9 +182,7 @@ export const POD_SPEC: Shape = {
   nodeName: 'text',
   nodeSelector: LABELS,
   affinity: {
-    nodeAffinity: {
-      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: NODE_TERMS },
-    },
+    nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: NODE_TERMS } },
     podAffinity: POD_AFFINITY,
     podAntiAffinity: POD_AFFINITY,
   },

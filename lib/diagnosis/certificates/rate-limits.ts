@@ -41,12 +41,7 @@ export function allowance(certificate: KubeObject, index: Index): Allowance {
   const counts = { failures: failed.length, duplicates: issued.length }
   const told = toldUntil(certificate, names, index)
   if (told !== undefined && told > index.now)
-    return {
-      allowed: false,
-      ...counts,
-      until: iso(told),
-      why: 'the authority reports too many requests',
-    }
+    return { allowed: false, ...counts, until: iso(told), why: 'the authority reports too many requests' }
   if (failed.length >= FAILURES_PER_HOUR)
     return {
       allowed: false,

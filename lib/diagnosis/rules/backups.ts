@@ -72,14 +72,7 @@ const schedules = each('Schedule', (schedule, index) => {
     rule: string,
     cause: string,
     more: Pick<Finding, 'remedy'> & Partial<Finding>,
-  ): Finding => ({
-    rule,
-    verdict: 'warning',
-    subject: refOf(schedule),
-    cause,
-    evidence: [],
-    ...more,
-  })
+  ): Finding => ({ rule, verdict: 'warning', subject: refOf(schedule), cause, evidence: [], ...more })
   if (schedule.spec?.paused === true)
     return [
       finding('backup-schedule-paused', 'is paused: nothing is backed up', {
@@ -126,10 +119,7 @@ const schedules = each('Schedule', (schedule, index) => {
       done ? `its last backup is ${durationText(age * 1000)} old` : 'it has never made a backup',
       {
         evidence: [`schedule ${schedule.spec?.schedule}`],
-        remedy: {
-          text: 'make one now, and see what it holds',
-          command: 'npx tsx scripts/backup.ts',
-        },
+        remedy: { text: 'make one now, and see what it holds', command: 'npx tsx scripts/backup.ts' },
         ...behind,
         causedBy: [...behind.causedBy, refTo('Deployment', namespace, 'velero')],
       },
@@ -165,10 +155,7 @@ function notWhole(
   const problems = `${wrong.length} ${wrong.length === 1 ? 'problem' : 'problems'}`
   return finding('backup-incomplete', `its last backup ${name} is Completed, but not whole: ${problems}`, {
     evidence: wrong.slice(0, 5).map(({ what }) => short(what)),
-    remedy: {
-      text: wrong[0]!.fix,
-      command: 'npx tsx scripts/backup.ts --verify latest',
-    },
+    remedy: { text: wrong[0]!.fix, command: 'npx tsx scripts/backup.ts --verify latest' },
     causedBy: behind.causedBy,
   })
 }

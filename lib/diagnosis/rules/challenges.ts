@@ -124,10 +124,7 @@ function remedy(
 ): Remedy {
   const { allowed, until, why } = allowance(certificate, index)
   if (!allowed)
-    return {
-      text: `${otherwise.text}. Do not retry before ${until}: ${why}`,
-      command: otherwise.command,
-    }
+    return { text: `${otherwise.text}. Do not retry before ${until}: ${why}`, command: otherwise.command }
   const isRefused = problem === 'rate-limited' || problem === 'name-rejected' || problem === 'no-solver'
   if (isRefused || !isCauseGone(hosts, index)) return otherwise
   const { namespace, name } = certificate.metadata

@@ -28,10 +28,7 @@ const apis = each('APIService', (api, index) => {
           command: `kubectl delete apiservice ${api.metadata.name}`,
           ...leftover(api, index),
         }
-      : {
-          text: 'see the pods of its Service',
-          command: `kubectl describe apiservice ${api.metadata.name}`,
-        }),
+      : { text: 'see the pods of its Service', command: `kubectl describe apiservice ${api.metadata.name}` }),
     ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
   }
 })

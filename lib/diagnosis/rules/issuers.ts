@@ -59,12 +59,7 @@ const certManager: Rule = index => {
         evidence: ['spec.replicas: 0'],
         text: 'Scale it up, if nobody has a reason for that',
         command: `kubectl -n ${NAMESPACE} scale deployment ${name} --replicas=1`,
-        action: {
-          do: 'patch',
-          ref: refOf(found),
-          patch: { spec: { replicas: 1 } },
-          why: 'scale it up to 1',
-        },
+        action: { do: 'patch', ref: refOf(found), patch: { spec: { replicas: 1 } }, why: 'scale it up to 1' },
       }),
     ]
   })

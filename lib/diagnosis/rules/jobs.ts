@@ -47,15 +47,7 @@ const cron = each('CronJob', (object, index) => {
     text: string,
     command: string,
     causedBy: Ref[] = [],
-  ): Finding[] => [
-    tell(object, {
-      rule,
-      cause,
-      text,
-      command,
-      causedBy,
-    }),
-  ]
+  ): Finding[] => [tell(object, { rule, cause, text, command, causedBy })]
   const [invalid] = eventsOf(index, object, /^(UnparseableSchedule|UnknownTimeZone|InvalidSchedule)/)
   if (invalid)
     return finding(

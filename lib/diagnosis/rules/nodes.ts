@@ -155,13 +155,7 @@ const seen = ({ type, status, reason, message }: Condition) =>
 function notReady(node: KubeObject, ready: Condition | undefined, index: Index): Finding[] {
   const lasts = since(index, ready?.lastTransitionTime, node.metadata.creationTimestamp)
   const finding = (rule: string, cause: string, text: string, command: string): Finding[] => [
-    tell(node, {
-      rule,
-      cause,
-      evidence: ready ? [seen(ready)] : [],
-      text,
-      command,
-    }),
+    tell(node, { rule, cause, evidence: ready ? [seen(ready)] : [], text, command }),
   ]
   if (ready?.status === 'Unknown' || ready === undefined)
     return ready === undefined && lasts < 60

@@ -21,11 +21,9 @@ const ownOf = (index: Parameters<Rule>[0]) =>
   index.all('Namespace').flatMap(({ metadata: { name, labels } }) => {
     const source = labels?.[SOURCE_LABEL]
     if (source === undefined) return []
-    return index.within('Kustomization', name).map(kustomization => ({
-      name,
-      kustomization,
-      url: index.get('GitRepository', name, name)?.spec?.url,
-    }))
+    return index
+      .within('Kustomization', name)
+      .map(kustomization => ({ name, kustomization, url: index.get('GitRepository', name, name)?.spec?.url }))
   })
 
 const unbound: Rule = index =>

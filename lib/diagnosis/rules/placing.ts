@@ -17,13 +17,7 @@ const OF_NODE =
 export function placing(pod: KubeObject, message: string, index: Index): Finding {
   const where = whereToChange(workloadOf(pod, index), index)
   const finding = (rule: string, cause: string, text: string, more: Partial<Finding> = {}): Finding =>
-    tell(pod, {
-      rule,
-      cause,
-      evidence: [short(message)],
-      text,
-      ...more,
-    })
+    tell(pod, { rule, cause, evidence: [short(message)], text, ...more })
   const nodes = index.all('Node')
   const inTheWay = nodes.filter(
     node =>

@@ -53,10 +53,7 @@ export function probeMistake(
     }
   }
   if (status === '401' || status === '403')
-    return {
-      cause: `${asked} requires a login (${status})`,
-      fix: `probe a path without a login`,
-    }
+    return { cause: `${asked} requires a login (${status})`, fix: `probe a path without a login` }
   if (status?.startsWith('4'))
     return {
       cause: `its ${name} probe is refused (${status}): most often it speaks HTTP to a port for HTTPS, or the program knows only other host names`,

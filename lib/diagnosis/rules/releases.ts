@@ -198,9 +198,7 @@ const failing = each('HelmRelease', (release, index) => {
   if (graceOf(failure) > LONGEST_GRACE && since < LONGEST_GRACE && failures(release) < 2) return undefined
   if (failure.rule === 'field-immutable' && isGone(release, index))
     return [
-      findingOf(release, retryOf(failure), {
-        action: { do: 'reconcile', ref: refOf(release), reset: true },
-      }),
+      findingOf(release, retryOf(failure), { action: { do: 'reconcile', ref: refOf(release), reset: true } }),
     ]
   const secrets = emptyValue.test(last.message) ? lackingSecrets(release, index) : []
   return [

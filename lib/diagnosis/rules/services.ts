@@ -124,12 +124,7 @@ function backendsOf({ spec }: KubeObject): Backend[] {
 const ingresses = each('Ingress', (ingress, index) => {
   const { namespace, name, annotations } = ingress.metadata
   const finding = (rule: string, cause: string, text: string, command: string): Finding =>
-    tell(ingress, {
-      rule,
-      cause,
-      text,
-      command,
-    })
+    tell(ingress, { rule, cause, text, command })
   const where = whereToChange(ingress, index)
   const found: Finding[] = []
   const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']

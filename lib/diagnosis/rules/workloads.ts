@@ -105,11 +105,7 @@ const scaledToZero = each(['Deployment', 'StatefulSet'], (workload, index) => {
   if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return undefined
   const remedy = scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
   if (!remedy) return undefined
-  return {
-    rule: 'workload-scaled-to-zero',
-    cause: 'is scaled to 0: it was stopped by hand',
-    ...remedy,
-  }
+  return { rule: 'workload-scaled-to-zero', cause: 'is scaled to 0: it was stopped by hand', ...remedy }
 })
 
 /** Whether requests are sent to a workload: a Service selects its pods. */

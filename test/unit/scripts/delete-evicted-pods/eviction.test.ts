@@ -2,20 +2,19 @@ import type { RequestListener } from 'node:http'
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { evictionCause, isEvicted } from '../../../../lib/diagnosis/eviction.ts'
+import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import {
   count,
   countsText,
   deleteEvicted,
   evictedAt,
-  evictionCause,
-  isEvicted,
   isMeant,
   newSurvey,
   pressures,
   surveyFailed,
   surveyRows,
-} from '../../../../lib/diagnosis/eviction.ts'
-import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+} from '../../../../scripts/delete-evicted-pods/eviction.ts'
 import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, serve } from '../../transport.ts'
 
