@@ -114,10 +114,11 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
   ).map(found => ({
     ...found,
     symptom: true,
-    causedBy: index
-      .all('APIService')
-      .filter(({ metadata }) => metadata.name.endsWith('metrics.k8s.io'))
-      .map(refOf),
+    // Pods that are not ready have no metrics, either.
+    causedBy: [
+      ...index.all('APIService').filter(({ metadata }) => metadata.name.endsWith('metrics.k8s.io')),
+      ...[index.get(target.kind, namespace, target.name) ?? []].flat(),
+    ].map(refOf),
   }))
 })
 
