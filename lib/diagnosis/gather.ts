@@ -44,7 +44,7 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['batch/v1', 'CronJob'],
   ['autoscaling/v2', 'HorizontalPodAutoscaler'],
   ['policy/v1', 'PodDisruptionBudget'],
-  ['v1', 'ServiceAccount', { metadataOnly: true }],
+  ['v1', 'ServiceAccount'],
   ['rbac.authorization.k8s.io/v1', 'Role', { metadataOnly: true }],
   ['rbac.authorization.k8s.io/v1', 'ClusterRole', { metadataOnly: true }],
   ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
@@ -165,7 +165,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
   const others = ours[KINDS.findIndex(([, kind]) => kind === 'APIService')]!.then(apis =>
     kindsOfOthers(kubectl, apis, OURS),
   )
-    // What others have brought is none of ours: where it cannot be read, nothing is missing.
+    // No rule needs what others have brought: where it cannot be read, nothing is missing.
     .then(kinds => Promise.all(kinds.map(([apiVersion, kind]) => facts(apiVersion, kind).catch(() => []))))
     .catch(() => [])
   const groups = read(SERVED, () => servedGroups(kubectl), [])

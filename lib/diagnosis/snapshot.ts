@@ -101,6 +101,18 @@ export interface Snapshot {
   hosts?: HostFacts[]
 }
 
+/** The API groups of kinds that others have under the same name: theirs are not taken for ours. */
+const GROUPS: Readonly<Record<string, RegExp>> = {
+  Schedule: /^velero\.io\//,
+  Backup: /^velero\.io\//,
+  Restore: /^velero\.io\//,
+  Node: /^v1$/,
+  Service: /^v1$/,
+  Job: /^batch\//,
+  Ingress: /^networking\.k8s\.io\//,
+  Certificate: /^cert-manager\.io\//,
+}
+
 /** Lookups over a snapshot. */
 export class Index {
   readonly snapshot: Snapshot
@@ -118,7 +130,10 @@ export class Index {
     this.snapshot = snapshot
     this.now = Date.parse(snapshot.takenAt)
     for (const object of snapshot.objects) {
-      const { kind, metadata } = object
+      const { apiVersion, metadata } = object
+      const [group = ''] = String(apiVersion ?? '').split('/')
+      const isForeign = group.includes('.') && GROUPS[object.kind]?.test(apiVersion) === false
+      const kind = isForeign ? `${object.kind}.${group}` : object.kind
       if (kind === 'Event') {
         const { kind: of = '', namespace, name = '' } = object.involvedObject ?? {}
         append(this.#events, key(of, namespace, name), object)

@@ -54,6 +54,10 @@ const policyPeers: Shape = [
 ]
 const policyPorts: Shape = [{ port: 'scalar', endPort: 'number', protocol: 'text' }]
 
+const BALANCED: Shape = {
+  ingress: [{ ip: 'text', hostname: 'text', ports: [{ port: 'number', error: 'message' }] }],
+}
+
 /** The fields of Kubernetes' own kinds, besides their metadata. */
 export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
   Pod: {
@@ -154,7 +158,7 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
         },
       ],
     },
-    status: { conditions: CONDITIONS, loadBalancer: { ingress: [{ ip: 'text', hostname: 'text' }] } },
+    status: { conditions: CONDITIONS, loadBalancer: BALANCED },
   },
   EndpointSlice: {
     addressType: 'text',
@@ -175,7 +179,7 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
       tls: [{ hosts: ['text'], secretName: 'text' }],
       rules: [{ host: 'text', http: { paths: [{ path: 'text', pathType: 'text', backend }] } }],
     },
-    status: { loadBalancer: { ingress: [{ ip: 'text', hostname: 'text' }] } },
+    status: { loadBalancer: BALANCED },
   },
   IngressClass: { spec: { controller: 'text' } },
   NetworkPolicy: {

@@ -166,8 +166,16 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     status: { state: 'text', reason: 'message', processing: 'flag', presented: 'flag' },
   },
   Gateway: { spec: { gatewayClassName: 'text' }, status: UNKNOWN },
-  HTTPRoute: { spec: { parentRefs: [REF] }, status: UNKNOWN },
-  IngressRoute: { spec: { routes: [{ services: [REF], middlewares: [REF] }] } },
+  HTTPRoute: {
+    spec: { parentRefs: [REF], rules: [{ backendRefs: [{ ...REF, port: 'number' }] }] },
+    status: UNKNOWN,
+  },
+  IngressRoute: {
+    spec: {
+      routes: [{ services: [{ ...REF, port: 'scalar' }], middlewares: [REF] }],
+      tls: { secretName: 'text' },
+    },
+  },
   OAuth2Client: {
     spec: {
       secretName: 'text',

@@ -25,6 +25,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     /top-level director/i,
     'give the backups a bucket or a prefix of their own: others keep files in this one',
   ],
+  [
+    /volumeSnapshotLocations/,
+    'set snapshotVolumes to false (node-agent backs the volumes up), or add a VolumeSnapshotLocation',
+  ],
   [/read-only|ReadOnly/, 'set accessMode of the BackupStorageLocation to ReadWrite'],
   [
     /BackupStorageLocation[\w.]{0,40} "[^"]{1,100}" not found|location was not specified/i,

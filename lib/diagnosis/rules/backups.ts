@@ -160,6 +160,12 @@ function notWhole(
   })
 }
 
+/** What Velero says of a failure, behind a colon. */
+function whyFailed({ status }: KubeObject): string {
+  const [first] = [status?.failureReason, ...(status?.validationErrors ?? [])].filter(Boolean)
+  return first ? `: ${short(String(first), 200)}` : ''
+}
+
 function lastFailed(
   backup: KubeObject,
   finding: (rule: string, cause: string, more: Pick<Finding, 'remedy'> & Partial<Finding>) => Finding,
@@ -167,13 +173,14 @@ function lastFailed(
 ): Finding {
   const { name, namespace } = backup.metadata
   const { phase, failureReason, validationErrors = [], errors, hookStatus } = backup.status
+  const why = whyFailed(backup)
   const hooks = Number(hookStatus?.hooksFailed ?? 0)
   const words = [failureReason, ...validationErrors].filter(Boolean).map(String)
   const evidence = [
     `${phase}${errors ? `, ${errors} errors` : ''}${hooks > 0 ? `, ${hooks} of its hooks failed` : ''}`,
     ...words.map(text => short(text)),
   ]
-  return finding('backup-failed', `its last backup ${name} has failed`, {
+  return finding('backup-failed', `its last backup ${name} has failed${why}`, {
     evidence,
     remedy: {
       text:
@@ -218,7 +225,7 @@ const byHand = each('Backup', (backup, index) => {
           ],
         },
       ),
-      cause: 'has failed',
+      cause: `has failed${whyFailed(backup)}`,
     },
   ]
 })

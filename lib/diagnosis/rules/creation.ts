@@ -6,6 +6,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
+import { invalidField } from './refusals.ts'
 import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -110,7 +111,7 @@ const REFUSALS: readonly Refusal[] = [
     rule: 'pods-refused',
     pattern: /([\s\S]+)/,
     cause: ([message]) => `the API server refuses its pods: ${short(message, 200)}`,
-    fix: (_match, where) => `correct what it names ${where}`,
+    fix: ([message], where) => `correct what it names ${where}${invalidField(message) ?? ''}`,
   },
 ]
 

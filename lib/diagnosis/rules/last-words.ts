@@ -187,6 +187,12 @@ const WORDS: readonly Words[] = [
     fix: where => `have the database run as a replica set, and name that in its address ${where}`,
   },
   {
+    rule: 'container-service-variable',
+    pattern: /tcp:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}/,
+    what: 'it takes a variable that Kubernetes sets for a Service (NAME_PORT) for its own setting',
+    fix: where => `set enableServiceLinks: false ${where}, set its port explicitly, or rename that Service`,
+  },
+  {
     rule: 'container-setting-missing',
     pattern:
       /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,

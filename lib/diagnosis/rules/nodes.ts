@@ -64,7 +64,7 @@ const conditions: Rule = index =>
         },
       ]
     })
-    return [...found, ...bad, ...others(node), ...reserved(node, index)]
+    return [...found, ...bad, ...others(node), ...reserved(node, index), ...unused(node, index)]
   })
 
 /** Conditions that are good when they are true, or that are handled above. */
@@ -124,6 +124,34 @@ function reserved(node: KubeObject, index: Index): Finding[] {
       command: `kubectl describe node ${node.metadata.name}`,
     }),
   ]
+}
+
+/** Taints of a node that no pod tolerates, so that nothing runs on it. */
+function unused(node: KubeObject, index: Index): Finding[] {
+  const taint = ((node.spec?.taints ?? []) as Taint[]).find(
+    ({ key = '', effect }) => effect === 'NoSchedule' && !/kubernetes\.io\//.test(key),
+  )
+  if (!taint || since(index, node.metadata.creationTimestamp) < 3600) return []
+  const used = podsOf(index).some(
+    ({ spec }) =>
+      spec?.nodeName === node.metadata.name ||
+      ((spec?.tolerations ?? []) as Taint[]).some(({ key }) => key === taint.key),
+  )
+  if (used) return []
+  return [
+    tell(node, {
+      rule: 'node-unused',
+      verdict: 'warning',
+      cause: `nothing runs on it: no pod tolerates its taint ${taint.key}:${taint.effect}`,
+      text: 'remove the taint, or give the pods that are meant a toleration',
+      command: `kubectl taint node ${node.metadata.name} ${taint.key}:${taint.effect}-`,
+    }),
+  ]
+}
+
+interface Taint {
+  key?: string
+  effect?: string
 }
 
 /** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */

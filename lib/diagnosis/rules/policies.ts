@@ -1,6 +1,7 @@
 /** NetworkPolicies that protect nothing, or cut off what has to pass; budgets that select nothing. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import {
   admits,
@@ -169,6 +170,41 @@ const ingressBlocked: Rule = index => {
         command: `kubectl -n ${policy.metadata.namespace} edit networkpolicy ${policy.metadata.name}`,
       }),
   )
+}
+
+/** Policies that open other ports than those on which the pods behind a Service listen. */
+const otherPorts: Rule = (index, told = []) => {
+  const known = new Set(told.map(({ subject }) => keyOf(subject)))
+  const found = new Map<KubeObject, Finding>()
+  for (const service of index.all('Service')) {
+    const { namespace, name } = service.metadata
+    const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
+    const pod =
+      Object.keys(matchLabels).length > 0 &&
+      podsIn(namespace, index).find(({ metadata }) => fits({ matchLabels }, metadata.labels))
+    if (!pod) continue
+    const policies = index
+      .within('NetworkPolicy', namespace)
+      .filter(policy => inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels))
+    const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
+    const wanted = portsOf(service, pod)
+    const policy = policies[0]
+    if (!policy || rules.length === 0 || wanted.length === 0 || rules.some(rule => opens(rule, wanted)))
+      continue
+    if (since(index, policy.metadata.creationTimestamp) < 600 || isBrought(policy)) continue
+    if (known.has(keyOf(refOf(policy)))) continue
+    const opened = rules.flatMap(({ ports = [] }) => ports.flatMap(({ port }) => port ?? []))
+    found.set(
+      policy,
+      tell(policy, {
+        rule: 'policy-blocks-port',
+        cause: `it opens port ${opened.join(', ')}, and the pods behind Service ${name} listen on ${wanted.join(' or ')}: requests time out`,
+        text: `correct the ports of its ingress rules: the pods listen on port ${wanted.join(' or ')}`,
+        command: `kubectl -n ${namespace} edit networkpolicy ${policy.metadata.name}`,
+      }),
+    )
+  }
+  return [...found.values()]
 }
 
 /** The ports of a pod to which a Service leads, by number and by name. */
@@ -342,4 +378,12 @@ const withoutNames = each('NetworkPolicy', (policy, index) => {
   ]
 })
 
-export const rules: Rule[] = [selectNothing, budgets, ingressBlocked, cutOff, toNobody, withoutNames]
+export const rules: Rule[] = [
+  selectNothing,
+  budgets,
+  ingressBlocked,
+  otherPorts,
+  cutOff,
+  toNobody,
+  withoutNames,
+]

@@ -87,7 +87,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     cause: which
       ? `container ${name} runs, but its ${which.toLowerCase()} probe fails: ${short(answer ?? '', 200)}`
       : `container ${name} runs, but is not ready`,
-    fix: 'read what it waits for or complains about: most often a database or a service that does not answer',
+    fix: `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}`,
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
     ...waitsForOthers(pod, index),

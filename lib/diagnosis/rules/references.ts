@@ -138,6 +138,30 @@ const REFERENCES: readonly Reference[] = [
     effect: 'nobody serves it',
   },
   {
+    kind: 'HTTPRoute',
+    field: 'spec.rules',
+    to: ({ spec, metadata }) =>
+      ((spec?.rules ?? []) as { backendRefs?: Named[] }[]).flatMap(({ backendRefs = [] }) =>
+        backendRefs
+          .filter(({ kind = 'Service' }) => kind === 'Service')
+          .map(each => ({ namespace: metadata.namespace, ...each, kind: 'Service' })),
+      ),
+    effect: 'requests to it are answered with 500',
+  },
+  {
+    kind: 'IngressRoute',
+    field: 'spec.tls.secretName',
+    to: object => here(object, 'Secret', object.spec?.tls?.secretName),
+    effect: 'Traefik shows its default certificate',
+  },
+  {
+    kind: 'ServiceAccount',
+    field: 'imagePullSecrets',
+    to: object =>
+      ((object.imagePullSecrets ?? []) as Named[]).flatMap(({ name }) => here(object, 'Secret', name)),
+    effect: 'private images cannot be pulled with it',
+  },
+  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {
@@ -173,7 +197,7 @@ const missing: Rule = index =>
         return [
           {
             rule: 'reference-missing',
-            verdict: kind === 'StatefulSet' || kind === 'ClusterRoleBinding' ? 'warning' : 'broken',
+            verdict: /^(StatefulSet|ClusterRoleBinding|ServiceAccount)$/.test(kind) ? 'warning' : 'broken',
             subject: refOf(object),
             cause: `its ${field} names ${refText(ref)}, which does not exist: ${effect}`,
             evidence: others(named.kind, named.namespace, index),

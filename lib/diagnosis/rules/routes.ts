@@ -152,12 +152,42 @@ const aliases = each('Service', (service, index) => {
   }
 })
 
+/** Ports of Services that routes name and that these do not have. */
+const routePorts = each(['IngressRoute', 'HTTPRoute'], ({ kind, metadata, spec }, index) =>
+  [...(spec?.routes ?? []), ...(spec?.rules ?? [])].flatMap(
+    ({ services = [], backendRefs = [] }: { services?: RouteTo[]; backendRefs?: RouteTo[] }) =>
+      [...services, ...backendRefs].flatMap(({ name, namespace = metadata.namespace, port }) => {
+        const ports = index.get('Service', namespace, name ?? '')?.spec?.ports as Port[] | undefined
+        if (port === undefined || !ports || ports.some(each => each.port === port || each.name === port))
+          return []
+        return {
+          rule: 'ingress-port-missing',
+          cause: `it leads to port ${port} of the Service ${name}, which has no such port`,
+          text: `correct the port: the Service has ${ports.map(each => each.port).join(', ')}`,
+          command: `kubectl -n ${metadata.namespace} describe ${kind.toLowerCase()} ${metadata.name}`,
+        }
+      }),
+  ),
+)
+
+interface RouteTo {
+  name?: string
+  namespace?: string
+  port?: number | string
+}
+
 /** Services that answer only on the node of their pods, and have none on some nodes. */
 const localOnly = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
   const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
-  if (service.spec?.internalTrafficPolicy !== 'Local' || Object.keys(matchLabels).length === 0)
-    return undefined
+  const { type, internalTrafficPolicy, externalTrafficPolicy } = service.spec ?? {}
+  const field =
+    internalTrafficPolicy === 'Local'
+      ? 'internalTrafficPolicy'
+      : type === 'NodePort' && externalTrafficPolicy === 'Local'
+        ? 'externalTrafficPolicy'
+        : undefined
+  if (!field || Object.keys(matchLabels).length === 0) return undefined
   const pods = podsIn(namespace, index).filter(({ metadata }) => fits({ matchLabels }, metadata.labels))
   const has = new Set(pods.map(({ spec }) => spec?.nodeName))
   const lacks = index.all('Node').flatMap(({ metadata }) => (has.has(metadata.name) ? [] : metadata.name))
@@ -170,9 +200,9 @@ const localOnly = each('Service', (service, index) => {
   return {
     rule: 'service-local-only',
     verdict: 'warning',
-    cause: `internalTrafficPolicy Local: from pods on ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
-    text: `set internalTrafficPolicy to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
-    command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"internalTrafficPolicy":"Cluster"}}'`,
+    cause: `${field} Local: ${field.startsWith('int') ? 'from pods on' : 'by the address of'} ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
+    text: `set ${field} to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
+    command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"${field}":"Cluster"}}'`,
   }
 })
 
@@ -196,4 +226,12 @@ const otherNames: Rule = index =>
     }),
   )
 
-export const rules: Rule[] = [claimedTwice, withoutClass, targetPorts, aliases, localOnly, otherNames]
+export const rules: Rule[] = [
+  claimedTwice,
+  withoutClass,
+  targetPorts,
+  aliases,
+  routePorts,
+  localOnly,
+  otherNames,
+]

@@ -35,6 +35,24 @@ const OPERATED = /^(prometheus|alertmanager)$/
 const selects = (selector: Labels, labels: Labels | undefined) =>
   Object.entries(selector).every(([label, value]) => labels?.[label] === value)
 
+/** Services without a selector that something uses, and for which nobody has made endpoints. */
+const withoutSelector = each('Service', (service, index) => {
+  const { spec, metadata } = service
+  // A list without any says nothing.
+  if (index.all('EndpointSlice').length === 0) return undefined
+  const isOwn = Object.keys(spec?.selector ?? {}).length === 0 && spec?.type !== 'ExternalName'
+  if (!isOwn || since(index, metadata.creationTimestamp) < 600 || endpointsOf(metadata, index) !== 0)
+    return undefined
+  const [user] = usersOf(service, index)
+  if (!user) return undefined
+  return {
+    rule: 'service-without-endpoints',
+    cause: `it has no selector, and no EndpointSlice says where its requests go: ${user.kind} ${user.name} leads nowhere`,
+    text: 'give it a selector, or create an EndpointSlice for it with the addresses that are meant',
+    command: `kubectl -n ${metadata.namespace} describe service ${metadata.name}`,
+  }
+})
+
 /** Services whose requests nobody answers. */
 const withoutEndpoints = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
@@ -196,4 +214,4 @@ export function serviceRef(service: { namespace?: string; name?: string } | unde
   return service?.name ? refTo('Service', service.namespace, service.name) : undefined
 }
 
-export const rules: Rule[] = [withoutEndpoints, ingresses, withoutAddress]
+export const rules: Rule[] = [withoutEndpoints, withoutSelector, ingresses, withoutAddress]

@@ -188,6 +188,24 @@ function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
     if (waited || unused) return undefined // until a pod uses it there may be nothing to bind
     return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts }
   }
+  const [refused] = (
+    (status.loadBalancer?.ingress ?? []) as { ports?: { port?: number; error?: string }[] }[]
+  )
+    .flatMap(({ ports = [] }) => ports)
+    .filter(({ error }) => error)
+  if (refused)
+    return { object, cause: `port ${refused.port} of its address: ${short(refused.error!)}`, lasts }
+  if (/(^|\.)chaos-mesh\.org\//.test(object.apiVersion))
+    return {
+      object,
+      rule: 'experiment-running',
+      cause: 'it is an experiment of Chaos Mesh, which brings faults about on purpose',
+      lasts: PATIENCE,
+      remedy: {
+        text: 'delete it, unless somebody tests the cluster now',
+        command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${object.kind.toLowerCase()}.chaos-mesh.org ${metadata.name}`,
+      },
+    }
   const parents = (status.parents ?? []) as { conditions?: Condition[] }[]
   const conditions = [...(status.conditions ?? []), ...parents.flatMap(each => each.conditions ?? [])]
   const bad = (conditions as Condition[]).filter(isBad)

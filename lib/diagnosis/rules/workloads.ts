@@ -2,6 +2,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { NOTE } from '../../kubectl/scale.ts'
+import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -182,6 +183,34 @@ const paused = each('Deployment', workload => {
   }
 })
 
+/** Workloads of which the controllers of Kubernetes have taken no notice. */
+const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet'], (workload, index) => {
+  const age = since(index, workload.metadata.creationTimestamp)
+  const isHandled = Object.keys(workload.status ?? {}).length > 0 || index.ownedBy(workload).length > 0
+  if (isHandled || age < 120) return undefined
+  return {
+    rule: 'controller-silent',
+    cause: `nothing has handled it for ${durationText(age * 1000)}: the controllers of Kubernetes do not work`,
+    text: 'they run in the k3s service of the server: read what it says, then restart it',
+    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50 --no-pager',
+  }
+})
+
+/** Workloads that were changed, and keep their older pods until somebody deletes them. */
+const onDelete = each(['StatefulSet', 'DaemonSet'], ({ metadata, spec, status }) => {
+  const { currentRevision, updateRevision, desiredNumberScheduled, updatedNumberScheduled } = status ?? {}
+  const isBehind =
+    currentRevision !== updateRevision || (updatedNumberScheduled ?? 0) < (desiredNumberScheduled ?? 0)
+  if (spec?.updateStrategy?.type !== 'OnDelete' || !isBehind) return undefined
+  return {
+    rule: 'workload-on-delete',
+    verdict: 'warning',
+    cause: 'it was changed, but its updateStrategy OnDelete keeps the older pods: the change has no effect',
+    text: 'delete its pods one by one, or set updateStrategy to RollingUpdate',
+    command: `kubectl -n ${metadata.namespace} get pods -L controller-revision-hash`,
+  }
+})
+
 /**
  * Pods that were created before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
  * waits for each to be ready first.
@@ -206,4 +235,4 @@ const oldRevision = each(
   },
 )
 
-export const rules: Rule[] = [unavailable, scaledToZero, paused, oldRevision]
+export const rules: Rule[] = [unavailable, scaledToZero, paused, ignored, onDelete, oldRevision]
