@@ -75,12 +75,15 @@ export function each(
   of: string | readonly string[] | ((index: Index) => readonly KubeObject[]),
   judge: (object: KubeObject, index: Index) => Told,
 ): Rule {
-  return index => {
+  const rule: Rule = index => {
     const objects = typeof of === 'function' ? of(index) : [of].flat().flatMap(kind => index.all(kind))
     return objects.flatMap(object =>
       [judge(object, index) ?? []].flat().map(told => ('subject' in told ? told : tell(object, told))),
     )
   }
+  // A rule that fails is told by its name.
+  const value = typeof of === 'function' ? 'of a list' : `of ${[of].flat().join(' and ')}`
+  return Object.defineProperty(rule, 'name', { value })
 }
 
 /** A finding with everything that it is the cause of. */

@@ -180,6 +180,7 @@ const otherPorts: Rule = (index, told = []) => {
     const { namespace, name } = service.metadata
     const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
     const pod =
+      index.within('NetworkPolicy', namespace).length > 0 &&
       Object.keys(matchLabels).length > 0 &&
       podsIn(namespace, index).find(({ metadata }) => fits({ matchLabels }, metadata.labels))
     if (!pod) continue
