@@ -76,12 +76,13 @@ export function dependenciesOf(object: KubeObject, index: Index): Ref[] {
             .filter(each => each.metadata.namespace === namespace && each.spec?.secretName === secretName)
             .map(refOf),
         ]),
-        ...((object.spec?.rules ?? []) as IngressRule[]).flatMap(rule =>
-          (rule.http?.paths ?? []).flatMap(path => ref('Service', namespace, path.backend?.service?.name)),
-        ),
+        ...backendsOf(object).flatMap(({ name }) => ref('Service', namespace, name)),
       ]
     case 'Service':
-      return selectedBy(object, index)
+      return index
+        .within('Pod', namespace)
+        .filter(({ metadata }) => leadsTo(object, metadata.labels))
+        .map(refOf)
     case 'Certificate':
       return [...owned, ...issuerRef(object), ...ref('Deployment', 'cert-manager', 'cert-manager')]
     case 'CertificateRequest':
@@ -113,10 +114,6 @@ export function reach(
     if (object && stop !== true) open.push(...(stop === false ? dependenciesOf(object, index) : stop))
   }
   return [...found.values()]
-}
-
-interface IngressRule {
-  http?: { paths?: { backend?: { service?: { name?: string } } }[] }
 }
 
 /** The namespace in which helm-controller keeps the HelmChart of a release: that of its source. */
@@ -195,12 +192,23 @@ interface Container {
   envFrom?: { secretRef?: Named; configMapRef?: Named }[]
 }
 
-/** The pods that a Service sends its requests to. */
-function selectedBy(service: KubeObject, index: Index): Ref[] {
-  const wanted = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
-  if (wanted.length === 0) return []
-  return index
-    .within('Pod', service.metadata.namespace)
-    .filter(({ metadata }) => wanted.every(([label, value]) => metadata.labels?.[label] === value))
-    .map(refOf)
+/** Whether a Service sends its requests to pods of these labels. Pure. */
+export function leadsTo({ spec }: KubeObject, labels: Record<string, string> = {}): boolean {
+  const wanted = Object.entries((spec?.selector ?? {}) as Record<string, string>)
+  return wanted.length > 0 && wanted.every(([label, value]) => labels[label] === value)
+}
+
+/** A Service to which an Ingress sends requests. */
+export interface Backend {
+  name?: string
+  port?: { name?: string; number?: number }
+}
+
+/** The Services to which an Ingress sends requests. Pure. */
+export function backendsOf({ spec }: KubeObject): Backend[] {
+  const rules = (spec?.rules ?? []) as { http?: { paths?: { backend?: { service?: Backend } }[] } }[]
+  return [
+    ...rules.flatMap(rule => (rule?.http?.paths ?? []).map(path => path?.backend?.service)),
+    spec?.defaultBackend?.service,
+  ].filter(service => service !== undefined)
 }

@@ -1,7 +1,7 @@
 /** NetworkPolicies that protect nothing, or cut off what has to pass; budgets that select nothing. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
-import { keyOf } from '../graph.ts'
+import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import {
   admits,
@@ -128,19 +128,10 @@ const ingressBlocked: Rule = index => {
     { ingress: KubeObject; why: 'peer' | 'port'; wanted: (number | string)[] }
   >()
   for (const ingress of index.all('Ingress'))
-    for (const name of servicesOf(ingress)) {
+    for (const { name = '' } of backendsOf(ingress)) {
       const { namespace, creationTimestamp } = ingress.metadata
-      const matchLabels = index.get('Service', namespace, name)?.spec?.selector as
-        | Record<string, string>
-        | undefined
-      const pod =
-        matchLabels && podsIn(namespace, index).find(({ metadata }) => fits({ matchLabels }, metadata.labels))
-      if (!pod || since(index, creationTimestamp) < 600) continue
-      const policies = index
-        .within('NetworkPolicy', namespace)
-        .filter(policy => inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels))
-      const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
-      const wanted = portsOf(index.get('Service', namespace, name), pod)
+      const { policies, rules, wanted } = guardsOf(index.get('Service', namespace, name), index)
+      if (since(index, creationTimestamp) < 600) continue
       const admitted = rules.filter(
         rule =>
           admitsAll(rule) ||
@@ -178,17 +169,7 @@ const otherPorts: Rule = (index, told = []) => {
   const found = new Map<KubeObject, Finding>()
   for (const service of index.all('Service')) {
     const { namespace, name } = service.metadata
-    const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
-    const pod =
-      index.within('NetworkPolicy', namespace).length > 0 &&
-      Object.keys(matchLabels).length > 0 &&
-      podsIn(namespace, index).find(({ metadata }) => fits({ matchLabels }, metadata.labels))
-    if (!pod) continue
-    const policies = index
-      .within('NetworkPolicy', namespace)
-      .filter(policy => inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels))
-    const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
-    const wanted = portsOf(service, pod)
+    const { policies, rules, wanted } = guardsOf(service, index)
     const policy = policies[0]
     if (!policy || rules.length === 0 || wanted.length === 0 || rules.some(rule => opens(rule, wanted)))
       continue
@@ -208,6 +189,20 @@ const otherPorts: Rule = (index, told = []) => {
   return [...found.values()]
 }
 
+/** The policies on requests to the pods behind a Service, their rules, and the ports on which these listen. */
+function guardsOf(service: KubeObject | undefined, index: Index) {
+  const all = service ? index.within('NetworkPolicy', service.metadata.namespace) : []
+  const pod =
+    all.length > 0 && service
+      ? podsIn(service.metadata.namespace, index).find(({ metadata }) => leadsTo(service, metadata.labels))
+      : undefined
+  const policies = all.filter(
+    policy => pod && inwardRules(policy) && fits(policy.spec?.podSelector, pod.metadata.labels),
+  )
+  const rules = policies.flatMap(policy => inwardRules(policy) ?? [])
+  return { policies, rules, wanted: pod ? portsOf(service, pod) : [] }
+}
+
 /** The ports of a pod to which a Service leads, by number and by name. */
 function portsOf(service: KubeObject | undefined, pod: KubeObject): (number | string)[] {
   const listed = (
@@ -220,15 +215,6 @@ function portsOf(service: KubeObject | undefined, pod: KubeObject): (number | st
     },
   )
 }
-
-interface Backends {
-  http?: { paths?: { backend?: { service?: { name?: string } } }[] }
-}
-
-const servicesOf = ({ spec }: KubeObject) =>
-  ((spec?.rules ?? []) as Backends[]).flatMap(({ http }) =>
-    (http?.paths ?? []).flatMap(({ backend }) => backend?.service?.name ?? []),
-  )
 
 /** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
 const cutOff = each('NetworkPolicy', (policy, index) => {
@@ -271,10 +257,9 @@ const cutOff = each('NetworkPolicy', (policy, index) => {
 
 /** Whether requests are expected: a Service leads to one of the pods. */
 function isServed(pods: readonly KubeObject[], index: Index): boolean {
-  return index.within('Service', pods[0]?.metadata.namespace).some(({ spec }) => {
-    const matchLabels = (spec?.selector ?? {}) as Record<string, string>
-    return Object.keys(matchLabels).length > 0 && pods.some(pod => fits({ matchLabels }, pod.metadata.labels))
-  })
+  return index
+    .within('Service', pods[0]?.metadata.namespace)
+    .some(service => pods.some(({ metadata }) => leadsTo(service, metadata.labels)))
 }
 
 /** Whether a peer of a policy fits any pod but those that the policy guards. */

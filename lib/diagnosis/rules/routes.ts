@@ -2,8 +2,7 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
-import { fits } from './policy-facts.ts'
-import { podsIn, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { podsBehind, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
 
@@ -78,11 +77,7 @@ interface Container {
 /** Services that send requests to a port that no container of their ready pods has. */
 const targetPorts = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
-  const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
-  if (selector.length === 0) return undefined
-  const pods = podsIn(namespace, index).filter(({ metadata }) =>
-    selector.every(([label, value]) => metadata.labels?.[label] === value),
-  )
+  const pods = podsBehind(service, index)
   const listed = pods.flatMap(({ spec }) =>
     [...((spec?.containers ?? []) as Container[]), ...((spec?.initContainers ?? []) as Container[])].flatMap(
       ({ ports }) => ports ?? [],
@@ -179,7 +174,6 @@ interface RouteTo {
 /** Services that answer only on the node of their pods, and have none on some nodes. */
 const localOnly = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
-  const matchLabels = (service.spec?.selector ?? {}) as Record<string, string>
   const { type, internalTrafficPolicy, externalTrafficPolicy } = service.spec ?? {}
   const field =
     internalTrafficPolicy === 'Local'
@@ -187,8 +181,8 @@ const localOnly = each('Service', (service, index) => {
       : type === 'NodePort' && externalTrafficPolicy === 'Local'
         ? 'externalTrafficPolicy'
         : undefined
-  if (!field || Object.keys(matchLabels).length === 0) return undefined
-  const pods = podsIn(namespace, index).filter(({ metadata }) => fits({ matchLabels }, metadata.labels))
+  if (!field) return undefined
+  const pods = podsBehind(service, index)
   const has = new Set(pods.map(({ spec }) => spec?.nodeName))
   const lacks = index.all('Node').flatMap(({ metadata }) => (has.has(metadata.name) ? [] : metadata.name))
   if (

@@ -1,7 +1,7 @@
 /** Services without pods behind them, and what sends its requests to them. */
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
-import { keyOf } from '../graph.ts'
+import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
@@ -32,9 +32,6 @@ type Labels = Record<string, string>
 /** An operator creates their pods from objects of its own, and they are missing for as long as that takes. */
 const OPERATED = /^(prometheus|alertmanager)$/
 
-const selects = (selector: Labels, labels: Labels | undefined) =>
-  Object.entries(selector).every(([label, value]) => labels?.[label] === value)
-
 /** Services without a selector that something uses, and for which nobody has made endpoints. */
 const withoutSelector = each('Service', (service, index) => {
   const { spec, metadata } = service
@@ -62,10 +59,10 @@ const withoutEndpoints = each('Service', (service, index) => {
     return undefined
   if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return undefined
   const here = (kind: string) => index.within(kind, namespace)
-  const pods = here('Pod').filter(({ metadata }) => selects(selector, metadata.labels))
+  const pods = here('Pod').filter(({ metadata }) => leadsTo(service, metadata.labels))
   const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
     .flatMap(here)
-    .filter(({ spec }) => selects(selector, spec?.template?.metadata?.labels))
+    .filter(({ spec }) => leadsTo(service, spec?.template?.metadata?.labels))
   if (pods.length === 0 && workloads.length === 0)
     return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
       ? undefined
@@ -122,20 +119,6 @@ function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): R
         ),
       ),
   ].map(refOf)
-}
-
-interface Backend {
-  name?: string
-  port?: { name?: string; number?: number }
-}
-
-/** The Services that an Ingress sends requests to. */
-function backendsOf({ spec }: KubeObject): Backend[] {
-  const rules = (spec?.rules ?? []) as { http?: { paths?: { backend?: { service?: Backend } }[] } }[]
-  return [
-    ...rules.flatMap(rule => (rule?.http?.paths ?? []).map(path => path?.backend?.service)),
-    spec?.defaultBackend?.service,
-  ].filter(service => service !== undefined)
 }
 
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */

@@ -2,7 +2,7 @@
 
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding } from '../finding.ts'
-import { keyOf } from '../graph.ts'
+import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 
 /** Seconds since the first of these times that is known; 0, as of something that begins now, when none is. */
@@ -56,6 +56,11 @@ export function podsIn(namespace: string | undefined, index: Index): readonly Ku
     byNamespace.set(index, places)
   }
   return places.get(namespace ?? '') ?? []
+}
+
+/** The pods that count to which a Service sends its requests. */
+export function podsBehind(service: KubeObject, index: Index): KubeObject[] {
+  return podsIn(service.metadata.namespace, index).filter(({ metadata }) => leadsTo(service, metadata.labels))
 }
 
 /** A container of a pod as its status tells it. */

@@ -4,7 +4,7 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { NOTE } from '../../kubectl/scale.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
-import { keyOf } from '../graph.ts'
+import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { rules as ofContainers } from './containers.ts'
@@ -111,15 +111,9 @@ const scaledToZero = each(['Deployment', 'StatefulSet'], (workload, index) => {
 
 /** Whether requests are sent to a workload: a Service selects its pods. */
 function isAwaited({ metadata, spec }: KubeObject, index: Index): boolean {
-  const labels = spec?.template?.metadata?.labels ?? {}
-  return index.all('Service').some(service => {
-    const selector = Object.entries((service.spec?.selector ?? {}) as Record<string, string>)
-    return (
-      service.metadata.namespace === metadata.namespace &&
-      selector.length > 0 &&
-      selector.every(([label, value]) => labels[label] === value)
-    )
-  })
+  return index
+    .within('Service', metadata.namespace)
+    .some(service => leadsTo(service, spec?.template?.metadata?.labels))
 }
 
 const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy => ({
