@@ -8,12 +8,17 @@ import { redactedJson } from './redact.ts'
 import { jsonDocument, Run } from './run.ts'
 import { type CommonFlags, flagsOf, type ScriptSpec } from './spec.ts'
 
+/** Characters of one line of an error: beyond that it repeats what somebody has sent, and hides what is wrong. */
+const LONGEST = 1500
+
+const cut = (text: string) => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text)
+
 /** Prints an error in two lines; with --verbose also its stack and those of its causes. */
 function tell(log: Log, error: ExpectedError, verbose: boolean): void {
   const problems = error instanceof ExpectedErrors ? error.problems : [error]
   for (const problem of problems) {
-    log.error(problem.message)
-    log.info(`  fix: ${problem.fix}`)
+    log.error(cut(problem.message))
+    log.info(`  fix: ${cut(problem.fix)}`)
   }
   if (!verbose) return
   for (let e: unknown = error; e instanceof Error; e = e.cause)

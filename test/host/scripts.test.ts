@@ -124,6 +124,14 @@ test('an application that is unknown is refused before anything else, all of the
   assert.match(err, '"velerro"\n  fix: did you mean velero?')
 })
 
+test('an error repeats no more of what it was given than a screen takes', async () => {
+  const ended = await run('install-app', ['x'.repeat(100_000)])
+  const [what, fix] = twoLines(ended)
+  assert.is(ended.code, 2)
+  assert.match(what, /^unknown APP "x{1000,1500}…$/)
+  assert.match(fix, 'wekan')
+})
+
 test('an API server that is down is told in two lines, a stack only with --verbose', async () => {
   const folder = temporaryFolder()
   mkdirSync(join(folder, 'down'))
