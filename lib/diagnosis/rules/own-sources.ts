@@ -3,7 +3,7 @@ import { SOURCE_ACCOUNT, SOURCE_LABEL } from '../../flux/own-sources.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { quote } from '../../script/quote.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
-import { isSolver } from './ingresses.ts'
+import { hostsOf, isSolver } from './ingresses.ts'
 
 /** What add-source creates to limit a source, with what is missing without it. */
 const LIMITS = [
@@ -77,10 +77,6 @@ const bound: Rule = index =>
       ]
     }),
   )
-
-/** The hosts of an Ingress. */
-const hostsOf = ({ spec }: KubeObject): string[] =>
-  ((spec?.rules ?? []) as { host?: string }[]).flatMap(({ host }) => (host ? [host] : []))
 
 /**
  * An Ingress of a source for a host of somebody else. The cluster cannot refuse it, since Ingresses are what a source

@@ -1,5 +1,6 @@
 /** OAuth2Clients: registered at hydra, for a host that is served. */
 import { condition } from '../../flux/flux.ts'
+import { SOURCE_LABEL } from '../../flux/own-sources.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -39,7 +40,7 @@ const elsewhere = each('OAuth2Client', (client, index) => {
   const served = index.all('Ingress').flatMap((ingress: KubeObject) => hostsOf(ingress))
   if (hosts.length === 0 || served.length === 0 || index.blind('Ingress')) return undefined
   if (hosts.some(host => served.some(name => name === host || isBelow(host, name)))) return undefined
-  const { namespace, name } = client.metadata
+  const { namespace, name, labels } = client.metadata
   const own = index
     .all('Ingress')
     .filter(({ metadata }) => metadata.namespace === namespace)
@@ -48,8 +49,15 @@ const elsewhere = each('OAuth2Client', (client, index) => {
     rule: 'oauth-redirect-elsewhere',
     cause: `redirects to ${[...new Set(hosts)].join(', ')}, which no Ingress serves: logging in fails`,
     evidence: own.length > 0 ? [`served in ${namespace}: ${[...new Set(own)].join(', ')}`] : [],
-    text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
-    command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
+    ...(labels?.[SOURCE_LABEL]
+      ? {
+          text: `add an Ingress for that host to the repository of ${name}, or run add-source with another --login`,
+          command: 'npx tsx scripts/add-source.ts',
+        }
+      : {
+          text: 'correct redirectUris: the domain of the platform is in .flux.env; install-core and install-app apply it',
+          command: `kubectl -n ${namespace} get oauth2client ${name} -o yaml`,
+        }),
   }
 })
 
