@@ -26,6 +26,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'give the backups a bucket or a prefix of their own: others keep files in this one',
   ],
   [
+    /timed out waiting for all PodVolumeBackups/i,
+    'raise fs-backup-timeout of velero, give node-agent more CPU and memory, or leave large volumes out',
+  ],
+  [
     /volumeSnapshotLocations/,
     'set snapshotVolumes to false (node-agent backs the volumes up), or add a VolumeSnapshotLocation',
   ],

@@ -90,7 +90,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined symbol|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
     what: 'its image lacks a library or module that the program needs',
     fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
@@ -113,7 +113,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-certificate-unusable',
     pattern:
-      /InvalidSSLConfiguration|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
+      /InvalidSSLConfiguration|no (server )?certificate (was )?(specified|configured)|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
     what: 'it cannot use its own certificate or key',
     fix: where =>
       `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
@@ -121,7 +121,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -149,12 +149,26 @@ const WORDS: readonly Words[] = [
       `raise the limit of that service (max_connections), or have its clients use fewer connections ${where}`,
   },
   {
+    rule: 'container-object-missing',
+    pattern:
+      /NoSuchBucket|no such bucket|(database|role|bucket|topic|queue|index) \S{1,80} (does not|doesn't) exist|unknown database/i,
+    what: 'something that it needs in another service does not exist there',
+    fix: where => `create it there, or correct its name ${where}`,
+  },
+  {
     rule: 'container-data-in-use',
     pattern:
       /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|database is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
     what: 'its data is locked: another process still has it, or was killed while it had it',
     fix: where =>
       `see whether a second pod uses the same volume: end that, and set strategy Recreate ${where}; if none does, remove the lock that a killed one has left`,
+  },
+  {
+    rule: 'container-process-left',
+    pattern: /already running|\bpid ?file\b[^\n]{0,40}exists/i,
+    what: 'it finds the trace of an earlier run of itself',
+    fix: where =>
+      `remove the pid file that a killed run has left on its volume; better keep that file on an emptyDir ${where}`,
   },
   {
     rule: 'container-data-of-other-version',
@@ -174,7 +188,7 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-folder-not-empty',
-    pattern: /exists but is not empty|directory (\S{1,80} )?(is )?not empty|lost\+found/i,
+    pattern: /exists but is not empty|has files in it|directory (\S{1,80} )?(is )?not empty|lost\+found/i,
     what: 'it needs an empty folder for its data, and the volume holds something',
     fix: where =>
       `give it a folder of its own below the mount (subPath, or its setting for the data folder such as PGDATA) ${where}; check first whether the files in it are data`,
@@ -328,7 +342,8 @@ export function tellingLine(...texts: readonly string[]): string | undefined {
       line,
     ),
   )
-  const line = failing.findLast(each => !ENDING.test(each)) ?? failing.at(-1) ?? lines.at(-1)
+  const says = (list: readonly string[]) => list.findLast(each => !ENDING.test(each)) ?? list.at(-1)
+  const line = says(failing) ?? says(lines)
   if (line === undefined) return undefined
   const next = line.trimEnd().endsWith(':') ? ` ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}` : ''
   return short(`${line.trim()}${next}`, 200)

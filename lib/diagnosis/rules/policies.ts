@@ -292,14 +292,14 @@ const toNobody = each('NetworkPolicy', (policy, index) => {
   const { namespace, name, creationTimestamp } = policy.metadata
   const rules = (policy.spec?.egress ?? []) as Outward[]
   if (since(index, creationTimestamp) < 600 || index.blind('Namespace') || isBrought(policy)) return undefined
-  // Where the snapshot has no name server, none can be meant.
-  const withNames = index.get('Namespace', undefined, 'kube-system') !== undefined
-  const lost = rules.find(
-    ({ to = [], ports = [] }) =>
-      to.length > 0 &&
-      (withNames || !ports.some(({ port }) => port === 53)) &&
-      !to.some(peer => peer.ipBlock || admitsSomebody(peer, [], namespace, index)),
+  // A name server need not be a pod of the cluster.
+  const leadsSomewhere = ({ to = [], ports = [] }: Outward) =>
+    to.length > 0 && !ports.some(({ port }) => port === 53)
+  const meant = rules.filter(leadsSomewhere)
+  const empty = meant.filter(
+    ({ to = [] }) => !to.some(peer => peer.ipBlock || admitsSomebody(peer, [], namespace, index)),
   )
+  const [lost] = empty
   const guarded = podsIn(namespace, index).filter(pod => fits(policy.spec?.podSelector, pod.metadata.labels))
   if (!lost || guarded.length === 0) return undefined
   const wanted = lost.to!.map(({ namespaceSelector, podSelector }) =>
@@ -312,6 +312,7 @@ const toNobody = each('NetworkPolicy', (policy, index) => {
   )
   return {
     rule: 'policy-leads-to-nobody',
+    verdict: empty.length === meant.length ? 'broken' : 'warning',
     cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
     evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
     text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',

@@ -74,6 +74,13 @@ export const refusals: readonly KnownFailure[] = [
       `have the release adopt ${kind} ${namespace}/${name}: label it app.kubernetes.io/managed-by=Helm, annotate it meta.helm.sh/release-name=${spec?.releaseName ?? metadata.name} and meta.helm.sh/release-namespace=${spec?.targetNamespace ?? metadata.namespace}; or delete it if nothing is lost with it`,
   },
   {
+    rule: 'object-of-others',
+    pattern: /failed to create resource: (\w{1,60}) "([\w.:-]+)" already exists/,
+    cause: (_object, [, kind, name]) => `${kind} ${name} exists already, and Helm did not create it`,
+    fix: (object, [, kind, name]) =>
+      `delete ${kind} ${name} in ${namespaceOf(object)} if nothing is lost with it, or have the release adopt it (label app.kubernetes.io/managed-by=Helm, annotations meta.helm.sh/…)`,
+  },
+  {
     rule: 'hook-failed',
     pattern: /(?:pre|post)-(?:install|upgrade|rollback|delete)[\s\S]*?\bjob ([\w.-]+)?[^\n]*?failed/i,
     cause: (_object, [message, job]) =>

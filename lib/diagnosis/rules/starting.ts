@@ -27,8 +27,8 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `raise its memory limit ${where}`,
   },
   {
-    pattern: /is reserved for|name .* (is )?already in use/i,
-    cause: 'containerd still holds an earlier try to create it, as after a slow disk',
+    pattern: /is reserved for|name .* (is )?already in use|no running task found/i,
+    cause: 'containerd has lost track of it: an earlier try to create it, or a sandbox that has ended',
     fix: () => 'delete the pod, so that it is recreated; if that does not help, restart k3s',
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
   },

@@ -429,6 +429,73 @@ test('what is near to a fault, and none, is silent', () => {
   ])
 })
 
+test('what is near to policies, warnings, Jobs and taints that are told, and none, is silent', () => {
+  const event = (count: number, firstTimestamp: string, reason = 'Odd') => ({
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${reason}-${count}`, namespace: 'shop', creationTimestamp: firstTimestamp },
+    involvedObject: { kind: 'Pod', name: 'web-1', namespace: 'shop' },
+    type: 'Warning',
+    reason,
+    message: 'something odd',
+    count,
+    firstTimestamp,
+    lastTimestamp: NOW,
+  })
+  const dns = [{ port: 53, protocol: 'UDP' }]
+  const names = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } } }
+  const set = (currentRevision: string) =>
+    old('StatefulSet', 'db', {
+      spec: { replicas: 0, updateStrategy: { type: 'OnDelete' } },
+      status: { replicas: 0, currentRevision, updateRevision: 'db-2' },
+    })
+  const tainted = {
+    ...node,
+    metadata: { name: 'spare', creationTimestamp: LONG_AGO },
+    spec: { taints: [{ key: 'gpu', effect: 'NoSchedule' }] },
+  }
+  const tolerant = {
+    ...web,
+    metadata: { ...web.metadata, name: 'web-2' },
+    spec: { ...web.spec, tolerations: [{ key: 'gpu' }] },
+  }
+  const condition = (type: string, status: string, reason: string) => ({
+    status: { conditions: [{ type, status, reason, message: '', lastTransitionTime: LONG_AGO }] },
+  })
+  assert.equal(
+    told([
+      web,
+      tolerant,
+      tainted,
+      event(9, LONG_AGO),
+      event(50, NOW, 'Young'),
+      event(50, LONG_AGO, 'Unhealthy'),
+      old('NetworkPolicy', 'names', {
+        spec: {
+          podSelector: {},
+          policyTypes: ['Egress'],
+          egress: [{ to: [names], ports: dns }, { to: [{ podSelector: { matchLabels: { app: 'web' } } }] }],
+        },
+      }),
+      set('db-2'),
+      old('Job', 'long', { status: { active: 1, startTime: NOW } }),
+      old('Widget', 'calm', condition('Fallback', 'False', 'NoFallback')),
+      old('Widget', 'whole', condition('Degraded', 'False', 'AsExpected')),
+      {
+        ...old('Schedule', 'other', { spec: { schedule: '0 3 * * *' } }),
+        apiVersion: 'plans.example.org/v1',
+      },
+    ]),
+    [],
+  )
+  assert.equal(told([web, event(10, LONG_AGO)]), ['warned-repeatedly Pod web-1'])
+  assert.equal(told([web, tainted]), ['node-unused Node spare'])
+  assert.equal(told([set('db-1')]), ['workload-on-delete StatefulSet db'])
+  assert.equal(told([old('Widget', 'worn', condition('Degraded', 'True', 'Worn'))]), [
+    'widget-not-working Widget worn',
+  ])
+})
+
 test('nodes may be three minor versions behind the API server, and never ahead', () => {
   const at = (kubeletVersion: string) =>
     told([{ ...node, status: { ...node.status, nodeInfo: { kubeletVersion } } }], { kubernetes: 'v1.36.4' })
