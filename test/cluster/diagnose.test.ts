@@ -54,16 +54,13 @@ test('a healthy platform: nothing is found, and nothing is written', async () =>
 test('an object of a kind that nobody here knows is told in its own words', async () => {
   const { kubectl } = bed
   const group = 'farm.example.org'
-  const crd = {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    name: `barns.${group}`,
-  }
+  const crd = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' }
+  const name = `barns.${group}`
   const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
   const version = { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schema } }
   await kubectl.apply({
     ...crd,
-    metadata: { name: crd.name },
+    metadata: { name },
     spec: { group, scope: 'Namespaced', names: { kind: 'Barn', plural: 'barns' }, versions: [version] },
   })
   try {
@@ -96,7 +93,7 @@ test('an object of a kind that nobody here knows is told in its own words', asyn
     assert.is(outcome.code, 3, outcome.stderr)
     assert.match(outcome.stdout, `Barn default/red: Roofed is False (Storm): ${message}`)
   } finally {
-    await kubectl.delete(crd)
+    await kubectl.delete({ ...crd, name })
   }
 })
 
