@@ -138,7 +138,7 @@ const WORKS =
 /** Conditions by which it says that it does not, and words in which it says so of any other. */
 const FAILS = /(Failed|Failure|Degraded|Error|Stalled|Unhealthy|Conflict|Invalid|Blocked)$/
 const TROUBLE =
-  /fail|error|invalid|not ?found|unable|can(no|')t|denied|refus|forbidden|missing|timed? ?out|retrying|not (exist|installed|satisf)/i
+  /fail|error|invalid|not ?found|no such|unable|can(no|')t|denied|refus|forbidden|missing|timed? ?out|retrying|not (exist|installed|satisf)/i
 
 /** Phases by which an object of whatever kind says that it does not. */
 const FAILED =
