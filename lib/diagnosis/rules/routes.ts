@@ -70,25 +70,37 @@ interface Port {
   targetPort?: number | string
   protocol?: string
 }
+interface ContainerPort {
+  name?: string
+  containerPort?: number
+  protocol?: string
+}
 interface Container {
-  ports?: { name?: string; containerPort?: number; protocol?: string }[]
+  ports?: ContainerPort[]
 }
 
 /** Services that send requests to a port that no container of their ready pods has. */
 const targetPorts = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
   const pods = podsBehind(service, index)
-  const listed = pods.flatMap(({ spec }) =>
-    [...((spec?.containers ?? []) as Container[]), ...((spec?.initContainers ?? []) as Container[])].flatMap(
-      ({ ports }) => ports ?? [],
-    ),
-  )
+  const listed = pods.flatMap(portsIn)
   if (pods.length === 0 || listed.length === 0) return undefined // ports need not be listed
   return ((service.spec?.ports ?? []) as Port[]).flatMap((each): Finding[] => {
     const { port, targetPort = port, protocol = 'TCP' } = each
     const named = typeof targetPort === 'string'
-    const same = listed.filter(own => (named ? own.name === targetPort : own.containerPort === targetPort))
-    if (same.some(own => (own.protocol ?? 'TCP') === protocol)) return []
+    const isMeant = (own: ContainerPort) =>
+      named ? own.name === targetPort : own.containerPort === targetPort
+    const same = listed.filter(isMeant)
+    if (same.some(own => (own.protocol ?? 'TCP') === protocol)) {
+      const right = pods.find(pod => portsIn(pod).some(isMeant))!
+      const wrong = pods.find(
+        pod =>
+          portsIn(pod).length > 0 &&
+          !portsIn(pod).some(isMeant) &&
+          workloadOf(pod, index) !== workloadOf(right, index),
+      )
+      return wrong ? [selectsOthers(service, wrong, right, targetPort)] : []
+    }
     if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
     // A number works without being listed; a lone list with another number was mistaken.
     if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
@@ -111,6 +123,23 @@ const targetPorts = each('Service', (service, index) => {
     ]
   })
 })
+
+const portsIn = ({ spec }: KubeObject): ContainerPort[] =>
+  ([...(spec?.containers ?? []), ...(spec?.initContainers ?? [])] as Container[]).flatMap(
+    ({ ports }) => ports ?? [],
+  )
+
+/** A Service that selects pods of another workload besides those that are meant. */
+function selectsOthers(service: KubeObject, wrong: KubeObject, right: KubeObject, port: unknown): Finding {
+  const { namespace, name } = service.metadata
+  return tell(service, {
+    rule: 'service-selects-others',
+    cause: `it also selects Pod ${wrong.metadata.name}, which has no port ${port}: a part of the requests fails`,
+    evidence: [`it is meant for pods like ${right.metadata.name}`],
+    text: 'select by a label that only the pods that are meant have',
+    command: `kubectl -n ${namespace} describe service ${name}`,
+  })
+}
 
 /** A Service that sends by another protocol than its pods listen with. */
 function otherProtocol(service: KubeObject, port: unknown, sent: string, listens = 'TCP'): Finding {
