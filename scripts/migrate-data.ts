@@ -115,6 +115,10 @@ await script({
           { exitCode: EXIT.refused },
         ),
       )
+    if (pending.length > 0 && !run.flags['skip-proof']) {
+      const { unprovedTargets } = await import('./migrate-data/proof.ts')
+      problems.push(...(await unprovedTargets(kubectl, matchedClaims(pending.map(({ match }) => match)))))
+    }
     const all = [...plans.workProblems(work, inUse), ...problems]
     if (!run.flags['dry-run']) throwAll(all)
     if (pending.length === 0 && stopped.length === 0) return run.log.ok('nothing to do; nothing was changed.')

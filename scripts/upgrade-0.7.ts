@@ -31,6 +31,7 @@ const flags = {
     multiple: true,
     help: 'correct what the plan says of its tables, for example password=pw_hash',
   },
+  'skip-proof': { type: 'boolean', help: 'upgrade without a proved backup of the volumes' },
   identity: ageFlags.identity,
   timeout: { type: 'string', value: 'TIME', help: 'how long to wait in each step (default 60m)' },
 } satisfies FlagSpecs
@@ -93,7 +94,8 @@ await script({
       upgrade.checkFinished(facts)
       return run.log.ok(`the upgrade was finished at ${state.finishedAt}; nothing was changed.`)
     }
-    await run.preflight([...checks(target), ...(begins === 'new' ? [() => upgrade.checkHealth(facts)] : [])])
+    const first = [() => upgrade.checkHealth(facts), () => upgrade.checkData(kubectl, run)]
+    await run.preflight([...checks(target), ...(begins === 'new' ? first : [])])
     const old = begins === 'new' ? undefined : await opened(given ?? upgrade.backupOf(run.cluster, state!))
     const subject = old ? undefined : await upgrade.readSubject(kubectl, facts.owner!)
     const about = old ? { secrets: old.secrets, absent: old.manifest.absent } : subject!

@@ -47,6 +47,7 @@ export const migrateFlags = {
     formerly: 'leave-rest',
   },
   'scale-down': { type: 'boolean', help: 'scale to 0 what uses the new volumes, and back afterwards' },
+  'skip-proof': { type: 'boolean', help: 'fill volumes of which no proved backup has the present data' },
   checksums: { type: 'boolean', help: 'also compare the content of every file; takes as long as copying' },
   print: { type: 'boolean', help: 'print the commands for doing it by hand, and change nothing' },
 } satisfies FlagSpecs

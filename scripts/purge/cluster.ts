@@ -1,3 +1,4 @@
+import { newestProof } from '../../lib/backup/guard.ts'
 import { type BackupFlaw, judgeBackup, takesNamespace, wrongWith } from '../../lib/backup/judge.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
@@ -45,7 +46,7 @@ export interface ClusterSurvey {
 
 /** Asks the API server. Changes nothing. */
 export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
-  const [volumes, claims, releases, pods, nodes, backups, saved] = await Promise.all([
+  const [volumes, claims, releases, pods, nodes, backups, saved, proof] = await Promise.all([
     kubectl.list('v1', 'PersistentVolume'),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     helmReleases(kubectl),
@@ -53,6 +54,7 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
     kubectl.list('v1', 'Node'),
     kubectl.list('velero.io/v1', 'Backup'),
     kubectl.list('velero.io/v1', 'PodVolumeBackup'),
+    newestProof(kubectl),
   ])
   const now = Date.now() + kubectl.client.clockOffset
   const namespaces = new Set(claims.map(({ metadata }) => metadata.namespace!))
@@ -65,9 +67,24 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
     releases: releases.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(),
     pods: pods.filter(({ status }) => status?.phase === 'Running').length,
     nodes: nodes.map(({ metadata }) => metadata.name),
-    backup: backup && judged && { ...backup, wrong: wrongWith(judgeBackup(judged, objects, now)) },
+    backup: backup &&
+      judged && {
+        ...backup,
+        wrong: [...wrongWith(judgeBackup(judged, objects, now)), ...unproved(backup.name, proof.name)],
+      },
     now,
   }
+}
+
+/** What is wrong with a backup that is not the one that was proved last. */
+function unproved(name: string, proved: string | undefined): BackupFlaw[] {
+  if (name === proved) return []
+  return [
+    {
+      what: `backup ${name} is not proved${proved ? `; the newest proof is of ${proved}` : ''}`,
+      fix: `prove it: npx tsx scripts/backup.ts --verify ${name}`,
+    },
+  ]
 }
 
 /** The releases by the newest API that is served: a cluster of 0.7 has an older Flux. */

@@ -151,6 +151,12 @@ async function backup(age: number): Promise<void> {
     yaml([
       { apiVersion, kind: 'Backup', metadata, spec: {}, status },
       { apiVersion, kind: 'PodVolumeBackup', metadata: { ...metadata, labels }, spec: {}, status },
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { ...metadata, name: 'oas-backup-proof' },
+        data: { backup: 'nightly' },
+      },
     ]),
   )
 }

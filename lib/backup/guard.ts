@@ -1,0 +1,68 @@
+/** What must be proved before a script changes or destroys data. */
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { durationText } from '../script/duration.ts'
+import { EXIT, ExpectedError } from '../script/errors.ts'
+import { type BackupObjects, judgeBackup, PROOF_MARK, startOf, VELERO, wrongWith } from './judge.ts'
+import { readBackupObjects } from './proof.ts'
+import { veleroRef } from './velero.ts'
+
+/** How old a proved backup may be before a change that cannot be taken back: a day. */
+export const PROOF_AGE = 24 * 3_600_000
+const MAKE = 'make one that is proved: npx tsx scripts/backup.ts'
+
+/** What is known of the newest proof. */
+export interface NewestProof {
+  /** The backup that it is of, as its mark names it. */
+  name?: string
+  /** That backup, while it exists. */
+  backup?: KubeObject
+}
+
+/** The mark of the newest proof of a whole backup, and that backup. */
+export async function newestProof(kubectl: Kubectl): Promise<NewestProof> {
+  const mark = await kubectl.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace: VELERO, name: PROOF_MARK })
+  const name: string | undefined = mark?.data?.backup
+  return name === undefined ? {} : { name, backup: await kubectl.get(veleroRef('Backup', name)) }
+}
+
+/**
+ * What stands against a change, by the newest proof and by what the cluster has now; nothing when a proved backup has
+ * all its data, or that of the claims that `only` is true for. Pure.
+ */
+export function unprovedData(
+  { name, backup }: NewestProof,
+  objects: BackupObjects,
+  { now, maxAge = PROOF_AGE, only }: { now: number; maxAge?: number; only?: (claim: KubeObject) => boolean },
+): ExpectedError[] {
+  const refused = (what: string, fix: string) => new ExpectedError(what, fix, { exitCode: EXIT.refused })
+  if (name === undefined) return [refused('no backup of the volumes is proved', MAKE)]
+  if (!backup) return [refused(`the backup that was proved last, ${name}, does not exist any more`, MAKE)]
+  const age = now - startOf(backup)
+  if (age > maxAge)
+    return [
+      refused(
+        `the newest proved backup, ${name}, is ${durationText(age)} old; at most ${durationText(maxAge)} is allowed`,
+        MAKE,
+      ),
+    ]
+  const verdict = judgeBackup(backup, objects, now, only)
+  const later = verdict.claims
+    .filter(({ state }) => state === 'later')
+    .map(({ claim }) => refused(`${claim} was created after the newest proved backup, ${name}`, MAKE))
+  return [...wrongWith(verdict).map(({ what, fix }) => refused(what, fix)), ...later]
+}
+
+/**
+ * The same for a cluster, where Velero is installed: without it nobody has promised a backup. Nothing is judged of a
+ * cluster without Velero, which the answer says.
+ */
+export async function checkProof(
+  kubectl: Kubectl,
+  only?: (claim: KubeObject) => boolean,
+): Promise<{ problems: ExpectedError[]; velero: boolean }> {
+  if (!(await kubectl.get(veleroRef('BackupStorageLocation', 'default'))))
+    return { problems: [], velero: false }
+  const [proof, objects] = await Promise.all([newestProof(kubectl), readBackupObjects(kubectl)])
+  const now = Date.now() + kubectl.client.clockOffset
+  return { problems: unprovedData(proof, objects, { now, only }), velero: true }
+}
