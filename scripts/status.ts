@@ -45,11 +45,14 @@ await script({
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     if (run.flags.versions) {
       const { chartVersions } = await import('./status/versions.ts')
+      const { imagesText, runningImages } = await import('./status/images.ts')
       const charts = await chartVersions(kubectl, run.signal)
+      const images = runningImages(await kubectl.list('v1', 'Pod'))
       const behind = charts.filter(chart => chart.behind)
       const unknown = charts.filter(chart => chart.gap)
-      run.result = { behind, unknown, charts }
+      run.result = { behind, unknown, charts, images }
       run.log.print(versionsText(charts, run.flags.all))
+      run.log.print(imagesText(images, run.flags.all))
       if (unknown.length > 0)
         throw new ExpectedError(
           `the newest version of ${unknown.length} of ${charts.length} charts is not known`,
