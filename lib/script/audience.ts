@@ -6,13 +6,14 @@ const STREAMS = [0, 1, 2]
 
 /**
  * Lets a run outlive its readers. `… | head` closes a pipe (EPIPE), a closed window its terminal (EIO): a run that
- * changes something continues without output; a run that only shows something (`mayEnd`) ends.
+ * changes something continues without output; a run that only shows something (`mayEnd`) ends, as interrupted: it
+ * does not know yet whether all is healthy.
  */
 export function outliveAudience(mayEnd: boolean): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', error => {
       if (!['EPIPE', 'EIO', 'ECONNRESET'].includes(codeOf(error) ?? '')) throw error
-      if (mayEnd && stream === process.stdout) process.exit(EXIT.ok)
+      if (mayEnd && stream === process.stdout) process.exit(EXIT.interrupted)
     })
   const terminals = STREAMS.filter(fd => isatty(fd))
   process.on('exit', () => releaseLost(terminals))
