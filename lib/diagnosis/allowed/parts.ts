@@ -41,6 +41,7 @@ export const UNKNOWN: Fields = {
   message: 'message',
   errors: ['message'],
   health: { status: 'text', message: 'message' },
+  robustness: 'text',
   connectionState: { lastObservedState: 'text' },
   conditions: CONDITIONS,
   parents: [{ conditions: CONDITIONS }],

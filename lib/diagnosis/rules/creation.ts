@@ -195,7 +195,7 @@ const failedJobs = each('Job', (job, index) => {
 })
 
 /** Why the containers of a Job ended, as far as the kubelet or their last words tell. */
-function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {
+export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {
   const where = whereToChange(workloadOf(job, index), index)
   for (const pod of index.ownedBy(job))
     for (const { name, status, spec } of containersOf(pod)) {

@@ -6,6 +6,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { periodOf } from './backups.ts'
+import { whyEnded } from './creation.ts'
 import { containersOf, eventsOf, releaseOf, since } from './workload-facts.ts'
 
 const resumed = ({ kind, metadata }: KubeObject) =>
@@ -56,13 +57,16 @@ const cron = each('CronJob', (object, index) => {
       'correct spec.schedule or spec.timeZone',
       `kubectl -n ${namespace} describe cronjob ${name}`,
     )
-  if (failed.length > 0 && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded))
+  const last = failed.at(-1)
+  if (last && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded)) {
+    const why = whyEnded(last, index)
     return finding(
       'cronjob-never-succeeds',
-      `it has never succeeded: ${failed.length === 1 ? 'its last Job has failed' : `its last ${failed.length} Jobs have failed`}`,
-      'read why, and correct it',
-      `kubectl -n ${namespace} logs job/${failed.at(-1)!.metadata.name} --all-containers`,
-    ).map(found => ({ ...found, evidence: failed.slice(-1).flatMap(job => lastEnd(job, index)) }))
+      `it has never succeeded: ${failed.length === 1 ? 'its last Job has failed' : `its last ${failed.length} Jobs have failed`}${why ? `: ${why.cause}` : ''}`,
+      why?.fix ?? 'read why, and correct it',
+      `kubectl -n ${namespace} logs job/${last.metadata.name} --all-containers`,
+    ).map(found => ({ ...found, evidence: lastEnd(last, index) }))
+  }
   const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
   const quiet = since(index, lastScheduleTime, creationTimestamp)

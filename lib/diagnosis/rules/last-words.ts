@@ -111,6 +111,14 @@ const WORDS: readonly Words[] = [
       `renew the certificate of that service, or give the program its CA or host key (known_hosts) ${where}; a wrong clock of the server has the same effect`,
   },
   {
+    rule: 'container-encryption-differs',
+    pattern:
+      /(SSL|TLS) is not (enabled|supported)|(SSL|TLS|encryption) (is )?required|requires? (an? )?(SSL|TLS|secure|encrypted)|insecure transport/i,
+    what: 'it and a service that it needs do not agree on encryption',
+    fix: where =>
+      `set sslmode or tls of its address to what the service offers ${where}, or enable TLS there`,
+  },
+  {
     rule: 'container-certificate-unusable',
     pattern:
       /InvalidSSLConfiguration|no (server )?certificate (was )?(specified|configured)|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
@@ -173,7 +181,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|driver may require|wire version/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -209,7 +217,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -222,7 +230,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,

@@ -50,11 +50,11 @@ export function unexplained(index: Index, told: readonly Finding[] = []): Findin
 }
 
 /** Kinds of which warnings are told although they work; of others, what they warn of is told by their rules. */
-const WARNED = /^(Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
+const WARNED = /^(Node|Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
 
 /** Reasons of warnings that rules judge by how often and how long they come. */
 const JUDGED =
-  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume)$/
+  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+)$/
 
 /** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
 const OFTEN = { times: 10, lasts: 900, ago: 600 }
@@ -86,7 +86,7 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
     tell(object, {
       rule: 'warned-repeatedly',
       verdict: 'warning',
-      cause: `works, but keeps warning (${event.reason}): ${short(String(event.message ?? ''), 250)}${others > 0 ? ` (and ${others} more of the same)` : ''}`,
+      cause: `${object.kind === 'Pod' ? 'works, but ' : ''}keeps warning (${event.reason}): ${short(String(event.message ?? ''), 250)}${others > 0 ? ` (and ${others} more of the same)` : ''}`,
       evidence: [`${timesSeen(event)} times`],
       text: /nameserver/i.test(String(event.message))
         ? 'leave at most three name servers and few search domains in /etc/resolv.conf of the server'
@@ -216,6 +216,8 @@ function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
     status.state,
     status.health?.status,
     status.connectionState?.lastObservedState,
+    // What is degraded still works.
+    status.robustness === 'faulted' ? 'faulted' : undefined,
   ]
   const phase = String(phases.find(each => FAILED.test(String(each))) ?? phases.find(Boolean) ?? '')
   const [error] = Array.isArray(status.errors) ? status.errors : []
