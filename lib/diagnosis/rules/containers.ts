@@ -6,7 +6,7 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { adviceIn, lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
+import { adviceIn, lastLinesOf, meaningOf, namedIn, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -191,13 +191,14 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const how = last.exitCode === undefined ? '' : ` with exit code ${last.exitCode}${meaning}`
   const said = tellingLine(...words)
   const advice = adviceIn(...words)
+  const named = namedIn(said)
   return {
     rule,
     cause: `${title} keeps crashing${how}${said ? `: ${said}` : ''}`,
     fix:
       last.exitCode === 132
         ? `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
-        : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
+        : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
     command,
     evidence,
   }

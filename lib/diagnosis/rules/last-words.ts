@@ -97,7 +97,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-names-unresolved',
     pattern:
-      /lookup \S+ on \S+:53|could not resolve host|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
+      /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: DNS,
@@ -329,6 +329,19 @@ const ADVICE =
 export function adviceIn(...texts: readonly string[]): string | undefined {
   const line = texts.flatMap(text => text.split('\n')).findLast(each => ADVICE.test(each))
   return line && around(line.trim(), ADVICE)
+}
+
+/** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
+export function namedIn(words: string | undefined): string | undefined {
+  const text = words ?? ''
+  const address = /\bhttps?:\/\/[\w.-]{3,80}(?::\d{2,5})?|\b[\w-]{1,60}(?:\.[\w-]{1,60}){1,6}:\d{2,5}\b/.exec(
+    text,
+  )?.[0]
+  if (address) return `see whether ${address} answers, and whether it is the right address`
+  const file = /(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/.exec(text)?.[0]
+  if (file) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
+  const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
+  return variable ? `set or correct ${variable}` : undefined
 }
 
 /** A line, or of a long one the part in which a pattern is: what says why may stand in its middle. */

@@ -7,7 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { lastLinesOf, meaningOf } from './last-words.ts'
+import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import {
   type Container,
@@ -35,10 +35,15 @@ export const logsOf = (pod: KubeObject, name: string, previous = ' --previous') 
 export function unfinishedInit(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
   const age = since(index, container.status.state.running.startedAt)
   if (age < 600) return undefined
+  const lines = lastLinesOf(pod, container.name, index)
+  const known = meaningOf(lines)
+  const said = known?.cause ?? tellingLine(lines)
   return {
     rule: 'pod-init-unfinished',
-    cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}`,
-    fix: 'read what it waits for: most often a database or a service that does not answer',
+    cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}${said ? `: ${said}` : ''}`,
+    fix:
+      known?.fix(whereToChange(workloadOf(pod, index), index)) ??
+      'read what it waits for: most often a database or a service that does not answer',
     command: logsOf(pod, container.name, ''),
     ...waitsForOthers(pod, index),
   }
