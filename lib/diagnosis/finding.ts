@@ -64,6 +64,20 @@ export function tell(about: KubeObject | Ref, { text, command, action, ...more }
   }
 }
 
+/** A JSON merge patch as an action; `why` says what it changes. Pure. */
+export const patching = (object: KubeObject, patch: object, why: string): Action => ({
+  do: 'patch',
+  ref: refOf(object),
+  patch,
+  why,
+})
+
+/** The restart of a workload's pods as an action. Pure. */
+export function restarting(workload: KubeObject, index: Index, why: string): Action {
+  const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date(index.now).toISOString() }
+  return patching(workload, { spec: { template: { metadata: { annotations } } } }, why)
+}
+
 /** Findings from facts, and nothing else; `told` are those of the rules before it. Pure. */
 export type Rule = (index: Index, told?: readonly Finding[]) => Finding[]
 

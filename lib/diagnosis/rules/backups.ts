@@ -3,7 +3,7 @@
 import { type BackupFlaw, type BackupObjects, judgeBackup, wrongWith } from '../../backup/judge.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { each, type Finding, type Rule } from '../finding.ts'
+import { each, type Finding, patching, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { behindBackups, storageFix } from './backup-runs.ts'
@@ -79,12 +79,7 @@ const schedules = each('Schedule', (schedule, index) => {
         remedy: {
           text: 'go on with the backups when the work is over',
           command: `velero schedule unpause ${name} -n ${namespace}`,
-          action: {
-            do: 'patch',
-            ref: refOf(schedule),
-            patch: { spec: { paused: false } },
-            why: 'go on with the backups',
-          },
+          action: patching(schedule, { spec: { paused: false } }, 'go on with the backups'),
         },
       }),
     ]

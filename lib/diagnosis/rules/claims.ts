@@ -4,7 +4,7 @@ import { condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
-import { each, type Finding, type Rule, type Telling, tell } from '../finding.ts'
+import { each, type Finding, patching, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
@@ -140,12 +140,11 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
         ? {
             text: `make ${classes[0].metadata.name} the default class`,
             command: `kubectl annotate storageclass ${classes[0].metadata.name} ${DEFAULT}=true`,
-            action: {
-              do: 'patch',
-              ref: refOf(classes[0]),
-              patch: { metadata: { annotations: { [DEFAULT]: 'true' } } },
-              why: 'make it the default class',
-            },
+            action: patching(
+              classes[0],
+              { metadata: { annotations: { [DEFAULT]: 'true' } } },
+              'make it the default class',
+            ),
           }
         : { text: 'there is no StorageClass: the release local-path-provisioner in oas brings one' }),
     }

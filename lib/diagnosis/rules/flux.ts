@@ -1,6 +1,6 @@
 import { type Condition, condition, handled } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { type Finding, patching, type Rule, restarting, tell } from '../finding.ts'
 import { controllerOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { type Failure, findingOf, fluxKind, goDurationSeconds, LONGEST_GRACE, lasted } from './failure.ts'
@@ -71,12 +71,7 @@ const down: Rule = index => {
           { ...failure, fix: 'if nobody works on it: scale it to 1' },
           {
             command: `kubectl -n flux-system scale deployment ${name} --replicas=1`,
-            action: {
-              do: 'patch',
-              ref: refOf(deployment),
-              patch: { spec: { replicas: 1 } },
-              why: 'scale to 1',
-            },
+            action: patching(deployment, { spec: { replicas: 1 } }, 'scale to 1'),
           },
         ),
       ]
@@ -106,8 +101,6 @@ const silent: Rule = index =>
     const ignored = objects.filter(object => isIgnored(object, index))
     if (ignored.length === 0) return []
     const { fix } = silentFailure(name)
-    const at = new Date(index.now).toISOString()
-    const restart = { 'kubectl.kubernetes.io/restartedAt': at }
     return [
       findingOf(
         deployment,
@@ -119,12 +112,7 @@ const silent: Rule = index =>
         {
           evidence: ignored.slice(0, 5).map(object => `${refText(refOf(object))} was requested to reconcile`),
           command: `kubectl -n flux-system rollout restart deployment ${name}`,
-          action: {
-            do: 'patch',
-            ref: refOf(deployment),
-            patch: { spec: { template: { metadata: { annotations: restart } } } },
-            why: 'restart its pods',
-          },
+          action: restarting(deployment, index, 'restart its pods'),
         },
       ),
     ]

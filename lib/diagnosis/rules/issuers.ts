@@ -1,7 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { ageOf, issuerOf } from '../certificates/chain.ts'
-import { type Finding, type Rule, tell } from '../finding.ts'
+import { type Finding, patching, type Rule, restarting, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -59,7 +59,7 @@ const certManager: Rule = index => {
         evidence: ['spec.replicas: 0'],
         text: 'Scale it up, if nobody has a reason for that',
         command: `kubectl -n ${NAMESPACE} scale deployment ${name} --replicas=1`,
-        action: { do: 'patch', ref: refOf(found), patch: { spec: { replicas: 1 } }, why: 'scale it up to 1' },
+        action: patching(found, { spec: { replicas: 1 } }, 'scale it up to 1'),
       }),
     ]
   })
@@ -97,20 +97,7 @@ const hanging: Rule = index => {
       evidence: [...evidence.slice(0, 3), ...(more > 0 ? [`${more} more wait for it`] : [])],
       text: 'Restart it; if that does not help, read its log',
       command: `kubectl -n ${NAMESPACE} rollout restart deployment cert-manager`,
-      action: {
-        do: 'patch',
-        ref: refOf(controller),
-        why: 'restart it',
-        patch: {
-          spec: {
-            template: {
-              metadata: {
-                annotations: { 'kubectl.kubernetes.io/restartedAt': new Date(index.now).toISOString() },
-              },
-            },
-          },
-        },
-      },
+      action: restarting(controller, index, 'restart it'),
     }),
   ]
 }

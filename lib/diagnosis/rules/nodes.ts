@@ -4,7 +4,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isEvicted } from '../eviction.ts'
-import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { fits } from './policy-facts.ts'
@@ -223,12 +223,7 @@ const cordoned = each('Node', (node, index) => {
     evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
     text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
     command: `kubectl uncordon ${name}`,
-    action: {
-      do: 'patch',
-      ref: refOf(node),
-      patch: { spec: { unschedulable: null } },
-      why: 'let it take pods again',
-    },
+    action: patching(node, { spec: { unschedulable: null } }, 'let it take pods again'),
   }
 })
 

@@ -3,7 +3,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { NOTE } from '../../kubectl/scale.ts'
 import { durationText } from '../../script/duration.ts'
-import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
+import { each, type Finding, patching, type Remedy, type Rule, tell } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -154,7 +154,7 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
   return {
     text: 'let it run again',
     command: `kubectl -n ${namespace} scale ${workload.kind.toLowerCase()} ${name} --replicas=1`,
-    action: { do: 'patch', ref: refOf(workload), patch: { spec: { replicas: 1 } }, why: 'let it run again' },
+    action: patching(workload, { spec: { replicas: 1 } }, 'let it run again'),
   }
 }
 
@@ -168,12 +168,7 @@ const paused = each('Deployment', workload => {
     cause: 'its rollout is paused: a change of it has no effect',
     text: 'go on with the rollout',
     command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
-    action: {
-      do: 'patch',
-      ref: refOf(workload),
-      patch: { spec: { paused: null } },
-      why: 'go on with the rollout',
-    },
+    action: patching(workload, { spec: { paused: null } }, 'go on with the rollout'),
   }
 })
 
