@@ -249,7 +249,7 @@ if (all) {
     const login = ['--login', 'killed.oas.example.org']
     const adding: ScriptOptions[] = [
       killedAt('1. Namespace'),
-      ...[1, 3, 6, 9, 12].map(killedAfterWrite),
+      ...[1, 3, 6, 9, 12].map(count => killedAfterWrite(count)),
       killedAt('✓ Namespace'),
       killedAt('2. Wait'),
     ]
@@ -274,10 +274,10 @@ if (all) {
 
     const removing: ScriptOptions[] = [
       killedAt('1. Remove'),
-      ...[1, 2, 3].map(killedAfterWrite),
+      ...[1, 2, 3].map(count => killedAfterWrite(count)),
       killedAt('✓ Remove what'),
       killedAt('2. Remove'),
-      ...[1, 2, 4].map(killedAfterWrite),
+      ...[1, 2, 4].map(count => killedAfterWrite(count)),
       killedAt('✓ Remove the source'),
     ]
     for (const [i, options] of removing.entries()) {
@@ -394,7 +394,7 @@ if (all) {
       gpg('--passphrase', '', '--quick-generate-key', 'x <x@example.org>', 'ed25519', 'sign', 'never')
       const file = join(bed.folder, 'signers.asc')
       writeFileSync(file, gpg('--armor', '--export'))
-      pushManifests('own-sealed', configMap('sealed'), keys)
+      pushManifests('own-sealed', configMap('sealed'), { keys })
       const signed = await add('sealed', '--verify-with', file)
       assert.is(signed.code, 0, signed.stderr)
       assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'))

@@ -23,9 +23,10 @@ export const killedAt = (text: string | RegExp): ScriptOptions => ({
 
 /**
  * Kills the process by SIGKILL when the API server has carried out its write number `count`, before the script
- * learns of it. Dry runs, questions for rights and the lock do not count.
+ * learns of it; of those whose path matches, where a pattern is given. Dry runs, questions for rights and the lock do
+ * not count.
  */
-export const killedAfterWrite = (count: number): ScriptOptions => ({
+export const killedAfterWrite = (count: number, to?: RegExp): ScriptOptions => ({
   env: preload(`
     import https from 'node:https'
     import { syncBuiltinESMExports } from 'node:module'
@@ -34,7 +35,7 @@ export const killedAfterWrite = (count: number): ScriptOptions => ({
     https.request = (...args) => {
       const sent = request(...args)
       const { method, path } = sent
-      if (method !== 'GET' && !/dryRun=|selfsubjectaccessreviews|leases/.test(path))
+      if (method !== 'GET' && !path.includes('dryRun=') && ${to ? `${to}.test(path)` : '!/selfsubjectaccessreviews|leases/.test(path)'})
         sent.prependListener('response', () => {
           if (--left === 0) process.kill(process.pid, 'SIGKILL')
         })

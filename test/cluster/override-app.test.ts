@@ -2,20 +2,23 @@
  * Overrides on the real helm-controller: values that are refused before, taken back after, or work; runs that are
  * killed and meet each other; hostile files; and the examples of the docs' chapters 8 and 10.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { allOf, decryptWith } from '../../lib/age/age.ts'
-import { HELM_RELEASE } from '../../lib/flux/flux.ts'
+import { GIT_REPOSITORY, HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { CHECK_LABEL } from '../../lib/platform/overrides.ts'
-import { sleep } from '../../lib/script/wait.ts'
+import { ROOT } from '../../lib/script/files.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
+import { type Answered, endOnTerminal } from '../harness-terminal.ts'
 import { all, suite } from '../suite.ts'
 import { PLAY, STAGES } from './faults/kubelets.ts'
-import { told } from './faults.ts'
+import { reaches, told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 import { killedAfterWrite, killedAt } from './killing.ts'
+import { pushFolder } from './own-sources.ts'
 
 const test = suite('override-app')
 const folder = mkdtempSync(join(tmpdir(), 'oas-test-'))
@@ -305,6 +308,32 @@ if (all) {
     assert.is(await memory(), '1300Mi')
   })
 
+  /** Has Flux apply a folder, as it would from a repository of the administrator's. */
+  const fluxApplies = async (target: string) => {
+    pushFolder('exported', target)
+    const ours = await bed.kubectl.get({ ...GIT_REPOSITORY, name: 'openappstack', namespace: 'flux-system' })
+    const metadata = { name: 'exported', namespace: 'flux-system' }
+    const { url } = ours!.spec
+    await bed.kubectl.create({
+      ...GIT_REPOSITORY,
+      metadata,
+      spec: { interval: '1h', url, ref: { branch: 'exported' } },
+    })
+    const sourceRef = { kind: GIT_REPOSITORY.kind, name: 'exported' }
+    await bed.kubectl.create({
+      ...KUSTOMIZATION,
+      metadata,
+      spec: { interval: '1h', path: './', prune: false, wait: true, sourceRef },
+    })
+    const kustomization = { ...KUSTOMIZATION, ...metadata }
+    await reaches(bed, kustomization, object => standing(object).state === 'ready')
+    assert.is(
+      (await bed.kubectl.get(ref('ConfigMap')))?.metadata.labels?.['kustomize.toolkit.fluxcd.io/name'],
+      'exported',
+    )
+    for (const each of [kustomization, { ...GIT_REPOSITORY, ...metadata }]) await bed.kubectl.delete(each)
+  }
+
   test('a secret value: never shown, exported encrypted, listed; a broken override can be replaced', async () => {
     const secret = 'correct-horse-battery-staple'
     const path = file('secret.yaml', `secretEnv:\n  - {name: SOME_TOKEN, value: ${secret}}\n`)
@@ -336,6 +365,7 @@ if (all) {
       readFileSync(join(target, 'oas-apps-oas-wekan-override.yaml'), 'utf8'),
     ) as KubeObject
     await bed.kubectl.apply(configMap, { dryRun: true })
+    await fluxApplies(target)
     assert.equal(bed.leaks([secret]), [])
 
     await bed.kubectl.patch(ref('ConfigMap'), { data: { 'values.yaml': 'a: [1\n' } })
@@ -347,6 +377,83 @@ if (all) {
     assert.is(await memory(), '988Mi')
   })
 
+  /** Edits the override of wekan on a terminal, by a program that does with the file what the shell text says. */
+  const edit = async (shell: string, answers: readonly Answered[], ...args: string[]) => {
+    const editor = join(folder, 'editor')
+    writeFileSync(editor, `#!/bin/sh\n${shell}\n`, { mode: 0o755 })
+    const { code, screen } = await endOnTerminal(
+      'override-app',
+      ['--cluster', 'sandbox', 'wekan', '--edit', ...args],
+      answers,
+      { env: { EDITOR: editor, VISUAL: undefined, TMPDIR: folder } },
+    )
+    // A terminal cuts long lines.
+    return { code, screen, text: screen.replaceAll(/\r?\n/g, ' ') }
+  }
+  const drafts = () => readdirSync(folder).filter(name => name.startsWith('oas-override-'))
+
+  test('--edit on a terminal: what was saved is judged, shown, asked about and installed', async () => {
+    const before = await memory()
+    const agreed = [[/Change the values of wekan/, 'y']] as const
+    const ended = await edit(
+      `stat -c %a "$1" > "${folder}/mode"; printf 'resources: {limits: {memory: 1700Mi}} # ours\\n' > "$1"`,
+      agreed,
+    )
+    assert.is(ended.code, 0, ended.screen)
+    assert.is(readFileSync(join(folder, 'mode'), 'utf8'), '600\n')
+    assert.is(await memory(), '1700Mi')
+    assert.equal(drafts(), [])
+    // The next editor shows what is in force.
+    const next = await edit(`grep -q 1700Mi "$1" && sed -i s/1700Mi/1800Mi/ "$1"`, agreed)
+    assert.is(next.code, 0, next.screen)
+    assert.is(await memory(), '1800Mi')
+    const undo = await change(['wekan', '--reset'])
+    assert.is(undo.code, 0, undo.stderr)
+    assert.is(await memory(), before)
+  })
+
+  test('--edit: an editor that fails, saves nothing, or saves what is refused; no work is lost', async () => {
+    const before = await values()
+    const fails = await edit('exit 3', [])
+    assert.is(fails.code, 1, fails.screen)
+    assert.match(fails.text, /editor failed/)
+    const same = await edit('true', [])
+    assert.is(same.code, 4, same.screen)
+    assert.match(same.text, 'was not edited')
+    assert.match((await edit('kill -9 $$', [])).text, /editor failed/)
+    assert.equal(drafts(), [])
+    const bomb = [...'abcdefgh'].map((name, i, all) =>
+      i === 0
+        ? 'a: &a [x,x,x,x,x,x,x,x,x]'
+        : `${name}: &${name} [${Array(9)
+            .fill(`*${all[i - 1]}`)
+            .join()}]`,
+    )
+    const tries: [saved: string, answers: Answered[], code: number, message: RegExp][] = [
+      ['a: [1', [], 2, /not valid YAML/],
+      ['a: 1\\na: 2', [], 2, /Map keys must be unique/],
+      [bomb.join('\\n'), [], 2, /too many aliases/],
+      ['replicaCuont: 2', [], 1, /does not know replicaCuont/],
+      ['replicaCount: many', [], 1, /got string/],
+      ['replicaCount: 2', [[/Change the values/, 'n']], 4, /not confirmed/],
+    ]
+    for (const [saved, answers, code, message] of tries) {
+      const ended = await edit(`printf '${saved}\\n' > "$1"`, answers)
+      assert.is(ended.code, code, ended.screen)
+      assert.match(ended.text, message)
+      assert.is(drafts().length, 1, saved)
+      const [, file = ''] = /--reset --file (\S+)/.exec(ended.text) ?? []
+      assert.is(file, join(folder, drafts()[0]!, 'values.yaml'))
+      assert.is(statSync(file).mode & 0o777, 0o600)
+      rmSync(join(folder, drafts()[0]!), { recursive: true })
+    }
+    assert.is(await values(), before)
+    await clean()
+    const piped = await change(['wekan', '--edit'])
+    assert.is(piped.code, 2)
+    assert.match(told(piped)[0]!.what, /--edit needs a terminal/)
+  })
+
   test("the docs' examples: staging certificates in one line, and source ranges", async () => {
     const installed = await runScript('install-app', ['--cluster', 'sandbox', '--yes', 'nextcloud'], {
       timeout: 600_000,
@@ -355,6 +462,35 @@ if (all) {
     const staging = await change(['nextcloud', '--file', 'install/overrides/oas-nextcloud-override.yaml'])
     assert.is(staging.code, 0, staging.stderr)
     assert.match((await values('oas-nextcloud-override'))!, /letsencrypt-staging/)
+    assert.is((await change(['nextcloud', '--reset'])).code, 0)
+    // By hand, as chapter 8 has it: Flux takes it over, and it is shown.
+    const { load } = await import('js-yaml')
+    await bed.kubectl.apply(
+      load(readFileSync(join(ROOT, 'install/overrides/oas-nextcloud-override.yaml'), 'utf8')) as KubeObject,
+    )
+    await until(
+      async () => {
+        const deployment = {
+          apiVersion: 'apps/v1',
+          kind: 'Deployment',
+          namespace: 'oas-apps',
+          name: 'nextcloud',
+        }
+        const { annotations } = (await bed.kubectl.get(deployment))!.spec.template.metadata
+        return annotations?.['openappstack.net/cluster-issuer'] === 'letsencrypt-staging'
+          ? { done: true }
+          : { last: JSON.stringify(annotations) }
+      },
+      { deadline: 120_000, describe: String },
+    )
+    assert.match(
+      (await override(['nextcloud'])).stdout,
+      /cluster-issuer +"letsencrypt-staging" +ConfigMap oas-apps/,
+    )
+    assert.match(
+      (await override(['--list'])).stdout,
+      /nextcloud +ConfigMap oas-apps\/oas-nextcloud-override +1/,
+    )
     // Chapter 10 sets a value of ingress-nginx, in a manifest that kubectl refuses.
     const docs = `---
 apiVersion: v1
