@@ -56,10 +56,14 @@ export function listArchives(cluster: Cluster, folder: string): Listed[] {
     })
 }
 
-/** What is recorded of the newest archive. */
+/** What is recorded of the newest archive; undefined also for a record that is damaged: the next archive rewrites it. */
 export function lastArchive(cluster: Cluster): Record | undefined {
-  const text = readIfExists(lastFile(cluster))
-  return text === undefined ? undefined : (JSON.parse(text) as Record)
+  try {
+    const record = JSON.parse(readIfExists(lastFile(cluster)) ?? 'null') as Record | null
+    return typeof record?.file === 'string' ? record : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function namesIn(folder: string): string[] {

@@ -120,15 +120,31 @@ async function userNumbers(kubectl: Kubectl): Promise<NonNullable<Report['users'
   }
 }
 
+/** Whether a value has all that a comparison reads of a report: somebody may have edited the file. */
+function isReport(value: unknown): value is Report {
+  if (typeof value !== 'object' || value === null) return false
+  const { version, madeAt, causes, releases, certificates, volumes, backups } = value as Partial<Report>
+  const isList = (list: unknown, ...fields: string[]) =>
+    Array.isArray(list) && list.every(item => fields.every(field => typeof item?.[field] === 'string'))
+  return (
+    version === 1 &&
+    typeof madeAt === 'string' &&
+    isList(causes, 'subject', 'cause') &&
+    isList(releases, 'name', 'installed') &&
+    isList(certificates, 'name') &&
+    isList(volumes, 'name') &&
+    typeof backups === 'object' &&
+    backups !== null
+  )
+}
+
 /** An earlier report: the JSON file beside its page. Throws a UsageError for anything else. */
 export function earlierReport(file: string): Report {
   const fix = 'give the .json file that an earlier `report` has written'
   try {
     if (statSync(file).size > LARGEST) throw new UsageError(`${file} is too large for a report`, fix)
-    const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Report>
-    const lists = [report?.causes, report?.releases, report?.certificates, report?.volumes]
-    if (report?.version === 1 && lists.every(Array.isArray) && typeof report.backups === 'object')
-      return report as Report
+    const report: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (isReport(report)) return report
   } catch (error) {
     if (error instanceof UsageError) throw error
     throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, fix)

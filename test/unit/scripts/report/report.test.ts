@@ -86,6 +86,11 @@ test('an earlier report is read back, and nothing else is taken for one', async 
     writeFileSync(file, text)
     assert.match((await expectedFrom(() => earlierReport(file))).fix, 'report')
   }
+  for (const list of ['causes', 'releases', 'certificates', 'volumes'] as const)
+    for (const item of [null, 5, [], {}, { name: 5, subject: null }]) {
+      writeFileSync(file, JSON.stringify({ ...SAMPLE, [list]: [...SAMPLE[list], item] }))
+      assert.match((await expectedFrom(() => earlierReport(file))).message, 'is not a report')
+    }
   assert.match((await expectedFrom(() => earlierReport(join(folder, 'none')))).message, 'cannot be read')
 })
 
