@@ -168,7 +168,11 @@ function explained(shown: StatusItem, object: KubeObject, cause: RootCause): Sta
  * certificates. Throws an ExpectedError when one of these could not be read.
  */
 export async function gatherStatus(kubectl: Kubectl): Promise<StatusSection[]> {
-  const snapshot = await gather(kubectl)
+  return readStatus(await gather(kubectl))
+}
+
+/** The status in a snapshot. Throws an ExpectedError where that lacks what is shown. Pure. */
+export function readStatus(snapshot: Snapshot): StatusSection[] {
   const shown = SECTIONS.flatMap(([, kinds]) => kinds)
   const gap = snapshot.gaps.find(({ what }) => shown.includes(what) || what === 'the APIs of Flux')
   if (gap)

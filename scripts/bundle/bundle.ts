@@ -6,8 +6,8 @@ import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { causeLines, headline } from '../../lib/diagnosis/show.ts'
 import { type Gap, Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import { gatherStatus } from '../../lib/diagnosis/status.ts'
-import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { readStatus } from '../../lib/diagnosis/status.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { readConfig, showsVariable } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { messageOf } from '../../lib/script/errors.ts'
@@ -57,26 +57,53 @@ export class Collector implements Contents {
   }
 }
 
-/** Adds the facts, findings and the status. Returns the facts when there are any. */
+/** Adds the facts, findings and the status. Returns the facts that it added, if there are any. */
 export async function addFacts(
   collector: Collector,
   kubectl: Kubectl,
   config: Snapshot['config'],
   signal: AbortSignal,
 ): Promise<Snapshot | undefined> {
-  const [snapshot, status] = await Promise.all([
-    collector.attempt('the facts', signal, () => gather(kubectl, { config })),
-    collector.attempt('the status', signal, () => gatherStatus(kubectl)),
-  ])
-  if (status) collector.addJson('status.json', 'what `status --json` shows', { sections: status })
+  const snapshot = await collector.attempt('the facts', signal, () => gather(kubectl, { config }))
   if (!snapshot) return undefined
-  collector.addJson('facts.json', 'all objects without values; read it with `diagnose --from`', snapshot)
+  const status = await collector.attempt('the status', signal, async () => readStatus(snapshot))
+  if (status) collector.addJson('status.json', 'what `status --json` shows', { sections: status })
+  const { objects, omitted } = boundedFacts(snapshot.objects)
+  collector.leftOut.push(...omitted)
+  const facts = { ...snapshot, objects }
+  collector.addJson('facts.json', 'the objects without values; read it with `diagnose --from`', facts)
   const diagnosis = diagnose(snapshot, RULES)
   for (const gap of diagnosis.gaps) collector.gaps.push(gap)
   const findings = [headline(diagnosis), ...diagnosis.causes.flatMap(cause => ['', ...causeLines(cause)])]
   collector.add('findings.txt', 'what is wrong, and what to do about it', `${findings.join('\n')}\n`)
-  collector.addJson('findings.json', 'the same for programs', diagnosis)
-  return snapshot
+  const causes = diagnosis.causes.map(cause => ({
+    ...cause,
+    explains: cause.explains.slice(0, MOST_OF_A_KIND),
+  }))
+  collector.addJson('findings.json', 'the same for programs', { ...diagnosis, causes })
+  return facts
+}
+
+/** Objects of a kind that are taken along: a bundle is sent by mail. */
+const MOST_OF_A_KIND = 2000
+
+/** So many objects of each kind; of more, those that have ended are left out first. Pure. */
+export function boundedFacts(all: Snapshot['objects']): { objects: Snapshot['objects']; omitted: Gap[] } {
+  const hasEnded = ({ status }: KubeObject) => ['Succeeded', 'Failed'].includes(status?.phase)
+  const counts = new Map<string, number>()
+  const kept = new Set<KubeObject>()
+  for (const object of [...all.filter(each => !hasEnded(each)), ...all.filter(hasEnded)]) {
+    const count = (counts.get(object.kind) ?? 0) + 1
+    counts.set(object.kind, count)
+    if (count <= MOST_OF_A_KIND) kept.add(object)
+  }
+  const omitted = [...counts]
+    .filter(([, count]) => count > MOST_OF_A_KIND)
+    .map(([kind, count]) => ({
+      what: `${count - MOST_OF_A_KIND} of ${count} objects of kind ${kind}`,
+      why: 'too many',
+    }))
+  return { objects: all.filter(object => kept.has(object)), omitted }
 }
 
 /** The versions of everything: of the toolkit, of Kubernetes, of charts and images. Pure. */

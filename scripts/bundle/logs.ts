@@ -1,5 +1,5 @@
 import { NAMESPACES } from '../../lib/diagnosis/status.ts'
-import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
 import type { Line } from '../../lib/logs/lines.ts'
 import { lineOf, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
@@ -18,6 +18,8 @@ const LINES = 1000
 const LINE = 4096
 const LOG = 1 << 20
 const ALL = 64 << 20
+/** Pods whose logs are read. */
+const MOST_PODS = 300
 /** Milliseconds after which a log is left out, and Loki. */
 const PATIENCE = 20_000
 /** Presets that Loki is asked for: lines of deleted pods, and expired events. */
@@ -45,9 +47,14 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
     collector.add(path, what, text)
   }
   await addFromLoki(collector, kubectl, options, add)
+  let pods = MOST_PODS
   for (const namespace of NAMESPACES)
     await collector.attempt(`the pods of ${namespace}`, signal, async () => {
-      for (const pod of await kubectl.list('v1', 'Pod', { namespace }))
+      const { first, more } = await somePods(kubectl, namespace, pods)
+      pods -= first.length
+      if (more > 0)
+        collector.leftOut.push({ what: `logs of ${more} further pods of ${namespace}`, why: 'too many' })
+      for (const pod of first)
         for (const previous of [false, true])
           for (const container of logContainersOf(pod, previous).filter(({ readable }) => readable)) {
             const path = `logs/${namespace}/${container.pod}/${container.container}${previous ? '.previous' : ''}.log`
@@ -58,6 +65,24 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
             })
           }
     })
+}
+
+/** So many pods of a namespace, those first that have not ended, and how many more there are. */
+async function somePods(
+  kubectl: Kubectl,
+  namespace: string,
+  most: number,
+): Promise<{ first: KubeObject[]; more: number }> {
+  const [open, ended]: [KubeObject[], KubeObject[]] = [[], []]
+  let all = 0
+  for await (const page of kubectl.pages('v1', 'Pod', { namespace }))
+    for (const pod of page) {
+      all++
+      const list = ['Succeeded', 'Failed'].includes(pod.status?.phase) ? ended : open
+      if (list.length < most) list.push(pod)
+    }
+  const first = [...open, ...ended].slice(0, most)
+  return { first, more: all - first.length }
 }
 
 /** The last lines of a container. A node that hangs must not block the bundle. */

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { CONFIG_KEYS } from '../../../../lib/platform/config-keys.ts'
 import { registerSecret } from '../../../../lib/script/redact.ts'
 import { scrub, scrubbedJson } from '../../../../lib/script/scrub.ts'
-import { withoutSecrets } from '../../../../scripts/bundle/bundle.ts'
+import { boundedFacts, withoutSecrets } from '../../../../scripts/bundle/bundle.ts'
 import { indexText } from '../../../../scripts/bundle/index-text.ts'
 import { logText } from '../../../../scripts/bundle/logs.ts'
 
@@ -163,6 +163,22 @@ test('the index says what is there, what is not, and why', () => {
   ])
     assert.match(text, part)
   assert.match(indexText({ files, gaps: [], leftOut: [] }, about), 'everything could be read')
+})
+
+test('of more objects than a bundle takes, those that have ended are left out first', () => {
+  const pod = (i: number, phase: string) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `${phase}-${i}` },
+    status: { phase },
+  })
+  const all = Array.from({ length: 2500 }, (_, i) => pod(i, i % 5 === 0 ? 'Running' : 'Succeeded'))
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'a' } }
+  const { objects, omitted } = boundedFacts([...all, node])
+  assert.is(objects.length, 2001)
+  assert.is(objects.filter(({ status }) => status?.phase === 'Running').length, 500)
+  assert.equal(omitted, [{ what: '500 of 2500 objects of kind Pod', why: 'too many' }])
+  assert.equal(boundedFacts([node]), { objects: [node], omitted: [] })
 })
 
 test.run()
