@@ -1,10 +1,11 @@
 /**
  * Proves that a platform works: addresses and certificates from outside, applications, Prometheus, the server, single
- * sign-on, backups. It replaces the docs' testinfra and Taiko tests (chapters 5 and 9.2).
+ * sign-on, backups, and people in a browser. It replaces the docs' testinfra and Taiko tests (chapters 5 and 9.2).
  *
- * Usage: npx tsx scripts/test-cluster.ts [--only certs,app,…] [--app APP] [--fqdn DOMAIN]
- * Needs: a cluster folder with a kubeconfig; with --fqdn nothing but the domain name. Changes nothing.
- * Safe to run again: it reads everything again.
+ * Usage: npx tsx scripts/test-cluster.ts [--only certs,app,…] [--app APP] [--fqdn DOMAIN] [--browser]
+ * Needs: a cluster folder with a kubeconfig; with --fqdn nothing but the domain name; with --browser Chromium.
+ * Changes nothing; with --browser it creates two users and removes them.
+ * Safe to run again: it reads everything again, and removes users that a killed run has left.
  */
 import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
@@ -33,6 +34,10 @@ await script({
     },
     app: { type: 'string', value: 'APP', help: 'test only this application, its addresses and its login' },
     fqdn: { type: 'string', value: 'DOMAIN', help: 'test a platform that is only a domain name' },
+    browser: {
+      type: 'boolean',
+      help: 'also log people in with Chromium, and work in every application; creates two users and removes them',
+    },
     timeout: { type: 'string', value: 'TIME', help: 'repeat failed checks for so long (default 30s)' },
     junit: { type: 'string', value: 'FILE', help: 'write the checks as JUnit XML, for CI servers' },
     html: { type: 'string', value: 'FILE', help: 'write the checks as a page' },
@@ -57,6 +62,7 @@ await script({
     ['npx tsx scripts/test-cluster.ts --app nextcloud', 'One application'],
     ['npx tsx scripts/test-cluster.ts --fqdn oas.example.org', 'From outside, without a cluster folder'],
     ['npx tsx scripts/test-cluster.ts --junit result.xml --timeout 5m', 'In CI, after an installation'],
+    ['npx tsx scripts/test-cluster.ts --only browser --app nextcloud', 'One application as people use it'],
     ["npx tsx scripts/test-cluster.ts --json | jq '.result.counts'", 'For other programs'],
   ],
   cluster: 'existing',
@@ -83,6 +89,11 @@ await script({
       round = await test.round()
     }
     const { checks, snapshot } = round
+    if (wanted.includes('browser')) {
+      run.log.progress('following people through the applications: this takes some minutes')
+      const { browserTests } = await import('./test-cluster/browser/browser.ts')
+      checks.push(...(await browserTests(run, { app, connectTo: run.flags['connect-to'], deadline })))
+    }
     const { collect } = await import('./test-cluster/collect.ts')
     const isBad = troubled(checks).length > 0
     const collected =

@@ -8,6 +8,7 @@ export const TEST_SECTIONS = {
   host: 'the server',
   login: 'single sign-on and mail',
   backup: 'backups',
+  browser: 'people in a browser',
 } as const
 /** The name of a part. */
 export type TestSection = keyof typeof TEST_SECTIONS

@@ -5,6 +5,8 @@ import { throwAll, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 import { TEST_SECTIONS, type TestSection } from './checks.ts'
 
+/** What is tested unless it is asked for otherwise: a browser takes minutes, and creates users for a while. */
+const USUAL_SECTIONS = (Object.keys(TEST_SECTIONS) as TestSection[]).filter(name => name !== 'browser')
 /** What can be seen of a platform that is only a domain name. */
 const OUTSIDE: readonly TestSection[] = ['certs', 'login']
 /** Milliseconds for which failed checks are repeated. */
@@ -25,17 +27,24 @@ export function wantedOf(flags: {
   app?: string
   fqdn?: string
   timeout?: string
+  browser?: boolean
 }): Wanted {
   const { app } = flags
   const fqdn = flags.fqdn === undefined ? undefined : parsePlatformDomain(flags.fqdn)
-  const wanted = sectionsOf(flags.only, { app, fqdn })
+  if (flags.browser && fqdn !== undefined)
+    throw new UsageError(
+      '--browser: not with --fqdn',
+      'omit --fqdn: the users of the test are created through the API server of a cluster folder',
+    )
+  const sections = sectionsOf(flags.only, { app, fqdn })
+  const wanted = flags.browser && !sections.includes('browser') ? [...sections, 'browser' as const] : sections
   if (app !== undefined && !APP_NAMES.includes(app))
     throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
   const deadline = flags.timeout === undefined ? USUAL : timeoutOf(flags.timeout, 1)
   return { wanted, app, fqdn, deadline }
 }
 
-/** The parts of `--only`; without it all that can be seen. Throws a UsageError for others. */
+/** The parts of `--only`; without it the usual ones. Throws a UsageError for others. */
 function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn?: string }): TestSection[] {
   const known = Object.keys(TEST_SECTIONS) as TestSection[]
   const possible = fqdn === undefined ? known : OUTSIDE
@@ -52,7 +61,8 @@ function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn
       ),
   )
   if (names.length > 0) return names as TestSection[]
-  return possible.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
+  const usual = fqdn === undefined ? USUAL_SECTIONS : OUTSIDE
+  return usual.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
 }
 
 /**

@@ -65,6 +65,23 @@ export async function choosePorts(
   return ports as Ports
 }
 
+/** A port of the loopback address for each name, that was free a moment ago. */
+export async function freePorts<Name extends string>(names: readonly Name[]): Promise<Record<Name, number>> {
+  const found = {} as Record<Name, number>
+  const held: (() => Promise<void>)[] = []
+  for (const name of names)
+    while (found[name] === undefined) {
+      const port = candidate()
+      const release = await hold(port)
+      if (release) {
+        held.push(release)
+        found[name] = port
+      }
+    }
+  await Promise.all(held.map(release => release()))
+  return found
+}
+
 /** Listens on a port of the loopback address. Returns how to end that, or undefined when it is taken. */
 function hold(port: number): Promise<(() => Promise<void>) | undefined> {
   return new Promise(resolve => {

@@ -4,7 +4,6 @@
  */
 import { rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:https'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { dump } from 'js-yaml'
 import { privateFolder, ROOT } from '../../../lib/script/files.ts'
@@ -13,6 +12,7 @@ import { type Building, builtSets } from '../build/build.ts'
 import { LOGIN_SETS } from '../build/programs.ts'
 import { run } from '../build/shell.ts'
 import { issueServing } from '../cluster/pki.ts'
+import { freePorts } from '../cluster/ports.ts'
 import { LOGIN_HOST as HOST, LOGIN_PORTS } from '../cluster/spec.ts'
 import { startDatabase } from './database.ts'
 import { MailServer } from './mail.ts'
@@ -22,22 +22,6 @@ import { moved, objectsOf, releaseValues, type Values } from './values.ts'
 
 /** The ports on which it listens. */
 export type LoginPorts = Record<(typeof LOGIN_PORTS)[number], number>
-
-/** Ports of the loopback address that are free. */
-async function freePorts(): Promise<LoginPorts> {
-  const held = await Promise.all(
-    LOGIN_PORTS.map(name => {
-      const server = createServer()
-      return new Promise<[string, number, typeof server]>(resolve =>
-        server.listen(0, '127.0.0.1', () =>
-          resolve([name, (server.address() as { port: number }).port, server]),
-        ),
-      )
-    }),
-  )
-  await Promise.all(held.map(([, , server]) => new Promise(resolve => server.close(resolve))))
-  return Object.fromEntries(held.map(([name, port]) => [name, port])) as LoginPorts
-}
 
 /** A running single sign-on. */
 export class LoginBed {
@@ -90,7 +74,7 @@ export class LoginBed {
   static async up(folder: string, building: Building, mail?: number): Promise<LoginBed> {
     const [hydra, kratos] = await builtSets(building, LOGIN_SETS)
     const programs = { hydra: join(hydra!, 'hydra'), kratos: join(kratos!, 'kratos') }
-    return LoginBed.start(folder, programs, await freePorts(), mail)
+    return LoginBed.start(folder, programs, await freePorts(LOGIN_PORTS), mail)
   }
 
   /** Starts everything in a folder. Throws with the log of what does not start. */

@@ -85,8 +85,14 @@ export class RelyingParty {
     this.#configuration = configuration
   }
 
-  /** A relying party that trusts `ca`, and finds every host of the bed on loopback. */
-  static async of(app: Application, domain: string, secret: string, ca: string): Promise<RelyingParty> {
+  /** A relying party that trusts `ca`, and finds every host of the bed on loopback; at its host unless told. */
+  static async of(
+    app: Application,
+    domain: string,
+    secret: string,
+    ca: string,
+    origin = `https://${app.host}.${domain}`,
+  ): Promise<RelyingParty> {
     const authentication = app.auth === 'client_secret_post' ? oidc.ClientSecretPost : oidc.ClientSecretBasic
     const configuration = await oidc.discovery(
       new URL(`https://sso.${domain}`),
@@ -95,7 +101,13 @@ export class RelyingParty {
       authentication(secret),
       { [oidc.customFetch]: loopbackFetch(ca) },
     )
-    return new RelyingParty(app, `https://${app.host}.${domain}`, configuration)
+    return new RelyingParty(app, origin, configuration)
+  }
+
+  /** Who has sent a request: the name of the account and its rights; undefined without a login. */
+  who({ headers }: IncomingMessage): { name: string; isAdmin: boolean } | undefined {
+    const login = this.#logins.get(sessionOf(headers.cookie))
+    return login && { name: this.#app.account(login.claims), isAdmin: this.#app.isAdmin(login.claims) }
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
@@ -109,7 +121,7 @@ export class RelyingParty {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.#origin)
-    const session = /(?:^|; )rp=([\w-]+)/.exec(request.headers.cookie ?? '')?.[1]
+    const session = sessionOf(request.headers.cookie)
     const redirect_uri = `${this.#origin}${this.#app.redirect}`
     if (url.pathname === '/login') {
       const id = randomBytes(16).toString('base64url')
@@ -127,18 +139,18 @@ export class RelyingParty {
       })
       response.end()
     } else if (url.pathname === this.#app.redirect) {
-      const { state, nonce } = this.#begun.get(session ?? '') ?? {}
+      const { state, nonce } = this.#begun.get(session) ?? {}
       const tokens = await oidc.authorizationCodeGrant(this.#configuration, url, {
         expectedState: state,
         expectedNonce: nonce,
       })
       const subject = tokens.claims()!.sub
       const info = await oidc.fetchUserInfo(this.#configuration, tokens.access_token, subject)
-      this.#logins.set(session!, { claims: { ...info }, idToken: tokens.id_token! })
+      this.#logins.set(session, { claims: { ...info }, idToken: tokens.id_token! })
       response.writeHead(302, { location: '/' }).end()
     } else if (url.pathname === '/logout') {
-      const login = this.#logins.get(session ?? '')
-      this.#logins.delete(session ?? '')
+      const login = this.#logins.get(session)
+      this.#logins.delete(session)
       const target =
         this.#app.logout === 'hint' && login
           ? oidc.buildEndSessionUrl(this.#configuration, {
@@ -148,7 +160,7 @@ export class RelyingParty {
           : '/'
       response.writeHead(302, { location: target }).end()
     } else {
-      const login = this.#logins.get(session ?? '')
+      const login = this.#logins.get(session)
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
       response.end(
         login
@@ -159,6 +171,8 @@ export class RelyingParty {
     }
   }
 }
+
+const sessionOf = (cookie = '') => /(?:^|; )rp=([\w-]+)/.exec(cookie)?.[1] ?? ''
 
 /** A fetch for openid-client that trusts a CA of the test, and finds *.localhost without a name server. */
 function loopbackFetch(ca: string): oidc.CustomFetch {
