@@ -134,7 +134,7 @@ await script({
         run.signal.throwIfAborted()
         if (open || (hosts.length === 0 && plan.text === survey.texts[2])) throw error
         run.log.warn('it did not succeed: taking the change back')
-        await takeBack()
+        await takeBack().catch(failure => run.log.warn(`${failure.message}: run this with --open`))
         throw error
       }
     })
