@@ -1,4 +1,5 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { isForeign } from './allowed/kinds.ts'
 import { KUBERNETES_KINDS } from './allowed/kubernetes.ts'
 
 /** Where the API server notes that it serves a kind by a CustomResourceDefinition. */
@@ -12,8 +13,7 @@ const rank = (version: string) => {
 
 /**
  * The kinds that CustomResourceDefinitions bring and that a diagnosis has no rules for, each at its best version: of
- * these it reads what they say of themselves. One that is called as a kind of ours is left out, since it would be taken
- * for that. `apis` are the APIServices. Throws what the API server answers when asked for the kinds of a group.
+ * these it reads what they say of themselves. One that would be taken for a kind of ours is left out. `apis` are the APIServices. Throws what the API server answers when asked for the kinds of a group.
  */
 export async function kindsOfOthers(
   kubectl: Kubectl,
@@ -31,9 +31,10 @@ export async function kindsOfOthers(
     }),
   )
   const known = new Set([...ours, ...Object.keys(KUBERNETES_KINDS)])
+  const isOurs = (kind: string, apiVersion: string) => known.has(kind) && !isForeign(kind, apiVersion)
   const best = new Map<string, [string, string]>()
   for (const { group, version, kind } of served.flat())
-    if (!known.has(kind) && !best.has(`${group}/${kind}`))
+    if (!isOurs(kind, `${group}/${version}`) && !best.has(`${group}/${kind}`))
       best.set(`${group}/${kind}`, [`${group}/${version}`, kind])
   return [...best.values()]
 }

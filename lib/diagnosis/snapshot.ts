@@ -1,6 +1,7 @@
 import type { KubeObject, Ref } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { FACTS, hostFact, secretFact } from './allowed/facts.ts'
+import { kindOf } from './allowed/kinds.ts'
 import { factOf } from './allowed/object.ts'
 import { allowedPart } from './allowed/pick.ts'
 import type { HostFacts } from './certificates/host-facts.ts'
@@ -101,18 +102,6 @@ export interface Snapshot {
   hosts?: HostFacts[]
 }
 
-/** The API groups of kinds that others have under the same name: theirs are not taken for ours. */
-const GROUPS: Readonly<Record<string, RegExp>> = {
-  Schedule: /^velero\.io\//,
-  Backup: /^velero\.io\//,
-  Restore: /^velero\.io\//,
-  Node: /^v1$/,
-  Service: /^v1$/,
-  Job: /^batch\//,
-  Ingress: /^networking\.k8s\.io\//,
-  Certificate: /^cert-manager\.io\//,
-}
-
 /** Lookups over a snapshot. */
 export class Index {
   readonly snapshot: Snapshot
@@ -130,10 +119,8 @@ export class Index {
     this.snapshot = snapshot
     this.now = Date.parse(snapshot.takenAt)
     for (const object of snapshot.objects) {
-      const { apiVersion, metadata } = object
-      const [group = ''] = String(apiVersion ?? '').split('/')
-      const isForeign = group.includes('.') && GROUPS[object.kind]?.test(apiVersion) === false
-      const kind = isForeign ? `${object.kind}.${group}` : object.kind
+      const { metadata } = object
+      const kind = kindOf(object)
       if (kind === 'Event') {
         const { kind: of = '', namespace, name = '' } = object.involvedObject ?? {}
         append(this.#events, key(of, namespace, name), object)

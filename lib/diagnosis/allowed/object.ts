@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { kindOf } from './kinds.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
 import { METADATA, UNKNOWN } from './parts.ts'
 import type { Fields } from './pick.ts'
@@ -15,7 +16,8 @@ const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 
  */
 export function factOf(object: KubeObject): KubeObject {
   const { apiVersion, kind } = object
-  const fields = KUBERNETES_KINDS[kind] ?? PLATFORM_KINDS[kind] ?? { status: UNKNOWN }
+  const known = kindOf(object)
+  const fields = KUBERNETES_KINDS[known] ?? PLATFORM_KINDS[known] ?? { status: UNKNOWN }
   const { metadata, spec, ...rest } = allowedPart(object, {
     metadata: kind === 'Event' ? OF_EVENTS : METADATA,
     ...fields,

@@ -42,6 +42,7 @@ export const UNKNOWN: Fields = {
   errors: ['message'],
   health: { status: 'text', message: 'message' },
   robustness: 'text',
+  jobName: 'text',
   connectionState: { lastObservedState: 'text' },
   conditions: CONDITIONS,
   parents: [{ conditions: CONDITIONS }],

@@ -111,6 +111,7 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
     },
     // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
     ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
+    ...(object.status?.jobName ? { causedBy: [refTo('Job', namespace, object.status.jobName)] } : {}),
   }
 }
 
@@ -163,7 +164,7 @@ function objects(index: Index): Unsettled[] {
     index.all(kind).flatMap(object => {
       const { deletionTimestamp, finalizers = [] } = object.metadata as Kept
       if (deletionTimestamp) return finalizers.length > 0 ? [leaving(object, finalizers, index)] : []
-      return SETTLED.test(kind) ? [] : (stateOf(object, index) ?? [])
+      return SETTLED.test(kind) ? [] : (stateOf(object, kind, index) ?? [])
     }),
   )
 }
@@ -171,9 +172,9 @@ function objects(index: Index): Unsettled[] {
 type Kept = KubeObject['metadata'] & { finalizers?: string[] }
 
 /** What an object says of itself that it does not work by, if it does. */
-function stateOf(object: KubeObject, index: Index): Unsettled | undefined {
+function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | undefined {
   const { metadata, status = {}, spec } = object
-  if (FLUX.test(object.kind)) {
+  if (FLUX.test(kind)) {
     const { state, message } = standing(object)
     const ready = condition(object, 'Ready')
     if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined

@@ -1,0 +1,22 @@
+/** The API groups of kinds that others have under the same name: theirs are kept apart. */
+const GROUPS: Readonly<Record<string, RegExp>> = {
+  Schedule: /^velero\.io\//,
+  Backup: /^velero\.io\//,
+  Restore: /^velero\.io\//,
+  HelmChart: /^source\.toolkit\.fluxcd\.io\//,
+  Node: /^v1$/,
+  Service: /^v1$/,
+  Job: /^batch\//,
+  Ingress: /^networking\.k8s\.io\//,
+  Certificate: /^cert-manager\.io\//,
+}
+
+/** Whether a kind of an API is one of others that is called as one of ours. Pure. */
+export function isForeign(kind: string, apiVersion: unknown): boolean {
+  const [group = ''] = String(apiVersion ?? '').split('/')
+  return group.includes('.') && GROUPS[kind]?.test(String(apiVersion)) === false
+}
+
+/** The kind of an object, with its group where it is one of others that is called as one of ours. Pure. */
+export const kindOf = ({ kind, apiVersion }: { kind: string; apiVersion: string }): string =>
+  isForeign(kind, apiVersion) ? `${kind}.${apiVersion.split('/')[0]}` : kind
