@@ -13,6 +13,7 @@ import { startTrouble } from './starting.ts'
 import {
   type Container,
   containersOf,
+  describing,
   eventsOf,
   isOfOldRevision,
   oncePerWorkload,
@@ -105,12 +106,9 @@ function notStarted(pod: KubeObject, { name, init }: Container, message: string,
     rule: known?.rule ?? 'pod-cannot-start',
     cause: `${title} cannot be started${known ? `: ${known.cause}` : ''}${words ? `: ${words}` : ''}`,
     fix: known?.fix(where) ?? `correct its command, mounts or security context ${where}`,
-    command: known?.command ?? describe(pod),
+    command: known?.command ?? describing(pod),
   }
 }
-
-const describe = ({ metadata }: KubeObject) =>
-  `kubectl -n ${metadata.namespace} describe pod ${metadata.name}`
 
 /** Whether an end or two are part of a start: an application waits for its database so. */
 function settles(status: Container['status'], age: number): boolean {
@@ -157,7 +155,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       rule: 'pod-liveness-failing',
       cause: `${title} keeps being killed: ${mistaken.cause}`,
       fix: `${mistaken.fix} ${where}`,
-      command: describe(pod),
+      command: describing(pod),
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   if (probed && !init)
@@ -217,7 +215,7 @@ function endangered(pod: KubeObject, container: Container, index: Index): Troubl
     verdict: 'warning',
     cause: `container ${container.name} runs, but ${mistaken?.cause ?? 'its liveness probe keeps failing: it will be killed for that'}`,
     fix: `${mistaken?.fix ?? 'correct the livenessProbe, or read what the program does'} ${whereToChange(workloadOf(pod, index), index)}`,
-    command: describe(pod),
+    command: describing(pod),
     evidence: [short(message)],
   }
 }

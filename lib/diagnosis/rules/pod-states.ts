@@ -8,7 +8,7 @@ import { short } from '../text.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
-import { containersOf, whereToChange, workloadOf } from './workload-facts.ts'
+import { containersOf, describing, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
 /** Whether a pod does what it is for, or its workload does so without it. Pure. */
@@ -68,7 +68,6 @@ const gateOf = (pod: KubeObject) =>
 
 /** The cause and the remedy of a pod that does not work, in the words of its own status. Pure. */
 export function podTrouble(pod: KubeObject, index: Index): { cause: string; remedy: Remedy; rule: string } {
-  const { namespace, name } = pod.metadata
   const { reason, message } = wordsOf(pod, index)
   const [, lacking] = /^OutOf([\w.-]+)$/.exec(reason) ?? []
   const known = REASONS[reason]
@@ -88,7 +87,7 @@ export function podTrouble(pod: KubeObject, index: Index): { cause: string; reme
           ? `the node had no ${lacking === 'cpu' ? 'CPU' : lacking} left for it: give the server more, or lower its requests ${where}; then delete the pod`
           : startTrouble(message)?.fix(where)) ??
         'correct what it says; its events and its log tell more',
-      command: `kubectl -n ${namespace} describe pod ${name}`,
+      command: describing(pod),
     },
   }
 }

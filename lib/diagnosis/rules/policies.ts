@@ -14,7 +14,7 @@ import {
   selectorText,
   selectsAll,
 } from './policy-facts.ts'
-import { podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
+import { describing, podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
 
 const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
   kind === 'Pod' ? metadata.labels : (spec?.template ?? spec?.jobTemplate?.spec?.template)?.metadata?.labels
@@ -251,7 +251,7 @@ const cutOff = each('NetworkPolicy', (policy, index) => {
     cause: `${what}: its pods are cut off`,
     evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
     text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
-    command: `kubectl -n ${namespace} describe networkpolicy ${policy.metadata.name}`,
+    command: describing(policy),
   }
 })
 
@@ -289,7 +289,7 @@ function admitsSomebody(
 
 /** Policies that let their pods out only to pods that do not exist. */
 const toNobody = each('NetworkPolicy', (policy, index) => {
-  const { namespace, name, creationTimestamp } = policy.metadata
+  const { namespace, creationTimestamp } = policy.metadata
   const rules = (policy.spec?.egress ?? []) as Outward[]
   if (since(index, creationTimestamp) < 600 || index.blind('Namespace') || isBrought(policy)) return undefined
   // A name server need not be a pod of the cluster.
@@ -316,7 +316,7 @@ const toNobody = each('NetworkPolicy', (policy, index) => {
     cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
     evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
     text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',
-    command: `kubectl -n ${namespace} describe networkpolicy ${name}`,
+    command: describing(policy),
   }
 })
 

@@ -11,6 +11,7 @@ import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import {
   type Container,
+  describing,
   eventsOf,
   releaseOf,
   since,
@@ -72,7 +73,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       rule: 'pod-not-ready',
       cause: `container ${name} runs, but ${mistaken.cause}`,
       fix: `${mistaken.fix} ${whereToChange(workloadOf(pod, index), index)}`,
-      command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+      command: describing(pod),
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
     }
   const known = meaningOf(lastLinesOf(pod, name, index))

@@ -2,7 +2,7 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { isSolver } from './ingresses.ts'
-import { podsBehind, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { describing, podsBehind, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
 
@@ -81,7 +81,6 @@ interface Container {
 
 /** Services that send requests to a port that no container of their ready pods has. */
 const targetPorts = each('Service', (service, index) => {
-  const { namespace, name } = service.metadata
   const pods = podsBehind(service, index)
   const listed = pods.flatMap(portsIn)
   if (pods.length === 0 || listed.length === 0) return undefined // ports need not be listed
@@ -118,7 +117,7 @@ const targetPorts = each('Service', (service, index) => {
             .join(', ')}`,
         ],
         text: `correct targetPort ${whereToChange(service, index)}`,
-        command: `kubectl -n ${namespace} describe service ${name}`,
+        command: describing(service),
       }),
     ]
   })
@@ -131,24 +130,22 @@ const portsIn = ({ spec }: KubeObject): ContainerPort[] =>
 
 /** A Service that selects pods of another workload besides those that are meant. */
 function selectsOthers(service: KubeObject, wrong: KubeObject, right: KubeObject, port: unknown): Finding {
-  const { namespace, name } = service.metadata
   return tell(service, {
     rule: 'service-selects-others',
     cause: `it also selects Pod ${wrong.metadata.name}, which has no port ${port}: a part of the requests fails`,
     evidence: [`it is meant for pods like ${right.metadata.name}`],
     text: 'select by a label that only the pods that are meant have',
-    command: `kubectl -n ${namespace} describe service ${name}`,
+    command: describing(service),
   })
 }
 
 /** A Service that sends by another protocol than its pods listen with. */
 function otherProtocol(service: KubeObject, port: unknown, sent: string, listens = 'TCP'): Finding {
-  const { namespace, name } = service.metadata
   return tell(service, {
     rule: 'service-port-mismatch',
     cause: `it sends ${sent} to port ${port}, where its pods listen for ${listens}`,
     text: `correct protocol of this port: the Service and the containers need the same`,
-    command: `kubectl -n ${namespace} describe service ${name}`,
+    command: describing(service),
   })
 }
 
@@ -162,7 +159,7 @@ const aliases = each('Service', (service, index) => {
       rule: 'service-alias-broken',
       cause: `its externalName ${alias} is an address, which DNS does not give as a name`,
       text: `make it a Service without selector, and give it an EndpointSlice with ${alias}; or name a host ${whereToChange(service, index)}`,
-      command: `kubectl -n ${namespace} describe service ${name}`,
+      command: describing(service),
     }
   const itself = target === name && home === namespace
   if (!target || (!itself && index.get('Service', home, target))) return undefined

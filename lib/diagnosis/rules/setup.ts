@@ -8,7 +8,15 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { startTrouble } from './starting.ts'
-import { eventsOf, oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  describing,
+  eventsOf,
+  oncePerWorkload,
+  podsOf,
+  since,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** A pod's age since it was created or, once it is scheduled, since then. */
 export const podAge = (pod: KubeObject, index: Index) =>
@@ -69,7 +77,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
         }
       : {
           text: mountFix(message, whereToChange(workloadOf(pod, index), index)),
-          command: `kubectl -n ${pod.metadata.namespace} describe pod ${pod.metadata.name}`,
+          command: describing(pod),
         }),
   })
 }

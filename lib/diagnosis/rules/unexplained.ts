@@ -11,9 +11,9 @@ import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
-import { refTo } from './failure.ts'
+import { goDurationSeconds, refTo } from './failure.ts'
 import { isWorking, podTrouble } from './pod-states.ts'
-import { oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
+import { describing, oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 const PATIENCE = 600
@@ -91,14 +91,12 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
       text: /nameserver/i.test(String(event.message))
         ? 'leave at most three name servers and few search domains in /etc/resolv.conf of the server'
         : 'correct what it says',
-      command: `kubectl -n ${object.metadata.namespace} describe ${object.kind.toLowerCase()} ${object.metadata.name}`,
+      command: describing(object),
     }),
   )
 }
 
 function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Index): Finding {
-  const { namespace, name } = object.metadata
-  const place = namespace ? `-n ${namespace} ` : ''
   return {
     rule: rule ?? `${object.kind.toLowerCase()}-not-working`,
     verdict: 'broken',
@@ -107,11 +105,13 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
     evidence: [`for ${durationText(lasts * 1000)}`, ...warnings(object, index)],
     remedy: remedy ?? {
       text: 'correct what it says; its events and conditions tell more',
-      command: `kubectl ${place}describe ${object.kind.toLowerCase()} ${name}`,
+      command: describing(object),
     },
     // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
     ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
-    ...(object.status?.jobName ? { causedBy: [refTo('Job', namespace, object.status.jobName)] } : {}),
+    ...(object.status?.jobName
+      ? { causedBy: [refTo('Job', object.metadata.namespace, object.status.jobName)] }
+      : {}),
   }
 }
 
@@ -180,7 +180,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
     if (ready?.reason === 'DependencyNotReady') return undefined
     const lasts = since(index, ready?.lastTransitionTime, metadata.creationTimestamp)
-    return { object, cause: short(message), lasts: lasts - seconds(spec?.timeout) }
+    return { object, cause: short(message), lasts: lasts - goDurationSeconds(String(spec?.timeout ?? '')) }
   }
   const lasts = since(index, metadata.creationTimestamp)
   if (object.kind === 'PersistentVolumeClaim') {
@@ -251,13 +251,6 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
       command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
     },
   }
-}
-
-/** Seconds of a duration of Flux, e.g. `5m0s`; 0 when none is given. */
-function seconds(text: unknown): number {
-  const [, hours = 0, minutes = 0, rest = 0] =
-    /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(String(text ?? '')) ?? []
-  return Number(hours) * 3600 + Number(minutes) * 60 + Number(rest)
 }
 
 function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {

@@ -151,6 +151,11 @@ export function eventsOf(index: Index, object: KubeObject, reason: RegExp, withi
     )
 }
 
+/** The command that shows an object with its events. */
+export function describing({ kind, metadata: { namespace, name } }: KubeObject): string {
+  return `kubectl ${namespace ? `-n ${namespace} ` : ''}describe ${kind.toLowerCase()} ${name}`
+}
+
 /** How often an event was seen. */
 export function timesSeen(event: KubeObject): number {
   return event.series?.count ?? event.count ?? 1

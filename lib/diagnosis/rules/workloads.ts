@@ -10,7 +10,15 @@ import { short } from '../text.ts'
 import { rules as ofContainers } from './containers.ts'
 import { rules as ofNeeds } from './needs.ts'
 import { rules as ofPods } from './pods.ts'
-import { isOfOldRevision, kustomizationOf, podsOf, releaseOf, since, workloadOf } from './workload-facts.ts'
+import {
+  describing,
+  isOfOldRevision,
+  kustomizationOf,
+  podsOf,
+  releaseOf,
+  since,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** Flux's own controllers are told by the rules on Flux. */
 const FLUX = /^(source|kustomize|helm)-controller$/
@@ -94,7 +102,7 @@ function unavailableFinding(workload: KubeObject, progressing: Condition | undef
     cause: dns ? `no name is resolved in the cluster: ${counted}` : cause,
     evidence: late ? [`Progressing=False ${progressing.reason}: ${short(progressing.message ?? '')}`] : [],
     text: 'see what its pods say',
-    command: `kubectl -n ${namespace} describe ${workload.kind.toLowerCase()} ${name}`,
+    command: describing(workload),
     symptom: true,
   })
 }
