@@ -496,6 +496,46 @@ test('what is near to policies, warnings, Jobs and taints that are told, and non
   ])
 })
 
+test('whatever state a pod is in that does not work, something is told', () => {
+  const state = { running: { startedAt: LONG_AGO } }
+  const ended = { terminated: { exitCode: 1, finishedAt: LONG_AGO } }
+  const waiting = (reason: string) => ({ waiting: { reason } })
+  const states = [
+    waiting('ContainerCreating'),
+    waiting('PodInitializing'),
+    waiting('Odd'),
+    state,
+    ended,
+    {},
+    undefined,
+  ]
+  const container = (name: string, of: object) => ({ name, ready: false, restartCount: 0, state: of })
+  for (const kind of ['Pod', 'ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job'])
+    for (const phase of ['Pending', 'Running', 'Failed', 'Unknown'])
+      for (const main of states)
+        for (const init of [undefined, state, ended, waiting('Odd')]) {
+          const owner = { apiVersion: 'apps/v1', kind, name: 'owner', uid: 'owner', controller: true }
+          const pod = old('Pod', 'web-9', {
+            metadata: kind === 'Pod' ? {} : { ownerReferences: [owner] },
+            spec: { nodeName: 'server', containers: [{ name: 'main' }], initContainers: [{ name: 'init' }] },
+            status: {
+              phase,
+              startTime: LONG_AGO,
+              conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: LONG_AGO }],
+              ...(main ? { containerStatuses: [container('main', main)] } : {}),
+              ...(init ? { initContainerStatuses: [container('init', init)] } : {}),
+            },
+          })
+          const made = old(kind, 'owner', {
+            metadata: { uid: 'owner' },
+            spec: { replicas: 1 },
+            status: { active: phase === 'Failed' ? 0 : 1, desiredNumberScheduled: 1 },
+          })
+          const found = causes(kind === 'Pod' ? [pod] : [pod, made])
+          assert.ok(found.length > 0, `${kind} ${phase} ${JSON.stringify([main, init])}`)
+        }
+})
+
 test('nodes may be three minor versions behind the API server, and never ahead', () => {
   const at = (kubeletVersion: string) =>
     told([{ ...node, status: { ...node.status, nodeInfo: { kubeletVersion } } }], { kubernetes: 'v1.36.4' })
