@@ -4,10 +4,14 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
 /** Seconds after which a backup that still runs hangs: Velero gives volumes four hours. */
 const HANGING = 6 * 3600
+
+/** Seconds after which velero has at least started what waits, where nothing else runs. */
+const WAITING = 3600
 
 const RUNNING = /^(InProgress|WaitingForPluginOperations|Finalizing)/
 
@@ -109,6 +113,36 @@ const hanging = each('Backup', (backup, index) => {
     evidence: [`phase ${backup.status?.phase}`],
     text: 'restart velero: it fails what it finds in progress, and goes on with the next; see node-agent, too',
     command: `kubectl -n ${namespace} rollout restart deployment velero`,
+  }
+})
+
+/** Backups and restores that velero does not take up, although it works on no other. */
+const notBegun = each(['Backup', 'Restore'], ({ kind, metadata, status }, index) => {
+  const { phase = 'New' } = status ?? {}
+  const lasts = since(index, status?.startTimestamp, metadata.creationTimestamp)
+  const isBusy = index.within(kind, metadata.namespace).some(other => RUNNING.test(other.status?.phase ?? ''))
+  if (!/^(New|Queued|ReadyToStart)$/.test(phase) || isBusy || lasts < WAITING) return undefined
+  return {
+    rule: 'backup-not-begun',
+    cause: `is ${phase} for ${durationText(lasts * 1000)}: velero does not work on it`,
+    text: 'see whether velero runs, and what it says; then restart it',
+    command: `kubectl -n ${metadata.namespace} rollout restart deployment velero`,
+    symptom: true,
+    causedBy: [refTo('Deployment', metadata.namespace, 'velero')],
+  }
+})
+
+/** Restores that run for longer than Velero lets any. */
+const endless = each('Restore', (restore, index) => {
+  const { phase = '', startTimestamp } = restore.status ?? {}
+  const lasts = since(index, startTimestamp, restore.metadata.creationTimestamp)
+  if (!RUNNING.test(phase) || lasts < HANGING) return undefined
+  return {
+    rule: 'restore-never-ends',
+    cause: `has been running for ${durationText(lasts * 1000)}`,
+    evidence: [`phase ${phase}`],
+    text: 'see whether the pods that it restores start, and node-agent; then restart velero, which fails it',
+    command: `kubectl -n ${restore.metadata.namespace} rollout restart deployment velero`,
   }
 })
 
@@ -239,4 +273,4 @@ export function behindBackups(namespace: string | undefined, index: Index): Ref[
   ].map(refOf)
 }
 
-export const rules: Rule[] = [hanging, repositories, volumeRuns, restores, onNoNode]
+export const rules: Rule[] = [hanging, notBegun, endless, repositories, volumeRuns, restores, onNoNode]

@@ -178,7 +178,9 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     const { state, message } = standing(object)
     const ready = condition(object, 'Ready')
     if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
-    if (ready?.reason === 'DependencyNotReady') return undefined
+    // What it depends on is told itself, as long as that is not ready.
+    if (ready?.reason === 'DependencyNotReady' && dependencies(object, index).some(isUnready))
+      return undefined
     const lasts = since(index, ready?.lastTransitionTime, metadata.creationTimestamp)
     return { object, cause: short(message), lasts: lasts - goDurationSeconds(String(spec?.timeout ?? '')) }
   }
@@ -235,6 +237,15 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     }
   return undefined
 }
+
+const isUnready = (object: KubeObject | undefined) => condition(object ?? NOTHING, 'Ready')?.status !== 'True'
+const NOTHING: KubeObject = { apiVersion: '', kind: '', metadata: { name: '' } }
+
+/** What a Kustomization or release names in dependsOn. */
+const dependencies = ({ kind, metadata, spec }: KubeObject, index: Index) =>
+  ((spec?.dependsOn ?? []) as { name: string; namespace?: string }[]).map(each =>
+    index.get(kind, each.namespace ?? metadata.namespace, each.name),
+  )
 
 /** An object that was deleted, and that a finalizer keeps. */
 function leaving(object: KubeObject, finalizers: readonly string[], index: Index): Unsettled {

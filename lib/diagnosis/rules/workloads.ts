@@ -181,10 +181,10 @@ const paused = each('Deployment', workload => {
 })
 
 /** Workloads of which the controllers of Kubernetes have taken no notice. */
-const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet'], (workload, index) => {
+const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet', 'Job'], (workload, index) => {
   const age = since(index, workload.metadata.creationTimestamp)
   const isHandled = Object.keys(workload.status ?? {}).length > 0 || index.ownedBy(workload).length > 0
-  if (isHandled || age < 120) return undefined
+  if (isHandled || workload.spec?.suspend || age < 120) return undefined
   return {
     rule: 'controller-silent',
     cause: `nothing has handled it for ${durationText(age * 1000)}: the controllers of Kubernetes do not work`,
