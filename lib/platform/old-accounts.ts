@@ -11,7 +11,7 @@ export function traitProblems(traits: Traits): string[] {
   const texts = {
     username: `${JSON.stringify(traits.username)} is not a valid user name: use a-z, 0-9, dot, dash and underscore, at most 64`,
     email: `${JSON.stringify(traits.email)} is not a valid e-mail address`,
-    name: 'the name is longer than 256 characters',
+    name: 'the name is longer than 256 characters, or has characters that cannot be seen',
   }
   return problemsOf(traits).map(problem => texts[problem])
 }

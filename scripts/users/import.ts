@@ -1,4 +1,8 @@
-import type { AdminMetadata, Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import {
+  type AdminMetadata,
+  type Identity,
+  isReserved,
+} from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import { type AccountPlan, changePlan, guardLastAdmin } from './actions.ts'
 import { grantWords, type Person } from './people.ts'
@@ -17,6 +21,13 @@ export function importPlan(wanted: readonly Person[], people: readonly Identity[
       )
     const identity = byName.get(username)
     if (!identity) {
+      if (isReserved(username, admin))
+        problems.push(
+          new ExpectedError(
+            `${username}: the name is reserved, applications or the server use it themselves`,
+            'choose another name',
+          ),
+        )
       const metadata: AdminMetadata = { admin: admin ?? false, apps: apps ?? {} }
       const access = metadata.admin ? 'administrator' : grantWords(metadata) || 'no applications'
       const line = `create ${username} (${email}): ${access}${hash ? ', with the password of before' : ''}`

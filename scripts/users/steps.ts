@@ -1,4 +1,5 @@
 import {
+  ChangedError,
   changeUser,
   deleteUser,
   disableUser,
@@ -66,6 +67,11 @@ async function unlock(services: AccountServices, identity: Identity): Promise<vo
 }
 
 function failed(line: string, error: unknown): unknown {
+  if (error instanceof ChangedError)
+    return new ExpectedError(
+      `${line}: somebody else has changed this user meanwhile`,
+      'run the same command again: it makes a new plan',
+    )
   if (error instanceof TakenError || (error instanceof UpstreamError && error.status === 409))
     return new ExpectedError(
       `${line}: the name or the address is taken`,

@@ -32,6 +32,7 @@ export const LOGIN_PORTS = [
   'kratosPublic',
   'kratosAdmin',
   'panel',
+  'hooks',
 ] as const
 
 /** Those, and the ports of what it runs only when it is asked to. */

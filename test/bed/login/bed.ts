@@ -129,24 +129,20 @@ export class LoginBed {
       'hydra-admin:4445': at(this.ports.hydraAdmin),
       'http://kratos-admin': `http://${at(this.ports.kratosAdmin)}`,
       'http://kratos-public': `http://${at(this.ports.kratosPublic)}`,
-      'http://single-sign-on:3000': `http://${at(this.ports.panel)}`,
+      'http://single-sign-on:3001': `http://${at(this.ports.hooks)}`,
     }
   }
 
-  /** What the Ingress objects of hydra, kratos and the panel say. */
+  /** What the Ingress objects of hydra and the panel say. */
   #ownRoutes(): Route[] {
     const of = (hosts: { host: string; paths: { path: string }[] }[], to: number) =>
       hosts.flatMap(({ host, paths }) =>
         paths.map(({ path }) => ({ host: host.split(':')[0]!, prefix: path, to })),
       )
-    const publicHosts = (release: string) => releaseValues(release, this.variables).ingress.public.hosts
+    const hydra = releaseValues('hydra', this.variables).ingress.public.hosts
     const panel = objectsOf('userpanel/ingress.yaml', this.variables)[0]!
     const rules = panel.spec.rules.map(({ host, http }: Values) => ({ host, paths: http.paths }))
-    return [
-      ...of(publicHosts('hydra'), this.ports.hydraPublic),
-      ...of(publicHosts('kratos'), this.ports.kratosPublic),
-      ...of(rules, this.ports.panel),
-    ]
+    return [...of(hydra, this.ports.hydraPublic), ...of(rules, this.ports.panel)]
   }
 
   /** Leads a host below the domain to a handler of the test. */
@@ -215,6 +211,7 @@ export class LoginBed {
     this.processes.start('panel', [process.execPath, ...loader, join(folder, 'main.ts')], {
       ...env,
       PORT: String(this.ports.panel),
+      HOOKS_PORT: String(this.ports.hooks),
     })
     await this.#ready('panel', this.ports.panel)
   }

@@ -4,10 +4,13 @@ import * as assert from 'uvu/assert'
 import { applications } from '../../../../flux2/core/single-sign-on/userpanel/panel/dashboard.ts'
 import { form } from '../../../../flux2/core/single-sign-on/userpanel/panel/forms.ts'
 import { html } from '../../../../flux2/core/single-sign-on/userpanel/panel/html.ts'
-import { formToken, isOwnForm } from '../../../../flux2/core/single-sign-on/userpanel/panel/http.ts'
+import {
+  formToken,
+  isOwnForm,
+  networkOf,
+} from '../../../../flux2/core/single-sign-on/userpanel/panel/http.ts'
 import { Hydra } from '../../../../flux2/core/single-sign-on/userpanel/panel/hydra.ts'
 import type { Flow } from '../../../../flux2/core/single-sign-on/userpanel/panel/kratos.ts'
-import { accountIn } from '../../../../flux2/core/single-sign-on/userpanel/panel/login-proxy.ts'
 import { nextToken } from '../../../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 
 test('whatever is put into a page stays text', () => {
@@ -97,17 +100,34 @@ test('an application is opened at its own address, else at its redirect; other s
   )
 })
 
-test('attempts count by the account, however it is written, and by the session for a second factor', () => {
-  const form = (fields: Record<string, string>) => Buffer.from(new URLSearchParams(fields).toString())
-  const one = accountIn(form({ identifier: 'Anna ', password: 'x' }))
-  assert.type(one, 'string')
-  assert.is(accountIn(Buffer.from('{"identifier":"anna","password":"y"}'), 'application/json'), one)
-  assert.is.not(accountIn(form({ identifier: 'bert', password: 'x' })), one)
-  assert.is(accountIn(form({ identifier: 'anna' })), undefined)
-  const code = form({ totp_code: '123456' })
-  assert.is.not(accountIn(code, '', 'ory_kratos_session=a'), accountIn(code, '', 'x=1; ory_kratos_session=b'))
-  for (const body of ['null', '[]', '{', '"x"'])
-    assert.is(accountIn(Buffer.from(body), 'application/json'), undefined)
+test('what nobody sees is shown as a sign, and new lines stay', () => {
+  for (const character of [
+    '\u202e',
+    '\u2066',
+    '\u200b',
+    '\u200f',
+    '\ufeff',
+    '\u0000',
+    '\u001b',
+    '\u0085',
+    '\u00ad',
+  ])
+    assert.is(html`<b>${`a${character}b`}</b>`.text, '<b>a\ufffdb</b>', character.charCodeAt(0).toString(16))
+  assert.is(html`${'Zoë 王 אב\n\t'}`.text, 'Zoë 王 אב\n\t')
+})
+
+test('whoever has an IPv6 address has the network around it', () => {
+  const cases: [string, string][] = [
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::9', '2001:db8:1:2::/64'],
+    ['2001:DB8::1', '2001:db8:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::ffff:192.0.2.7', '::ffff:192.0.2.7'],
+    ['192.0.2.7', '192.0.2.7'],
+    ['nonsense', 'nonsense'],
+  ]
+  for (const [address, network] of cases) assert.is(networkOf(address), network)
 })
 
 test.run()

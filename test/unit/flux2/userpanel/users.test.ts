@@ -5,12 +5,15 @@ import { generatePassword } from '../../../../flux2/core/single-sign-on/userpane
 import {
   changedIdentity,
   claimsFor,
+  hasSecondFactor,
   type Identity,
+  isReserved,
   problemsOf,
   roleIn,
   SHORTEST_PASSWORD,
   subjectOf,
   tombstone,
+  versionOf,
 } from '../../../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 
 const anna: Identity = {
@@ -65,6 +68,48 @@ test('names and addresses are checked before kratos sees them', () => {
   for (const email of ['', 'anna', '@b', 'a@', 'a b@c', 'a@b\nc', '<a@b>'])
     assert.equal(of({ email }), ['email'], JSON.stringify(email))
   assert.equal(of({ name: 'x'.repeat(257) }), ['name'])
+  for (const name of ['Anna\u202e', 'An\u200bna', '\u2066Anna', 'Anna\n', '\u3164', 'a\ufe0f', '\u{e0041}'])
+    assert.equal(of({ name }), ['name'], JSON.stringify(name))
+  for (const name of ["Zoë O'Brien-Łukasz", '王小明', 'אברהם', 'محمد', 'Anna 🌻'])
+    assert.equal(of({ name }), [], name)
+})
+
+test('names of accounts that applications have themselves are reserved; admin is for administrators', () => {
+  for (const name of ['grafana-admin', 'rocket.cat', 'all', 'here', 'root', 'postmaster'])
+    assert.ok(isReserved(name, true), name)
+  assert.ok(isReserved('admin'))
+  assert.not(isReserved('admin', true))
+  assert.not(isReserved('anna'))
+})
+
+test('an address is verified when kratos says so of this very address', () => {
+  const verified = (addresses: Identity['verifiable_addresses']) =>
+    claimsFor({ ...anna, verifiable_addresses: addresses }, 'user').email_verified
+  assert.is(verified([{ value: 'Anna@example.org', verified: true }]), true)
+  assert.is(verified([{ value: 'anna@example.org', verified: false }]), false)
+  assert.is(verified([{ value: 'old@example.org', verified: true }]), false)
+  assert.is(verified(null), false)
+  assert.is(verified(undefined), false)
+})
+
+test('every change of a user is another version, and reading is none', () => {
+  const changes: Partial<Identity>[] = [
+    { state: 'inactive' },
+    { traits: { ...anna.traits, email: 'a@example.org' } },
+    { metadata_admin: { ...anna.metadata_admin, admin: true } },
+    { metadata_admin: null },
+    { metadata_public: { x: 1 } },
+  ]
+  const versions = changes.map(change => versionOf({ ...anna, ...change }))
+  assert.is(new Set([versionOf(anna), ...versions]).size, changes.length + 1)
+  assert.is(versionOf({ ...anna, credentials: { totp: {} } }), versionOf(structuredClone(anna)))
+})
+
+test('an authenticator app and recovery codes are second factors; a password is none', () => {
+  const has = (credentials: Identity['credentials']) => hasSecondFactor({ ...anna, credentials })
+  for (const kind of ['totp', 'lookup_secret', 'webauthn']) assert.ok(has({ password: {}, [kind]: {} }), kind)
+  assert.not(has({ password: {}, code: {} }))
+  assert.not(has(null))
 })
 
 test('a generated password is long enough, and is another one each time', () => {

@@ -35,19 +35,24 @@ async function applicationOf({ hydra }: Panel, flow: Flow): Promise<string | und
   return client && (client.client_name || client.client_id)
 }
 
+/** What a flow says; when it was sent too often, that alone. */
+function messagesOf(flow: Flow, { url }: Visit): Html | Html[] {
+  const wait = Number(url.searchParams.get('wait'))
+  if (!Number.isInteger(wait) || wait <= 0) return messages(flow.ui.messages)
+  return html`<p class="message error" role="alert">${TEXTS.login.throttled(wait)}</p>`
+}
+
 export async function loginPage(panel: Panel, visit: Visit): Promise<Answer> {
   const flow = await flowOf(panel, visit, 'login')
   if (!isFlow(flow)) return flow
   const { login } = TEXTS
-  const wait = Number(visit.url.searchParams.get('wait'))
   const application = await applicationOf(panel, flow)
   const second = flow.requested_aal === 'aal2'
   const groups = second ? [['totp'], ['lookup_secret']] : [['password']]
   const body = html`
 ${application && html`<p>${login.to(application)}</p>`}
 ${flow.refresh && html`<p>${login.again}</p>`}
-${Number.isInteger(wait) && wait > 0 && html`<p class="message error" role="alert">${login.throttled(wait)}</p>`}
-${!(wait > 0) && messages(flow.ui.messages)}
+${messagesOf(flow, visit)}
 ${groups.map(groups => form(flow, { groups }))}
 ${!second && (panel.config.mail ? html`<p><a href="/recovery">${login.forgot}</a></p>` : html`<p class="hint">${login.forgotWithoutMail}</p>`)}`
   return { page: page(second ? login.secondFactor : login.title, body) }
@@ -78,5 +83,5 @@ export async function codePage(
   const flow = await flowOf(panel, visit, kind)
   if (!isFlow(flow)) return panel.config.mail ? flow : redirect(`/${kind}`)
   const content: Html | undefined = form(flow, { groups: ['code'] })
-  return { page: page(title, html`${messages(flow.ui.messages)}${content}`) }
+  return { page: page(title, html`${messagesOf(flow, visit)}${content}`) }
 }

@@ -11,6 +11,7 @@ import {
   subjectOf,
   type Traits,
   tombstone,
+  versionOf,
 } from './users.ts'
 
 /** Where accounts are kept. */
@@ -21,6 +22,9 @@ export interface Services {
 
 /** A name or an address that another user has, deleted ones included. */
 export class TakenError extends Error {}
+
+/** A user who was changed by somebody else since the change was decided on. */
+export class ChangedError extends Error {}
 
 /** What is handed over to a person, once. */
 export interface Handover {
@@ -49,13 +53,20 @@ export async function createUser(
   return { identity, handover: password ? { password } : await newCode(services, identity) }
 }
 
-/** Changes a user's data and access. Throws a TakenError. */
+/** Replaces a user who is still as he was when that was decided. Throws a ChangedError, or a TakenError. */
+async function replace({ kratos }: Services, identity: Identity, body: object): Promise<Identity> {
+  // kratos replaces a user unconditionally: what somebody else has changed meanwhile would be lost.
+  if (versionOf(await kratos.identity(identity.id)) !== versionOf(identity)) throw new ChangedError()
+  return unlessTaken(() => kratos.replace(identity.id, body))
+}
+
+/** Changes a user's data and access. Throws a ChangedError, or a TakenError. */
 export async function changeUser(
   services: Services,
   identity: Identity,
   change: Partial<Pick<Identity, 'state' | 'metadata_admin' | 'traits'>>,
 ): Promise<Identity> {
-  return unlessTaken(() => services.kratos.replace(identity.id, changedIdentity(identity, change)))
+  return replace(services, identity, changedIdentity(identity, change))
 }
 
 /** A code with which the user sets a password; the old one stays valid until then. */
@@ -67,7 +78,7 @@ export async function newCode({ kratos }: Services, { id }: Identity): Promise<H
 /** A generated password in the place of the old one; all sessions end. */
 export async function newPassword(services: Services, identity: Identity): Promise<Handover> {
   const password = generatePassword()
-  await services.kratos.replace(identity.id, changedIdentity(identity, {}, password))
+  await replace(services, identity, changedIdentity(identity, {}, password))
   await endSessions(services, identity)
   return { password }
 }
@@ -86,6 +97,6 @@ export async function disableUser(services: Services, identity: Identity): Promi
 
 /** Takes everything from a user but the name, which stays reserved. */
 export async function deleteUser(services: Services, identity: Identity): Promise<void> {
+  await replace(services, identity, tombstone(identity, new Date(), generatePassword()))
   await endSessions(services, identity)
-  await services.kratos.replace(identity.id, tombstone(identity, new Date(), generatePassword()))
 }

@@ -1,6 +1,8 @@
 /** What the panel is told by its Deployment. */
 export interface Config {
   port: number
+  /** Where kratos asks: no ingress leads there. */
+  hooksPort: number
   /** https://admin.DOMAIN, without a slash at the end. */
   panelUrl: string
   /** https://sso.DOMAIN, as browsers reach hydra. */
@@ -33,6 +35,7 @@ export function configOf(environment: Record<string, string | undefined>): Confi
   const url = (name: string) => environment[name]!.replace(/\/$/, '')
   return {
     port: Number(environment.PORT ?? 3000),
+    hooksPort: Number(environment.HOOKS_PORT ?? 3001),
     panelUrl: url('PANEL_URL'),
     ssoUrl: url('SSO_URL'),
     kratosPublicUrl: url('KRATOS_PUBLIC_URL'),

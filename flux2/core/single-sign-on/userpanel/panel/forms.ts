@@ -58,7 +58,7 @@ function field(node: Node, id: string, hint?: string): Html | undefined {
   if (type === 'hidden') return html`<input type="hidden" name="${name}" value="${String(value ?? '')}">`
   if (type === 'button') return undefined // does nothing without a script
   if (type === 'submit')
-    return html`<p><button name="${name}" value="${String(value ?? '')}"${attributes.disabled && html` disabled`}>${label}</button></p>`
+    return html`<p><button name="${name}" value="${String(value ?? '')}"${attributes.disabled && html` disabled`}${name !== 'method' && html` formnovalidate`}>${label}</button></p>`
   const wrong = said.some(({ type }) => type === 'error')
   const described = [...(hint ? [`${id}-hint`] : []), ...(said.length > 0 ? [`${id}-message`] : [])].join(' ')
   return html`<div class="field">

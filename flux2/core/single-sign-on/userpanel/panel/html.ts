@@ -16,9 +16,12 @@ const ENTITIES: Record<string, string> = {
   "'": '&#39;',
 }
 
-/** A text as HTML: safe between tags and in quoted attributes. */
+/** Characters that turn around what stands beside them, or show nothing; new lines and tabs are none. */
+const UNSEEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/** A text as HTML: safe between tags and in quoted attributes. What could not be seen is shown as U+FFFD. */
 export function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, character => ENTITIES[character]!)
+  return text.replace(UNSEEN, '\ufffd').replace(/[&<>"']/g, character => ENTITIES[character]!)
 }
 
 function textOf(part: Part): string {

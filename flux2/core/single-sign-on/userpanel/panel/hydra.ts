@@ -26,7 +26,6 @@ export interface ConsentRequest {
   subject: string
   requested_scope: string[]
   requested_access_token_audience: string[]
-  context?: { identity?: string }
 }
 
 export interface LogoutRequest {

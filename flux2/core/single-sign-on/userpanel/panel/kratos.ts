@@ -70,15 +70,13 @@ export class Kratos {
     this.#public = browser
   }
 
-  /** The session of a browser; undefined without one, `'second factor'` when the account asks for that too. */
-  async session(cookie: string): Promise<Session | 'second factor' | undefined> {
+  /** The session of a browser, also one that lacks the second factor; undefined without any. */
+  async session(cookie: string): Promise<Session | undefined> {
     if (!cookie) return undefined
     try {
       return (await this.#public<Session>('/sessions/whoami', { headers: { cookie } })).data
     } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error
-      if (error.status === 401) return undefined
-      if (error.status === 403) return 'second factor'
+      if (error instanceof UpstreamError && error.status === 401) return undefined
       throw error
     }
   }

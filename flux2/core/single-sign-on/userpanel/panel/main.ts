@@ -6,11 +6,15 @@
  */
 import { configOf } from './config.ts'
 import { panelOf } from './panel.ts'
-import { serve } from './server.ts'
+import { serve, serveHooks } from './server.ts'
 
 const config = configOf(process.env)
 const log = (event: Record<string, unknown>) =>
   console.log(JSON.stringify({ time: new Date().toISOString(), ...event }))
-const server = serve(panelOf(config, log)).listen(config.port)
+const panel = panelOf(config, log)
+const servers = [serve(panel).listen(config.port), serveHooks(panel).listen(config.hooksPort)]
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
-  process.on(signal, () => server.close(() => process.exit(0)))
+  process.on(signal, () => {
+    const closed = servers.map(server => new Promise(resolve => server.close(resolve)))
+    void Promise.all(closed).then(() => process.exit(0))
+  })

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Config } from './config.ts'
-import { type Answer, formToken, isOwnForm, PageError, redirect } from './http.ts'
+import { type Answer, formOf, formToken, isOwnForm, PageError, redirect } from './http.ts'
 import { Hydra } from './hydra.ts'
 import { Kratos, type Session } from './kratos.ts'
 import type { Viewer } from './layout.ts'
 import { TEXTS } from './texts.ts'
 import { Throttle } from './throttle.ts'
+import { Turns } from './turns.ts'
 import { askAt, UpstreamError } from './upstream.ts'
-import { type Identity, isAdmin } from './users.ts'
+import { hasSecondFactor, type Identity, isAdmin } from './users.ts'
 
 /** Everything that pages share: the services behind the panel, and who has failed to log in. */
 export interface Panel {
@@ -15,6 +16,8 @@ export interface Panel {
   kratos: Kratos
   hydra: Hydra
   throttle: Throttle
+  /** In which administrators change users: what was checked stays true until it is done. */
+  turns: Turns
   log: (event: Record<string, unknown>) => void
 }
 
@@ -25,6 +28,7 @@ export function panelOf(config: Config, log: Panel['log']): Panel {
     kratos: new Kratos(askAt('kratos', kratosAdminUrl), askAt('kratos', kratosPublicUrl)),
     hydra: new Hydra(askAt('hydra', hydraAdminUrl)),
     throttle: new Throttle(),
+    turns: new Turns(),
     log,
   }
 }
@@ -44,15 +48,19 @@ export interface Visitor {
   viewer: Viewer
 }
 
-/** Who visits; undefined when nobody is logged in. Throws a redirect when the second factor is missing. */
+/**
+ * Who visits; undefined when nobody is logged in, `'second factor'` when the account has one and it was not entered.
+ * kratos would hide whose account that is (whoami's required_aal), and nobody could count who guesses.
+ */
 export async function visitorOf(
   { config, kratos }: Panel,
   { cookie }: Visit,
 ): Promise<Visitor | 'second factor' | undefined> {
   const session = await kratos.session(cookie)
-  if (session === undefined || session === 'second factor') return session
+  if (session === undefined) return undefined
   const identity = await kratos.identity(session.identity.id)
   if (identity.state !== 'active') return undefined
+  if (hasSecondFactor(identity) && session.authenticator_assurance_level !== 'aal2') return 'second factor'
   const { name, username } = identity.traits
   const viewer = {
     name: name || username,
@@ -88,21 +96,30 @@ export async function forUsers(
   return page(visitor)
 }
 
-/** A page for administrators. Throws a PageError (403) for others. */
-export function forAdmins(
+/**
+ * A page for administrators, and the form that was sent to it. Whoever sends one has to be an administrator still when
+ * it is his turn. Throws a PageError (403) for others.
+ */
+export async function forAdmins(
   panel: Panel,
   visit: Visit,
-  page: (visitor: Visitor) => Promise<Answer> | Answer,
+  page: (visitor: Visitor, fields: URLSearchParams | undefined) => Promise<Answer>,
 ): Promise<Answer> {
-  return forUsers(panel, visit, visitor => {
-    if (!visitor.viewer.admin) throw new PageError(403, TEXTS.error.forbidden)
-    return page(visitor)
-  })
+  const sent = visit.method === 'POST' ? await formOf(visit.request) : undefined
+  const show = () =>
+    forUsers(panel, visit, visitor => {
+      if (!visitor.viewer.admin) throw new PageError(403, TEXTS.error.forbidden)
+      return page(visitor, sent && checkedForm(panel, visitor, sent))
+    })
+  return sent ? panel.turns.take(show) : show()
 }
 
 /** The fields of a form of ours. Throws a PageError when it was not sent from one of this session's pages. */
-export function checkedForm({ config }: Panel, { session }: Visitor, body: Buffer): URLSearchParams {
-  const fields = new URLSearchParams(body.toString('utf8'))
+export function checkedForm(
+  { config }: Panel,
+  { session }: Visitor,
+  fields: URLSearchParams,
+): URLSearchParams {
   if (!isOwnForm(config.secret, session.id, fields.get('token'))) throw new PageError(400, TEXTS.error.form)
   return fields
 }

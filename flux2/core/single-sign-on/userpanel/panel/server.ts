@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { codePage, loginPage, settingsPage } from './account.ts'
 import { dashboard } from './dashboard.ts'
-import { settingsHook } from './hooks.ts'
+import { passwordHook, settingsHook } from './hooks.ts'
 import { html } from './html.ts'
-import { type Answer, bodyOf, PageError, send } from './http.ts'
+import { type Answer, PageError, send } from './http.ts'
 import { page } from './layout.ts'
-import { proxyLogin } from './login-proxy.ts'
 import type { Panel, Visit } from './panel.ts'
+import { begin, flowPath, follow, submit } from './self-service.ts'
 import { hydraConsent, hydraLogin, hydraLogout, logOut } from './signing-in.ts'
 import { TEXTS } from './texts.ts'
 import { UpstreamError } from './upstream.ts'
@@ -16,47 +16,81 @@ import { newUser, oneUser, userList } from './user-pages.ts'
 
 const STYLE = readFileSync(join(import.meta.dirname, 'style.css'))
 
-async function route(panel: Panel, visit: Visit): Promise<Answer> {
-  const { method, url } = visit
+type Handler = (panel: Panel, visit: Visit) => Promise<Answer> | Answer
+
+/** What an address takes. `GET` that does something, other than showing a page, is not asked with HEAD. */
+interface Address {
+  GET?: Handler
+  POST?: Handler
+  acts?: true
+}
+
+const ready: Address = {
+  GET: () => ({ headers: { 'content-type': 'application/json' }, body: '{"status":"ok"}' }),
+}
+const challengeOf = ({ url }: Visit, kind: string) => url.searchParams.get(`${kind}_challenge`) ?? ''
+
+const PAGES: Record<string, Address> = {
+  '/': { GET: dashboard },
+  '/login': { GET: loginPage },
+  '/consent': {
+    GET: (panel, visit) => hydraConsent(panel, visit, challengeOf(visit, 'consent')),
+    acts: true,
+  },
+  '/logout': {
+    GET: (panel, visit) => hydraLogout(panel, visit, challengeOf(visit, 'logout')),
+    POST: logOut,
+    acts: true,
+  },
+  '/settings': { GET: settingsPage },
+  '/recovery': { GET: (panel, visit) => codePage(panel, visit, 'recovery') },
+  '/verification': { GET: (panel, visit) => codePage(panel, visit, 'verification') },
+  '/error': { GET: async (panel, { url }) => failure(400, await errorText(panel, url.searchParams)) },
+  '/users': { GET: userList },
+  '/users/new': { GET: newUser, POST: newUser },
+  '/style.css': {
+    GET: () => ({ headers: { 'content-type': 'text/css', 'cache-control': 'max-age=3600' }, body: STYLE }),
+  },
+  '/health/alive': ready,
+  '/health/ready': ready,
+}
+
+/** What an address of the panel takes; undefined for one that does not exist. */
+function addressFor({ url }: Visit): Address | undefined {
   const { pathname, searchParams } = url
-  const user = /^\/users\/([0-9a-f-]{36})$/.exec(pathname)?.[1]
-  if (user) return oneUser(panel, visit, user)
-  switch (`${method} ${pathname}`) {
-    case 'GET /':
-      return dashboard(panel, visit)
-    case 'GET /login': {
-      const challenge = searchParams.get('login_challenge')
-      return challenge ? hydraLogin(panel, visit, challenge) : loginPage(panel, visit)
+  const challenge = searchParams.get('login_challenge')
+  if (pathname === '/login' && challenge)
+    return { GET: (panel, visit) => hydraLogin(panel, visit, challenge), acts: true }
+  const flow = flowPath(pathname)
+  if (flow?.begins) return { GET: (panel, visit) => begin(panel, visit, flow.kind), acts: true }
+  if (flow)
+    return {
+      ...(flow.kind === 'verification' && { GET: follow }),
+      POST: (panel, visit) => submit(panel, visit, flow.kind),
+      acts: true,
     }
-    case 'GET /consent':
-      return hydraConsent(panel, searchParams.get('consent_challenge') ?? '')
-    case 'GET /logout':
-      return hydraLogout(panel, visit, searchParams.get('logout_challenge') ?? '')
-    case 'POST /logout':
-      return logOut(panel, visit, await bodyOf(visit.request))
-    case 'GET /settings':
-      return settingsPage(panel, visit)
-    case 'GET /recovery':
-      return codePage(panel, visit, 'recovery')
-    case 'GET /verification':
-      return codePage(panel, visit, 'verification')
-    case 'GET /error':
-      return failure(400, await errorText(panel, searchParams))
-    case 'GET /users':
-      return userList(panel, visit)
-    case 'GET /users/new':
-    case 'POST /users/new':
-      return newUser(panel, visit)
-    case 'POST /hooks/settings':
-      return settingsHook(panel, await bodyOf(visit.request))
-    case 'GET /style.css':
-      return { headers: { 'content-type': 'text/css', 'cache-control': 'max-age=3600' }, body: STYLE }
-    case 'GET /health/alive':
-    case 'GET /health/ready':
-      return { headers: { 'content-type': 'application/json' }, body: '{"status":"ok"}' }
-    default:
-      throw new PageError(404, TEXTS.error.notFound)
+  const user = /^\/users\/([0-9a-f-]{36})$/.exec(pathname)?.[1]
+  if (user) {
+    const show: Handler = (panel, visit) => oneUser(panel, visit, user)
+    return { GET: show, POST: show }
   }
+  return Object.hasOwn(PAGES, pathname) ? PAGES[pathname] : undefined
+}
+
+/** What kratos asks, on a port of its own. */
+const HOOKS: Record<string, Address> = {
+  '/hooks/settings': { POST: settingsHook },
+  '/hooks/password': { POST: passwordHook },
+}
+
+async function answerOf(panel: Panel, visit: Visit, address: Address | undefined): Promise<Answer> {
+  if (!address) throw new PageError(404, TEXTS.error.notFound)
+  const { GET, POST, acts } = address
+  const isSafe = visit.method === 'GET' || (visit.method === 'HEAD' && !acts)
+  const handler = isSafe ? GET : visit.method === 'POST' ? POST : undefined
+  if (handler) return handler(panel, visit)
+  const allow = [...(GET ? ['GET', ...(acts ? [] : ['HEAD'])] : []), ...(POST ? ['POST'] : [])].join(', ')
+  throw new PageError(405, TEXTS.error.method, { allow })
 }
 
 /** The words for an error of hydra or kratos. Their own are for developers; those go to the log. */
@@ -70,17 +104,18 @@ async function errorText({ kratos, log }: Panel, query: URLSearchParams): Promis
   return /expired|already been used|csrf/i.test(told) ? TEXTS.error.expired : TEXTS.error.request
 }
 
-function failure(status: number, text: string): Answer {
+function failure(status: number, text: string, headers: Record<string, string> = {}): Answer {
   const { title, home } = TEXTS.error
   return {
     status,
+    headers,
     page: page(title, html`<p role="alert">${text}</p><p><a class="button" href="/">${home}</a></p>`),
   }
 }
 
 /** What is shown when a page cannot be: words, never a stack. */
 function failureOf(panel: Panel, visit: Visit, error: unknown): Answer {
-  if (error instanceof PageError) return failure(error.status, error.message)
+  if (error instanceof PageError) return failure(error.status, error.message, error.headers)
   panel.log({
     event: 'failed',
     path: visit.url.pathname,
@@ -89,17 +124,23 @@ function failureOf(panel: Panel, visit: Visit, error: unknown): Answer {
   return failure(error instanceof UpstreamError ? 503 : 500, TEXTS.error.away)
 }
 
-/** The panel's server. */
-export function serve(panel: Panel) {
-  return createServer(async (request: IncomingMessage, response: ServerResponse) => {
+/** Longer than any form takes, in milliseconds. */
+const SLOWEST = 30_000
+
+function serverOf(panel: Panel, addressFor: (visit: Visit) => Address | undefined): Server {
+  return createServer({ requestTimeout: SLOWEST }, async (request, response) => {
     const url = new URL(request.url?.startsWith('/') ? `http://panel${request.url}` : 'http://panel/')
     const visit = { method: request.method ?? 'GET', url, cookie: request.headers.cookie ?? '', request }
     try {
-      if (/^\/self-service\/login(\/|$)/.test(url.pathname)) await proxyLogin(panel, visit, response)
-      else send(response, await route(panel, visit))
+      send(response, await answerOf(panel, visit, addressFor(visit)))
     } catch (error) {
-      if (response.headersSent) response.destroy()
-      else send(response, failureOf(panel, visit, error))
+      send(response, failureOf(panel, visit, error))
     }
   })
 }
+
+/** The panel's server, for browsers. */
+export const serve = (panel: Panel): Server => serverOf(panel, addressFor)
+
+/** The server of what kratos asks. It listens where the ingress leads nobody. */
+export const serveHooks = (panel: Panel): Server => serverOf(panel, ({ url }) => HOOKS[url.pathname])

@@ -3,13 +3,13 @@
  * are kratos' alone; hydra's own memory of who logged in only spares it a question, and is dropped when it disagrees.
  */
 import { html } from './html.ts'
-import { type Answer, PageError, redirect } from './http.ts'
+import { type Answer, formOf, PageError, redirect } from './http.ts'
 import type { Client, LoginRequest } from './hydra.ts'
 import { page, tokenField } from './layout.ts'
-import { checkedForm, isGone, type Panel, toLogin, type Visit, type Visitor, visitorOf } from './panel.ts'
+import { checkedForm, type Panel, toLogin, type Visit, type Visitor, visitorOf } from './panel.ts'
 import { TEXTS } from './texts.ts'
 import { UpstreamError } from './upstream.ts'
-import { claimsFor, type Identity, roleIn, subjectOf } from './users.ts'
+import { claimsFor, roleIn, subjectOf } from './users.ts'
 
 /** Seconds that hydra remembers a login; kratos decides each time all the same. */
 const REMEMBER = 24 * 3600
@@ -30,7 +30,7 @@ export async function hydraLogin(panel: Panel, visit: Visit, challenge: string):
     return redirect(request.request_url)
   }
   if (!visitor) return toLogin(panel, visit.url)
-  const { session, identity } = visitor
+  const { session } = visitor
   if (asksAgain(request) && Date.now() - Date.parse(session.authenticated_at) > JUST_NOW)
     return toLogin(panel, visit.url, { refresh: true })
   const onward = await known(() =>
@@ -41,7 +41,6 @@ export async function hydraLogin(panel: Panel, visit: Visit, challenge: string):
       identity_provider_session_id: session.id,
       amr: (session.authentication_methods ?? []).map(({ method }) => method),
       acr: session.authenticator_assurance_level,
-      context: { identity: identity.id },
     }),
   )
   return goOn(TEXTS.going.title, TEXTS.going.text(nameOf(request.client)), onward)
@@ -54,13 +53,18 @@ function asksAgain({ request_url }: LoginRequest): boolean {
 }
 
 /** Answers hydra's question whether a user may open an application: the user's grants decide. */
-export async function hydraConsent(panel: Panel, challenge: string): Promise<Answer> {
+export async function hydraConsent(panel: Panel, visit: Visit, challenge: string): Promise<Answer> {
   const request = await known(() => panel.hydra.consent(challenge))
-  const { client, context, subject } = request
-  const identity = await identityOf(panel, context?.identity, subject)
-  const role = identity && roleIn(identity, client.client_id, panel.config.legacyAccess)
-  if (!identity || !role) {
-    panel.log({ event: 'refused', application: client.client_id, user: identity?.traits.username })
+  const { client, subject } = request
+  const visitor = await visitorOf(panel, visit)
+  if (visitor === undefined) return toLogin(panel, visit.url)
+  if (visitor === 'second factor') return toLogin(panel, visit.url, { aal2: true })
+  const { identity } = visitor
+  // Somebody else's question, or the visitor has become somebody else since: hydra is told nothing.
+  if (subjectOf(identity) !== subject) throw new PageError(410, TEXTS.error.expired)
+  const role = roleIn(identity, client.client_id, panel.config.legacyAccess)
+  if (!role) {
+    panel.log({ event: 'refused', application: client.client_id, user: identity.traits.username })
     // hydra is told; the browser stays here, where a page says whom to ask.
     await known(() => panel.hydra.reject('consent', challenge, { error: 'access_denied', status_code: 403 }))
     return refusal(client)
@@ -92,21 +96,6 @@ function refusal(client: Client): Answer {
   }
 }
 
-/** The identity that a login was accepted for; undefined when it was deleted or given another subject since. */
-async function identityOf(
-  { kratos }: Panel,
-  id: string | undefined,
-  subject: string,
-): Promise<Identity | undefined> {
-  try {
-    const identity = await kratos.identity(id ?? subject)
-    return subjectOf(identity) === subject ? identity : undefined
-  } catch (error) {
-    if (isGone(error)) return undefined
-    throw error
-  }
-}
-
 /** Runs a request to hydra. Throws a PageError when hydra does not know the challenge, or knows that it was used. */
 async function known<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -120,14 +109,15 @@ async function known<T>(work: () => Promise<T>): Promise<T> {
 
 /**
  * Answers hydra's question whether to log out. An application that names whom it logs out is not asked again; a bare
- * link may come from a stranger.
+ * link may come from a stranger. A link can also name somebody else, even with his own ID token: that person's login
+ * ends, and the visitor's stays.
  */
 export async function hydraLogout(panel: Panel, visit: Visit, challenge: string): Promise<Answer> {
   const request = await known(() => panel.hydra.logout(challenge))
   const visitor = await visitorOf(panel, visit)
   if (typeof visitor === 'object') {
     if (!request.rp_initiated) return question(visitor, challenge)
-    await panel.kratos.endSession(visitor.session.id)
+    if (request.subject === subjectOf(visitor.identity)) await panel.kratos.endSession(visitor.session.id)
   }
   return redirect(await known(() => panel.hydra.accept('logout', challenge)))
 }
@@ -145,10 +135,11 @@ function question({ viewer }: Visitor, challenge: string): Answer {
 }
 
 /** Logs out here, and through hydra wherever applications take part in it. */
-export async function logOut(panel: Panel, visit: Visit, body: Buffer): Promise<Answer> {
+export async function logOut(panel: Panel, visit: Visit): Promise<Answer> {
+  const fields = await formOf(visit.request)
   const visitor = await visitorOf(panel, visit)
   if (typeof visitor !== 'object') return redirect('/login')
-  checkedForm(panel, visitor, body)
+  checkedForm(panel, visitor, fields)
   await panel.kratos.endSession(visitor.session.id)
   const challenge = visit.url.searchParams.get('logout_challenge')
   const onward = challenge

@@ -14,7 +14,7 @@ export const TEXTS = {
     again: 'Enter your password again to confirm that it is you.',
     forgot: 'Forgot your password?',
     forgotWithoutMail: 'Forgot your password? Ask your administrator for a new one.',
-    throttled: (seconds: number) => `Too many failed attempts. Wait ${seconds} seconds, then log in again.`,
+    throttled: (seconds: number) => `Too many attempts. Wait ${seconds} seconds, then try again.`,
   },
   going: { title: 'One moment', text: (app: string) => `Opening ${app}.`, link: 'Continue' },
   logout: {
@@ -106,7 +106,10 @@ export const TEXTS = {
     username:
       'The user name needs 1 to 64 small letters, digits, dots, dashes or underscores, and starts with a letter or digit.',
     email: 'This is not an e-mail address.',
-    name: 'The name is longer than 256 characters.',
+    name: 'The name is longer than 256 characters, or has characters that cannot be seen.',
+    reserved: 'This user name is reserved: applications or the server use it themselves.',
+    changed:
+      'Somebody else has changed this user since you opened the page. The form now shows the new state: make your change again.',
     taken: 'This user name or e-mail address is taken. The names of deleted users stay reserved.',
     confirm: 'The name that you typed is not the name of this user.',
   },
@@ -116,6 +119,10 @@ export const TEXTS = {
     forbidden: 'Only administrators may see this page.',
     expired: 'This page has expired or was used already. Start again.',
     disabled: 'This account is disabled. Ask the administrator of this server.',
+    method: 'This address does not take such a request.',
+    tooLarge: 'What was sent is too large.',
+    notForm: 'This address takes forms of web pages only.',
+    twice: 'The form has a field twice. Go back, reload the page and send it again.',
     form: 'The form has expired. Go back, reload the page and send it again.',
     away: 'The login service does not answer. Try again in a minute; if this lasts, tell your administrator.',
     request:

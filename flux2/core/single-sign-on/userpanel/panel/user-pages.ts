@@ -1,5 +1,6 @@
 /** The pages on which administrators manage users. */
 import {
+  ChangedError,
   changeUser,
   createUser,
   deleteUser,
@@ -11,11 +12,19 @@ import {
   TakenError,
 } from './accounts.ts'
 import { type Application, applications } from './dashboard.ts'
-import { type Answer, bodyOf, PageError, redirect } from './http.ts'
-import { checkedForm, forAdmins, isGone, type Panel, type Visit, type Visitor } from './panel.ts'
+import { type Answer, PageError, redirect } from './http.ts'
+import { forAdmins, isGone, type Panel, type Visit, type Visitor } from './panel.ts'
 import { TEXTS } from './texts.ts'
 import { handoverPage, newUserPage, type UserForm, userListPage, userPage } from './user-views.ts'
-import { type AdminMetadata, type Identity, problemsOf, type Role, type Traits } from './users.ts'
+import {
+  type AdminMetadata,
+  type Identity,
+  isReserved,
+  problemsOf,
+  type Role,
+  type Traits,
+  versionOf,
+} from './users.ts'
 
 /** Texts that a redirect may ask a page to show, by name: nothing of the address itself is ever shown. */
 const NOTICES = ['saved', 'ended', 'disabled', 'enabled', 'restored'] as const
@@ -33,15 +42,15 @@ export function userList(panel: Panel, visit: Visit): Promise<Answer> {
 
 /** The form of a new user, and what it sends. */
 export function newUser(panel: Panel, visit: Visit): Promise<Answer> {
-  return forAdmins(panel, visit, async visitor => {
+  return forAdmins(panel, visit, async (visitor, fields) => {
     const apps = applications(await panel.hydra.clients())
-    if (visit.method !== 'POST') return { page: newUserPage(visitor, apps, { problems: [] }) }
-    const fields = checkedForm(panel, visitor, await bodyOf(visit.request))
+    if (!fields) return { page: newUserPage(visitor, apps, { problems: [] }) }
     const given = read(fields, apps)
     const again = (...problems: string[]) => ({
       status: 400,
       page: newUserPage(visitor, apps, { ...given, problems }),
     })
+    if (isReserved(given.traits.username, given.metadata.admin)) return again(TEXTS.problems.reserved)
     const start = fields.get('start') === 'password' ? 'password' : 'code'
     return ifAccepted(given.traits, again, async () => {
       const { identity, handover } = await createUser(panel, given.traits, given.metadata, start)
@@ -73,10 +82,15 @@ async function ifAccepted(
 
 /** One user, and everything that is done to one. */
 export function oneUser(panel: Panel, visit: Visit, id: string): Promise<Answer> {
-  return forAdmins(panel, visit, async visitor => {
+  return forAdmins(panel, visit, async (visitor, fields) => {
     const identity = await found(panel, id)
     const apps = applications(await panel.hydra.clients())
-    if (visit.method === 'POST') return act(panel, visit, visitor, identity, apps)
+    if (fields)
+      return act(panel, fields, visitor, identity, apps).catch(async error => {
+        if (!(error instanceof ChangedError)) throw error
+        const problems = [TEXTS.problems.changed]
+        return { status: 409, page: userPage(visitor, await found(panel, id), apps, { problems }) }
+      })
     const notice = NOTICES.find(name => visit.url.searchParams.get('done') === name)
     return {
       page: userPage(visitor, identity, apps, { problems: [], notice: notice && TEXTS.users[notice] }),
@@ -86,12 +100,11 @@ export function oneUser(panel: Panel, visit: Visit, id: string): Promise<Answer>
 
 async function act(
   panel: Panel,
-  visit: Visit,
+  fields: URLSearchParams,
   visitor: Visitor,
   identity: Identity,
   apps: Application[],
 ): Promise<Answer> {
-  const fields = checkedForm(panel, visitor, await bodyOf(visit.request))
   const action = fields.get('action') ?? ''
   const { username } = identity.traits
   const refuse = (...problems: string[]) => ({
@@ -109,6 +122,8 @@ async function act(
   const own = identity.id === visitor.identity.id
   const gone = identity.metadata_admin?.deleted !== undefined
   if (gone && !['restore', 'free'].includes(action)) throw new PageError(409, TEXTS.error.expired)
+  if (['save', 'restore'].includes(action) && fields.get('version') !== versionOf(identity))
+    throw new ChangedError()
   // Whoever asks is an administrator and stays one: nobody else can be the last.
   if (own && ['disable', 'delete'].includes(action)) return refuse(TEXTS.users.yourself)
   switch (action) {

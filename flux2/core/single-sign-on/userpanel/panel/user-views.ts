@@ -6,7 +6,7 @@ import type { Page } from './kratos.ts'
 import { page, tokenField } from './layout.ts'
 import type { Visitor } from './panel.ts'
 import { TEXTS } from './texts.ts'
-import type { AdminMetadata, Identity, Role, Traits } from './users.ts'
+import { type AdminMetadata, type Identity, type Role, type Traits, versionOf } from './users.ts'
 
 /** What a form of a user holds. */
 export interface UserForm {
@@ -30,7 +30,7 @@ export function userListPage({ viewer }: Visitor, { identities, next }: Page, qu
   const rows = identities.map(
     identity => html`<tr><td><a href="/users/${identity.id}">${identity.traits.username}</a>
 ${identity.metadata_admin?.admin && html`<span class="label">${texts.adminLabel}</span>`}</td>
-<td>${identity.traits.name}</td><td>${identity.metadata_admin?.deleted ? '' : identity.traits.email}</td><td>${stateOf(identity)}</td></tr>`,
+<td><bdi>${identity.traits.name}</bdi></td><td>${identity.metadata_admin?.deleted ? '' : identity.traits.email}</td><td>${stateOf(identity)}</td></tr>`,
   )
   return page(
     texts.title,
@@ -102,11 +102,12 @@ export function userPage(
     html`<form method="post" action="/users/${identity.id}" class="inline">${tokenField(viewer.token)}
 ${extra}<button name="action" value="${name}">${label}</button></form>`
   const deleted = identity.metadata_admin?.deleted
+  const version = html`<input type="hidden" name="version" value="${versionOf(identity)}">`
   const body = deleted
     ? html`<p>${texts.states.deleted}, ${deleted.slice(0, 10)}</p>
-${action('restore', texts.restore, text('email', texts.email, '', html`required type="email" maxlength="320"`))}
+${action('restore', texts.restore, html`${version}${text('email', texts.email, '', html`required type="email" maxlength="320"`)}`)}
 <p class="hint">${texts.freeHint}</p>${action('free', texts.free)}`
-    : html`<form method="post" action="/users/${identity.id}">${tokenField(viewer.token)}
+    : html`<form method="post" action="/users/${identity.id}">${tokenField(viewer.token)}${version}
 ${text('name', texts.name, name, html`maxlength="256"`)}
 ${text('email', texts.email, email, html`required type="email" maxlength="320"`)}
 ${access(apps, identity.metadata_admin ?? {})}

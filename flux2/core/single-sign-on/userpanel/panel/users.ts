@@ -2,7 +2,7 @@
  * What a user is to this platform: an identity of kratos, whose traits the user sees, and whose `metadata_admin`
  * says who may open what. Pure: the panel and the script `users` build their requests with it.
  */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 
 export type Role = 'user' | 'admin'
 
@@ -32,6 +32,10 @@ export interface Identity {
   traits: Traits
   metadata_admin?: AdminMetadata | null
   metadata_public?: unknown
+  /** Whether an address was confirmed. */
+  verifiable_addresses?: { value: string; verified: boolean }[] | null
+  /** What the user has to log in with, by kind; kratos' admin API tells it of a single identity. */
+  credentials?: Record<string, unknown> | null
 }
 
 /** The shortest password that is accepted, by kratos (values.yaml) and by us. */
@@ -45,6 +49,14 @@ export function subjectOf(identity: Identity): string {
 /** Whether a user administers the platform. */
 export function isAdmin(identity: Identity): boolean {
   return identity.metadata_admin?.admin === true && identity.state === 'active'
+}
+
+/** What kratos counts as a second factor (identity/credentials.go of its source). */
+const SECOND_FACTORS = ['totp', 'lookup_secret', 'webauthn']
+
+/** Whether a user has set up a second factor. */
+export function hasSecondFactor({ credentials }: Identity): boolean {
+  return SECOND_FACTORS.some(kind => Object.hasOwn(credentials ?? {}, kind))
 }
 
 /**
@@ -66,25 +78,53 @@ export function roleIn(identity: Identity, app: string, legacy = false): Role | 
  */
 export function claimsFor(identity: Identity, role: Role): Record<string, unknown> {
   const { email, username, name } = identity.traits
+  const isVerified = ({ value, verified }: { value: string; verified: boolean }) =>
+    verified && value.toLowerCase() === email.toLowerCase()
   return {
     email,
-    email_verified: true,
+    email_verified: (identity.verifiable_addresses ?? []).some(isVerified),
     preferred_username: username,
     name: name || username,
     groups: role === 'admin' ? ['admin', 'users'] : ['users'],
   }
 }
 
+/** A digest of what administrators change of a user: another one after each change, by whomever. */
+export function versionOf({ state, traits, metadata_admin, metadata_public }: Identity): string {
+  const seen = JSON.stringify([state, traits, metadata_admin ?? null, metadata_public ?? null])
+  return createHash('sha256').update(seen).digest('base64url')
+}
+
 /** What is wrong with a person's data. */
 export type Problem = 'username' | 'email' | 'name'
+
+/**
+ * Characters that show nothing, or turn around what is written beside them: control and format characters, what is
+ * unassigned or private, and what Unicode lets a font leave out (UAX 44, Default_Ignorable_Code_Point).
+ */
+export const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
 
 /** What is wrong with traits that somebody typed; the same limits as the identity schema. */
 export function problemsOf({ username, email, name }: Traits): Problem[] {
   return [
     ...(/^[a-z0-9][a-z0-9._-]{0,63}$/.test(username) ? [] : ['username' as const]),
     ...(email.length <= 320 && /^[^\s@<>"\\]+@[^\s@<>"\\]+$/.test(email) ? [] : ['email' as const]),
-    ...((name ?? '').length <= 256 ? [] : ['name' as const]),
+    ...((name ?? '').length <= 256 && !UNSEEN.test(name ?? '') ? [] : ['name' as const]),
   ]
+}
+
+/**
+ * Names that nobody new gets: accounts that applications have of their own (grafana-admin: flux2's Grafana, rocket.cat:
+ * Rocket.Chat), words that stand for everybody in a chat, and mailboxes of whoever runs a server (RFC 2142).
+ */
+const RESERVED = [
+  ...['administrator', 'root', 'nobody', 'grafana-admin', 'rocket.cat', 'all', 'here'],
+  ...['abuse', 'hostmaster', 'noc', 'postmaster', 'security', 'webmaster'],
+]
+
+/** Whether a new user may not have this name. Only an administrator can be `admin`: applications take that name so. */
+export function isReserved(username: string, isAdmin = false): boolean {
+  return RESERVED.includes(username) || (username === 'admin' && !isAdmin)
 }
 
 /** The body that creates an identity. */
