@@ -3,15 +3,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { serveApplications } from '../bed/login/applications.ts'
 import { LoginBed } from '../bed/login/bed.ts'
 import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
+import { PASSWORD, People, words } from './people.ts'
 
-const PASSWORD = 'correct horse battery'
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('login')
 const folder = mkdtempSync(join(tmpdir(), 'oas-login-'))
@@ -20,50 +20,14 @@ const shots = process.env.OAS_SCREENSHOTS ?? join(folder, 'screenshots')
 mkdirSync(shots, { recursive: true })
 let bed: LoginBed
 let browser: Browser
-
-const admin = async (method: string, url: string, body?: unknown) => {
-  const response = await fetch(url, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  })
-  const text = await response.text()
-  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
-  return text ? JSON.parse(text) : undefined
-}
-
-/** The address of a host of the platform. */
-const at = (host: string, path = '/') => `https://${host}.${bed.domain}${path}`
-
-/** A user of the admin API, as the Job of the first user creates one. */
-const createUser = (username: string, metadata_admin: object) =>
-  admin('POST', `${bed.kratosAdmin}/identities`, {
-    schema_id: 'default',
-    traits: { username, email: `${username}@example.org`, name: username },
-    metadata_admin,
-    credentials: { password: { config: { password: PASSWORD } } },
-  })
-
-async function enter(page: Page, username: string, password = PASSWORD): Promise<void> {
-  await page.locator('[name=identifier]').fill(username)
-  await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-}
-
-async function loggedIn(username: string): Promise<{ context: BrowserContext; page: Page }> {
-  const context = await person(browser)
-  const page = await context.newPage()
-  await page.goto(at('admin'))
-  await enter(page, username)
-  await page.getByRole('heading', { name: 'Your applications' }).waitFor()
-  return { context, page }
-}
+let people: People
 
 test.before(async () => {
   bed = await LoginBed.up(folder, building)
   await serveApplications(bed)
-  await createUser('admin', { admin: true })
   browser = await startBrowser()
+  people = new People(bed, browser)
+  await people.create('admin', { admin: true })
 })
 
 test.after(async () => {
@@ -72,28 +36,21 @@ test.after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** What a page says, without its markup. */
-const words = (page: Page) => page.locator('main').innerText()
-
-const open = async (page: Page, app: Application) => {
-  await page.goto(at(app.host))
-  await page.getByRole('link', { name: app.button }).click()
-}
 const [nextcloud, rocketchat, wekan] = APPLICATIONS as [Application, Application, Application]
 
 test('an administrator logs in at the panel, sees every application, and enters each without a password', async () => {
-  const { context, page } = await loggedIn('admin')
+  const { context, page } = await people.loggedIn('admin')
   const links = page.locator('.apps').getByRole('link')
   assert.equal(await links.allInnerTexts(), ['Nextcloud', 'Rocket.Chat', 'Wekan'])
   for (const app of APPLICATIONS) {
-    await open(page, app)
+    await people.open(page, app)
     assert.is(await page.locator('#role').textContent(), 'administrator', app.clientId)
   }
   await context.close()
 })
 
 test('an administrator creates a user, who logs in with a code, opens what was granted, and nothing else', async () => {
-  const { context, page } = await loggedIn('admin')
+  const { context, page } = await people.loggedIn('admin')
   await page.getByRole('link', { name: 'Users' }).click()
   await page.getByRole('link', { name: 'Add a user' }).click()
   await page.getByLabel('User name').fill('berta')
@@ -120,14 +77,14 @@ test('an administrator creates a user, who logs in with a code, opens what was g
   await phone.getByText('Saved.').waitFor()
   assert.match(await phone.getByRole('region', { name: 'Name and e-mail' }).innerText(), 'User name: berta')
 
-  await phone.goto(at('admin'))
+  await phone.goto(people.at('admin'))
   assert.equal(await phone.locator('.apps').getByRole('link').allInnerTexts(), ['Nextcloud', 'Wekan'])
-  await open(phone, nextcloud)
+  await people.open(phone, nextcloud)
   assert.is(await phone.locator('#account').textContent(), 'berta')
   assert.is(await phone.locator('#role').textContent(), 'user')
-  await open(phone, wekan)
+  await people.open(phone, wekan)
   assert.is(await phone.locator('#role').textContent(), 'administrator')
-  await open(phone, rocketchat)
+  await people.open(phone, rocketchat)
   assert.match(await words(phone), 'You may not open Rocket.Chat')
   assert.match(await words(phone), 'Ask the administrator')
   assert.match(bed.processes.log('panel'), '"event":"refused","application":"rocketchat","user":"berta"')
@@ -137,11 +94,11 @@ test('an administrator creates a user, who logs in with a code, opens what was g
 test('who comes from an application logs in once, and enters the next without a password', async () => {
   const context = await person(browser)
   const page = await context.newPage()
-  await open(page, nextcloud)
+  await people.open(page, nextcloud)
   assert.match(await words(page), 'Log in to continue to Nextcloud.')
-  await enter(page, 'berta')
+  await people.enter(page, 'berta')
   assert.is(await page.locator('#account').textContent(), 'berta')
-  await open(page, wekan)
+  await people.open(page, wekan)
   assert.is(await page.locator('#role').textContent(), 'administrator')
   await context.close()
 })
@@ -149,54 +106,54 @@ test('who comes from an application logs in once, and enters the next without a 
 test('logging out at an application ends the login here, too; at the panel it does for every application', async () => {
   const context = await person(browser)
   const page = await context.newPage()
-  await open(page, nextcloud)
-  await enter(page, 'berta')
+  await people.open(page, nextcloud)
+  await people.enter(page, 'berta')
   await page.getByRole('link', { name: 'Log out' }).click()
   await page.getByRole('link', { name: nextcloud.button }).waitFor()
   assert.is(new URL(page.url()).hostname, 'files.oas.localhost')
-  await page.goto(at('admin'))
+  await page.goto(people.at('admin'))
   await page.getByLabel('Password').waitFor()
 
-  await enter(page, 'berta')
+  await people.enter(page, 'berta')
   await page.getByRole('button', { name: 'Log out' }).click()
   await page.getByLabel('Password').waitFor()
-  await open(page, wekan)
+  await people.open(page, wekan)
   await page.getByLabel('Password').waitFor()
   await context.close()
 })
 
 test('a link of a stranger logs nobody out without a question', async () => {
-  const { context, page } = await loggedIn('berta')
-  await open(page, wekan)
+  const { context, page } = await people.loggedIn('berta')
+  await people.open(page, wekan)
   await page.locator('#role').waitFor()
-  await page.goto(at('sso', '/oauth2/sessions/logout'))
+  await page.goto(people.at('sso', '/oauth2/sessions/logout'))
   assert.match(await words(page), 'Do you want to log out')
-  await page.goto(at('admin'))
+  await page.goto(people.at('admin'))
   await page.getByRole('heading', { name: 'Your applications' }).waitFor()
   await context.close()
 })
 
 test('nobody changes a user name, by the form or past it', async () => {
-  const { context, page } = await loggedIn('berta')
+  const { context, page } = await people.loggedIn('berta')
   await page.getByRole('link', { name: 'Settings' }).click()
   const section = page.getByRole('region', { name: 'Name and e-mail' })
   await section.locator('[name="traits.username"]').evaluate(field => field.setAttribute('value', 'admin2'))
   await section.getByRole('button').click()
   assert.match(await words(page), 'Your user name cannot be changed')
-  const [identity] = await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=berta`)
+  const identity = (await people.find('berta'))!
   assert.is(identity.traits.username, 'berta')
-  assert.equal(await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=admin2`), [])
+  assert.is(await people.find('admin2'), undefined)
   await context.close()
 })
 
 test('wrong password, disabled user, expired form, forged and replayed challenges: words, never a stack or JSON', async () => {
   const context = await person(browser)
   const page = await context.newPage()
-  await page.goto(at('admin'))
-  await enter(page, 'berta', 'a wrong password')
+  await page.goto(people.at('admin'))
+  await people.enter(page, 'berta', 'a wrong password')
   await page.getByRole('alert').waitFor()
   const shown = async (path: string, text: RegExp | string, host = 'admin') => {
-    await page.goto(at(host, path))
+    await page.goto(people.at(host, path))
     assert.match(await words(page), text)
     assert.not.match(await page.content(), /\bat \S+\.ts|\{"/)
   }
@@ -220,8 +177,8 @@ test('wrong password, disabled user, expired form, forged and replayed challenge
   // A login that was answered already: the back button and a second tab bring people there.
   const visited: string[] = []
   page.on('request', request => visited.push(request.url()))
-  await open(page, wekan)
-  await enter(page, 'berta')
+  await people.open(page, wekan)
+  await people.enter(page, 'berta')
   await page.locator('#role').waitFor()
   const used = (part: string) => visited.find(url => url.includes(part))!
   for (const part of [
@@ -239,11 +196,11 @@ test('wrong password, disabled user, expired form, forged and replayed challenge
 })
 
 test('a form of another session, and one sent twice, are refused in words', async () => {
-  const one = await loggedIn('admin')
-  const other = await loggedIn('admin')
-  await one.page.goto(at('admin', '/users/new'))
+  const one = await people.loggedIn('admin')
+  const other = await people.loggedIn('admin')
+  await one.page.goto(people.at('admin', '/users/new'))
   const stolen = await one.page.locator('main [name=token]').inputValue()
-  await other.page.goto(at('admin', '/users/new'))
+  await other.page.goto(people.at('admin', '/users/new'))
   await other.page
     .locator('main [name=token]')
     .evaluate((field, token) => field.setAttribute('value', token), stolen)
@@ -251,7 +208,7 @@ test('a form of another session, and one sent twice, are refused in words', asyn
   await other.page.getByLabel('E-mail').fill('mallory@example.org')
   await other.page.getByRole('button', { name: 'Create user' }).click()
   assert.match(await words(other.page), 'The form has expired')
-  assert.equal(await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=mallory`), [])
+  assert.is(await people.find('mallory'), undefined)
   await one.page.getByLabel('User name').fill('berta')
   await one.page.getByLabel('E-mail').fill('another@example.org')
   await one.page.getByRole('button', { name: 'Create user' }).click()
@@ -261,24 +218,24 @@ test('a form of another session, and one sent twice, are refused in words', asyn
 })
 
 test('a grant that is withdrawn, a disabled and a deleted user: no access from the next login on', async () => {
-  const { context, page } = await loggedIn('admin')
-  const berta = await loggedIn('berta')
+  const { context, page } = await people.loggedIn('admin')
+  const berta = await people.loggedIn('berta')
   const toBerta = async () => {
-    await page.goto(at('admin', '/users?q=berta'))
+    await page.goto(people.at('admin', '/users?q=berta'))
     await page.getByRole('link', { name: 'berta' }).click()
   }
   await toBerta()
   await page.getByLabel('Wekan').selectOption('no access')
   await page.getByRole('button', { name: 'Save' }).click()
   assert.match(await words(page), 'Saved.')
-  await open(berta.page, wekan)
+  await people.open(berta.page, wekan)
   assert.match(await words(berta.page), 'You may not open Wekan')
 
   await toBerta()
   await page.getByRole('button', { name: 'Disable' }).click()
   await page.getByText('Disabled: this person').waitFor()
-  await open(berta.page, nextcloud)
-  await enter(berta.page, 'berta')
+  await people.open(berta.page, nextcloud)
+  await people.enter(berta.page, 'berta')
   assert.match(await words(berta.page), 'This account is disabled.')
   await page.getByRole('button', { name: 'Enable' }).click()
 
@@ -288,28 +245,28 @@ test('a grant that is withdrawn, a disabled and a deleted user: no access from t
   await page.getByLabel('Type berta to confirm').fill('berta')
   await page.getByRole('button', { name: 'Delete' }).click()
   await page.getByRole('heading', { name: 'Users' }).waitFor()
-  await page.goto(at('admin', '/users/new'))
+  await page.goto(people.at('admin', '/users/new'))
   await page.getByLabel('User name').fill('berta')
   await page.getByLabel('E-mail').fill('new@example.org')
   await page.getByRole('button', { name: 'Create user' }).click()
   assert.match(await words(page), 'stay reserved')
-  await open(berta.page, nextcloud)
-  await enter(berta.page, 'berta')
+  await people.open(berta.page, nextcloud)
+  await people.enter(berta.page, 'berta')
   assert.match(await words(berta.page), 'credentials are invalid')
 
   await toBerta()
   await page.getByLabel('E-mail').fill('berta@example.org')
   await page.getByRole('button', { name: 'Restore' }).click()
   await page.getByText('Restored, still without a password').waitFor()
-  const [restored] = await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=berta`)
+  const restored = (await people.find('berta'))!
   assert.equal(restored.metadata_admin.apps, {})
   await context.close()
   await berta.context.close()
 })
 
 test('the last administrator can neither be disabled nor lose the label, and nobody does it to themselves', async () => {
-  const { context, page } = await loggedIn('admin')
-  await page.goto(at('admin', '/users?q=admin'))
+  const { context, page } = await people.loggedIn('admin')
+  await page.goto(people.at('admin', '/users?q=admin'))
   await page.getByRole('link', { name: 'admin', exact: true }).click()
   await page.getByRole('button', { name: 'Disable' }).click()
   assert.match(await words(page), 'your own account')
@@ -320,19 +277,19 @@ test('the last administrator can neither be disabled nor lose the label, and nob
 })
 
 test('who guesses passwords waits; the right one works when the wait is over', async () => {
-  await createUser('carla', { apps: {} })
+  await people.create('carla', { apps: {} })
   const context = await person(browser)
   const page = await context.newPage()
-  await page.goto(at('admin'))
+  await page.goto(people.at('admin'))
   for (let i = 0; i < 5; i++) {
-    await enter(page, 'carla', `wrong password ${i}`)
+    await people.enter(page, 'carla', `wrong password ${i}`)
     await page.getByRole('alert').waitFor()
   }
-  await enter(page, 'carla')
+  await people.enter(page, 'carla')
   const text = await page.getByRole('alert').innerText()
   assert.match(text, /Wait \d+ seconds/)
   await page.waitForTimeout(1000 * Number(/\d+/.exec(text)![0]))
-  await enter(page, 'carla')
+  await people.enter(page, 'carla')
   await page.getByRole('heading', { name: 'Your applications' }).waitFor()
   assert.match(await words(page), 'No application is open to you yet')
   await context.close()
@@ -340,12 +297,12 @@ test('who guesses passwords waits; the right one works when the wait is over', a
 
 test('every page passes axe, at the width of a phone and of a desktop, light and dark', async () => {
   const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  const [carla] = await admin('GET', `${bed.kratosAdmin}/identities?credentials_identifier=carla`)
+  const carla = (await people.find('carla'))!
   for (const options of [{ width: 390 }, { width: 1200, dark: true }]) {
     const context = await person(browser, options)
     const page = await context.newPage()
     const check = async (path: string) => {
-      await page.goto(at('admin', path))
+      await page.goto(people.at('admin', path))
       const violations = await page.evaluate(
         `${axe}; axe.run().then(({ violations }) => violations.map(v => v.id + ': ' + v.nodes.map(n => n.target).join()))`,
       )
@@ -356,8 +313,8 @@ test('every page passes axe, at the width of a phone and of a desktop, light and
     await check('/login')
     await check('/recovery')
     await check('/nothing')
-    await page.goto(at('admin'))
-    await enter(page, 'admin')
+    await page.goto(people.at('admin'))
+    await people.enter(page, 'admin')
     for (const path of ['/', '/settings', '/users', '/users/new', `/users/${carla.id}`]) await check(path)
     await context.close()
   }

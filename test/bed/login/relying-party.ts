@@ -165,7 +165,8 @@ export class RelyingParty {
       response.end(
         login
           ? `<h1>${this.#app.clientId} (stand-in)</h1><p id="account">${this.#app.account(login.claims)}</p>
-<p id="role">${this.#app.isAdmin(login.claims) ? 'administrator' : 'user'}</p><a href="/logout">Log out</a>`
+<p id="role">${this.#app.isAdmin(login.claims) ? 'administrator' : 'user'}</p>
+<p id="verified">${login.claims.email_verified}</p><a href="/logout">Log out</a>`
           : `<h1>${this.#app.clientId} (stand-in)</h1><a href="/login">${this.#app.button}</a>`,
       )
     }

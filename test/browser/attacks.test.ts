@@ -1,0 +1,554 @@
+/** Attacks on single sign-on as it is deployed: over the ingress, on the real kratos and hydra, and in a browser. */
+import { createHmac } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { IncomingHttpHeaders } from 'node:http'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import * as assert from 'uvu/assert'
+import { serveApplications } from '../bed/login/applications.ts'
+import { LoginBed } from '../bed/login/bed.ts'
+import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
+import { suite } from '../suite.ts'
+import { person, startBrowser } from './browser.ts'
+import { type Account, PASSWORD, People, words } from './people.ts'
+
+const building = { progress: (text: string) => console.error(text), waiting: () => {} }
+const test = suite('attacks')
+const folder = mkdtempSync(join(tmpdir(), 'oas-attacks-'))
+const [nextcloud, , wekan] = APPLICATIONS as [Application, Application, Application]
+let bed: LoginBed
+let browser: Browser
+let people: People
+
+test.before(async () => {
+  bed = await LoginBed.up(folder, building)
+  await serveApplications(bed)
+  browser = await startBrowser()
+  people = new People(bed, browser)
+  await people.create('admin', { admin: true })
+})
+
+test.after(async () => {
+  await browser?.close()
+  await bed?.down()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+interface Got {
+  status: number
+  headers: IncomingHttpHeaders
+  text: string
+}
+
+/** A program that attacks, at an address of its own on loopback, with the cookies that it is given. */
+class Attacker {
+  static #addresses = 0
+  readonly cookies = new Map<string, string>()
+  readonly address: string
+
+  constructor() {
+    const number = ++Attacker.#addresses
+    this.address = `127.0.${1 + (number >> 8)}.${number & 255}`
+  }
+
+  /** Sends a request to admin.DOMAIN as it is: nobody tidies its path. */
+  ask(path: string, options: { method?: string; body?: string; headers?: Record<string, string> } = {}) {
+    const { method = 'GET', body, headers } = options
+    return new Promise<Got>((resolve, reject) => {
+      const sent = request(
+        {
+          host: '127.0.0.1',
+          port: bed.ports.ingress,
+          localAddress: this.address,
+          ca: bed.ca,
+          servername: 'admin.oas.localhost',
+          path,
+          method,
+          agent: false,
+          headers: {
+            host: `admin.${bed.domain}`,
+            cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; '),
+            ...headers,
+          },
+        },
+        async answer => {
+          for (const cookie of answer.headers['set-cookie'] ?? []) {
+            const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+            this.cookies.set(name, value)
+          }
+          const pieces: Buffer[] = []
+          for await (const piece of answer) pieces.push(piece)
+          resolve({
+            status: answer.statusCode!,
+            headers: answer.headers,
+            text: Buffer.concat(pieces).toString(),
+          })
+        },
+      )
+      sent.on('error', reject)
+      sent.end(body)
+    })
+  }
+
+  get hasSession(): boolean {
+    return Boolean(this.cookies.get('ory_kratos_session'))
+  }
+
+  /** Opens the login form; returns where it is sent, and its token. */
+  async form(query = ''): Promise<{ action: string; csrf_token: string }> {
+    const begun = await this.ask(`/self-service/login/browser${query}`)
+    const to = new URL(begun.headers.location!)
+    const page = await this.ask(to.pathname + to.search)
+    const [, csrf = ''] = /name="csrf_token" value="([^"]+)"/.exec(page.text) ?? []
+    const flow = to.searchParams.get('flow')!
+    return { action: `/self-service/login?flow=${flow}`, csrf_token: csrf.replaceAll('&#x3D;', '=') }
+  }
+
+  send(path: string, fields: Record<string, string>, headers: Record<string, string> = {}) {
+    const body = new URLSearchParams(fields).toString()
+    return this.ask(path, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'text/html', ...headers },
+    })
+  }
+}
+
+/** The seconds that an answer asks to wait for; 0 when what was sent was tried. */
+const waitIn = ({ headers }: Got) => Number(/[?&]wait=(\d+)/.exec(headers.location ?? '')?.[1] ?? 0)
+
+/** Guesses, and waits as it is told to, until the next wait outlasts what a test does then. Returns the free guesses. */
+async function guess(attempt: (i: number) => Promise<Got>): Promise<number> {
+  let free = 0
+  for (let i = 0; ; i++) {
+    const wait = waitIn(await attempt(i))
+    if (wait === 0 && free === i) free++
+    if (wait >= 16) return free
+    await new Promise(resolve => setTimeout(resolve, wait * 1000))
+  }
+}
+
+test('after five guesses no spelling, form, cookie or address gets the right password tried at once', async () => {
+  await people.create('victim', { apps: {} })
+  const names = [
+    ...['victim', 'VICTIM', ' victim', 'victim\u00a0', '\u3000victim', 'victim\t', 'victim@example.org'],
+    ...[
+      'Victim@Example.org',
+      'vic\u200btim',
+      'victim\u200d',
+      '\uff56\uff49\uff43\uff54\uff49\uff4d',
+      'v\u0131ctim',
+    ],
+  ]
+  const free = await guess(async i => {
+    const attacker = new Attacker()
+    const { action, csrf_token } = await attacker.form()
+    const password = `wrong password ${i}`
+    return attacker.send(action, { csrf_token, method: 'password', identifier: 'victim', password })
+  })
+  assert.is(free, 5)
+  const secret = encodeURIComponent(PASSWORD)
+  const named = (identifier: string) => `method=password&identifier=${identifier}&password=${secret}`
+  const multipart = ['method=password', 'identifier=victim', `password=${PASSWORD}`]
+    .map(field => field.split('='))
+    .map(([name, value]) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+  const json = { method: 'password', identifier: 'victim', password: PASSWORD }
+  const variants: [string, string, Record<string, string>?][] = [
+    ...names.map((name): [string, string] => [name, named(encodeURIComponent(name))]),
+    ['JSON', JSON.stringify(json), { 'content-type': 'application/json' }],
+    ['multipart', `${multipart.join('')}--b--\r\n`, { 'content-type': 'multipart/form-data; boundary=b' }],
+    ['the field twice', `${named('nobody')}&identifier=victim`],
+    ['the older field', `method=password&password_identifier=victim&password=${secret}`],
+    ['both fields', `${named('')}&password_identifier=victim`],
+    ['a forged address', named('victim'), { 'x-forwarded-for': '198.51.100.1', 'x-real-ip': '198.51.100.1' }],
+    ['an invented session', named('victim'), { cookie: 'ory_kratos_session=invented' }],
+  ]
+  await Promise.all(
+    variants.map(async ([name, body, headers]) => {
+      const attacker = new Attacker()
+      const { action, csrf_token } = await attacker.form()
+      await attacker.ask(action, {
+        method: 'POST',
+        body: headers?.['content-type'] ? body : `${body}&csrf_token=${encodeURIComponent(csrf_token)}`,
+        headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      })
+      assert.not(attacker.hasSession, name)
+    }),
+  )
+})
+
+test('no other way leads to kratos: flows for programs, doubled slashes, encoded paths, whoami, hooks', async () => {
+  const attacker = new Attacker()
+  for (const path of [
+    '/self-service/login/api',
+    '/self-service//login/api',
+    '//self-service/login/api',
+    '/self-service/./login/api',
+    '/self-service/%6cogin/api',
+    '/self-service%2flogin%2fapi',
+    '/self-service/login/browser/../api',
+    '/self-service/login/flows?id=00000000-0000-4000-8000-000000000000',
+    '/self-service/registration/browser',
+    '/self-service/logout/browser',
+    '/self-service/logout?token=x',
+    '/self-service/recovery/api',
+    '/self-service/errors?id=stub:500',
+    '/sessions/whoami',
+    '/sessions',
+    '/schemas',
+    '/admin/identities',
+    '/hooks/settings',
+    '/hooks/password',
+    '/health/../hooks/settings',
+  ])
+    for (const method of ['GET', 'POST']) {
+      const { status, text } = await attacker.ask(path, { method })
+      assert.is(status, 404, `${method} ${path}`)
+      assert.match(text, 'This page does not exist', path)
+    }
+})
+
+test('forty guesses at once: kratos is asked for five of them', async () => {
+  await people.create('crowd', { apps: {} })
+  const attackers = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const attacker = new Attacker()
+      return { attacker, form: await attacker.form() }
+    }),
+  )
+  const answers = await Promise.all(
+    attackers.map(({ attacker, form: { action, csrf_token } }, i) =>
+      attacker.send(action, {
+        ...{
+          csrf_token,
+          method: 'password',
+          identifier: 'crowd',
+          password: i === 39 ? PASSWORD : `wrong ${i}`,
+        },
+      }),
+    ),
+  )
+  assert.is(answers.filter(answer => waitIn(answer) === 0).length, 5)
+})
+
+test('one address that tries many names waits, whatever it claims to be', async () => {
+  const attacker = new Attacker()
+  let passed = 0
+  for (let i = 0; i < 24; i++) {
+    const { action, csrf_token } = await attacker.form()
+    const answer = await attacker.send(
+      action,
+      { csrf_token, method: 'password', identifier: `somebody-${i}`, password: 'a common password' },
+      { 'x-forwarded-for': `198.51.100.${i}` },
+    )
+    if (waitIn(answer) === 0) passed++
+  }
+  assert.is(passed, 20)
+})
+
+/** The code that an authenticator app shows for a secret (RFC 6238: SHA-1, 30 seconds, six digits). */
+function totp(secret: string, at = Date.now()): string {
+  const bits = [...secret.replace(/=+$/, '')]
+    .map(character => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(character).toString(2).padStart(5, '0'))
+    .join('')
+  const key = Buffer.from(bits.match(/.{8}/g)!.map(byte => Number.parseInt(byte, 2)))
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)))
+  const digest = createHmac('sha1', key).update(counter).digest()
+  const number = digest.readUInt32BE(digest.at(-1)! & 15) & 0x7fffffff
+  return String(number % 1_000_000).padStart(6, '0')
+}
+
+/** Gives somebody an authenticator app, and recovery codes. */
+async function addSecondFactor(page: Page): Promise<{ secret: string; codes: string[] }> {
+  await page.goto(people.at('admin', '/settings'))
+  const app = page.getByRole('region', { name: 'Second factor' })
+  const secret = (await app.locator('code').first().innerText()).trim()
+  await app.getByRole('textbox').fill(totp(secret))
+  await app.getByRole('button').first().click()
+  await page.getByText('Saved.').waitFor()
+  const recovery = page.getByRole('region', { name: 'Recovery codes' })
+  await recovery.getByRole('button').first().click()
+  const codes = await recovery.locator('.codes code').allInnerTexts()
+  await recovery.getByRole('button', { name: /confirm/i }).click()
+  await page.getByText('Saved.').waitFor()
+  return { secret, codes }
+}
+
+test('codes of a second factor are counted through new sessions, new flows and right passwords', async () => {
+  await people.create('dora', { apps: { wekan: 'user' } })
+  const dora = await people.loggedIn('dora')
+  const { secret, codes } = await addSecondFactor(dora.page)
+  assert.is(codes.length, 12)
+  await dora.context.close()
+
+  /** Logs in with the password, and sends one code in a flow of its own. */
+  const tryCode = async (fields: Record<string, string>) => {
+    const attacker = new Attacker()
+    const first = await attacker.form()
+    await attacker.send(first.action, {
+      ...{ csrf_token: first.csrf_token, method: 'password', identifier: 'dora', password: PASSWORD },
+    })
+    assert.ok(attacker.hasSession)
+    for (const path of ['/', '/settings', '/users'])
+      assert.match((await attacker.ask(path)).headers.location ?? '', 'aal=aal2', path)
+    const second = await attacker.form('?aal=aal2')
+    return {
+      attacker,
+      answer: await attacker.send(second.action, { csrf_token: second.csrf_token, ...fields }),
+    }
+  }
+  const guesses: Record<string, string>[] = [
+    { method: 'totp', totp_code: '000000' },
+    { method: 'lookup_secret', lookup_secret: 'guess' },
+  ]
+  assert.is(await guess(async i => (await tryCode(guesses[i % 2]!)).answer), 5)
+  const { attacker, answer } = await tryCode({ method: 'totp', totp_code: totp(secret) })
+  const wait = waitIn(answer)
+  assert.ok(wait > 0)
+  assert.match((await attacker.ask('/')).headers.location ?? '', 'aal=aal2')
+
+  // Its owner waits, and gets in: with the app, and with a recovery code.
+  const context = await person(browser)
+  const page = await context.newPage()
+  await people.open(page, wekan)
+  await people.enter(page, 'dora')
+  await page.getByRole('heading', { name: 'Second step' }).waitFor()
+  await page.waitForTimeout(wait * 1000)
+  await page.locator('[name=totp_code]').fill(totp(secret))
+  await page.locator('button[value=totp]').click()
+  assert.is(await page.locator('#account').count(), 1)
+  await context.close()
+  const other = await person(browser)
+  const again = await other.newPage()
+  await again.goto(people.at('admin'))
+  await people.enter(again, 'dora')
+  await again.locator('[name=lookup_secret]').fill(codes[0]!)
+  await again.locator('button[value=lookup_secret]').click()
+  await again.getByRole('heading', { name: 'Your applications' }).waitFor()
+  await other.close()
+})
+
+const isLoggedIn = async (page: Page) => {
+  await page.goto(people.at('admin'))
+  return (await page.getByRole('heading').first().innerText()) === 'Your applications'
+}
+
+test("another person's logout, login or consent, opened in a browser, changes nothing there", async () => {
+  await people.create('mallory', { apps: { nextcloud: 'user', wekan: 'user' } })
+  await people.create('erna', { apps: { nextcloud: 'user', wekan: 'user' } })
+  const mallory = await people.loggedIn('mallory')
+  const erna = await people.loggedIn('erna')
+  await people.open(erna.page, nextcloud)
+  await erna.page.locator('#account').waitFor()
+
+  const asked: string[] = []
+  mallory.page.on('request', sent => asked.push(sent.url()))
+  await people.open(mallory.page, nextcloud)
+  await mallory.page.locator('#account').waitFor()
+  const used = (part: string) => asked.find(url => url.includes(part))!
+  // Held back, so that it is still open when erna's browser sends it.
+  await mallory.page.route(/\/oauth2\/sessions\/logout/, route => route.abort())
+  await mallory.page
+    .getByRole('link', { name: 'Log out' })
+    .click()
+    .catch(() => {})
+  await erna.page.goto(used('/oauth2/sessions/logout'))
+  assert.ok(await isLoggedIn(erna.page))
+  assert.match(used('/oauth2/sessions/logout'), 'id_token_hint')
+
+  for (const part of ['/login?login_challenge=', '/consent?consent_challenge=']) {
+    const held = new Promise<string>(resolve =>
+      mallory.page.route(
+        url => url.href.includes(part),
+        (route, { url }) => {
+          resolve(url())
+          return route.abort()
+        },
+      ),
+    )
+    void people.open(mallory.page, wekan).catch(() => {})
+    await erna.page.goto(await held)
+    await erna.page.waitForLoadState('networkidle')
+    assert.not.match(await erna.page.content(), /\{"|\bat \S+\.ts/, part)
+    assert.not.match(erna.page.url(), /wekan\.oas/)
+    await mallory.page.unroute(url => url.href.includes(part))
+    await mallory.page.unrouteAll()
+  }
+  await people.open(erna.page, wekan)
+  assert.is(await erna.page.locator('#role').count(), 1)
+  await mallory.context.close()
+  await erna.context.close()
+})
+
+const consents = (subject: string) =>
+  people.admin('GET', `${bed.hydraAdmin}/oauth2/auth/sessions/consent?subject=${encodeURIComponent(subject)}`)
+
+async function setPassword(page: Page, password: string): Promise<void> {
+  await page.goto(people.at('admin', '/settings'))
+  const section = page.getByRole('region', { name: 'Password' })
+  await section.getByLabel('Password').fill(password)
+  await section.getByRole('button').click()
+  await page.getByText('Saved.').waitFor()
+}
+
+test('a new password ends all other sessions and tokens, and keeps the browser in which it was set', async () => {
+  const { id } = await people.create('frida', { apps: { wekan: 'user' } })
+  const [one, other] = [await people.loggedIn('frida'), await people.loggedIn('frida')]
+  await people.open(other.page, wekan)
+  await other.page.locator('#account').waitFor()
+  assert.is((await consents(id)).length, 1)
+  await setPassword(one.page, 'another battery staple')
+  assert.ok(await isLoggedIn(one.page))
+  assert.not(await isLoggedIn(other.page))
+  assert.equal(await consents(id), [])
+
+  // An administrator's generated password, and disabling, end them all.
+  const admin = await people.loggedIn('admin')
+  await admin.page.goto(people.at('admin', `/users/${id}`))
+  await admin.page.getByRole('button', { name: 'Generate a new password' }).click()
+  const password = await admin.page.locator('dd code').innerText()
+  assert.not(await isLoggedIn(one.page))
+  await people.enter(one.page, 'frida', password)
+  assert.ok(await isLoggedIn(one.page))
+
+  // A one-time code leaves the session until it is used; then it ends.
+  await admin.page.goto(people.at('admin', `/users/${id}`))
+  await admin.page.getByRole('button', { name: 'Create a one-time code' }).click()
+  const [address = '', code = ''] = await admin.page.locator('dd code').allInnerTexts()
+  assert.ok(await isLoggedIn(one.page))
+  const fresh = await person(browser)
+  const page = await fresh.newPage()
+  await page.goto(address)
+  await page.getByRole('textbox').fill(code)
+  await page.locator('main').getByRole('button').first().click()
+  await page.getByRole('heading', { name: 'Settings' }).waitFor()
+  assert.not(await isLoggedIn(one.page))
+  await setPassword(page, PASSWORD)
+  await admin.page.goto(people.at('admin', `/users/${id}`))
+  await admin.page.getByRole('button', { name: 'Disable' }).click()
+  await admin.page.getByText('Disabled: this person').waitFor()
+  assert.not(await isLoggedIn(page))
+  for (const context of [one.context, other.context, admin.context, fresh]) await context.close()
+})
+
+test('two administrators edit one user: the second is told, and overwrites nothing', async () => {
+  const { id } = await people.create('gerda', { apps: {} })
+  await people.create('second', { admin: true, apps: {} })
+  const [one, other] = [await people.loggedIn('admin'), await people.loggedIn('second')]
+  for (const { page } of [one, other]) await page.goto(people.at('admin', `/users/${id}`))
+  await one.page.getByLabel('Wekan').selectOption('user')
+  await one.page.getByRole('button', { name: 'Save' }).click()
+  await one.page.getByText('Saved.').waitFor()
+  await other.page.getByLabel('Nextcloud').selectOption('administrator')
+  await other.page.getByRole('button', { name: 'Save' }).click()
+  assert.match(await words(other.page), 'Somebody else has changed this user')
+  assert.is(await other.page.getByLabel('Wekan').inputValue(), 'user')
+  const apps = async () => ((await people.find('gerda')) as Account).metadata_admin.apps
+  assert.equal(await apps(), { wekan: 'user' })
+  await other.page.getByLabel('Nextcloud').selectOption('administrator')
+  await other.page.getByRole('button', { name: 'Save' }).click()
+  await other.page.getByText('Saved.').waitFor()
+  assert.equal(await apps(), { wekan: 'user', nextcloud: 'admin' })
+  await one.context.close()
+  await other.context.close()
+})
+
+test('a name cannot disguise itself in the list of users', async () => {
+  const disguised = 'Administrator \u202enimda\u202c\u200b'
+  await people.create('henny', { apps: {} }, disguised)
+  const admin = await people.loggedIn('admin')
+  await admin.page.goto(people.at('admin', '/users?q=henny'))
+  const shown = await admin.page.locator('tbody tr').innerText()
+  assert.match(shown, 'Administrator \ufffdnimda\ufffd\ufffd')
+  await admin.context.close()
+  const henny = await people.loggedIn('henny')
+  await henny.page.goto(people.at('admin', '/settings'))
+  const section = henny.page.getByRole('region', { name: 'Name and e-mail' })
+  await section.locator('[name="traits.name"]').fill('Henny \u2066\u202e')
+  await section.getByRole('button').click()
+  assert.match(await words(henny.page), 'characters that cannot be seen')
+  await section.locator('[name="traits.name"]').fill('Henny Müller')
+  await section.getByRole('button').click()
+  await henny.page.getByText('Saved.').waitFor()
+  await henny.context.close()
+})
+
+test('applications are told whether an address was confirmed', async () => {
+  await people.create('ida', { apps: { wekan: 'user' } })
+  const { context, page } = await people.loggedIn('ida')
+  await people.open(page, wekan)
+  assert.is(await page.locator('#verified').textContent(), 'false')
+  await context.close()
+  const admin = await people.loggedIn('admin')
+  await admin.page.goto(people.at('admin', '/users/new'))
+  await admin.page.getByLabel('User name').fill('jana')
+  await admin.page.getByLabel('E-mail').fill('jana@example.org')
+  await admin.page.getByLabel('Wekan').selectOption('user')
+  await admin.page.getByLabel('with a generated password').check()
+  await admin.page.getByRole('button', { name: 'Create user' }).click()
+  const password = await admin.page.locator('dd code').innerText()
+  await admin.context.close()
+  const jana = await people.loggedIn('jana', { password })
+  await people.open(jana.page, wekan)
+  assert.is(await jana.page.locator('#verified').textContent(), 'true')
+  await jana.context.close()
+})
+
+test('HEAD and unknown methods are answered in words', async () => {
+  const attacker = new Attacker()
+  assert.is((await attacker.ask('/login', { method: 'HEAD' })).status, 303)
+  assert.is((await attacker.ask('/style.css', { method: 'HEAD' })).status, 200)
+  for (const method of ['PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+    const { status, text } = await attacker.ask('/self-service/login', { method })
+    assert.is(status, 405, method)
+    assert.match(text, 'does not take such a request')
+  }
+})
+
+test('two tabs, a double click, an ended session and the back button: words', async () => {
+  await people.create('karin', { apps: { wekan: 'user' } })
+  const context = await person(browser)
+  const [tab, other] = [await context.newPage(), await context.newPage()]
+  for (const page of [tab, other]) await people.open(page, wekan)
+  await people.enter(tab, 'karin')
+  await tab.locator('#account').waitFor()
+  const calm = async (page: Page) => {
+    await page.waitForLoadState('networkidle')
+    assert.not.match(await page.content(), /\{"|\bat \S+\.ts|stack/)
+  }
+  await people.enter(other, 'karin')
+  await calm(other)
+  await tab.goBack()
+  await calm(tab)
+  await context.close()
+
+  const admin = await people.loggedIn('admin')
+  await admin.page.goto(people.at('admin', '/users/new'))
+  await admin.page.getByLabel('User name').fill('lena')
+  await admin.page.getByLabel('E-mail').fill('lena@example.org')
+  await admin.page.getByRole('button', { name: 'Create user' }).dblclick()
+  await calm(admin.page)
+  assert.ok(await people.find('lena'))
+
+  await admin.page.goto(people.at('admin', '/users/new'))
+  await admin.page.getByLabel('User name').fill('nina')
+  await admin.page.getByLabel('E-mail').fill('nina@example.org')
+  await people.admin('DELETE', `${bed.kratosAdmin}/identities/${(await people.find('admin'))!.id}/sessions`)
+  await admin.page.getByRole('button', { name: 'Create user' }).click()
+  await admin.page.getByLabel('Password').waitFor()
+  assert.is(await people.find('nina'), undefined)
+  await people.enter(admin.page, 'admin')
+  await calm(admin.page)
+  await admin.page.goto(people.at('admin', '/users'))
+  await admin.page.getByRole('button', { name: 'Log out' }).click()
+  await admin.page.getByLabel('Password').waitFor()
+  await admin.page.goBack()
+  await calm(admin.page)
+  assert.is(await admin.page.getByRole('link', { name: 'Users' }).count(), 0)
+  await admin.context.close()
+})
+
+test.run()

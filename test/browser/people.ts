@@ -1,0 +1,91 @@
+/** What the browser tests do with the users of a bed. */
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import * as assert from 'uvu/assert'
+import type { LoginBed } from '../bed/login/bed.ts'
+import type { Application } from '../bed/login/relying-party.ts'
+import { person } from './browser.ts'
+
+/** The password of every user of the tests. */
+export const PASSWORD = 'correct horse battery'
+
+/** An identity of kratos' admin API, as the tests read it. */
+export interface Account {
+  id: string
+  traits: Record<string, string>
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the panel keeps there
+  metadata_admin: any
+}
+
+/** What a page says, without its markup. */
+export const words = (page: Page) => page.locator('main').innerText()
+
+/** The users of a bed, and browsers in which they are logged in. */
+export class People {
+  readonly #bed: LoginBed
+  readonly #browser: Browser
+
+  constructor(bed: LoginBed, browser: Browser) {
+    this.#bed = bed
+    this.#browser = browser
+  }
+
+  /** The address of a host of the platform. */
+  at(host: string, path = '/'): string {
+    return `https://${host}.${this.#bed.domain}${path}`
+  }
+
+  /** Asks an admin API. Fails for what is not a success. */
+  // biome-ignore lint/suspicious/noExplicitAny: answers have any shape
+  async admin(method: string, url: string, body?: unknown): Promise<any> {
+    const response = await fetch(url, {
+      method,
+      headers: { 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    })
+    const text = await response.text()
+    assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
+    return text ? JSON.parse(text) : undefined
+  }
+
+  /** A user of the admin API, as the Job of the first user creates one. */
+  create(username: string, metadata_admin: object, name = username): Promise<Account> {
+    return this.admin('POST', `${this.#bed.kratosAdmin}/identities`, {
+      schema_id: 'default',
+      traits: { username, email: `${username}@example.org`, name },
+      metadata_admin,
+      credentials: { password: { config: { password: PASSWORD } } },
+    })
+  }
+
+  /** The user of this name; undefined when there is none. */
+  async find(username: string): Promise<Account | undefined> {
+    const query = new URLSearchParams({ credentials_identifier: username })
+    return (await this.admin('GET', `${this.#bed.kratosAdmin}/identities?${query}`))[0]
+  }
+
+  /** Types a name and a password into the login page that is shown. */
+  async enter(page: Page, username: string, password = PASSWORD): Promise<void> {
+    await page.locator('[name=identifier]').fill(username)
+    await page.getByLabel('Password').fill(password)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+  }
+
+  /** A browser of its own, in which somebody is logged in at the panel. */
+  async loggedIn(
+    username: string,
+    options: { width?: number; dark?: boolean; password?: string } = {},
+  ): Promise<{ context: BrowserContext; page: Page }> {
+    const context = await person(this.#browser, options)
+    const page = await context.newPage()
+    await page.goto(this.at('admin'))
+    await this.enter(page, username, options.password)
+    await page.getByRole('heading', { name: 'Your applications' }).waitFor()
+    return { context, page }
+  }
+
+  /** Opens an application and presses its button. */
+  async open(page: Page, app: Application): Promise<void> {
+    await page.goto(this.at(app.host))
+    await page.getByRole('link', { name: app.button }).click()
+  }
+}
