@@ -255,8 +255,8 @@ const FAULTS: LoginFault[] = [
   },
   {
     name: 'the Service of kratos is gone',
-    rule: 'ingress-service-missing',
-    subject: /^(Service|Ingress) oas\/kratos-public$/,
+    rule: 'sign-on-service-missing',
+    subject: /^Deployment oas\/single-sign-on$/,
     ...removed(ref('v1', 'Service', 'kratos-public')),
   },
   {

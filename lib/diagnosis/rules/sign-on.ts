@@ -147,6 +147,27 @@ const unready: Rule = index =>
     ]
   })
 
+/** The Services that the user panel asks, and by which workload each is served; no Ingress refers to most of them. */
+const INTERNAL = { 'kratos-public': 'kratos', 'kratos-admin': 'kratos', 'hydra-admin': 'hydra' }
+
+/** A Service behind the user panel that is gone, although what it leads to is there. */
+const hidden: Rule = index => {
+  const panel = index.get('Deployment', 'oas', 'single-sign-on')
+  if (!panel || index.blind('Service')) return []
+  return Object.entries(INTERNAL).flatMap(([service, workload]): Finding[] => {
+    if (!index.get('Deployment', 'oas', workload) || index.get('Service', 'oas', service)) return []
+    return [
+      tell(panel, {
+        rule: 'sign-on-service-missing',
+        cause: `asks Service oas/${service}, which does not exist`,
+        evidence: ['nobody can log in to any application'],
+        text: 'have Helm run the release again: it creates the Service',
+        command: `flux reconcile helmrelease ${workload} -n oas --force`,
+      }),
+    ]
+  })
+}
+
 /** A platform that nobody administers: every account of an administrator is disabled or deleted. */
 const nobody: Rule = index => {
   const kratos = workloadOf(index, 'kratos')
@@ -195,4 +216,4 @@ const keys: Rule = index => {
   ]
 }
 
-export const rules: Rule[] = [unregistered, elsewhere, plain, different, unready, nobody, mail, keys]
+export const rules: Rule[] = [unregistered, elsewhere, plain, different, unready, hidden, nobody, mail, keys]

@@ -75,6 +75,21 @@ test('keys that hydra cannot read are named', () => {
   assert.match(cause!.evidence.join(), 'answers 500')
 })
 
+test('a Service that only the user panel asks is missed when what it leads to is there', () => {
+  const deployments = ['single-sign-on', 'kratos', 'hydra'].map(name => objectOf('Deployment', 'oas', name))
+  const services = ['kratos-public', 'kratos-admin', 'hydra-admin'].map(name =>
+    objectOf('Service', 'oas', name),
+  )
+  const causes = (...objects: typeof services) =>
+    diagnose(snapshotOf(objects), rules).causes.map(({ cause }) => cause)
+  assert.equal(causes(...deployments, ...services), [])
+  assert.equal(causes(...deployments, ...services.slice(1)), [
+    'asks Service oas/kratos-public, which does not exist',
+  ])
+  // Before the first installation has come so far, nothing is missed.
+  assert.equal(causes(deployments[0]!), [])
+})
+
 test('no administrator, services that are not ready and refused mails are named', () => {
   assert.equal(told({}), [])
   assert.equal(told({ administrator: true }), [])
