@@ -7,6 +7,7 @@ import {
   type Handover,
   newCode,
   newPassword,
+  removeSecondFactor,
   TakenError,
 } from '../../flux2/core/single-sign-on/userpanel/panel/accounts.ts'
 import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
@@ -55,15 +56,7 @@ async function act(services: AccountServices, action: AccountAction): Promise<vo
 async function unlock(services: AccountServices, identity: Identity): Promise<void> {
   const metadata_admin = { ...identity.metadata_admin, admin: true }
   await changeUser(services, identity, { state: 'active', metadata_admin })
-  for (const factor of ['totp', 'lookup_secret'])
-    await services
-      .admin(`/admin/identities/${encodeURIComponent(identity.id)}/credentials/${factor}`, {
-        method: 'DELETE',
-      })
-      .catch(error => {
-        // Nobody has to have a second factor.
-        if (!(error instanceof UpstreamError && error.status === 404)) throw error
-      })
+  await removeSecondFactor(services, identity)
 }
 
 function failed(line: string, error: unknown): unknown {

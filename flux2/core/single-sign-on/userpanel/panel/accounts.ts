@@ -8,6 +8,7 @@ import {
   changedIdentity,
   type Identity,
   newIdentity,
+  SECOND_FACTORS,
   subjectOf,
   type Traits,
   tombstone,
@@ -60,13 +61,25 @@ async function replace({ kratos }: Services, identity: Identity, body: object): 
   return unlessTaken(() => kratos.replace(identity.id, body))
 }
 
-/** Changes a user's data and access. Throws a ChangedError, or a TakenError. */
+/**
+ * Changes a user's data and access. Whoever's access changes loses the tokens that were given out for it: an
+ * application could renew them without asking here. Throws a ChangedError, or a TakenError.
+ */
 export async function changeUser(
   services: Services,
   identity: Identity,
   change: Partial<Pick<Identity, 'state' | 'metadata_admin' | 'traits'>>,
 ): Promise<Identity> {
-  return replace(services, identity, changedIdentity(identity, change))
+  const changed = await replace(services, identity, changedIdentity(identity, change))
+  const access = ({ admin, apps }: AdminMetadata = {}) => JSON.stringify([admin === true, apps ?? null])
+  if (change.metadata_admin && access(change.metadata_admin) !== access(identity.metadata_admin ?? {}))
+    await services.hydra.revokeTokens(subjectOf(identity))
+  return changed
+}
+
+/** Takes the second factor from a user who has lost it. */
+export async function removeSecondFactor({ kratos }: Services, { id }: Identity): Promise<void> {
+  for (const kind of SECOND_FACTORS) await kratos.removeCredential(id, kind)
 }
 
 /** A code with which the user sets a password; the old one stays valid until then. */

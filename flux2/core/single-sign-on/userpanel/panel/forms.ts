@@ -4,13 +4,16 @@
  */
 import { type Html, html } from './html.ts'
 import type { Flow, KratosText, Node } from './kratos.ts'
-import { TEXTS } from './texts.ts'
+import { KRATOS, TEXTS } from './texts.ts'
+
+/** A text of kratos, in words of ours where there are some. */
+const wordsOf = ({ id, text }: KratosText) => KRATOS[id] ?? text
 
 /** The messages of a form or a field. */
 export function messages(list: readonly KratosText[] = [], id?: string): Html[] {
   return list.map(
-    ({ text, type }) =>
-      html`<p class="message ${type}" ${id ? html`id="${id}"` : ''} ${type === 'error' ? html`role="alert"` : ''}>${text}</p>`,
+    message =>
+      html`<p class="message ${message.type}" ${id ? html`id="${id}"` : ''} ${message.type === 'error' ? html`role="alert"` : ''}>${wordsOf(message)}</p>`,
   )
 }
 
@@ -41,7 +44,8 @@ ${nodes.map(node => field(node, `${key}-${node.attributes.name ?? node.attribute
 
 function field(node: Node, id: string, hint?: string): Html | undefined {
   const { attributes, meta, messages: said } = node
-  const label = meta.label?.text ?? attributes.title?.text ?? ''
+  const title = meta.label ?? attributes.title
+  const label = title ? wordsOf(title) : ''
   switch (node.type) {
     case 'img':
       return html`<p><img src="${attributes.src}" width="${attributes.width}" height="${attributes.height}" alt="${label}"></p>`

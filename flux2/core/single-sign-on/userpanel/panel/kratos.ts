@@ -115,6 +115,12 @@ export class Kratos {
     await this.#admin(`/admin/identities/${encodeURIComponent(id)}`, { method: 'DELETE' })
   }
 
+  /** Takes a credential from an identity: `totp`, `lookup_secret` … */
+  async removeCredential(id: string, kind: string): Promise<void> {
+    const path = `/admin/identities/${encodeURIComponent(id)}/credentials/${encodeURIComponent(kind)}`
+    await this.#admin(path, { method: 'DELETE' }).catch(ignoreMissing)
+  }
+
   /** Ends all sessions of an identity. */
   async endSessions(id: string): Promise<void> {
     await this.#admin(`/admin/identities/${encodeURIComponent(id)}/sessions`, { method: 'DELETE' }).catch(

@@ -82,6 +82,8 @@ export const TEXTS = {
     resetCode: 'Create a one-time code',
     resetPassword: 'Generate a new password',
     endSessions: 'End all sessions',
+    removeFactor: 'Remove the second factor',
+    factorRemoved: 'The second factor is removed: the password alone is asked for.',
     ended: 'All sessions here are ended. Applications keep theirs until they ask again.',
     disable: 'Disable',
     enable: 'Enable',
@@ -130,3 +132,15 @@ export const TEXTS = {
     home: 'Back to your applications',
   },
 } as const
+
+/** Texts of kratos' forms in words of ours, by message id (ory/kratos, text/id.go). */
+export const KRATOS: Readonly<Record<number, string>> = {
+  1010004: 'Enter a code of your authenticator app, or one of your recovery codes.',
+  1050004: 'Remove the authenticator app',
+  1050016: 'Remove the recovery codes',
+  1060001: 'You are logged in. Set a new password now.',
+  4010001: 'The form had expired. Send it again.',
+  4050001: 'The form had expired. Send it again.',
+  4060005: 'The form had expired. Send it again.',
+  4070005: 'The form had expired. Send it again.',
+}

@@ -9,6 +9,7 @@ import {
   type Handover,
   newCode,
   newPassword,
+  removeSecondFactor,
   TakenError,
 } from './accounts.ts'
 import { type Application, applications } from './dashboard.ts'
@@ -27,7 +28,7 @@ import {
 } from './users.ts'
 
 /** Texts that a redirect may ask a page to show, by name: nothing of the address itself is ever shown. */
-const NOTICES = ['saved', 'ended', 'disabled', 'enabled', 'restored'] as const
+const NOTICES = ['saved', 'ended', 'disabled', 'enabled', 'restored', 'factorRemoved'] as const
 
 export function userList(panel: Panel, visit: Visit): Promise<Answer> {
   return forAdmins(panel, visit, async visitor => {
@@ -136,6 +137,9 @@ async function act(
     case 'end':
       await endSessions(panel, identity)
       return done('ended')
+    case 'factor':
+      await removeSecondFactor(panel, identity)
+      return done('factorRemoved')
     case 'disable':
       await disableUser(panel, identity)
       return done('disabled')

@@ -6,7 +6,14 @@ import type { Page } from './kratos.ts'
 import { page, tokenField } from './layout.ts'
 import type { Visitor } from './panel.ts'
 import { TEXTS } from './texts.ts'
-import { type AdminMetadata, type Identity, type Role, type Traits, versionOf } from './users.ts'
+import {
+  type AdminMetadata,
+  hasSecondFactor,
+  type Identity,
+  type Role,
+  type Traits,
+  versionOf,
+} from './users.ts'
 
 /** What a form of a user holds. */
 export interface UserForm {
@@ -113,7 +120,7 @@ ${text('email', texts.email, email, html`required type="email" maxlength="320"`)
 ${access(apps, identity.metadata_admin ?? {})}
 <p><button name="action" value="save">${texts.save}</button></p></form>
 <section aria-labelledby="login"><h2 id="login">${texts.password}</h2>
-${action('code', texts.resetCode)}${action('password', texts.resetPassword)}${action('end', texts.endSessions)}</section>
+${action('code', texts.resetCode)}${action('password', texts.resetPassword)}${action('end', texts.endSessions)}${hasSecondFactor(identity) && action('factor', texts.removeFactor)}</section>
 <section aria-labelledby="remove"><h2 id="remove">${stateOf(identity)}</h2>
 ${identity.state === 'active' ? action('disable', texts.disable) : action('enable', texts.enable)}
 <p class="hint">${texts.removeHint}</p>

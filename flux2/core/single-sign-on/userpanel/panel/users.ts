@@ -52,7 +52,7 @@ export function isAdmin(identity: Identity): boolean {
 }
 
 /** What kratos counts as a second factor (identity/credentials.go of its source). */
-const SECOND_FACTORS = ['totp', 'lookup_secret', 'webauthn']
+export const SECOND_FACTORS: readonly string[] = ['totp', 'lookup_secret', 'webauthn']
 
 /** Whether a user has set up a second factor. */
 export function hasSecondFactor({ credentials }: Identity): boolean {
