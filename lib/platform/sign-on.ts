@@ -30,7 +30,7 @@ function askThrough(kubectl: Kubectl, service: string, port: number, timeout?: n
   const base = through(service, port)
   return async <T>(
     path: string,
-    { method, body }: { method?: 'GET' | 'POST' | 'PUT' | 'DELETE'; body?: unknown } = {},
+    { method, body }: { method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'; body?: unknown } = {},
   ) => {
     try {
       const { text, link } = await kubectl.client.exchange({ method, path: base + path, body, timeout })

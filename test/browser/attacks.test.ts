@@ -1,5 +1,4 @@
 /** Attacks on single sign-on as it is deployed: over the ingress, on the real kratos and hydra, and in a browser. */
-import { createHmac } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { request } from 'node:https'
@@ -12,7 +11,7 @@ import { LoginBed } from '../bed/login/bed.ts'
 import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
-import { type Account, PASSWORD, People, words } from './people.ts'
+import { type Account, PASSWORD, People, totp, words } from './people.ts'
 
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('attacks')
@@ -248,39 +247,10 @@ test('one address that tries many names waits, whatever it claims to be', async 
   assert.is(passed, 20)
 })
 
-/** The code that an authenticator app shows for a secret (RFC 6238: SHA-1, 30 seconds, six digits). */
-function totp(secret: string, at = Date.now()): string {
-  const bits = [...secret.replace(/=+$/, '')]
-    .map(character => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(character).toString(2).padStart(5, '0'))
-    .join('')
-  const key = Buffer.from(bits.match(/.{8}/g)!.map(byte => Number.parseInt(byte, 2)))
-  const counter = Buffer.alloc(8)
-  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)))
-  const digest = createHmac('sha1', key).update(counter).digest()
-  const number = digest.readUInt32BE(digest.at(-1)! & 15) & 0x7fffffff
-  return String(number % 1_000_000).padStart(6, '0')
-}
-
-/** Gives somebody an authenticator app, and recovery codes. */
-async function addSecondFactor(page: Page): Promise<{ secret: string; codes: string[] }> {
-  await page.goto(people.at('admin', '/settings'))
-  const app = page.getByRole('region', { name: 'Second factor' })
-  const secret = (await app.locator('code').first().innerText()).trim()
-  await app.getByRole('textbox').fill(totp(secret))
-  await app.getByRole('button').first().click()
-  await page.getByText('Saved.').waitFor()
-  const recovery = page.getByRole('region', { name: 'Recovery codes' })
-  await recovery.getByRole('button').first().click()
-  const codes = await recovery.locator('.codes code').allInnerTexts()
-  await recovery.getByRole('button', { name: /confirm/i }).click()
-  await page.getByText('Saved.').waitFor()
-  return { secret, codes }
-}
-
 test('codes of a second factor are counted through new sessions, new flows and right passwords', async () => {
   await people.create('dora', { apps: { wekan: 'user' } })
   const dora = await people.loggedIn('dora')
-  const { secret, codes } = await addSecondFactor(dora.page)
+  const { secret, codes } = await people.addSecondFactor(dora.page)
   assert.is(codes.length, 12)
   await dora.context.close()
 
@@ -476,13 +446,27 @@ test('a name cannot disguise itself in the list of users', async () => {
   await henny.context.close()
 })
 
-test('applications are told whether an address was confirmed', async () => {
-  await people.create('ida', { apps: { wekan: 'user' } })
+test('applications are told whether an address was confirmed: by an administrator, not by typing it', async () => {
+  const { id } = await people.create('ida', { apps: { wekan: 'user' } })
   const { context, page } = await people.loggedIn('ida')
-  await people.open(page, wekan)
-  assert.is(await page.locator('#verified').textContent(), 'false')
-  await context.close()
+  const told = async () => {
+    await people.open(page, wekan)
+    return page.locator('#verified').textContent()
+  }
+  assert.is(await told(), 'false')
   const admin = await people.loggedIn('admin')
+  await admin.page.goto(people.at('admin', `/users/${id}`))
+  await admin.page.getByLabel('E-mail').fill('ida.new@example.org')
+  await admin.page.getByRole('button', { name: 'Save' }).click()
+  await admin.page.getByText('Saved.').waitFor()
+  assert.is(await told(), 'true')
+  await page.goto(people.at('admin', '/settings'))
+  const section = page.getByRole('region', { name: 'Name and e-mail' })
+  await section.locator('[name="traits.email"]').fill('ceo@example.org')
+  await section.getByRole('button').click()
+  await page.getByText('Saved.').waitFor()
+  assert.is(await told(), 'false')
+
   await admin.page.goto(people.at('admin', '/users/new'))
   await admin.page.getByLabel('User name').fill('jana')
   await admin.page.getByLabel('E-mail').fill('jana@example.org')
@@ -490,11 +474,19 @@ test('applications are told whether an address was confirmed', async () => {
   await admin.page.getByLabel('with a generated password').check()
   await admin.page.getByRole('button', { name: 'Create user' }).click()
   const password = await admin.page.locator('dd code').innerText()
-  await admin.context.close()
   const jana = await people.loggedIn('jana', { password })
   await people.open(jana.page, wekan)
   assert.is(await jana.page.locator('#verified').textContent(), 'true')
-  await jana.context.close()
+
+  // A grant that is withdrawn takes the tokens along.
+  const { id: janas, metadata_admin } = (await people.find('jana')) as Account
+  assert.is((await consents(metadata_admin.subject)).length, 1)
+  await admin.page.goto(people.at('admin', `/users/${janas}`))
+  await admin.page.getByLabel('Wekan').selectOption('no access')
+  await admin.page.getByRole('button', { name: 'Save' }).click()
+  await admin.page.getByText('Saved.').waitFor()
+  assert.equal(await consents(metadata_admin.subject), [])
+  for (const each of [context, admin.context, jana.context]) await each.close()
 })
 
 test('HEAD and unknown methods are answered in words', async () => {

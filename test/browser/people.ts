@@ -1,4 +1,5 @@
 /** What the browser tests do with the users of a bed. */
+import { createHmac } from 'node:crypto'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import type { LoginBed } from '../bed/login/bed.ts'
@@ -18,6 +19,19 @@ export interface Account {
 
 /** What a page says, without its markup. */
 export const words = (page: Page) => page.locator('main').innerText()
+
+/** The code that an authenticator app shows for a secret (RFC 6238: SHA-1, 30 seconds, six digits). */
+export function totp(secret: string, at = Date.now()): string {
+  const bits = [...secret.replace(/=+$/, '')]
+    .map(character => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(character).toString(2).padStart(5, '0'))
+    .join('')
+  const key = Buffer.from(bits.match(/.{8}/g)!.map(byte => Number.parseInt(byte, 2)))
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)))
+  const digest = createHmac('sha1', key).update(counter).digest()
+  const number = digest.readUInt32BE(digest.at(-1)! & 15) & 0x7fffffff
+  return String(number % 1_000_000).padStart(6, '0')
+}
 
 /** The users of a bed, and browsers in which they are logged in. */
 export class People {
@@ -87,5 +101,21 @@ export class People {
   async open(page: Page, app: Application): Promise<void> {
     await page.goto(this.at(app.host))
     await page.getByRole('link', { name: app.button }).click()
+  }
+
+  /** Gives somebody an authenticator app, and recovery codes. */
+  async addSecondFactor(page: Page): Promise<{ secret: string; codes: string[] }> {
+    await page.goto(this.at('admin', '/settings'))
+    const app = page.getByRole('region', { name: 'Second factor' })
+    const secret = (await app.locator('code').first().innerText()).trim()
+    await app.getByRole('textbox').fill(totp(secret))
+    await app.getByRole('button').first().click()
+    await page.getByText('Saved.').waitFor()
+    const recovery = page.getByRole('region', { name: 'Recovery codes' })
+    await recovery.getByRole('button').first().click()
+    const codes = await recovery.locator('.codes code').allInnerTexts()
+    await recovery.getByRole('button', { name: /confirm/i }).click()
+    await page.getByText('Saved.').waitFor()
+    return { secret, codes }
   }
 }

@@ -71,6 +71,9 @@ export async function changeUser(
   change: Partial<Pick<Identity, 'state' | 'metadata_admin' | 'traits'>>,
 ): Promise<Identity> {
   const changed = await replace(services, identity, changedIdentity(identity, change))
+  // Whoever types an address for somebody else vouches for it, as when the user is created.
+  if (change.traits && change.traits.email !== identity.traits.email)
+    await services.kratos.confirmAddress(changed)
   const access = ({ admin, apps }: AdminMetadata = {}) => JSON.stringify([admin === true, apps ?? null])
   if (change.metadata_admin && access(change.metadata_admin) !== access(identity.metadata_admin ?? {}))
     await services.hydra.revokeTokens(subjectOf(identity))

@@ -115,6 +115,18 @@ export class Kratos {
     await this.#admin(`/admin/identities/${encodeURIComponent(id)}`, { method: 'DELETE' })
   }
 
+  /** Marks the address of an identity as confirmed. */
+  async confirmAddress({ id, traits, verifiable_addresses }: Identity): Promise<void> {
+    const index = (verifiable_addresses ?? []).findIndex(({ value }) => value === traits.email)
+    if (index < 0 || verifiable_addresses![index]!.verified) return
+    const path = `/verifiable_addresses/${index}`
+    const body = [
+      { op: 'replace', path: `${path}/verified`, value: true },
+      { op: 'replace', path: `${path}/status`, value: 'completed' },
+    ]
+    await this.#admin(`/admin/identities/${encodeURIComponent(id)}`, { method: 'PATCH', body })
+  }
+
   /** Takes a credential from an identity: `totp`, `lookup_secret` … */
   async removeCredential(id: string, kind: string): Promise<void> {
     const path = `/admin/identities/${encodeURIComponent(id)}/credentials/${encodeURIComponent(kind)}`

@@ -15,7 +15,7 @@ const LARGEST = 4 * 1024 * 1024
 
 /** A request to a service. */
 export interface Question {
-  method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   body?: unknown
   headers?: Record<string, string>
 }
