@@ -10,6 +10,7 @@ import { suite } from '../../../suite.ts'
 
 const FLOW = '6a9f1f6a-0000-4000-8000-00000000000f'
 const ANNA = '6a9f1f6a-0000-4000-8000-000000000001'
+const BERT = ANNA.replace(/1$/, '2')
 const PASSWORD = 'the right password'
 const test = suite('panel server')
 
@@ -293,6 +294,23 @@ test('a right password clears the account; browsers are told on their form how l
   assert.is(headers.location, `/login?flow=${FLOW}&wait=2`)
 })
 
+test('whoever guesses from elsewhere does not keep the owner waiting in a browser that is known', async () => {
+  const cookies = (await login(guess({ password: PASSWORD }))).headers['set-cookie']!
+  const known = cookies.find(cookie => cookie.startsWith('oas_known='))!
+  assert.match(known, /; Secure; HttpOnly; SameSite=Lax$/)
+  const cookie = known.split(';')[0]!
+  for (let i = 0; i < 5; i++) await login(guess({}))
+  const forged = ['oas_known=a.b', 'oas_known=', `${cookie}x`, cookie.replace(/=..../, '=AAAA')]
+  for (const each of forged) assert.is((await login(guess({}), { cookie: each })).status, 429, each)
+  identity.id = BERT // of another account it says nothing
+  for (let i = 0; i < 5; i++) await login(guess({}))
+  assert.is((await login(guess({}), { cookie })).status, 429)
+  identity.id = ANNA
+  assert.is((await login(guess({ password: PASSWORD }), { cookie: `x=y; ${cookie}` })).status, 303)
+  for (let i = 0; i < 5; i++) assert.is((await login(guess({}), { cookie })).status, 303)
+  assert.is((await login(guess({}), { cookie })).status, 429)
+})
+
 test('codes of a second factor count by account, through other sessions, flows and right passwords', async () => {
   identity.credentials = { password: {}, totp: {} }
   const code = (i: number, method: string) =>
@@ -425,7 +443,6 @@ test('a session without its second factor opens nothing', async () => {
   }
 })
 
-const BERT = ANNA.replace(/1$/, '2')
 /** Two administrators, and the forms that each sends. */
 function administrators() {
   const bert: Identity = { ...identity, id: BERT, traits: { username: 'bert', email: 'bert@example.org' } }

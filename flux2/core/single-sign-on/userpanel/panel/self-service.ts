@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type Answer, addressOf, formOf, networkOf, PageError, redirect } from './http.ts'
+import { knownBrowser, knownCookie } from './known.ts'
 import type { FlowKind } from './kratos.ts'
 import type { Panel, Visit } from './panel.ts'
 import { TEXTS } from './texts.ts'
@@ -71,7 +72,7 @@ export function follow(panel: Panel, visit: Visit): Promise<Answer> {
 export async function submit(panel: Panel, visit: Visit, kind: FlowKind): Promise<Answer> {
   const flow = flowId(visit)
   const fields = fieldsOf(kind, await formOf(visit.request))
-  const attempt = await attemptOf(panel, visit, kind, fields)
+  const { attempt, account } = await attemptOf(panel, visit, kind, fields)
   if (attempt) {
     const wait = panel.throttle.enter(attempt)
     if (wait > 0) {
@@ -81,8 +82,10 @@ export async function submit(panel: Panel, visit: Visit, kind: FlowKind): Promis
   }
   const answer = await passed(panel, visit, `/self-service/${kind}?${new URLSearchParams({ flow })}`, fields)
   if (attempt) {
-    if (hasLoggedIn(answer)) panel.throttle.worked(attempt)
-    else if (kind === 'login') panel.log({ event: 'login failed', address: addressOf(visit.request) })
+    if (hasLoggedIn(answer)) {
+      panel.throttle.worked(attempt)
+      if (account) answer.cookies?.push(knownCookie(panel.config.secret, account))
+    } else if (kind === 'login') panel.log({ event: 'login failed', address: addressOf(visit.request) })
   }
   return answer
 }
@@ -112,30 +115,33 @@ export function fieldsOf(kind: FlowKind, sent: URLSearchParams): URLSearchParams
   return fields
 }
 
-/** What a form tries to guess; undefined for one that guesses nothing. */
+/** What a form tries to guess, if it does; and the account whose password that is. */
 async function attemptOf(
-  { kratos }: Panel,
+  { config, kratos }: Panel,
   visit: Visit,
   kind: FlowKind,
   fields: URLSearchParams,
-): Promise<Attempt | undefined> {
+): Promise<{ attempt?: Attempt; account?: string }> {
   const network = networkOf(addressOf(visit.request))
-  if (kind === 'settings') return undefined
+  if (kind === 'settings') return {}
   if (kind !== 'login') {
     const email = fields.get('email')
     // kratos itself lets a flow try five codes: each further flow needs a further mail.
-    if (!email) return { network }
-    return { network, mail: (await kratos.find(email))?.id ?? digest(email) }
+    if (!email) return { attempt: { network } }
+    return { attempt: { network, mail: (await kratos.find(email))?.id ?? digest(email) } }
   }
   if (fields.get('method') !== 'password') {
     const session = await kratos.session(visit.cookie)
     if (!session) throw new PageError(400, TEXTS.error.expired)
-    return { network, second: session.identity.id }
+    return { attempt: { network, second: session.identity.id } }
   }
   // kratos is asked whose name this is: how it reads spaces, letters and addresses is nothing that we repeat.
   const identifier = fields.get('identifier') ?? ''
   const identity = await kratos.find(identifier)
-  return identity ? { network, password: identity.id } : { network, unknown: digest(identifier) }
+  if (!identity) return { attempt: { network, unknown: digest(identifier) } }
+  const account = identity.id
+  const known = knownBrowser(config.secret, account, visit.cookie)
+  return { attempt: { network, ...(known ? { known } : { password: account }) }, account }
 }
 
 /** Whoever types into the wrong field types a password as the name: it is not kept. */

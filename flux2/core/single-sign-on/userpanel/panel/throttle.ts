@@ -4,6 +4,8 @@ const FREE = {
   password: 5,
   /** Passwords of a name that nobody has: kept apart, so that many of them push no account out. */
   unknown: 5,
+  /** Passwords from a browser in which the account's owner has logged in before (known.ts). */
+  known: 5,
   /** Codes of an account's second factor: a right password does not clear them. */
   second: 5,
   /** Mails with a code: each is a new chance to guess one, and a nuisance. */
@@ -12,7 +14,7 @@ const FREE = {
   network: 20,
 } as const
 /** The most that anybody waits, in seconds: nobody is locked out for good. A mail can wait longer. */
-const LONGEST = { password: 300, unknown: 300, second: 300, mail: 3600, network: 300 } as const
+const LONGEST = { password: 300, unknown: 300, known: 300, second: 300, mail: 3600, network: 300 } as const
 /** Seconds after the last attempt until everything is forgotten. */
 const FORGET = 3600
 const LARGEST = 50_000
