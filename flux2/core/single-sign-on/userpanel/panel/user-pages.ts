@@ -16,6 +16,7 @@ import { type Application, applications } from './dashboard.ts'
 import { type Answer, PageError, redirect } from './http.ts'
 import { forAdmins, isGone, type Panel, type Visit, type Visitor } from './panel.ts'
 import { TEXTS } from './texts.ts'
+import { UpstreamError } from './upstream.ts'
 import { handoverPage, newUserPage, type UserForm, userListPage, userPage } from './user-views.ts'
 import {
   type AdminMetadata,
@@ -36,9 +37,15 @@ export function userList(panel: Panel, visit: Visit): Promise<Answer> {
     const query = (searchParams.get('q') ?? '').trim().slice(0, 320)
     const found = query
       ? { identities: [await panel.kratos.find(query.toLowerCase())].flatMap(user => user ?? []) }
-      : await panel.kratos.list(searchParams.get('page') ?? undefined)
+      : await panel.kratos.list(searchParams.get('page') ?? undefined).catch(unlessNoPage)
     return { page: userListPage(visitor, found, query) }
   })
+}
+
+/** The token of a page comes back from the browser: kratos refuses one that it has not made. */
+function unlessNoPage(error: unknown): never {
+  if (error instanceof UpstreamError && error.status === 400) throw new PageError(404, TEXTS.error.notFound)
+  throw error
 }
 
 /** The form of a new user, and what it sends. */
