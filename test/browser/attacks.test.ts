@@ -11,7 +11,7 @@ import { LoginBed } from '../bed/login/bed.ts'
 import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
-import { type Account, PASSWORD, People, totp, words } from './people.ts'
+import { type Account, PASSWORD, People, totp, words } from './users.ts'
 
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('attacks')

@@ -10,7 +10,7 @@ import { LoginBed } from '../bed/login/bed.ts'
 import { APPLICATIONS, type Application } from '../bed/login/relying-party.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
-import { PASSWORD, People, words } from './people.ts'
+import { PASSWORD, People, words } from './users.ts'
 
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('login')
