@@ -138,6 +138,7 @@ export const KRATOS: Readonly<Record<number, string>> = {
   1010004: 'Enter a code of your authenticator app, or one of your recovery codes.',
   1050004: 'Remove the authenticator app',
   1050016: 'Remove the recovery codes',
+  1070004: 'User name or e-mail address',
   1060001: 'You are logged in. Set a new password now.',
   4010001: 'The form had expired. Send it again.',
   4050001: 'The form had expired. Send it again.',
