@@ -57,6 +57,8 @@ export function certificateProblem(
     DEPTH_ZERO_SELF_SIGNED_CERT: 'it is served with a self-signed certificate',
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the chain of its certificate is not complete, or no browser trusts it',
   }
+  if (distrust === 'CERT_NOT_YET_VALID')
+    return [texts[distrust]!, `compare \`date -u\` here and on the server, then run ${debug(host)}`]
   if (distrust !== undefined)
     return [texts[distrust] ?? `no browser trusts its certificate (${distrust})`, `run ${debug(host)}`]
   const left = notAfter === undefined ? undefined : Date.parse(notAfter) - now

@@ -1,87 +1,35 @@
 /** test-cluster: a healthy platform passes, and each breakage fails exactly its own checks, with the remedy. */
-import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { sleep, until } from '../../lib/script/wait.ts'
+import { until } from '../../lib/script/wait.ts'
 import type { TestCheck } from '../../scripts/test-cluster/checks.ts'
-import type { Alerts, Targets } from '../../scripts/test-cluster/prometheus.ts'
 import { all, suite } from '../suite.ts'
-import { issued, probing } from './faults/certificates.ts'
+import { probing } from './faults/certificates.ts'
 import { faults as ofFlux } from './faults/flux.ts'
 import { made } from './faults/made-certificates.ts'
-import { prepare, faults as workloads } from './faults/workloads.ts'
-import { Bed, runScript } from './harness.ts'
+import { faults as workloads } from './faults/workloads.ts'
+import { type Bed, runScript } from './harness.ts'
+import { type PrometheusAnswers, QUIET, type WholePlatform, wholePlatform } from './whole-platform.ts'
 
 const test = suite('test-cluster')
 const ON_BED = 'certs,app,prometheus,host,backup'
+const folder = mkdtempSync(join(tmpdir(), 'oas-authorities-'))
+let platform: WholePlatform
 let bed: Bed
-let prometheus: Server
-/** The trust of a browser: the authority of the bed. */
 let trust: Record<string, string>
 
-/** What the stand-in for Prometheus' API answers (web/api/v1 of github.com/prometheus/prometheus). */
-const HEALTHY: { targets: Targets; alerts: Alerts } = {
-  targets: {
-    activeTargets: [
-      { labels: { job: 'node-exporter', instance: '10.0.0.1:9100' }, health: 'up', lastError: '' },
-    ],
-  },
-  alerts: { alerts: [{ labels: { alertname: 'Watchdog' }, annotations: {}, state: 'firing' }] },
-}
-let said: { targets: Targets; alerts: Alerts } | number = HEALTHY
-
-/** A pod in the place of the one that the operator makes of the Prometheus: kwok plays its kubelet. */
-const POD: KubeObject = {
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {
-    name: 'prometheus-stand-in',
-    namespace: 'oas',
-    labels: {
-      'app.kubernetes.io/name': 'prometheus',
-      'app.kubernetes.io/instance': 'kube-prometheus-stack-prometheus',
-    },
-  },
-  spec: {
-    containers: [
-      { name: 'prometheus', image: 'prometheus', ports: [{ name: 'http-web', containerPort: 9090 }] },
-    ],
-  },
-}
+let said: PrometheusAnswers = QUIET
 
 test.before(async () => {
-  bed = await Bed.startInstalled({ loki: true })
-  prometheus = createServer((request, response) => {
-    if (typeof said === 'number') return void response.writeHead(said).end('away')
-    const data = request.url!.startsWith('/api/v1/targets') ? said.targets : said.alerts
-    response.setHeader('content-type', 'application/json')
-    response.end(JSON.stringify({ status: 'success', data }))
-  })
-  await new Promise<void>(resolve => prometheus.listen(0, '127.0.0.1', resolve))
-  bed.leadPods(9090, (prometheus.address() as AddressInfo).port)
-  await bed.kubectl.apply(POD)
-  await prepare(bed)
-  // The authority is another one since the state was prepared: what it has signed then, no browser trusts.
-  const certificates = await bed.kubectl.list('cert-manager.io/v1', 'Certificate')
-  for (const { metadata, spec } of certificates)
-    await bed.kubectl.delete({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      namespace: metadata.namespace,
-      name: spec.secretName,
-    })
-  await sleep(1000)
-  await Promise.all(certificates.map(certificate => issued(bed, certificate)))
-  const file = join(bed.folder, 'authority.pem')
-  writeFileSync(file, (await bed.certificates.root()).toString())
-  trust = { NODE_EXTRA_CA_CERTS: file }
+  platform = await wholePlatform(() => said)
+  ;({ bed, trust } = platform)
 })
 test.after(async () => {
-  prometheus?.close()
-  await bed?.stop()
+  rmSync(folder, { recursive: true })
+  await platform?.stop()
 })
 
 interface Tested {
@@ -92,25 +40,35 @@ interface Tested {
   bad: TestCheck[]
 }
 
-async function tested(args: readonly string[] = [], only = ON_BED): Promise<Tested> {
-  const given = [...probing(bed), '--only', only, '--timeout', '1s', '--json', ...args]
-  const { code, stdout, stderr, seconds } = await runScript('test-cluster', given, { env: trust })
+async function tested(only = ON_BED, env: Record<string, string> = {}): Promise<Tested> {
+  const given = [...probing(bed), '--only', only, '--timeout', '1s', '--json']
+  const { code, stdout, stderr, seconds } = await runScript('test-cluster', given, {
+    env: { ...trust, ...env },
+  })
   const { result } = JSON.parse(stdout) as { result?: { checks: TestCheck[] } }
   const checks = result?.checks ?? []
   return { code, seconds, stderr, checks, bad: checks.filter(({ problem }) => problem !== undefined) }
 }
 
+/** A check that fails, its remedy, and where it is worth telling apart, what it says. */
+type Failing = readonly [name: RegExp, fix: RegExp, what?: RegExp]
+
 /** Waits until exactly these checks fail, each with its remedy. */
 async function failing(
-  wanted: readonly (readonly [name: RegExp, fix: RegExp])[],
+  wanted: readonly Failing[],
   only = ON_BED,
+  env: Record<string, string> = {},
 ): Promise<void> {
   await until<string, true>(
     async () => {
-      const { bad, code, stderr } = await tested([], only)
+      const { bad, code, stderr } = await tested(only, env)
       const isExact =
         bad.length === wanted.length &&
-        wanted.every(([name, fix]) => bad.some(each => name.test(each.name) && fix.test(each.problem!.fix)))
+        wanted.every(([name, fix, what = /./]) =>
+          bad.some(
+            ({ name: own, problem }) => name.test(own) && fix.test(problem!.fix) && what.test(problem!.what),
+          ),
+        )
       const text = bad.map(each => `${each.name}: ${each.problem!.what} | ${each.problem!.fix}`).join('\n')
       if (!isExact) return { last: text || `nothing ${stderr}` }
       assert.is(code, wanted.length === 0 ? 0 : 3, stderr)
@@ -154,7 +112,7 @@ test('an alert that fires and a target that is down are told one by one, with wh
   said = {
     targets: {
       activeTargets: [
-        ...HEALTHY.targets.activeTargets!,
+        ...QUIET.targets.activeTargets!,
         {
           labels: { job: 'traefik', instance: '10.0.0.9:9100' },
           health: 'down',
@@ -164,7 +122,7 @@ test('an alert that fires and a target that is down are told one by one, with wh
     },
     alerts: {
       alerts: [
-        ...HEALTHY.alerts.alerts!,
+        ...QUIET.alerts.alerts!,
         {
           labels: { alertname: 'KubePodCrashLooping', namespace: 'oas', pod: 'x-1' },
           annotations: { summary: 'Pod is crash looping.', runbook_url: 'https://example.org/crash' },
@@ -177,25 +135,37 @@ test('an alert that fires and a target that is down are told one by one, with wh
     [/^target traefik 10\.0\.0\.9:9100$/, /diagnose/],
     [/^alert KubePodCrashLooping oas x-1$/, /read https:\/\/example\.org\/crash/],
   ])
-  said = HEALTHY
+  said = QUIET
 })
 
 interface Breakage {
   name: string
-  break(): Promise<void> | void
-  fails: readonly (readonly [name: RegExp, fix: RegExp])[]
-  heal(): Promise<void> | void
+  break(): unknown
+  fails: readonly Failing[]
+  heal(): unknown
   only?: string
+  /** The environment of test-cluster. */
+  env?: Record<string, string>
 }
 
 const WEKAN = 'wekan.oas.example.org'
+const NIGHTLY = {
+  apiVersion: 'velero.io/v1',
+  kind: 'Schedule',
+  namespace: 'velero',
+  name: 'velero-nightly',
+} as const
+/** When it makes a backup, while a breakage has it make them all the time. */
+let nightly: string
 const own = (what: string) => new RegExp(`^wekan\\.oas\\.example\\.org: ${what}$`)
 
-/** A host whose certificate somebody put there by hand. */
+/** A host whose certificate somebody put there by hand; one who signed it himself is trusted unless told. */
 function byHand(
   name: string,
-  options: Parameters<typeof made>[0],
-): Pick<Breakage, 'break' | 'heal' | 'fails'> {
+  what: RegExp,
+  options: Parameters<typeof made>[0] & { isStrange?: true },
+): Pick<Breakage, 'break' | 'heal' | 'fails' | 'env'> {
+  const authorities = join(folder, `${name}.pem`)
   const host = `${name}.oas.example.org`
   const secret: KubeObject = {
     apiVersion: 'v1',
@@ -229,10 +199,13 @@ function byHand(
   return {
     async break() {
       const { cert, key } = await made({ hosts: [host], ...options })
+      const bedOnly = readFileSync(trust.NODE_EXTRA_CA_CERTS!, 'utf8')
+      writeFileSync(authorities, options.isStrange ? bedOnly : `${bedOnly}\n${cert}`)
       await bed.kubectl.apply({ ...secret, stringData: { 'tls.crt': cert, 'tls.key': key } } as KubeObject)
       await bed.kubectl.apply(ingress)
     },
-    fails: [[new RegExp(`^${host}: certificate$`), /./]],
+    fails: [[new RegExp(`^${host}: certificate$`), /cert-debug|date -u|delete|certificate/, what]],
+    env: { NODE_EXTRA_CA_CERTS: authorities },
     async heal() {
       const of = ({ apiVersion, kind, metadata }: KubeObject) => ({ apiVersion, kind, ...metadata })
       await bed.kubectl.delete(of(ingress))
@@ -279,16 +252,30 @@ const told = (name: string, what: typeof said, fails: Breakage['fails']): Breaka
     said = what
   },
   heal: () => {
-    said = HEALTHY
+    said = QUIET
   },
   fails,
 })
 
 const BREAKAGES: readonly Breakage[] = [
-  { name: 'an expired certificate', ...byHand('old', { from: -90, until: -1 }) },
-  { name: 'a certificate that ends soon', ...byHand('soon', { from: -80, until: 5 }) },
-  { name: 'a certificate for another host', ...byHand('other', { hosts: ['elsewhere.example.org'] }) },
-  { name: 'a self-signed certificate', ...byHand('self', {}) },
+  { name: 'an expired certificate', ...byHand('old', /expired/, { from: -90, until: -1 }) },
+  { name: 'a certificate that ends soon', ...byHand('soon', /ends in/, { from: -80, until: 5 }) },
+  {
+    name: 'a certificate that is not valid yet',
+    ...byHand('early', /not valid yet: a clock is wrong/, { from: 2, until: 90 }),
+  },
+  {
+    name: 'a certificate for another host',
+    ...byHand('other', /another host/, { hosts: ['elsewhere.example.org'] }),
+  },
+  { name: 'a self-signed certificate', ...byHand('self', /self-signed/, { isStrange: true }) },
+  {
+    name: 'the clock of this machine is wrong',
+    break() {},
+    heal() {},
+    env: { NODE_OPTIONS: `--import=${new URL('../fixtures/late-clock.mjs', import.meta.url)}` },
+    fails: [[/^Host /, /set by NTP.*timedatectl/, /10 min behind that of this machine/]],
+  },
   tls('the certificate that the controller has by default', 'default', [
     [own('certificate'), /cert-debug|restart/],
   ]),
@@ -299,15 +286,20 @@ const BREAKAGES: readonly Breakage[] = [
   web('port 80 answers 404', 404, [[own('redirect to https'), /cert-debug/]]),
   dns('a wildcard that lacks', { a: ['203.0.113.9'] }, /change the record/),
   dns('the name servers fail', { servfail: true }, /name servers/),
-  told('no rule is evaluated', { ...HEALTHY, alerts: { alerts: [] } }, [[/^rules$/, /app-debug/]]),
-  told('no target', { ...HEALTHY, targets: { activeTargets: [] } }, [[/^targets$/, /app-debug/]]),
+  told('no rule is evaluated', { ...QUIET, alerts: { alerts: [] } }, [[/^rules$/, /app-debug/]]),
+  told('no target', { ...QUIET, targets: { activeTargets: [] } }, [[/^targets$/, /app-debug/]]),
   known('The backups were paused', [[/^Schedule velero\/velero-nightly$/, /go on with the backups/]]),
+  {
+    name: 'no backup was ever made',
+    async break() {
+      nightly = (await bed.kubectl.get(NIGHTLY))!.spec.schedule
+      await bed.kubectl.patch(NIGHTLY, { spec: { schedule: '@every 30s' } })
+    },
+    heal: () => bed.kubectl.patch(NIGHTLY, { spec: { schedule: nightly } }),
+    fails: [[/^Schedule velero\/velero-nightly$/, /scripts\/backup\.ts/, /never made a backup/]],
+  },
   known('The disk of a node is full', [[/^Node /, /./]]),
-  // What its network policy admits is gone with its pods: a cause of its own.
-  known('An application was scaled to 0', [
-    [/^Deployment oas-apps\/wekan$/, /restore the replicas/],
-    [/^NetworkPolicy oas-apps\/wekan/, /labels/],
-  ]),
+  known('An application was scaled to 0', [[/^Deployment oas-apps\/wekan$/, /restore the replicas/]]),
   known('A HelmRelease is suspended', [[/^HelmRelease /, /resume/i]]),
   known('A Kustomization is suspended', [[/^Kustomization /, /resume/i]]),
   known('The Git repository is suspended', [[/^GitRepository /, /resume/i]]),
@@ -316,11 +308,11 @@ const BREAKAGES: readonly Breakage[] = [
 ]
 
 if (all) {
-  for (const { name, break: seed, heal, fails, only } of BREAKAGES)
+  for (const { name, break: seed, heal, fails, only, env } of BREAKAGES)
     test(`${name}: exactly its own checks fail`, async () => {
       try {
         await seed()
-        await failing(fails, only)
+        await failing(fails, only, env)
       } finally {
         await heal()
       }
@@ -329,8 +321,8 @@ if (all) {
 
   test('Prometheus that does not answer is not taken for a failure of the platform', async () => {
     said = 503
-    const { code, bad } = await tested([], 'prometheus,host')
-    said = HEALTHY
+    const { code, bad } = await tested('prometheus,host')
+    said = QUIET
     assert.is(code, 1)
     assert.equal(
       bad.map(({ state, section }) => [section, state]),

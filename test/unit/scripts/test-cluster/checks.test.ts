@@ -27,6 +27,11 @@ test('a certificate is judged by what a browser would say, and by its end', () =
   assert.is(of(undefined), undefined)
   assert.is(of(undefined, '2026-06-04T00:00:00Z'), 'its certificate ends in 3 d and was not renewed')
   assert.is(of('CERT_HAS_EXPIRED'), 'its certificate has expired')
+  const early = certificateProblem(HOST, { distrust: 'CERT_NOT_YET_VALID', notAfter: undefined }, NOW)
+  assert.match(
+    early?.[1] ?? '',
+    /compare `date -u` here and on the server, then run npx tsx scripts\/cert-debug/,
+  )
   assert.is(of('DEPTH_ZERO_SELF_SIGNED_CERT'), 'it is served with a self-signed certificate')
   assert.is(of('ERR_TLS_CERT_ALTNAME_INVALID'), 'it is served with a certificate for another host')
   assert.is(of('X'), 'no browser trusts its certificate (X)')
