@@ -11,9 +11,10 @@ import * as assert from 'uvu/assert'
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { ROOT } from '../../lib/script/files.ts'
-import { sleep, until } from '../../lib/script/wait.ts'
+import { sleep } from '../../lib/script/wait.ts'
 import { suite } from '../suite.ts'
 import { Bed, type Outcome, runScript } from './harness.ts'
+import { prepareNamespace, serve, serveAccounts } from './login-services.ts'
 
 const test = suite('users')
 let bed: Bed
@@ -68,36 +69,9 @@ async function hasSession(token: string | undefined): Promise<boolean> {
   return (await fetch(`${bed.login.kratosPublic}/sessions/whoami`, { headers })).ok
 }
 
-/** A Service, and the pod behind it, as the chart makes them (test/bed/charts/kratos, hydra). */
-async function serve(service: string, port: number, container: number): Promise<void> {
-  const labels = { 'app.kubernetes.io/name': service }
-  await bed.kubectl.create({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { namespace: 'oas', name: service },
-    spec: { selector: labels, ports: [{ name: 'http', port, targetPort: container }] },
-  })
-  await bed.kubectl.create({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { namespace: 'oas', name: `${service}-0`, labels },
-    spec: {
-      nodeName: 'sandbox',
-      containers: [{ name: 'main', image: 'app', ports: [{ containerPort: container }] }],
-    },
-  })
-}
-
 test.before(async () => {
   bed = await Bed.start({ login: true })
-  await bed.kubectl.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'oas' } })
-  await until(
-    async () => {
-      const account = { apiVersion: 'v1', kind: 'ServiceAccount', namespace: 'oas', name: 'default' }
-      return (await bed.kubectl.get(account)) ? { done: true } : { last: undefined }
-    },
-    { deadline: 90_000, every: 200, describe: () => 'no account for pods' },
-  )
+  await prepareNamespace(bed)
 })
 
 test.after(() => bed?.stop())
@@ -107,7 +81,7 @@ test('without single sign-on the error says so, and names the command that insta
 })
 
 test('while the pods are not ready, the error says so', async () => {
-  await serve('kratos-public', 80, 4433)
+  await serve(bed, 'kratos-public', 80, 4433)
   await bed.kubectl.create({
     apiVersion: 'v1',
     kind: 'Service',
@@ -116,15 +90,7 @@ test('while the pods are not ready, the error says so', async () => {
   })
   await refused(1, /kratos-admin is not ready/, 'list')
   await bed.kubectl.delete({ apiVersion: 'v1', kind: 'Service', namespace: 'oas', name: 'kratos-admin' })
-  await serve('kratos-admin', 80, 4434)
-  await serve('hydra-admin', 4445, 4445)
-  await until(
-    async () => {
-      const outcome = await users('list')
-      return outcome.code === 0 ? { done: true } : { last: outcome.stderr }
-    },
-    { deadline: 90_000, every: 500, describe: String },
-  )
+  await serveAccounts(bed)
 })
 
 test('reset-admin without the user admin creates it', async () => {
