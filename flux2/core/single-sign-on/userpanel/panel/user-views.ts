@@ -121,7 +121,7 @@ ${access(apps, identity.metadata_admin ?? {})}
 <p><button name="action" value="save">${texts.save}</button></p></form>
 <section aria-labelledby="login"><h2 id="login">${texts.password}</h2>
 ${action('code', texts.resetCode)}${action('password', texts.resetPassword)}${action('end', texts.endSessions)}${hasSecondFactor(identity) && action('factor', texts.removeFactor)}</section>
-<section aria-labelledby="remove"><h2 id="remove">${stateOf(identity)}</h2>
+<section aria-labelledby="remove"><h2 id="remove">${texts.columns[3]}: ${stateOf(identity)}</h2>
 ${identity.state === 'active' ? action('disable', texts.disable) : action('enable', texts.enable)}
 <p class="hint">${texts.removeHint}</p>
 ${action('delete', texts.remove, text('confirm', texts.removeType(username), '', html`autocapitalize="none" spellcheck="false"`))}</section>`
