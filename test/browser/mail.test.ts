@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
+import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { until } from '../../lib/script/wait.ts'
 import { LoginBed } from '../bed/login/bed.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
+import { People, words } from './users.ts'
 
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('mail')
@@ -82,6 +84,41 @@ test('whoever forgot the password gets a code by mail, sets another, and logs in
   await login.getByRole('button', { name: 'Sign in' }).click()
   await login.getByRole('heading', { name: 'Your applications' }).waitFor()
   await again.close()
+})
+
+test('a new address is confirmed by the link of the mail that is sent to it', async () => {
+  const people = new People(bed, browser)
+  const { context, page } = await people.loggedIn('mia')
+  await page.goto(people.at('admin', '/settings'))
+  const section = page.getByRole('region', { name: 'Name and e-mail' })
+  await section.locator('[name="traits.email"]').fill('mia.new@example.org')
+  await section.getByRole('button').click()
+  await page.getByText('Saved.').waitFor()
+  const link = await until<string, string>(
+    async () => {
+      const mails = bed
+        .mail!.received()
+        .replace(/=\r?\n/g, '')
+        .replaceAll('=3D', '=')
+      const [found] = /https:[^\s"<>]+\/self-service\/verification\?[^\s"<>]+/.exec(mails) ?? []
+      return found ? { done: found } : { last: mails }
+    },
+    { deadline: 60_000, every: 200, describe: last => `${last}` },
+  )
+  const verified = async () => {
+    const { verifiable_addresses } = (await people.find('mia')) as never as Identity
+    return verifiable_addresses?.map(({ value, verified }) => `${value} ${verified}`).join()
+  }
+  assert.is(await verified(), 'mia.new@example.org false')
+  await page.goto(link.replaceAll('&amp;', '&'))
+  await page
+    .getByRole('button', { name: /continue|submit|verify/i })
+    .first()
+    .click()
+  await page.getByRole('link', { name: 'Back to your applications' }).waitFor()
+  assert.match(await words(page), 'successfully verified')
+  assert.is(await verified(), 'mia.new@example.org true')
+  await context.close()
 })
 
 test.run()

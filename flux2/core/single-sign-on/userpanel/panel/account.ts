@@ -83,5 +83,10 @@ export async function codePage(
   const flow = await flowOf(panel, visit, kind)
   if (!isFlow(flow)) return panel.config.mail ? flow : redirect(`/${kind}`)
   const content: Html | undefined = form(flow, { groups: ['code'] })
-  return { page: page(title, html`${messagesOf(flow, visit)}${content}`) }
+  return {
+    page: page(
+      title,
+      html`${messagesOf(flow, visit)}${content ?? html`<p><a class="button" href="/">${TEXTS.error.home}</a></p>`}`,
+    ),
+  }
 }
