@@ -176,7 +176,7 @@ export class RelyingParty {
 const sessionOf = (cookie = '') => /(?:^|; )rp=([\w-]+)/.exec(cookie)?.[1] ?? ''
 
 /** A fetch for openid-client that trusts a CA of the test, and finds *.localhost without a name server. */
-function loopbackFetch(ca: string): oidc.CustomFetch {
+export function loopbackFetch(ca: string): oidc.CustomFetch {
   return (url, { method, headers, body, signal }) =>
     new Promise((resolve, reject) => {
       const { hostname, port, pathname, search } = new URL(url)
