@@ -54,7 +54,7 @@ const DATE = new Date('2020-01-01T00:00:00Z')
 /** The names by which charts call the programs that the stand-in plays. */
 const PLAYED = [
   ...['/pause', '/manager', '/velero', '/cron.sh'],
-  ...['hydra', 'kratos', 'curl', 'wp', 'node'].map(name => `/usr/bin/${name}`),
+  ...['hydra', 'kratos', 'curl', 'wp', 'node', 'python3'].map(name => `/usr/bin/${name}`),
 ]
 
 /** The image of this name, as far as the bed has it: the real program, or the stand-in for it. Pure. */
