@@ -6,13 +6,16 @@ import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DOWNLOADS } from '../../lib/k3s/k3s.ts'
 import { type Artifact, checksumIn, fileNameOf, mirrored } from '../../lib/k3s/releases.ts'
-import { bodyText } from '../../lib/script/body.ts'
+import { BodyTooLarge, bodyText } from '../../lib/script/body.ts'
 import { codeOf, ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
+import { sizeText } from '../../lib/script/size.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 
 /** Milliseconds that one download or upload may take: 200 MB over a slow line. */
 const LIMIT = 30 * 60_000
+/** Bytes of a download: the largest, the images of k3s, have a fifth of it. */
+const LARGEST = 1 << 30
 /** Exit code of the scripts below for a wrong checksum. */
 const MISMATCH = 65
 
@@ -191,10 +194,12 @@ async function upload(
 async function downloadHere(artifact: VerifiableArtifact, url: string, file: string): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
   const hash = createHash('sha256')
+  let size = 0
   const tap = new Transform({
     transform(chunk, _encoding, done) {
       hash.update(chunk)
-      done(null, chunk)
+      size += chunk.length
+      done(size > LARGEST ? new BodyTooLarge(`it is larger than ${sizeText(LARGEST)}`) : null, chunk)
     },
   })
   try {
