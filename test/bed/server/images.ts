@@ -52,7 +52,7 @@ export const IMAGE_PROGRAMS = [
 const DATE = new Date('2020-01-01T00:00:00Z')
 
 /** The names by which charts call the programs that the stand-in plays. */
-const PLAYED = [
+export const PLAYED: readonly string[] = [
   ...['/pause', '/manager', '/velero', '/cron.sh'],
   ...['hydra', 'kratos', 'curl', 'wp', 'node', 'python3'].map(name => `/usr/bin/${name}`),
 ]

@@ -1,7 +1,10 @@
+import { basename } from 'node:path'
+import { load } from 'js-yaml'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { contentDigest, imageOf, type Layer, recipeFor } from '../../bed/server/images.ts'
+import { contentDigest, imageOf, type Layer, PLAYED, recipeFor } from '../../bed/server/images.ts'
 import { newerK3s, withSums } from '../../bed/server/release-files.ts'
+import { objectsIn, yamlFiles } from '../../fixtures/manifests.ts'
 
 const layer = (file: string): Layer => ({ file, digest: contentDigest(Buffer.from(file)), size: file.length })
 const layers = { base: layer('base'), app: layer('app'), coredns: layer('coredns') }
@@ -34,6 +37,34 @@ test('an image names its layers and itself', () => {
   assert.ok(settings.Env.includes(`STAND_IN_FOR=${name}`))
   assert.equal(rootfs.diff_ids, [layers.base.digest, layers.app.digest])
   assert.equal(imageOf(name, layers), imageOf(name, layers))
+})
+
+/** The first word of each container's `command` in a value, also in YAML that is a text of it. */
+function commandsIn(value: unknown): string[] {
+  if (typeof value === 'string') return value.includes('command:') ? commandsIn(parsed(value)) : []
+  if (typeof value !== 'object' || value === null) return []
+  const { command, image } = value as { command?: unknown; image?: unknown }
+  const own = Array.isArray(command) && image !== undefined ? [String(command[0])] : []
+  return [...own, ...Object.values(value).flatMap(commandsIn)]
+}
+
+/** The value of a text in YAML; none for another text. */
+function parsed(text: string): unknown {
+  try {
+    return load(text)
+  } catch {
+    return undefined
+  }
+}
+
+test('the stand-in plays every program that the manifests call', () => {
+  const commands = yamlFiles('flux2').flatMap(file => objectsIn(file).flatMap(commandsIn))
+  for (const program of ['node', 'python3', '/bin/sh']) assert.ok(commands.includes(program), program)
+  const names = [...PLAYED.map(path => basename(path)), 'sh']
+  assert.equal(
+    commands.filter(command => !names.includes(basename(command))),
+    [],
+  )
 })
 
 test('the newer release of k3s is the next patch', () => {
