@@ -11,10 +11,13 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { admits, type Peer } from '../../lib/diagnosis/rules/policy-facts.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
+import { findPods } from '../../lib/logs/pods.ts'
+import { findTarget } from '../../lib/logs/target.ts'
 import { until } from '../../lib/script/wait.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
 import { indexOf } from '../unit/lib/diagnosis/snapshots.ts'
+import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 import { killedAfterWrite, killedAt } from './killing.ts'
 import { pushManifests, servedRepository } from './own-sources.ts'
@@ -146,9 +149,9 @@ test('what leaves the namespace is refused by the cluster, and diagnose names it
   const { code, stderr } = await add('greedy')
   assert.is(code, 1, stderr)
   assert.is(await exists('v1', 'ConfigMap', 'greedy', 'oas'), false)
-  const told = await diagnosed('Kustomization greedy/greedy')
-  assert.match(told, 'holds configmaps for namespace oas: the cluster refuses that to an own source')
-  assert.is.not(told.includes('grant the right'), true)
+  const diagnosis = await diagnosed('Kustomization greedy/greedy')
+  assert.match(diagnosis, 'holds configmaps for namespace oas: the cluster refuses that to an own source')
+  assert.is.not(diagnosis.includes('grant the right'), true)
   assert.equal(await unready(), platform)
 })
 
@@ -449,6 +452,9 @@ if (all) {
   test('of the pods that really run only the ingress is let in, by the rules of the NetworkPolicy', async () => {
     pushManifests('own-alone', configMap('alone') + APP.replaceAll('shop', 'alone'))
     assert.is((await add('alone')).code, 0)
+    // What reads the logs of the platform finds its pods, too.
+    const pods = await findPods(bed.kubectl, await findTarget(bed.kubectl, 'alone'))
+    assert.match(pods.map(({ metadata }) => metadata.name).join(), /^shop-[^,]+$|^alone-[^,]+$/)
     // No program of this bed enforces policies: what the API server holds is judged, on the labels of the real pods.
     const policy = (await bed.kubectl.get({
       apiVersion: 'networking.k8s.io/v1',
@@ -458,9 +464,9 @@ if (all) {
     }))!
     const namespaces = await bed.kubectl.list('v1', 'Namespace')
     const index = indexOf(namespaces)
-    const pods = await bed.kubectl.list('v1', 'Pod')
+    const everyPod = await bed.kubectl.list('v1', 'Pod')
     const fitting = (peers: Peer[]) =>
-      pods
+      everyPod
         .filter(pod => peers.some(peer => !peer.ipBlock && admits(peer, pod, 'alone', index)))
         .map(
           ({ metadata }) =>
@@ -489,6 +495,71 @@ if (all) {
     const healed = (await run('diagnose')).stdout
     assert.not.match(healed, /own-source does not exist|may write everywhere/)
     assert.is((await run('remove-source', '--delete-data', '--confirm', 'alone', 'alone')).code, 0)
+  })
+
+  test('an Ingress for a host of the platform, which the cluster does not refuse, is named', async () => {
+    pushManifests(
+      'own-taking',
+      `apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web, namespace: taking, annotations: {traefik.ingress.kubernetes.io/router.priority: "9999999"}}\nspec: {ingressClassName: nginx, rules: [{host: wekan.oas.example.org, http: {paths: [{path: /sign-in, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}\n`,
+    )
+    await add('taking')
+    assert.match(
+      await diagnosed('Ingress taking/web'),
+      'is of the own source taking, and serves wekan.oas.example.org',
+    )
+    assert.is((await run('remove-source', '--yes', 'taking')).code, 0)
+  })
+
+  test('a tag and a folder of the repository; another tag is taken over by the same command', async () => {
+    const at = (tag: string, ...more: string[]) =>
+      run('add-source', '--yes', '--timeout', '90s', 'tagged', url, '--tag', tag, ...more)
+    pushManifests('refs/tags/own-1', configMap('tagged', 'first'), { file: 'deploy/prod/all.yaml' })
+    pushManifests('refs/tags/own-2', configMap('tagged', 'second'), { file: 'deploy/prod/all.yaml' })
+    const wrong = await at('own-1', '--path', './deploy/test')
+    assert.is(wrong.code, 1, wrong.stderr)
+    assert.match(told(wrong)[0]!.what, /deploy\/test/)
+    const first = await at('own-1', '--path', './deploy/prod')
+    assert.is(first.code, 0, first.stderr)
+    assert.ok(await exists('v1', 'ConfigMap', 'first', 'tagged'))
+    assert.match((await run('add-source')).stdout, /tagged +http\S+ own-1 +ready/)
+    const second = await at('own-2', '--path', 'deploy/prod')
+    assert.is(second.code, 0, second.stderr)
+    assert.ok(await exists('v1', 'ConfigMap', 'second', 'tagged'))
+    assert.not.ok(await exists('v1', 'ConfigMap', 'first', 'tagged'))
+    const missing = await at('own-3', '--path', 'deploy/prod')
+    assert.is(missing.code, 1, missing.stderr)
+    assert.ok(await exists('v1', 'ConfigMap', 'second', 'tagged'), 'what was applied stays')
+    assert.is((await run('remove-source', '--yes', 'tagged')).code, 0)
+  })
+
+  test('a repository that is hostile or broken harms nothing but itself, and diagnose names it', async () => {
+    const bomb = ['data:', '  a: &a "xxxxxxxxx"', '  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]']
+    for (const [i, name] of [...'cdefghijk'].entries())
+      bomb.push(`  ${name}: &${name} [${Array(9).fill(`*${'bcdefghij'[i]}`).join()}]`)
+    const tries: [manifests: string, file?: string][] = [
+      [`${configMap('hostile')}${bomb.join('\n').slice('data:'.length)}\n`],
+      ['\u007fELF\u0000\u0001\u0002'],
+      [`${configMap('hostile')}---\n${configMap('hostile')}`],
+      [
+        `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: hostile}\ndata: {a: "${'x'.repeat(5_000_000)}"}\n`,
+      ],
+      ['apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ../../own, namespace: hostile}\n'],
+      ['resources: [../../../../etc]\n', 'kustomization.yaml'],
+      ['resources: ["https://127.0.0.1:9/x.yaml"]\n', 'kustomization.yaml'],
+    ]
+    for (const [i, [manifests, file]] of tries.entries()) {
+      pushManifests('own-hostile', manifests, { file })
+      const outcome = await add('hostile')
+      assert.is(outcome.code, 1, `${i}: ${outcome.stderr}`)
+      assert.is(told(outcome).length, 1, `${i}: ${outcome.stderr}`)
+      assert.ok(outcome.stderr.length < 3000, `${i}: ${outcome.stderr.slice(0, 3000)}`)
+    }
+    await diagnosed('Kustomization hostile/hostile')
+    assert.equal(await unready(), platform)
+    // What is corrected is taken over.
+    pushManifests('own-hostile', configMap('hostile'))
+    assert.is((await add('hostile')).code, 0)
+    assert.is((await run('remove-source', '--yes', 'hostile')).code, 0)
   })
 
   test('hostile names, addresses and paths are one error, and nothing is changed', async () => {

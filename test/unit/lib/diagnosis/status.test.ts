@@ -105,4 +105,13 @@ test('a certificate tells its hosts and until when it is valid, or why it is not
   assert.match(certificateItem(object('Certificate', 'x', { spec })).detail, 'not issued yet')
 })
 
+test('the repositories of own sources are on the screen, too', () => {
+  const own = (kind: 'GitRepository' | 'Kustomization') =>
+    fluxObject(kind, 'shop', ['Ready=True Succeeded: applied'], { namespace: 'shop' })
+  const sections = statusOf(snapshotOf([own('GitRepository'), own('Kustomization')]))
+  const of = (title: string) =>
+    sections.find(each => each.title === title)?.items.map(({ namespace, name }) => `${namespace}/${name}`)
+  assert.equal([of('Sources'), of('Kustomizations')], [['shop/shop'], ['shop/shop']])
+})
+
 test.run()
