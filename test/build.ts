@@ -9,6 +9,7 @@ import { builtSets } from './bed/build/build.ts'
 import {
   CERTIFICATE_SETS,
   LOGIN_SETS,
+  MAESTER_SET,
   NODE_SETS,
   OLD_FLUX,
   type ProgramSet,
@@ -30,7 +31,7 @@ const building = {
 const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<unknown> }> = {
   sandbox: { sets: [SANDBOX], make: () => ensureBed(building) },
   certificates: { sets: CERTIFICATE_SETS },
-  login: { sets: LOGIN_SETS },
+  login: { sets: [...LOGIN_SETS, MAESTER_SET] },
   rules: { sets: RULE_SETS },
   node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
   velero: { sets: [VELERO_SET] },

@@ -120,6 +120,12 @@ export const LOGIN_SETS: readonly ProgramSet[] = [
   { folder: join(BED, 'kratos'), programs: [tool('kratos', 'github.com/ory/kratos')] },
 ]
 
+/** Who registers applications at hydra. */
+export const MAESTER_SET: ProgramSet = {
+  folder: join(BED, 'hydra-maester'),
+  programs: [tool('hydra-maester', 'github.com/ory/hydra-maester')],
+}
+
 /** The ingress controller of the platform. lego's file names a hundred DNS providers, each with modules of its own. */
 export const TRAEFIK: ProgramSet = {
   folder: join(BED, 'traefik'),

@@ -34,6 +34,7 @@ async function startSandbox(run: SandboxRun, name: string): Promise<void> {
     certificates: run.flags.certificates,
     loki: run.flags.loki,
     login: run.flags.login,
+    maester: run.flags.login,
     audit: run.flags.audit,
     signal: run.signal,
     progress: run.log.progress,

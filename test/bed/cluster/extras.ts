@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
 import { type Building, builtSets } from '../build/build.ts'
-import { CERTIFICATE_SETS, LOGIN_SETS, type ProgramSet, SANDBOX } from '../build/programs.ts'
+import { CERTIFICATE_SETS, LOGIN_SETS, MAESTER_SET, type ProgramSet, SANDBOX } from '../build/programs.ts'
 import { checkDatabase } from '../login/database.ts'
 import { certificateProcesses } from './certificates.ts'
-import { loginProcesses } from './login.ts'
+import { loginProcesses, maesterProcess } from './login.ts'
 import { lokiProcesses } from './loki.ts'
 import { podNetworkProcess } from './pod-ports.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
@@ -32,6 +32,7 @@ export async function ensureExtras(
     checkDatabase()
     extras.login = (await programs(LOGIN_SETS, building)) as Extras['login']
   }
+  if (wanted('maester')) extras.maester = (await programs([MAESTER_SET], building)) as Extras['maester']
   return extras
 }
 
@@ -59,7 +60,12 @@ async function programs(
 
 /** The processes of the additional parts, in the order in which they are started. */
 export function extraProcesses(setting: Setting): ProcessSpec[] {
-  return [...certificateProcesses(setting), ...servedToPods(setting)]
+  return [...controllers(setting), ...servedToPods(setting)]
+}
+
+/** Those of them that work in the cluster, and start when its API server does. */
+export function controllers(setting: Setting): ProcessSpec[] {
+  return [...certificateProcesses(setting), ...maesterProcess(setting)]
 }
 
 /** Those of them that the control plane does not need: what listens in the place of pods, and the way to it. */

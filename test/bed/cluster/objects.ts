@@ -43,7 +43,11 @@ export async function applyObjects(api: Api, server: string, bed: Bed, setting: 
   const daemonEndpoints = { kubeletEndpoint: { Port: ports.kwok } }
   await api.apply(server, '/api/v1/nodes/sandbox/status', { ...NODE, status: { daemonEndpoints } })
   const stages = [...readObjects(bed.kwokStages), ...readObjects(join(BED, 'stages'))]
-  const played = extras.certificates ? await realCertManager(api, server, bed) : new Set()
+  const replaced = await Promise.all([
+    ...(extras.certificates ? [realController(api, server, bed, CERT_MANAGER)] : []),
+    ...(extras.maester ? [realController(api, server, bed, HYDRA_MAESTER)] : []),
+  ])
+  const played = new Set(replaced.flat())
   await Promise.all(
     stages
       .filter(({ metadata }) => !played.has(metadata.name))
@@ -51,22 +55,49 @@ export async function applyObjects(api: Api, server: string, bed: Bed, setting: 
   )
 }
 
+/** A controller that runs in the place of Stages of kwok's. */
+interface RealController {
+  /** The release of Helm that its CRDs belong to. */
+  release: { name: string; namespace: string }
+  /** The file of its CRDs. */
+  crds: string
+  /** The file of stages/ that it replaces as a whole, or those Stages of it. */
+  stages: { file: string; only?: readonly string[] }
+}
+
+const CERT_MANAGER: RealController = {
+  release: { name: 'cert-manager', namespace: 'cert-manager' },
+  crds: 'cert-manager.yaml',
+  stages: { file: 'cert-manager.yaml' },
+}
+const HYDRA_MAESTER: RealController = {
+  release: { name: 'hydra', namespace: 'oas' },
+  crds: 'hydra-maester.yaml',
+  stages: { file: 'operators.yaml', only: ['oauth2client-ready'] },
+}
+
 /**
- * Prepares for the real cert-manager: its CRDs, without which it would not start, and nothing of kwok's in its
+ * Prepares for a real controller: its CRDs, without which it would not start, and nothing of kwok's in its
  * place. The CRDs say that they are the chart's, so that Helm takes them over. Returns the names of the Stages
  * that the real one replaces.
  */
-async function realCertManager(api: Api, server: string, bed: Bed): Promise<Set<string>> {
-  const crds = readObjects(join(bed.crds, 'cert-manager.yaml'))
+async function realController(
+  api: Api,
+  server: string,
+  bed: Bed,
+  { release, crds, stages: { file, only } }: RealController,
+): Promise<string[]> {
   const owner = {
-    'meta.helm.sh/release-name': 'cert-manager',
-    'meta.helm.sh/release-namespace': 'cert-manager',
+    'meta.helm.sh/release-name': release.name,
+    'meta.helm.sh/release-namespace': release.namespace,
   }
   const labels = { 'app.kubernetes.io/managed-by': 'Helm' }
-  const stages = readObjects(join(BED, 'stages/cert-manager.yaml')).map(({ metadata }) => metadata.name)
+  const stages = readObjects(join(BED, 'stages', file))
+    .map(({ metadata }) => metadata.name)
+    .filter(name => only?.includes(name) ?? true)
   await Promise.all([
     ...stages.map(name => api.remove(server, `${STAGES}/${name}`)),
-    ...crds.map(async crd => {
+    ...readObjects(join(bed.crds, crds)).map(async crd => {
       const metadata = {
         ...crd.metadata,
         annotations: { ...crd.metadata.annotations, ...owner },
@@ -76,7 +107,7 @@ async function realCertManager(api: Api, server: string, bed: Bed): Promise<Set<
       await established(api, server, metadata.name)
     }),
   ])
-  return new Set(stages)
+  return stages
 }
 
 /**

@@ -7,7 +7,7 @@ import { refreshRepository, type ServedCommit } from '../build/git.ts'
 import { withLock } from '../build/lock.ts'
 import { Api } from './api.ts'
 import { type Bed, ensureBed } from './bed.ts'
-import { certificateProcesses, pebbleUrl } from './certificates.ts'
+import { pebbleUrl } from './certificates.ts'
 import {
   allProcesses,
   apiServer,
@@ -19,7 +19,7 @@ import {
   server,
 } from './control-plane.ts'
 import { environment } from './environment.ts'
-import { ensureExtras, type RequestedExtras, servedToPods } from './extras.ts'
+import { controllers, ensureExtras, type RequestedExtras, servedToPods } from './extras.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { applyObjects, forgetAccounts } from './objects.ts'
 import { ensurePki, writeKubeconfigs } from './pki.ts'
@@ -147,7 +147,7 @@ async function upLocked(
           await applyObjects(api, url, bed, setting)
           await readdress(api, url, known, ports)
           remember(ports)
-          await ensure([kwok(setting), ...fluxControllers(setting), ...certificateProcesses(setting)])
+          await ensure([kwok(setting), ...fluxControllers(setting), ...controllers(setting)])
         })(),
       ])
       if (started.includes('pebble')) await forgetAccounts(api, url, pebbleUrl(ports))

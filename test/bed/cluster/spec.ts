@@ -49,6 +49,7 @@ export const PORTS = [
   'loki',
   ...LOGIN_PORTS,
   'loginHealth',
+  'maester',
 ] as const
 
 /** One of the ports a sandbox listens on. */
@@ -83,6 +84,8 @@ export interface Extras {
   loki?: true
   /** Single sign-on, and the way to it from the API server. */
   login?: Record<'hydra' | 'kratos', string>
+  /** hydra-maester, which registers the OAuth2Clients of the cluster at that hydra. */
+  maester?: Record<'hydra-maester', string>
 }
 
 /** The folders, ports and programs with which the processes are started. */

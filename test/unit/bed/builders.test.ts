@@ -32,6 +32,7 @@ const everything: Extras = {
   certificates: { 'cert-manager': '/bin/cm', pebble: '/bin/pebble', 'pebble-challtestsrv': '/bin/dns' },
   loki: true,
   login: { hydra: '/bin/hydra', kratos: '/bin/kratos' },
+  maester: { 'hydra-maester': '/bin/maester' },
 }
 const setting = { layout: layoutOf('sandbox'), bin: '/bin', ports }
 const processes = allProcesses({ ...setting, extras: everything })
