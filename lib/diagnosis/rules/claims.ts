@@ -172,7 +172,7 @@ function unprovisioned(
   const waitsForPod = storage.volumeBindingMode === 'WaitForFirstConsumer'
   const provisioner = String(storage.provisioner ?? '')
   if (provisioner === 'kubernetes.io/no-provisioner') return unfitting(claim, index)
-  if (waitsForPod && !claim.metadata.annotations?.[SELECTED]) return undefined
+  if (waitsForPod && !failed && !claim.metadata.annotations?.[SELECTED]) return undefined
   const word = provisioner.split('/').pop() ?? ''
   const servers = index.all('Deployment').filter(({ metadata }) => word && metadata.name.includes(word))
   const down = servers.every(server => pods(server).available === 0)

@@ -15,7 +15,7 @@ export interface ImageTrouble {
 
 /** The waiting reasons of a container without its image. */
 export const IMAGE_REASONS =
-  /^(ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|ImageInspectError|RegistryUnavailable)$/
+  /^(ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|ImageInspectError|RegistryUnavailable|SignatureValidationFailed)$/
 
 interface Kind {
   rule: string
@@ -83,6 +83,13 @@ const KINDS: readonly Kind[] = [
       `what ${registry}, or a mirror or proxy on the way, hands out as ${image} is not that image`,
     fix: registry =>
       `check what answers for ${registry} (/etc/rancher/k3s/registries.yaml, a proxy), remove the half image on the server (k3s crictl rmi), and have it pulled again`,
+  },
+  {
+    rule: 'image-unsigned',
+    pattern: /signature/i,
+    cause: image => `the node accepts only signed images, and no signature of ${image} is valid`,
+    fix: (_registry, where) =>
+      `name an image that is signed ${where}, or correct the policy of signatures on the node`,
   },
   {
     rule: 'image-not-found',

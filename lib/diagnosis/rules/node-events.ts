@@ -102,8 +102,11 @@ function restarting(node: KubeObject, index: Index): Finding[] {
 
 /** What a node keeps warning of in other words: a failure of its own, not a note of its kubelet. */
 function failing(node: KubeObject, index: Index): Finding[] {
-  const [event] = eventsOf(index, node, /fail|refus|denied|unable/i, 600).filter(
-    each => each.type === 'Warning' && timesSeen(each) >= 3 && !COLLECTED.test(each.reason ?? ''),
+  const [event] = eventsOf(index, node, /fail|refus|denied|unable|NotAvailable/i, 600).filter(
+    each =>
+      (each.type === 'Warning' || each.reason === 'CIDRNotAvailable') &&
+      timesSeen(each) >= 3 &&
+      !COLLECTED.test(each.reason ?? ''),
   )
   if (!event) return []
   const text = `it keeps warning: ${short(String(event.message ?? ''), 250)}`

@@ -11,7 +11,7 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { podAge, rules as setUp } from './setup.ts'
-import { oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { describing, oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** Pods without a node. */
 const unplaced: Rule = index =>
@@ -145,4 +145,17 @@ const evicted: Rule = index => {
   })
 }
 
-export const rules: Rule[] = [unplaced, ...setUp, terminating, evicted]
+/** Pods of which the resources were changed in place, and that do not get them. */
+const notResized = each('Pod', (pod, index) => {
+  const { status, reason, message = '', lastTransitionTime } = condition(pod, 'PodResizePending') ?? {}
+  if (status !== 'True' || since(index, lastTransitionTime) < 600) return undefined
+  return {
+    rule: 'pod-not-resized',
+    verdict: 'warning',
+    cause: `it does not get the resources that were asked for (${reason}): ${short(message)}`,
+    text: 'ask for no more than its node has, or make room on it',
+    command: describing(pod),
+  }
+})
+
+export const rules: Rule[] = [unplaced, ...setUp, terminating, evicted, notResized]

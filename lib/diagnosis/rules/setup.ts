@@ -189,7 +189,10 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
     /\bcni\b|flannel|network plugin|setup network|network for sandbox|NetworkNotReady|NetworkPluginNotReady/i.test(
       message,
     )
-  return tell(network ? refTo('Node', undefined, pod.spec?.nodeName) : refOf(pod), {
+  const node = refTo('Node', undefined, pod.spec?.nodeName)
+  // What a node says of its network itself is told of it.
+  const isTold = condition(index.find(node) ?? pod, 'Ready')?.reason === 'KubeletNotReady'
+  return tell(network && !isTold ? node : refOf(pod), {
     rule: network ? 'node-network-failing' : 'pod-sandbox-failed',
     cause: network
       ? 'its network for pods does not work'
@@ -201,6 +204,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
         ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
         : 'k3s sets the network up when it starts: restart it, and read what it says',
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+    ...(network && isTold ? { symptom: true, causedBy: [node] } : {}),
   })
 }
 

@@ -60,6 +60,17 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
       `correct its command ${where}, or the image: the file has to be there and executable, with an interpreter that exists`,
   },
   {
+    pattern: /hostUsers|user namespace|idmap/i,
+    cause: 'the node cannot give it user namespaces of its own',
+    fix: where => `omit hostUsers ${where}, or upgrade the node`,
+  },
+  {
+    pattern: /(DeadlineExceeded desc =|Error:) context deadline exceeded$/,
+    cause: 'the container runtime of the node does not answer in time',
+    fix: () => 'see load and disk of the server (uptime, df -h), then restart k3s',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  },
+  {
     pattern: /cgroup|too many open files|resource temporarily unavailable|cannot allocate memory/i,
     cause: 'the node refuses it resources: a limit of its own, or one of the node that is reached',
     fix: where => `correct its requests and limits ${where}; if other pods suffer too, restart the server`,
