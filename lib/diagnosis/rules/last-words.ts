@@ -331,13 +331,17 @@ export function adviceIn(...texts: readonly string[]): string | undefined {
   return line && around(line.trim(), ADVICE)
 }
 
+/** A line of a file, which looks like the port of a host. */
+const LINE = /\.(go|[cm]?[jt]s|py|rb|php|java|kt|lua|sh|alloy|ya?ml|json|toml|conf|cfg|ini|xml):\d+$/
+
 /** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
 export function namedIn(words: string | undefined): string | undefined {
   const text = words ?? ''
   const address = /\bhttps?:\/\/[\w.-]{3,80}(?::\d{2,5})?|\b[\w-]{1,60}(?:\.[\w-]{1,60}){1,6}:\d{2,5}\b/.exec(
     text,
   )?.[0]
-  if (address) return `see whether ${address} answers, and whether it is the right address`
+  if (address && !LINE.test(address))
+    return `see whether ${address} answers, and whether it is the right address`
   const file = /(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/.exec(text)?.[0]
   if (file) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
   const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
@@ -355,9 +359,15 @@ function around(line: string, pattern: RegExp, max = 200): string {
 const ENDING =
   /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up)\b/i
 
+/** A line of a stack, or by which npm and Node.js end: it says where, not why. */
+const FRAME =
+  /^\s*(at .{1,200}(:\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
+
 /** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
 export function tellingLine(...texts: readonly string[]): string | undefined {
-  const lines = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
+  const all = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
+  const reasons = all.filter(line => !FRAME.test(line))
+  const lines = reasons.length > 0 ? reasons : all
   const failing = lines.filter(line =>
     /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical|refus|missing|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such)/i.test(
       line,

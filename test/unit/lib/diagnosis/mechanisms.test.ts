@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
-import { meaningOf } from '../../../../lib/diagnosis/rules/last-words.ts'
+import { meaningOf, namedIn, tellingLine } from '../../../../lib/diagnosis/rules/last-words.ts'
 import { fits } from '../../../../lib/diagnosis/rules/policy-facts.ts'
 import { probeMistake } from '../../../../lib/diagnosis/rules/probes.ts'
 import type { Snapshot } from '../../../../lib/diagnosis/snapshot.ts'
@@ -357,6 +357,22 @@ for (const [text, rule] of [
     assert.is(meaningOf('starting', `line\n${text}`)?.rule, rule)
     assert.is(meaningOf('ready to serve'), undefined)
   })
+
+for (const end of [
+  '    at Module._compile (node:internal/modules/cjs/loader:1364:14)\n    at main:28:49\n\nNode.js v20.18.1',
+  'goroutine 1 [running]:\nmain.main()\n\t/src/main.go:42 +0x1d',
+  '#0 /var/www/html/index.php(12): start()\n#1 {main}',
+  'npm error A complete log of this run can be found in: /root/.npm/_logs/x-debug-0.log',
+])
+  test(`a log is not told by how it ends: ${end.trim().slice(0, 20)}`, () => {
+    const reason = 'error: key LICENSE_KEY is missing'
+    assert.is(tellingLine(`INFO starts\n${reason}\n${end}`), reason)
+  })
+
+test('a line of a file is no address', () => {
+  assert.is(namedIn('config.alloy:12: unexpected token'), undefined)
+  assert.match(namedIn('dial db.example.org:5432')!, /whether db\.example\.org:5432 answers/)
+})
 
 test('kubelet’s words about a probe are read beside the manifest', () => {
   const container = (probe: object, ports: object[] = [{ containerPort: 8080 }]) => ({
