@@ -8,6 +8,7 @@ import {
   planText,
 } from '../platform/secrets.ts'
 import type { Run } from '../script/run.ts'
+import { clientsText, outdatedClients, sendClients } from './clients.ts'
 import { reconcileAll, waitForKustomizations, watched } from './rollout.ts'
 import { unreadyReason } from './standing.ts'
 
@@ -16,18 +17,20 @@ export class PlatformPart {
   readonly #run: Pick<Run, 'cluster' | 'log' | 'signal' | 'step'>
   readonly #kubectl: Kubectl
   readonly #kustomizations: readonly string[]
+  readonly #apps: readonly string[]
   readonly #secrets: readonly CatalogueEntry[]
   readonly #copies: SecretCopies
 
   private constructor(
     run: Pick<Run, 'cluster' | 'log' | 'signal' | 'step'>,
     kubectl: Kubectl,
-    kustomizations: readonly string[],
+    { kustomizations, apps }: { kustomizations: readonly string[]; apps: readonly string[] },
     secrets: readonly CatalogueEntry[],
   ) {
     this.#run = run
     this.#kubectl = kubectl
     this.#kustomizations = kustomizations
+    this.#apps = apps
     this.#secrets = secrets
     this.#copies = new SecretCopies(run.cluster.folder)
   }
@@ -36,10 +39,10 @@ export class PlatformPart {
   static async of(
     run: Pick<Run, 'cluster' | 'log' | 'signal' | 'step'>,
     kubectl: Kubectl,
-    { kustomizations, apps }: { kustomizations: readonly string[]; apps: readonly string[] },
+    part: { kustomizations: readonly string[]; apps: readonly string[] },
   ): Promise<PlatformPart> {
-    const secrets = (await loadCatalogue()).filter(entry => apps.includes(entry.app))
-    return new PlatformPart(run, kubectl, kustomizations, secrets)
+    const secrets = (await loadCatalogue()).filter(entry => part.apps.includes(entry.app))
+    return new PlatformPart(run, kubectl, part, secrets)
   }
 
   /** The changes of the generated secrets, in words. */
@@ -47,13 +50,17 @@ export class PlatformPart {
     return (await planSecrets(this.#kubectl, this.#secrets)).flatMap(secret => planText(secret) ?? [])
   }
 
-  /** Which of the Kustomizations have to be reconciled, and why. */
+  /** Which of the Kustomizations have to be reconciled, and which clients hydra has to get again, and why. */
   async planReconciliation(): Promise<string[]> {
-    const index = await watched(this.#kubectl)
-    return this.#kustomizations.flatMap(name => {
+    const [index, clients] = await Promise.all([
+      watched(this.#kubectl),
+      outdatedClients(this.#kubectl, this.#apps),
+    ])
+    const unready = this.#kustomizations.flatMap(name => {
       const why = unreadyReason(name, index)
       return why ? [`reconcile Kustomization ${name}: it ${why}`] : []
     })
+    return [...unready, ...clientsText(clients)]
   }
 
   /** Keeps copies of the secrets where nothing else changes. */
@@ -70,12 +77,13 @@ export class PlatformPart {
     )
   }
 
-  /** The step that has Flux reconcile what is not ready, and waits until everything is. */
+  /** The step that has Flux reconcile what is not ready, and waits until everything is, at hydra, too. */
   async reconcile(title: string, equivalent: string, deadline: number): Promise<void> {
     const { log, signal } = this.#run
     await this.#run.step(title, equivalent, async () => {
       await reconcileAll(this.#kubectl, this.#kustomizations, signal)
       await waitForKustomizations(this.#kubectl, this.#kustomizations, { deadline, log, signal })
+      await sendClients(this.#kubectl, this.#apps, signal)
       return undefined
     })
   }
