@@ -2,11 +2,12 @@
  * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
  * named are built together.
  *
- * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, rules, node, velero, old-flux, traefik, debian)
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, rules, alerts, node, velero, old-flux, traefik, debian)
  */
 import { UsageError } from '../lib/script/errors.ts'
 import { builtSets } from './bed/build/build.ts'
 import {
+  ALERT_SETS,
   CERTIFICATE_SETS,
   LOGIN_SETS,
   MAESTER_SET,
@@ -33,6 +34,7 @@ const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<
   certificates: { sets: CERTIFICATE_SETS },
   login: { sets: [...LOGIN_SETS, MAESTER_SET] },
   rules: { sets: RULE_SETS },
+  alerts: { sets: ALERT_SETS },
   node: { sets: [SANDBOX, ...NODE_SETS], make: () => nodeParts(building) },
   velero: { sets: [VELERO_SET] },
   'old-flux': { sets: [OLD_FLUX] },

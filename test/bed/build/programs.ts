@@ -146,12 +146,36 @@ export const VELERO_SET: ProgramSet = {
   ],
 }
 
-/** Prometheus' own tool for rules. */
-export const RULE_SETS: readonly ProgramSet[] = [
+/** Prometheus, and its tool for rules. */
+const PROMETHEUS: ProgramSet = {
+  folder: join(BED, 'prometheus'),
+  tags: 'remove_all_sd', // without the clouds in which it would find what to watch
+  programs: [
+    tool('prometheus', 'github.com/prometheus/prometheus/cmd/prometheus'),
+    tool('promtool', 'github.com/prometheus/prometheus/cmd/promtool'),
+  ],
+}
+
+/** Alertmanager, and its tool for routes. What it is without its pages: they are not in its module. */
+const ALERTMANAGER: ProgramSet = {
+  folder: join(BED, 'alertmanager'),
+  programs: [
+    tool('alertmanager', 'github.com/prometheus/alertmanager/cmd/alertmanager'),
+    tool('amtool', 'github.com/prometheus/alertmanager/cmd/amtool'),
+  ],
+  trimmed: { module: 'github.com/prometheus/alertmanager', file: 'ui/web.go', with: 'no-ui.go.txt' },
+}
+
+/** What rules are tried with. */
+export const RULE_SETS: readonly ProgramSet[] = [PROMETHEUS]
+
+/** The way of an alert: what tells the state of objects, and what judges and sends it. */
+export const ALERT_SETS: readonly ProgramSet[] = [
+  PROMETHEUS,
+  ALERTMANAGER,
   {
-    folder: join(BED, 'prometheus'),
-    tags: 'remove_all_sd', // without the clouds in which it would find what to watch
-    programs: [tool('promtool', 'github.com/prometheus/prometheus/cmd/promtool')],
+    folder: join(BED, 'kube-state-metrics'),
+    programs: [tool('kube-state-metrics', 'k8s.io/kube-state-metrics/v2')],
   },
 ]
 
