@@ -7,11 +7,13 @@
  * Safe to run again: an unfinished backup is continued; nothing that exists is overwritten.
  */
 
+import { ageFlags } from '../lib/age/flags.ts'
 import { APP_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
+import { sshFlags } from '../lib/ssh/flags.ts'
 
 await script({
   name: 'backup',
@@ -28,6 +30,9 @@ await script({
     delete: { type: 'string', value: 'NAME', help: 'delete this backup from the cluster and the bucket' },
     confirm: { type: 'string', value: 'NAME', help: 'with --delete: the name, instead of typing it' },
     keep: { type: 'string', value: 'TIME', help: 'how long to keep the backup (default 720h, 30 days)' },
+    recipient: ageFlags.recipient,
+    ...sshFlags,
+    'skip-maintenance': { type: 'boolean', help: 'do not put Nextcloud into maintenance mode meanwhile' },
     timeout: { type: 'string', value: 'TIME', help: 'how long to wait for Velero (default 5h)' },
   },
   examples: [
@@ -48,6 +53,7 @@ await script({
     )
     const { claimLines, readBackupObjects } = await import('../lib/backup/proof.ts')
     const { deleteBackup, keptFor, listBackups, backupNamed, unsaved } = await import('./backup/backups.ts')
+    const { recipientsOfRun, saveSecrets } = await import('./backup/secrets.ts')
     const { app, list, verify, delete: doomed, confirm, keep } = run.flags
     if ([list, verify !== undefined, doomed !== undefined].filter(Boolean).length > 1)
       throw new UsageError('--list, --verify and --delete are different things to do', 'give one of them')
@@ -97,6 +103,7 @@ await script({
       ]),
       ...backupChecks(kubectl, run, config),
     ])
+    const to = await recipientsOfRun(run)
     const unfinished = await unfinishedBackup(kubectl, 'backup')
     const foreseen = foresee(objects, now, parts)
     const plan = [
@@ -105,10 +112,17 @@ await script({
         : `make a backup, kept for ${ttl}`,
       ...claimLines(foreseen),
       'prove it, and keep the proof in the journal and in the bucket',
+      ...(to ? ["write the generated secrets and k3s' token beside it, encrypted"] : []),
     ]
     if (!(await run.agree(plan, `Back up ${app ?? run.cluster.name}?`))) return
     await lockCluster(kubectl, run)
-    const { proof, file } = await backUp(run, kubectl, { config, madeBy: 'backup', ttl, deadline, parts })
+    const skipMaintenance = run.flags['skip-maintenance']
+    const request = { config, madeBy: 'backup', ttl, deadline, parts, skipMaintenance }
+    const { proof, file } = await backUp(run, kubectl, request)
+    if (to)
+      await run.step("Save secrets and k3s' token", 'kubectl get secrets -o yaml | age -r RECIPIENT', () =>
+        saveSecrets(run, kubectl, { backup: proof.backup.name, config, to }),
+      )
     run.result = { proof, file }
     for (const line of claimLines(proof.backup)) run.log.printLine(line)
     run.log.print(file)

@@ -9,7 +9,7 @@
 
 import { APP_NAMES } from '../lib/platform/apps.ts'
 import { durationText, timeoutOf } from '../lib/script/duration.ts'
-import { UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, ExpectedErrors, throwAll, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import type { DrillResult } from './restore-drill/drill.ts'
 
@@ -20,11 +20,17 @@ await script({
   args: { name: 'BACKUP', help: 'its name (default: the newest backup that is proved)', max: 1 },
   flags: {
     app: { type: 'string', value: 'APP', help: 'one application only (default: all that are installed)' },
+    schedule: {
+      type: 'string',
+      value: 'CRON',
+      help: "let the cluster try it by itself, as '30 4 1 * *'; or `off`",
+    },
     timeout: { type: 'string', value: 'TIME', help: 'how long to wait for each application (default 5h)' },
   },
   examples: [
     ['npx tsx scripts/restore-drill.ts', 'Every application, from the newest proved backup'],
     ['npx tsx scripts/restore-drill.ts --app wekan', 'One application'],
+    ["npx tsx scripts/restore-drill.ts --schedule '30 4 1 * *'", 'Each month, by a job in the cluster'],
     ['npx tsx scripts/restore-drill.ts --dry-run', 'What would be restored, and how much'],
   ],
   cluster: 'existing',
@@ -34,13 +40,11 @@ await script({
     const { installedConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { backupChecks } = await import('../lib/backup/back-up.ts')
+    const { backupChecks, countingOf } = await import('../lib/backup/back-up.ts')
     const { readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
     const { removeScratch } = await import('../lib/backup/scratch.ts')
-    const { chooseProved, drill, scratchName, subjects, writeVerdict } = await import(
-      './restore-drill/drill.ts'
-    )
+    const drills = await import('./restore-drill/drill.ts')
     const { app } = run.flags
     if (app !== undefined && (app === 'velero' || !APP_NAMES.includes(app)))
       throw new UsageError(`${app} is not an application with data`, `take one of ${APP_NAMES.join(', ')}`)
@@ -48,51 +52,67 @@ await script({
     const config = installedConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
+    if (run.flags.schedule !== undefined)
+      return (await import('./restore-drill/schedule.ts')).scheduleDrill(run, kubectl, run.flags.schedule)
     await run.preflight([
       ...clusterChecks(kubectl, [
         ['create', 'velero.io', 'restores', 'velero'],
         ['create', '', 'namespaces'],
         ['delete', '', 'namespaces'],
+        ['create', '', 'pods/exec'],
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
       ...backupChecks(kubectl, run, config),
     ])
-    const { backup, proof } = await chooseProved(kubectl, config, run.args[0], run.signal)
+    const { backup, proof } = await drills.chooseProved(kubectl, config, run.args[0], run.signal)
     const objects = await readBackupObjects(kubectl)
-    const wanted = await subjects(kubectl, backup, proof, objects, app)
+    const wanted = await drills.subjects(kubectl, backup, proof, objects, app)
     const now = Date.now() + kubectl.client.clockOffset
     const plan = [
-      ...wanted.flatMap(({ parts, held }) => heldLines(held, `restore into ${scratchName(parts.app)}:`)),
-      'compare with the proof of the backup, and remove the namespaces again',
+      ...wanted.flatMap(({ parts, held }) =>
+        heldLines(held, `restore into ${drills.scratchName(parts.app)}:`),
+      ),
+      'start the databases, load their dumps, compare rows, files and checksums with the proof of the backup',
+      'remove the namespaces again',
       `the newest data in it is ${durationText(Math.max(0, now - Date.parse(proof.backup.startedAt ?? '')))} old`,
     ]
     if (!(await run.agree(plan, `Try to restore ${backup}?`))) return
     await lockCluster(kubectl, run)
     for (const { parts } of wanted) {
-      const name = scratchName(parts.app)
+      const name = drills.scratchName(parts.app)
       await removeScratch(kubectl, name, 'restore-drill', run.signal)
       // Without the run's signal: an interruption does not keep it from being removed.
       const cleaning = await Kubectl.connect(run.cluster.kubeconfig)
       run.onEnd(() => removeScratch(cleaning, name, 'restore-drill').finally(() => cleaning.client.close()))
     }
-    const results: DrillResult[] = []
-    for (const subject of wanted)
-      await run.step(
-        `Restore ${subject.parts.app}`,
-        `velero restore create --from-backup ${backup}`,
-        async () => {
+    const counting = await countingOf(run, kubectl)
+    const [results, problems]: [DrillResult[], ExpectedError[]] = [[], []]
+    for (const subject of wanted) {
+      const { app } = subject.parts
+      const byHand = `velero restore create --from-backup ${backup}`
+      try {
+        await run.step(`Restore ${app}`, byHand, async () => {
           const wait = { deadline, log: run.log, signal: run.signal }
-          const result = await drill(kubectl, { backup, proof, ...subject }, wait)
+          const result = await drills.drill(kubectl, { backup, proof, ...subject }, counting, wait)
           results.push(result)
+          throwAll(drills.drillProblems(result))
           return `${result.claims.length} volumes in ${durationText(result.milliseconds)}`
-        },
-      )
+        })
+      } catch (error) {
+        run.signal.throwIfAborted()
+        if (!(error instanceof ExpectedError)) throw error
+        // The others are tried all the same, and the verdict tells of all.
+        if (!results.some(each => each.app === app)) results.push(drills.failedDrill(app, error))
+        problems.push(...(error instanceof ExpectedErrors ? error.problems : [error]))
+      }
+    }
     await run.step('Verdict', undefined, async () => {
-      const verdict = { backup, proof, results, now }
-      const { file, document } = await writeVerdict(kubectl, run.cluster, verdict, app === undefined)
-      run.result = { ...document, file }
+      const document = drills.verdictOf(run.cluster.name, { backup, proof, results, now })
+      run.result = { ...document, file: drills.writeVerdict(run.cluster, document) }
+      if (app === undefined) await drills.markDrill(kubectl, document)
       return `a restore takes ${durationText(document.rto)}, and the data would be ${durationText(document.rpo)} old`
     })
+    throwAll(problems)
     run.next(['npx tsx scripts/status.ts   # shows the age of the last drill'])
   },
 })

@@ -7,9 +7,10 @@
  * Safe to run again: an unfinished restore is continued where it was; nothing is removed before it is backed up.
  */
 
+import type { Proof } from '../lib/backup/proof.ts'
 import { APP_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
-import { EXIT, ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { EXIT, ExpectedError, throwAll, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -48,11 +49,12 @@ await script({
     const { installedConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { backUp, backupChecks, partsOfApp } = await import('../lib/backup/back-up.ts')
-    const { readBackupObjects } = await import('../lib/backup/proof.ts')
+    const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')
+    const { releaseVersions, readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
-    const { dataOf, restorable } = await import('./restore/plan.ts')
+    const { dataOf, otherVersions, restorable } = await import('./restore/plan.ts')
     const steps = await import('./restore/steps.ts')
+    const check = await import('./restore/check.ts')
     const { restoreInto } = await import('./restore/into.ts')
     const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
     const [backup = ''] = run.args
@@ -70,20 +72,25 @@ await script({
         `finish it first: npx tsx scripts/restore.ts ${state.backup} --app ${state.app}`,
         { exitCode: EXIT.refused },
       )
+    let proof: Proof | undefined
     await run.preflight([
       ...clusterChecks(kubectl, [
         ['create', 'velero.io', 'restores', 'velero'],
         ['delete', '', 'persistentvolumeclaims'],
+        ['create', '', 'pods/exec'],
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
       ...backupChecks(kubectl, run, config),
-      () => restorable(kubectl, run, config, backup),
+      async () => {
+        proof = await restorable(kubectl, run, config, backup)
+      },
     ])
     const objects = await readBackupObjects(kubectl)
     const parts = await partsOfApp(kubectl, app, objects)
     const now = Date.now() + kubectl.client.clockOffset
-    const { held, lost, age } = await dataOf(kubectl, { app, backup, parts, objects, now })
-    for (const line of lost) run.log.warn(line)
+    const { held, lacking, age } = await dataOf(kubectl, { app, backup, parts, objects, now })
+    const others = otherVersions(parts, proof?.versions ?? {}, await releaseVersions(kubectl))
+    for (const line of [...lacking, ...others]) run.log.warn(line)
     if (into !== undefined) return restoreInto(run, kubectl, { backup, parts, held, into, deadline })
 
     const plan = [
@@ -91,11 +98,12 @@ await script({
       `suspend ${app} in Flux, and stop it`,
       ...heldLines(held, 'REPLACE'),
       `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
-      `resume ${app}, and wait until it is ready`,
+      'load the dumps of its databases',
+      `resume ${app}, wait until it is ready, compare rows and files with the backup, and ask it over HTTP`,
     ]
     if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
     await lockCluster(kubectl, run)
-    await steps.keepRestoreState(kubectl, state)
+    await steps.beginRestore(run, kubectl, state)
     if (!run.flags['skip-safety'] && !state.safety) {
       const made = await backUp(run, kubectl, { config, madeBy: 'restore', ttl: '720h', deadline, parts })
       state.safety = made.proof.backup.name
@@ -108,12 +116,27 @@ await script({
     const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
     const wait = { deadline, log: run.log, signal: run.signal }
     await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
+    const [counting, data] = [await countingOf(run, kubectl), { held, known: proof?.contents ?? [] }]
+    await run.step('Load the dumps of its databases', undefined, async () => {
+      if (state.loaded) return 'unchanged'
+      const note = await check.loadRestored(kubectl, counting, data, wait)
+      await steps.keepRestoreState(kubectl, { ...state, loaded: 'yes' })
+      return note
+    })
+    const lost = await check.lostRows(kubectl, counting, data, wait)
     await run.step('Resume', `flux resume kustomization ${app}`, () => steps.resumeApp(kubectl, parts))
     await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', async () => {
       await waitForKustomizations(kubectl, [app], { deadline, log: run.log, signal: run.signal })
       return undefined
     })
     await steps.forgetRestoreState(kubectl)
+    await run.step('Check rows, files and HTTP', undefined, async () => {
+      const wrong = [...lost, ...(await check.silentServices(kubectl, parts, run.signal))]
+      throwAll(
+        wrong.map(what => new ExpectedError(`${app} was restored and runs; ${what}`, steps.wayBack(state))),
+      )
+      return undefined
+    })
     run.result = { ...state, held }
     run.log.ok(`${app} has the data of ${backup}.`)
     run.next([

@@ -5,11 +5,23 @@ import { claimsOfPods } from '../kubectl/scale.ts'
 import type { Config } from '../platform/config.ts'
 import { refuse } from '../preflight/findings.ts'
 import { checkBackup } from '../preflight/s3.ts'
-import { ExpectedError, throwAll } from '../script/errors.ts'
+import { ExpectedError, messageOf, throwAll } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
+import {
+  type ClaimContents,
+  type Counted,
+  type Counting,
+  claimPlaces,
+  countContents,
+  countedAround,
+  countingWith,
+  runIn,
+} from './contents.ts'
 import { type BackupObjects, type BackupVerdict, isUnfinished, judgeBackup, VELERO } from './judge.ts'
-import { makeProof, type Proof } from './proof.ts'
+import { beginMaintenance, nextcloudOf } from './maintenance.ts'
+import { makeProof, type Proof, readBackupObjects } from './proof.ts'
+import { repositoryPassword } from './repository.ts'
 import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */
@@ -125,6 +137,57 @@ export interface BackupRequest {
   ttl: string
   deadline: number
   parts?: AppParts
+  /** Leave Nextcloud as it is. */
+  skipMaintenance?: boolean
+}
+
+/** How the contents of a cluster's claims are counted by a run. */
+export async function countingOf(run: Pick<Run, 'cluster' | 'signal'>, kubectl: Kubectl): Promise<Counting> {
+  return countingWith(run.cluster.kubeconfig, await repositoryPassword(kubectl), run.signal)
+}
+
+/** Counts what a backup would have now. Returns a way to count the same again, for both in one. */
+async function countFirst(
+  run: BackingRun,
+  kubectl: Kubectl,
+  parts: AppParts | undefined,
+): Promise<() => Promise<Counted[]>> {
+  const objects = await readBackupObjects(kubectl)
+  const wanted = new Set(
+    foresee(objects, Date.now() + kubectl.client.clockOffset, parts)
+      .claims.filter(({ state }) => state === 'captured')
+      .map(({ claim }) => claim),
+  )
+  const counting = await countingOf(run, kubectl)
+  const places = claimPlaces(objects.pods, claim => wanted.has(claim))
+  const before: ClaimContents[] = await countContents(counting, places)
+  return async () => countedAround(before, await countContents(counting, places, before))
+}
+
+/**
+ * Puts Nextcloud, where it is backed up and runs, into maintenance mode. Returns how that is ended. What fails of it is
+ * warned of: a backup of files and rows some seconds apart is better than none.
+ */
+async function maintained(
+  { cluster, log }: BackingRun,
+  kubectl: Kubectl,
+  { parts, skipMaintenance }: BackupRequest,
+): Promise<(() => Promise<void>) | undefined> {
+  if (skipMaintenance || (parts && parts.app !== 'nextcloud')) return undefined
+  const nextcloud = nextcloudOf(await kubectl.list('v1', 'Pod'))
+  if (!nextcloud) return undefined
+  // Without the run's signal: an interruption does not keep it from being ended.
+  const begun = await beginMaintenance(runIn(cluster.kubeconfig), nextcloud)
+  if ('why' in begun) {
+    log.warn(`Nextcloud is backed up without its maintenance mode: ${begun.why}`)
+    return undefined
+  }
+  log.info('   Nextcloud is in maintenance mode while it is copied')
+  return () =>
+    begun.end().catch(error => {
+      const by = `kubectl -n ${nextcloud.place.namespace} exec ${nextcloud.place.pod} -c nextcloud -- su -s /bin/sh www-data -c 'php occ maintenance:mode --off'`
+      log.warn(`Nextcloud's maintenance mode was not ended (${messageOf(error)}): ${by}`)
+    })
 }
 
 /**
@@ -141,19 +204,27 @@ export async function backUp(
   const unfinished = await unfinishedBackup(kubectl, madeBy)
   const now = new Date(Date.now() + kubectl.client.clockOffset)
   const name = unfinished?.metadata.name ?? backupName(now, parts?.app)
+  let contents: Counted[] | undefined
   await run.step(
     unfinished ? `Continue backup ${name}` : `Back up as ${name}`,
     `velero backup create ${name} --default-volumes-to-fs-backup --exclude-namespaces ${VELERO}`,
     async () => {
-      if (!unfinished)
-        await kubectl.create(
-          backupObject(name, { madeBy, ttl, releases: parts?.releases, namespaces: parts?.namespaces }),
-        )
-      const { status } = await untilEnded(kubectl, veleroRef('Backup', name), { deadline, log, signal })
-      return `Velero says ${status.phase}`
+      const endMaintenance = unfinished ? undefined : await maintained(run, kubectl, request)
+      try {
+        const again = unfinished ? undefined : await countFirst(run, kubectl, parts)
+        if (!unfinished)
+          await kubectl.create(
+            backupObject(name, { madeBy, ttl, releases: parts?.releases, namespaces: parts?.namespaces }),
+          )
+        const { status } = await untilEnded(kubectl, veleroRef('Backup', name), { deadline, log, signal })
+        contents = await again?.()
+        return `Velero says ${status.phase}`
+      } finally {
+        await endMaintenance?.()
+      }
     },
   )
-  return proveStep(run, kubectl, name, { config, parts })
+  return proveStep(run, kubectl, name, { config, parts, contents })
 }
 
 /** The step that proves a backup. Throws everything that is wrong with it. */
@@ -161,12 +232,18 @@ export async function proveStep(
   run: BackingRun,
   kubectl: Kubectl,
   name: string,
-  { config, parts }: { config: Config; parts?: AppParts },
+  { config, parts, contents }: { config: Config; parts?: AppParts; contents?: Counted[] },
 ): Promise<{ proof: Proof; file: string }> {
   let made: { proof: Proof; file: string } | undefined
   await run.step(`Prove backup ${name}`, `velero backup describe ${name} --details`, async () => {
     const only = parts && { app: parts.app, owns: parts.owns }
-    made = await makeProof(kubectl, name, { cluster: run.cluster, config, signal: run.signal, only })
+    made = await makeProof(kubectl, name, {
+      cluster: run.cluster,
+      config,
+      signal: run.signal,
+      only,
+      contents,
+    })
     const { wrong, backup } = made.proof
     throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
     const captured = backup.claims.filter(({ state }) => state === 'captured').length

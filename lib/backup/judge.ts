@@ -264,11 +264,14 @@ function judgeClaim(
     return verdict('later', { reason: 'it was created after the backup was started' })
   if (namespace && !takesNamespace({ ...backup, spec: withoutSelectors(backup.spec) }, namespace))
     return missing(`the backup leaves out the namespace ${namespace}`, 'take a backup of everything')
-  if (kind === 'hostPath')
+  if (kind === 'hostPath') {
+    const [, folder = '/', last = ''] =
+      /^(.*)\/([^/]+)\/?$/.exec(String(volume?.spec?.hostPath?.path ?? '')) ?? []
     return missing(
       'it is a hostPath volume, which Velero does not back up',
-      `move its data to a local volume: "Volumes that cannot be backed up" in runbooks/backup.md`,
+      `create a claim on the storage class local-path, and copy the data: npx tsx scripts/migrate-data.ts --old-folder ${folder || '/'} --match ${last}=${namespace}/NEW ("Volumes that cannot be backed up" in runbooks/backup.md)`,
     )
+  }
   if (users.length === 0)
     return missing(
       'no pod uses it, and Velero reads volumes of running pods only',

@@ -1,5 +1,6 @@
 /** The proof of a backup: what it holds of a cluster, written where it can be read without the cluster. */
 import { join } from 'node:path'
+import { HELM_RELEASE } from '../flux/flux.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import type { Config } from '../platform/config.ts'
 import type { Cluster } from '../script/cluster.ts'
@@ -11,6 +12,7 @@ import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, checkFiles, proofPath } from './bucket.ts'
+import { type Counted, countedOf, countedText, notEmpty } from './contents.ts'
 import {
   type BackupFlaw,
   type BackupObjects,
@@ -31,6 +33,10 @@ export interface Proof {
   /** The application, when the backup is of one only. */
   app?: string
   backup: BackupVerdict
+  /** The chart version of each Helm release (`namespace/name`), as it was when this was written. */
+  versions?: Record<string, string>
+  /** What the claims had before and after the backup, where `backup` has made it; the nightly ones are not counted. */
+  contents?: Counted[]
   /** Everything that is wrong; nothing when the backup is proved. */
   wrong: BackupFlaw[]
 }
@@ -46,6 +52,17 @@ export async function readBackupObjects(kubectl: Kubectl): Promise<BackupObjects
   return { volumeBackups, claims, volumes, pods }
 }
 
+/** The chart version of each Helm release now, by `namespace/name`. */
+export async function releaseVersions(kubectl: Kubectl): Promise<Record<string, string>> {
+  const releases = await kubectl.list(HELM_RELEASE.apiVersion, HELM_RELEASE.kind)
+  return Object.fromEntries(
+    releases.flatMap(({ metadata, status }) => {
+      const version = status?.history?.[0]?.chartVersion
+      return version ? [[`${metadata.namespace}/${metadata.name}`, String(version)]] : []
+    }),
+  )
+}
+
 /** One line a claim, for a plan and for people. Pure. */
 export function claimLines(verdict: Pick<BackupVerdict, 'claims'>): string[] {
   const signs = { captured: '✓', excluded: '–', later: '–', missing: '✗' }
@@ -58,7 +75,7 @@ export function claimLines(verdict: Pick<BackupVerdict, 'claims'>): string[] {
 
 /** A proof as Markdown. Pure. */
 export function proofText(proof: Proof): string {
-  const { backup, wrong } = proof
+  const { backup, wrong, contents = [] } = proof
   return [
     `# ${wrong.length === 0 ? 'Proof' : 'No proof'} of backup ${backup.name}`,
     '',
@@ -71,6 +88,8 @@ export function proofText(proof: Proof): string {
     '## Volumes',
     '',
     ...claimLines(backup).map(line => `- ${markdownText(line)}`),
+    ...(contents.length > 0 ? ['', '## Contents', ''] : []),
+    ...contents.map(each => `- ${markdownText(`${each.claim}: ${countedText(each)}`)}`),
     ...(wrong.length > 0 ? ['', '## Wrong', ''] : []),
     ...wrong.map(({ what, fix }) => `- ${markdownText(what)}; fix: ${markdownText(fix)}`),
     '',
@@ -84,6 +103,37 @@ export interface ProofSubject {
   signal: AbortSignal
   /** Of one application only: its name, and which claims it has. */
   only?: { app: string; owns: (claim: KubeObject) => boolean }
+  /** What was counted around it; without it, what an earlier proof of the same backup has is kept. */
+  contents?: Counted[]
+}
+
+/** What an earlier proof of a backup says that cannot be found out again; nothing when there is none that is whole. */
+async function earlierFacts(
+  bucket: BackupBucket,
+  name: string,
+): Promise<Pick<Proof, 'contents' | 'versions'>> {
+  const [text, sum] = [await bucket.read(proofPath(name)), await bucket.read(`${proofPath(name)}.sha256`)]
+  if (!text || sha256(text) !== sum?.toString().trim()) return {}
+  try {
+    const { contents, versions } = soundProof(JSON.parse(text.toString()))
+    return { contents, versions }
+  } catch {
+    return {}
+  }
+}
+
+/** A proof of a bucket, as far as it has the form of one. Throws when it has not. Pure. */
+export function soundProof(document: unknown): Proof {
+  const proof = document as Proof
+  if (proof?.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
+    throw new Error('it has other fields')
+  const contents = countedOf(proof.contents)
+  const versions = Object.entries(proof.versions ?? {}).filter(([, version]) => typeof version === 'string')
+  return {
+    ...proof,
+    contents: contents.length > 0 ? contents : undefined,
+    versions: versions.length > 0 ? Object.fromEntries(versions) : undefined,
+  }
 }
 
 /**
@@ -115,14 +165,26 @@ export async function makeProof(
     verdict.phase === 'Completed'
       ? [...(await checkFiles(bucket, verdict)), ...(await checkRepositories(kubectl, bucket, name, read))]
       : []
+  const earlier = await earlierFacts(bucket, name)
+  const contents = subject.contents ?? earlier.contents
+  const wrong = [
+    ...wrongWith(verdict),
+    ...files,
+    ...notEmpty(verdict.claims, contents ?? []).map(claim => ({
+      what: `backup ${name} does not have the data of ${claim}: Velero found it empty, and it is not`,
+      fix: 'see whether the volume is mounted on its node (npx tsx scripts/diagnose.ts), then take another backup',
+    })),
+  ]
   const proof: Proof = {
     version: 1,
     cluster: subject.cluster.name,
     madeAt: new Date(now).toISOString(),
     kubernetes,
     ...(subject.only ? { app: subject.only.app } : {}),
-    backup: { ...verdict, proved: verdict.proved && files.length === 0 },
-    wrong: [...wrongWith(verdict), ...files],
+    backup: { ...verdict, proved: wrong.length === 0 },
+    versions: earlier.versions ?? (await releaseVersions(kubectl)),
+    ...(contents ? { contents } : {}),
+    wrong,
   }
   const text = `${scrubbedJson(proof)}\n`
   privateFolder(subject.cluster.journal)

@@ -43,6 +43,12 @@ export async function opensRepository(
 
 const SECRET = 'velero-repo-credentials'
 
+/** The password of the repositories that the cluster has; '' when it has none. */
+export async function repositoryPassword(kubectl: Kubectl): Promise<string> {
+  const secret = await kubectl.get({ apiVersion: 'v1', kind: 'Secret', namespace: VELERO, name: SECRET })
+  return Buffer.from(String(secret?.data?.['repository-password'] ?? ''), 'base64').toString()
+}
+
 /**
  * What is wrong with the repositories that have the claims (`namespace/name`) of a backup, one a namespace: each has to be in the bucket,
  * and to be opened by the password that the cluster has. Throws when the bucket cannot be reached.
@@ -53,8 +59,7 @@ export async function checkRepositories(
   backup: string,
   claims: readonly string[],
 ): Promise<BackupFlaw[]> {
-  const secret = await kubectl.get({ apiVersion: 'v1', kind: 'Secret', namespace: VELERO, name: SECRET })
-  const password = Buffer.from(String(secret?.data?.['repository-password'] ?? ''), 'base64').toString()
+  const password = await repositoryPassword(kubectl)
   const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
   const flaws: BackupFlaw[] = []
   for (const namespace of new Set(claims.map(claim => claim.split('/')[0]!))) {

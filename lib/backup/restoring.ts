@@ -1,11 +1,12 @@
 /** What a restore and a drill share: what a backup holds, Velero's Restore, and whether the volumes came back. */
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import type { KubeletSummary } from '../kubectl/kubelet-stats.ts'
 import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
 import { type BackupBucket, proofPath } from './bucket.ts'
 import { type BackupFlaw, VELERO } from './judge.ts'
-import type { Proof } from './proof.ts'
+import { type Proof, soundProof } from './proof.ts'
 import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
 
 /** The copy of one claim in a backup. */
@@ -129,15 +130,32 @@ export async function readProof(bucket: BackupBucket, backup: string): Promise<P
     )
   let proof: Proof
   try {
-    proof = JSON.parse(text.toString())
-    if (proof.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
-      throw new Error('it has other fields')
+    proof = soundProof(JSON.parse(text.toString()))
   } catch (error) {
     throw new ExpectedError(`the proof of backup ${backup} cannot be read`, prove, { cause: error })
   }
   if (proof.wrong.length > 0)
     throw new ExpectedError(`the proof of backup ${backup} says: ${proof.wrong[0]!.what}`, prove)
   return proof
+}
+
+/** Bytes that stay free on a server beside restored data. */
+const SPARE = 256 << 20
+
+/**
+ * What stands against restoring this data: the disk of no server has space for it. Nothing where no kubelet tells. With
+ * several servers the one with the most space counts. Pure.
+ */
+export function spaceProblems(held: readonly Held[], summaries: readonly KubeletSummary[]): ExpectedError[] {
+  const free = summaries.flatMap(({ node }) => node?.fs?.availableBytes ?? [])
+  const needed = held.reduce((sum, { bytes }) => sum + bytes, 0) * 1.05 + SPARE
+  if (free.length === 0 || Math.max(...free) >= needed) return []
+  return [
+    new ExpectedError(
+      `the restored data needs ${sizeText(needed)} on the server, and ${sizeText(Math.max(...free))} are free`,
+      'free some space there: npx tsx scripts/ssh.ts -- df -h',
+    ),
+  ]
 }
 
 /** One line a claim, for a plan. Pure. */

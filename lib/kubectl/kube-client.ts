@@ -5,7 +5,7 @@ import { warnOnce } from '../script/log.ts'
 import { Bodies, parseObject } from './answer.ts'
 import { ApiError } from './api-error.ts'
 import { checkCredentials, unreachable } from './connection-errors.ts'
-import { readKubeconfig } from './kubeconfig.ts'
+import { type Access, readKubeconfig } from './kubeconfig.ts'
 
 /** One request to the API server. `path` begins with a slash and has its names percent-encoded already. */
 export interface ApiRequest {
@@ -59,10 +59,14 @@ const PATIENCE = 15_000
  * is bounded in size and in time, and has to be a JSON object.
  */
 export async function connect(kubeconfig: string): Promise<KubeClient> {
-  const access = await readKubeconfig(kubeconfig)
+  return connectTo(await readKubeconfig(kubeconfig), kubeconfig)
+}
+
+/** The same with an access that is known already; `name` is what messages call it. */
+export async function connectTo(access: Access, name: string): Promise<KubeClient> {
   const { server } = access
   const options = await access.options()
-  checkCredentials(options, kubeconfig)
+  checkCredentials(options, name)
   if (access.unsafe)
     warnOnce(`the connection to ${server} can be read and changed by anybody in between: ${access.unsafe}`)
 

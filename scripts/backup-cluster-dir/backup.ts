@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { newIdentity, recipientsOf } from '../../lib/age/keys.ts'
+import { recipientsFile } from '../../lib/age/remembered.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
@@ -12,7 +13,7 @@ import { K3S_COPY, writeArchive } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
 import { archiveSourcesOf, folderFiles } from './folder.ts'
 import { contentOfCopy, copyK3s, type K3sState, readK3sState, removeCopy } from './k3s.ts'
-import { archiveName, backupsOf, recipientsFile, storeArchive } from './store.ts'
+import { archiveName, backupsOf, storeArchive } from './store.ts'
 
 /** Bytes that stay free on a server beside the copy of k3s. */
 const SPARE = 64 << 20

@@ -15,9 +15,6 @@ import { type CopyContents, checkCopy } from './parts.ts'
 /** Where the archives of a cluster folder are, unless told otherwise. */
 export const backupsOf = (cluster: Cluster): string => join(cluster.folder, 'backups')
 
-/** The recipients that the archives of a cluster are encrypted to when nothing else is said. */
-export const recipientsFile = (cluster: Cluster): string => join(cluster.folder, 'backup-recipients.txt')
-
 /** The record of the newest archive. */
 const lastFile = (cluster: Cluster): string => join(backupsOf(cluster), 'last.json')
 

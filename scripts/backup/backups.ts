@@ -118,6 +118,6 @@ export function unsaved(cluster: Cluster): string[] {
   return last && Date.now() - last.mtimeMs < week
     ? []
     : [
-        'npx tsx scripts/backup-cluster-dir.ts   # without its password nobody can read the backup: keep the folder, too',
+        'npx tsx scripts/backup-cluster-dir.ts --remember   # without its password nobody can read the backup: keep the folder, too',
       ]
 }

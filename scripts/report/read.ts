@@ -65,7 +65,9 @@ export function readDrills(journal: string): Report['drills'] {
           readFileSync(join(journal, name), 'utf8'),
         ) as Record<string, unknown>
         if (version !== 1 || !Array.isArray(results) || Number.isNaN(Date.parse(String(madeAt)))) return []
-        const apps = results.map((result: { app?: unknown }) => String(result?.app))
+        const apps = results.map((result: { app?: unknown; differences?: unknown[] } | null) =>
+          result?.differences?.length ? `${result.app} (failed)` : String(result?.app),
+        )
         return [
           { at: String(madeAt), backup: String(backup), rto: Number(rto) || 0, rpo: Number(rpo) || 0, apps },
         ]

@@ -2,20 +2,24 @@
 import { join } from 'node:path'
 import { type AppParts, partsOfApp } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
+import { type ClaimContents, type Counting, contentsText } from '../../lib/backup/contents.ts'
 import { type BackupObjects, DRILL_MARK } from '../../lib/backup/judge.ts'
 import { mark, type Proof } from '../../lib/backup/proof.ts'
-import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
+import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/restored.ts'
+import { type Held, heldBy, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
 import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { APP_NAMES } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { ExpectedError } from '../../lib/script/errors.ts'
+import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Log } from '../../lib/script/log.ts'
+import { markdownText } from '../../lib/script/printable.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 
@@ -34,6 +38,11 @@ export interface DrillResult {
   milliseconds: number
   claims: { claim: string; bytes: number }[]
   warnings: number
+  /** What was counted in each claim, in words; and the dumps of databases that were loaded. */
+  counted: { claim: string; text: string }[]
+  loaded: string[]
+  /** What is not as it was at the time of the backup, or why the restore has failed. */
+  differences: string[]
 }
 
 /**
@@ -82,6 +91,9 @@ export async function subjects(
     )
     if (held.length > 0) found.push({ parts, held })
   }
+  // One application at a time: the largest has to find space.
+  const summaries = await kubeletSummaries(kubectl)
+  for (const { held } of found) throwAll(spaceProblems(held, summaries))
   if (found.length > 0) return found
   throw new ExpectedError(
     `backup ${backup} has no data of ${app ?? 'any installed application'}`,
@@ -90,31 +102,64 @@ export async function subjects(
 }
 
 /**
- * Restores one application, checks that every claim has come back and is bound, compares the sizes with the proof, and
- * removes it all. Throws what is wrong.
+ * Restores one application, checks that every claim has come back and is bound, starts its databases and loads their
+ * dumps, compares sizes, rows, files and checksums with the proof, and removes it all. The result has what differs.
+ * Throws when it cannot be restored.
  */
 export async function drill(
   kubectl: Kubectl,
   subject: DrillSubject & { backup: string; proof: Proof },
+  counting: Counting,
   wait: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<DrillResult> {
   const { parts, held, backup, proof } = subject
   const into = scratchName(parts.app)
+  const began = performance.now()
   await makeScratch(kubectl, into, 'restore-drill')
-  const { restore, took } = await restoreToScratch(
-    kubectl,
-    { backup, madeBy: 'restore-drill', into, parts, held },
-    wait,
-  )
+  const options = { backup, madeBy: 'restore-drill', into, parts, held }
+  const { restore } = await restoreToScratch(kubectl, options, wait)
   const claims = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: into })
   differences(held, claims, proof)
+  const places = await untilStarted(kubectl, new Set(held.map(({ claim }) => nameIn(into, claim))), wait)
+  const { loaded, without } = await loadDumps(counting, places)
+  const milliseconds = performance.now() - began
+  const ours = (proof.contents ?? []).filter(({ claim }) => held.some(each => each.claim === claim))
+  const { contents, lost } = await compareRestored(counting, places, ours, { into, signal: wait.signal })
   await removeScratch(kubectl, into, 'restore-drill', wait.signal)
   return {
     app: parts.app,
-    milliseconds: took,
+    milliseconds,
     claims: held.map(({ claim, bytes }) => ({ claim, bytes })),
     warnings: Number(restore.status?.warnings) || 0,
+    counted: countedTexts(held, contents, into),
+    loaded,
+    differences: [...without.map(claim => `${claim}: the backup has no whole dump of its database`), ...lost],
   }
+}
+
+const nameIn = (into: string, claim: string) => `${into}/${claim.split('/')[1]}`
+
+function countedTexts(held: readonly Held[], contents: readonly ClaimContents[], into: string) {
+  return held.map(({ claim }) => {
+    const found = contents.find(each => each.claim === nameIn(into, claim))
+    return { claim, text: found ? contentsText(found) : 'not counted: no pod of it runs' }
+  })
+}
+
+/** The result of an application that could not be restored. Pure. */
+export function failedDrill(app: string, { message }: Error): DrillResult {
+  return { app, milliseconds: 0, claims: [], warnings: 0, counted: [], loaded: [], differences: [message] }
+}
+
+/** The errors that a result with differences is. Pure. */
+export function drillProblems({ differences }: DrillResult): ExpectedError[] {
+  return differences.map(
+    what =>
+      new ExpectedError(
+        what,
+        'restore it with `restore --into` and look; then take another backup, and try that',
+      ),
+  )
 }
 
 /** Throws when a claim has not come back, or its copy has another size than the proof says. */
@@ -148,29 +193,35 @@ export interface DrillVerdict {
   results: DrillResult[]
 }
 
-/** Writes the verdict to the journal; of a drill of everything, its age too, for `status` and the alerts. */
-export async function writeVerdict(
-  kubectl: Kubectl,
-  cluster: Cluster,
-  drilled: { backup: string; proof: Proof; results: DrillResult[]; now: number },
-  everything: boolean,
-): Promise<{ file: string; document: DrillVerdict }> {
-  const { backup, proof, results, now } = drilled
-  const document: DrillVerdict = {
+/** What the results of a drill come to. Pure. */
+export function verdictOf(
+  cluster: string,
+  { backup, proof, results, now }: { backup: string; proof: Proof; results: DrillResult[]; now: number },
+): DrillVerdict {
+  return {
     version: 1,
-    cluster: cluster.name,
+    cluster,
     backup,
     madeAt: new Date(now).toISOString(),
     rto: results.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
     rpo: Math.max(0, now - Date.parse(proof.backup.startedAt ?? '')),
     results,
   }
+}
+
+/** Keeps in the cluster that a drill of everything has ended well: its age is what `status` and the alerts tell. */
+export async function markDrill(kubectl: Kubectl, { backup, rto, results }: DrillVerdict): Promise<void> {
+  if (results.every(({ differences }) => differences.length === 0))
+    await mark(kubectl, DRILL_MARK, { backup, rto: String(rto) })
+}
+
+/** Writes the verdict to the journal. Returns the path of its Markdown. */
+export function writeVerdict(cluster: Cluster, document: DrillVerdict): string {
   privateFolder(cluster.journal)
-  const file = join(cluster.journal, `${fileTime(new Date(now))}-drill-${backup}`)
+  const file = join(cluster.journal, `${fileTime(new Date(document.madeAt))}-drill-${document.backup}`)
   writeFileAtomic(`${file}.json`, `${JSON.stringify(document, null, 2)}\n`)
   writeFileAtomic(`${file}.md`, drillText(document))
-  if (everything) await mark(kubectl, DRILL_MARK, { backup, rto: String(document.rto) })
-  return { file: `${file}.md`, document }
+  return `${file}.md`
 }
 
 /** A verdict as Markdown. Pure. */
@@ -179,12 +230,18 @@ export function drillText({ backup, cluster, madeAt, rto, rpo, results }: DrillV
     `# Restore drill of backup ${backup}`,
     '',
     `- cluster: ${cluster}; ended: ${madeAt}`,
+    `- ${results.every(({ differences }) => differences.length === 0) ? 'everything has come back' : 'NOT everything has come back'}`,
     `- a restore takes ${durationText(rto)} (RTO); its data would have been ${durationText(rpo)} old (RPO)`,
     '',
-    ...results.flatMap(({ app, milliseconds, claims, warnings }) => [
+    ...results.flatMap(({ app, milliseconds, claims, warnings, counted, loaded, differences }) => [
       `## ${app}: ${durationText(milliseconds)}, ${warnings} warnings`,
       '',
-      ...claims.map(({ claim, bytes }) => `- ${claim}: ${sizeText(bytes)}`),
+      ...claims.map(({ claim, bytes }) => {
+        const text = counted.find(each => each.claim === claim)?.text
+        return `- ${markdownText(`${claim}: ${sizeText(bytes)}${text ? `; ${text}` : ''}`)}`
+      }),
+      ...loaded.map(claim => `- ${markdownText(`the dump of ${claim} was loaded`)}`),
+      ...differences.map(line => `- DIFFERENCE: ${markdownText(line)}`),
       '',
     ]),
   ].join('\n')

@@ -1,16 +1,19 @@
 /** A restore beside the running application: `--into NAMESPACE`. */
-import type { AppParts } from '../../lib/backup/back-up.ts'
+import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
 import { type Held, heldLines } from '../../lib/backup/restoring.ts'
 import { makeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { UsageError } from '../../lib/script/errors.ts'
+import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
+import { loadRestored } from './check.ts'
 
 /** Plans, asks, creates the namespace and restores into it. The running application is not touched. */
 export async function restoreInto(
-  run: Pick<Run, 'agree' | 'abort' | 'log' | 'next' | 'onEnd' | 'signal' | 'step'> & { result: unknown },
+  run: Pick<Run, 'agree' | 'abort' | 'cluster' | 'log' | 'next' | 'onEnd' | 'signal' | 'step'> & {
+    result: unknown
+  },
   kubectl: Kubectl,
   options: { backup: string; parts: AppParts; held: readonly Held[]; into: string; deadline: number },
 ): Promise<void> {
@@ -36,6 +39,24 @@ export async function restoreInto(
     const { took } = await restoreToScratch(kubectl, { backup, madeBy: 'restore', into, parts, held }, wait)
     run.result = { into, held, seconds: Math.round(took / 1000) }
     return `${held.length} volumes in ${durationText(took)}`
+  })
+  await run.step('Load the dumps of its databases', undefined, async () => {
+    const there = held.map(each => ({ ...each, claim: `${into}/${each.claim.split('/')[1]}` }))
+    try {
+      const counting = await countingOf(run, kubectl)
+      return await loadRestored(
+        kubectl,
+        counting,
+        { held: there, known: [] },
+        { log: run.log, signal: run.signal },
+      )
+    } catch (error) {
+      run.signal.throwIfAborted()
+      if (!(error instanceof ExpectedError)) throw error
+      // Whoever looks for a file does not need the database.
+      run.log.warn(`${error.message}; its files are there as they were copied`)
+      return 'not loaded'
+    }
   })
   run.next([
     `kubectl -n ${into} get pods,persistentvolumeclaims`,

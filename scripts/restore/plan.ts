@@ -2,10 +2,12 @@
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import { type BackupObjects, startOf, VELERO } from '../../lib/backup/judge.ts'
+import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
-import { type Held, heldBy, readProof } from '../../lib/backup/restoring.ts'
+import { type Held, heldBy, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
@@ -15,14 +17,14 @@ type AskingRun = Pick<Run, 'signal'> & { flags: { 'accept-unproved': boolean } }
 
 /**
  * Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved, and the
- * password of the cluster opens its volumes.
+ * password of the cluster opens its volumes. Returns its proof; undefined for an unproved one that is accepted.
  */
 export async function restorable(
   kubectl: Kubectl,
   run: AskingRun,
   config: Config,
   name: string,
-): Promise<void> {
+): Promise<Proof | undefined> {
   const backup = await kubectl.get(veleroRef('Backup', name))
   if (!backup)
     throw new ExpectedError(
@@ -38,18 +40,34 @@ export async function restorable(
   if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
     throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
   const bucket = await BackupBucket.open(config, run.signal)
-  if (!run.flags['accept-unproved']) await readProof(bucket, name)
+  const proof = run.flags['accept-unproved'] ? undefined : await readProof(bucket, name)
   const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
   const claims = heldBy(name, copies).map(({ claim }) => claim)
   const wrong = await checkRepositories(kubectl, bucket, name, claims)
   throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+  return proof
+}
+
+/** What is of another version than in the backup, one line each: a database may not start on data of another one. Pure. */
+export function otherVersions(
+  { namespaces, releases }: AppParts,
+  then: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): string[] {
+  return namespaces
+    .flatMap(namespace => releases.map(release => `${namespace}/${release}`))
+    .filter(name => then[name] !== undefined && now[name] !== undefined && then[name] !== now[name])
+    .map(
+      name =>
+        `the backup is of ${name} ${then[name]}, and the cluster has ${now[name]}: restore before you upgrade`,
+    )
 }
 
 /** The data of an application in a backup, the claims that it lacks, and how old it is. Throws when it has none. */
 export async function dataOf(
   kubectl: Kubectl,
   subject: { app: string; backup: string; parts: AppParts; objects: BackupObjects; now: number },
-): Promise<{ held: Held[]; lost: string[]; age: string }> {
+): Promise<{ held: Held[]; lacking: string[]; age: string }> {
   const { app, backup, parts, objects, now } = subject
   const ours = new Set(
     objects.claims
@@ -67,9 +85,10 @@ export async function dataOf(
       `backup ${backup} has no data of ${app}`,
       `take another: npx tsx scripts/backup.ts --list --app ${app}`,
     )
-  const lost = [...ours]
+  throwAll(spaceProblems(held, await kubeletSummaries(kubectl)))
+  const lacking = [...ours]
     .filter(claim => !held.some(each => each.claim === claim))
     .map(claim => `${claim} is not in the backup: it stays as it is`)
   const object = await kubectl.get(veleroRef('Backup', backup))
-  return { held, lost, age: durationText(Math.max(0, now - (object ? startOf(object) : now))) }
+  return { held, lacking, age: durationText(Math.max(0, now - (object ? startOf(object) : now))) }
 }

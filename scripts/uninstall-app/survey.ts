@@ -2,6 +2,7 @@
 import { HELM_RELEASE, type InventoryEntry, inventory, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
 import { deployedRelease, releaseName } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
+import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 
 /** The label of a volume claim whose application was removed: the value is the application. */
@@ -159,23 +160,11 @@ async function overridesOf(kubectl: Kubectl, releases: readonly KubeObject[]): P
 /** Bytes in use of each claim, as far as kubelets tell: `namespace/name` → bytes. */
 async function usedBytes(kubectl: Kubectl): Promise<Map<string, number>> {
   const used = new Map<string, number>()
-  const nodes = await kubectl.list('v1', 'Node', { metadataOnly: true })
-  await Promise.all(
-    nodes.map(async ({ metadata }) => {
-      const path = `/api/v1/nodes/${encodeURIComponent(metadata.name)}/proxy/stats/summary`
-      // A node that does not answer only leaves sizes out.
-      const summary = await kubectl.call<Summary>({ path, timeout: 5000 }).catch(() => undefined)
-      for (const pod of summary?.pods ?? [])
-        for (const volume of pod.volume ?? [])
-          if (volume.pvcRef && typeof volume.usedBytes === 'number')
-            used.set(`${volume.pvcRef.namespace}/${volume.pvcRef.name}`, volume.usedBytes)
-    }),
-  )
+  for (const { pods = [] } of await kubeletSummaries(kubectl))
+    for (const volume of pods.flatMap(pod => pod.volume ?? []))
+      if (volume.pvcRef && typeof volume.usedBytes === 'number')
+        used.set(`${volume.pvcRef.namespace}/${volume.pvcRef.name}`, volume.usedBytes)
   return used
-}
-
-interface Summary {
-  pods?: { volume?: { usedBytes?: number; pvcRef?: { name: string; namespace: string } }[] }[]
 }
 
 /** Whether an object of Flux does not delete what it has made: it is suspended. */

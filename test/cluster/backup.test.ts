@@ -2,11 +2,14 @@
  * backup, restore and restore-drill with the real Velero and a real bucket on the bed; a stand-in says that volumes
  * were copied (see velero-bed.ts).
  */
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { allOf, decryptWith } from '../../lib/age/age.ts'
 import { until } from '../../lib/script/wait.ts'
 import { all, suite } from '../suite.ts'
+import { drillJob } from './drill-job.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 import { VeleroBed } from './velero-bed.ts'
 
@@ -164,6 +167,49 @@ test('a drill restores into a namespace of its own, and leaves the running appli
   assert.match(screen, /the last proved backup is/)
 })
 
+test('a drill compares files with those of the time of the backup: what is lost or changed is named', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'oas-drill-'))
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
+  for (let i = 0; i < 20; i++) write(`letter ${i}`, `content ${i}`)
+  await velero.addFolder('letters', folder)
+  try {
+    const made = await run('backup', ['--yes', '--json'])
+    assert.is(made.code, 0, made.stderr)
+    const { proof, file } = JSON.parse(made.stdout).result
+    const ours = ({ claim }: { claim: string }) => claim === 'oas-apps/letters'
+    const known = proof.contents.find(ours)
+    assert.equal(known.files, [20, 20])
+    assert.is(Object.keys(known.sample).length, 12)
+    assert.match(readFileSync(file, 'utf8'), /oas-apps\/letters: 20 files, 12 checksums/)
+    const inBucket = join(velero.s3.files, 'backups', proof.backup.name, 'openappstack-proof.json')
+    assert.not.match(readFileSync(inBucket, 'utf8'), /letter \d/)
+
+    const before = await live()
+    const good = await run('restore-drill', ['--app', 'wekan', '--yes', '--json'])
+    assert.is(good.code, 0, good.stderr)
+    const [result] = JSON.parse(good.stdout).result.results
+    assert.is(result.counted.find(ours).text, '20 files, 12 checksums compared')
+
+    // What is restored is the same folder of this machine, with other contents now.
+    for (let i = 0; i < 10; i++) rmSync(join(folder, `letter ${i}`))
+    for (let i = 10; i < 20; i++) write(`letter ${i}`, 'another')
+    const bad = await run('restore-drill', ['--app', 'wekan', '--yes', '--json'])
+    assert.is(bad.code, 1, bad.stderr)
+    assert.match(bad.stderr, /oas-apps\/letters: has 10 files, and had 20/)
+    assert.match(bad.stderr, /oas-apps\/letters: file \S+\/letter 1\d has another content/)
+    assert.match(bad.stderr, /oas-apps\/letters: \d files? of the sample of 12 cannot be found/)
+    const verdict = readFileSync(JSON.parse(bad.stdout).result.file, 'utf8')
+    assert.match(verdict, /NOT everything has come back/)
+    assert.match(verdict, /DIFFERENCE: oas-apps\/letters: has 10 files, and had 20/)
+    assert.equal(await live(), before)
+    const scratch = { apiVersion: 'v1', kind: 'Namespace', name: 'restore-drill-wekan' }
+    assert.is(await bed.kubectl.get(scratch), undefined)
+  } finally {
+    await velero.removeFolder('letters')
+    rmSync(folder, { recursive: true })
+  }
+})
+
 test('a restore in place: a safety backup, new volumes, everything ready again, and the old volumes kept', async () => {
   const proved = JSON.parse((await run('backup', ['--yes', '--json'])).stdout).result.proof.backup.name
   const claims = async () =>
@@ -202,6 +248,94 @@ test('a restore in place: a safety backup, new volumes, everything ready again, 
 })
 
 if (all) {
+  test('a restored application that does not answer over HTTP: exit code 1, and the way back', async () => {
+    const proved = JSON.parse((await run('backup', ['--yes', '--json'])).stdout).result.proof.backup.name
+    velero.webStatus = 503
+    try {
+      const { code, stderr } = await run('restore', [proved, '--app', 'wekan', '--confirm', 'wekan'], {
+        timeout: 600_000,
+      })
+      assert.is(code, 1, stderr)
+      assert.match(stderr, /wekan was restored and runs; Service oas-apps\/\S+ does not answer over HTTP/)
+      assert.match(
+        stderr,
+        /back to the state before: npx tsx scripts\/restore.ts manual-wekan-\S+ --app wekan/,
+      )
+    } finally {
+      velero.webStatus = 200
+    }
+  })
+
+  test("the generated secrets lie beside the backup, encrypted; without a server k3s' token is not, which is told", async () => {
+    const { generateX25519Identity, identityToRecipient } = await import('age-encryption')
+    const identity = await generateX25519Identity()
+    const args = ['--yes', '--json', '--recipient', await identityToRecipient(identity)]
+    const { code, stdout, stderr } = await run('backup', args)
+    assert.is(code, 0, stderr)
+    assert.match(stderr, /k3s' token is not saved with the backup: /)
+    const { name } = JSON.parse(stdout).result.proof.backup
+    const file = readFileSync(join(velero.s3.files, 'backups', name, 'openappstack-secrets.yaml.age'))
+    const keys = { identities: [identity], passphrase: async () => '' }
+    const text = (await allOf(decryptWith(keys, [file], 'secrets'))).toString()
+    assert.match(text, /name: "?velero-repo-credentials/)
+    assert.match(text, /name: "?oas-oauth-variables/)
+    assert.not.match(file.toString('latin1'), /velero-repo-credentials/)
+    assert.equal(bed.leaks(await bed.secretValues()), [])
+  })
+
+  test('a drill as a job: its script and its account do it, report what is lost, and may do nothing else', async () => {
+    const planned = await run('restore-drill', ['--schedule', 'monthly'])
+    assert.is(planned.code, 2)
+    const scheduled = await run('restore-drill', ['--schedule', '30 4 1 * *', '--yes'])
+    assert.is(scheduled.code, 0, scheduled.stderr)
+    const job = await drillJob(bed)
+    const folder = mkdtempSync(join(tmpdir(), 'oas-drill-'))
+    for (let i = 0; i < 5; i++) writeFileSync(join(folder, `letter ${i}`), `content ${i}`)
+    await velero.addFolder('letters', folder)
+    try {
+      assert.is((await run('backup', ['--yes'])).code, 0)
+      const before = await live()
+      const good = await job.run()
+      assert.is(good.code, 0, good.text)
+      assert.match(good.text, /everything has come back/)
+      assert.equal(job.alerts, [])
+      rmSync(join(folder, 'letter 3'))
+      const bad = await job.run()
+      assert.is(bad.code, 1)
+      assert.match(bad.text, /letters: has 4 files, and had 5/)
+      assert.is(job.alerts.length, 1)
+      assert.match(job.alerts[0]?.annotations.summary ?? '', /letters: has 4 files, and had 5/)
+      assert.is(job.alerts[0]!.labels.alertname, 'RestoreDrillFailed')
+      assert.equal(await live(), before)
+      assert.not.ok((good.text + bad.text).includes(job.token))
+    } finally {
+      await velero.removeFolder('letters')
+      rmSync(folder, { recursive: true })
+    }
+    const [pod] = await bed.kubectl.list('v1', 'Pod', { namespace: 'oas-apps' })
+    const mark = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: 'velero', name: 'other' } }
+    const live2 = { apiVersion: 'v1', kind: 'Namespace', name: 'oas-apps' }
+    const stolen = {
+      apiVersion: 'velero.io/v1',
+      kind: 'Restore',
+      metadata: { namespace: 'velero', name: 'stolen' },
+      spec: { backupName: 'any', includedNamespaces: ['oas-apps'] },
+    }
+    const denied: [() => Promise<unknown>, RegExp][] = [
+      [() => job.exec('oas-apps', pod!.metadata.name), /a drill works in its own namespaces only/],
+      [() => job.kubectl.delete(live2), /a drill works in its own namespaces only/],
+      [() => job.kubectl.create(stolen), /a drill restores into its own namespaces only/],
+      [() => job.kubectl.create(mark), /a drill writes its own mark only/],
+      [() => job.kubectl.list('v1', 'Secret', { namespace: 'flux-system' }), /forbidden/],
+      [() => job.kubectl.list('v1', 'Secret', { namespace: 'velero' }), /forbidden/],
+    ]
+    for (const [work, why] of denied)
+      assert.match(await work().then(String, (error: Error) => error.message), why)
+    const ended = await run('restore-drill', ['--schedule', 'off', '--yes'])
+    assert.is(ended.code, 0, ended.stderr)
+    assert.equal(await bed.kubectl.list('batch/v1', 'CronJob', { namespace: 'velero' }), [])
+  })
+
   test('copying fails: the message of the volume is told', async () => {
     const claims = await bed.kubectl.list('v1', 'PersistentVolumeClaim', { namespace: 'oas-apps' })
     const place = `oas-apps/${claims[0]!.metadata.name}`

@@ -6,6 +6,8 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
@@ -36,6 +38,9 @@ export class VeleroBed {
   readonly #folder: string
   readonly #kubeconfig: string
   readonly #programs: string
+  /** What the pods of applications answer over HTTP. */
+  webStatus = 200
+  #web: Server | undefined
   #server: ChildProcess | undefined
   #agent = true
 
@@ -87,8 +92,71 @@ export class VeleroBed {
     symlinkSync(join(programs!, 'velero-plugin-for-aws'), join(plugins, 'velero-plugin-for-aws'))
     await velero.startServer()
     void velero.#playNodeAgent()
+    await velero.#serveWeb(bed)
     await velero.available('Available')
     return velero
+  }
+
+  /** Answers for the pods of Wekan, at the port of its chart: kwok's have nobody who listens. */
+  async #serveWeb(bed: Bed): Promise<void> {
+    const web = createServer((_, answer) => answer.writeHead(this.webStatus).end())
+    this.#web = web
+    await new Promise<void>(resolve => web.listen(0, '127.0.0.1', resolve))
+    bed.leadPods(8080, (web.address() as AddressInfo).port)
+  }
+
+  /**
+   * A pod of Wekan's release with a claim whose volume is a folder of this machine: commands in its container run here,
+   * in the namespace of the application and in that of a drill.
+   */
+  async addFolder(name: string, folder: string): Promise<void> {
+    const labels = { release: 'wekan' }
+    const apps = { namespace: 'oas-apps', name }
+    await this.#kubectl.apply({
+      apiVersion: 'kwok.x-k8s.io/v1alpha1',
+      kind: 'ClusterExec',
+      metadata: { name },
+      spec: {
+        selector: { matchNamespaces: ['oas-apps', 'restore-drill-wekan'], matchNames: [name] },
+        execs: [{ local: { workDir: folder } }],
+      },
+    })
+    await this.#kubectl.create({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { ...apps, labels },
+      spec: {
+        accessModes: ['ReadWriteOnce'],
+        storageClassName: 'local-path',
+        resources: { requests: { storage: '1Gi' } },
+      },
+    })
+    await this.#kubectl.create({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...apps, labels },
+      spec: {
+        containers: [{ name: 'app', image: 'app', volumeMounts: [{ name: 'data', mountPath: folder }] }],
+        volumes: [{ name: 'data', persistentVolumeClaim: { claimName: name } }],
+      },
+    })
+    await until(
+      async () => {
+        const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...apps }
+        const pod = await this.#kubectl.get({ apiVersion: 'v1', kind: 'Pod', ...apps })
+        const bound = (await this.#kubectl.get(claim))?.status?.phase === 'Bound'
+        return bound && pod?.status?.phase === 'Running' ? { done: true } : { last: name }
+      },
+      { deadline: 120_000, describe: String },
+    )
+  }
+
+  /** Removes it. */
+  async removeFolder(name: string): Promise<void> {
+    const apps = { namespace: 'oas-apps', name }
+    await this.#kubectl.delete({ apiVersion: 'v1', kind: 'Pod', ...apps })
+    await this.#kubectl.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...apps })
+    await this.#kubectl.delete({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'ClusterExec', name })
   }
 
   /** Sets entries of `.flux.env`. */
@@ -152,6 +220,7 @@ export class VeleroBed {
     this.#agent = false
     await stopServers()
     this.storage.stop()
+    this.#web?.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

@@ -1,6 +1,6 @@
 import type { Kubectl, KubeObject } from '../../../lib/kubectl/kubectl.ts'
+import { type ContainerPlace, runInContainer } from '../../../lib/kubectl/run-in-container.ts'
 import { EXIT, ExpectedError, UsageError } from '../../../lib/script/errors.ts'
-import { type DatabasePlace, runInContainer } from './exec.ts'
 import { answerOf, DATABASES_SQL, LAYOUT_SQL, type TableLayout, tableLayoutOf } from './layout.ts'
 import { hasUsers } from './mapping.ts'
 
@@ -26,13 +26,13 @@ export PGPASSWORD="$p" PGCONNECT_TIMEOUT=10 PGOPTIONS='-c default_transaction_re
 exec psql -X -A -t -q -w -v ON_ERROR_STOP=1 -U "\${POSTGRES_USER:-\${POSTGRESQL_USERNAME:-postgres}}" -d "$1" -c "$2"`
 
 /** A way to ask the databases of a container. Every statement throws an ExpectedError when psql fails. */
-export function askIn(kubeconfig: string, place: DatabasePlace, signal?: AbortSignal): Ask {
+export function askIn(kubeconfig: string, place: ContainerPlace, signal?: AbortSignal): Ask {
   return async (database, sql) => {
     const { stdout, stderr, code } = await runInContainer(
       kubeconfig,
       place,
       ['sh', '-c', PSQL, 'sh', database, sql],
-      signal,
+      { signal },
     )
     if (code === 0) return stdout.trim()
     throw new ExpectedError(
@@ -46,7 +46,7 @@ export function askIn(kubeconfig: string, place: DatabasePlace, signal?: AbortSi
  * The container with the database of the old user backend; undefined when nothing of such a backend is in the cluster.
  * Throws an ExpectedError when something is, and no container, or more than one, may be it. Pure.
  */
-export function backendOf(objects: readonly KubeObject[]): DatabasePlace | undefined {
+export function backendOf(objects: readonly KubeObject[]): ContainerPlace | undefined {
   const traces = objects.filter(({ metadata }) => BACKEND.test(metadata.name))
   const all = objects
     .filter(({ kind, status }) => kind === 'Pod' && status?.phase === 'Running')
@@ -67,7 +67,7 @@ export function backendOf(objects: readonly KubeObject[]): DatabasePlace | undef
   )
 }
 
-function containersOf({ metadata, spec }: KubeObject): DatabasePlace[] {
+function containersOf({ metadata, spec }: KubeObject): ContainerPlace[] {
   const containers = (spec?.containers ?? []) as { name: string; image?: string }[]
   return containers
     .filter(({ name, image }) => /postgres/i.test(image ?? '') || /postgres/i.test(name))
@@ -75,7 +75,7 @@ function containersOf({ metadata, spec }: KubeObject): DatabasePlace[] {
 }
 
 /** The container that `--users-from` names. Throws a UsageError. Pure. */
-export function givenPlace(text: string): DatabasePlace {
+export function givenPlace(text: string): ContainerPlace {
   const [namespace, pod, container, ...more] = text.split('/')
   if (namespace && pod && container && more.length === 0) return { namespace, pod, container }
   throw new UsageError(
@@ -85,7 +85,7 @@ export function givenPlace(text: string): DatabasePlace {
 }
 
 /** Looks for the database of the old user backend in the cluster. Throws like `backendOf`. */
-export async function findBackend(kubectl: Kubectl): Promise<DatabasePlace | undefined> {
+export async function findBackend(kubectl: Kubectl): Promise<ContainerPlace | undefined> {
   const kinds: [string, string][] = [
     ['v1', 'Pod'],
     ['v1', 'PersistentVolumeClaim'],

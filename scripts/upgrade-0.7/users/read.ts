@@ -1,11 +1,11 @@
 import type { Kubectl } from '../../../lib/kubectl/kubectl.ts'
+import type { ContainerPlace } from '../../../lib/kubectl/run-in-container.ts'
 import type { Cluster } from '../../../lib/script/cluster.ts'
 import { countText } from '../../../lib/script/count.ts'
 import { ExpectedError } from '../../../lib/script/errors.ts'
 import type { Log } from '../../../lib/script/log.ts'
 import { type UpgradeState, writeUpgradeState } from '../state.ts'
 import { type Ask, askIn, findBackend, givenPlace, readLayout } from './database.ts'
-import type { DatabasePlace } from './exec.ts'
 import { keepUsers } from './file.ts'
 import { answerOf, type TableLayout } from './layout.ts'
 import { type Corrections, correctionsOf, discover, mappingLines, usersTable } from './mapping.ts'
@@ -71,7 +71,7 @@ export async function planUsers(
 /** Reads a backend: its layout, the mapping, everybody. Throws an ExpectedError. */
 export async function readBackend(
   ask: Ask,
-  place: DatabasePlace,
+  place: ContainerPlace,
   corrections: Corrections,
 ): Promise<UsersPlan> {
   const layout = await readLayout(ask, corrections.database)

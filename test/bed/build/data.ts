@@ -76,7 +76,9 @@ export async function buildData(folder: string): Promise<void> {
   const kwokFiles = dirOf(kwok)
   write(
     'kwok-crd.yaml',
-    ['stages', 'logs'].flatMap(name => kwokFiles(`kustomize/crd/bases/kwok.x-k8s.io_${name}.yaml`)),
+    ['stages', 'logs', 'clusterexecs'].flatMap(name =>
+      kwokFiles(`kustomize/crd/bases/kwok.x-k8s.io_${name}.yaml`),
+    ),
   )
   write(
     'kwok-stages.yaml',

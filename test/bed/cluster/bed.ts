@@ -41,7 +41,7 @@ export async function ensureBed(options: Building & { binDir?: string }): Promis
 }
 
 /** Raise it when a change of data.ts or flux-manifest.ts leads to other files from the same modules. */
-const DATA_RECIPE = 1
+const DATA_RECIPE = 3
 
 /** The folder of the files that come with the Go modules: from the cache, or put into it. */
 async function builtData(building: Building): Promise<string> {

@@ -138,7 +138,8 @@ function kubeServer(layout: Layout, port: number, kubeconfig: string): string[] 
 /**
  * kwok plays the kubelet and the operators that are not there. It reads its Stages from the API server and
  * not from files: a Stage for a kind whose CRD comes later begins to work then (see stages/crd.yaml), and a
- * test can apply one of its own. So it does with Logs, which name the files that are a pod's logs.
+ * test can apply one of its own. So it does with Logs, which name the files that are a pod's logs, and with ClusterExec,
+ * by which commands in pods are run on this machine.
  */
 export function kwok({ layout, ports, bin }: Setting): ProcessSpec {
   return {
@@ -147,7 +148,7 @@ export function kwok({ layout, ports, bin }: Setting): ProcessSpec {
     args: [
       `--kubeconfig=${kubeconfigOf(layout, 'kwok')}`,
       '--manage-all-nodes',
-      '--enable-crds=Stage,Logs',
+      '--enable-crds=Stage,Logs,ClusterExec',
       '--cidr=10.42.0.0/16',
       `--node-ip=${LOOPBACK}`,
       '--node-lease-duration-seconds=40',

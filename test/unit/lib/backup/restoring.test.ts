@@ -6,6 +6,7 @@ import {
   heldBy,
   readProof,
   restoreObject,
+  spaceProblems,
   wrongWithRestore,
 } from '../../../../lib/backup/restoring.ts'
 import { scratchObjects } from '../../../../lib/backup/scratch.ts'
@@ -136,6 +137,15 @@ test('a proof counts only when it is there, unchanged, readable and good', async
     [signed(bad), /says: a volume is missing/],
   ] as const)
     assert.match((await expectedFrom(() => readProof(from, 'b'))).message, message)
+})
+
+test('space: the emptiest disk counts; where no kubelet tells, nothing stands against it', () => {
+  const held = [{ claim: 'a/b', bytes: 10 * 2 ** 30, pod: 'p', volume: 'v' }]
+  const node = (availableBytes?: number) => ({ node: { fs: { availableBytes } } })
+  assert.equal(spaceProblems(held, []), [])
+  assert.equal(spaceProblems(held, [{}, node()]), [])
+  assert.equal(spaceProblems(held, [node(2 ** 30), node(12 * 2 ** 30)]), [])
+  assert.match(spaceProblems(held, [node(2 ** 30)])[0]!.message, /needs 11 GiB .*and 1.0 GiB are free/)
 })
 
 test.run()

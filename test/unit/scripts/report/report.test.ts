@@ -105,7 +105,10 @@ test('drills of the journal: the newest first; what is not one is passed over', 
     madeAt: `2026-05-${day}T00:00:00.000Z`,
     rto: 60_000,
     rpo: 3_600_000,
-    results: [{ app: 'wekan', milliseconds: 60_000, claims: [], warnings: 0 }],
+    results: [
+      { app: 'wekan', milliseconds: 60_000, claims: [], warnings: 0 },
+      { app: 'nextcloud', milliseconds: 60_000, claims: [], warnings: 0, differences: ['rows are gone'] },
+    ],
   })
   assert.equal(readDrills(join(journal, 'none')), [])
   for (const day of ['01', '02', '03', '04', '05', '06'])
@@ -123,7 +126,7 @@ test('drills of the journal: the newest first; what is not one is passed over', 
     backup: 'nightly',
     rto: 60_000,
     rpo: 3_600_000,
-    apps: ['wekan'],
+    apps: ['wekan', 'nextcloud (failed)'],
   })
 })
 

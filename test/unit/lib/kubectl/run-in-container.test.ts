@@ -4,10 +4,10 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { ExpectedError } from '../../../../../lib/script/errors.ts'
-import { runInContainer } from '../../../../../scripts/upgrade-0.7/users/exec.ts'
-import { suite } from '../../../../suite.ts'
-import { temporaryFolder } from '../../../helpers.ts'
+import { runInContainer } from '../../../../lib/kubectl/run-in-container.ts'
+import { ExpectedError } from '../../../../lib/script/errors.ts'
+import { suite } from '../../../suite.ts'
+import { temporaryFolder } from '../../helpers.ts'
 
 const test = suite('exec')
 
@@ -61,7 +61,8 @@ test.after(() => {
 })
 
 const place = { namespace: 'oas', pod: 'db-0', container: 'postgres' }
-const run = (signal?: AbortSignal) => runInContainer(kubeconfig, place, ['sh', '-c', 'echo "a b"'], signal)
+const run = (signal?: AbortSignal) =>
+  runInContainer(kubeconfig, place, ['sh', '-c', 'echo "a b"'], { signal })
 const part = (channel: number, text: string) => Buffer.concat([Buffer.of(channel), Buffer.from(text)])
 /** What it throws. */
 async function failure(signal?: AbortSignal): Promise<Error> {

@@ -1,9 +1,9 @@
 import type { RequestOptions } from 'node:https'
-import { readKubeconfig } from '../../../lib/kubectl/kubeconfig.ts'
-import { ExpectedError, messageOf } from '../../../lib/script/errors.ts'
+import { ExpectedError, messageOf } from '../script/errors.ts'
+import { type Access, readKubeconfig } from './kubeconfig.ts'
 
 /** A container of a pod. */
-export interface DatabasePlace {
+export interface ContainerPlace {
   namespace: string
   pod: string
   container: string
@@ -33,8 +33,17 @@ type NewSocket = new (
 
 /** Bytes that a command may say: 20,000 users are a tenth of that. */
 const LARGEST = 64 << 20
-/** Milliseconds until it has to be done. */
+/** Milliseconds until it has to be done, unless told. */
 const PATIENCE = 60_000
+
+/** How long a command may take, and what ends it. */
+export interface RunLimits {
+  signal?: AbortSignal
+  /** Milliseconds until it has to be done: 60 s unless told. */
+  patience?: number
+  /** Takes the output in pieces, as it comes; then the answer has none of it, and it may be of any size. */
+  take?: (piece: Buffer) => void
+}
 
 /**
  * Runs a command in a container, as `kubectl exec` does: a WebSocket whose messages begin with the number of their
@@ -42,12 +51,12 @@ const PATIENCE = 60_000
  * its arguments are seen by others. Throws an ExpectedError when the connection fails or the command is not started.
  */
 export async function runInContainer(
-  kubeconfig: string,
-  { namespace, pod, container }: DatabasePlace,
+  kubeconfig: string | Access,
+  { namespace, pod, container }: ContainerPlace,
   command: readonly string[],
-  signal?: AbortSignal,
+  { signal, patience = PATIENCE, take }: RunLimits = {},
 ): Promise<Executed> {
-  const access = await readKubeconfig(kubeconfig)
+  const access = typeof kubeconfig === 'string' ? await readKubeconfig(kubeconfig) : kubeconfig
   const options = await access.options()
   const { default: WebSocket } = (await import('ws' as string)) as { default: NewSocket }
   const url = new URL(
@@ -74,7 +83,7 @@ export async function runInContainer(
     })
     const said: Record<number, Buffer[]> = { 1: [], 2: [], 3: [] }
     let size = 0
-    const timer = setTimeout(() => end(failed(`no end after ${PATIENCE / 1000} s`)), PATIENCE)
+    const timer = setTimeout(() => end(failed(`no end after ${patience / 1000} s`)), patience)
     const aborted = () => end(signal?.reason)
     const end = (error?: unknown) => {
       clearTimeout(timer)
@@ -90,6 +99,7 @@ export async function runInContainer(
     if (signal?.aborted) aborted()
     socket.on('message', data => {
       const [channel = 0] = data
+      if (channel === 1 && take) return take(data.subarray(1))
       size += data.length
       if (size > LARGEST) return end(failed(`more than ${LARGEST >> 20} MiB of output`))
       said[channel]?.push(data.subarray(1))

@@ -1,0 +1,355 @@
+/**
+ * What is in the volumes of a cluster, counted in the containers that mount them: the rows of databases, the files, and
+ * checksums of a sample of them. Counted before and after a backup, since people go on working: what is restored lies
+ * between the two. Names and checksums of files leave here sealed with a key of the cluster: they are written into the
+ * bucket, which is to tell nothing of the data.
+ */
+import { createHmac } from 'node:crypto'
+import type { Access } from '../kubectl/kubeconfig.ts'
+import type { KubeObject } from '../kubectl/kubectl.ts'
+import {
+  type ContainerPlace,
+  type Executed,
+  type RunLimits,
+  runInContainer,
+} from '../kubectl/run-in-container.ts'
+import { claimsOfPod } from '../kubectl/volumes.ts'
+import { countText } from '../script/count.ts'
+import { messageOf } from '../script/errors.ts'
+import { asOneLine } from '../script/printable.ts'
+import { type DatabaseKind, databaseOf, tablesOf } from './databases.ts'
+import type { ClaimVerdict } from './judge.ts'
+
+/** What one claim has. Either of a database its rows by table, or its files. */
+export interface ClaimContents {
+  /** `namespace/name`. */
+  claim: string
+  database?: string
+  tables?: Record<string, number>
+  files?: number
+  /** Checksums of a few files, by their paths below the volume: both sealed. */
+  sample?: Record<string, string>
+  /** The paths of the sample by their seals: for messages, not for the bucket. */
+  paths?: Record<string, string>
+  /** Why it was not counted. */
+  unread?: string
+}
+
+/** What a claim had before and after a backup: at least and at most. The sample has what stayed the same. */
+export interface Counted extends Pick<ClaimContents, 'claim' | 'database' | 'sample' | 'unread'> {
+  tables?: Record<string, [least: number, most: number]>
+  files?: [least: number, most: number]
+}
+
+/** Where the contents of a claim can be counted. */
+export interface ClaimPlace {
+  claim: string
+  /** The containers that mount it, and where: an application may mount parts of one volume in several places. */
+  containers: { place: ContainerPlace; paths: string[] }[]
+  database?: DatabaseKind
+}
+
+/** How contents are counted. */
+export interface Counting {
+  run: RunIn
+  /** What seals names and checksums: the password of the repositories, which the bucket does not have. */
+  key: string
+}
+
+/** Runs a command in a container. */
+export type RunIn = (
+  place: ContainerPlace,
+  command: readonly string[],
+  limits?: RunLimits,
+) => Promise<Executed>
+
+/** `RunIn` with a kubeconfig and a run's signal. */
+export function runIn(kubeconfig: string | Access, signal?: AbortSignal): RunIn {
+  return (place, command, limits) => runInContainer(kubeconfig, place, command, { signal, ...limits })
+}
+
+/** How contents are counted with an access and a key. */
+export function countingWith(access: string | Access, key: string, signal?: AbortSignal): Counting {
+  return { run: runIn(access, signal), key }
+}
+
+/** Containers that are asked at a time. */
+const AT_ONCE = 8
+/** Files of a volume whose checksums are compared. */
+const SAMPLE = 12
+/** Milliseconds for one volume: a million files are listed in less. */
+const PATIENCE = 300_000
+/** Files that come and go while an application does nothing: neither counted nor compared. */
+const PASSING = /(^|\/)(cache|sessions?|tmp|temp)\/|\.(log|pid|lock|sock)$|-(wal|shm)$/
+
+const HOOK = 'pre.hook.backup.velero.io'
+
+/** Where the claims that running pods mount can be counted. Pure. */
+export function claimPlaces(pods: readonly KubeObject[], isWanted: (claim: string) => boolean): ClaimPlace[] {
+  const places = new Map<string, ClaimPlace>()
+  for (const pod of pods.filter(({ status }) => status?.phase === 'Running'))
+    for (const name of claimsOfPod(pod)) {
+      const claim = `${pod.metadata.namespace}/${name}`
+      if (!isWanted(claim)) continue
+      const place = places.get(claim) ?? { claim, containers: [] }
+      places.set(claim, place)
+      const { [`${HOOK}/container`]: dumps, [`${HOOK}/command`]: hook } = pod.metadata.annotations ?? {}
+      const containers = mountsOf(pod, name)
+      place.containers.push(...containers)
+      const dumper = containers.find(({ place }) => place.container === dumps)
+      const database = dumper && databaseOf(hook)
+      if (database) Object.assign(place, { database, containers: [dumper] })
+    }
+  return [...places.values()].sort((a, b) => (a.claim < b.claim ? -1 : 1))
+}
+
+function mountsOf({ metadata, spec }: KubeObject, claim: string): ClaimPlace['containers'] {
+  type Volume = { name: string; persistentVolumeClaim?: { claimName?: string } }
+  type Mount = { name: string; mountPath: string; subPath?: string }
+  const volumes: Volume[] = spec?.volumes ?? []
+  const volume = volumes.find(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName === claim)?.name
+  return (spec?.containers ?? []).flatMap((each: { name: string; volumeMounts?: Mount[] }) => {
+    const mounted = (each.volumeMounts ?? []).filter(({ name }) => name === volume)
+    const all = mounted.map(({ mountPath }) => mountPath.replace(/\/$/, ''))
+    // What lies in another one is found there.
+    const paths = all.filter(path => !all.some(other => path.startsWith(`${other}/`)))
+    const place = { namespace: metadata.namespace ?? '', pod: metadata.name, container: each.name }
+    return paths.length > 0 ? [{ place, paths }] : []
+  })
+}
+
+/**
+ * Counts what claims have; with `known`, the sample of each is the one that is known. Of a claim that cannot be counted
+ * it says why.
+ */
+export async function countContents(
+  counting: Counting,
+  places: readonly ClaimPlace[],
+  known: readonly Pick<ClaimContents, 'claim' | 'sample'>[] = [],
+): Promise<ClaimContents[]> {
+  const samples = new Map(known.map(({ claim, sample }) => [claim, sample]))
+  const counted: ClaimContents[] = []
+  const waiting = [...places]
+  const worker = async () => {
+    for (let place = waiting.shift(); place; place = waiting.shift())
+      counted.push(await countOne(counting, place, Object.keys(samples.get(place.claim) ?? {})))
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  return counted.sort((a, b) => (a.claim < b.claim ? -1 : 1))
+}
+
+async function countOne(
+  counting: Counting,
+  place: ClaimPlace,
+  wanted: readonly string[],
+): Promise<ClaimContents> {
+  const { claim, database, containers } = place
+  let unread = 'no running container mounts it'
+  for (const each of containers)
+    try {
+      if (database) {
+        const tables = await rowsIn(counting.run, each.place, database)
+        return { claim, database: database.name, tables }
+      }
+      return { claim, ...(await filesIn(counting, each, wanted)) }
+    } catch (error) {
+      unread = asOneLine(messageOf(error)).slice(0, 300)
+    }
+  return { claim, unread }
+}
+
+/** The rows of a database by table. Throws what its client says. */
+export async function rowsIn(
+  run: RunIn,
+  place: ContainerPlace,
+  { name, count }: DatabaseKind,
+): Promise<Record<string, number>> {
+  return tablesOf(await said(run, place, ['sh', '-c', count], `counting the rows of ${name}`))
+}
+
+async function filesIn(
+  { run, key }: Counting,
+  { place, paths }: ClaimPlace['containers'][number],
+  wanted: readonly string[],
+): Promise<Pick<ClaimContents, 'files' | 'sample' | 'paths'>> {
+  const seal = (text: string | Buffer) => createHmac('sha256', key).update(text).digest('hex')
+  const listing = new Listing(seal, wanted, paths)
+  const find = ['sh', '-c', 'exec find "$@" -xdev -type f -print0', 'sh', ...paths]
+  await said(run, place, find, 'listing its files', piece => listing.add(piece))
+  const { count, chosen } = listing
+  const sums = await said(
+    run,
+    place,
+    ['sh', '-c', 'for f; do sha256sum < "$f" || echo; done', 'sh'].concat(chosen.map(({ path }) => path)),
+    'reading a sample of its files',
+  )
+  const lines = sums.split('\n')
+  const read = chosen.flatMap(({ path, digest }, at) => {
+    const sum = /^[0-9a-f]{64}/.exec(lines[at] ?? '')?.[0]
+    return sum ? [{ path, digest, sum: seal(sum) }] : []
+  })
+  return {
+    files: count,
+    sample: Object.fromEntries(read.map(({ digest, sum }) => [digest, sum])),
+    paths: Object.fromEntries(read.map(({ digest, path }) => [digest, path])),
+  }
+}
+
+/** What a command has written. Throws unless it ends with 0. */
+async function said(
+  run: RunIn,
+  place: ContainerPlace,
+  command: readonly string[],
+  doing: string,
+  take?: (piece: Buffer) => void,
+): Promise<string> {
+  const { stdout, stderr, code } = await run(place, command, { patience: PATIENCE, take })
+  if (code === 0) return stdout
+  throw new Error(
+    `${doing} in container ${place.container} has ended with ${code}: ${stderr.trim().slice(-300)}`,
+  )
+}
+
+/**
+ * Counts a stream of paths, each with a NUL behind it, and keeps a few of them: those that are wanted by their seals,
+ * or else those with the smallest seals, so that the same files are taken in whatever order they come.
+ */
+export class Listing {
+  count = 0
+  readonly chosen: { path: string; digest: string }[] = []
+  readonly #roots: readonly string[]
+  readonly #seal: (text: Buffer) => string
+  readonly #wanted: ReadonlySet<string> | undefined
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor(seal: (text: Buffer) => string, wanted: readonly string[], roots: readonly string[] = []) {
+    this.#roots = roots
+    this.#seal = seal
+    this.#wanted = wanted.length > 0 ? new Set(wanted) : undefined
+  }
+
+  /** Takes a piece. */
+  add(piece: Buffer): void {
+    let bytes = this.#rest.length > 0 ? Buffer.concat([this.#rest, piece]) : piece
+    for (let end = bytes.indexOf(0); end >= 0; end = bytes.indexOf(0)) {
+      this.#path(bytes.subarray(0, end))
+      bytes = bytes.subarray(end + 1)
+    }
+    // A path of the kernel has at most 4096 bytes.
+    this.#rest = Buffer.from(bytes.subarray(-8192))
+  }
+
+  #path(bytes: Buffer): void {
+    const path = bytes.toString()
+    const root = this.#roots.find(each => path.startsWith(each)) ?? ''
+    if (PASSING.test(path.slice(root.length))) return
+    this.count++
+    // A name that is not UTF-8 cannot be asked for again.
+    if (path.includes('\uFFFD') || path.length > 1000) return
+    const digest = this.#seal(bytes)
+    if (this.#wanted) {
+      if (this.#wanted.has(digest)) this.chosen.push({ path, digest })
+      return
+    }
+    const last = this.chosen.at(-1)
+    if (this.chosen.length >= SAMPLE && last && digest >= last.digest) return
+    this.chosen.push({ path, digest })
+    this.chosen.sort((a, b) => (a.digest < b.digest ? -1 : 1))
+    this.chosen.length = Math.min(this.chosen.length, SAMPLE)
+  }
+}
+
+/** Before and after in one: only what both have can be compared later. Pure. */
+export function countedAround(before: readonly ClaimContents[], after: readonly ClaimContents[]): Counted[] {
+  return before.map(first => {
+    const { claim, database } = first
+    const second = after.find(each => each.claim === claim)
+    const unread = first.unread ?? second?.unread ?? (second ? undefined : 'it was gone after the backup')
+    if (!second || unread !== undefined) return { claim, unread }
+    const both = (a: number, b: number): [number, number] => [Math.min(a, b), Math.max(a, b)]
+    if (first.tables && second.tables) {
+      const tables = Object.entries(first.tables).flatMap(([table, rows]) =>
+        Object.hasOwn(second.tables!, table) ? [[table, both(rows, second.tables![table]!)] as const] : [],
+      )
+      return { claim, database, tables: Object.fromEntries(tables) }
+    }
+    const sample = Object.entries(first.sample ?? {}).filter(([path, sum]) => second.sample?.[path] === sum)
+    return { claim, files: both(first.files ?? 0, second.files ?? 0), sample: Object.fromEntries(sample) }
+  })
+}
+
+/**
+ * What is lost, as one line each: tables, rows, files, and files with another content. An application that starts
+ * may add some of its own, which is not a loss. Pure.
+ */
+export function losses(known: Counted, found: ClaimContents): string[] {
+  const { claim } = known
+  const tables = Object.entries(known.tables ?? {}).flatMap(([table, [least]]) => {
+    const rows = found.tables?.[table]
+    if (rows === undefined) return [`${claim}: table ${table} is missing`]
+    return rows < least ? [`${claim}: table ${table} has ${countText(rows, 'row')}, and had ${least}`] : []
+  })
+  const files = found.files ?? 0
+  const fewer =
+    known.files && files < known.files[0]
+      ? [`${claim}: has ${countText(files, 'file')}, and had ${known.files[0]}`]
+      : []
+  const sums = Object.entries(known.sample ?? {})
+  const gone = sums.filter(([digest]) => found.sample?.[digest] === undefined).length
+  const others = sums.flatMap(([digest, sum]) => {
+    const now = found.sample?.[digest]
+    return now === undefined || now === sum
+      ? []
+      : [`${claim}: file ${found.paths?.[digest] ?? 'of the sample'} has another content`]
+  })
+  if (gone > 0)
+    others.push(`${claim}: ${countText(gone, 'file')} of the sample of ${sums.length} cannot be found`)
+  return [...tables, ...fewer, ...others]
+}
+
+/** What was counted in a claim, in words. Pure. */
+export function contentsText({ database, tables, files, sample, unread }: ClaimContents): string {
+  if (unread !== undefined) return `not counted: ${unread}`
+  if (tables) {
+    const rows = Object.values(tables).reduce((sum, each) => sum + each, 0)
+    return `${database}: ${countText(Object.keys(tables).length, 'table')}, ${countText(rows, 'row')}`
+  }
+  return `${countText(files ?? 0, 'file')}, ${countText(Object.keys(sample ?? {}).length, 'checksum')} compared`
+}
+
+/** The claims of which a backup says that they are empty, although something was counted in them. Pure. */
+export function notEmpty(claims: readonly ClaimVerdict[], known: readonly Counted[]): string[] {
+  const filled = known.filter(
+    ({ files, tables }) => (files?.[0] ?? 0) > 0 || Object.keys(tables ?? {}).length > 0,
+  )
+  return claims
+    .filter(({ claim, empty }) => empty && filled.some(each => each.claim === claim))
+    .map(({ claim }) => claim)
+}
+
+/** What was counted before and after, in words: the least of it. Pure. */
+export function countedText({ tables, files, ...rest }: Counted): string {
+  const least = Object.entries(tables ?? {}).map(([table, [rows]]) => [table, rows] as const)
+  return contentsText({
+    ...rest,
+    ...(tables ? { tables: Object.fromEntries(least) } : { files: files?.[0] }),
+  })
+}
+
+/** What a proof says was counted, as far as it has the form of it: a file of the bucket is not trusted. Pure. */
+export function countedOf(value: unknown): Counted[] {
+  const isRange = (range: unknown) =>
+    Array.isArray(range) && range.length === 2 && range.every(each => Number.isSafeInteger(each))
+  const isRecord = (record: unknown, holds: (each: unknown) => boolean) =>
+    record === undefined ||
+    (typeof record === 'object' && record !== null && Object.values(record).every(holds))
+  const isText = (text: unknown) => typeof text === 'string'
+  return (Array.isArray(value) ? value : []).filter(
+    (each: Counted | null) =>
+      isText(each?.claim) &&
+      isRecord(each?.tables, isRange) &&
+      isRecord(each?.sample, isText) &&
+      [each?.unread, each?.database].every(text => text === undefined || isText(text)) &&
+      (each?.files === undefined || isRange(each.files)),
+  )
+}

@@ -1,0 +1,98 @@
+/** The generated secrets and k3s' token, encrypted, beside a backup in the bucket: without them it helps nobody. */
+import { allOf, encryptTo, type Recipients } from '../../lib/age/age.ts'
+import { recipientsOf } from '../../lib/age/keys.ts'
+import { recipientsFile } from '../../lib/age/remembered.ts'
+import { BackupBucket } from '../../lib/backup/bucket.ts'
+import { K3S } from '../../lib/k3s/k3s.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { Config } from '../../lib/platform/config.ts'
+import { loadCatalogue } from '../../lib/platform/secrets.ts'
+import { countText } from '../../lib/script/count.ts'
+import { sha256 } from '../../lib/script/digest.ts'
+import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
+import { readIfExists } from '../../lib/script/files.ts'
+import { registerSecret } from '../../lib/script/redact.ts'
+import { pick, readSecrets } from '../../lib/secret-backup/cluster.ts'
+import { streamText } from '../../lib/secret-backup/manifest.ts'
+import {
+  looksGenerated,
+  plainSecret,
+  type SecretName,
+  secretNameOf,
+  secretPlaceOf,
+} from '../../lib/secret-backup/secret-backup.ts'
+import { connectServer, type ServerRun } from '../../lib/server/server.ts'
+
+/** The file beside the backup; its SHA-256 is beside it. */
+export const secretsPath = (backup: string) => `backups/${backup}/openappstack-secrets.yaml.age`
+
+/**
+ * The recipients that the flags name, or those that backup-cluster-dir remembers; undefined when there are none. Throws
+ * a UsageError for one that is not a recipient.
+ */
+export async function recipientsOfRun(
+  run: ServerRun & { flags: { recipient: string[] } },
+): Promise<Recipients | undefined> {
+  const file = recipientsFile(run.cluster)
+  if (run.flags.recipient.length === 0 && readIfExists(file) === undefined) return undefined
+  return recipientsOf({ recipient: run.flags.recipient, passphrase: false }, file)
+}
+
+/**
+ * Encrypts them, writes them into the bucket and reads them again. k3s' token is left out, with a warning, where the
+ * server cannot be reached. Throws when the bucket does not have what was written.
+ */
+export async function saveSecrets(
+  run: ServerRun,
+  kubectl: Kubectl,
+  { backup, config, to }: { backup: string; config: Config; to: Recipients },
+): Promise<string> {
+  const found = await readSecrets(kubectl, ['flux-system', 'oas', 'velero'])
+  const names: SecretName[] = [...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]
+  const wanted = [...new Map(names.map(name => [secretPlaceOf(name), name])).values()]
+  const secrets = pick(found, wanted).map(plainSecret)
+  const token = await tokenOf(run)
+  const all = [...secrets, ...(token === undefined ? [] : [tokenSecret(token)])]
+  const { armor } = await import('age-encryption')
+  const sealed = armor.encode(await allOf(encryptTo(to, [Buffer.from(streamText(all))])))
+  const bucket = await BackupBucket.open(config, run.signal)
+  const path = secretsPath(backup)
+  await bucket.write(path, sealed)
+  await bucket.write(`${path}.sha256`, `${sha256(sealed)}\n`)
+  const again = await bucket.read(path)
+  if (again?.toString() !== sealed)
+    throw new ExpectedError(
+      `${path} in the bucket is not what was written`,
+      'run the same command again, and find out who changes the bucket',
+    )
+  return `${countText(secrets.length, 'Secret')}${token === undefined ? '' : " and k3s' token"}`
+}
+
+/** The token of the server's k3s, with which its datastore is encrypted in part; undefined without such a server. */
+async function tokenOf(run: ServerRun): Promise<string | undefined> {
+  try {
+    const ssh = await connectServer(run)
+    const { code, stdout } = await ssh.exec(['cat', K3S.token], { sudo: true })
+    const token = stdout.toString().trim()
+    if (code !== 0 || token === '') throw new ExpectedError(`${K3S.token} cannot be read`, '')
+    registerSecret(token)
+    return token
+  } catch (error) {
+    run.signal.throwIfAborted()
+    if (!(error instanceof ExpectedError)) throw error
+    run.log.warn(`k3s' token is not saved with the backup: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
+/** The token as a Secret, so that all of it is one form. Pure. */
+function tokenSecret(token: string): KubeObject {
+  const metadata = { namespace: 'kube-system', name: 'openappstack-k3s-token' }
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata,
+    type: 'Opaque',
+    data: { token: Buffer.from(token).toString('base64') },
+  }
+}

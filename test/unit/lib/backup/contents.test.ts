@@ -1,0 +1,182 @@
+/** Counting is tried on files of this machine: the commands that run in a container run here. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { load } from 'js-yaml'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  type ClaimPlace,
+  type Counting,
+  claimPlaces,
+  contentsText,
+  countContents,
+  countedAround,
+  Listing,
+  losses,
+  notEmpty,
+} from '../../../../lib/backup/contents.ts'
+import { databaseOf, tablesOf } from '../../../../lib/backup/databases.ts'
+import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { ROOT } from '../../../../lib/script/files.ts'
+import { readObjects } from '../../../bed/build/data.ts'
+import { temporaryFolder } from '../../helpers.ts'
+
+const counting: Counting = {
+  key: 'key',
+  run: (_place, [program = '', ...args], limits) =>
+    new Promise(resolve => {
+      execFile(program, args, { encoding: 'buffer' }, (error, stdout, stderr) => {
+        if (limits?.take) limits.take(stdout)
+        const code = error ? Number(error.code) || 1 : 0
+        resolve({ stdout: limits?.take ? '' : stdout.toString(), stderr: stderr.toString(), code })
+      })
+    }),
+}
+const place = (path: string): ClaimPlace => ({
+  claim: 'oas-apps/data',
+  containers: [{ place: { namespace: 'oas-apps', pod: 'app', container: 'app' }, paths: [path] }],
+})
+const count = async (path: string, known?: Parameters<typeof countContents>[2]) =>
+  (await countContents(counting, [place(path)], known))[0]!
+
+test('files are counted with a sample; a lost, a changed and a new one are told apart', async () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'cache'))
+  for (let i = 0; i < 40; i++) writeFileSync(join(folder, `file ${i}`), `content ${i}`)
+  for (const odd of ["quote ' and \\ slash", 'line\nbreak', '-n', 'cache/passing', 'app.log'])
+    writeFileSync(join(folder, odd), 'odd')
+  const before = await count(folder)
+  assert.is(before.files, 43)
+  assert.is(Object.keys(before.sample!).length, 12)
+  assert.match(contentsText(before), /^43 files, 12 checksums/)
+  const [known] = countedAround([before], [await count(folder, [before])])
+  assert.equal(losses(known!, await count(folder, [known!])), [])
+  // What is written into the bucket names no file and has no checksum that anybody could look up.
+  assert.not.match(JSON.stringify(known), /file \d|odd|quote/)
+
+  const [first, second] = Object.values(before.paths!) as [string, string]
+  writeFileSync(join(folder, 'new'), 'x')
+  writeFileSync(first, 'x')
+  assert.equal(losses(known!, await count(folder, [known!])), [
+    `oas-apps/data: file ${first} has another content`,
+  ])
+  rmSync(first)
+  rmSync(second)
+  assert.equal(losses(known!, await count(folder, [known!])), [
+    'oas-apps/data: has 42 files, and had 43',
+    'oas-apps/data: 2 files of the sample of 12 cannot be found',
+  ])
+})
+
+test('a file that changed during the backup is not compared', async () => {
+  const folder = temporaryFolder()
+  writeFileSync(join(folder, 'busy'), '1')
+  const before = await count(folder)
+  writeFileSync(join(folder, 'busy'), '2')
+  writeFileSync(join(folder, 'later'), '2')
+  const [known] = countedAround([before], [await count(folder, [before])])
+  assert.equal(known, { claim: 'oas-apps/data', files: [1, 2], sample: {} })
+})
+
+test('a folder that does not exist is not counted, with the reason', async () => {
+  const found = await count('/does/not/exist')
+  assert.match(found.unread!, /listing its files in container app has ended with [12]: .*No such file/)
+  assert.match(contentsText(found), /^not counted: /)
+})
+
+test('paths come in pieces that end anywhere', () => {
+  const listing = new Listing(String, [])
+  const bytes = Buffer.from(`${Array.from({ length: 30 }, (_, i) => `./ü${i}`).join('\0')}\0`)
+  for (let at = 0; at < bytes.length; at += 7) listing.add(bytes.subarray(at, at + 7))
+  assert.is(listing.count, 30)
+  assert.ok(listing.chosen.every(({ path }) => /^\.\/ü\d+$/.test(path)))
+})
+
+test('rows: fewer are a loss, more are not, and a table that is not there is named', () => {
+  const rows = (tables: Record<string, number>) => ({ claim: 'a/b', database: 'MariaDB', tables })
+  const [known] = countedAround(
+    [rows({ 'x.a': 3, 'x.b': 2, 'x.gone': 1 })],
+    [rows({ 'x.a': 5, 'x.b': 2, 'x.new': 1 })],
+  )
+  assert.equal(known!.tables, { 'x.a': [3, 5], 'x.b': [2, 2] })
+  assert.equal(losses(known!, rows({ 'x.a': 4, 'x.b': 7 })), [])
+  assert.equal(losses(known!, rows({ 'x.a': 2 })), [
+    'a/b: table x.a has 2 rows, and had 3',
+    'a/b: table x.b is missing',
+  ])
+  assert.is(contentsText(rows({ 'x.a': 2, 'x.b': 1 })), 'MariaDB: 2 tables, 3 rows')
+})
+
+test('a backup says empty, and something was counted: named', () => {
+  const claim = (name: string, empty: boolean) =>
+    ({ claim: name, state: 'captured', volume: 'local', pods: [] as string[], bytes: 0, empty }) as const
+  const known = [
+    { claim: 'a/full', files: [3, 3] as [number, number] },
+    { claim: 'a/empty', files: [0, 0] as [number, number] },
+    { claim: 'a/rows', tables: { x: [0, 0] as [number, number] } },
+  ]
+  const claims = [claim('a/full', true), claim('a/empty', true), claim('a/rows', true), claim('a/new', true)]
+  assert.equal(notEmpty(claims, known), ['a/full', 'a/rows'])
+  assert.equal(notEmpty([claim('a/full', false)], known), [])
+})
+
+test('what a client writes', () => {
+  assert.equal(tablesOf('a.b\t3\nwith\ttab\t4\nnonsense\n\t5\nc\tx\n'), { 'a.b': 3, 'with\ttab': 4 })
+})
+
+test('the hook of every database of our releases is known', () => {
+  const files = [
+    'apps/nextcloud/values-mariadb',
+    'apps/wordpress/values-mariadb',
+    'apps/rocketchat/values-mongodb',
+  ]
+  const names = [...files, 'core/single-sign-on/database/values', 'apps/wekan/values'].map(file => {
+    const config = readObjects(join(ROOT, 'flux2', `${file}.yaml`)).find(({ kind }) => kind === 'ConfigMap')!
+    const values = load(config.data['values.yaml'].replaceAll(/\$\{[^}]*\}/g, 'x')) as Record<string, object>
+    const { podAnnotations } = (values.podAnnotations ? values : values.ferretdb!) as {
+      podAnnotations: object
+    }
+    return databaseOf((podAnnotations as Record<string, string>)['pre.hook.backup.velero.io/command'])?.name
+  })
+  assert.equal(names, ['MariaDB', 'MariaDB', 'MongoDB', 'PostgreSQL', 'SQLite'])
+  assert.is(databaseOf('["/bin/true"]'), undefined)
+})
+
+test('places: the container that dumps, else every one that mounts the claim', () => {
+  const pod = (name: string, annotations: object, containers: object[]): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace: 'oas-apps', name, annotations: annotations as Record<string, string> },
+    spec: { containers, volumes: [{ name: 'v', persistentVolumeClaim: { claimName: name } }] },
+    status: { phase: 'Running' },
+  })
+  const mounts = (name: string, ...more: string[]) => ({
+    name,
+    volumeMounts: [name, ...more].map(path => ({ name: 'v', mountPath: `/${path}` })),
+  })
+  const hook = {
+    'pre.hook.backup.velero.io/container': 'dump',
+    'pre.hook.backup.velero.io/command': '["sh", "-c", "pg_dumpall > x"]',
+  }
+  const places = claimPlaces(
+    [
+      pod('db', hook, [mounts('side'), mounts('dump')]),
+      pod('app', {}, [mounts('one'), mounts('two', 'two/in', 'other/')]),
+    ],
+    () => true,
+  )
+  assert.equal(
+    places.map(({ claim, database, containers }) => [
+      claim,
+      database?.name,
+      containers.map(({ paths }) => paths.join('+')).join(),
+    ]),
+    [
+      ['oas-apps/app', undefined, '/one,/two+/other'],
+      ['oas-apps/db', 'PostgreSQL', '/dump'],
+    ],
+  )
+})
+
+test.run()

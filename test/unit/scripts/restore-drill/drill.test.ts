@@ -1,0 +1,82 @@
+/** The verdict of a drill, and the job that the cluster runs. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Proof } from '../../../../lib/backup/proof.ts'
+import {
+  type DrillResult,
+  drillProblems,
+  drillText,
+  failedDrill,
+  verdictOf,
+} from '../../../../scripts/restore-drill/drill.ts'
+import { bundleJob, cronOf, nodeImage, scheduleObjects } from '../../../../scripts/restore-drill/schedule.ts'
+import { expectedFrom } from '../../helpers.ts'
+
+const good: DrillResult = {
+  app: 'wekan',
+  milliseconds: 41_000,
+  warnings: 0,
+  claims: [{ claim: 'oas-apps/data', bytes: 2048 }],
+  counted: [{ claim: 'oas-apps/data', text: 'SQLite: 2 tables, 9 rows' }],
+  loaded: ['restore-drill-wekan/data'],
+  differences: [],
+}
+const proof = { backup: { startedAt: '2026-03-01T00:00:00Z' } } as Proof
+const now = Date.parse('2026-03-01T10:00:00Z')
+
+test('a verdict tells times and what was counted', () => {
+  const verdict = verdictOf('oas', { backup: 'nightly', proof, results: [good], now })
+  assert.is(verdict.rto, 41_000)
+  assert.is(verdict.rpo, 36_000_000)
+  const text = drillText(verdict)
+  assert.match(text, /everything has come back/)
+  assert.match(text, /takes 41 s \(RTO\); its data would have been 10 h .*old/)
+  assert.match(text, /oas-apps\/data: 2.0 KiB; SQLite: 2 tables, 9 rows/)
+  assert.equal(drillProblems(good), [])
+})
+
+test('differences, and an application that could not be restored, are in the verdict and are errors', () => {
+  const lost = { ...good, differences: ['oas-apps/data: table x is missing'] }
+  const failed = failedDrill('nextcloud', new Error('the MariaDB of a/b is not ready'))
+  const text = drillText(verdictOf('oas', { backup: 'nightly', proof, results: [lost, failed], now }))
+  assert.match(text, /NOT everything has come back/)
+  assert.match(text, /DIFFERENCE: oas-apps\/data: table x is missing/)
+  assert.match(text, /DIFFERENCE: the MariaDB of a\/b is not ready/)
+  assert.equal(
+    [lost, failed].flatMap(drillProblems).map(({ message }) => message),
+    ['oas-apps/data: table x is missing', 'the MariaDB of a/b is not ready'],
+  )
+})
+
+test('schedules of cron', async () => {
+  assert.is(cronOf(' 30  4 1 * * '), '30 4 1 * *')
+  assert.is(cronOf('*/5 0-3,7 * * 1'), '*/5 0-3,7 * * 1')
+  for (const text of ['', 'monthly', '30 4 1 *', '30 4 1 * * *', '30 4 1 * x;y'])
+    assert.match((await expectedFrom(() => cronOf(text))).message, /is not a schedule of cron/)
+})
+
+test('the script is one file without a package, and fits a ConfigMap; the image is an official one', async () => {
+  const script = await bundleJob()
+  assert.ok(script.length > 50_000 && script.length < 1_000_000, String(script.length))
+  assert.match(nodeImage(), /^docker\.io\/library\/node:\d/)
+})
+
+test('the account may do little, and nothing by a wildcard', () => {
+  const objects = scheduleObjects({ cron: '30 4 1 * *', script: 'x', image: 'node', cluster: 'oas' })
+  const rules = objects.filter(({ kind }) => /Role$/.test(kind)).flatMap(({ rules }) => rules)
+  for (const { resources, verbs } of rules) {
+    assert.not.ok([...resources, ...verbs].includes('*'))
+    // Secrets by name only: the password of the repositories.
+    if (resources.includes('secrets')) assert.equal(verbs, ['get'])
+  }
+  const secrets = rules.filter(({ resources }) => resources.includes('secrets'))
+  assert.equal(
+    secrets.map(({ resourceNames }) => resourceNames),
+    [['velero-repo-credentials']],
+  )
+  const pod = objects.find(({ kind }) => kind === 'CronJob')!.spec.jobTemplate.spec.template.spec
+  assert.is(pod.securityContext.runAsNonRoot, true)
+  assert.is(pod.containers[0].securityContext.readOnlyRootFilesystem, true)
+})
+
+test.run()

@@ -1,0 +1,32 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { otherVersions } from '../../../../scripts/restore/plan.ts'
+import { standText, wayBack } from '../../../../scripts/restore/steps.ts'
+
+test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
+  const parts = { app: 'wekan', releases: ['wekan', 'db'], namespaces: ['oas-apps'], owns: () => true }
+  const said = otherVersions(
+    parts,
+    { 'oas-apps/wekan': '9.1.0', 'oas-apps/db': '1.0.0', 'oas/other': '1' },
+    { 'oas-apps/wekan': '9.2.0', 'oas-apps/db': '1.0.0', 'oas/other': '2' },
+  )
+  assert.equal(said, [
+    'the backup is of oas-apps/wekan 9.1.0, and the cluster has 9.2.0: restore before you upgrade',
+  ])
+  assert.equal(otherVersions(parts, {}, { 'oas-apps/wekan': '9.2.0' }), [])
+})
+
+test('an interrupted restore says where it stands', () => {
+  const at = (more: object) => standText({ app: 'wekan', backup: 'old', ...more })
+  assert.match(at({}), /wekan may be suspended in Flux and stopped; the volumes stay on the server/)
+  assert.match(at({ safety: 's' }), /stopped, and what it had is in backup s; the volumes stay/)
+  assert.match(at({ safety: 's', restore: 'r' }), /being restored from old \(Restore r\)/)
+  assert.match(at({ safety: 's', restore: 'r', loaded: 'yes' }), /wekan has the data of old/)
+})
+
+test('the way back names the safety backup, where there is one', () => {
+  assert.match(wayBack({ app: 'wekan', backup: 'a', safety: 'b' }), /restore\.ts b --app wekan/)
+  assert.match(wayBack({ app: 'wekan', backup: 'a' }), /restore another backup/)
+})
+
+test.run()
