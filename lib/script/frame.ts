@@ -85,6 +85,7 @@ export async function runScript<const F extends FlagSpecs>(
   }
   await run.finish(exitCode, failure)
   // process.exit does not wait for a pipe to take what was written to it.
-  await new Promise<void>(resolve => process.stdout.write('', () => resolve()))
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise<void>(resolve => stream.write('', () => resolve()))
   process.exit(exitCode)
 }
