@@ -27,6 +27,7 @@ const EXTRA: Record<string, string> = {
     'how install-core and install-app tell faults; install has their main course',
   'test/cluster/upgrade-old.test.ts': 'builds the Flux of 0.6',
   'test/cluster/restrict-access.test.ts': 'builds Traefik',
+  'test/cluster/ingress.test.ts': 'builds Traefik, and waits for 90 seconds',
   'test/cluster/upgrade-variants.test.ts':
     'platforms that the docs do not have; upgrade has the one that they have',
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',

@@ -4,7 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { createServer as createWebServer, request, type Server } from 'node:http'
+import {
+  createServer as createWebServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { request as secureRequest } from 'node:https'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -27,6 +34,25 @@ function freePort(): Promise<number> {
   })
 }
 
+/** Plays a pod: reads all of a request, and answers after `?seconds=` with the number of bytes that it got. */
+function playPod(request: IncomingMessage, response: ServerResponse): void {
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  request.on('end', () => {
+    const { searchParams } = new URL(request.url ?? '/', 'http://pod')
+    setTimeout(() => response.end(String(bytes)), 1000 * Number(searchParams.get('seconds') ?? 0))
+  })
+}
+
+/** What a client gets. */
+export interface Visited {
+  status: number
+  headers: IncomingHttpHeaders
+  body: string
+}
+
 /** A request to the ingress: from where, to which host, with which headers. */
 export interface Visit {
   from?: string
@@ -44,7 +70,7 @@ export class Traefik {
   readonly #bed: Bed
   readonly #program: string
   /** Plays every pod: it is the HTTP proxy by which Traefik reaches their addresses, and answers in their place. */
-  readonly #pods: Server = createWebServer((_request, response) => response.end('a pod'))
+  readonly #pods: Server = createWebServer(playPod)
   readonly #folder = mkdtempSync(join(tmpdir(), 'oas-traefik-'))
   #args = ''
   #process: ChildProcess | undefined
@@ -129,7 +155,15 @@ export class Traefik {
   }
 
   /** The status that a client gets. Throws where there is no connection. */
-  visit({ from, host, path = '/', secure = true, forwarded }: Visit): Promise<number> {
+  async visit(visit: Visit): Promise<number> {
+    return (await this.exchange(visit)).status
+  }
+
+  /** What a client gets within so many seconds, who sends a byte of his body each second for a while. */
+  exchange(
+    { from, host, path = '/', secure = true, forwarded }: Visit,
+    { upload = 0, patience = 10 } = {},
+  ): Promise<Visited> {
     return new Promise((resolve, reject) => {
       const sent = (secure ? secureRequest : request)(
         {
@@ -137,19 +171,32 @@ export class Traefik {
           port: secure ? this.https : this.http,
           localAddress: from,
           path,
+          method: upload > 0 ? 'PUT' : 'GET',
           agent: false,
           rejectUnauthorized: false,
           servername: host,
           headers: { host, ...(forwarded ? { 'x-forwarded-for': forwarded } : {}) },
         },
         response => {
-          response.resume()
-          resolve(response.statusCode ?? 0)
+          let body = ''
+          response.setEncoding('utf8').on('data', text => {
+            body += text
+          })
+          response.on('error', reject)
+          response.on('end', () =>
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+          )
         },
       )
-      sent.setTimeout(10_000, () => sent.destroy(new Error('no answer')))
+      sent.setTimeout(patience * 1000, () => sent.destroy(new Error('no answer')))
       sent.on('error', reject)
-      sent.end()
+      if (upload === 0) return sent.end()
+      let left = upload
+      const timer = setInterval(() => {
+        if (--left < 0) sent.end()
+        else sent.write('x')
+      }, 1000)
+      sent.on('close', () => clearInterval(timer))
     })
   }
 
