@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import type { LoginBed } from '../bed/login/bed.ts'
-import type { Application } from '../bed/login/relying-party.ts'
+import type { Application } from '../bed/login/stand-ins.ts'
 import { person } from './browser.ts'
 
 /** The password of every user of the tests. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { LoginBed } from './bed.ts'
 import { clientOf } from './clients.ts'
-import { APPLICATIONS, RelyingParty } from './relying-party.ts'
+import { RelyingParty } from './relying-party.ts'
+import { APPLICATIONS } from './stand-ins.ts'
 
 /**
  * Registers the stand-in applications at hydra, each with a secret of its own, and serves them below the domain; not

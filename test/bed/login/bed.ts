@@ -3,7 +3,9 @@
  * panel, and in the place of the ingress a TLS proxy with a CA of its own, at https://admin.oas.localhost:PORT.
  */
 import { rmSync, writeFileSync } from 'node:fs'
+import type { Server as PlainServer } from 'node:http'
 import type { Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { dump } from 'js-yaml'
 import { privateFolder, ROOT } from '../../../lib/script/files.ts'
@@ -17,7 +19,7 @@ import { LOGIN_HOST as HOST, LOGIN_PORTS } from '../cluster/spec.ts'
 import { startDatabase } from './database.ts'
 import { MailServer } from './mail.ts'
 import { Processes } from './processes.ts'
-import { ingress, type Route } from './proxy.ts'
+import { ingress, namesTo, type Route } from './proxy.ts'
 import { moved, objectsOf, releaseValues, type Values } from './values.ts'
 
 /** The ports on which it listens. */
@@ -31,6 +33,7 @@ export class LoginBed {
   readonly #folder: string
   readonly #routes: Route[]
   readonly #server: Server
+  readonly #names: PlainServer
   #data: string | undefined
   /** Where users get mail; undefined on a platform without. */
   mail: MailServer | undefined
@@ -52,6 +55,7 @@ export class LoginBed {
     this.ca = options.ca
     this.#routes = this.#ownRoutes()
     this.#server = ingress(options.certificate, this.#routes).listen(this.ports.ingress, '127.0.0.1')
+    this.#names = namesTo(this.ports.ingress).listen(0, '127.0.0.1')
   }
 
   /** oas.localhost:PORT, which takes the place of DOMAIN in every address. */
@@ -168,6 +172,9 @@ export class LoginBed {
     await run(program, ['migrate', 'sql', '-e', '-y', '-c', file], { env: { DSN: this.#dsn('hydra') } })
     this.processes.start('hydra', [program, 'serve', 'all', '-c', file, '--sqa-opt-out'], {
       DSN: this.#dsn('hydra'),
+      // It tells applications of logouts, at their own addresses.
+      HTTPS_PROXY: `http://127.0.0.1:${(this.#names.address() as AddressInfo).port}`,
+      SSL_CERT_FILE: join(this.#folder, 'ca.pem'),
     })
     await this.#ready('hydra', this.ports.hydraAdmin)
   }
@@ -246,6 +253,7 @@ export class LoginBed {
     this.#server.closeAllConnections()
     await new Promise(resolve => this.#server.close(resolve))
     await this.processes.stopAll()
+    await new Promise(resolve => this.#names.close(resolve)) // hydra keeps a way open
     for (const folder of [this.#data, this.mail?.folder])
       if (folder) rmSync(folder, { recursive: true, force: true })
   }

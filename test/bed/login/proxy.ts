@@ -1,5 +1,12 @@
-import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer as createHttpServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server as PlainServer,
+  type ServerResponse,
+} from 'node:http'
 import { createServer, type Server } from 'node:https'
+import { connect } from 'node:net'
 
 /** Where requests for a host, and a path that begins so, are led: a loopback port, or a handler of the test. */
 export interface Route {
@@ -43,5 +50,21 @@ export function ingress(certificate: { key: string; cert: string }, routes: read
       response.headersSent ? response.destroy() : response.writeHead(502).end('Bad Gateway'),
     )
     request.pipe(onward)
+  })
+}
+
+/** What stands in for DNS: an HTTP proxy that leads every host that a program asks for to a port of loopback. */
+export function namesTo(port: number): PlainServer {
+  return createHttpServer().on('connect', (_request, client, head) => {
+    const onward = connect(port, '127.0.0.1', () => {
+      client.write('HTTP/1.1 200 OK\r\n\r\n')
+      onward.write(head)
+      onward.pipe(client).pipe(onward)
+    })
+    for (const [one, other] of [
+      [client, onward],
+      [onward, client],
+    ] as const)
+      one.on('error', () => other.destroy())
   })
 }

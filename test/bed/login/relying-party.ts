@@ -1,73 +1,27 @@
 /**
- * Applications that cannot be had on this bed, as relying parties of single sign-on. They are stand-ins: each sends
- * what its application's source sends, and keeps accounts by the same rule; nothing else of the application is here.
+ * A relying party of single sign-on that stands in for an application: it sends what the application's source sends
+ * (stand-ins.ts), and keeps accounts by the same rule; nothing else of the application is here.
  */
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import * as oidc from 'openid-client'
+import { checkLogoutToken } from './logout-token.ts'
+import type { Application, Claims } from './stand-ins.ts'
 
-/** What one application sends, and how it takes people for its accounts. */
-export interface Application {
-  /** Its host below the domain. */
-  host: string
-  clientId: string
-  /** The path of its redirect URI. */
-  redirect: string
-  /** How its token request authenticates. */
-  auth: 'client_secret_post' | 'client_secret_basic'
-  /** The button of its login page. */
-  button: string
-  /** The name of the account that it opens for somebody. */
-  account: (claims: Record<string, unknown>) => string
-  isAdmin: (claims: Record<string, unknown>) => boolean
-  /** Whether its logout goes to hydra, with the ID token as a hint. */
-  logout: 'hint' | 'none'
-}
-
-const inGroup = (claims: Record<string, unknown>) =>
-  Array.isArray(claims.groups) && claims.groups.includes('admin')
-
-/** Each with the file of its source that it was read from. */
-export const APPLICATIONS: readonly Application[] = [
-  {
-    // nextcloud/user_oidc, lib/Controller/LoginController.php; values.yaml maps preferred_username to the account.
-    host: 'files',
-    clientId: 'nextcloud',
-    redirect: '/apps/user_oidc/code',
-    auth: 'client_secret_post',
-    button: 'Login with OpenAppStack',
-    account: ({ preferred_username }) => String(preferred_username),
-    isAdmin: inGroup,
-    logout: 'hint',
-  },
-  {
-    // RocketChat/Rocket.Chat, apps/meteor/app/custom-oauth/server/custom_oauth_server.js: token_sent_via payload.
-    host: 'chat',
-    clientId: 'rocketchat',
-    redirect: '/_oauth/openappstack',
-    auth: 'client_secret_post',
-    button: 'Login with OpenAppStack',
-    account: ({ preferred_username }) => String(preferred_username),
-    isAdmin: ({ preferred_username }) => preferred_username === 'admin',
-    logout: 'none',
-  },
-  {
-    // wekan/wekan, packages/wekan-oidc/oidc_server.js: the id is `sub` (OAUTH2_ID_MAP).
-    host: 'wekan',
-    clientId: 'wekan',
-    redirect: '/_oauth/oidc',
-    auth: 'client_secret_post',
-    button: 'Sign in with OpenAppStack',
-    account: ({ sub }) => String(sub),
-    isAdmin: inGroup,
-    logout: 'none',
-  },
-]
+/** What every application of the platform asks for. */
+const SCOPE = 'openid email profile'
 
 interface Login {
-  claims: Record<string, unknown>
+  claims: Claims
   idToken: string
+  /** hydra's session, which a logout token names. */
+  sid?: string
+}
+interface Begun {
+  state: string
+  nonce?: string
+  verifier?: string
 }
 
 /** One application on the bed: its login page, its callback, what it knows of who is logged in, and its logout. */
@@ -75,14 +29,21 @@ export class RelyingParty {
   readonly #app: Application
   readonly #origin: string
   readonly #configuration: oidc.Configuration
+  readonly #fetch: oidc.CustomFetch
   /** By the session cookie: a login that is unfinished, and one that is done. */
-  readonly #begun = new Map<string, { state: string; nonce: string }>()
+  readonly #begun = new Map<string, Begun>()
   readonly #logins = new Map<string, Login>()
 
-  private constructor(app: Application, origin: string, configuration: oidc.Configuration) {
+  private constructor(
+    app: Application,
+    origin: string,
+    configuration: oidc.Configuration,
+    fetch: oidc.CustomFetch,
+  ) {
     this.#app = app
     this.#origin = origin
     this.#configuration = configuration
+    this.#fetch = fetch
   }
 
   /** A relying party that trusts `ca`, and finds every host of the bed on loopback; at its host unless told. */
@@ -94,20 +55,22 @@ export class RelyingParty {
     origin = `https://${app.host}.${domain}`,
   ): Promise<RelyingParty> {
     const authentication = app.auth === 'client_secret_post' ? oidc.ClientSecretPost : oidc.ClientSecretBasic
+    const direct = loopbackFetch(ca)
     const configuration = await oidc.discovery(
       new URL(`https://sso.${domain}`),
       app.clientId,
       secret,
       authentication(secret),
-      { [oidc.customFetch]: loopbackFetch(ca) },
+      { [oidc.customFetch]: withRedirect(direct, origin + app.redirect) },
     )
-    return new RelyingParty(app, origin, configuration)
+    return new RelyingParty(app, origin, configuration, direct)
   }
 
   /** Who has sent a request: the name of the account and its rights; undefined without a login. */
   who({ headers }: IncomingMessage): { name: string; isAdmin: boolean } | undefined {
     const login = this.#logins.get(sessionOf(headers.cookie))
-    return login && { name: this.#app.account(login.claims), isAdmin: this.#app.isAdmin(login.claims) }
+    const { account, role } = this.#app
+    return login && { name: account(login.claims), isAdmin: role(login.claims) === 'administrator' }
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
@@ -122,58 +85,121 @@ export class RelyingParty {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.#origin)
     const session = sessionOf(request.headers.cookie)
-    const redirect_uri = `${this.#origin}${this.#app.redirect}`
-    if (url.pathname === '/login') {
-      const id = randomBytes(16).toString('base64url')
-      const [state, nonce] = [oidc.randomState(), oidc.randomNonce()]
-      this.#begun.set(id, { state, nonce })
-      const target = oidc.buildAuthorizationUrl(this.#configuration, {
-        redirect_uri,
-        scope: 'openid email profile',
-        state,
-        nonce,
-      })
-      response.writeHead(302, {
-        location: target.href,
-        'set-cookie': `rp=${id}; Secure; HttpOnly; Path=/; SameSite=Lax`,
-      })
-      response.end()
-    } else if (url.pathname === this.#app.redirect) {
-      const { state, nonce } = this.#begun.get(session) ?? {}
-      const tokens = await oidc.authorizationCodeGrant(this.#configuration, url, {
-        expectedState: state,
-        expectedNonce: nonce,
-      })
-      const subject = tokens.claims()!.sub
-      const info = await oidc.fetchUserInfo(this.#configuration, tokens.access_token, subject)
-      this.#logins.set(session, { claims: { ...info }, idToken: tokens.id_token! })
-      response.writeHead(302, { location: '/' }).end()
-    } else if (url.pathname === '/logout') {
-      const login = this.#logins.get(session)
-      this.#logins.delete(session)
-      const target =
-        this.#app.logout === 'hint' && login
-          ? oidc.buildEndSessionUrl(this.#configuration, {
-              id_token_hint: login.idToken,
-              post_logout_redirect_uri: `${this.#origin}/`,
-            }).href
-          : '/'
-      response.writeHead(302, { location: target }).end()
-    } else {
-      const login = this.#logins.get(session)
-      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
-      response.end(
-        login
-          ? `<h1>${this.#app.clientId} (stand-in)</h1><p id="account">${this.#app.account(login.claims)}</p>
-<p id="role">${this.#app.isAdmin(login.claims) ? 'administrator' : 'user'}</p>
-<p id="verified">${login.claims.email_verified}</p><a href="/logout">Log out</a>`
-          : `<h1>${this.#app.clientId} (stand-in)</h1><a href="/login">${this.#app.button}</a>`,
-      )
+    const { redirect, backChannel } = this.#app
+    if (url.pathname === '/login') return this.#begin(response)
+    if (url.pathname === redirect.split('?')[0] && url.searchParams.has('state'))
+      return this.#finish(url, session, response)
+    if (url.pathname === '/logout') return this.#logOut(session, response)
+    if (backChannel && url.pathname === backChannel && request.method === 'POST')
+      return this.#endSession(request, response)
+    this.#show(session, response)
+  }
+
+  async #begin(response: ServerResponse): Promise<void> {
+    const { nonce, pkce, redirect } = this.#app
+    const id = randomBytes(16).toString('base64url')
+    const begun: Begun = {
+      state: oidc.randomState(),
+      ...(nonce ? { nonce: oidc.randomNonce() } : {}),
+      ...(pkce ? { verifier: oidc.randomPKCECodeVerifier() } : {}),
     }
+    this.#begun.set(id, begun)
+    const target = oidc.buildAuthorizationUrl(this.#configuration, {
+      redirect_uri: this.#origin + redirect,
+      scope: SCOPE,
+      state: begun.state,
+      ...(begun.nonce ? { nonce: begun.nonce } : {}),
+      ...(begun.verifier
+        ? {
+            code_challenge: await oidc.calculatePKCECodeChallenge(begun.verifier),
+            code_challenge_method: 'S256',
+          }
+        : {}),
+    })
+    response.writeHead(302, {
+      location: target.href,
+      'set-cookie': `rp=${id}; Secure; HttpOnly; Path=/; SameSite=Lax`,
+    })
+    response.end()
+  }
+
+  async #finish(url: URL, session: string, response: ServerResponse): Promise<void> {
+    const { state = '', nonce, verifier } = this.#begun.get(session) ?? {}
+    const tokens = await oidc.authorizationCodeGrant(
+      this.#configuration,
+      url,
+      { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true },
+      this.#app.more?.({ state, scope: SCOPE }),
+    )
+    const idToken: Claims = { ...tokens.claims() }
+    const claims = this.#app.claims === 'token' ? idToken : await this.#userinfo(tokens.access_token)
+    this.#app.role(claims)
+    this.#app.account(claims)
+    const sid = typeof idToken.sid === 'string' ? idToken.sid : undefined
+    this.#logins.set(session, { claims, idToken: tokens.id_token!, sid })
+    response.writeHead(302, { location: '/' }).end()
+  }
+
+  async #userinfo(token: string): Promise<Claims> {
+    const url = new URL(this.#configuration.serverMetadata().userinfo_endpoint!)
+    const method = this.#app.claims
+    const answer = await oidc.fetchProtectedResource(this.#configuration, token, url, method)
+    return (await answer.json()) as Claims
+  }
+
+  #logOut(session: string, response: ServerResponse): void {
+    const { logout } = this.#app
+    const login = this.#logins.get(session)
+    this.#logins.delete(session)
+    const target =
+      logout && login
+        ? oidc.buildEndSessionUrl(this.#configuration, {
+            id_token_hint: login.idToken,
+            post_logout_redirect_uri: this.#origin + logout,
+          }).href
+        : '/'
+    response.writeHead(302, { location: target }).end()
+  }
+
+  /** Ends the sessions that a logout token names, as user_oidc does: one for which it has none is an error there. */
+  async #endSession(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const pieces: Buffer[] = []
+    for await (const piece of request) pieces.push(piece)
+    const token = new URLSearchParams(Buffer.concat(pieces).toString()).get('logout_token') ?? ''
+    const { issuer, jwks_uri } = this.#configuration.serverMetadata()
+    const { keys } = (await (await this.#fetch(jwks_uri!, { ...PLAIN })).json()) as { keys: object[] }
+    const { sid } = checkLogoutToken(token, { keys, issuer, clientId: this.#app.clientId })
+    const ended = [...this.#logins].filter(([, login]) => login.sid === sid)
+    for (const [id] of ended) this.#logins.delete(id)
+    response.writeHead(ended.length > 0 ? 200 : 400, { 'content-type': 'application/json' }).end('{}')
+  }
+
+  #show(session: string, response: ServerResponse): void {
+    const { account, button, clientId, role } = this.#app
+    const login = this.#logins.get(session)
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
+    response.end(
+      login
+        ? `<h1>${clientId} (stand-in)</h1><p id="account">${account(login.claims)}</p>
+<p id="role">${role(login.claims)}</p>
+<p id="verified">${login.claims.email_verified}</p><a href="/logout">Log out</a>`
+        : `<h1>${clientId} (stand-in)</h1><a href="/login">${button}</a>`,
+    )
   }
 }
 
 const sessionOf = (cookie = '') => /(?:^|; )rp=([\w-]+)/.exec(cookie)?.[1] ?? ''
+
+const PLAIN = { method: 'GET', headers: {}, body: undefined, redirect: 'manual' } as const
+
+/** openid-client leaves out the query of a redirect URI in the token request; applications send it as it is. */
+function withRedirect(fetch: oidc.CustomFetch, redirect: string): oidc.CustomFetch {
+  return (url, options) => {
+    if (options.body instanceof URLSearchParams && options.body.has('redirect_uri'))
+      options.body.set('redirect_uri', redirect)
+    return fetch(url, options)
+  }
+}
 
 /** A fetch for openid-client that trusts a CA of the test, and finds *.localhost without a name server. */
 export function loopbackFetch(ca: string): oidc.CustomFetch {

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { issueServing } from '../../bed/cluster/pki.ts'
-import { type Application, RelyingParty } from '../../bed/login/relying-party.ts'
+import { RelyingParty } from '../../bed/login/relying-party.ts'
+import type { Application } from '../../bed/login/stand-ins.ts'
 import { nextcloudStandIn } from './nextcloud.ts'
 import { grafanaStandIn, rocketchatStandIn, wekanStandIn, wordpressStandIn } from './others.ts'
 import { BEGIN, bodyOf, type StandIn, send, wholePage } from './pages.ts'
@@ -22,12 +23,16 @@ const asApplication = ({ client, host, redirect }: StandIn): Application => ({
   clientId: client,
   redirect,
   auth: 'client_secret_post',
+  pkce: false,
+  nonce: true,
+  claims: 'GET',
   button: '',
   account: ({ preferred_username }) => String(preferred_username),
   // The application's own rule: Rocket.Chat and WordPress make nobody an administrator.
-  isAdmin: ({ groups }) =>
-    ['nextcloud', 'wekan', 'grafana'].includes(client) && Array.isArray(groups) && groups.includes('admin'),
-  logout: 'none',
+  role: ({ groups }) =>
+    ['nextcloud', 'wekan', 'grafana'].includes(client) && Array.isArray(groups) && groups.includes('admin')
+      ? 'administrator'
+      : 'user',
 })
 
 /** The stand-ins at a port of their own, as clients of a real single sign-on. */
