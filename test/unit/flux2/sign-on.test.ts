@@ -143,6 +143,11 @@ test('Grafana: whoever is not an administrator is a Viewer, without Explore; nob
   assert.not.equal(grafana.adminUser, 'admin')
 })
 
+test('Wekan: the group of administrators decides, and not who comes first', () => {
+  const values = named(objectsWith('wekan/values.yaml', PRODUCTION), 'oas-wekan-values')!.data['values.yaml']
+  assert.match(values, /name: OAUTH2_ADMIN_GROUPS\n\s+value: admin\n/)
+})
+
 test('every client sends its secret in the body, as its application does', () => {
   const clients = [
     ...['nextcloud', 'rocketchat', 'wekan', 'wordpress'].flatMap(app =>
