@@ -25,6 +25,17 @@ export interface KubeObject {
   [field: string]: any
 }
 
+/** Kinds without a date in their status: when it has changed, managedFields alone says. */
+const UNDATED = new Set(['DaemonSet', 'StatefulSet'])
+
+/** When the status of an object was written, from its managedFields. */
+function statusTimes({ metadata }: KubeObject): { subresource: string; time?: string }[] {
+  const fields = Array.isArray(metadata.managedFields) ? metadata.managedFields : []
+  return fields
+    .filter(field => field?.subresource === 'status')
+    .map(({ time }) => ({ subresource: 'status', time }))
+}
+
 /** What identifies an object. `namespace` is left out for kinds without one. */
 export interface Ref {
   apiVersion: string
@@ -248,7 +259,8 @@ export class Kubectl {
         throw notKubernetes(this.client.server, `no list of ${kind}`)
       yield items.map(item => {
         // Who set which field is half of an object, and asked of Secrets alone.
-        if (kind !== 'Secret') delete item.metadata.managedFields
+        if (UNDATED.has(kind)) item.metadata.managedFields = statusTimes(item)
+        else if (kind !== 'Secret') delete item.metadata.managedFields
         return { ...item, apiVersion, kind }
       })
       token = page.metadata?.continue || undefined

@@ -96,6 +96,7 @@ export const METADATA: Fields = {
   labels: LABELS,
   annotations: ANNOTATIONS,
   ownerReferences: [{ ...REF, controller: 'flag', blockOwnerDeletion: 'flag' }],
+  managedFields: [{ subresource: 'text', time: 'text' }],
 }
 
 const TERMINATED: Shape = {

@@ -76,9 +76,14 @@ const unavailable: Rule = index => {
 /** Seconds since anything has happened to a workload or its pods. */
 function quiet(workload: KubeObject, owned: readonly KubeObject[], index: Index): number {
   const conditions = (workload.status?.conditions ?? []) as (Condition & { lastUpdateTime?: string })[]
+  const written = (workload.metadata.managedFields ?? []) as { subresource?: string; time?: string }[]
   return Math.min(
     since(index, workload.metadata.creationTimestamp),
     ...conditions.map(each => since(index, each.lastUpdateTime, each.lastTransitionTime)),
+    // A DaemonSet and a StatefulSet whose only pod is being replaced have neither a condition nor a pod.
+    ...written
+      .filter(each => each.subresource === 'status' && each.time)
+      .map(each => since(index, each.time)),
     ...owned.map(pod =>
       since(index, condition(pod, 'Ready')?.lastTransitionTime, pod.metadata.creationTimestamp),
     ),

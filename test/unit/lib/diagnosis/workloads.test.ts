@@ -72,6 +72,21 @@ test('a webhook that does not answer is the cause of the pods that it keeps from
   assert.is(cause!.remedy.action, undefined, 'a stranger’s configuration is not touched')
 })
 
+for (const [title, seconds, expected] of [
+  ['whose only pod is being replaced is silent', 10, []],
+  ['that has had no pod for long is told', 600, ['workload-unavailable DaemonSet velero/agent']],
+] as const)
+  test(`a DaemonSet ${title}: its status has no date, but a time of writing`, () => {
+    const agent = objectOf('DaemonSet', 'velero', 'agent', {
+      metadata: {
+        creationTimestamp: ago(86_400),
+        managedFields: [{ subresource: 'status', time: ago(seconds) }],
+      },
+      status: { desiredNumberScheduled: 1, currentNumberScheduled: 0, numberAvailable: 0 },
+    })
+    assert.equal(told(platformWith(agent)), expected)
+  })
+
 test('a refusal of which an event tells counts until a pod was made', () => {
   const set = objectOf('StatefulSet', 'oas', 'db', {
     spec: { replicas: 1 },

@@ -114,6 +114,30 @@ test('transport: a list is read to its last page, and its items know their kind'
     },
   ))
 
+test('transport: of who has set which field a list keeps what is asked of it', () => {
+  const managedFields = [
+    { manager: 'helm', time: '2026-03-01T00:00:00Z', fieldsV1: { 'f:spec': {} } },
+    { manager: 'k3s', subresource: 'status', time: '2026-03-02T00:00:00Z', fieldsV1: { 'f:status': {} } },
+  ]
+  const answer = () => ({ body: { items: [{ metadata: { name: 'a', managedFields } }] } })
+  const kinds = ['daemonsets DaemonSet', 'deployments Deployment'].map(each => each.split(' '))
+  const apps = { resources: kinds.map(([name, kind]) => ({ name, kind, namespaced: true })) }
+  const pages = {
+    ...served,
+    'GET /apis/apps/v1': () => ({ body: apps }),
+    'GET /api/v1/secrets': answer,
+    'GET /apis/apps/v1/daemonsets': answer,
+    'GET /apis/apps/v1/deployments': answer,
+  }
+  return against(pages, async kubectl => {
+    const of = async (apiVersion: string, kind: string) =>
+      (await kubectl.list(apiVersion, kind))[0]!.metadata.managedFields
+    assert.equal(await of('v1', 'Secret'), managedFields)
+    assert.equal(await of('apps/v1', 'DaemonSet'), [{ subresource: 'status', time: '2026-03-02T00:00:00Z' }])
+    assert.is(await of('apps/v1', 'Deployment'), undefined)
+  })
+})
+
 test('transport: names cannot leave their place in the path', () =>
   against(served, async (kubectl, asked) => {
     await kubectl.get({ ...ref, name: '../x?y#z', namespace: 'a/b' })
