@@ -1,12 +1,12 @@
 /** Mail to users: a forgotten password on a platform that sends mail, with a real mail server. */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { until } from '../../lib/script/wait.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import { LoginBed } from '../bed/login/bed.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
@@ -17,14 +17,6 @@ const test = suite('mail')
 const folder = mkdtempSync(join(tmpdir(), 'oas-mail-'))
 let bed: LoginBed
 let browser: Browser
-
-const freePort = () =>
-  new Promise<number>(resolve => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 
 test.before(async () => {
   bed = await LoginBed.up(folder, building, await freePort())

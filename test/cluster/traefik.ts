@@ -13,26 +13,16 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { request as secureRequest } from 'node:https'
-import { type AddressInfo, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../../lib/script/wait.ts'
 import { builtPrograms } from '../bed/build/build.ts'
 import { TRAEFIK } from '../bed/build/programs.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import type { Bed } from './harness.ts'
 
 const DEPLOYMENT = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'traefik', namespace: 'oas' }
-
-/** A port that nothing uses. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
-}
 
 /** Plays a pod: reads all of a request, and answers after `?seconds=` with the number of bytes that it got. */
 function playPod(request: IncomingMessage, response: ServerResponse): void {

@@ -17,9 +17,9 @@ import { sleep, until } from '../../lib/script/wait.ts'
 import { builtSets } from '../bed/build/build.ts'
 import { VELERO_SET } from '../bed/build/programs.ts'
 import { run } from '../bed/build/shell.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import { FaultyStorage } from '../bed/s3/faulty.ts'
 import { type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
-import { freePort } from '../host/sshd.ts'
 import type { Bed } from './harness.ts'
 
 /** What the stand-in for the node-agent says of a volume. */

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import type { PreflightFinding } from '../../lib/preflight/findings.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import type { ServerFacts } from '../../lib/server/server-facts.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import { test } from '../suite.ts'
 import {
   addS3User,
@@ -18,7 +19,7 @@ import {
   s3Server,
   stopServers,
 } from './servers.ts'
-import { cleanUp, folder, freePort, local, me, newHome, newKey, newUser, runScript, Sshd } from './sshd.ts'
+import { cleanUp, folder, local, me, newHome, newKey, newUser, runScript, Sshd } from './sshd.ts'
 
 // Everything that is asked here is real and on loopback: sshd, NSD, Exim, the Versity S3 Gateway, iptables.
 

@@ -7,8 +7,9 @@ import { sleep } from '../../lib/script/wait.ts'
 import { cached, cacheKey } from '../bed/build/cache.ts'
 import { GO_ENVIRONMENT } from '../bed/build/go.ts'
 import { run } from '../bed/build/shell.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import { certificate } from '../unit/certificates.ts'
-import { folder, freePort } from './sshd.ts'
+import { folder } from './sshd.ts'
 
 /**
  * Real servers on loopback, for the checks of what is around a server: Debian's NSD for DNS, Debian's Exim for

@@ -20,20 +20,9 @@ import { readSshConfig, resolveHost } from '../../lib/ssh/config.ts'
 import { judgeHostKey, parseKnownHosts } from '../../lib/ssh/known-hosts.ts'
 import { lockServer } from '../../lib/ssh/lock.ts'
 import { ConnectionLost, type ConnectOptions, HostKeyError, Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 import { test } from '../suite.ts'
-import {
-  agent,
-  cleanUp,
-  folder,
-  freePort,
-  local,
-  me,
-  newHome,
-  newKey,
-  newUser,
-  runScript,
-  Sshd,
-} from './sshd.ts'
+import { agent, cleanUp, folder, local, me, newHome, newKey, newUser, runScript, Sshd } from './sshd.ts'
 
 const said: string[] = []
 const log = {

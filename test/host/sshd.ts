@@ -9,12 +9,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '../../lib/script/errors.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
+import { freePort } from '../bed/cluster/ports.ts'
 
 /**
  * What the tests of SSH share: Debian's real sshd on loopback with host keys and a configuration of its own, a
@@ -202,15 +202,6 @@ export class Sshd {
     await ended
     processes.delete(child)
   }
-}
-
-/** A port of loopback where nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }
 
 /** An ssh-agent with these keys; returns its socket. */

@@ -82,6 +82,9 @@ export async function freePorts<Name extends string>(names: readonly Name[]): Pr
   return found
 }
 
+/** A port of the loopback address that was free a moment ago. */
+export const freePort = async (): Promise<number> => (await freePorts(['port'])).port
+
 /** Listens on a port of the loopback address. Returns how to end that, or undefined when it is taken. */
 function hold(port: number): Promise<(() => Promise<void>) | undefined> {
   return new Promise(resolve => {
