@@ -1,4 +1,5 @@
 /** What a restore or a drill does with restored volumes: databases start, dumps are loaded, the contents are counted. */
+import { condition } from '../flux/flux.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
@@ -13,6 +14,7 @@ import {
   countContents,
   losses,
 } from './contents.ts'
+import { claimIn } from './restoring.ts'
 
 /** How long a restored database may take until it is ready: it recovers what was copied while it ran. */
 const STARTING = 15 * 60_000
@@ -29,10 +31,7 @@ export interface Waiting {
   signal: AbortSignal
 }
 
-const isReady = ({ status }: KubeObject) =>
-  (status?.conditions ?? []).some(
-    ({ type, status }: { type: string; status: string }) => type === 'Ready' && status === 'True',
-  )
+const isReady = (pod: KubeObject) => condition(pod, 'Ready')?.status === 'True'
 
 /**
  * Waits until every database of these claims (`namespace/name`) is ready, and every other claim has a running pod.
@@ -116,7 +115,7 @@ export async function compareRestored(
   known: readonly Counted[],
   { into, signal }: { into?: string; signal: AbortSignal },
 ): Promise<{ contents: ClaimContents[]; lost: string[] }> {
-  const here = (claim: string) => (into === undefined ? claim : `${into}/${claim.split('/')[1]}`)
+  const here = (claim: string) => (into === undefined ? claim : claimIn(into, claim))
   const readable = known.filter(({ unread }) => unread === undefined)
   const wanted = readable.map(each => ({ ...each, claim: here(each.claim) }))
   let contents = await countContents(counting, places, wanted)

@@ -139,6 +139,9 @@ export async function readProof(bucket: BackupBucket, backup: string): Promise<P
   return proof
 }
 
+/** A claim (`namespace/name`) as it is called in another namespace. Pure. */
+export const claimIn = (namespace: string, claim: string): string => `${namespace}/${claim.split('/')[1]}`
+
 /** Bytes that stay free on a server beside restored data. */
 const SPARE = 256 << 20
 

@@ -2,7 +2,7 @@ import { ApiError } from '../kubectl/api-error.ts'
 import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
 import { ExpectedError, messageOf, UsageError } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
-import type { LogContainer } from './containers.ts'
+import { hasEnded, type LogContainer } from './containers.ts'
 import type { Line } from './lines.ts'
 import { findContainers, type LogReadOptions, readLog, sinceTime } from './read.ts'
 import { type LogTarget, POD } from './target.ts'
@@ -103,5 +103,5 @@ export async function followLogs(
 /** Whether a pod has come to its end, or is gone. */
 async function isOver(kubectl: Kubectl, ref: { namespace: string; name: string }): Promise<boolean> {
   const pod = await kubectl.get({ ...POD, ...ref })
-  return !pod || ['Succeeded', 'Failed'].includes(pod.status?.phase)
+  return !pod || hasEnded(pod)
 }

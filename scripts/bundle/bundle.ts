@@ -8,6 +8,7 @@ import { causeLines, headline } from '../../lib/diagnosis/show.ts'
 import { type Gap, Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { readStatus } from '../../lib/diagnosis/status.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { hasEnded } from '../../lib/logs/containers.ts'
 import { readConfig, showsVariable } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { messageOf } from '../../lib/script/errors.ts'
@@ -89,7 +90,6 @@ const MOST_OF_A_KIND = 2000
 
 /** So many objects of each kind; of more, those that have ended are left out first. Pure. */
 export function boundedFacts(all: Snapshot['objects']): { objects: Snapshot['objects']; omitted: Gap[] } {
-  const hasEnded = ({ status }: KubeObject) => ['Succeeded', 'Failed'].includes(status?.phase)
   const counts = new Map<string, number>()
   const kept = new Set<KubeObject>()
   for (const object of [...all.filter(each => !hasEnded(each)), ...all.filter(hasEnded)]) {

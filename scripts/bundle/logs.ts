@@ -1,6 +1,6 @@
 import { NAMESPACES } from '../../lib/diagnosis/status.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
+import { hasEnded, type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
 import type { Line } from '../../lib/logs/lines.ts'
 import { lineOf, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { AHEAD, backward } from '../../lib/logs/loki-pages.ts'
@@ -78,7 +78,7 @@ async function somePods(
   for await (const page of kubectl.pages('v1', 'Pod', { namespace }))
     for (const pod of page) {
       all++
-      const list = ['Succeeded', 'Failed'].includes(pod.status?.phase) ? ended : open
+      const list = hasEnded(pod) ? ended : open
       if (list.length < most) list.push(pod)
     }
   const first = [...open, ...ended].slice(0, most)

@@ -6,7 +6,7 @@ import { type ClaimContents, type Counting, contentsText } from '../../lib/backu
 import { type BackupObjects, DRILL_MARK } from '../../lib/backup/judge.ts'
 import { mark, type Proof } from '../../lib/backup/proof.ts'
 import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/restored.ts'
-import { type Held, heldBy, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
+import { claimIn, type Held, heldBy, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
 import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
@@ -120,7 +120,7 @@ export async function drill(
   const { restore } = await restoreToScratch(kubectl, options, wait)
   const claims = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: into })
   differences(held, claims, proof)
-  const places = await untilStarted(kubectl, new Set(held.map(({ claim }) => nameIn(into, claim))), wait)
+  const places = await untilStarted(kubectl, new Set(held.map(({ claim }) => claimIn(into, claim))), wait)
   const { loaded, without } = await loadDumps(counting, places)
   const milliseconds = performance.now() - began
   const ours = (proof.contents ?? []).filter(({ claim }) => held.some(each => each.claim === claim))
@@ -137,11 +137,9 @@ export async function drill(
   }
 }
 
-const nameIn = (into: string, claim: string) => `${into}/${claim.split('/')[1]}`
-
 function countedTexts(held: readonly Held[], contents: readonly ClaimContents[], into: string) {
   return held.map(({ claim }) => {
-    const found = contents.find(each => each.claim === nameIn(into, claim))
+    const found = contents.find(each => each.claim === claimIn(into, claim))
     return { claim, text: found ? contentsText(found) : 'not counted: no pod of it runs' }
   })
 }

@@ -3,6 +3,7 @@ import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Counted, Counting } from '../../lib/backup/contents.ts'
 import { compareRestored, loadDumps, untilStarted, type Waiting } from '../../lib/backup/restored.ts'
 import type { Held } from '../../lib/backup/restoring.ts'
+import { backendsOf } from '../../lib/diagnosis/graph.ts'
 import { ApiError } from '../../lib/kubectl/api-error.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { countText } from '../../lib/script/count.ts'
@@ -50,9 +51,6 @@ export async function lostRows(
   return (await compareRestored(counting, places, ours, { signal: wait.signal })).lost
 }
 
-type Backend = { service?: { name: string; port?: { number?: number; name?: string } } }
-type Rule = { http?: { paths?: { path?: string; backend?: Backend }[] } }
-
 /**
  * Asks every service behind an ingress of the application over HTTP, through the API server. Any answer below 500 is
  * one. Returns what does not answer, one line each.
@@ -71,13 +69,11 @@ export async function silentServices(
     lists
       .flat()
       .filter(({ metadata }) => isOf(metadata.labels))
-      .flatMap(({ metadata, spec }) =>
-        ((spec?.rules ?? []) as Rule[])
-          .flatMap(({ http }) => http?.paths ?? [])
-          .flatMap(({ backend }) => backend?.service ?? [])
-          .map(
-            ({ name, port }) => `${metadata.namespace}/services/${name}:${port?.number ?? port?.name ?? 80}`,
-          ),
+      .flatMap(ingress =>
+        backendsOf(ingress).map(
+          ({ name, port }) =>
+            `${ingress.metadata.namespace}/services/${name}:${port?.number ?? port?.name ?? 80}`,
+        ),
       ),
   )
   const silent: string[] = []

@@ -1,6 +1,6 @@
 /** A restore beside the running application: `--into NAMESPACE`. */
 import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
-import { type Held, heldLines } from '../../lib/backup/restoring.ts'
+import { claimIn, type Held, heldLines } from '../../lib/backup/restoring.ts'
 import { makeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
@@ -41,7 +41,7 @@ export async function restoreInto(
     return `${held.length} volumes in ${durationText(took)}`
   })
   await run.step('Load the dumps of its databases', undefined, async () => {
-    const there = held.map(each => ({ ...each, claim: `${into}/${each.claim.split('/')[1]}` }))
+    const there = held.map(each => ({ ...each, claim: claimIn(into, each.claim) }))
     try {
       const counting = await countingOf(run, kubectl)
       return await loadRestored(

@@ -57,15 +57,9 @@ const missingClaims: Rule = index => {
 
 /** Claims that are not bound, have lost their volume, or are about to go. */
 const claims = each('PersistentVolumeClaim', (claim, index) => {
-  const told =
-    claim.status?.phase === 'Lost'
-      ? lost(claim)
-      : claim.metadata.deletionTimestamp
-        ? leaving(claim, index)
-        : claim.status?.phase === 'Pending'
-          ? pending(claim, index)
-          : resizing(claim, index)
-  return told ? told : undefined
+  if (claim.status?.phase === 'Lost') return lost(claim)
+  if (claim.metadata.deletionTimestamp) return leaving(claim, index)
+  return claim.status?.phase === 'Pending' ? pending(claim, index) : resizing(claim, index)
 })
 
 function lost(claim: KubeObject): Telling {
