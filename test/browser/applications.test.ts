@@ -10,12 +10,13 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { until } from '../../lib/script/wait.ts'
 import { serveApplications } from '../bed/login/applications.ts'
+import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import { LoginBed } from '../bed/login/bed.ts'
 import { APPLICATIONS, type Application } from '../bed/login/stand-ins.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
+import { PASSWORD } from './users.ts'
 
-const PASSWORD = 'correct horse battery'
 const building = { progress: (text: string) => console.error(text), waiting: () => {} }
 const test = suite('applications')
 const folder = mkdtempSync(join(tmpdir(), 'oas-login-'))
@@ -25,18 +26,8 @@ let browser: Browser
 const at = (host: string, path = '/') => `https://${host}.${bed.domain}${path}`
 const named = (id: string) => APPLICATIONS.find(({ clientId }) => clientId === id)!
 
-async function ask(method: string, url: string, body?: unknown): Promise<unknown> {
-  const response = await fetch(url, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  })
-  const text = await response.text()
-  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
-  return text ? JSON.parse(text) : undefined
-}
 const createUser = (username: string, metadata_admin: object) =>
-  ask('POST', `${bed.kratosAdmin}/identities`, {
+  askSignOn(`${bed.kratosAdmin}/identities`, 'POST', {
     schema_id: 'default',
     traits: { username, email: `${username}@example.org`, name: username },
     metadata_admin: { subject: `subject-of-${username}`, ...metadata_admin },
@@ -154,8 +145,8 @@ test('logout tokens of a stranger end nothing', async () => {
 test('an application whose secret hydra does not know says invalid_client, and nobody gets in', async () => {
   const wekan = named('wekan')
   const url = `${bed.hydraAdmin}/clients/wekan`
-  const client = (await ask('GET', url)) as object
-  await ask('PUT', url, { ...client, client_secret: 'another-secret' })
+  const client = await askSignOn<object>(url)
+  await askSignOn(url, 'PUT', { ...client, client_secret: 'another-secret' })
   const { context, page } = await loggedIn(wekan, 'mia')
   assert.match(await page.locator('#error').innerText(), /Client authentication failed/)
   await context.close()

@@ -10,9 +10,10 @@ import * as assert from 'uvu/assert'
 import { GIT_REPOSITORY } from '../../lib/flux/flux.ts'
 import { until } from '../../lib/script/wait.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
+import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import { loopbackFetch } from '../bed/login/relying-party.ts'
 import { Bed, type Outcome, runScript } from '../cluster/harness.ts'
-import { ask, Maester } from '../cluster/maester.ts'
+import { Maester } from '../cluster/maester.ts'
 import { pushManifests } from '../cluster/own-sources.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
@@ -31,7 +32,7 @@ const run = async (script: string, ...args: string[]): Promise<Outcome> => {
   return outcome
 }
 const clientIds = async () =>
-  (await ask<{ client_id: string }[]>(`${bed.login.hydraAdmin}/admin/clients?page_size=500`))
+  (await askSignOn<{ client_id: string }[]>(`${bed.login.hydraAdmin}/admin/clients?page_size=500`))
     .map(({ client_id }) => client_id)
     .sort()
 /** Waits until hydra has a client, or does not. */
@@ -152,7 +153,9 @@ test('the same command again keeps the client, and another address of it is take
   await run('add-source', 'shop', url, '--branch', 'own-shop', '--login', 'shop.oas.localhost/elsewhere')
   await until(
     async () => {
-      const client = await ask<{ redirect_uris: string[] }>(`${bed.login.hydraAdmin}/admin/clients/shop`)
+      const client = await askSignOn<{ redirect_uris: string[] }>(
+        `${bed.login.hydraAdmin}/admin/clients/shop`,
+      )
       const [first = ''] = client.redirect_uris
       return first.endsWith('/elsewhere') ? { done: undefined } : { last: first }
     },

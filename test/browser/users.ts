@@ -1,7 +1,7 @@
 /** What the browser tests do with the users of a bed. */
 import { createHmac } from 'node:crypto'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import * as assert from 'uvu/assert'
+import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import type { LoginBed } from '../bed/login/bed.ts'
 import type { Application } from '../bed/login/stand-ins.ts'
 import { person } from './browser.ts'
@@ -51,14 +51,7 @@ export class People {
   /** Asks an admin API. Fails for what is not a success. */
   // biome-ignore lint/suspicious/noExplicitAny: answers have any shape
   async admin(method: string, url: string, body?: unknown): Promise<any> {
-    const response = await fetch(url, {
-      method,
-      headers: { 'content-type': 'application/json' },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    })
-    const text = await response.text()
-    assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
-    return text ? JSON.parse(text) : undefined
+    return askSignOn(url, method, body)
   }
 
   /** A user of the admin API, as the Job of the first user creates one. */

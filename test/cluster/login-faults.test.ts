@@ -1,22 +1,23 @@
 /**
  * What keeps people from logging in, brought about on the real hydra, kratos and PostgreSQL behind an installed
- * platform: each is named first by `diagnose`. hydra-maester is not here; `maester` below stands in for it.
+ * platform: each is named first by `diagnose`. `Maester` stands in for hydra-maester.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { refText } from '../../lib/kubectl/kubectl.ts'
-import { sleep, until } from '../../lib/script/wait.ts'
+import { until } from '../../lib/script/wait.ts'
 import { run } from '../bed/build/shell.ts'
+import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import { suite } from '../suite.ts'
 import { diagnosis, healthy } from './fault-suite.ts'
 import { Bed, runScript } from './harness.ts'
+import { Maester } from './maester.ts'
 
 const test = suite('login faults')
 let bed: Bed
-let ended = false
-let played: Promise<void>
+let maester: Maester
 
 const ref = (apiVersion: string, kind: string, name: string, namespace = 'oas'): Ref => ({
   apiVersion,
@@ -24,64 +25,11 @@ const ref = (apiVersion: string, kind: string, name: string, namespace = 'oas'):
   namespace,
   name,
 })
-const WEKAN = ref('hydra.ory.sh/v1alpha1', 'OAuth2Client', 'wekan', 'oas-apps')
 const deployment = (name: string) => ref('apps/v1', 'Deployment', name)
 
-async function ask<T>(url: string, method = 'GET', body?: unknown): Promise<T> {
-  const response = await fetch(url, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  })
-  const text = await response.text()
-  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
-  return (text === '' ? undefined : JSON.parse(text)) as T
-}
 const clients = () => `${bed.login.hydraAdmin}/admin/clients`
 const changeClient = async (change: object) =>
-  ask(`${clients()}/wekan`, 'PUT', { ...(await ask<object>(`${clients()}/wekan`)), ...change })
-
-/**
- * Stands in for hydra-maester: sends an OAuth2Client to hydra when the object is new or its status was changed
- * (ory/hydra-maester, controllers/oauth2client_controller.go; the body is that of hydra/types.go). kwok writes the
- * status, at once, so that the observed generation does not tell it.
- */
-async function maester(): Promise<void> {
-  const sent = new Map<string, string>()
-  for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind))
-    sent.set(object.metadata.uid!, object.metadata.resourceVersion!)
-  while (!ended) {
-    for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind)) {
-      const { uid = '', resourceVersion = '' } = object.metadata
-      if (sent.get(uid) === resourceVersion) continue
-      sent.set(uid, resourceVersion)
-      await send(object)
-    }
-    await sleep(200)
-  }
-}
-
-async function send({ metadata, spec }: KubeObject): Promise<void> {
-  const secret = await bed.kubectl.get(ref('v1', 'Secret', spec.secretName, metadata.namespace))
-  const value = (key: string) => Buffer.from(secret!.data[key], 'base64').toString()
-  const id = value('CLIENT_ID')
-  const body = {
-    client_id: id,
-    client_secret: value('CLIENT_SECRET'),
-    client_name: spec.clientName,
-    owner: `${metadata.name}/${metadata.namespace}`,
-    grant_types: spec.grantTypes,
-    response_types: spec.responseTypes,
-    redirect_uris: spec.redirectUris,
-    post_logout_redirect_uris: spec.postLogoutRedirectUris,
-    scope: [...(spec.scopeArray ?? []), spec.scope ?? ''].join(' ').trim(),
-    skip_consent: spec.skipConsent,
-    token_endpoint_auth_method: spec.tokenEndpointAuthMethod,
-    backchannel_logout_uri: spec.backChannelLogoutURI,
-  }
-  const exists = (await fetch(`${clients()}/${id}`)).ok
-  await ask(exists ? `${clients()}/${id}` : clients(), exists ? 'PUT' : 'POST', body)
-}
+  askSignOn(`${clients()}/wekan`, 'PUT', { ...(await askSignOn<object>(`${clients()}/wekan`)), ...change })
 
 async function psql(sql: string): Promise<void> {
   const [newest = ''] = readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a))
@@ -150,7 +98,7 @@ const FAULTS: LoginFault[] = [
   {
     name: 'an application is not registered at hydra',
     ...CLIENT,
-    seed: () => ask(`${clients()}/wekan`, 'DELETE'),
+    seed: () => askSignOn(`${clients()}/wekan`, 'DELETE'),
   },
   {
     name: 'hydra has another client secret',
@@ -181,10 +129,10 @@ const FAULTS: LoginFault[] = [
     rule: 'sign-on-without-administrator',
     subject: /^Deployment oas\/kratos$/,
     async seed() {
-      const [{ id } = { id: '' }] = await ask<{ id: string }[]>(
+      const [{ id } = { id: '' }] = await askSignOn<{ id: string }[]>(
         `${bed.login.kratosAdmin}/admin/identities?credentials_identifier=admin`,
       )
-      await ask(`${bed.login.kratosAdmin}/admin/identities/${id}`, 'PATCH', [
+      await askSignOn(`${bed.login.kratosAdmin}/admin/identities/${id}`, 'PATCH', [
         { op: 'replace', path: '/state', value: 'inactive' },
       ])
     },
@@ -284,7 +232,7 @@ const FAULTS: LoginFault[] = [
     rule: 'sign-on-mail-refused',
     subject: /^Deployment oas\/kratos$/,
     async seed() {
-      const flow = await ask<{ id: string }>(`${bed.login.kratosPublic}/self-service/recovery/api`)
+      const flow = await askSignOn<{ id: string }>(`${bed.login.kratosPublic}/self-service/recovery/api`)
       await fetch(`${bed.login.kratosPublic}/self-service/recovery?flow=${flow.id}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -296,21 +244,19 @@ const FAULTS: LoginFault[] = [
 
 const adminOf = async () => {
   const url = `${bed.login.kratosAdmin}/admin/identities?credentials_identifier=admin`
-  return (await ask<{ traits: { email: string } }[]>(url))[0]!
+  return (await askSignOn<{ traits: { email: string } }[]>(url))[0]!
 }
 
 test.before(async () => {
   bed = await Bed.startInstalled({ login: true })
   const { code, stderr } = await runScript('users', ['reset-admin', '--yes'], { reveals: true })
   assert.is(code, 0, stderr)
-  for (const object of await bed.kubectl.list(WEKAN.apiVersion, WEKAN.kind)) await send(object)
-  played = maester()
+  maester = await Maester.start(bed)
   await healthy()
 })
 
 test.after(async () => {
-  ended = true
-  await played
+  await maester?.stop()
   await bed?.stop()
 })
 
@@ -327,7 +273,7 @@ for (const { name, rule, subject, seed, fix, heal } of FAULTS)
   })
 
 test('users of before there were grants: install-core tells of them, and ends their access when it is told to', async () => {
-  await ask(`${bed.login.kratosAdmin}/admin/identities`, 'POST', {
+  await askSignOn(`${bed.login.kratosAdmin}/admin/identities`, 'POST', {
     schema_id: 'default',
     traits: { username: 'old', email: 'old@example.org' },
   })

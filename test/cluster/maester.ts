@@ -1,22 +1,10 @@
 /** Single sign-on's clients on a bed with the real hydra. */
-import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { sleep } from '../../lib/script/wait.ts'
+import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import type { Bed } from './harness.ts'
 
 const CLIENT = { apiVersion: 'hydra.ory.sh/v1alpha1', kind: 'OAuth2Client' } as const
-
-/** Asks a service of single sign-on. Throws what it refuses. */
-export async function ask<T>(url: string, method = 'GET', body?: unknown): Promise<T> {
-  const response = await fetch(url, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  })
-  const text = await response.text()
-  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`)
-  return (text === '' ? undefined : JSON.parse(text)) as T
-}
 
 /**
  * Stands in for hydra-maester: sends an OAuth2Client to hydra when the object is new or its status was changed, and
@@ -60,43 +48,42 @@ export class Maester {
     for (const object of objects) {
       const { uid = '', resourceVersion: version = '' } = object.metadata
       if (this.#sent.get(uid)?.version === version) continue
-      const id = await this.#send(object)
+      const id = await sendClient(this.#bed, object)
       if (id) this.#sent.set(uid, { version, id })
     }
     for (const [uid, { id }] of this.#sent)
       if (!objects.some(({ metadata }) => metadata.uid === uid)) {
-        await fetch(`${this.#clients}/${id}`, { method: 'DELETE' })
+        await fetch(`${clientsOf(this.#bed)}/${id}`, { method: 'DELETE' })
         this.#sent.delete(uid)
       }
   }
+}
 
-  get #clients(): string {
-    return `${this.#bed.login.hydraAdmin}/admin/clients`
-  }
+const clientsOf = (bed: Bed) => `${bed.login.hydraAdmin}/admin/clients`
 
-  /** The id of the client; undefined while its Secret does not exist. */
-  async #send({ metadata, spec }: KubeObject): Promise<string | undefined> {
-    const name = { name: spec.secretName, namespace: metadata.namespace }
-    const secret = await this.#bed.kubectl.get({ apiVersion: 'v1', kind: 'Secret', ...name })
-    if (!secret) return undefined
-    const value = (key: string) => Buffer.from(secret.data[key], 'base64').toString()
-    const id = value('CLIENT_ID')
-    const body = {
-      client_id: id,
-      client_secret: value('CLIENT_SECRET'),
-      client_name: spec.clientName,
-      owner: `${metadata.name}/${metadata.namespace}`,
-      grant_types: spec.grantTypes,
-      response_types: spec.responseTypes,
-      redirect_uris: spec.redirectUris,
-      post_logout_redirect_uris: spec.postLogoutRedirectUris,
-      scope: [...(spec.scopeArray ?? []), spec.scope ?? ''].join(' ').trim(),
-      skip_consent: spec.skipConsent,
-      token_endpoint_auth_method: spec.tokenEndpointAuthMethod,
-      backchannel_logout_uri: spec.backChannelLogoutURI,
-    }
-    const exists = (await fetch(`${this.#clients}/${id}`)).ok
-    await ask(exists ? `${this.#clients}/${id}` : this.#clients, exists ? 'PUT' : 'POST', body)
-    return id
+/** Sends an OAuth2Client to hydra. Returns the id of the client; undefined while its Secret does not exist. */
+async function sendClient(bed: Bed, { metadata, spec }: KubeObject): Promise<string | undefined> {
+  const name = { name: spec.secretName, namespace: metadata.namespace }
+  const secret = await bed.kubectl.get({ apiVersion: 'v1', kind: 'Secret', ...name })
+  if (!secret) return undefined
+  const value = (key: string) => Buffer.from(secret.data[key], 'base64').toString()
+  const id = value('CLIENT_ID')
+  const body = {
+    client_id: id,
+    client_secret: value('CLIENT_SECRET'),
+    client_name: spec.clientName,
+    owner: `${metadata.name}/${metadata.namespace}`,
+    grant_types: spec.grantTypes,
+    response_types: spec.responseTypes,
+    redirect_uris: spec.redirectUris,
+    post_logout_redirect_uris: spec.postLogoutRedirectUris,
+    scope: [...(spec.scopeArray ?? []), spec.scope ?? ''].join(' ').trim(),
+    skip_consent: spec.skipConsent,
+    token_endpoint_auth_method: spec.tokenEndpointAuthMethod,
+    backchannel_logout_uri: spec.backChannelLogoutURI,
   }
+  const clients = clientsOf(bed)
+  const exists = (await fetch(`${clients}/${id}`)).ok
+  await askSignOn(exists ? `${clients}/${id}` : clients, exists ? 'PUT' : 'POST', body)
+  return id
 }
