@@ -9,6 +9,10 @@ import { PLATFORM_KINDS } from './platform.ts'
 /** What is needed of an event: there are more of them than of anything else. */
 const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 'text' }
 
+/** Whether an object is of a kind that no rule knows, so that only what it says of itself is read. */
+export const isOfOthers = (object: Pick<KubeObject, 'apiVersion' | 'kind'>): boolean =>
+  !(kindOf(object) in KUBERNETES_KINDS) && !(kindOf(object) in PLATFORM_KINDS)
+
 /**
  * The part of an object that facts hold: the fields that are allowed for its kind, of the types that they have to be.
  * Everything else may be a secret, or harm whoever reads it: values of releases and substitutions, variables, command

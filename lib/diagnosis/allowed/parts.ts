@@ -33,7 +33,7 @@ export const CONDITIONS: Shape = [
   },
 ]
 
-/** What objects of other kinds say of themselves; routes say it for each of their parents. */
+/** What objects of other kinds say of themselves; of the Gateway API also for each parent, listener and ancestor. */
 export const UNKNOWN: Fields = {
   phase: 'text',
   state: 'text',
@@ -46,6 +46,8 @@ export const UNKNOWN: Fields = {
   connectionState: { lastObservedState: 'text' },
   conditions: CONDITIONS,
   parents: [{ conditions: CONDITIONS }],
+  listeners: [{ conditions: CONDITIONS }],
+  ancestors: [{ conditions: CONDITIONS }],
 }
 
 /** Annotations of the platform's own programs; no value of others is kept. */

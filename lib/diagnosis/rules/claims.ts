@@ -145,6 +145,11 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
   }
   if (spec.storageClassName === '') return unfitting(claim, index)
   const storage = classes.find(each => each.metadata.name === spec.storageClassName)
+  // Volumes that are created by hand need no class that exists.
+  const byHand = index
+    .all('PersistentVolume')
+    .some(each => each.spec?.storageClassName === spec.storageClassName)
+  if (!storage && byHand) return unfitting(claim, index)
   if (!storage)
     return {
       rule: 'claim-class-missing',

@@ -5,8 +5,9 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { meaningIn } from './called.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { adviceIn, lastLinesOf, meaningOf, namedIn, tellingLine } from './last-words.ts'
+import { adviceIn, lastLinesOf, namedIn, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -166,7 +167,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
     }
-  const known = meaningOf(...words)
+  const known = meaningIn(pod, words, index)
   if (known)
     return {
       rule: known.rule,
@@ -174,7 +175,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       fix: known.fix(where),
       command: known.command ?? command,
       evidence,
-      ...(known.by ? { symptom: true, causedBy: [known.by] } : {}),
+      ...(known.by ? { symptom: true, causedBy: known.by } : {}),
     }
   const rule = init ? 'pod-init-failing' : 'pod-crash-looping'
   if (last.exitCode === 0)
@@ -232,7 +233,21 @@ function endText({ status }: Container, index: Index): string {
 function outOfMemory(pod: KubeObject, container: Container, index: Index): Trouble {
   const { name, spec } = container
   const limit = spec?.resources?.limits?.memory
-  const where = whereToChange(workloadOf(pod, index), index)
+  const workload = workloadOf(pod, index)
+  const where = whereToChange(workload, index)
+  const template = ((workload.spec?.template?.spec?.containers ?? []) as Container['spec'][]).find(
+    each => each.name === name,
+  )
+  const meant = template?.resources?.limits?.memory
+  // What a pod has otherwise than its template was changed when it was created.
+  if (limit && template && meant !== limit && !isOfOldRevision(pod, workload))
+    return {
+      rule: 'pod-out-of-memory',
+      cause: `container ${name} is killed when it needs more than its limit of ${limit} of memory; ${workload.kind} ${workload.metadata.name} says ${meant ?? 'none'}`,
+      fix: `correct what gives its pods another limit when they are created: ${admissionOf(pod, index)}`,
+      command: 'kubectl get mutatingwebhookconfigurations',
+      evidence: [endText(container, index)],
+    }
   return {
     rule: 'pod-out-of-memory',
     cause: limit
@@ -245,6 +260,15 @@ function outOfMemory(pod: KubeObject, container: Container, index: Index): Troub
   }
 }
 
+/** What may change a pod while it is created: a LimitRange of its namespace, else a webhook. */
+function admissionOf({ metadata }: KubeObject, index: Index): string {
+  const names = (kind: string, of: readonly KubeObject[]) =>
+    of.map(({ metadata: { name } }) => `${kind} ${name}`).join(', ')
+  const ranges = names('LimitRange', index.within('LimitRange', metadata.namespace))
+  const kind = 'MutatingWebhookConfiguration'
+  return ranges || names(kind, index.all(kind)) || 'a LimitRange or a mutating webhook'
+}
+
 /** A container that runs at the moment, and has been killed or has ended not long ago. */
 function restarting(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
   const { status } = container
@@ -252,9 +276,13 @@ function restarting(pod: KubeObject, container: Container, index: Index): Troubl
   if (!last) return undefined
   const ago = since(index, last.finishedAt)
   const killed = last.reason === 'OOMKilled'
-  const often = (status.restartCount ?? 0) >= 3
+  const restarts = status.restartCount ?? 0
+  const often = restarts >= 3
   const byProbe = eventsOf(index, pod, /^(Killing|Unhealthy)$/, 900).some(isOfLiveness)
-  if (killed ? ago > 24 * 3600 : !often || ago > 900 || (last.exitCode === 0 && !byProbe)) return undefined
+  // A program may end by itself now and then, as to read its settings again: more often than every hour it is at fault.
+  const byItself = last.exitCode === 0 && !byProbe
+  const each = since(index, pod.status?.startTime, pod.metadata.creationTimestamp) / restarts
+  if (killed ? ago > 24 * 3600 : !often || ago > 900 || (byItself && each > 3600)) return undefined
   const trouble = crash(pod, container, index)
   // Between two ends it runs for a moment, and may even be ready.
   const lives = since(index, status.state.running.startedAt) > 60 || (killed && !often)

@@ -4,9 +4,11 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
-import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
+import { lastLinesOf, tellingLine } from './last-words.ts'
 import { invalidField } from './refusals.ts'
+import { endpointsOf } from './services.ts'
 import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -66,6 +68,20 @@ const REFUSALS: readonly Refusal[] = [
         )
         .map(refOf),
     ],
+  },
+  {
+    // Webhooks that may fail take their time, too: together more than a request may take.
+    rule: 'pods-refused-by-webhook',
+    pattern: /context deadline exceeded|request did not complete within/,
+    cause: () => 'the API server does not get them admitted in time: webhooks that it asks do not answer',
+    fix: () => 'see which webhooks do not answer, lower their timeoutSeconds, or delete their configurations',
+    by: (_match, _namespace, index) =>
+      ['ValidatingWebhookConfiguration', 'MutatingWebhookConfiguration']
+        .flatMap(kind => index.all(kind))
+        .flatMap(({ webhooks }) => (webhooks ?? []) as { clientConfig?: { service?: Ref } }[])
+        .flatMap(({ clientConfig }) => clientConfig?.service ?? [])
+        .filter(service => endpointsOf(service, index) === 0)
+        .map(({ namespace, name }) => refTo('Service', namespace, name)),
   },
   {
     rule: 'pods-refused',
@@ -207,7 +223,7 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
           cause: `container ${name} needs more memory than ${limit ? `its limit of ${limit}` : 'the server has'}`,
           fix: limit ? `raise its memory limit ${where}` : 'give the server more memory',
         }
-      const known = meaningOf(String(last.message ?? ''), lastLinesOf(pod, name, index))
+      const known = meaningIn(pod, [String(last.message ?? ''), lastLinesOf(pod, name, index)], index)
       if (known) return { cause: known.cause, fix: known.fix(where) }
       const said = tellingLine(String(last.message ?? ''), lastLinesOf(pod, name, index))
       if (said) return { cause: said, fix: `correct what it says ${where}` }

@@ -11,7 +11,7 @@ export interface Meaning {
   fix: (where: string) => string
   command?: string
   /** What it suffers from. */
-  by?: Ref
+  by?: readonly Ref[]
 }
 
 const DNS = refTo('Deployment', 'kube-system', 'coredns')
@@ -22,10 +22,14 @@ interface Words {
   what: string
   fix: (where: string) => string
   command?: string
-  by?: Ref
+  by?: readonly Ref[]
   /** What it says itself adds nothing. */
   bare?: true
 }
+
+const NO_ANSWER = 'a service that it needs does not answer'
+const whetherItRuns = (where: string) =>
+  `see whether that service runs, and whether its address is right ${where}`
 
 /**
  * Kinds of words, never those of one program. The first that matches counts: what the system says comes before what
@@ -73,6 +77,21 @@ const WORDS: readonly Words[] = [
     bare: true,
   },
   {
+    rule: 'container-disk-failing',
+    pattern: /input\/output error|\bEIO\b|I\/O error|structure needs cleaning/i,
+    what: 'a disk or volume that it uses fails',
+    fix: () =>
+      'check the disk of the node (`dmesg`, its SMART state) and its file system; restore the data from the last backup if it is damaged',
+    command: 'npx tsx scripts/ssh.ts --sudo -- dmesg --level=err',
+  },
+  {
+    rule: 'container-local-address',
+    pattern: /cannot assign requested address|\bEADDRNOTAVAIL\b/i,
+    what: 'no local port or address is left for a connection',
+    fix: where =>
+      `widen net.ipv4.ip_local_port_range (a sysctl of the pod or of the node) or have it keep its connections ${where}; where it listens, correct the address`,
+  },
+  {
     rule: 'container-open-files',
     pattern: /too many open files|\bEMFILE\b/i,
     what: 'it may open no more files',
@@ -100,7 +119,14 @@ const WORDS: readonly Words[] = [
       /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
-    by: DNS,
+    by: [DNS],
+  },
+  {
+    rule: 'container-service-unreachable',
+    pattern:
+      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b/i,
+    what: NO_ANSWER,
+    fix: whetherItRuns,
   },
   {
     rule: 'container-certificate-refused',
@@ -288,9 +314,9 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|connection timed out|i\/o timeout|\bETIMEDOUT\b|no route to host|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
-    what: 'a service that it needs does not answer',
-    fix: where => `see whether that service runs, and whether its address is right ${where}`,
+      /connection timed out|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
+    what: NO_ANSWER,
+    fix: whetherItRuns,
   },
   {
     rule: 'container-defect',

@@ -135,6 +135,8 @@ function unused(node: KubeObject, index: Index): Finding[] {
   const used = podsOf(index).some(
     ({ spec }) =>
       spec?.nodeName === node.metadata.name ||
+      // A pod that is meant for it tells of the taint itself.
+      (!spec?.nodeName && spec?.nodeSelector?.['kubernetes.io/hostname'] === node.metadata.name) ||
       ((spec?.tolerations ?? []) as Taint[]).some(({ key }) => key === taint.key),
   )
   if (used) return []

@@ -89,25 +89,31 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       'its rules about other pods leave no node',
       `lower its replicas to the number of nodes, or correct its affinity ${where}`,
     )
-  if (/node affinity\/selector|node selector/.test(message))
+  const selector = Object.entries((pod.spec?.nodeSelector ?? {}) as Record<string, string>)
+  const meant = nodes.filter(({ metadata }) =>
+    selector.every(([label, value]) => metadata.labels?.[label] === value),
+  )
+  // A node that it selects has something else against it.
+  const isMeant = selector.length > 0 && meant.length > 0 && /taint/.test(message)
+  if (/node affinity\/selector|node selector/.test(message) && !isMeant)
     return finding(
       'pod-unschedulable-affinity',
       `it needs a node that does not exist: ${wanted(pod)}`,
       `correct nodeSelector or affinity ${where}, or label the node`,
     )
   if (/taint/.test(message)) {
-    const tainted = nodes.flatMap(node =>
+    const tainted = (isMeant ? meant : nodes).flatMap(node =>
       ((node.spec?.taints ?? []) as Taint[]).map(taint => ({ node, taint })),
     )[0]
     return finding(
       'pod-unschedulable-taint',
-      'every node has a taint that it does not tolerate',
-      tainted ? 'take the taint away if nobody needs it' : `add a toleration ${where}`,
+      `every node${isMeant ? ' that it selects' : ''} has a taint that it does not tolerate`,
+      `add a toleration ${where}`,
       tainted
         ? {
             evidence: [`Node ${tainted.node.metadata.name}: ${taintText(tainted.taint)}`, short(message)],
             remedy: {
-              text: 'take the taint away if nobody needs it',
+              text: `remove the taint if nobody needs it, or add a toleration ${where}`,
               command: `kubectl taint node ${tainted.node.metadata.name} ${tainted.taint.key}:${tainted.taint.effect}-`,
             },
           }

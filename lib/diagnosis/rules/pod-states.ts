@@ -5,7 +5,8 @@ import { isEvicted } from '../eviction.ts'
 import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { lastLinesOf, meaningOf } from './last-words.ts'
+import { meaningIn } from './called.ts'
+import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
 import { containersOf, describing, whereToChange, workloadOf } from './workload-facts.ts'
@@ -132,7 +133,7 @@ function saying(pod: KubeObject, where: string, index: Index) {
         cause: `container ${name} was killed when it needed more memory than it may have`,
         remedy: { text: `raise its memory limit ${where}` },
       }
-    const known = meaningOf(String(message ?? ''), lastLinesOf(pod, name, index))
+    const known = meaningIn(pod, [String(message ?? ''), lastLinesOf(pod, name, index)], index)
     if (known)
       return {
         rule: known.rule,

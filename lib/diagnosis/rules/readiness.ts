@@ -5,9 +5,10 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
+import { lastLinesOf, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import {
   type Container,
@@ -37,7 +38,7 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
   const age = since(index, container.status.state.running.startedAt)
   if (age < 600) return undefined
   const lines = lastLinesOf(pod, container.name, index)
-  const known = meaningOf(lines)
+  const known = meaningIn(pod, [lines], index)
   const said = known?.cause ?? tellingLine(lines)
   return {
     rule: 'pod-init-unfinished',
@@ -76,7 +77,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       command: describing(pod),
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
     }
-  const known = meaningOf(lastLinesOf(pod, name, index))
+  const known = meaningIn(pod, [lastLinesOf(pod, name, index)], index)
   if (known && since(index, condition(pod, 'Ready')?.lastTransitionTime) > 300)
     return {
       rule: known.rule,
@@ -84,7 +85,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       fix: known.fix(whereToChange(workloadOf(pod, index), index)),
       command: known.command ?? logsOf(pod, name, ''),
       evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
-      ...(known.by ? { symptom: true, causedBy: [known.by] } : waitsForOthers(pod, index)),
+      ...(known.by ? { symptom: true, causedBy: known.by } : waitsForOthers(pod, index)),
     }
   const [, which, answer] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []

@@ -1,7 +1,9 @@
 /** References from one object to another that does not exist: one table of fields, one rule. */
+import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import type { Finding, Rule } from '../finding.ts'
+import { each, type Finding, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
+import { fits, selectorText } from './policy-facts.ts'
 import { since, whereToChange } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -162,6 +164,27 @@ const REFERENCES: readonly Reference[] = [
     effect: 'private images cannot be pulled with it',
   },
   {
+    kind: 'ImageRepository',
+    field: 'spec.secretRef',
+    to: object => here(object, 'Secret', object.spec?.secretRef?.name),
+    effect: 'the tags of private images cannot be read',
+  },
+  {
+    kind: 'ImagePolicy',
+    field: 'spec.imageRepositoryRef',
+    to: ({ spec, metadata }) => [
+      { namespace: metadata.namespace, ...spec?.imageRepositoryRef, kind: 'ImageRepository' },
+    ],
+    effect: 'it finds no image',
+  },
+  {
+    kind: 'ImageUpdateAutomation',
+    field: 'spec.sourceRef',
+    to: ({ spec, metadata }) =>
+      spec?.sourceRef?.kind ? [{ namespace: metadata.namespace, ...spec.sourceRef }] : [],
+    effect: 'no new image is written into the manifests',
+  },
+  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {
@@ -235,4 +258,31 @@ function others(kind: string, namespace: string | undefined, index: Index): stri
   return names.length > 0 ? [`existing: ${names.slice(0, 5).join(', ')}`] : []
 }
 
-export const rules: Rule[] = [missing]
+/**
+ * Automations of Flux whose selector fits no ImagePolicy: they report Ready, and update nothing.
+ * Source: https://fluxcd.io/flux/components/image/imageupdateautomations/#policyselector
+ */
+const selectsNoPolicy = each('ImageUpdateAutomation', (automation, index) => {
+  const { namespace } = automation.metadata
+  if (condition(automation, 'Ready')?.status === 'False') return undefined // it says why itself
+  const policies = index.within('ImagePolicy', namespace)
+  const selector = automation.spec?.policySelector
+  if (index.blind('ImagePolicy') || policies.some(({ metadata }) => fits(selector, metadata.labels)))
+    return undefined
+  return {
+    rule: 'automation-selects-nothing',
+    cause: `its policySelector fits no ImagePolicy${selector ? ` (${selectorText(selector)})` : ''}: no image is updated`,
+    evidence: policies
+      .slice(0, 5)
+      .map(({ metadata }) => `ImagePolicy ${metadata.name} has the labels ${labelText(metadata.labels)}`),
+    text: `correct spec.policySelector ${whereToChange(automation, index)}, or label the ImagePolicy so`,
+    command: `kubectl -n ${namespace} get imagepolicies --show-labels`,
+  }
+})
+
+const labelText = (labels: Record<string, string> = {}) =>
+  Object.entries(labels)
+    .map(pair => pair.join('='))
+    .join(', ') || 'none'
+
+export const rules: Rule[] = [missing, selectsNoPolicy]

@@ -89,12 +89,13 @@ const labelText = (labels: Labels) =>
 
 function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
   const users = usersOf(service, index)
+  const webhook = users.find(({ kind }) => kind.endsWith('WebhookConfiguration'))
   return tell(service, {
     rule: 'service-selects-nothing',
     verdict: users.length > 0 ? 'broken' : 'warning',
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
-    text: `correct its selector ${whereToChange(service, index)}, or delete it if its application was removed`,
+    text: `correct its selector ${whereToChange(service, index)}, or delete it${webhook ? ` and the ${webhook.kind} ${webhook.name}, which the API server waits for,` : ''} if its application was removed`,
     command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
   })
 }

@@ -5,6 +5,7 @@
 import { type Condition, condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { isOfOthers } from '../allowed/object.ts'
 import { type Finding, type Remedy, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import { eventTime, type Index } from '../snapshot.ts'
@@ -12,6 +13,7 @@ import { short } from '../text.ts'
 import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
 import { goDurationSeconds, refTo } from './failure.ts'
+import { meaningOf } from './last-words.ts'
 import { isWorking, podTrouble } from './pod-states.ts'
 import { describing, oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
 
@@ -49,7 +51,7 @@ export function unexplained(index: Index, told: readonly Finding[] = []): Findin
   return [...oncePerWorkload(once), ...warned(index, told)]
 }
 
-/** Kinds of which warnings are told although they work; of others, what they warn of is told by their rules. */
+/** Kinds with rules of which warnings are told, too, although they work; so are those of kinds without rules. */
 const WARNED = /^(Node|Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
 
 /** Reasons of warnings that rules judge by how often and how long they come. */
@@ -67,8 +69,9 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
   for (const event of index.snapshot.objects) {
     if (event.kind !== 'Event' || event.type !== 'Warning' || timesSeen(event) < OFTEN.times) continue
     const { kind = '', namespace, name = '' } = event.involvedObject ?? {}
-    if (!WARNED.test(kind) || JUDGED.test(event.reason ?? '')) continue
     const object = index.get(kind, namespace, name)
+    if (object && !WARNED.test(kind) && !isOfOthers(object)) continue
+    if (JUDGED.test(event.reason ?? '')) continue
     const begun = since(index, event.firstTimestamp, event.metadata.creationTimestamp)
     if (!object || begun < OFTEN.lasts || index.now - eventTime(event) > OFTEN.ago * 1000) continue
     const isTold =
@@ -103,10 +106,7 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
     subject: refOf(object),
     cause,
     evidence: [`for ${durationText(lasts * 1000)}`, ...warnings(object, index)],
-    remedy: remedy ?? {
-      text: 'correct what it says; its events and conditions tell more',
-      command: describing(object),
-    },
+    remedy: remedy ?? remedyOf(object, cause),
     // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
     ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
     ...(object.status?.jobName
@@ -148,7 +148,8 @@ const FAILED =
 /** Whether an object says by a condition that it does not work. */
 const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
   (WORKS.test(type) && status !== 'True') ||
-  (FAILS.test(type) && status === 'True') ||
+  // Argo CD's conditions have no status: one that is there counts.
+  (FAILS.test(type) && (status === 'True' || status === undefined)) ||
   (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
   (type === 'Progressing' && TROUBLE.test(reason))
 
@@ -209,8 +210,10 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
         command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${object.kind.toLowerCase()}.chaos-mesh.org ${metadata.name}`,
       },
     }
-  const parents = (status.parents ?? []) as { conditions?: Condition[] }[]
-  const conditions = [...(status.conditions ?? []), ...parents.flatMap(each => each.conditions ?? [])]
+  const nested = [status.parents, status.listeners, status.ancestors].flatMap(list => list ?? []) as {
+    conditions?: Condition[]
+  }[]
+  const conditions = [...(status.conditions ?? []), ...nested.flatMap(each => each.conditions ?? [])]
   const bad = (conditions as Condition[]).filter(isBad)
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
   if (telling) return ofCondition(object, telling, index)
@@ -264,11 +267,40 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
   }
 }
 
+/** What may be done about words of any program, besides what the last words of containers mean. */
+const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
+  [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
+  [
+    /not ?found|(does not|doesn't) exist|no such/i,
+    where => `create what it names, or correct the name ${where}`,
+  ],
+  [
+    /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected/i,
+    where =>
+      `have the one that refuses it allow it (a branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
+  ],
+]
+
+/** What to do about an object that says in words of its own why it does not work. */
+function remedyOf(object: KubeObject, words: string): Remedy {
+  const where = `in the manifest of ${object.kind} ${object.metadata.name}`
+  const known = meaningOf(words)
+  const meant = known && !known.rule.startsWith('container-setting') ? known.fix : undefined
+  const fix = ADVICE.find(([pattern]) => pattern.test(words))?.[1] ?? meant
+  return {
+    text: fix?.(where) ?? 'correct what it says; its events and conditions tell more',
+    command: describing(object),
+  }
+}
+
 function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {
   const { type, status, reason = '', message = '' } = found
   return {
     object,
-    cause: short(`${type} is ${status}${reason ? ` (${reason})` : ''}${message ? `: ${message}` : ''}`),
+    cause: short(
+      `${status ? `${type} is ${status}` : type}${reason ? ` (${reason})` : ''}${message ? `: ${message}` : ''}`,
+    ),
+    remedy: remedyOf(object, `${reason} ${message}`),
     lasts: since(index, found.lastTransitionTime, object.metadata.creationTimestamp),
   }
 }

@@ -1,0 +1,85 @@
+/** Services that the last words of a container name: they tell what the container suffers from, or calls wrongly. */
+import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { leadsTo } from '../graph.ts'
+import type { Index } from '../snapshot.ts'
+import { type Meaning, meaningOf } from './last-words.ts'
+import { endpointsOf } from './services.ts'
+
+/** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
+const HOST =
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200}):(\d{2,5})(?![\w:])/gi
+
+/** Names that are not those of Services, however they are written. */
+const ELSEWHERE = /^(localhost|\d+)$/i
+
+interface Called {
+  host: string
+  port?: number
+  service?: KubeObject
+  /** It is written as Services of the cluster are. */
+  inside: boolean
+}
+
+/** The hosts that words name, with the Service that has this name or address. */
+function calledIn(words: string, namespace: string | undefined, index: Index): Called[] {
+  return [...words.matchAll(HOST)].map(([, first, firstPort, second, secondPort]) => {
+    const host = (first ?? second ?? '').replace(/\.$/, '').toLowerCase()
+    const [name = '', place = namespace, svc] = host.split('.')
+    const isAddress = /^[\d.]+$/.test(host)
+    const service = isAddress
+      ? index.all('Service').find(({ spec }) => spec?.clusterIP === host)
+      : index.get('Service', place, name)
+    const port = Number(firstPort ?? secondPort) || undefined
+    const inside = !isAddress && !ELSEWHERE.test(host) && (svc === 'svc' || !host.includes('.'))
+    return { host, inside, ...(port ? { port } : {}), ...(service ? { service } : {}) }
+  })
+}
+
+const RESOLVED = 'container-names-unresolved'
+
+/** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
+export function meaningIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
+  const known = meaningOf(...texts)
+  if (!known || !/^container-(names-unresolved|service-unreachable)$/.test(known.rule)) return known
+  const { namespace } = pod.metadata
+  const [called] = calledIn(known.cause, namespace, index)
+  if (!called || index.blind('Service')) return known
+  const { service, host, port, inside } = called
+  // A name server that does not answer says nothing of the name, and names of pods end in their number.
+  const isSilent = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
+  if (!service && (!inside || isSilent || /-\d+(\.|$)/.test(host))) return known
+  if (!service)
+    return {
+      ...known,
+      cause: `there is no Service ${host} in ${namespace}: ${known.cause}`,
+      fix: where => `correct the name ${host} ${where}, or create the Service`,
+      by: undefined,
+    }
+  const title = refText(refOf(service))
+  if (endpointsOf(service.metadata, index) === 0)
+    return { ...known, by: [refOf(service), ...workloadsBehind(service, index)] }
+  if (known.rule === RESOLVED)
+    return isSilent
+      ? known
+      : {
+          rule: 'cluster-dns-wrong',
+          cause: `${known.cause}; ${title} exists, so that the name server of the cluster answers wrongly`,
+          fix: () =>
+            'correct the Corefile in ConfigMap kube-system/coredns (and coredns-custom): a template, rewrite or hosts entry answers for this name; then restart coredns',
+          command: 'kubectl -n kube-system get configmap coredns -o yaml',
+        }
+  const ports = ((service.spec?.ports ?? []) as { port?: number }[]).flatMap(each => each.port ?? [])
+  if (!port || ports.includes(port)) return known
+  return {
+    ...known,
+    cause: `${title} has port ${ports.join(', ')}, not ${port}: ${known.cause}`,
+    fix: where => `correct the port of its address ${where}`,
+  }
+}
+
+/** The workloads whose pods a Service would send requests to, scaled to 0 as they may be. */
+const workloadsBehind = (service: KubeObject, index: Index) =>
+  ['Deployment', 'StatefulSet', 'DaemonSet']
+    .flatMap(kind => index.within(kind, service.metadata.namespace))
+    .filter(({ spec }) => leadsTo(service, spec?.template?.metadata?.labels))
+    .map(refOf)
