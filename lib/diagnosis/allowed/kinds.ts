@@ -9,6 +9,8 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
   Job: /^batch\//,
   Ingress: /^networking\.k8s\.io\//,
   Certificate: /^cert-manager\.io\//,
+  IngressRoute: /^traefik\.io\//,
+  Middleware: /^traefik\.io\//,
 }
 
 /** Whether a kind of an API is one of others that is called as one of ours. Pure. */

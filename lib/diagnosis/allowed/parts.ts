@@ -40,6 +40,7 @@ export const UNKNOWN: Fields = {
   reason: 'message',
   message: 'message',
   errors: ['message'],
+  error: { message: 'message' },
   health: { status: 'text', message: 'message' },
   robustness: 'text',
   jobName: 'text',

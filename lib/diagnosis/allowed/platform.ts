@@ -61,7 +61,14 @@ const velero: Fields = {
   progress: { itemsBackedUp: 'number', totalItems: 'number', bytesDone: 'number', totalBytes: 'number' },
 }
 const volumeBackup: Fields = {
-  spec: { pod: REF, volume: 'text', node: 'text', backupStorageLocation: 'text' },
+  spec: {
+    pod: REF,
+    volume: 'text',
+    node: 'text',
+    backupStorageLocation: 'text',
+    sourceNamespace: 'text',
+    sourcePVC: 'text',
+  },
   status: velero,
 }
 
@@ -226,4 +233,6 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   Restore: { spec: { backupName: 'text' }, status: velero },
   PodVolumeBackup: volumeBackup,
   PodVolumeRestore: volumeBackup,
+  DataUpload: volumeBackup,
+  DataDownload: volumeBackup,
 }

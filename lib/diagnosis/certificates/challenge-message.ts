@@ -139,10 +139,14 @@ export function parseRecord(message: string): ChallengeReason {
     return { problem: 'dns-credentials-missing' }
   if (
     /zone \S+ not found|no zones|zone not found|hosted zone|SOA record/i.test(message) &&
-    !/token|auth|denied|403/i.test(message)
+    !/token|auth|denied|403|Zone\.read/i.test(message)
   )
     return { problem: 'dns-zone' }
-  if (/\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature/i.test(message))
+  if (
+    /\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature|Zone\.read/i.test(
+      message,
+    )
+  )
     return { problem: 'dns-credentials-refused' }
   if (/propagat|not yet|NXDOMAIN|no such host/i.test(message)) return { problem: 'dns-propagating' }
   return parseReason(message)

@@ -51,12 +51,12 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'give node-agent the folder of the pods of the kubelet: its hostPath is not /var/lib/kubelet/pods of this node',
   ],
   [
-    /daemonset pod not found|node-agent/i,
-    'see why node-agent does not run on that node, then make a backup now',
+    /(podvolume|data)\w{1,20} with status "InProgress" during the (server|node-agent) starting/i,
+    'node-agent was restarted while it ran: make a backup now; if it happens again, raise the memory limit of node-agent',
   ],
   [
-    /podvolume\w{1,20} with status "InProgress" during the server starting/i,
-    'node-agent was restarted while it ran: make a backup now; if it happens again, raise the memory limit of node-agent',
+    /daemonset pod not found|node-agent/i,
+    'see why node-agent does not run on that node, then make a backup now',
   ],
   [
     /server (is )?starting|restart/i,
@@ -175,19 +175,21 @@ const repositories = each('BackupRepository', repository => {
 
 /** Volumes that could not be backed up or restored, with the newest failure of each pod. */
 const volumeRuns: Rule = index =>
-  ['PodVolumeBackup', 'PodVolumeRestore'].flatMap(kind => {
+  ['PodVolumeBackup', 'PodVolumeRestore', 'DataUpload', 'DataDownload'].flatMap(kind => {
     const newest = new Map<string, KubeObject>()
     for (const run of index.all(kind)) {
-      const { pod = {}, volume } = run.spec ?? {}
-      const place = `${pod.namespace}/${pod.name}/${volume}`
+      const { pod = {}, volume, sourceNamespace, sourcePVC } = run.spec ?? {}
+      const place = volume
+        ? `${pod.namespace}/${pod.name}/${volume}`
+        : `${sourceNamespace}/${sourcePVC ?? run.metadata.name}`
       const known = newest.get(place)
       const age = (of: KubeObject) => since(index, of.metadata.creationTimestamp)
       if (!known || age(run) < age(known)) newest.set(place, run)
     }
-    const [done, work] = kind === 'PodVolumeBackup' ? ['backed up', 'backup'] : ['restored', 'restore']
+    const [done, work] = /Backup|Upload/.test(kind) ? ['backed up', 'backup'] : ['restored', 'restore']
     return [...newest].flatMap(([place, run]): Finding[] => {
       const { namespace, name } = run.metadata
-      if (run.status?.phase !== 'Failed') return []
+      if (!/^(Failed|Canceled)$/.test(run.status?.phase)) return []
       const said = String(run.status?.message ?? '')
       return [
         tell(run, {
@@ -268,6 +270,7 @@ export function behindBackups(namespace: string | undefined, index: Index): Ref[
     ...here('DaemonSet'),
     ...here('BackupRepository'),
     ...here('PodVolumeBackup'),
+    ...here('DataUpload'),
     ...here('Deployment'),
     ...here('Backup'),
   ].map(refOf)

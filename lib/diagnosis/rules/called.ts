@@ -2,8 +2,11 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
+import { recognise } from './failure.ts'
 import { type Meaning, meaningOf } from './last-words.ts'
+import { refusals } from './refusals.ts'
 import { endpointsOf } from './services.ts'
+import { workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
@@ -37,9 +40,21 @@ function calledIn(words: string, namespace: string | undefined, index: Index): C
 
 const RESOLVED = 'container-names-unresolved'
 
+/** What a container that applies objects, as Helm in a Job of k3s, was refused. */
+function refusedIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
+  const { metadata, ...job } = workloadOf(pod, index)
+  const release = { ...job, metadata: { ...metadata, name: metadata.name.replace(/^helm-install-/, '') } }
+  const line = texts.flatMap(text => text.split('\n')).findLast(each => recognise(refusals, release, each))
+  const failure = line && recognise(refusals, release, line)
+  return failure ? { rule: failure.rule, cause: failure.cause, fix: () => failure.fix } : undefined
+}
+
 /** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
 export function meaningIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
   const known = meaningOf(...texts)
+  const refused =
+    !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
+  if (refused) return refused
   if (!known || !/^container-(names-unresolved|service-unreachable)$/.test(known.rule)) return known
   const { namespace } = pod.metadata
   const [called] = calledIn(known.cause, namespace, index)

@@ -17,7 +17,12 @@ const issuance: Rule = index => {
     const { order, challenges } = issuanceChainOf(certificate, index)
     if (!order) return []
     const failed = challenges.flatMap(challenge => challengeFinding(certificate, challenge, index))
-    return [...failed, ...orderFinding(certificate, order, failed.length > 0, index)]
+    const valid = challenges.length > 0 && challenges.every(({ status }) => status?.state === 'valid')
+    return [
+      ...failed,
+      ...orderFinding(certificate, order, failed.length > 0, index),
+      ...(valid ? forgotten(order, index) : []),
+    ]
   })
   return alike(findings)
 }
@@ -60,6 +65,22 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
 function quotas(reason: string, { metadata }: KubeObject): Ref[] {
   const [, name] = /exceeded quota: ([\w.-]+)/.exec(reason) ?? []
   return name ? [{ apiVersion: 'v1', kind: 'ResourceQuota', namespace: metadata.namespace, name }] : []
+}
+
+/**
+ * An Order of which all challenges are valid, and that is not completed: cert-manager has missed a change of them.
+ * Source: https://github.com/cert-manager/cert-manager/issues/5602
+ */
+function forgotten(order: KubeObject, index: Index): Finding[] {
+  if (order.status?.state !== 'pending' || ageOf(order, index.now) < 2 * SETTLING) return []
+  return [
+    tell(order, {
+      rule: 'order-forgotten',
+      cause: 'it is still pending, although all of its challenges are valid',
+      text: 'Restart cert-manager, which looks at it again; if it stays pending, delete it',
+      command: 'kubectl -n cert-manager rollout restart deployment cert-manager',
+    }),
+  ]
 }
 
 /** An Order that has failed by itself, or whose Challenges are gone, or that does not begin. */

@@ -7,7 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { adviceIn, lastLinesOf, namedIn, tellingLine } from './last-words.ts'
+import { adviceIn, busError, lastLinesOf, namedIn, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -49,7 +49,9 @@ function ofNames(trouble: Trouble | undefined, { metadata }: KubeObject): Troubl
     ...trouble,
     rule: 'cluster-dns-down',
     cause: `no name is resolved in the cluster: ${trouble.cause}`,
-    fix: 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)',
+    fix: /^(pod-crash-looping|pod-not-ready)$/.test(trouble.rule)
+      ? 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)'
+      : trouble.fix.replace('in the manifest of Deployment coredns', 'in ConfigMap kube-system/coredns'),
     symptom: undefined,
     causedBy: undefined,
   }
@@ -195,9 +197,11 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
     rule,
     cause: `${title} keeps crashing${how}${said ? `: ${said}` : ''}`,
     fix:
-      last.exitCode === 132
-        ? `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
-        : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
+      last.exitCode === 135 && !said
+        ? busError(where)
+        : last.exitCode === 132
+          ? `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
+          : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
     command,
     evidence,
   }
@@ -207,7 +211,9 @@ const isOfLiveness = ({ message }: KubeObject) => /(liveness|startup) probe/i.te
 
 /** A container that works, although its liveness probe has failed often in the last minutes: it will be killed. */
 function endangered(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
-  const failed = eventsOf(index, pod, /^Unhealthy$/, 300).filter(isOfLiveness)
+  // Until its startup probe has succeeded, that one gives it its time.
+  const starts = container.spec?.startupProbe && container.status.started === false
+  const failed = starts ? [] : eventsOf(index, pod, /^Unhealthy$/, 300).filter(isOfLiveness)
   if (failed.reduce((sum, event) => sum + timesSeen(event), 0) < 20) return undefined
   const message = String(failed[0]?.message ?? '')
   const mistaken = probeMistake(container, message)

@@ -21,8 +21,11 @@ interface Kind {
   rule: string
   pattern: RegExp
   cause: (image: string, registry: string) => string
-  fix: (registry: string, where: string) => string
+  fix: (registry: string, where: string, image: string) => string
 }
+
+/** Source: https://github.com/bitnami/containers/issues/83267 */
+const BITNAMI = /^(docker\.io\/)?bitnami\//
 
 /** In this order: what a registry refuses says `not found` or `denied` beside the reason. */
 const KINDS: readonly Kind[] = [
@@ -62,6 +65,13 @@ const KINDS: readonly Kind[] = [
       `check DNS and the way out of the server: npx tsx scripts/ssh.ts -- curl -sS https://${registry}/v2/ (a name that does not exist is a mistake in the image)`,
   },
   {
+    rule: 'image-layer-refused',
+    pattern: /httpReadSeeker: [^\n]{0,400}\b40[134]\b/i,
+    cause: (image, registry) => `the storage behind ${registry} refuses a layer of ${image}`,
+    fix: registry =>
+      `see whether a proxy or firewall lets the server through to what ${registry} redirects to, and whether the clock of the server is right; then it is pulled again by itself`,
+  },
+  {
     rule: 'image-unauthorized',
     pattern:
       /unauthorized|\b401\b|\b403\b|forbidden|authorization failed|insufficient_scope|access denied|no basic auth credentials/i,
@@ -78,7 +88,7 @@ const KINDS: readonly Kind[] = [
   {
     rule: 'image-damaged',
     pattern:
-      /unexpected media type|failed to (unpack|extract|verify)|digest mismatch|failed size validation|unexpected commit digest|short read/i,
+      /unexpected media type|failed to (unpack|extract|verify)|digest mismatch|failed size validation|unexpected commit (digest|size)|short read/i,
     cause: (image, registry) =>
       `what ${registry}, or a mirror or proxy on the way, hands out as ${image} is not that image`,
     fix: registry =>
@@ -95,7 +105,10 @@ const KINDS: readonly Kind[] = [
     rule: 'image-not-found',
     pattern: /not found|manifest unknown|name unknown|does not exist/i,
     cause: (image, registry) => `${registry} has no image ${image}`,
-    fix: (_registry, where) => `correct the name or the tag of the image ${where}`,
+    fix: (_registry, where, image) =>
+      BITNAMI.test(image)
+        ? `Bitnami has moved its older images: name docker.io/bitnamilegacy in place of docker.io/bitnami ${where}, and plan another source of updates`
+        : `correct the name or the tag of the image ${where}`,
   },
 ]
 
@@ -154,7 +167,7 @@ export function imageTrouble(
   return {
     rule: kind.rule,
     cause: kind.cause(image, registry),
-    fix: kind.fix(registry, where),
+    fix: kind.fix(registry, where, image),
     ...(node ? { causedBy: [refTo('Node', undefined, node)] } : {}),
   }
 }

@@ -27,6 +27,10 @@ interface Words {
   bare?: true
 }
 
+/** What to do about a bus error, said or told by the exit code 135. */
+export const busError = (where: string) =>
+  `set huge pages off in its configuration or request them (hugepages-2Mi) ${where}; check the disk of the node, too`
+
 const NO_ANSWER = 'a service that it needs does not answer'
 const whetherItRuns = (where: string) =>
   `see whether that service runs, and whether its address is right ${where}`
@@ -53,11 +57,18 @@ const WORDS: readonly Words[] = [
     bare: true,
   },
   {
+    rule: 'node-kernel-module',
+    pattern: /need to insmod|can't initialize ip6?tables|\bmodprobe: /i,
+    what: 'the kernel of the node lacks a module that it needs',
+    fix: () =>
+      'load the module on the server (modprobe, and /etc/modules-load.d), or start the server again if its kernel was upgraded',
+    command: 'npx tsx scripts/ssh.ts --sudo -- modprobe ip_tables iptable_nat',
+  },
+  {
     rule: 'container-bus-error',
     pattern: /\bbus error\b|\bSIGBUS\b/i,
     what: 'it got memory that is not there: huge pages, or a file on a full or failing disk',
-    fix: where =>
-      `set huge pages off in its configuration or request them (hugepages-2Mi) ${where}; check the disk of the node, too`,
+    fix: busError,
   },
   {
     rule: 'node-kernel-setting',
@@ -289,20 +300,20 @@ const WORDS: readonly Words[] = [
       `set runAsUser and runAsGroup in its security context ${where}: another user than root, or the one that it names`,
   },
   {
+    rule: 'container-migration-pending',
+    pattern:
+      /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table/i,
+    what: 'its database was not migrated to this version of the program',
+    fix: where =>
+      `run its migrations: see whether their Job or init container has failed, or is switched off ${where}; where its first start was cut off, restore a backup or start on an empty volume`,
+  },
+  {
     rule: 'container-permission-denied',
     pattern:
       /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
-  },
-  {
-    rule: 'container-migration-pending',
-    pattern:
-      /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table/i,
-    what: 'its database was not migrated to this version of the program',
-    fix: where =>
-      `run its migrations: see whether their Job or init container has failed, or is switched off ${where}`,
   },
   {
     rule: 'container-out-of-memory',

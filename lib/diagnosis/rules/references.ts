@@ -1,7 +1,7 @@
 /** References from one object to another that does not exist: one table of fields, one rule. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import { each, type Finding, type Rule } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { fits, selectorText } from './policy-facts.ts'
 import { since, whereToChange } from './workload-facts.ts'
@@ -285,4 +285,30 @@ const labelText = (labels: Record<string, string> = {}) =>
     .map(pair => pair.join('='))
     .join(', ') || 'none'
 
-export const rules: Rule[] = [missing, selectsNoPolicy]
+/**
+ * API groups that a program has given up: objects of them are kept, and nobody reads them.
+ * Source: https://doc.traefik.io/traefik/migrate/v2-to-v3-details/#kubernetes-crds-api-group-traefikcontainous
+ */
+const FORMER: readonly (readonly [group: string, now: string, program: string])[] = [
+  ['traefik.containo.us', 'traefik.io', 'Traefik 3'],
+  ['certmanager.k8s.io', 'cert-manager.io', 'cert-manager'],
+]
+
+const ofFormerGroup: Rule = index =>
+  FORMER.flatMap(([group, now, program]) =>
+    index
+      .kinds()
+      .flatMap(kind => index.all(kind))
+      .filter(({ apiVersion }) => apiVersion.startsWith(`${group}/`))
+      .map(object =>
+        tell(object, {
+          rule: 'api-group-former',
+          verdict: 'warning',
+          cause: `its API group ${group} is not read any more: ${program} reads ${now}`,
+          text: `write apiVersion ${now}/… ${whereToChange(object, index)}, and delete this object`,
+          command: `kubectl get ${object.kind.toLowerCase()}s.${group} -A`,
+        }),
+      ),
+  )
+
+export const rules: Rule[] = [missing, selectsNoPolicy, ofFormerGroup]

@@ -80,6 +80,11 @@ const known: readonly KnownFailure[] = [
       `create Secret ${metadata.namespace}/${name}, with which the source logs in or verifies, or correct its name in the source`,
   },
   {
+    rule: 'source-type-missing',
+    pattern: /scheme "oci" not supported/i,
+    fix: () => 'set spec.type: oci of this HelmRepository, or use an OCIRepository in its place',
+  },
+  {
     rule: 'source-address-invalid',
     pattern:
       /first path segment in URL|unsupported protocol|invalid (url|port|control character)|missing protocol scheme/i,

@@ -226,7 +226,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     status.robustness === 'faulted' ? 'faulted' : undefined,
   ]
   const phase = String(phases.find(each => FAILED.test(String(each))) ?? phases.find(Boolean) ?? '')
-  const [error] = Array.isArray(status.errors) ? status.errors : []
+  const [error] = [status.errors, status.error?.message].flat().filter(Boolean)
   const said = short(
     String(error ?? status.message ?? status.health?.message ?? status.reason ?? status.failureReason ?? ''),
   )
@@ -234,7 +234,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
   if (FAILED.test(phase) || error || (phase === 'pending' && said))
     return {
       object,
-      cause: `is ${phase}${said ? `: ${said}` : ''}`,
+      cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
       lasts,
       ...(fix ? { remedy: { text: fix } } : {}),
     }

@@ -12,6 +12,7 @@ import { rules as ofNeeds } from './needs.ts'
 import { rules as ofPods } from './pods.ts'
 import {
   describing,
+  eventsOf,
   isOfOldRevision,
   kustomizationOf,
   podsOf,
@@ -68,7 +69,7 @@ const unavailable: Rule = index => {
       const owned = mine.get(workload) ?? []
       const sick = owned.some(pod => troubledPods(index).has(keyOf(refOf(pod))))
       if (!sick && !stuck && quiet(workload, owned, index) < START) return []
-      return [unavailableFinding(workload, progressing)]
+      return [unavailableFinding(workload, progressing, owned, index)]
     }),
   )
 }
@@ -90,23 +91,39 @@ function quiet(workload: KubeObject, owned: readonly KubeObject[], index: Index)
   )
 }
 
-function unavailableFinding(workload: KubeObject, progressing: Condition | undefined): Finding {
+function unavailableFinding(
+  workload: KubeObject,
+  progressing: Condition | undefined,
+  owned: readonly KubeObject[],
+  index: Index,
+): Finding {
   const { namespace, name } = workload.metadata
   const { wanted, available } = pods(workload)
   const dns = namespace === 'kube-system' && name === 'coredns'
   const late = progressing?.status === 'False'
-  const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready`
+  // A pod that the kubelet has ended says why in words of its own, and its controller makes another one.
+  const ended = owned.find(({ status }) => status?.phase === 'Failed' && status.reason)?.status
+  const [warning] =
+    late && !ended
+      ? owned.flatMap(pod => eventsOf(index, pod, /./)).filter(({ type }) => type === 'Warning')
+      : []
+  const { reason, message } = ended ?? warning ?? {}
+  const words = reason ? `: ${reason}: ${short(String(message ?? ''), 200)}` : ''
+  const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready${words}`
   const cause =
     late && available >= wanted
       ? 'its new pods have not become ready in time; the old ones still run'
       : late
-        ? `${counted}, and the time for that is over`
+        ? counted.replace(' ready', ' ready, and the time for that is over')
         : counted
   return tell(workload, {
     rule: dns ? 'cluster-dns-down' : 'workload-unavailable',
     cause: dns ? `no name is resolved in the cluster: ${counted}` : cause,
     evidence: late ? [`Progressing=False ${progressing.reason}: ${short(progressing.message ?? '')}`] : [],
-    text: 'see what its pods say',
+    text:
+      ended?.reason === 'Evicted'
+        ? 'make room for what it ran short of on the node, or give its pods a request and a limit of that'
+        : 'see what its pods say',
     command: describing(workload),
     symptom: true,
   })

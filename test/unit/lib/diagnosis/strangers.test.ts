@@ -12,7 +12,13 @@ import { diagnosed, PAGE, withStrangers } from '../../../strangers-table.ts'
 const PLATFORM = new Set(['reports', 'flux-messages', 'velero', 'nodes', 'cert-manager'])
 
 /** Cases in which two objects are at fault. */
-const TWO = new Set(['flux-apps', 'node-inodes', 'two-errors', 'webhooks-too-slow-together'])
+const TWO = new Set([
+  'flux-apps',
+  'node-inodes',
+  'two-errors',
+  'webhooks-too-slow-together',
+  'velero-agent-evicted',
+])
 
 for (const stranger of STRANGERS)
   test(`${stranger.suite} ${stranger.name}: the right cause first`, () => {
