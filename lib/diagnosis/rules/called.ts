@@ -5,8 +5,7 @@ import type { Index } from '../snapshot.ts'
 import { recognise } from './failure.ts'
 import { type Meaning, meaningOf } from './last-words.ts'
 import { refusals } from './refusals.ts'
-import { endpointsOf } from './services.ts'
-import { workloadOf } from './workload-facts.ts'
+import { endpointsOf, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =

@@ -77,7 +77,7 @@ function forgotten(order: KubeObject, index: Index): Finding[] {
     tell(order, {
       rule: 'order-forgotten',
       cause: 'it is still pending, although all of its challenges are valid',
-      text: 'Restart cert-manager, which looks at it again; if it stays pending, delete it',
+      text: 'Restart cert-manager, which then reads the challenges again; if it stays pending, delete it',
       command: 'kubectl -n cert-manager rollout restart deployment cert-manager',
     }),
   ]

@@ -7,8 +7,8 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { quantity } from './quantity.ts'
-import { endpointsOf, serviceRef } from './services.ts'
-import { eventsOf, since } from './workload-facts.ts'
+import { serviceRef } from './services.ts'
+import { endpointsOf, eventsOf, since } from './workload-facts.ts'
 
 /** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
 const apis = each('APIService', (api, index) => {

@@ -8,8 +8,7 @@ import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf, tellingLine } from './last-words.ts'
 import { invalidField } from './refusals.ts'
-import { endpointsOf } from './services.ts'
-import { containersOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 interface Refusal {

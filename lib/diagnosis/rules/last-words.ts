@@ -62,7 +62,6 @@ const WORDS: readonly Words[] = [
     what: 'the kernel of the node lacks a module that it needs',
     fix: () =>
       'load the module on the server (modprobe, and /etc/modules-load.d), or start the server again if its kernel was upgraded',
-    command: 'npx tsx scripts/ssh.ts --sudo -- modprobe ip_tables iptable_nat',
   },
   {
     rule: 'container-bus-error',
@@ -93,7 +92,7 @@ const WORDS: readonly Words[] = [
     what: 'a disk or volume that it uses fails',
     fix: () =>
       'check the disk of the node (`dmesg`, its SMART state) and its file system; restore the data from the last backup if it is damaged',
-    command: 'npx tsx scripts/ssh.ts --sudo -- dmesg --level=err',
+    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
   },
   {
     rule: 'container-local-address',

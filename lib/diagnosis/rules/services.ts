@@ -4,28 +4,8 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
-import { podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { endpointsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
-
-const slices = new WeakMap<Index, Map<string, number>>()
-
-/** How many ready endpoints a Service has; undefined when that could not be read. */
-export function endpointsOf(service: { namespace?: string; name: string }, index: Index): number | undefined {
-  if (index.blind('EndpointSlice')) return undefined
-  let counts = slices.get(index)
-  if (!counts) {
-    counts = new Map()
-    for (const slice of index.all('EndpointSlice')) {
-      const key = `${slice.metadata.namespace}/${slice.metadata.labels?.['kubernetes.io/service-name']}`
-      const ready = ((slice.endpoints ?? []) as { conditions?: { ready?: boolean } }[]).filter(
-        ({ conditions }) => conditions?.ready !== false,
-      )
-      counts.set(key, (counts.get(key) ?? 0) + ready.length)
-    }
-    slices.set(index, counts)
-  }
-  return counts.get(`${service.namespace}/${service.name}`) ?? 0
-}
 
 type Labels = Record<string, string>
 

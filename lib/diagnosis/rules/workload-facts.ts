@@ -63,6 +63,26 @@ export function podsBehind(service: KubeObject, index: Index): KubeObject[] {
   return podsIn(service.metadata.namespace, index).filter(({ metadata }) => leadsTo(service, metadata.labels))
 }
 
+const slices = new WeakMap<Index, Map<string, number>>()
+
+/** How many ready endpoints a Service has; undefined when that could not be read. */
+export function endpointsOf(service: { namespace?: string; name: string }, index: Index): number | undefined {
+  if (index.blind('EndpointSlice')) return undefined
+  let counts = slices.get(index)
+  if (!counts) {
+    counts = new Map()
+    for (const slice of index.all('EndpointSlice')) {
+      const key = `${slice.metadata.namespace}/${slice.metadata.labels?.['kubernetes.io/service-name']}`
+      const ready = ((slice.endpoints ?? []) as { conditions?: { ready?: boolean } }[]).filter(
+        ({ conditions }) => conditions?.ready !== false,
+      )
+      counts.set(key, (counts.get(key) ?? 0) + ready.length)
+    }
+    slices.set(index, counts)
+  }
+  return counts.get(`${service.namespace}/${service.name}`) ?? 0
+}
+
 /** A container of a pod as its status tells it. */
 export interface Container {
   name: string

@@ -28,6 +28,11 @@ const BROUGHT: Readonly<Record<string, readonly [plural: string, singular: strin
   ],
   'kustomize.toolkit.fluxcd.io': [['kustomizations', 'kustomization']],
   'helm.toolkit.fluxcd.io': [['helmreleases', 'helmrelease']],
+  'image.toolkit.fluxcd.io': [
+    ['imagerepositories', 'imagerepository'],
+    ['imagepolicies', 'imagepolicy'],
+    ['imageupdateautomations', 'imageupdateautomation'],
+  ],
   'cert-manager.io': [
     ['certificates', 'certificate'],
     ['certificaterequests', 'certificaterequest'],
