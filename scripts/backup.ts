@@ -45,7 +45,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backUp, backupChecks, foresee, partsOfApp, proveStep, unfinishedBackup } = await import(
@@ -66,7 +66,7 @@ await script({
       throw new UsageError('--confirm belongs to --delete', 'add --delete NAME')
     const deadline = timeoutOf(run.flags.timeout, 300)
     const ttl = keptFor(keep)
-    const config = installedConfig(run.cluster)
+    const config = storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
     const objects = await readBackupObjects(kubectl)

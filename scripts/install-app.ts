@@ -13,7 +13,7 @@ import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/p
 import type { Config } from '../lib/platform/config.ts'
 import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
-import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -44,18 +44,14 @@ await script({
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply } = await import('../lib/flux/apply.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig, storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
     const deadline = timeoutOf(run.flags.timeout, 60)
     const config = installedConfig(run.cluster)
     const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]
-    if (names.includes('velero') && config.backup_s3_enabled !== 'true')
-      throw new UsageError(
-        'velero needs an S3 storage to back up to, and none is configured',
-        `set backup_s3_enabled=true and the other backup_s3_ keys in ${run.cluster.env}, then run install-core, then this again`,
-      )
+    if (names.includes('velero')) storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
     await run.preflight([

@@ -37,7 +37,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig, storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backupChecks, countingOf } = await import('../lib/backup/back-up.ts')
@@ -49,7 +49,8 @@ await script({
     if (app !== undefined && (app === 'velero' || !APP_NAMES.includes(app)))
       throw new UsageError(`${app} is not an application with data`, `take one of ${APP_NAMES.join(', ')}`)
     const deadline = timeoutOf(run.flags.timeout, 300)
-    const config = installedConfig(run.cluster)
+    // What was scheduled can be ended without a bucket, too.
+    const config = (run.flags.schedule === 'off' ? installedConfig : storageConfig)(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
     if (run.flags.schedule !== undefined)

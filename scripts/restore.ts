@@ -46,7 +46,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')
@@ -62,7 +62,7 @@ await script({
     if (!app || app === 'velero' || !['core', ...APP_NAMES].includes(app))
       throw new UsageError(`--app ${app ?? ''} is not an application with data`, 'give one, as --app wekan')
     const deadline = timeoutOf(run.flags.timeout, 300)
-    const config = installedConfig(run.cluster)
+    const config = storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
     const state = (await steps.readRestoreState(kubectl)) ?? { app, backup }

@@ -1,6 +1,7 @@
 /**
  * Nextcloud's maintenance mode during a backup: its files and the rows about them belong together, and are copied one
- * after the other. It ends by itself after an hour, in the container, also when whoever started it was killed.
+ * after the other. It ends by itself after an hour, in the container, also when whoever started it was killed: by a
+ * timer that goes a second after the mode has ended otherwise, and tries again each minute when occ fails.
  */
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import type { ContainerPlace } from '../kubectl/run-in-container.ts'
@@ -12,7 +13,7 @@ export const LONGEST_MAINTENANCE = 3600
 /** What the scripts end with when it is on already: somebody else has reasons of their own. */
 const ON_ALREADY = 3
 
-/** Runs occ as the owner of Nextcloud's settings. The mark in /tmp tells the timer whether it is still its turn. */
+/** Runs occ as the owner of Nextcloud's settings. The mark in /tmp tells the timer whose turn it is. */
 const OCC = `cd "$1" || exit 5
 mark=/tmp/openappstack-maintenance
 occ() {
@@ -26,10 +27,14 @@ occ maintenance:mode | grep -q 'currently enabled' && [ ! -e $mark ] && exit ${O
 turn=$$-$(date +%s)
 echo "$turn" > $mark
 (
-  sleep "$2"
-  [ "$(cat $mark 2>/dev/null)" = "$turn" ] && occ maintenance:mode --off && rm -f $mark
+  left=$2
+  while [ "$(cat $mark)" = "$turn" ]; do
+    [ $left -gt 0 ] || { occ maintenance:mode --off && rm -f $mark; left=60; }
+    sleep 1
+    left=$((left - 1))
+  done
 ) </dev/null >/dev/null 2>&1 &
-occ maintenance:mode --on`
+occ maintenance:mode --on || { rm -f $mark; exit 1; }`
 const END = `${OCC}
 occ maintenance:mode --off && rm -f $mark`
 

@@ -130,6 +130,19 @@ export function installedConfig(cluster: Cluster): Config {
   return completeConfig(values)
 }
 
+/**
+ * The complete configuration of an installed cluster with a storage for backups. Throws a UsageError when none is
+ * configured.
+ */
+export function storageConfig(cluster: Cluster): Config {
+  const config = installedConfig(cluster)
+  if (config.backup_s3_enabled === 'true') return config
+  throw new UsageError(
+    `no S3 storage for backups is configured in ${cluster.env}`,
+    'set backup_s3_enabled=true and the other backup_s3_ keys there, then run install-core and `install-app velero`',
+  )
+}
+
 /** The values of `oas-cluster-variables` as the cluster has them; those that are secret are registered as such. */
 export function variablesOf(secret: KubeObject | undefined): Record<string, string> {
   const values: Record<string, string> = {}

@@ -157,6 +157,27 @@ test('an incomplete configuration is wrong usage, told with its line', async () 
   assert.is(fix, 'did you mean ip_address?')
 })
 
+test('without a bucket, what needs one says so before anything else, and how to get one', async () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'a'))
+  writeFileSync(join(folder, 'a', '.flux.env'), 'domain=a.org\nip_address=1.2.3.4\nadmin_email=x@a.org\n')
+  const asked: [string, ...string[]][] = [
+    ['backup'],
+    ['backup', '--list'],
+    ['restore', 'NAME', '--app', 'wekan'],
+    ['restore-drill'],
+    ['restore-drill', '--schedule', '30 4 1 * *'],
+    ['install-app', 'velero'],
+  ]
+  for (const [name, ...args] of asked) {
+    const ended = await run(name, [...args, '--yes'], { OAS_CLUSTERS_DIR: folder })
+    assert.is(ended.code, 2, ended.err)
+    const [what, fix] = twoLines(ended)
+    assert.match(what, /no S3 storage for backups is configured in \S+\/a\/\.flux\.env/)
+    assert.match(fix, 'set backup_s3_enabled=true and the other backup_s3_ keys there')
+  }
+})
+
 test('a reader that goes away early is no failure', async () => {
   const child = spawn(
     'sh',

@@ -1,5 +1,5 @@
 /** The shell of the maintenance mode, run on this machine with a stand-in for php. */
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -40,6 +40,15 @@ const run = (_: object, [program = '', ...args]: readonly string[]) =>
   })
 const now = () => readFileSync(mode, 'utf8').trim()
 
+/** The pids of the timers: their command line has the folder. */
+const timers = () => spawnSync('pgrep', ['-f', `sh ${root}`], { encoding: 'utf8' }).stdout
+const untilTimerEnds = () =>
+  until(async () => (timers() === '' ? { done: true } : { last: timers() }), {
+    deadline: 20_000,
+    every: 100,
+    describe: String,
+  })
+
 test.before.each(() => {
   writeFileSync(mode, 'off\n')
   rmSync(MARK, { force: true })
@@ -53,6 +62,7 @@ test('it is begun and ended', async () => {
   await begun.end()
   assert.is(now(), 'off')
   assert.not.ok(existsSync(MARK))
+  await untilTimerEnds()
 })
 
 test('whoever has begun it is killed: it ends by itself', async () => {
@@ -63,6 +73,16 @@ test('whoever has begun it is killed: it ends by itself', async () => {
     every: 100,
     describe: String,
   })
+})
+
+test('occ fails when it is to end by itself: the timer stays, and tries again', async () => {
+  await beginMaintenance(run, place, 1)
+  writeFileSync(join(root, 'broken'), '')
+  await new Promise(resolve => setTimeout(resolve, 2000))
+  assert.equal([now(), existsSync(MARK), timers() !== ''], ['on', true, true])
+  rmSync(join(root, 'broken'))
+  rmSync(MARK)
+  await untilTimerEnds()
 })
 
 test('the timer of one that was ended does not end a later one of somebody else', async () => {
@@ -80,6 +100,7 @@ test('one of somebody else stays, and one that cannot be begun is told', async (
   writeFileSync(mode, 'off\n')
   writeFileSync(join(root, 'broken'), '')
   assert.match(((await beginMaintenance(run, place)) as { why: string }).why, /the database is away/)
+  await untilTimerEnds()
   rmSync(join(root, 'broken'))
   const away = await beginMaintenance(() => Promise.reject(new Error('no such pod')), place)
   assert.equal(away, { why: 'no such pod' })
