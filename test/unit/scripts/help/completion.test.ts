@@ -22,13 +22,14 @@ const PROGRAMS: Record<Shell, string> = {
   bash: `. "$1"; read -ra COMP_WORDS <<<"$2"; [[ $2 == *' ' ]] && COMP_WORDS+=('')
 COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); __oas_complete; printf '%s\\n' "\${COMPREPLY[@]}"`,
   // zsh completes only on a terminal: its module zpty is one. What it would show goes through compadd.
+  // Before its line editor works, ^U would take away what was typed before it.
   zsh: `zmodload zsh/zpty; zpty terminal zsh -f -i
 say() { zpty -w terminal "$1"; }
 say 'PROMPT=; unset zle_bracketed_paste; autoload -Uz compinit; compinit -u -D'
 say ". $1"
 say 'offer() { compadd() { builtin compadd -A found "$@" 2>/dev/null; printf "OFFER %s\\n" $found; found=(); builtin compadd "$@" }; _main_complete; }; zle -C offer complete-word offer; bindkey "^I" offer'
-say 'print READY'
-zpty -r terminal text '*READY*READY*'
+say 'zle-line-init() { print \${:-REA}DY }; zle -N zle-line-init'
+zpty -r terminal text '*READY*'
 zpty -w -n terminal "$2"$'\\t'
 zpty -w -n terminal $'\\C-u'
 say 'print D''ONE'
