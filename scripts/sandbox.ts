@@ -15,7 +15,7 @@ await script({
   name: 'sandbox',
   group: 'practise',
   summary:
-    'Starts and stops a real Kubernetes control plane with Flux, or servers, on this machine, to try the toolkit on.',
+    'Start and stop a real Kubernetes control plane with Flux, or servers, on this machine, to try the toolkit on.',
   args: {
     name: 'COMMAND',
     help: 'up (start it), down (stop it, keep its state), status, reset (remove its state)',
