@@ -1,3 +1,4 @@
+import { PROOF_MARK, VELERO } from '../../lib/backup/judge.ts'
 import { appChainOf, concernsApp } from '../../lib/diagnosis/app-chain.ts'
 import { concernsHost } from '../../lib/diagnosis/certificates/scope.ts'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
@@ -7,7 +8,7 @@ import type { Ignored } from '../../lib/diagnosis/ignore.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { type StatusItem, statusOf } from '../../lib/diagnosis/status.ts'
-import { refText } from '../../lib/kubectl/kubectl.ts'
+import { type KubeObject, refText } from '../../lib/kubectl/kubectl.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { failedCheck, passedCheck, skippedCheck, type TestCheck, type TestSection } from './checks.ts'
 
@@ -112,7 +113,28 @@ export function clientChecks({ index, causes }: Judged): TestCheck[] {
   return causes.filter(cause => sectionOf(cause, index) === 'login').map(cause => ofCause('login', cause))
 }
 
-/** The backups: their schedules and places, and how old the newest complete one is. Pure. */
+/** Milliseconds after which a proof of a backup is too old, as the alert BackupNotProved has it (flux2/apps/velero). */
+const PROOF_AGE = 8 * 86_400_000
+
+/** How old the newest backup is of which every volume was proved. Pure. */
+function proofCheck(index: Index): TestCheck {
+  const madeAt = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || index.now
+  const mark = index.get('ConfigMap', VELERO, PROOF_MARK)
+  const age = index.now - Math.min(...(mark ? [mark] : index.all('Schedule')).map(madeAt))
+  const name = 'last proved backup'
+  if (age > PROOF_AGE)
+    return failedCheck(
+      'backup',
+      name,
+      mark ? `is ${durationText(age)} old` : 'no backup was ever proved',
+      'run npx tsx scripts/backup.ts --verify latest',
+    )
+  return mark
+    ? passedCheck('backup', name, `${durationText(Math.max(0, age))} old`)
+    : skippedCheck('backup', name, 'none yet: run npx tsx scripts/backup.ts --verify latest')
+}
+
+/** The backups: their schedules and places, how old the newest complete one is, and the last that was proved. Pure. */
 export function backupTests({ index, causes }: Judged): TestCheck[] {
   const schedules = index.all('Schedule')
   if (schedules.length === 0)
@@ -135,6 +157,7 @@ export function backupTests({ index, causes }: Judged): TestCheck[] {
       .map(({ metadata }) =>
         passedCheck('backup', `BackupStorageLocation ${metadata.namespace}/${metadata.name}`),
       ),
+    proofCheck(index),
     ...ours.map(cause => ofCause('backup', cause)),
   ]
 }

@@ -1,14 +1,19 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { PROOF_MARK } from '../../../../lib/backup/judge.ts'
 import type { HttpAnswer } from '../../../../lib/diagnosis/certificates/http-probe.ts'
+import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { TestCheck } from '../../../../scripts/test-cluster/checks.ts'
 import { loginClients } from '../../../../scripts/test-cluster/clients.ts'
 import { answerProblem, certificateProblem, redirectProblem } from '../../../../scripts/test-cluster/hosts.ts'
 import { authorisationProblem, discoveryProblem } from '../../../../scripts/test-cluster/login.ts'
+import { backupTests } from '../../../../scripts/test-cluster/objects.ts'
 import { junitOf, nagiosLine, xmlText } from '../../../../scripts/test-cluster/output.ts'
 import { alertChecks, targetChecks } from '../../../../scripts/test-cluster/prometheus.ts'
 import { findingChecks, unitChecks } from '../../../../scripts/test-cluster/server.ts'
+import { indexOf } from '../../lib/diagnosis/snapshots.ts'
 
 const HOST = 'files.oas.example.org'
 const NOW = Date.parse('2026-06-01T00:00:00Z')
@@ -50,6 +55,32 @@ test('port 80 has to lead to https of the same host', () => {
   ] as const)
     assert.match(of(status, location)![0], 'does not lead to https')
   assert.match(redirectProblem(HOST, 'connection refused')![1], 'preflight')
+})
+
+test('a backup has to be proved within 8 days, as the alert has it', () => {
+  const made = (kind: string, name: string, days: number): KubeObject => ({
+    apiVersion: kind === 'Schedule' ? 'velero.io/v1' : 'v1',
+    kind,
+    metadata: {
+      namespace: 'velero',
+      name,
+      creationTimestamp: new Date(NOW - days * 86_400_000).toISOString(),
+    },
+  })
+  const proof = (schedule: number, proved?: number) => {
+    const marks = proved === undefined ? [] : [made('ConfigMap', PROOF_MARK, proved)]
+    const index = indexOf([made('Schedule', 'nightly', schedule), ...marks], {
+      takenAt: new Date(NOW).toISOString(),
+    })
+    const found = backupTests({ index, causes: [] }).find(({ name }) => name === 'last proved backup')!
+    return [found.state, found.problem?.what ?? found.note]
+  }
+  assert.equal(proof(30, 3), ['passed', '3 d old'])
+  assert.equal(proof(30, 9), ['failed', 'is 9 d old'])
+  assert.equal(proof(9), ['failed', 'no backup was ever proved'])
+  assert.is(proof(2)[0], 'skipped')
+  const velero = readFileSync('flux2/apps/velero/values.yaml', 'utf8')
+  assert.match(velero, 'configmap="oas-backup-proof"} > time() - 8 * 86400')
 })
 
 test('an answer that says that nothing is behind it', () => {
