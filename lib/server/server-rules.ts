@@ -196,18 +196,29 @@ function clock({ clockOffset, clockSynchronised }: ServerFacts): PreflightFindin
   return found
 }
 
-/** Instances of inotify that the pods of the platform and systemd use up at most; the kernel's default is 128. */
-const INOTIFY_INSTANCES = 512
+/**
+ * Limits of inotify for one user. Instances: what the pods of the platform and systemd use up at most; the kernel's
+ * default is 128. Watches: one for each log that is followed; until Linux 5.11 the
+ * default was 8192, since then it grows with the memory (git.kernel.org, 92890123749b). Both are set to what
+ * kind.sigs.k8s.io, "Known issues", recommends.
+ */
+const INOTIFY = {
+  instances: { least: 512, set: 512 },
+  watches: { least: 16_384, set: 524_288 },
+}
 
 function kernel({ k3s, cgroup, cgroupV1Allowed, modules, routes, inotify }: ServerFacts): PreflightFinding[] {
   const found: PreflightFinding[] = []
-  if (inotify.instances !== undefined && inotify.instances < INOTIFY_INSTANCES)
-    found.push(
-      warning(
-        `the server's kernel allows ${inotify.instances} inotify instances for one user: pods may end with "too many open files"`,
-        `echo fs.inotify.max_user_instances=${INOTIFY_INSTANCES} > /etc/sysctl.d/90-inotify.conf && sysctl --system`,
-      ),
-    )
+  for (const [what, { least, set }] of Object.entries(INOTIFY)) {
+    const allowed = inotify[what as keyof typeof INOTIFY]
+    if (allowed !== undefined && allowed < least)
+      found.push(
+        warning(
+          `the server's kernel allows ${allowed} inotify ${what} for one user: pods may end with "too many open files"`,
+          `echo fs.inotify.max_user_${what}=${set} > /etc/sysctl.d/90-inotify-${what}.conf && sysctl --system`,
+        ),
+      )
+  }
   if (cgroup.version === 1 && !cgroupV1Allowed)
     found.push(
       error(

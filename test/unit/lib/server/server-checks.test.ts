@@ -197,10 +197,11 @@ test('texts of others are shortened and cleaned', () => {
   assert.is(listed(['a', 'b', 'c', 'd', 'e', 'f']), 'a, b, c, d and 2 more')
 })
 
-test('OpenRC beside systemd, and few inotify instances', () => {
+test('OpenRC beside systemd, and few inotify instances or watches', () => {
   assert.match(told({ openrc: true })[0]!, /^error: the server has OpenRC beside systemd/)
   assert.equal(told({ inotify: {} }), [])
   assert.match(told({ inotify: { instances: 128 } })[0]!, /^warning: .* 128 inotify instances/)
+  assert.match(told({ inotify: { watches: 8192 } })[0]!, /^warning: .* 8192 inotify watches/)
 })
 
 test.run()
