@@ -81,7 +81,8 @@ await script({
     else {
       log.progress('reading the logs')
       const now = Date.now() + kubectl.client.clockOffset
-      await addLogs(collector, kubectl, { since: now - age, now, signal })
+      const pods = snapshot?.objects.filter(({ kind }) => kind === 'Pod') ?? []
+      await addLogs(collector, kubectl, pods, { since: now - age, now, signal })
     }
 
     const about = {

@@ -33,8 +33,16 @@ export interface LogWindow {
   signal: AbortSignal
 }
 
-/** Adds the logs of all containers of the platform, also of their previous run, and the errors in Loki. */
-export async function addLogs(collector: Collector, kubectl: Kubectl, options: LogWindow): Promise<void> {
+/**
+ * Adds the logs of the platform's containers among these pods, also of their previous run, and the errors in Loki.
+ * Pods that have not ended come first.
+ */
+export async function addLogs(
+  collector: Collector,
+  kubectl: Kubectl,
+  pods: readonly KubeObject[],
+  options: LogWindow,
+): Promise<void> {
   const { signal } = options
   let left = ALL
   const add = (path: string, what: string, lines: readonly Line[]) => {
@@ -47,42 +55,21 @@ export async function addLogs(collector: Collector, kubectl: Kubectl, options: L
     collector.add(path, what, text)
   }
   await addFromLoki(collector, kubectl, options, add)
-  let pods = MOST_PODS
-  for (const namespace of NAMESPACES)
-    await collector.attempt(`the pods of ${namespace}`, signal, async () => {
-      const { first, more } = await somePods(kubectl, namespace, pods)
-      pods -= first.length
-      if (more > 0)
-        collector.leftOut.push({ what: `logs of ${more} further pods of ${namespace}`, why: 'too many' })
-      for (const pod of first)
-        for (const previous of [false, true])
-          for (const container of logContainersOf(pod, previous).filter(({ readable }) => readable)) {
-            const path = `logs/${namespace}/${container.pod}/${container.container}${previous ? '.previous' : ''}.log`
-            await collector.attempt(path, signal, async () => {
-              const refused = (why: string) => collector.leftOut.push({ what: path, why })
-              const lines = await linesOf(kubectl, container, previous, options.since, refused)
-              if (lines.length > 0) add(path, 'the last lines of containers', lines)
-            })
-          }
-    })
-}
-
-/** So many pods of a namespace, those first that have not ended, and how many more there are. */
-async function somePods(
-  kubectl: Kubectl,
-  namespace: string,
-  most: number,
-): Promise<{ first: KubeObject[]; more: number }> {
-  const [open, ended]: [KubeObject[], KubeObject[]] = [[], []]
-  let all = 0
-  for await (const page of kubectl.pages('v1', 'Pod', { namespace }))
-    for (const pod of page) {
-      all++
-      const list = hasEnded(pod) ? ended : open
-      if (list.length < most) list.push(pod)
-    }
-  const first = [...open, ...ended].slice(0, most)
-  return { first, more: all - first.length }
+  const ours = pods.filter(({ metadata }) => NAMESPACES.some(name => name === metadata.namespace))
+  const first = [...ours.filter(pod => !hasEnded(pod)), ...ours.filter(hasEnded)].slice(0, MOST_PODS)
+  if (ours.length > first.length)
+    collector.leftOut.push({ what: `logs of ${ours.length - first.length} further pods`, why: 'too many' })
+  for (const pod of first)
+    for (const previous of [false, true])
+      for (const container of logContainersOf(pod, previous).filter(({ readable }) => readable)) {
+        const { namespace, pod: name } = container
+        const path = `logs/${namespace}/${name}/${container.container}${previous ? '.previous' : ''}.log`
+        await collector.attempt(path, signal, async () => {
+          const refused = (why: string) => collector.leftOut.push({ what: path, why })
+          const lines = await linesOf(kubectl, container, previous, options.since, refused)
+          if (lines.length > 0) add(path, 'the last lines of containers', lines)
+        })
+      }
 }
 
 /** The last lines of a container. A node that hangs must not block the bundle. */

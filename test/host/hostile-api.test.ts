@@ -75,7 +75,7 @@ const NOT_CALLED: Readonly<Record<string, string>> = {
 
 /** Those against which every answer is tried; the others meet the ones that each part of the client is asked by. */
 const FEW = ['status', 'diagnose', 'install-app']
-const FOR_ALL = ['a body without end', 'a slow body', 'an HTML page', '404 for everything']
+const FOR_ALL = Object.keys(STRANGERS)
 
 /** Runs a script against a server, with a folder of its own; how it ended, all that it said, and its memory. */
 async function runAgainst(name: string, url: string, call = CALLS[name]!, folder = temporaryFolder()) {

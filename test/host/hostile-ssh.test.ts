@@ -31,6 +31,11 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   'test-cluster': ['--only', 'host', '--timeout', '1s'],
 }
 
+/** The scripts that are not among them, each with the reason. */
+const NOT_CALLED: Readonly<Record<string, string>> = {
+  backup: 'asks the server for its token when Velero has proved everything else',
+}
+
 const keys = folder()
 const ours = newKey(join(keys, 'ours'))
 const theirs = newKey(join(keys, 'theirs'))
@@ -84,7 +89,10 @@ test('no script that connects to servers is forgotten', async () => {
   const connecting = [...(await scriptSpecs())].filter(
     ([, { flags }]) => 'accept-new-host-key' in (flags ?? {}),
   )
-  assert.equal(connecting.map(([name]) => name).sort(), Object.keys(CALLS).sort())
+  assert.equal(
+    connecting.map(([name]) => name).sort(),
+    [...Object.keys(CALLS), ...Object.keys(NOT_CALLED)].sort(),
+  )
 })
 
 /** What a command of somebody may well say: a script that only hands it on has not failed. */
