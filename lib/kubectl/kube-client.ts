@@ -1,5 +1,6 @@
 import http from 'node:http'
 import https from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ExpectedError } from '../script/errors.ts'
 import { warnOnce } from '../script/log.ts'
 import { Bodies, parseObject } from './answer.ts'
@@ -48,6 +49,13 @@ export interface KubeClient {
 
 /** Milliseconds until an answer has to be there as a whole, unless told. */
 const PATIENCE = 15_000
+/**
+ * How often a request is sent again that the server has not looked at yet (429 with Retry-After): a kind that was
+ * installed a moment ago, "storage is (re)initializing". client-go does it ten times (rest/with_retry.go).
+ */
+const RETRIES = 5
+/** Seconds of Retry-After that are waited for. */
+const LONGEST_PAUSE = 2
 
 /**
  * Reads a kubeconfig and prepares a connection. Nothing is sent yet; a connection that anybody in between could read
@@ -97,6 +105,23 @@ export async function connectTo(access: Access, name: string): Promise<KubeClien
     request: ApiRequest,
     connection: { agent: http.Agent; signal?: AbortSignal },
   ): Promise<http.IncomingMessage> {
+    for (let tries = 0; ; tries++) {
+      const response = await answerTo(request, connection)
+      const code = response.statusCode ?? 0
+      if (code >= 200 && code < 300) return response
+      const pause = Number(response.headers['retry-after'])
+      if (code !== 429 || tries === RETRIES || !(pause > 0 && pause <= LONGEST_PAUSE))
+        throw await bodies.errorOf(response)
+      response.destroy()
+      await sleep(pause * 1000, undefined, { signal: connection.signal })
+    }
+  }
+
+  /** Sends a request, and resolves with the head of its answer. */
+  async function answerTo(
+    request: ApiRequest,
+    connection: { agent: http.Agent; signal?: AbortSignal },
+  ): Promise<http.IncomingMessage> {
     const method = request.method ?? 'GET'
     const { headers, auth } = await unlessAborted(access.options(), connection.signal)
     const target = new URL(server + request.path)
@@ -125,9 +150,7 @@ export async function connectTo(access: Access, name: string): Promise<KubeClien
     })
     const serverNow = Date.parse(response.headers.date ?? '')
     if (!Number.isNaN(serverNow)) client.clockOffset = serverNow - Date.now()
-    const code = response.statusCode ?? 0
-    if (code >= 200 && code < 300) return response
-    throw await bodies.errorOf(response)
+    return response
   }
 
   async function send(request: ApiRequest): Promise<{ text: string; link: string }> {

@@ -51,6 +51,28 @@ async function against<T>(
   }
 }
 
+test('a request is sent again when the server has not looked at it yet, and says when', async () => {
+  let asked = 0
+  const busy = (header: object, times: number): RequestListener => {
+    asked = 0
+    return (_request, response) =>
+      asked++ < times ? response.writeHead(429, { ...header }).end('{}') : response.end('{"kind":"List"}')
+  }
+  const body = { kind: 'Thing' }
+  await against(busy({ 'retry-after': '1' }, 1), async client =>
+    assert.equal(await client.request({ method: 'POST', path: '/x', body }), { kind: 'List' }),
+  )
+  assert.is(asked, 2)
+  for (const header of [{}, { 'retry-after': '3600' }, { 'retry-after': '-1' }, { 'retry-after': 'soon' }]) {
+    const answer = busy(header, 1)
+    await against(answer, async client => {
+      const error = await client.request({ path: '/x' }).catch(thrown => thrown)
+      assert.ok(error instanceof ApiError && error.code === 429, String(error))
+    })
+    assert.is(asked, 1, JSON.stringify(header))
+  }
+})
+
 test('a service behind the proxy gets a form, and is told in its own words', async () => {
   const words = async (body: object) => {
     const answer: RequestListener = async (request, response) => {
