@@ -38,6 +38,7 @@ export const UNKNOWN: Fields = {
   phase: 'text',
   state: 'text',
   reason: 'message',
+  phaseReason: 'message',
   message: 'message',
   errors: ['message'],
   error: { message: 'message' },

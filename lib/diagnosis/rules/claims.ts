@@ -112,6 +112,7 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
   if (spec?.volumeName) {
     const volume = index.get('PersistentVolume', undefined, spec.volumeName)
     if (age < 30) return undefined
+    if (volume && isHeld(volume, claim)) return held(volume, claim)
     return {
       rule: 'claim-volume-taken',
       cause: volume
@@ -211,6 +212,19 @@ function unprovisioned(
   }
 }
 
+/** Whether a volume still belongs to an earlier claim of the same name. */
+const isHeld = ({ spec, status }: KubeObject, { metadata }: KubeObject) =>
+  status?.phase === 'Released' &&
+  spec?.claimRef?.namespace === metadata.namespace &&
+  spec?.claimRef?.name === metadata.name
+
+const held = (volume: KubeObject, claim: KubeObject): Telling => ({
+  rule: 'claim-volume-held',
+  cause: `its volume ${volume.metadata.name} ${claimedBy(volume, claim)}`,
+  text: 'remove spec.claimRef of the volume: its data is kept, and the claim gets it',
+  command: `kubectl patch pv ${volume.metadata.name} --type merge -p '{"spec":{"claimRef":null}}'`,
+})
+
 /** A claim of a class without a provisioner: why the existing volumes do not fit. */
 function unfitting(claim: KubeObject, index: Index): Telling | undefined {
   const { spec, metadata } = claim
@@ -222,18 +236,8 @@ function unfitting(claim: KubeObject, index: Index): Telling | undefined {
   const ofClass = index
     .all('PersistentVolume')
     .filter(volume => (volume.spec?.storageClassName ?? '') === spec?.storageClassName)
-  const held = ofClass.find(volume => {
-    const { namespace, name } = volume.spec?.claimRef ?? {}
-    return volume.status?.phase === 'Released' && namespace === metadata.namespace && name === metadata.name
-  })
-  if (held)
-    return {
-      rule: 'claim-volume-held',
-      cause: `its volume ${held.metadata.name} ${claimedBy(held, claim)}`,
-      evidence: [],
-      text: 'remove spec.claimRef of the volume: its data is kept, and the claim gets it',
-      command: `kubectl patch pv ${held.metadata.name} --type merge -p '{"spec":{"claimRef":null}}'`,
-    }
+  const former = ofClass.find(volume => isHeld(volume, claim))
+  if (former) return held(former, claim)
   const evidence = ofClass.map(volume => {
     const { capacity, accessModes = [] } = volume.spec ?? {}
     const modes = ((spec?.accessModes ?? []) as string[]).filter(mode => !accessModes.includes(mode))

@@ -137,7 +137,7 @@ const WORKS =
   /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
 
 /** Conditions by which it says that it does not, and words in which it says so of any other. */
-const FAILS = /(Failed|Failure|Degraded|Error|Stalled|Unhealthy|Conflict|Invalid|Blocked)$/
+const FAILS = /(Failed|Failure|NotReady|Degraded|Error|Stalled|Unhealthy|Conflict|Invalid|Blocked)$/
 const TROUBLE =
   /fail|error|invalid|not ?found|no such|unable|can(no|')t|denied|refus|forbidden|missing|timed? ?out|retrying|not (exist|installed|satisf)/i
 
@@ -189,6 +189,8 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
   if (object.kind === 'PersistentVolumeClaim') {
     const waited = ['Bound', 'Lost'].includes(status.phase)
     const unused = !metadata.annotations?.['volume.kubernetes.io/selected-node']
+    const [bad] = ((status.conditions ?? []) as Condition[]).filter(isBad)
+    if (bad) return ofCondition(object, bad, index)
     if (waited || unused) return undefined // until a pod uses it there may be nothing to bind
     return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts }
   }
@@ -225,13 +227,23 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     // What is degraded still works.
     status.robustness === 'faulted' ? 'faulted' : undefined,
   ]
-  const phase = String(phases.find(each => FAILED.test(String(each))) ?? phases.find(Boolean) ?? '')
+  const isFailed = (each: unknown) =>
+    FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
+  const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
   const [error] = [status.errors, status.error?.message].flat().filter(Boolean)
   const said = short(
-    String(error ?? status.message ?? status.health?.message ?? status.reason ?? status.failureReason ?? ''),
+    String(
+      error ??
+        status.message ??
+        status.health?.message ??
+        status.phaseReason ??
+        status.reason ??
+        status.failureReason ??
+        '',
+    ),
   )
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
-  if (FAILED.test(phase) || error || (phase === 'pending' && said))
+  if (isFailed(phase) || error || (phase === 'pending' && said))
     return {
       object,
       cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,

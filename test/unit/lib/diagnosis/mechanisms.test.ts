@@ -399,6 +399,104 @@ test('kubelet’s words about a probe are read beside the manifest', () => {
   assert.match(cause({ exec: {} }, 'Readiness probe failed: ')!, 'without a word')
 })
 
+/** A program whose container ends again and again, with what it says last. */
+function crashing(text: string, fields: { exitCode?: number; restarts?: number; ready?: boolean } = {}) {
+  const { exitCode = 1, restarts = 9, ready = false } = fields
+  const end = { exitCode, reason: 'Error', finishedAt: new Date(Date.parse(NOW) - 120_000).toISOString() }
+  const state = ready
+    ? { running: { startedAt: new Date(Date.parse(NOW) - 110_000).toISOString() } }
+    : { waiting: { reason: 'CrashLoopBackOff' } }
+  const pod = running('web', { app: 'web' })
+  pod.status = {
+    ...pod.status,
+    conditions: [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: LONG_AGO }],
+    containerStatuses: [
+      { name: 'main', ready, restartCount: restarts, state, lastState: { terminated: end } },
+    ],
+  }
+  const lastLines = [{ namespace: 'shop', pod: 'web', container: 'main', text }]
+  return { pod, lastLines }
+}
+
+const database = (endpoints: number) => [
+  old('Service', 'db', {
+    spec: { type: 'ClusterIP', clusterIP: '10.43.0.7', selector: { app: 'db' }, ports: [{ port: 5432 }] },
+  }),
+  old('EndpointSlice', 'db-1', {
+    metadata: { labels: { 'kubernetes.io/service-name': 'db' } },
+    endpoints: Array.from({ length: endpoints }, () => ({ conditions: { ready: true } })),
+  }),
+  old('Deployment', 'db', {
+    spec: { replicas: endpoints, template: { metadata: { labels: { app: 'db' } } } },
+    status: { replicas: endpoints, readyReplicas: endpoints, availableReplicas: endpoints },
+  }),
+  ...(endpoints > 0 ? [running('db', { app: 'db' })] : []),
+]
+
+test('last words lead to the Service that they name', () => {
+  const of = (text: string, endpoints: number) => {
+    const { pod, lastLines } = crashing(text)
+    return causes([pod, ...database(endpoints)], { lastLines })[0]!
+  }
+  for (const host of ['db', 'db.shop.svc.cluster.local', '10.43.0.7']) {
+    const text = `dial tcp ${host}:5432: connect: connection refused`
+    assert.is(of(text, 0).rule, 'workload-scaled-to-zero', host)
+    assert.is(of(text, 1).rule, 'container-service-unreachable', host)
+    assert.not.match(of(text, 1).cause, /there is no Service|has port/)
+  }
+  assert.match(of('connect ECONNREFUSED db:3306', 1).cause, /Service shop\/db has port 5432, not 3306/)
+  assert.match(of('getaddrinfo ENOTFOUND database', 1).cause, /resolve a name/)
+  assert.match(of('connect ECONNREFUSED database:5432', 1).cause, /there is no Service database in shop/)
+  assert.is(of('lookup db on 10.43.0.10:53: no such host', 1).rule, 'cluster-dns-wrong')
+  // Neither a name outside of the cluster nor a silent name server says that a Service is missing.
+  for (const text of [
+    'lookup database on 10.43.0.10:53: read udp: i/o timeout',
+    'dial tcp smtp.example.org:587: connect: connection refused',
+    'dial tcp 127.0.0.1:6379: connect: connection refused',
+  ])
+    assert.not.match(of(text, 1).cause, /there is no Service/, text)
+})
+
+test('a container that ends by itself is told when it does so all the time', () => {
+  const age = (hours: number, pod: KubeObject) => {
+    const time = new Date(Date.parse(NOW) - hours * 3_600_000).toISOString()
+    return { ...pod, metadata: { ...pod.metadata, creationTimestamp: time } }
+  }
+  const { pod } = crashing('', { exitCode: 0, restarts: 9, ready: true })
+  assert.equal(told([age(2, pod)]), ['pod-crash-looping Pod web'])
+  assert.equal(told([age(24, pod)]), [], 'as to read its settings again')
+})
+
+test('kinds of others are told by any of their words', () => {
+  const of = (status: object) => told([old('Cluster', 'main', { apiVersion: 'db.example.org/v1', status })])
+  assert.equal(of({ conditions: [{ type: 'NotReady', status: 'True' }] }), [
+    'cluster-not-working Cluster main',
+  ])
+  assert.equal(of({ phase: 'Unable to create its objects' }), ['cluster-not-working Cluster main'])
+  assert.equal(of({ error: { message: 'no snapshot class' } }), ['cluster-not-working Cluster main'])
+  assert.equal(of({ conditions: [{ type: 'ComparisonError', message: 'x' }] }).length, 1)
+  assert.equal(of({ phase: 'Cluster in healthy state' }), [])
+  assert.equal(of({ phase: 'Waiting for the instances to become active' }), [])
+  assert.equal(of({ conditions: [{ type: 'NotReady', status: 'False' }] }), [])
+})
+
+test('a limit that a pod has otherwise than its workload came at its creation', () => {
+  const of = (memory: string) => {
+    const { pod } = crashing('')
+    const container = { name: 'main', resources: { limits: { memory: '16Mi' } } }
+    pod.spec = { ...pod.spec, containers: [container] }
+    pod.status!.containerStatuses[0].lastState.terminated.reason = 'OOMKilled'
+    pod.metadata.ownerReferences = [
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'w', controller: true },
+    ]
+    const template = { spec: { containers: [{ name: 'main', resources: { limits: { memory } } }] } }
+    const owner = old('StatefulSet', 'web', { spec: { replicas: 1, template }, status: {} })
+    return causes([pod, owner]).find(({ rule }) => rule === 'pod-out-of-memory')!.remedy.text
+  }
+  assert.match(of('16Mi'), /^raise its memory limit/)
+  assert.match(of('256Mi'), /LimitRange or a mutating webhook/)
+})
+
 test('5,000 pods are judged in seconds', () => {
   const many = Array.from({ length: 5000 }, (_, i): KubeObject => {
     const pod = i % 2 === 0 ? web : failed('SomethingNew')
