@@ -64,16 +64,23 @@ const conditions: Rule = index =>
         },
       ]
     })
-    return [...found, ...bad, ...others(node), ...reserved(node, index), ...unused(node, index)]
+    return [...found, ...bad, ...others(node, index), ...reserved(node, index), ...unused(node, index)]
   })
 
 /** Conditions that are good when they are true, or that are handled above. */
 const KNOWN = /^(Ready|EtcdIsVoter)$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
 
+/** Conditions of others that are bad when they are false: k3s' server of etcd, and whatever says that it is healthy. */
+const GOOD = /^EtcdIsVoter$|Healthy$|Available$/
+
 /** What others say of a node: node-problem-detector sets a condition of its own for each kind of problem. */
-function others(node: KubeObject): Finding[] {
+function others(node: KubeObject, index: Index): Finding[] {
   return ((node.status?.conditions ?? []) as Condition[])
-    .filter(({ type, status }) => status === 'True' && !KNOWN.test(type))
+    .filter(
+      ({ type, status, lastTransitionTime }) =>
+        (status === 'True' && !KNOWN.test(type)) ||
+        (status === 'False' && GOOD.test(type) && since(index, lastTransitionTime) > 600),
+    )
     .map(state =>
       tell(node, {
         rule: 'node-problem',
@@ -89,10 +96,15 @@ function others(node: KubeObject): Finding[] {
                 text: 'read what the kernel says of the disk or file system; check it, replace a failing disk, then restart the server',
                 command: ssh('dmesg --level=err,crit'),
               }
-            : {
-                text: 'read what the kernel says, then restart the server',
-                command: ssh('dmesg --level=err,crit'),
-              }),
+            : state.type.startsWith('Etcd')
+              ? {
+                  text: 'see what k3s says of etcd, and whether the servers reach each other on ports 2379 and 2380',
+                  command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50 --no-pager',
+                }
+              : {
+                  text: 'read what the kernel says, then restart the server',
+                  command: ssh('dmesg --level=err,crit'),
+                }),
       }),
     )
 }

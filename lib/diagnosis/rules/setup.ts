@@ -103,6 +103,10 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     where => `create the ServiceAccount that it names ${where}, and restart k3s if it exists already`,
   ],
   [
+    /failed to sync (configmap|secret) cache/i,
+    () => 'the kubelet does not hear of ConfigMaps and Secrets from the API server: restart k3s if it lasts',
+  ],
+  [
     /access denied|permission denied|not permitted/i,
     () =>
       'let the storage server export the volume to the address of this node (/etc/exports), and check its credentials',
