@@ -110,6 +110,8 @@ test('a value is installed; one that makes the pod crash is taken back', async (
   assert.is(good.code, 0, good.stderr)
   assert.is(await memory(), '1100Mi')
   assert.match(good.stderr, /-\s+memory: 988Mi\n\s+\+\s+memory: 1100Mi/)
+  // Helm was refused the check on purpose: nobody has to grant it anything.
+  assert.not.match((await runScript('diagnose', ['--cluster', 'sandbox'])).stdout, /oas-check-/)
   const before = await values()
   const bad = await change(['wekan', '--set', crash])
   assert.is(bad.code, 1, bad.stderr)
@@ -306,6 +308,27 @@ if (all) {
     assert.ok([1, 75].includes(second.code!), second.stderr)
     assert.is((await first).code, 0)
     assert.is(await memory(), '1300Mi')
+  })
+
+  test('two started at the same moment: one of them wins whole, the other one says so and changes nothing', async () => {
+    const wishes = ['1500Mi', '1600Mi']
+    const both = await Promise.all(
+      wishes.map(size => change(['wekan', '--set', `resources.limits.memory=${size}`])),
+    )
+    const winners = wishes.filter((_, i) => both[i]!.code === 0)
+    const said = both.map(({ stderr }) => stderr).join('\n')
+    assert.ok(winners.length >= 1, said)
+    for (const outcome of both.filter(({ code }) => code !== 0)) {
+      assert.ok([1, 75].includes(outcome.code!), said)
+      assert.match(told(outcome)[0]!.what, /another run|was changed meanwhile/)
+    }
+    // Where the slower one planned after the other had ended, both have won in turn.
+    const size = await memory()
+    assert.ok(winners.includes(size), `${size}: ${said}`)
+    assert.match((await values())!, `memory: "${size}"`)
+    await clean()
+    const undo = await change(['wekan', '--set', 'resources.limits.memory=1300Mi'])
+    assert.is(undo.code, 0, undo.stderr)
   })
 
   /** Has Flux apply a folder, as it would from a repository of the administrator's. */

@@ -123,8 +123,12 @@ const quotas = each('ResourceQuota', (quota, index) => {
   const { namespace, name } = quota.metadata
   const hard = (quota.status?.hard ?? {}) as Record<string, string>
   const used = (quota.status?.used ?? {}) as Record<string, string>
+  // A limit of 0 forbids something; nobody has used it up.
   const full = Object.keys(hard).filter(
-    resource => used[resource] !== undefined && quantity(used[resource]) >= quantity(hard[resource]),
+    resource =>
+      quantity(hard[resource]) > 0 &&
+      used[resource] !== undefined &&
+      quantity(used[resource]) >= quantity(hard[resource]),
   )
   const refused = refusalsBy(quota, index)
   if (refused.length === 0 && full.length === 0) return undefined

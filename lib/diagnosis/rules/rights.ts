@@ -1,6 +1,7 @@
 /** Rights that are missing, as events tell; and classes of which two are the default. */
 import { SOURCE_ACCOUNT } from '../../flux/own-sources.ts'
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import { CHECK_LABEL } from '../../platform/overrides.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -17,6 +18,9 @@ const forbidden: Rule = index => {
     // An own source is refused on purpose; its Kustomization tells it.
     if (name === SOURCE_ACCOUNT) continue
     if (since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp) > 3600) continue
+    // A check of override-app is refused on purpose; and who is gone needs no rights.
+    const there = index.get('ServiceAccount', namespace, name)
+    if (there ? there.metadata.labels?.[CHECK_LABEL] : !index.blind('ServiceAccount')) continue
     const account: Ref = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }
     refused.set(`${namespace}/${name} ${verb} ${resource}`, { account, event, verb, resource })
   }

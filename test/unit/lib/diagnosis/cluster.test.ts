@@ -107,6 +107,9 @@ test('a quota that is used up is a warning until it refuses something', () => {
   const [cause] = judged(platformWith(quota))
   assert.equal([cause!.rule, cause!.verdict], ['quota-exhausted', 'warning'])
   assert.match(cause!.cause, 'limits.memory 1024Mi of 1Gi')
+  const forbidden = { hard: { 'services.nodeports': '0' }, used: { 'services.nodeports': '0' } }
+  const none = objectOf('ResourceQuota', 'oas-apps', 'none', { status: forbidden })
+  assert.equal(judged(platformWith(none)), [])
 })
 
 const backup = (name: string, phase: string, hours: number, more: object = {}) =>

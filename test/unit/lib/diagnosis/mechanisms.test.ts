@@ -299,10 +299,14 @@ test('a right that an event says is missing is told of its account', () => {
       message:
         'secrets is forbidden: User "system:serviceaccount:shop:bot" cannot list resource "secrets" in API group',
     })
-  const [cause] = causes([event(NOW)])
+  const account = (labels = {}) => old('ServiceAccount', 'bot', { metadata: { labels } })
+  const [cause] = causes([event(NOW), account()])
   assert.equal([cause!.rule, cause!.subject.name], ['rights-missing', 'bot'])
   assert.match(cause!.cause, 'may not list secrets')
-  assert.equal(told([event('2026-02-01T00:00:00Z')]), [])
+  assert.equal(told([event('2026-02-01T00:00:00Z'), account()]), [])
+  // An account that is gone; one by which override-app has a chart rendered, and nothing installed.
+  assert.equal(told([event(NOW)]), [])
+  assert.equal(told([event(NOW), account({ 'openappstack.net/override-check': 'true' })]), [])
 })
 
 test('two default classes are a warning', () => {
