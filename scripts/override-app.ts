@@ -80,7 +80,8 @@ await script({
       const { listOrExport } = await import('./override-app/collect.ts')
       return await listOrExport(run, kubectl, releases)
     }
-    if (name === undefined) throw new UsageError('APP is missing', 'name one, or give --list')
+    if (name === undefined)
+      throw new UsageError('APP is missing', `name one of: ${layering.overridableNames(releases).join(', ')}`)
 
     const release = layering.releaseNamed(name, releases)
     const layers = await layering.readLayers(kubectl, release)
@@ -126,8 +127,8 @@ await script({
       await files.writeContents(kubectl, places, target)
       return undefined
     })
-    const patience = flags.rollback ? 300_000 : 0
-    const watch = (patient = patience) => watchRelease(kubectl, release, { run, deadline, known, patient })
+    const watch = (patient = flags.rollback ? 300_000 : 0) =>
+      watchRelease(kubectl, release, { run, deadline, known, patient })
     const flux = `flux reconcile helmrelease ${name} -n ${namespace} --reset`
     try {
       await run.step(`Wait until ready: ${name}`, flux, () => watch())
@@ -144,6 +145,6 @@ await script({
     }
     await files.forgetBefore(kubectl, places)
     draft.inForce()
-    run.next([`npx tsx scripts/override-app.ts ${name}   # the values in force`])
+    run.next(show.afterChange(name))
   },
 })

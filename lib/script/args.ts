@@ -2,25 +2,24 @@ import { throwAll, UsageError } from './errors.ts'
 import { type FlagSpecs, suggestion } from './flags.ts'
 import type { ScriptSpec } from './spec.ts'
 
+/** As much of an argument as a message can hold, on one line. */
+const shown = (text: string) => JSON.stringify(text.slice(0, 80))
+
 /** Throws what is wrong with the positional arguments, all at once. */
 export function checkArgs(spec: ScriptSpec<FlagSpecs>, args: readonly string[]): void {
   const { min = 0, max = Number.POSITIVE_INFINITY, name = '', choices } = spec.args ?? { max: 0 }
   const usage = `usage: npx tsx scripts/${spec.name}.ts --help`
   if (args.length > max)
     throw new UsageError(
-      `unexpected argument ${JSON.stringify(args[max])}`,
+      `unexpected argument ${shown(args[max]!)}`,
       max === 0 ? `it takes none; ${usage}` : usage,
     )
-  if (args.length < min) throw new UsageError(`${name} is missing`, usage)
+  if (args.length < min) throw new UsageError(`${name} is missing`, choices ? suggestion('', choices) : usage)
   throwAll(
     args
       .filter(arg => choices && !choices.includes(arg))
       .map(
-        arg =>
-          new UsageError(
-            `unknown ${name.replace(/…$/, '')} ${JSON.stringify(arg)}`,
-            suggestion(arg, choices!),
-          ),
+        arg => new UsageError(`unknown ${name.replace(/…$/, '')} ${shown(arg)}`, suggestion(arg, choices!)),
       ),
   )
 }

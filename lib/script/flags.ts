@@ -33,8 +33,10 @@ export type FlagValues<F extends FlagSpecs> = {
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(word.length / 3)) + 1
+  const typed = word.toLowerCase()
   for (const candidate of known) {
-    const distance = candidate.startsWith(word) && word.length >= 3 ? 1 : leven(word, candidate)
+    const distance =
+      candidate.startsWith(typed) && word.length >= 3 ? 1 : leven(typed, candidate.toLowerCase())
     if (distance < least) {
       least = distance
       best = candidate
@@ -82,7 +84,7 @@ export function parseFlags<F extends FlagSpecs>(
     if (token.kind !== 'option') continue
     const name = spellings.get(token.name)
     if (name === undefined)
-      throw new UsageError(`unknown flag ${token.rawName}`, suggestion(token.rawName, names))
+      throw new UsageError(`unknown flag ${token.rawName.slice(0, 80)}`, suggestion(token.rawName, names))
     const spec = specs[name]!
     if (spec.type === 'boolean') {
       if (token.value !== undefined)

@@ -7,6 +7,7 @@ import { recipientsOf } from '../../lib/age/keys.ts'
 import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { EXPORTED, isOverrideName } from '../../lib/platform/overrides.ts'
+import { countText } from '../../lib/script/count.ts'
 import { sha256 } from '../../lib/script/digest.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
@@ -130,7 +131,7 @@ export async function listOrExport(
   const list = listedOverrides(releases, found)
   if (run.flags.list) {
     run.result = list
-    run.log.print(listTable(list))
+    run.log.print(list.length > 0 ? listTable(list) : 'no overrides')
     return
   }
   const [name] = run.args
@@ -147,7 +148,7 @@ export async function listOrExport(
   checkExport(folder, overrides, to)
   const plan = overrides.map(({ object }) => `write ${join(folder, exportName(object))}`)
   plan.push('mark each override with the checksum of its file')
-  if (!(await run.agree(plan, `Export ${overrides.length} overrides?`))) return
+  if (!(await run.agree(plan, `Export ${countText(overrides.length, 'override')}?`))) return
   await run.step('Export', `kubectl get configmap NAME -n NAMESPACE -o yaml > ${folder}/FILE`, async () => {
     const files = await exportOverrides(kubectl, folder, overrides, to)
     run.result = { folder, files }

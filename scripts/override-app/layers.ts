@@ -32,17 +32,24 @@ export function overridable(releases: readonly KubeObject[]): KubeObject[] {
   return releases.filter(release => sourcesOf(release).some(isOverride))
 }
 
+/** The names of the releases that take an override, sorted. Pure. */
+export function overridableNames(releases: readonly KubeObject[]): string[] {
+  return overridable(releases)
+    .map(({ metadata }) => metadata.name)
+    .sort()
+}
+
 /** The release with a name. Throws an ExpectedError that names the nearest one. */
 export function releaseNamed(name: string, releases: readonly KubeObject[]): KubeObject {
   const candidates = overridable(releases)
   const [found, ...more] = candidates.filter(
     ({ metadata }) => name === metadata.name || name === `${metadata.namespace}/${metadata.name}`,
   )
-  const names = candidates.map(({ metadata }) => metadata.name).sort()
   if (!found) {
+    const names = overridableNames(releases)
     const near = nearest(name, names)
     throw new ExpectedError(
-      `${JSON.stringify(name)} is not an installed release that takes an override`,
+      `${JSON.stringify(name.slice(0, 80))} is not an installed release that takes an override`,
       near
         ? `did you mean ${near}?`
         : `install it first, or choose one of: ${names.join(', ') || 'none is installed'}`,

@@ -58,6 +58,12 @@ export function overrideLines(origin: string, old: HelmValues, now: HelmValues, 
   })
 }
 
+/** What can be done after a change. */
+export function afterChange(name: string): string[] {
+  const command = `npx tsx scripts/override-app.ts ${name}`
+  return [`${command}   # the values in force`, `${command} --reset   # back to the values of the platform`]
+}
+
 /** One override, or the place of one. */
 export interface ListedOverride {
   release: string

@@ -107,16 +107,20 @@ export function ownRanges(nodes: readonly KubeObject[], address: string): string
 
 /** The hosts of an application, or the one host. Throws a UsageError for what the ingress does not serve. */
 export function restrictableHosts(name: string, config: Config, served: readonly string[]): string[] {
+  const isServed = (host: string) => served.includes(host)
   const app = APPS.find(each => each.name === name)
-  const hosts = (app ? app.hosts(config) : [name]).filter(host => served.includes(host))
+  const all = app ? app.hosts(config) : [name]
+  const hosts = all.filter(isServed)
   if (hosts.length > 0) return hosts
+  if (app && all.length > 0)
+    throw new UsageError(
+      `${name} is not installed`,
+      `install it first: npx tsx scripts/install-app.ts ${name}`,
+    )
+  const apps = APPS.filter(each => each.hosts(config).some(isServed)).map(each => each.name)
   throw new UsageError(
-    app
-      ? `${name} is not installed, or has no address`
-      : `the ingress does not serve ${JSON.stringify(name.slice(0, 80))}`,
-    app
-      ? `install it first: npx tsx scripts/install-app.ts ${name}`
-      : suggestion(name, [...APPS.map(each => each.name), ...served]),
+    app ? `${name} has no address` : `the ingress does not serve ${JSON.stringify(name.slice(0, 80))}`,
+    suggestion(app ? '' : name, [...apps, ...served]),
   )
 }
 

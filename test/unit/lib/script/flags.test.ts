@@ -47,6 +47,8 @@ test('an unknown flag is named, with the one that was meant', async () => {
   assert.is(typo.message, 'unknown flag --dry-rum')
   assert.is(typo.fix, 'did you mean --dry-run?')
   assert.match((await refused('--dry')).fix, '--dry-run?')
+  assert.match((await refused('--Cluster')).fix, '--cluster?')
+  assert.ok((await refused(`--${'x'.repeat(100_000)}`)).message.length < 200)
   assert.match(
     (await refused('--nothing-like-it')).fix,
     'expected one of: --cluster, --set, --dry-run, --json',

@@ -80,6 +80,11 @@ test('names of hosts and applications', () => {
   assert.equal(restrictableHosts('nextcloud', config, survey.served), ['files.example.org'])
   assert.equal(restrictableHosts('wekan.example.org', config, survey.served), ['wekan.example.org'])
   assert.throws(() => restrictableHosts('rocketchat', config, survey.served), /not installed/)
+  assert.throws(
+    () => restrictableHosts('velero', config, survey.served),
+    ({ message, fix }: { message: string; fix: string }) =>
+      message === 'velero has no address' && /nextcloud/.test(fix) && !/velero|rocketchat/.test(fix),
+  )
   assert.throws(() => restrictableHosts('wekn', config, survey.served), /does not serve "wekn"/)
   assert.throws(() => restrictableHosts('a`) || Host(`b', config, survey.served), /does not serve/)
   assert.throws(() => restrictableHosts('../../etc', config, survey.served), /does not serve/)
