@@ -2,8 +2,10 @@ import type { Kubectl } from './kubectl.ts'
 
 /** What a kubelet tells of its node (k8s.io/kubelet pkg/apis/stats/v1alpha1), as far as it is used here. */
 export interface KubeletSummary {
-  node?: { fs?: { availableBytes?: number } }
-  pods?: { volume?: { usedBytes?: number; pvcRef?: { name: string; namespace: string } }[] }[]
+  node?: { fs?: { availableBytes?: number; capacityBytes?: number } }
+  pods?: {
+    volume?: { usedBytes?: number; capacityBytes?: number; pvcRef?: { name: string; namespace: string } }[]
+  }[]
 }
 
 /** The summaries of all kubelets. One that does not answer is left out; so are all for who may not ask. */

@@ -1,22 +1,24 @@
 /** What removing an application would do, and what stands against it. Pure. */
 import { refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { generatedKeysOf } from '../../lib/platform/secrets.ts'
+import { countText } from '../../lib/script/count.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { type AppClaim, type AppSurvey, isHeld, placeOf } from './survey.ts'
 
-/** A claim with its size, in words. */
+/** A claim with its size, in words: what was requested, and what is in use as far as that is known. */
 export function claimText({ object, size, used }: AppClaim): string {
-  return `${placeOf(object)} (${size}${used === undefined ? '' : `, ${sizeText(used)} used`})`
+  const use = used === undefined ? 'use not known' : `${sizeText(used)} used`
+  return `${placeOf(object)} (${size} requested, ${use})`
 }
 
-/** Kinds of what Flux removes, each with its number: `1 HelmRelease, 2 Secret`. */
-function countText(survey: AppSurvey): string {
+/** Kinds of what Flux removes, each with its number: `1 HelmRelease, 2 Secrets`. */
+function appliedText(survey: AppSurvey): string {
   const counts = new Map<string, number>()
   for (const { kind } of survey.applied) counts.set(kind, (counts.get(kind) ?? 0) + 1)
   return [...counts]
     .sort()
-    .map(([kind, count]) => `${count} ${kind}`)
+    .map(([kind, count]) => countText(count, kind).replace(/ys$/, 'ies'))
     .join(', ')
 }
 
@@ -26,7 +28,7 @@ export function removalLines(survey: AppSurvey, deleteData: boolean): string[] {
   const clients = applied.filter(({ kind }) => kind === 'OAuth2Client')
   return [
     ...(kustomization
-      ? [`delete Kustomization flux-system/${app} with what it has applied: ${countText(survey)}`]
+      ? [`delete Kustomization flux-system/${app} with what it has applied: ${appliedText(survey)}`]
       : []),
     ...releases.map(
       ({ metadata }) => `uninstall HelmRelease ${metadata.namespace}/${metadata.name} with its pods`,

@@ -1,8 +1,9 @@
 /** What an application consists of in the cluster: what Flux removes with it, and what stays. */
+import { quantity } from '../../lib/diagnosis/rules/quantity.ts'
 import { HELM_RELEASE, type InventoryEntry, inventory, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
 import { deployedRelease, releaseName } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
-import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
+import { type KubeletSummary, kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 
 /** The label of a volume claim whose application was removed: the value is the application. */
@@ -13,7 +14,7 @@ export interface AppClaim {
   object: KubeObject
   /** As it was requested: `5Gi`. */
   size: string
-  /** Bytes in use, where the kubelet tells. */
+  /** Bytes in use, where a kubelet tells those of this volume alone. */
   used?: number
   /** Helm would delete it together with the release. */
   lost: boolean
@@ -42,13 +43,13 @@ export function kustomizationRef(app: string): Ref {
 
 /** Reads what there is of an application. Changes nothing. */
 export async function surveyApp(kubectl: Kubectl, app: string): Promise<AppSurvey> {
-  const [kustomization, kustomizations, allReleases, claims, sets, usage, catalogue] = await Promise.all([
+  const [kustomization, kustomizations, allReleases, claims, sets, summaries, catalogue] = await Promise.all([
     kubectl.get(kustomizationRef(app)),
     kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind),
     kubectl.list(HELM_RELEASE.apiVersion, HELM_RELEASE.kind),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     kubectl.list('apps/v1', 'StatefulSet'),
-    usedBytes(kubectl),
+    kubeletSummaries(kubectl),
     loadCatalogue(),
   ])
   const releases = allReleases.filter(
@@ -66,7 +67,7 @@ export async function surveyApp(kubectl: Kubectl, app: string): Promise<AppSurve
       return {
         object,
         size: object.spec?.resources?.requests?.storage ?? '?',
-        used: usage.get(place),
+        used: usedBytes(object, summaries),
         lost: removed.has(place),
       }
     }),
@@ -157,14 +158,20 @@ async function overridesOf(kubectl: Kubectl, releases: readonly KubeObject[]): P
   return found
 }
 
-/** Bytes in use of each claim, as far as kubelets tell: `namespace/name` → bytes. */
-async function usedBytes(kubectl: Kubectl): Promise<Map<string, number>> {
-  const used = new Map<string, number>()
-  for (const { pods = [] } of await kubeletSummaries(kubectl))
-    for (const volume of pods.flatMap(pod => pod.volume ?? []))
-      if (volume.pvcRef && typeof volume.usedBytes === 'number')
-        used.set(`${volume.pvcRef.namespace}/${volume.pvcRef.name}`, volume.usedBytes)
-  return used
+/**
+ * Bytes in use of a claim, where a kubelet tells them. It measures the file system of a volume: of a folder on the disk
+ * of the server it says nothing (hostPath), or what the whole disk holds (local), which is left out. Pure.
+ * Source: Kubernetes' pkg/volume/hostpath (MetricsNil) and pkg/volume/local (MetricsStatFS).
+ */
+export function usedBytes(claim: KubeObject, summaries: readonly KubeletSummary[]): number | undefined {
+  const provided = quantity(claim.status?.capacity?.storage ?? claim.spec?.resources?.requests?.storage)
+  for (const { node, pods = [] } of summaries)
+    for (const { pvcRef, usedBytes: used, capacityBytes = 0 } of pods.flatMap(pod => pod.volume ?? [])) {
+      if (!pvcRef || `${pvcRef.namespace}/${pvcRef.name}` !== placeOf(claim)) continue
+      const isDisk = capacityBytes === node?.fs?.capacityBytes || capacityBytes > provided * 1.1
+      return isDisk ? undefined : used
+    }
+  return undefined
 }
 
 /** Whether an object of Flux does not delete what it has made: it is suspended. */

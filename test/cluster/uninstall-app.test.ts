@@ -71,7 +71,10 @@ test('a removal keeps the data, and the next installation finds it again', async
   const mark = bed.auditMark()
   const dry = await uninstall(['wekan', '--dry-run'])
   assert.is(dry.code, 0, dry.stderr)
-  assert.match(dry.stderr, /keep the data in volume claim oas-apps\/wekan-shared-data \(5Gi/)
+  assert.match(
+    dry.stderr,
+    /keep the data in volume claim oas-apps\/wekan-shared-data \(5Gi requested, use not known\)/,
+  )
   assert.equal(
     bed.writesSince(mark).filter(write => !write.includes('accessreview')),
     [],
@@ -101,8 +104,38 @@ if (all) {
     assert.is(noName.code, 2, noName.stderr)
     const wrong = await uninstall(['wekan', '--delete-data', '--discard-data', '--confirm', 'weken'])
     assert.is(wrong.code, 4, wrong.stderr)
-    for (const hostile of ['../wekan', 'wekan/../velero', 'weken', ''])
-      assert.is((await uninstall([hostile, '--yes'])).code, 2)
+    assert.equal(await claims(), before)
+    assert.ok(await kustomization())
+  })
+
+  test('hostile names and flags: one clear error each, and nothing is written', async () => {
+    const before = await claims()
+    const mark = bed.auditMark()
+    for (const name of [
+      ...['../wekan', 'wekan/../velero', 'oas-apps/wekan', 'weken', '', ' ', 'wekan;id', '$(id)', '`id`'],
+      ...['--flag', '-x', "wek'an", '"wekan"', 'wekan\nvelero', 'wek\u001b[2Jan', '\u202ewekan', '__proto__'],
+      ...['ingress', 'flux-system', 'wekan,velero', 'x'.repeat(100_000)],
+    ])
+      for (const more of [[], ['--delete-data', '--discard-data', '--confirm', name]]) {
+        const outcome = await uninstall(['--yes', ...more, '--', name])
+        assert.is(outcome.code, 2, `${name}: ${outcome.stderr}`)
+        assert.is(told(outcome).length, 1, outcome.stderr)
+        assert.ok(outcome.stderr.length < 500, outcome.stderr)
+        assert.not.match(outcome.stderr.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
+      }
+    for (const args of [
+      ['wekan', '--flag'],
+      ['wekan', 'velero'],
+      ['wekan', '--timeout', '-1m'],
+      ['wekan', '--timeout', 'soon'],
+      ['wekan', '--delete-data', '--max-backup-age', 'x'],
+      ['wekan', '--confirm'],
+    ]) {
+      const outcome = await uninstall(['--yes', ...args])
+      assert.is(outcome.code, 2, `${args}: ${outcome.stderr}`)
+      assert.is(told(outcome).length, 1, outcome.stderr)
+    }
+    assert.equal(bed.writesSince(mark), [])
     assert.equal(await claims(), before)
     assert.ok(await kustomization())
   })

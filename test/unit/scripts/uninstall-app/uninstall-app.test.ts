@@ -6,7 +6,7 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { grantLine, holdersOf } from '../../../../lib/platform/grants.ts'
 import { savedIn } from '../../../../scripts/uninstall-app/backup.ts'
 import { removalLines, removalProblems } from '../../../../scripts/uninstall-app/plan.ts'
-import { type AppSurvey, claimsOf, KEPT_OF } from '../../../../scripts/uninstall-app/survey.ts'
+import { type AppSurvey, claimsOf, KEPT_OF, usedBytes } from '../../../../scripts/uninstall-app/survey.ts'
 
 const object = (kind: string, name: string, more: object = {}, metadata: object = {}): KubeObject => ({
   apiVersion: 'v1',
@@ -63,13 +63,37 @@ const survey = (more: Partial<AppSurvey> = {}): AppSurvey => ({
 
 test('a plan says what goes and what stays', () => {
   const kept = removalLines(survey(), false).join('\n')
-  assert.match(kept, /keep the data in volume claim oas-apps\/files \(5Gi, 1\.0 GiB used\)/)
+  assert.match(kept, /keep the data in volume claim oas-apps\/files \(5Gi requested, 1\.0 GiB used\)/)
   assert.match(kept, /delete the single sign-on client oas-apps\/wekan/)
   assert.match(kept, /keep pass in Secret flux-system\/oas-wekan/)
   const deleted = removalLines(survey(), true).join('\n')
   assert.match(deleted, /DELETE the data in volume claim/)
   assert.match(deleted, /delete pass in Secret/)
   assert.match(deleted, /keep the override/)
+})
+
+test('what is in use is told where a kubelet tells it of the volume, and never made up', () => {
+  const claim = object('PersistentVolumeClaim', 'files', { status: { capacity: { storage: '5Gi' } } })
+  const told = (volume: object, name = 'files') =>
+    usedBytes(claim, [
+      {
+        node: { fs: { capacityBytes: 80 * 2 ** 30 } },
+        pods: [{}, { volume: [{}, { pvcRef: { name, namespace: 'oas-apps' }, ...volume }] }],
+      },
+    ])
+  assert.is(told({ usedBytes: 2 ** 30, capacityBytes: 4.8 * 2 ** 30 }), 2 ** 30)
+  assert.is(told({ usedBytes: 0, capacityBytes: 4.8 * 2 ** 30 }), 0)
+  // The disk of the server, or another one that holds more than this volume.
+  assert.is(told({ usedBytes: 40 * 2 ** 30, capacityBytes: 80 * 2 ** 30 }), undefined)
+  assert.is(told({ usedBytes: 40 * 2 ** 30, capacityBytes: 500 * 2 ** 30 }), undefined)
+  assert.is(told({ capacityBytes: 4.8 * 2 ** 30 }), undefined)
+  assert.is(told({ usedBytes: 1, capacityBytes: 1 }, 'others'), undefined)
+  assert.is(usedBytes(claim, []), undefined)
+  const [line] = removalLines(
+    survey({ claims: [{ object: claim, size: '5Gi', lost: false }] }),
+    false,
+  ).filter(each => each.includes('oas-apps/files'))
+  assert.match(line!, '(5Gi requested, use not known)')
 })
 
 test('grants are kept with the data, and revoked with it', () => {
