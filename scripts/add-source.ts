@@ -4,7 +4,7 @@
  *
  * Usage: npx tsx scripts/add-source.ts [NAME URL]   (lists the sources without arguments)
  * Needs: a cluster with the core installed; for ssh addresses git and ssh-keygen on this machine.
- * Safe to run again: it changes what differs, and keeps keys and passwords.
+ * Safe to run again: it changes what a flag says and restores what is missing; everything else stays as it is.
  */
 import type { KubeObject } from '../lib/kubectl/kubectl.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
@@ -64,6 +64,7 @@ await script({
     const { generatePassword } = await import('../lib/platform/secrets.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { readSourceFlags } = await import('./add-source/flags.ts')
+    const { completedFrom } = await import('./add-source/kept.ts')
     const { sourceObjects } = await import('./add-source/objects.ts')
     const { applyInOrder, checkFree, clientSecretOf, podNetworks, sourceRows, waitForSource } = await import(
       './add-source/steps.ts'
@@ -79,7 +80,7 @@ await script({
       return
     }
 
-    const { name, url, ref } = wanted
+    const { name, url, login } = wanted
     const config = installedConfig(run.cluster)
     await kubectl.serverVersion()
     await run.preflight([
@@ -88,8 +89,10 @@ await script({
         ['create', 'rbac.authorization.k8s.io', 'rolebindings'],
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
-      () => checkFree(kubectl, name, wanted.login !== undefined),
+      () => checkFree(kubectl, name, login !== undefined),
     ])
+    const source = await completedFrom(kubectl, wanted)
+    const { ref, path } = source
     const secret = { name: 'git', namespace: name }
     const isSsh = url.startsWith('ssh:')
     const place = { url, branch: 'branch' in ref ? ref.branch : 'main', secret }
@@ -99,7 +102,7 @@ await script({
       : undefined
     const kept =
       isSsh && !key ? await kubectl.get({ apiVersion: 'v1', kind: 'Secret', ...secret }) : undefined
-    const clientSecret = wanted.login && ((await clientSecretOf(kubectl, name)) ?? generatePassword(40))
+    const clientSecret = login && ((await clientSecretOf(kubectl, name)) ?? generatePassword(40))
     const around = { podRanges: await podNetworks(kubectl), domain: config.domain ?? '' }
     const keptKey: KubeObject | undefined = kept && {
       apiVersion: 'v1',
@@ -108,11 +111,14 @@ await script({
       type: 'Opaque',
       data: kept.data,
     }
-    const objects = (deployKey = keptKey) => sourceObjects(wanted, around, { deployKey, clientSecret })
+    const objects = (deployKey = keptKey) => sourceObjects(source, around, { deployKey, clientSecret })
     const plan = [...(key ? [key.plan] : []), ...applyText(await planApply(kubectl, objects()))]
     run.result = { name, namespace: name, url, changed: plan.length > 0 }
     if (plan.length > 0) {
-      plan.push(`Flux applies ${url} in namespace ${name}, and may write nowhere else`)
+      const [[kind, at]] = Object.entries(ref) as [[string, string]]
+      plan.push(
+        `Flux applies ${path} of ${url}, ${kind} ${at}, in namespace ${name}, and may write nowhere else`,
+      )
       if (!(await run.agree(plan, `Add ${name} to ${run.cluster.name}?`))) return
       await lockCluster(kubectl, run)
       if (key) await run.step('Deploy key', key.command, () => key.admit(run))
@@ -128,10 +134,12 @@ await script({
     })
     run.next([
       `npx tsx scripts/logs.ts ${name}   # its logs`,
-      ...(wanted.login
-        ? [`Secret ${name}/login has CLIENT_ID, CLIENT_SECRET and ISSUER for ${wanted.login.callback}`]
+      ...(login
+        ? [
+            `Secret ${name}/login has CLIENT_ID, CLIENT_SECRET and ISSUER for ${login.callback}`,
+            `npx tsx scripts/users.ts grant NAME ${name}   # who may log in there`,
+          ]
         : []),
-      ...(wanted.login ? [`npx tsx scripts/users.ts grant NAME ${name}   # who may log in there`] : []),
     ])
   },
 })

@@ -31,7 +31,7 @@ await script({
     const { parseSourceName } = await import('../lib/flux/own-sources.ts')
     const grants = await import('../lib/platform/grants.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
-    const { sourceRemovalLines, removeApplied, removeParts, surveySource } = await import(
+    const { refusePowerless, removeApplied, removeParts, sourceRemovalLines, surveySource } = await import(
       './remove-source/steps.ts'
     )
     const deadline = timeoutOf(run.flags.timeout, 10)
@@ -39,6 +39,7 @@ await script({
     const name = parseSourceName(run.args[0] ?? '')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const survey = await surveySource(kubectl, name)
+    refusePowerless(survey)
     const plan = sourceRemovalLines(survey, deletesData)
     const goes = deletesData || survey.volumes.length === 0
     const holders = survey.login.length > 0 ? await grants.readHolders(kubectl, name) : []

@@ -63,10 +63,10 @@ export class DeployKey {
     })
   }
 
-  /** The deploy key of a repository; undefined when the cluster has it. */
+  /** The deploy key of a repository; undefined when the cluster has it. A Secret with a token has none. */
   static async for(kubectl: Kubectl, place: KeyPlace): Promise<DeployKey | undefined> {
     const found = await kubectl.get({ apiVersion: 'v1', kind: 'Secret', ...place.secret })
-    return found ? undefined : new DeployKey(place)
+    return found?.data?.identity ? undefined : new DeployKey(place)
   }
 
   #file(name: 'identity' | 'identity.pub' | 'known_hosts'): string {

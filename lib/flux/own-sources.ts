@@ -8,6 +8,17 @@ export const SOURCE_LABEL = 'openappstack.net/own-source'
 /** The ServiceAccount as which Flux applies an own source, in the source's namespace. */
 export const SOURCE_ACCOUNT = 'flux-source'
 
+/** What an own source may write, in its namespace alone. */
+export const SOURCE_RIGHTS: readonly [group: string, resources: readonly string[]][] = [
+  ['', ['configmaps', 'secrets', 'services', 'persistentvolumeclaims', 'serviceaccounts', 'pods']],
+  ['apps', ['deployments', 'statefulsets', 'daemonsets', 'replicasets']],
+  ['batch', ['jobs', 'cronjobs']],
+  ['autoscaling', ['horizontalpodautoscalers']],
+  ['policy', ['poddisruptionbudgets']],
+  ['networking.k8s.io', ['ingresses']],
+  ['cert-manager.io', ['certificates']],
+]
+
 /** The namespace of the single sign-on clients: hydra-maester serves no other. */
 export const CLIENTS = 'oas-apps'
 
@@ -34,6 +45,8 @@ export function parseSourceName(name: string): string {
 /** An own source: the objects that make it up, as far as they exist. */
 export interface OwnSource {
   name: string
+  /** Whether its namespace is being deleted. */
+  isLeaving: boolean
   repository: KubeObject | undefined
   kustomization: KubeObject | undefined
 }
@@ -42,13 +55,13 @@ export interface OwnSource {
 export async function ownSources(kubectl: Kubectl): Promise<OwnSource[]> {
   const namespaces = await kubectl.list('v1', 'Namespace', { labelSelector: SOURCE_LABEL })
   return Promise.all(
-    namespaces.map(async ({ metadata: { name } }) => {
+    namespaces.map(async ({ metadata: { name, deletionTimestamp } }) => {
       const place = { name, namespace: name }
       const [repository, kustomization] = await Promise.all([
         kubectl.get({ ...GIT_REPOSITORY, ...place }),
         kubectl.get({ ...KUSTOMIZATION, ...place }),
       ])
-      return { name, repository, kustomization }
+      return { name, isLeaving: deletionTimestamp !== undefined, repository, kustomization }
     }),
   )
 }

@@ -17,26 +17,31 @@ export interface SourceFlags {
   storage?: string | undefined
 }
 
-/** A source, as it was asked for. */
+/** A source, as it was asked for. What no flag says is undefined: a source that exists keeps what it has. */
 export interface WantedSource {
   name: string
   url: string
-  ref: { branch: string } | { tag: string }
-  path: string
+  ref: { branch: string } | { tag: string } | undefined
+  path: string | undefined
   /** For an address over https: user and token. */
   token: { username: string; password: string } | undefined
   /** The public keys that commits have to be signed with. */
   keys: string | undefined
   login: { host: string; callback: string } | undefined
-  memory: string
-  storage: string
+  memory: string | undefined
+  storage: string | undefined
 }
 
 const MOST_BYTES = 100_000
 
 /** Reads what add-source is told. Throws a UsageError for anything that Flux or Git would take otherwise. */
 export function readSourceFlags(args: readonly string[], flags: SourceFlags): WantedSource {
-  const [name = '', address = ''] = args
+  const [name = '', address] = args
+  if (address === undefined)
+    throw new UsageError(
+      'the address of the repository is missing',
+      'give NAME and URL; without both they are listed',
+    )
   if (flags.branch !== undefined && flags.tag !== undefined)
     throw new UsageError('--branch and --tag do not go together', 'give one of them')
   const url = parseUrl(address)
@@ -50,17 +55,20 @@ export function readSourceFlags(args: readonly string[], flags: SourceFlags): Wa
     name: parseSourceName(name),
     url,
     ref:
-      flags.tag === undefined
-        ? { branch: parseRef('--branch', flags.branch ?? 'main') }
-        : { tag: parseRef('--tag', flags.tag) },
-    path: parseFolder(flags.path ?? './'),
+      flags.tag !== undefined
+        ? { tag: parseRef('--tag', flags.tag) }
+        : given(flags.branch, text => ({ branch: parseRef('--branch', text) })),
+    path: given(flags.path, parseFolder),
     token: tokenFile === undefined ? undefined : { username: username!, password: readToken(tokenFile) },
-    keys: keyFile === undefined ? undefined : readKeys(keyFile),
-    login: flags.login === undefined ? undefined : parseLogin(flags.login),
-    memory: parseSize('--memory', flags.memory ?? '2Gi'),
-    storage: parseSize('--storage', flags.storage ?? '20Gi'),
+    keys: given(keyFile, readKeys),
+    login: given(flags.login, parseLogin),
+    memory: given(flags.memory, text => parseSize('--memory', text)),
+    storage: given(flags.storage, text => parseSize('--storage', text)),
   }
 }
+
+const given = <T>(text: string | undefined, parse: (text: string) => T): T | undefined =>
+  text === undefined ? undefined : parse(text)
 
 /** The address of a repository. Throws a UsageError. Pure. */
 export function parseUrl(text: string): string {

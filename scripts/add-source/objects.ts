@@ -1,18 +1,8 @@
 import { GIT_REPOSITORY, KUSTOMIZATION } from '../../lib/flux/flux.ts'
-import { CLIENTS, SOURCE_ACCOUNT, SOURCE_LABEL } from '../../lib/flux/own-sources.ts'
+import { CLIENTS, SOURCE_ACCOUNT, SOURCE_LABEL, SOURCE_RIGHTS } from '../../lib/flux/own-sources.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import type { WantedSource } from './flags.ts'
-
-/** What an own source may write, in its namespace alone. */
-const RIGHTS: readonly [group: string, resources: readonly string[]][] = [
-  ['', ['configmaps', 'secrets', 'services', 'persistentvolumeclaims', 'serviceaccounts', 'pods']],
-  ['apps', ['deployments', 'statefulsets', 'daemonsets', 'replicasets']],
-  ['batch', ['jobs', 'cronjobs']],
-  ['autoscaling', ['horizontalpodautoscalers']],
-  ['policy', ['poddisruptionbudgets']],
-  ['networking.k8s.io', ['ingresses']],
-  ['cert-manager.io', ['certificates']],
-]
+import type { Source } from './kept.ts'
 
 const VERBS = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'deletecollection']
 
@@ -30,11 +20,11 @@ export interface SourceSecrets {
  * whose controllers would do with all their rights what such an object says. Pure.
  */
 export function sourceObjects(
-  wanted: WantedSource,
+  wanted: Source,
   { podRanges, domain }: { podRanges: readonly string[]; domain: string },
   secrets: SourceSecrets,
 ): KubeObject[] {
-  const { name, url, ref, path, token, keys, login } = wanted
+  const { name, url, ref, path, token, keys, login, keeps } = wanted
   const labels = { [SOURCE_LABEL]: name }
   const named = (apiVersion: string, kind: string, object: string, rest: object): KubeObject => ({
     apiVersion,
@@ -43,7 +33,7 @@ export function sourceObjects(
     ...rest,
   })
   const rbac = 'rbac.authorization.k8s.io/v1'
-  const secretRef = token || secrets.deployKey ? { secretRef: { name: 'git' } } : {}
+  const secretRef = token || keeps.token || secrets.deployKey ? { secretRef: { name: 'git' } } : {}
   return [
     {
       apiVersion: 'v1',
@@ -56,7 +46,7 @@ export function sourceObjects(
     },
     named('v1', 'ServiceAccount', SOURCE_ACCOUNT, {}),
     named(rbac, 'Role', SOURCE_ACCOUNT, {
-      rules: RIGHTS.map(([group, resources]) => ({
+      rules: SOURCE_RIGHTS.map(([group, resources]) => ({
         apiGroups: [group],
         resources: [...resources],
         verbs: [...VERBS],
@@ -100,7 +90,7 @@ export function sourceObjects(
         url,
         ref,
         ...secretRef,
-        ...(keys
+        ...(keys || keeps.keys
           ? { verify: { mode: 'tag' in ref ? 'Tag' : 'HEAD', secretRef: { name: 'git-signers' } } }
           : {}),
       },

@@ -3,12 +3,13 @@ import {
   isOfOwnSource,
   loginObjects,
   ownSources,
+  SOURCE_ACCOUNT,
   SOURCE_LABEL,
   sourceLine,
 } from '../../lib/flux/own-sources.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { countText } from '../../lib/script/count.ts'
-import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
+import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 import { until } from '../../lib/script/wait.ts'
 
@@ -64,6 +65,21 @@ async function partsOf(kubectl: Kubectl, namespace: string): Promise<KubeObject[
   return lists.flatMap((objects, i) =>
     objects.map(object => ({ ...object, apiVersion: PARTS[i]![0], kind: PARTS[i]![1] })),
   )
+}
+
+/**
+ * Throws an ExpectedError when somebody has removed the account or its rights: Flux would leave everything of the source
+ * running, or never come to an end. Pure.
+ * Source: https://github.com/fluxcd/kustomize-controller/blob/v1.9.5/internal/controller/kustomization_controller.go (finalize)
+ */
+export function refusePowerless({ name, kustomization, repository, parts }: SourceSurvey): void {
+  const lost = ['ServiceAccount', 'Role', 'RoleBinding'].find(kind => !parts.some(part => part.kind === kind))
+  if (kustomization && lost)
+    throw new ExpectedError(
+      `${lost} ${name}/${SOURCE_ACCOUNT} does not exist: Flux cannot remove what it has applied`,
+      `restore it, then run this again: npx tsx scripts/add-source.ts ${name} ${repository?.spec?.url ?? 'URL'}`,
+      { exitCode: EXIT.refused },
+    )
 }
 
 /** What goes, and what is kept, in words. Pure. */

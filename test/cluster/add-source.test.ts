@@ -3,7 +3,7 @@
  * serves.
  */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { admits, type Peer } from '../../lib/diagnosis/rules/policy-facts.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
 import { findPods } from '../../lib/logs/pods.ts'
 import { findTarget } from '../../lib/logs/target.ts'
+import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
@@ -20,7 +21,7 @@ import { indexOf } from '../unit/lib/diagnosis/snapshots.ts'
 import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 import { killedAfterWrite, killedAt } from './killing.ts'
-import { pushManifests, servedRepository } from './own-sources.ts'
+import { pushFolder, pushManifests, servedRepository } from './own-sources.ts'
 
 const test = suite('add-source')
 let bed: Bed
@@ -75,7 +76,7 @@ const diagnosed = (object: string) =>
     { deadline: 120_000, every: 3000, describe: last => `${object} is not named in ${last}` },
   )
 
-/** What an add-source that should have refused would have created. */
+/** What an add-source that should have refused would have created; what a test before has removed is just going. */
 async function ownObjects(): Promise<string[]> {
   const kinds = [
     ['v1', 'Namespace'],
@@ -85,6 +86,7 @@ async function ownObjects(): Promise<string[]> {
   const found = await Promise.all(kinds.map(([version, kind]) => bed.kubectl.list(version, kind)))
   return found
     .flat()
+    .filter(({ metadata }) => !metadata.deletionTimestamp)
     .map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`)
     .sort()
 }
@@ -137,6 +139,7 @@ test('a source is applied in its namespace, with its limits, and listed', async 
   assert.ok(await exists('networking.k8s.io/v1', 'NetworkPolicy', 'own-source', 'shop'))
   assert.ok(await exists('hydra.ory.sh/v1alpha1', 'OAuth2Client', 'shop', 'oas-apps'))
   assert.match((await run('add-source')).stdout, /shop +http.* own-shop +ready/)
+  assert.not.match((await run('diagnose')).stdout, /shop/)
   const again = await add('shop', '--login', 'shop.oas.example.org')
   assert.is(again.code, 0, again.stderr)
   assert.is.not(again.stderr.includes('Namespace, rights'), true)
@@ -390,28 +393,39 @@ if (all) {
   })
 
   test('only commits that a given key has signed are applied', async () => {
-    const keys = mkdtempSync(join(tmpdir(), 'oas-gpg-'))
+    const [keys, others] = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'oas-gpg-'))) as [string, string]
     try {
-      const gpg = (...args: string[]) =>
-        execFileSync('gpg', ['--homedir', keys, '--batch', '--quiet', ...args], { encoding: 'utf8' })
-      gpg('--passphrase', '', '--quick-generate-key', 'x <x@example.org>', 'ed25519', 'sign', 'never')
+      const gpg = (home: string, ...args: string[]) =>
+        execFileSync('gpg', ['--homedir', home, '--batch', '--quiet', ...args], { encoding: 'utf8' })
+      for (const home of [keys, others])
+        gpg(home, '--passphrase', '', '--quick-generate-key', 'x <x@example.org>', 'ed25519', 'sign', 'never')
       const file = join(bed.folder, 'signers.asc')
-      writeFileSync(file, gpg('--armor', '--export'))
+      writeFileSync(file, gpg(keys, '--armor', '--export'))
       pushManifests('own-sealed', configMap('sealed'), { keys })
       const signed = await add('sealed', '--verify-with', file)
       assert.is(signed.code, 0, signed.stderr)
       assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'))
-      pushManifests('own-sealed', configMap('sealed', 'forged'))
-      await reconcile(bed.kubectl, { ...GIT_REPOSITORY, name: 'sealed', namespace: 'sealed' })
-      const told = await diagnosed('GitRepository sealed/sealed')
-      assert.match(told, /signed|signature/)
-      assert.is(await exists('v1', 'ConfigMap', 'forged', 'sealed'), false)
-      assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'), 'what was signed stays')
-      assert.equal(await unready(), platform)
+      // Added again without the keys it still demands them.
+      const again = await add('sealed', '--memory', '1Gi')
+      assert.is(again.code, 0, again.stderr)
+      // Neither a commit without a signature, nor one by the key of somebody else, is applied.
+      for (const signer of [undefined, others]) {
+        pushManifests('own-sealed', configMap('sealed', 'forged'), signer ? { keys: signer } : {})
+        await reconcile(bed.kubectl, { ...GIT_REPOSITORY, name: 'sealed', namespace: 'sealed' })
+        const told = await diagnosed('GitRepository sealed/sealed')
+        assert.match(told, /signed|signature/)
+        assert.is(await exists('v1', 'ConfigMap', 'forged', 'sealed'), false)
+        assert.ok(await exists('v1', 'ConfigMap', 'own', 'sealed'), 'what was signed stays')
+        assert.equal(await unready(), platform)
+        pushManifests('own-sealed', configMap('sealed'), { keys })
+        assert.is((await add('sealed')).code, 0)
+      }
       assert.is((await run('remove-source', '--yes', 'sealed')).code, 0)
     } finally {
-      execFileSync('gpgconf', ['--homedir', keys, '--kill', 'all'])
-      rmSync(keys, { recursive: true, force: true })
+      for (const folder of [keys, others]) {
+        execFileSync('gpgconf', ['--homedir', folder, '--kill', 'all'])
+        rmSync(folder, { recursive: true, force: true })
+      }
     }
   })
 
@@ -483,18 +497,83 @@ if (all) {
     assert.ok(open.includes('169.254.0.0/16'))
     for (const { spec } of await bed.kubectl.list('v1', 'Node'))
       for (const range of spec.podCIDRs ?? []) assert.ok(open.includes(range), range)
-    // What limits it is missed when it is gone, and restored by the same command.
-    await bed.kubectl.delete({ ...policy, name: 'own-source', namespace: 'alone' })
-    await bed.kubectl.patch(
-      { ...KUSTOMIZATION, name: 'alone', namespace: 'alone' },
-      { spec: { serviceAccountName: null } },
-    )
-    const told = await diagnosed('NetworkPolicy alone/own-source does not exist')
-    assert.match(told, 'its repository may write everywhere in the cluster')
-    assert.is((await add('alone')).code, 0)
-    const healed = (await run('diagnose')).stdout
-    assert.not.match(healed, /own-source does not exist|may write everywhere/)
     assert.is((await run('remove-source', '--delete-data', '--confirm', 'alone', 'alone')).code, 0)
+  })
+
+  test('the repository of the page is applied as it stands there', async () => {
+    const page = readFileSync(join(ROOT, 'runbooks/add-source.md'), 'utf8')
+    const repository = mkdtempSync(join(tmpdir(), 'oas-shop-'))
+    try {
+      for (const [, file, text] of page.matchAll(/^```yaml\n# (\S+)\n([\s\S]*?)^```$/gm))
+        writeFileSync(join(repository, file!), text!)
+      assert.equal(readdirSync(repository).sort(), ['kustomization.yaml', 'shop.yaml'])
+      pushFolder('own-shop', repository)
+      const { code, stderr } = await add('shop')
+      assert.is(code, 0, stderr)
+      assert.ok(await exists('networking.k8s.io/v1', 'Ingress', 'shop', 'shop'))
+      assert.ok(await exists('apps/v1', 'Deployment', 'shop', 'shop'))
+      assert.is((await run('remove-source', '--yes', 'shop')).code, 0)
+      await gone('shop')
+    } finally {
+      rmSync(repository, { recursive: true, force: true })
+    }
+  })
+
+  test('limits and rights that somebody removes by hand: diagnose names them, add-source restores them', async () => {
+    pushManifests('own-bare', configMap('bare'), { file: 'deploy/all.yaml' })
+    const first = await add('bare', '--path', './deploy', '--memory', '1Gi')
+    assert.is(first.code, 0, first.stderr)
+    const rbac = 'rbac.authorization.k8s.io/v1'
+    const parts = [
+      { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', name: 'own-source' },
+      { apiVersion: 'v1', kind: 'ResourceQuota', name: 'own-source' },
+      { apiVersion: rbac, kind: 'RoleBinding', name: 'flux-source' },
+      { apiVersion: rbac, kind: 'Role', name: 'flux-source' },
+      { apiVersion: 'v1', kind: 'ServiceAccount', name: 'flux-source' },
+    ].map(part => ({ ...part, namespace: 'bare' }))
+    const specs = async () =>
+      (await Promise.all(parts.map(part => bed.kubectl.get(part)))).map(part =>
+        part ? [part.spec, part.rules, part.subjects] : undefined,
+      )
+    const complete = await specs()
+    for (const part of parts) await bed.kubectl.delete(part)
+    await bed.kubectl.patch(
+      { apiVersion: 'v1', kind: 'Namespace', name: 'bare' },
+      { metadata: { labels: { 'pod-security.kubernetes.io/enforce': null } } },
+    )
+    const source = { ...KUSTOMIZATION, name: 'bare', namespace: 'bare' }
+    await bed.kubectl.patch(source, { spec: { serviceAccountName: null } })
+    const loose = (await run('diagnose')).stdout
+    assert.match(loose, 'its repository may write everywhere in the cluster')
+    for (const { kind, name } of parts) assert.match(loose, `${kind} bare/${name} does not exist`)
+    assert.match(loose, 'Namespace bare lets in pods of every kind')
+    // Flux, too, is refused now, and the repository is not blamed for it.
+    await bed.kubectl.patch(source, { spec: { serviceAccountName: 'flux-source' } })
+    await reconcile(bed.kubectl, source)
+    await until(
+      async () => {
+        const { message } = standing((await bed.kubectl.get(source))!)
+        return message.includes('flux-source') ? { done: undefined } : { last: message }
+      },
+      { deadline: 120_000, describe: String },
+    )
+    const powerless = (await run('diagnose')).stdout
+    assert.not.match(powerless, /everything belongs into namespace bare/)
+    const command = /npx tsx scripts\/add-source\.ts (bare \S+)/.exec(powerless)
+    assert.ok(command, powerless)
+    // Without its rights Flux would leave behind what it has applied.
+    const kept = await run('remove-source', '--yes', 'bare')
+    assert.is(kept.code, 4, kept.stderr)
+    assert.match(told(kept)[0]!.what, /bare\/flux-source does not exist/)
+    const again = await run('add-source', '--yes', '--timeout', '90s', ...command[1]!.split(' '))
+    assert.is(again.code, 0, again.stderr)
+    // Its quota was gone with the limit that it had; branch and folder were not.
+    complete[1] = [{ hard: { ...complete[1]?.[0]?.hard, 'limits.memory': '2Gi' } }, undefined, undefined]
+    assert.equal(await specs(), complete)
+    assert.is((await bed.kubectl.get(source))!.spec.path, './deploy')
+    assert.not.match((await run('diagnose')).stdout, /bare/)
+    assert.equal(await unready(), platform)
+    assert.is((await run('remove-source', '--yes', 'bare')).code, 0)
   })
 
   test('an Ingress for a host of the platform, which the cluster does not refuse, is named', async () => {

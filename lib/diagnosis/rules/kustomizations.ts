@@ -17,6 +17,7 @@ import {
   scriptCommand,
   sourceOf,
 } from './failure.ts'
+import { refusedToSource } from './own-sources.ts'
 import { isOurs } from './ownership.ts'
 import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
 
@@ -24,16 +25,6 @@ import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryO
 const folderOf = (spec: KubeObject['spec']): string => spec?.path ?? './'
 
 const known: readonly KnownFailure[] = [
-  {
-    rule: 'own-source-refused',
-    pattern:
-      /User "system:serviceaccount:([\w-]{1,63}):flux-source" cannot \w{1,20} resource "([\w./-]{1,200})" in API group "[\w.-]{0,200}"(?: in the namespace "([\w-]{1,63})")?/,
-    cause: (_object, [, , resource, namespace]) =>
-      `its repository holds ${resource} ${namespace ? `for namespace ${namespace}` : 'for the whole cluster'}: the cluster refuses that to an own source`,
-    fix: (_object, [, own]) =>
-      `correct the repository: everything belongs into namespace ${own} (\`namespace: ${own}\` in its kustomization.yaml), and only kinds that add-source allows; nothing outside was changed`,
-    timing: 'rule',
-  },
   ...refusals,
   {
     rule: 'kustomization-path-missing',
@@ -181,6 +172,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
   if (reason === 'ArtifactFailed' && /^Source (artifact not found|is not ready)/.test(message))
     return undefined
   return (
+    refusedToSource(message) ??
     brokenSubstitution(kustomization, message) ??
     recognise(known, kustomization, message, timing) ?? {
       rule: 'kustomization-failed',

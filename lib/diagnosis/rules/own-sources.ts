@@ -1,18 +1,30 @@
 /** Own sources that could do more than add-source lets them: what keeps one in its namespace is missing or was changed. */
-import { SOURCE_ACCOUNT, SOURCE_LABEL } from '../../flux/own-sources.ts'
+import { SOURCE_ACCOUNT, SOURCE_LABEL, SOURCE_RIGHTS } from '../../flux/own-sources.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { quote } from '../../script/quote.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
+import type { Failure } from './failure.ts'
 import { hostsOf, isSolver } from './ingresses.ts'
 
-/** What add-source creates to limit a source, with what is missing without it. */
-const LIMITS = [
-  ['NetworkPolicy', 'its pods reach those of the platform'],
-  ['ResourceQuota', 'its pods may use all memory and storage of the server'],
+/**
+ * What add-source creates to limit a source, and to let Flux apply it, with what is wrong without it. Without the
+ * account Flux forgets what it has applied, instead of removing it (kustomize-controller's finalize).
+ */
+const PARTS = [
+  ['NetworkPolicy', 'own-source', 'its pods reach those of the platform', 'warning'],
+  ['ResourceQuota', 'own-source', 'its pods may use all memory and storage of the server', 'warning'],
+  ['ServiceAccount', SOURCE_ACCOUNT, 'Flux cannot remove what it has applied from its repository', 'broken'],
+  ['Role', SOURCE_ACCOUNT, 'Flux may not apply its repository', 'broken'],
+  ['RoleBinding', SOURCE_ACCOUNT, 'Flux may not apply its repository', 'broken'],
 ] as const
 
+const CONFINEMENT = 'pod-security.kubernetes.io/enforce'
+
+/** The levels of Pod Security that keep pods from the node. */
+const CONFINED: readonly unknown[] = ['baseline', 'restricted']
+
 const remedy = (name: string, url: unknown) => ({
-  text: 'Add the source again with the options that it had: that restores its limits, and keeps its data',
+  text: 'Add the source again: that restores its limits and rights, and keeps its data and settings',
   command: `npx tsx scripts/add-source.ts ${name} ${typeof url === 'string' ? quote(url) : 'URL'}`,
 })
 
@@ -39,18 +51,57 @@ const unbound: Rule = index =>
         }),
     )
 
-const unlimited: Rule = index =>
+const incomplete: Rule = index =>
   ownOf(index).flatMap(({ name, kustomization, url }) =>
-    LIMITS.filter(([kind]) => !index.blind(kind) && index.get(kind, name, 'own-source') === undefined).map(
-      ([kind, effect]): Finding =>
+    PARTS.filter(([kind, part]) => !index.blind(kind) && index.get(kind, name, part) === undefined).map(
+      ([kind, part, effect, verdict]): Finding =>
         tell(kustomization, {
-          rule: 'own-source-unlimited',
-          verdict: 'warning',
-          cause: `${kind} ${name}/own-source does not exist, so that ${effect}`,
+          rule: 'own-source-incomplete',
+          verdict,
+          cause: `${kind} ${name}/${part} does not exist, so that ${effect}`,
           ...remedy(name, url),
         }),
     ),
   )
+
+const unconfined: Rule = index =>
+  ownOf(index).flatMap(({ name, kustomization, url }): Finding[] => {
+    const level = index.get('Namespace', undefined, name)?.metadata.labels?.[CONFINEMENT]
+    if (CONFINED.includes(level)) return []
+    return [
+      tell(kustomization, {
+        rule: 'own-source-unconfined',
+        verdict: 'warning',
+        cause: `Namespace ${name} lets in pods of every kind, so that those of its repository may take over the server`,
+        evidence: [`the label ${CONFINEMENT} is ${level ?? 'not set'}`],
+        ...remedy(name, url),
+      }),
+    ]
+  })
+
+const REFUSED =
+  /User "system:serviceaccount:([\w-]{1,63}):flux-source" cannot \w{1,20} resource "([\w./-]{1,200})" in API group "([\w.-]{0,200})"(?: in the namespace "([\w-]{1,63})")?/
+
+/** Why the cluster refuses an own source something: it is not its own, or the source has lost its rights. Pure. */
+export function refusedToSource(message: string): Failure | undefined {
+  const [, own, resource, group, namespace] = REFUSED.exec(message) ?? []
+  if (!own || !resource) return undefined
+  const isGranted = SOURCE_RIGHTS.some(([of, resources]) => of === group && resources.includes(resource))
+  if (namespace === own && isGranted)
+    return {
+      rule: 'own-source-powerless',
+      cause: `its account ${SOURCE_ACCOUNT} has lost the right to write ${resource} in namespace ${own}`,
+      fix: `add the source again, which restores it: npx tsx scripts/add-source.ts ${own} URL`,
+      timing: 'rule',
+      symptom: true,
+    }
+  return {
+    rule: 'own-source-refused',
+    cause: `its repository holds ${resource} ${namespace ? `for namespace ${namespace}` : 'for the whole cluster'}: the cluster refuses that to an own source`,
+    fix: `correct the repository: everything belongs into namespace ${own} (\`namespace: ${own}\` in its kustomization.yaml), and only kinds that add-source allows; nothing outside was changed`,
+    timing: 'rule',
+  }
+}
 
 /** A binding of the account beside the one that add-source creates: the source may do more than it should. */
 const bound: Rule = index =>
@@ -107,4 +158,4 @@ const taking: Rule = index => {
 }
 
 /** The rules of own sources, besides what Flux says of them. */
-export const rules: readonly Rule[] = [unbound, unlimited, bound, taking]
+export const rules: readonly Rule[] = [unbound, incomplete, unconfined, bound, taking]

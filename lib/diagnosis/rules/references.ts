@@ -1,5 +1,6 @@
 /** References from one object to another that does not exist: one table of fields, one rule. */
 import { condition } from '../../flux/flux.ts'
+import { isOfOwnSource } from '../../flux/own-sources.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -205,6 +206,7 @@ const missing: Rule = index =>
       if (
         SYSTEM.test(namespace) ||
         /^system:/.test(name) ||
+        isOfOwnSource(object) || // what add-source creates is judged together, with its remedy
         since(index, object.metadata.creationTimestamp) < 60
       )
         return []

@@ -1,16 +1,17 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rules } from '../../../../lib/diagnosis/rules/own-sources.ts'
+import { refusedToSource, rules } from '../../../../lib/diagnosis/rules/own-sources.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
 import { readSourceFlags } from '../../../../scripts/add-source/flags.ts'
+import { completed } from '../../../../scripts/add-source/kept.ts'
 import { sourceObjects } from '../../../../scripts/add-source/objects.ts'
 import { indexOf, objectOf } from './snapshots.ts'
 
 /** What add-source creates, without the object that `without` names, and with the others changed. */
 function told(without = '', change: (objects: KubeObject[]) => KubeObject[] = all => all): string[] {
   const objects = sourceObjects(
-    readSourceFlags(['shop', 'https://git.example.org/shop.git'], {}),
+    completed(readSourceFlags(['shop', 'https://git.example.org/shop.git'], {}), {}),
     { podRanges: [], domain: 'example.org' },
     { deployKey: undefined, clientSecret: undefined },
   ).filter(({ kind }) => kind !== without)
@@ -26,7 +27,7 @@ test('what add-source creates is told of by no rule', () => {
 
 test('limits that are missing are told, once the source is there', () => {
   assert.equal(told('NetworkPolicy'), [
-    'own-source-unlimited Kustomization shop/shop: NetworkPolicy shop/own-source does not exist, so that its pods reach those of the platform',
+    'own-source-incomplete Kustomization shop/shop: NetworkPolicy shop/own-source does not exist, so that its pods reach those of the platform',
   ])
   assert.match(told('ResourceQuota')[0]!, 'may use all memory and storage')
   // remove-source keeps a namespace with volumes, without its quota.
@@ -34,6 +35,42 @@ test('limits that are missing are told, once the source is there', () => {
     told('ResourceQuota', all => all.filter(({ kind }) => kind !== 'Kustomization')),
     [],
   )
+})
+
+test('an account or rights that somebody has removed are told, and what Flux says then points there', () => {
+  for (const kind of ['ServiceAccount', 'Role', 'RoleBinding'])
+    assert.match(told(kind)[0]!, new RegExp(`${kind} shop/flux-source does not exist, so that Flux`))
+  const refused = (resource: string, group: string, namespace: string) =>
+    refusedToSource(
+      `User "system:serviceaccount:shop:flux-source" cannot patch resource "${resource}" in API group "${group}" in the namespace "${namespace}"`,
+    )
+  assert.match(refused('deployments', 'apps', 'shop')!.fix, 'npx tsx scripts/add-source.ts shop')
+  for (const [resource, group, namespace] of [
+    ['deployments', 'apps', 'oas'],
+    ['networkpolicies', 'networking.k8s.io', 'shop'],
+    ['deployments', '', 'shop'],
+  ] as const)
+    assert.is(refused(resource, group, namespace)?.rule, 'own-source-refused', `${resource} ${namespace}`)
+})
+
+test('a namespace that lets in pods of every kind is told', () => {
+  const labelled = (level: string | undefined) =>
+    told('', all =>
+      all.map(object =>
+        object.kind === 'Namespace'
+          ? {
+              ...object,
+              metadata: {
+                ...object.metadata,
+                labels: { ...object.metadata.labels, 'pod-security.kubernetes.io/enforce': level as string },
+              },
+            }
+          : object,
+      ),
+    )
+  for (const level of [undefined, 'privileged'])
+    assert.match(labelled(level)[0]!, /^own-source-unconfined .*may take over the server/)
+  assert.equal(labelled('restricted'), [])
 })
 
 test('a source that Flux applies with all its rights is told', () => {

@@ -8,7 +8,7 @@ const URL_ = 'https://git.example.org/shop.git'
 
 test('a source as it is asked for', () => {
   const wanted = readSourceFlags(['shop', URL_], { path: 'deploy//./x/', login: 'shop.example.org/callback' })
-  assert.equal(wanted.ref, { branch: 'main' })
+  assert.is(wanted.ref, undefined)
   assert.is(wanted.path, './deploy/x')
   assert.is(wanted.login?.callback, 'https://shop.example.org/callback')
   assert.equal(readSourceFlags(['shop', URL_], { tag: 'v1.2+x' }).ref, { tag: 'v1.2+x' })
@@ -58,6 +58,10 @@ test('addresses that are not a repository, or hold a password, are refused witho
     () => parseUrl('https://me:hunter2@x.org/y.git'),
     (error: Error) => !error.message.includes('hunter2'),
   )
+})
+
+test('a name without an address is told what is missing', () => {
+  assert.throws(() => readSourceFlags(['shop'], {}), /the address of the repository is missing/)
 })
 
 test('no path leads out of the repository', () => {

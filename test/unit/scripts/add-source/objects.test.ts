@@ -2,9 +2,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isOfOwnSource } from '../../../../lib/flux/own-sources.ts'
 import { readSourceFlags } from '../../../../scripts/add-source/flags.ts'
+import { completed } from '../../../../scripts/add-source/kept.ts'
 import { sourceObjects } from '../../../../scripts/add-source/objects.ts'
 
-const wanted = readSourceFlags(['shop', 'https://git.example.org/shop.git'], { login: 'shop.example.org' })
+const URL_ = 'https://git.example.org/shop.git'
+const wanted = completed(readSourceFlags(['shop', URL_], { login: 'shop.example.org' }), {})
 const objects = sourceObjects(
   wanted,
   { podRanges: ['10.42.0.0/24', 'fd00::/64'], domain: 'example.org' },

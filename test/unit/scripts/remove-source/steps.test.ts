@@ -1,7 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { type SourceSurvey, sourceRemovalLines } from '../../../../scripts/remove-source/steps.ts'
+import {
+  refusePowerless,
+  type SourceSurvey,
+  sourceRemovalLines,
+} from '../../../../scripts/remove-source/steps.ts'
 
 const object = (kind: string, name: string, more: object = {}): KubeObject => ({
   apiVersion: 'v1',
@@ -50,6 +54,20 @@ test('what goes is named, and volumes stay unless they are meant', () => {
   ])
   assert.is(sourceRemovalLines(all, true).at(-1), 'delete Namespace shop with its data: data (1Gi)')
   assert.is(sourceRemovalLines(survey({}), false).at(-1), 'delete Namespace shop')
+})
+
+test('Flux is not told to remove what it has no right to remove', () => {
+  const account = ['ServiceAccount', 'Role', 'RoleBinding'].map(kind => object(kind, 'flux-source'))
+  const kustomization = object('Kustomization', 'shop')
+  refusePowerless(survey({ kustomization, parts: account }))
+  refusePowerless(survey({ parts: [] }))
+  for (const lost of account) {
+    const parts = account.filter(each => each !== lost)
+    assert.throws(
+      () => refusePowerless(survey({ kustomization, parts })),
+      (error: Error) => error.message.startsWith(`${lost.kind} shop/flux-source does not exist`),
+    )
+  }
 })
 
 test('what a killed run has left is named, too', () => {
