@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PROOF_MARK } from '../../../../lib/backup/judge.ts'
 import type { HttpAnswer } from '../../../../lib/diagnosis/certificates/http-probe.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { ROOT } from '../../../../lib/script/files.ts'
 import type { TestCheck } from '../../../../scripts/test-cluster/checks.ts'
 import { loginClients } from '../../../../scripts/test-cluster/clients.ts'
 import { answerProblem, certificateProblem, redirectProblem } from '../../../../scripts/test-cluster/hosts.ts'
@@ -79,7 +81,7 @@ test('a backup has to be proved within 8 days, as the alert has it', () => {
   assert.equal(proof(30, 9), ['failed', 'is 9 d old'])
   assert.equal(proof(9), ['failed', 'no backup was ever proved'])
   assert.is(proof(2)[0], 'skipped')
-  const velero = readFileSync('flux2/apps/velero/values.yaml', 'utf8')
+  const velero = readFileSync(join(ROOT, 'flux2/apps/velero/values.yaml'), 'utf8')
   assert.match(velero, 'configmap="oas-backup-proof"} > time() - 8 * 86400')
 })
 
