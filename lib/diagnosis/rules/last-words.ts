@@ -78,6 +78,20 @@ const WORDS: readonly Words[] = [
     command: 'npx tsx scripts/ssh.ts --sudo -- sysctl --system',
   },
   {
+    rule: 'container-shared-memory',
+    pattern: /shared memory segment|\/dev\/shm\b/i,
+    what: 'its shared memory (/dev/shm) is full: a container has 64 MiB of it',
+    fix: where => `mount an emptyDir with medium Memory at /dev/shm ${where}`,
+  },
+  {
+    rule: 'container-clock-differs',
+    pattern:
+      /too ?skewed|clock skew|(token|certificate) is not (yet )?valid( yet)?\b[^\n]{0,40}\b(nbf|yet)|used before issued/i,
+    what: 'the clock of the server differs from that of a service',
+    fix: () => 'have the clock of the server set by NTP',
+    command: 'npx tsx scripts/ssh.ts -- timedatectl',
+  },
+  {
     rule: 'container-disk-full',
     pattern:
       /no space left on device|disk quota exceeded|\bENOSPC\b|disk (usage|space) (exceed|low|full)|(flood|disk|high)[- ]?(stage )?[- ]?(disk )?watermark/i,
@@ -124,6 +138,25 @@ const WORDS: readonly Words[] = [
     fix: where => `use an image in which it is, or another version of the image ${where}`,
   },
   {
+    rule: 'container-version-differs',
+    pattern: /\brequires? (an? )?\w{2,20} version|version\b[^\n]{0,40}\bis not supported by/i,
+    what: 'it needs another version of a program or of a service',
+    fix: where =>
+      `use the version that it names: of its image, or of the service that it works with ${where}`,
+  },
+  {
+    rule: 'container-interpreter-missing',
+    pattern: /bad interpreter|\\r'?: no such file|can't execute '|^exec \/\S{1,200}: no such file/i,
+    what: 'the program that its script names is not in the image, or the script has Windows line ends',
+    fix: where => `write the script with Unix line ends, and with an interpreter that the image has ${where}`,
+  },
+  {
+    rule: 'container-token-missing',
+    pattern: /serviceaccount\/token: no such file/i,
+    what: 'it finds no token of its ServiceAccount',
+    fix: where => `set automountServiceAccountToken: true ${where}, or of the ServiceAccount`,
+  },
+  {
     rule: 'container-names-unresolved',
     pattern:
       /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
@@ -165,7 +198,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -202,7 +235,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-in-use',
     pattern:
-      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|database is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
+      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|\b(database|control|migration) is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
     what: 'its data is locked: another process still has it, or was killed while it had it',
     fix: where =>
       `see whether a second pod uses the same volume: end that, and set strategy Recreate ${where}; if none does, remove the lock that a killed one has left`,
@@ -251,27 +284,6 @@ const WORDS: readonly Words[] = [
     fix: where => `set enableServiceLinks: false ${where}, set its port explicitly, or rename that Service`,
   },
   {
-    rule: 'container-setting-missing',
-    pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
-    what: 'a setting is missing',
-    fix: where => `set what it names ${where}`,
-  },
-  {
-    rule: 'container-file-missing',
-    pattern: /no such file or directory|\bENOENT\b|file (does not exist|not found)|FileNotFoundError/i,
-    what: 'a file is missing that it needs',
-    fix: where => `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key`,
-  },
-  {
-    rule: 'container-setting-invalid',
-    pattern:
-      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
-    what: 'its configuration is not valid',
-    fix: where =>
-      `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
-  },
-  {
     rule: 'container-port-taken',
     pattern: /address (already )?in use|\bEADDRINUSE\b/i,
     what: 'the port that it listens on is in use already',
@@ -307,12 +319,41 @@ const WORDS: readonly Words[] = [
       `run its migrations: see whether their Job or init container has failed, or is switched off ${where}; where its first start was cut off, restore a backup or start on an empty volume`,
   },
   {
+    rule: 'container-migration-failed',
+    pattern:
+      /migration (has )?failed|(could not|unable to|failed to) (apply|run|execute) (the )?(\w{1,20} )?migration/i,
+    what: 'a migration of its database has failed',
+    fix: where =>
+      `restore the database as it was before the upgrade, or repair in it what the message names; then start this version of the image again ${where}`,
+  },
+  {
     rule: 'container-permission-denied',
     pattern:
       /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
+  },
+  {
+    rule: 'container-setting-missing',
+    pattern:
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
+    what: 'a setting is missing',
+    fix: where => `set what it names ${where}`,
+  },
+  {
+    rule: 'container-file-missing',
+    pattern: /no such file or directory|\bENOENT\b|file (does not exist|not found)|FileNotFoundError/i,
+    what: 'a file is missing that it needs',
+    fix: where => `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key`,
+  },
+  {
+    rule: 'container-setting-invalid',
+    pattern:
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
+    what: 'its configuration is not valid',
+    fix: where =>
+      `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
   },
   {
     rule: 'container-out-of-memory',
@@ -393,7 +434,7 @@ function around(line: string, pattern: RegExp, max = 200): string {
 
 /** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
 const ENDING =
-  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up)\b/i
+  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|(initiali[sz]ation|start-?up) (has )?failed)\b/i
 
 /** A line of a stack, or by which npm and Node.js end: it says where, not why. */
 const FRAME =
