@@ -71,7 +71,7 @@ const cron = each('CronJob', (object, index) => {
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
   const quiet = since(index, lastScheduleTime, creationTimestamp)
   const running = jobs.find(job => job.status?.active)
-  if (running && blocked && quiet > 2 * period)
+  if (running && (blocked || object.spec?.concurrencyPolicy === 'Forbid') && quiet > 2 * period)
     return finding(
       'cronjob-blocked',
       `it has not run for ${durationText(quiet * 1000)}: Job ${running.metadata.name} still runs, and concurrencyPolicy ${object.spec?.concurrencyPolicy} lets no second one begin`,
@@ -132,7 +132,9 @@ const unending: Rule = index => {
       const goesOn = ended && states.find(({ status }) => status.state?.running)
       return goesOn ? [{ ended: ended.name, goesOn: goesOn.name }] : []
     })[0]
-    const endless = lasts > 24 * 3600 && job.spec?.activeDeadlineSeconds === undefined
+    // A CronJob that such a Job keeps from running tells it itself.
+    const blocks = subject.spec?.concurrencyPolicy === 'Forbid'
+    const endless = !blocks && lasts > 24 * 3600 && job.spec?.activeDeadlineSeconds === undefined
     if (told.has(keyOf(refOf(subject))) || !(beside || endless)) continue
     const { namespace, name } = job.metadata
     told.set(

@@ -126,7 +126,9 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     `no node takes it${why ? `: ${short(why, 200)}` : ''}`,
     /resource ?claim/i.test(message)
       ? 'see whether the driver of the device of this ResourceClaim runs, and has one free'
-      : `correct what the message names ${where}`,
+      : /max volume count/i.test(message)
+        ? 'the nodes have as many volumes attached as they may: remove pods with volumes, or add a node'
+        : `correct what the message names ${where}`,
   )
 }
 

@@ -59,6 +59,11 @@ export function probeMistake(
       cause: `its ${name} probe is refused (${status}): most often it speaks HTTP to a port for HTTPS, or the program knows only other host names`,
       fix: `set scheme: HTTPS or a Host header in ${name}Probe.httpGet, or have the program accept the address of the pod`,
     }
+  if (probe.grpc && /UNIMPLEMENTED/i.test(message))
+    return {
+      cause: `its ${name} probe asks by gRPC, and the program does not answer health checks (UNIMPLEMENTED)`,
+      fix: `set tcpSocket or httpGet in ${name}Probe, or have the program serve grpc.health.v1`,
+    }
   if (typeof port === 'string' && !has)
     return {
       cause: `its ${name} probe names the port ${port}, which the container does not have`,

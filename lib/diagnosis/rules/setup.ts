@@ -103,6 +103,10 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     where => `create the ServiceAccount that it names ${where}, and restart k3s if it exists already`,
   ],
   [
+    /volumeMode Block|volumeMounts?\b.*volumeMode|volumeMode.*volumeMounts?/i,
+    where => `use volumeDevices in place of volumeMounts ${where}, or a claim with volumeMode Filesystem`,
+  ],
+  [
     /failed to sync (configmap|secret) cache/i,
     () => 'the kubelet does not hear of ConfigMaps and Secrets from the API server: restart k3s if it lasts',
   ],

@@ -231,6 +231,24 @@ const onDelete = each(['StatefulSet', 'DaemonSet'], ({ metadata, spec, status })
 })
 
 /**
+ * StatefulSets that were changed, and whose partition keeps every pod as it is.
+ * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions
+ */
+const partitioned = each('StatefulSet', ({ metadata, spec, status }) => {
+  const partition = Number(spec?.updateStrategy?.rollingUpdate?.partition ?? 0)
+  const { currentRevision, updateRevision } = status ?? {}
+  if (partition < (spec?.replicas ?? 1) || partition === 0 || currentRevision === updateRevision)
+    return undefined
+  return {
+    rule: 'workload-partition',
+    verdict: 'warning',
+    cause: `it was changed, but its partition ${partition} keeps all of its pods: the change has no effect`,
+    text: 'lower spec.updateStrategy.rollingUpdate.partition, as to 0',
+    command: `kubectl -n ${metadata.namespace} get pods -L controller-revision-hash`,
+  }
+})
+
+/**
  * Pods that were created before a StatefulSet was corrected, and never get ready: it replaces them one by one, and
  * waits for each to be ready first.
  * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
@@ -254,4 +272,4 @@ const oldRevision = each(
   },
 )
 
-export const rules: Rule[] = [unavailable, scaledToZero, paused, ignored, onDelete, oldRevision]
+export const rules: Rule[] = [unavailable, scaledToZero, paused, ignored, onDelete, partitioned, oldRevision]
