@@ -28,10 +28,12 @@ export async function serverTests(run: ServerRun): Promise<TestCheck[]> {
   return [...unitChecks(said, facts.k3s), ...findingChecks(findings)]
 }
 
-/** What preflight found, each as a check. Pure. */
+/** What preflight found, each as a check. Its advice fails nothing, as in preflight: it is a note. Pure. */
 export function findingChecks(findings: Awaited<ReturnType<typeof lookAtServer>>['findings']): TestCheck[] {
-  if (findings.length === 0) return [passedCheck('host', 'disk, memory, clock, kernel')]
-  return findings.map(({ what, fix }) => failedCheck('host', what.split(/[,:] /)[0]!.slice(0, 60), what, fix))
+  const errors = findings.filter(({ severity }) => severity === 'error')
+  const advice = findings.filter(({ severity }) => severity !== 'error').map(({ what }) => what)
+  if (errors.length === 0) return [passedCheck('host', 'disk, memory, clock, kernel', advice.join('; '))]
+  return errors.map(({ what, fix }) => failedCheck('host', what.split(/[,:] /)[0]!.slice(0, 60), what, fix))
 }
 
 /** The service of k3s, and pending updates. Pure. */

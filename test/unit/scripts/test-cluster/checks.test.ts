@@ -119,7 +119,10 @@ test('the server: its service, pending updates, and what preflight found', () =>
   ])
   assert.equal(bad(findingChecks([])), [])
   const finding = { severity: 'error' as const, what: 'the disk is full: 1 % free', fix: 'free some' }
-  assert.equal(bad(findingChecks([finding])), ['the disk is full: the disk is full: 1 % free'])
+  const advice = { severity: 'warning' as const, what: 'the server swaps', fix: 'switch it off' }
+  assert.equal(bad(findingChecks([advice, finding])), ['the disk is full: the disk is full: 1 % free'])
+  const [passed, ...more] = findingChecks([advice])
+  assert.equal([passed!.state, passed!.note, more], ['passed', 'the server swaps', []])
 })
 
 test('every application with single sign-on has its client, with the address that it sends', () => {
