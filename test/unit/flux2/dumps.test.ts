@@ -57,6 +57,12 @@ const DATABASES = [
   ],
 ] as const
 
+test('MariaDB does not take the folder that Velero leaves in a restored volume for a database', () => {
+  for (const [, file, , program] of DATABASES)
+    if (program === 'mariadb-dump')
+      assert.match(readFileSync(join(ROOT, 'flux2', file), 'utf8'), /^ +- --ignore-db-dirs=\.velero$/m)
+})
+
 for (const [name, file, data, program, dump, whole] of DATABASES)
   test(`the dump of ${name}: only a whole one takes the place of the last one`, () => {
     const folder = mkdtempSync(join(tmpdir(), 'oas-dump-'))
