@@ -1,13 +1,16 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { kindOf } from './kinds.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
-import { METADATA, UNKNOWN } from './parts.ts'
+import { METADATA, REF, UNKNOWN } from './parts.ts'
 import type { Fields } from './pick.ts'
 import { allowedPart } from './pick.ts'
 import { PLATFORM_KINDS } from './platform.ts'
 
 /** What is needed of an event: there are more of them than of anything else. */
 const OF_EVENTS: Fields = { name: 'text', namespace: 'text', creationTimestamp: 'text' }
+
+/** Of kinds that no rule knows: what they say of themselves, and the objects that they name. */
+const OTHERS: Fields = { spec: { '*': REF }, status: UNKNOWN }
 
 /** Whether an object is of a kind that no rule knows, so that only what it says of itself is read. */
 export const isOfOthers = (object: Pick<KubeObject, 'apiVersion' | 'kind'>): boolean =>
@@ -21,11 +24,16 @@ export const isOfOthers = (object: Pick<KubeObject, 'apiVersion' | 'kind'>): boo
 export function factOf(object: KubeObject): KubeObject {
   const { apiVersion, kind } = object
   const known = kindOf(object)
-  const fields = KUBERNETES_KINDS[known] ?? PLATFORM_KINDS[known] ?? { status: UNKNOWN }
-  const { metadata, spec, ...rest } = allowedPart(object, {
+  const fields = KUBERNETES_KINDS[known] ?? PLATFORM_KINDS[known] ?? OTHERS
+  const {
+    metadata,
+    spec: picked,
+    ...rest
+  } = allowedPart(object, {
     metadata: kind === 'Event' ? OF_EVENTS : METADATA,
     ...fields,
   }) as Partial<KubeObject>
+  const spec = fields === OTHERS && picked ? namesIn(picked) : picked
   return {
     apiVersion: shared(String(apiVersion)),
     kind: shared(String(kind)),
@@ -37,6 +45,10 @@ export function factOf(object: KubeObject): KubeObject {
     ...rest,
   }
 }
+
+/** Of a spec the fields that name another object by their own name: `storeRef`, `providerRef`. */
+const namesIn = (spec: object) =>
+  Object.fromEntries(Object.entries(spec).filter(([field, { name }]) => /[a-z]Ref$/.test(field) && name))
 
 /** Equal parts of objects, by their JSON: the pods of a workload have one spec, which is held once. */
 const parts = new Map<string, unknown>()

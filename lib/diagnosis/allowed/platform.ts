@@ -172,8 +172,6 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: { dnsName: 'text', type: 'text', token: 'text', key: 'text', issuerRef: REF, wildcard: 'flag' },
     status: { state: 'text', reason: 'message', processing: 'flag', presented: 'flag' },
   },
-  ImageRepository: { spec: { secretRef: REF, suspend: 'flag' }, status: UNKNOWN },
-  ImagePolicy: { spec: { imageRepositoryRef: REF }, status: UNKNOWN },
   ImageUpdateAutomation: { spec: { policySelector: SELECTOR, sourceRef: REF }, status: UNKNOWN },
   Gateway: { spec: { gatewayClassName: 'text' }, status: UNKNOWN },
   HTTPRoute: {

@@ -96,7 +96,11 @@ const schedules = each('Schedule', (schedule, index) => {
   const behind = {
     symptom: true as const,
     causedBy: [
-      ...(location ? [refTo('BackupStorageLocation', namespace, location)] : []),
+      // Without a name it goes to the default one.
+      ...index
+        .within('BackupStorageLocation', namespace)
+        .filter(({ metadata, spec }) => (location ? metadata.name === location : spec?.default !== false))
+        .map(refOf),
       ...behindBackups(namespace, index),
     ],
   }

@@ -20,7 +20,17 @@ const certificates = each('Certificate', (certificate, index) => {
   const told = [ready, issuing].flatMap(each =>
     each?.message ? [short(`${each.type}: ${each.message}`)] : [],
   )
-  const { namespace, name } = certificate.metadata
+  const { namespace = '', name } = certificate.metadata
+  const taken = index.secret(namespace, certificate.spec?.secretName ?? '')
+  // The type of a Secret cannot be changed.
+  if (taken && taken.type !== 'kubernetes.io/tls')
+    return {
+      rule: 'certificate-secret-taken',
+      cause: `its Secret ${taken.name} exists already, and is of type ${taken.type}: no certificate can be stored in it`,
+      evidence: told,
+      text: `Delete Secret ${taken.name} if nobody needs it, or name another one in spec.secretName`,
+      command: `kubectl -n ${namespace} describe secret ${taken.name}`,
+    }
   return {
     rule: 'certificate-not-ready',
     cause: `there is no usable certificate for ${namesOf(certificate).join(', ') || 'it'}`,

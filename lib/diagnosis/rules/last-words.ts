@@ -94,7 +94,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-disk-full',
     pattern:
-      /no space left on device|disk quota exceeded|\bENOSPC\b|disk (usage|space) (exceed|low|full)|(flood|disk|high)[- ]?(stage )?[- ]?(disk )?watermark/i,
+      /no space left on device|(insufficient|not enough|out of) (disk |storage )?(space|storage)\b|disk quota exceeded|\bENOSPC\b|disk (usage|space) (exceed|low|full)|(flood|disk|high)[- ]?(stage )?[- ]?(disk )?watermark/i,
     what: 'a disk or volume that it writes to is full',
     fix: () => 'make room on the disk of the server, or enlarge the volume',
     command: 'npx tsx scripts/ssh.ts -- df -h',

@@ -1,11 +1,13 @@
 /** References from one object to another that does not exist: one table of fields, one rule. */
-import { condition } from '../../flux/flux.ts'
+import { type Condition, condition } from '../../flux/flux.ts'
 import { isOfOwnSource } from '../../flux/own-sources.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { isOfOthers } from '../allowed/object.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
+import { refTo } from './failure.ts'
 import { fits, selectorText } from './policy-facts.ts'
-import { since, whereToChange } from './workload-facts.ts'
+import { describing, since, whereToChange } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 /** A field that names another object. */
@@ -165,27 +167,6 @@ const REFERENCES: readonly Reference[] = [
     effect: 'private images cannot be pulled with it',
   },
   {
-    kind: 'ImageRepository',
-    field: 'spec.secretRef',
-    to: object => here(object, 'Secret', object.spec?.secretRef?.name),
-    effect: 'the tags of private images cannot be read',
-  },
-  {
-    kind: 'ImagePolicy',
-    field: 'spec.imageRepositoryRef',
-    to: ({ spec, metadata }) => [
-      { namespace: metadata.namespace, ...spec?.imageRepositoryRef, kind: 'ImageRepository' },
-    ],
-    effect: 'it finds no image',
-  },
-  {
-    kind: 'ImageUpdateAutomation',
-    field: 'spec.sourceRef',
-    to: ({ spec, metadata }) =>
-      spec?.sourceRef?.kind ? [{ namespace: metadata.namespace, ...spec.sourceRef }] : [],
-    effect: 'no new image is written into the manifests',
-  },
-  {
     kind: 'HelmRelease',
     field: 'spec.chart.spec.sourceRef',
     to: object => {
@@ -287,6 +268,34 @@ const labelText = (labels: Record<string, string> = {}) =>
     .map(pair => pair.join('='))
     .join(', ') || 'none'
 
+/** Objects of others that do not say that they work, and name one that does not exist in a field like providerRef. */
+const missingOfOthers: Rule = index =>
+  index
+    .kinds()
+    .flatMap(kind => index.all(kind))
+    .filter(object => isOfOthers(object) && since(index, object.metadata.creationTimestamp) > 600)
+    .filter(
+      object => !((object.status?.conditions ?? []) as Condition[]).some(({ status }) => status === 'True'),
+    )
+    .flatMap(object =>
+      Object.entries((object.spec ?? {}) as Record<string, Named>).flatMap(([field, named]): Finding[] => {
+        const word = field.slice(0, -'Ref'.length)
+        const kind = named.kind ?? `${word[0]?.toUpperCase()}${word.slice(1)}`
+        const { name, namespace = object.metadata.namespace } = named
+        if (!name || !namespace || exists({ kind, name, namespace }, index)) return []
+        const ref = refTo(kind, namespace, name)
+        return [
+          tell(object, {
+            rule: 'reference-missing',
+            cause: `its spec.${field} names ${refText(ref)}, which does not exist`,
+            evidence: others(kind, namespace, index),
+            text: `create ${refText(ref)}, or correct spec.${field} ${whereToChange(object, index)}`,
+            command: describing(object),
+          }),
+        ]
+      }),
+    )
+
 /**
  * API groups that a program has given up: objects of them are kept, and nobody reads them.
  * Source: https://doc.traefik.io/traefik/migrate/v2-to-v3-details/#kubernetes-crds-api-group-traefikcontainous
@@ -313,4 +322,4 @@ const ofFormerGroup: Rule = index =>
       ),
   )
 
-export const rules: Rule[] = [missing, selectsNoPolicy, ofFormerGroup]
+export const rules: Rule[] = [missing, missingOfOthers, selectsNoPolicy, ofFormerGroup]

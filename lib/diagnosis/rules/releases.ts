@@ -117,7 +117,9 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
       ...(/not found|missing key/i.test(message)
         ? {
             rule: 'release-values-missing',
-            fix: 'create what is missing: the script that installs it does',
+            fix: /missing key/i.test(message)
+              ? 'add the key to that object, or correct valuesKey in spec.valuesFrom; what the platform’s scripts create they also complete'
+              : 'create what is missing: the script that installs it does',
             symptom: true,
           }
         : { rule: 'release-values-rejected', fix: values(release) }),

@@ -3,7 +3,7 @@
  * "nothing is broken" means that everything that was read works.
  */
 import { type Condition, condition, standing } from '../../flux/flux.ts'
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import { type Finding, type Remedy, tell } from '../finding.ts'
@@ -109,10 +109,19 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
     remedy: remedy ?? remedyOf(object, cause),
     // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
     ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
-    ...(object.status?.jobName
-      ? { causedBy: [refTo('Job', object.metadata.namespace, object.status.jobName)] }
-      : {}),
+    ...(object.kind === 'Pod' ? {} : { causedBy: namedIn(object, cause, index) }),
   }
+}
+
+/** The objects that one of others names in its words (`SecretStore "vault"`, `Database/shop/orders`), and its Job. */
+function namedIn({ metadata, status }: KubeObject, words: string, index: Index): Ref[] {
+  const named = [
+    ...words.matchAll(
+      /\b([A-Z][A-Za-z]{2,60})[ /]["'`]?(?:([a-z0-9-]{1,63})\/)?([a-z0-9][a-z0-9.-]{0,252})/g,
+    ),
+  ].map(([, kind = '', namespace, name = '']) => refTo(kind, namespace ?? metadata.namespace, name))
+  const jobs = status?.jobName ? [refTo('Job', metadata.namespace, status.jobName)] : []
+  return [...jobs, ...named.filter(ref => index.find(ref) !== undefined)]
 }
 
 /** The Job of a pod, which tells of its pods itself; else the pod. */
@@ -218,7 +227,8 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
   const conditions = [...(status.conditions ?? []), ...nested.flatMap(each => each.conditions ?? [])]
   const bad = (conditions as Condition[]).filter(isBad)
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
-  if (telling) return ofCondition(object, telling, index)
+  if (telling && (TROUBLE.test(telling.message ?? '') || !status.phaseReason))
+    return ofCondition(object, telling, index)
   const phases = [
     status.phase,
     status.state,
@@ -243,7 +253,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     ),
   )
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
-  if (isFailed(phase) || error || (phase === 'pending' && said))
+  if (isFailed(phase) || error || (telling && status.phaseReason) || (phase === 'pending' && said))
     return {
       object,
       cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
