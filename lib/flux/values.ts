@@ -45,7 +45,14 @@ export async function parseYaml(text: string, name: string): Promise<HelmValue |
     )
   if (/[^\P{Cc}\t\n\r]|\ufffd/u.test(text))
     throw new UsageError(`${name} is not a text in UTF-8`, 'give a YAML file')
-  const { isScalar, parseDocument, visit } = await import('yaml')
+  const { isScalar, Lexer, parseDocument, Parser, visit } = await import('yaml')
+  // What is nested too deeply would end Node itself: the library composes and visits it by recursion.
+  const parser = new Parser()
+  for (const lexeme of new Lexer().lex(text)) {
+    Array.from(parser.next(lexeme))
+    if (parser.stack.length > 2 * DEEPEST)
+      throw new UsageError(`${name} is deeper than ${DEEPEST} levels`, 'correct its brackets and dashes')
+  }
   const document = parseDocument(text, {
     version: '1.1',
     merge: true,
@@ -54,6 +61,8 @@ export async function parseYaml(text: string, name: string): Promise<HelmValue |
       tags.filter(tag => !/timestamp|binary|omap|pairs|set/.test(typeof tag === 'string' ? tag : tag.tag)),
   })
   const problem = document.errors[0] ?? document.warnings[0]
+  if (problem?.code === 'MULTIPLE_DOCS')
+    throw new UsageError(`${name} has several documents`, 'keep one of them, without a line ---')
   if (problem) {
     const line = problem.linePos?.[0].line
     // The rest of the message quotes the file, which may hold a password.

@@ -33,7 +33,7 @@ export function mergeValues(under: HelmValues, over: HelmValues): HelmValues {
  */
 export function parsePath(text: string): Path {
   const wrong = () =>
-    new UsageError(`${JSON.stringify(text)} is not a path of a value`, 'write it like a.b[0].c')
+    new UsageError(`${JSON.stringify(text.slice(0, 80))} is not a path of a value`, 'write it like a.b[0].c')
   const path: (string | number)[] = []
   let at = 0
   while (at < text.length) {

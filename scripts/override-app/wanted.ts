@@ -58,7 +58,10 @@ export async function wanted(
   for (const text of wish.unset) {
     const path = parsePath(text)
     if (valueAt(now.ConfigMap, path) === undefined && valueAt(now.Secret, path) === undefined)
-      throw new UsageError(`no override sets ${text}`, `see them: npx tsx scripts/override-app.ts ${release}`)
+      throw new UsageError(
+        `no override sets ${text.slice(0, 80)}`,
+        `see them: npx tsx scripts/override-app.ts ${release}`,
+      )
     now.ConfigMap = withoutValue(now.ConfigMap, path)
     now.Secret = withoutValue(now.Secret, path)
   }
@@ -111,7 +114,10 @@ async function assignment(
   if (at < 0) {
     const path = parsePath(text)
     if (!secret)
-      throw new UsageError(`--set needs PATH=VALUE, and ${JSON.stringify(text)} has no =`, 'write PATH=VALUE')
+      throw new UsageError(
+        `--set needs PATH=VALUE, and ${JSON.stringify(text.slice(0, 80))} has no =`,
+        'write PATH=VALUE',
+      )
     const value = await askSecret({ message: `${pathText(path)}:`, flag: '--file FILE instead of --set' })
     registerSecret(value)
     return { path, value }
@@ -123,8 +129,9 @@ async function assignment(
       `give --set ${JSON.stringify(text.slice(0, at))} alone, which asks for it, or --file FILE`,
     )
   }
-  const value = await parseYaml(text.slice(at + 1), `the value of ${text.slice(0, at)}`)
-  return { path: parsePath(text.slice(0, at)), value: value ?? null }
+  const path = parsePath(text.slice(0, at))
+  const value = await parseYaml(text.slice(at + 1), `the value of ${text.slice(0, Math.min(at, 80))}`)
+  return { path, value: value ?? null }
 }
 
 /** Where the value begins: the first `=` outside of a quoted key. */

@@ -46,7 +46,7 @@ test('a bomb, a large file, a binary one, duplicate keys and tags: one error eac
   await refused('a: !!js/function "x"\n', /not valid YAML: line 1: Unresolved tag/)
   await refused('a: !!binary aGk=\n', /not valid YAML/)
   await refused('a: &a [*a]\n', /too many|aliases|levels/)
-  await refused('a: 1\n---\nb: 2\n', /not valid YAML/)
+  await refused('a: 1\n---\nb: 2\n', /has several documents/)
   await refused('service: {y: 1}\n', /the key y, which YAML reads as true/)
   await refused('- a\n', /not a map/)
   await refused('just words\n', /not a map/)
@@ -54,6 +54,22 @@ test('a bomb, a large file, a binary one, duplicate keys and tags: one error eac
   await refused('__proto__: {a: 1}\n', /the key __proto__/)
   await refused('a: .inf\n', /number/)
   await refused('password: "hunter2secret\nx: [', /^(?!.*hunter2secret).*not valid YAML/s)
+})
+
+test('what is nested too deeply is refused, and does not end Node', async () => {
+  const deep = 100_000
+  const lines = (depth: number) => Array.from({ length: depth }, (_, i) => `${' '.repeat(i)}a:`).join('\n')
+  for (const text of [
+    '['.repeat(deep),
+    '{a: '.repeat(50_000),
+    '- '.repeat(deep),
+    '? '.repeat(deep),
+    lines(300),
+  ])
+    await refused(text, /deeper than 64 levels/)
+  await refused(`a: ${'['.repeat(65)}${']'.repeat(65)}`, /levels/)
+  for (const text of [lines(60), `a: ${'['.repeat(60)}${']'.repeat(60)}`, `a:\n ${'- '.repeat(60)}x`])
+    assert.ok((await parseValues(text, 'f')).a !== undefined)
 })
 
 test('what is written is read back, by YAML 1.1 and 1.2', async () => {
