@@ -111,6 +111,9 @@ test('what nobody sees is shown as a sign, and new lines stay', () => {
     '\u001b',
     '\u0085',
     '\u00ad',
+    '\u3164',
+    '\ue000',
+    '\ud800',
   ])
     assert.is(html`<b>${`a${character}b`}</b>`.text, '<b>a\ufffdb</b>', character.charCodeAt(0).toString(16))
   assert.is(html`${'Zoë 王 אב\n\t'}`.text, 'Zoë 王 אב\n\t')

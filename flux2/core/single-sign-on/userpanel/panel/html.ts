@@ -16,12 +16,18 @@ const ENTITIES: Record<string, string> = {
   "'": '&#39;',
 }
 
-/** Characters that turn around what stands beside them, or show nothing; new lines and tabs are none. */
-const UNSEEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+/**
+ * Characters that show nothing, or turn around what is written beside them: control and format characters, what is
+ * unassigned or private, and what Unicode lets a font leave out (UAX 44, Default_Ignorable_Code_Point). A page shows
+ * them as U+FFFD, and no new name has one.
+ */
+export const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
+/** All of them but new lines and tabs, which texts of several lines have. */
+const HIDDEN = new RegExp(`(?![\\t\\n\\r])${UNSEEN.source}`, 'gu')
 
 /** A text as HTML: safe between tags and in quoted attributes. What could not be seen is shown as U+FFFD. */
 export function escaped(text: string): string {
-  return text.replace(UNSEEN, '\ufffd').replace(/[&<>"']/g, character => ENTITIES[character]!)
+  return text.replace(HIDDEN, '\ufffd').replace(/[&<>"']/g, character => ENTITIES[character]!)
 }
 
 function textOf(part: Part): string {

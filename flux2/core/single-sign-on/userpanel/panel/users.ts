@@ -3,6 +3,7 @@
  * says who may open what. Pure: the panel and the script `users` build their requests with it.
  */
 import { createHash, randomUUID } from 'node:crypto'
+import { UNSEEN } from './html.ts'
 
 export type Role = 'user' | 'admin'
 
@@ -97,12 +98,6 @@ export function versionOf({ state, traits, metadata_admin, metadata_public }: Id
 
 /** What is wrong with a person's data. */
 export type Problem = 'username' | 'email' | 'name'
-
-/**
- * Characters that show nothing, or turn around what is written beside them: control and format characters, what is
- * unassigned or private, and what Unicode lets a font leave out (UAX 44, Default_Ignorable_Code_Point).
- */
-export const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
 
 /** What is wrong with traits that somebody typed; the same limits as the identity schema. */
 export function problemsOf({ username, email, name }: Traits): Problem[] {
