@@ -33,6 +33,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/manifests.test.ts': 'installs and uninstalls every application by itself',
   'test/cluster/login-faults.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
+  'test/cluster/upgrade-users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/backup.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/backup-faults.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/alerts.test.ts': 'builds Prometheus and its tool for rules',

@@ -1,4 +1,5 @@
 /** The Services of single sign-on on a bed with nothing installed: as the charts make them (test/bed/charts/kratos, hydra). */
+import * as assert from 'uvu/assert'
 import { until } from '../../lib/script/wait.ts'
 import { type Bed, runScript } from './harness.ts'
 
@@ -45,4 +46,18 @@ export async function serveAccounts(bed: Bed): Promise<void> {
     },
     { deadline: 90_000, every: 500, describe: String },
   )
+}
+
+/** Logs in as a browser's user would: the token of the session, or undefined when kratos refuses. */
+export async function logInAt(bed: Bed, identifier: string, password: string): Promise<string | undefined> {
+  const at = `${bed.login.kratosPublic}/self-service/login`
+  const flow = await fetch(`${at}/api`)
+  assert.ok(flow.ok, `${flow.status} ${await flow.clone().text()}`)
+  const { id } = (await flow.json()) as { id: string }
+  const response = await fetch(`${at}?flow=${id}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ method: 'password', identifier, password }),
+  })
+  return response.ok ? ((await response.json()) as { session_token: string }).session_token : undefined
 }

@@ -9,6 +9,7 @@ import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
 import { gatherUpgradeFacts } from '../../scripts/upgrade-0.7/facts.ts'
 import type { UpgradeState } from '../../scripts/upgrade-0.7/state.ts'
+import type { UpOptions } from '../bed/cluster/sandbox.ts'
 import { APPS, commitPlatform, platformObjects, platformReady } from '../fixtures/upgrade/platform.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
 
@@ -60,8 +61,8 @@ export class Platform {
   }
 
   /** Starts it with all applications. `edit` changes the files of the branches. */
-  static async start(edit?: Parameters<typeof commitPlatform>[1]): Promise<Platform> {
-    const bed = await Bed.start()
+  static async start(edit?: Parameters<typeof commitPlatform>[1], options?: UpOptions): Promise<Platform> {
+    const bed = await Bed.start(options)
     try {
       const { kubectl } = bed
       // Flux's own Deployments too, as install-core brings them: what waits asks whether they run.

@@ -14,6 +14,11 @@ function programs(): string {
   return join(VERSIONS, newest, 'bin')
 }
 
+/** The path of one of PostgreSQL's programs. */
+export function databaseProgram(name: string): string {
+  return join(programs(), name)
+}
+
 /** Throws an ExpectedError when PostgreSQL is not installed. */
 export function checkDatabase(): void {
   if (!existsSync(VERSIONS))
