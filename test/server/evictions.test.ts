@@ -1,15 +1,9 @@
-/**
- * A disk on a real node: what its kubelet tells of volumes, and when it fills up the kubelet evicts, and
- * delete-evicted-pods cleans up behind it.
- */
+/** A disk that fills up on a real node: its kubelet evicts, and delete-evicted-pods cleans up behind it. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
-import { usedBytes } from '../../scripts/uninstall-app/survey.ts'
 import { suite } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
@@ -108,76 +102,6 @@ test.before(async () => {
   )
 })
 test.after(() => bed?.stop())
-
-/** A volume, its claim, and a pod that uses it. */
-const volume = (name: string, where: string) => `---
-apiVersion: v1
-kind: PersistentVolume
-metadata: { name: ${name} }
-spec:
-  accessModes: [ReadWriteOnce]
-  capacity: { storage: 64Mi }
-  storageClassName: by-hand
-  ${where}
-  nodeAffinity:
-    required: { nodeSelectorTerms: [{ matchExpressions: [{ key: kubernetes.io/hostname, operator: Exists }] }] }
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: { name: ${name}, namespace: volumes }
-spec:
-  accessModes: [ReadWriteOnce]
-  storageClassName: by-hand
-  volumeName: ${name}
-  resources: { requests: { storage: 64Mi } }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: ${name}, namespace: volumes }
-spec:
-  containers:
-    - name: ${name}
-      image: docker.io/library/busybox:1.37.0
-      command: [sleep, "86400"]
-      volumeMounts: [{ name: data, mountPath: /data }]
-  volumes: [{ name: data, persistentVolumeClaim: { claimName: ${name} } }]
-`
-
-test('how much of a volume is used is known where it is a file system of its own, not of a folder on the disk', async () => {
-  await sh('mkdir -p /srv/folder /srv/disk /srv/own && mount -t tmpfs -o size=64M none /srv/own')
-  await sh('for place in folder disk own; do head -c 10M /dev/zero > /srv/$place/file; done')
-  await sh('kubectl create namespace volumes && until kubectl -n volumes get sa default; do sleep 1; done')
-  const manifests = [
-    volume('folder', 'hostPath: { path: /srv/folder }'),
-    volume('disk', 'local: { path: /srv/disk }'),
-    volume('own', 'local: { path: /srv/own }'),
-  ]
-  await server.exec(['kubectl', 'apply', '--filename=-'], { input: manifests.join('') })
-  const kubectl = await Kubectl.connect(join(bed.folder, CLUSTER, 'kube_config_cluster.yml'))
-  try {
-    const used = await until<unknown, (number | undefined)[]>(
-      async () => {
-        const summaries = await kubeletSummaries(kubectl)
-        const claims = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: 'volumes' })
-        const byName = ['folder', 'disk', 'own'].map(name =>
-          claims.find(({ metadata }) => metadata.name === name),
-        )
-        const told = summaries.flatMap(({ pods = [] }) => pods.flatMap(pod => pod.volume ?? []))
-        // The kubelet measures once a minute.
-        const isMeasured = (name: string) => told.some(({ pvcRef }) => pvcRef?.name === name)
-        if (!isMeasured('disk') || !isMeasured('own')) return { last: told }
-        return { done: byName.map(claim => usedBytes(claim!, summaries)) }
-      },
-      { deadline: 240_000, every: 2000, describe: last => JSON.stringify(last) },
-    )
-    assert.equal(used, [undefined, undefined, 10 * 2 ** 20])
-  } finally {
-    kubectl.client.close()
-    await sh(
-      'kubectl delete namespace volumes --wait=false && kubectl delete pv folder disk own --wait=false',
-    )
-  }
-})
 
 test('a full disk: pods are evicted, the script names the pressure and deletes nothing without being asked', async () => {
   // What is left is less than the 5 % at which k3s has its kubelet evict.
