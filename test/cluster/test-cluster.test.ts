@@ -4,8 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { editConfig } from '../../lib/platform/config.ts'
+import { writeFileAtomic } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
 import type { TestCheck } from '../../scripts/test-cluster/checks.ts'
+import { certificateFiles, mailServer, stopServers } from '../host/servers.ts'
+import { cleanUp, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
 import { probing } from './faults/certificates.ts'
 import { faults as ofFlux } from './faults/flux.ts'
@@ -29,6 +33,8 @@ test.before(async () => {
 })
 test.after(async () => {
   rmSync(folder, { recursive: true })
+  await stopServers()
+  cleanUp()
   await platform?.stop()
 })
 
@@ -40,8 +46,8 @@ interface Tested {
   bad: TestCheck[]
 }
 
-async function tested(only = ON_BED, env: Record<string, string> = {}): Promise<Tested> {
-  const given = [...probing(bed), '--only', only, '--timeout', '1s', '--json']
+async function tested(only = ON_BED, env: Record<string, string> = {}, ...more: string[]): Promise<Tested> {
+  const given = [...probing(bed), '--only', only, '--timeout', '1s', '--json', ...more]
   const { code, stdout, stderr, seconds } = await runScript('test-cluster', given, {
     env: { ...trust, ...env },
   })
@@ -328,6 +334,57 @@ if (all) {
       bad.map(({ state, section }) => [section, state]),
       [['prometheus', 'unknown']],
     )
+  })
+
+  test('the server over SSH: what is wrong there fails by itself; out of reach it has no answer', async () => {
+    const env = { HOME: newHome() }
+    const sshd = await Sshd.start()
+    const key = newKey(join(bed.folder, 'key'))
+    sshd.authorise(key)
+    const reached = { ansible_host: '127.0.0.1', ansible_port: sshd.port, ansible_user: me }
+    const inventory = { all: { hosts: { sandbox: { ...reached, ansible_ssh_private_key_file: key } } } }
+    writeFileSync(join(bed.cluster, 'inventory.yml'), JSON.stringify(inventory))
+    try {
+      const { code, checks } = await tested('host', env, '--accept-new-host-key')
+      assert.is(code, 3)
+      const named = (name: string) => checks.find(each => each.name === name)
+      assert.is(named('k3s')!.problem!.what, 'k3s is not installed')
+      assert.match(named('k3s')!.problem!.fix, 'install-cluster.ts')
+      assert.ok(named('updates') && named('reboot'))
+      await sshd.down()
+      const away = await tested('host', env)
+      assert.is(away.code, 1)
+      assert.equal(
+        away.bad.map(({ state, section }) => [section, state]),
+        [['host', 'unknown']],
+      )
+      assert.match(away.bad[0]!.problem!.what, /refuses connections/)
+    } finally {
+      rmSync(join(bed.cluster, 'inventory.yml'))
+    }
+  })
+
+  test('the mail account: a login at its server passes, a wrong password fails with what to correct', async () => {
+    const tls = await certificateFiles(-1, 10)
+    const { port } = await mailServer({ user: 'oas', password: 'a-password', tls })
+    const env = join(bed.cluster, '.flux.env')
+    const before = readFileSync(env, 'utf8')
+    const account = async (outgoing_mail_smtp_password: string) => {
+      const smtp = { outgoing_mail_smtp_host: '127.0.0.1', outgoing_mail_smtp_port: String(port) }
+      const user = { outgoing_mail_smtp_user: 'oas', outgoing_mail_smtp_password }
+      writeFileAtomic(env, editConfig(before, { outgoing_mail_enabled: 'true', ...smtp, ...user }))
+      const { checks } = await tested('login', { NODE_EXTRA_CA_CERTS: tls.cert })
+      return checks.find(({ name }) => name === 'mail account')!
+    }
+    try {
+      assert.is((await account('a-password')).state, 'passed')
+      const { state, problem } = await account('another-password')
+      assert.is(state, 'failed')
+      assert.match(problem!.what, /refuses the login of oas/)
+      assert.match(problem!.fix, 'outgoing_mail_smtp_user and _password in .flux.env')
+    } finally {
+      writeFileAtomic(env, before)
+    }
   })
 
   test('a failure comes with the warnings of the last hour and no secret', async () => {
