@@ -413,6 +413,66 @@ test('a new password ends all other sessions and tokens, and keeps the browser i
   for (const context of [one.context, other.context, admin.context, fresh]) await context.close()
 })
 
+test('"abc" becomes nobody\'s password: not in the settings, past them, after a code, nor by an administrator', async () => {
+  await people.create('kurt', { apps: {} })
+  const kurt = await people.loggedIn('kurt')
+  const admin = await people.loggedIn('admin')
+  const { id } = (await people.find('kurt'))!
+  await admin.page.goto(people.at('admin', `/users/${id}`))
+  await admin.page.getByRole('button', { name: 'Create a one-time code' }).click()
+  const [address = '', code = ''] = await admin.page.locator('dd code').allInnerTexts()
+  const fresh = await person(browser)
+  const recovered = await fresh.newPage()
+  await recovered.goto(address)
+  await recovered.getByRole('textbox').fill(code)
+  await recovered.locator('main').getByRole('button').first().click()
+  // The code has ended the session of before.
+  await kurt.page.goto(people.at('admin'))
+  await people.enter(kurt.page, 'kurt')
+  await kurt.page.getByRole('heading', { name: 'Your applications' }).waitFor()
+  for (const page of [kurt.page, recovered])
+    for (const [password, why] of [
+      ['abc', /at least 10 characters/],
+      ['kurt@example.org', /too similar/],
+    ] as const) {
+      await page.goto(people.at('admin', '/settings'))
+      const section = page.getByRole('region', { name: 'Password' })
+      const field = section.getByLabel('Password')
+      // Past what the browser checks, too.
+      await field.evaluate(input => input.removeAttribute('minlength'))
+      await field.fill(password)
+      await section.getByRole('button').click()
+      await page.getByText(why).first().waitFor()
+    }
+  // Past the form: what a program sends in its place, with fields that it does not have.
+  const attacker = new Attacker()
+  await attacker.logIn('kurt')
+  const begun = await attacker.ask('/self-service/settings/browser')
+  const to = new URL(begun.headers.location!)
+  const { text } = await attacker.ask(to.pathname + to.search)
+  const [, csrf = ''] = /name="csrf_token" value="([^"]+)"/.exec(text) ?? []
+  const flow = `/self-service/settings?flow=${to.searchParams.get('flow')}`
+  const fields = { csrf_token: csrf.replaceAll('&#x3D;', '='), method: 'password', password: 'abc' }
+  await attacker.send(flow, fields)
+  await admin.page.goto(people.at('admin', '/users/new'))
+  await admin.page.getByLabel('User name').fill('lars')
+  await admin.page.getByLabel('E-mail').fill('lars@example.org')
+  await admin.page.locator('[name=start][value=password]').check()
+  const form = admin.page.locator('main form')
+  await form.evaluate(form => form.insertAdjacentHTML('beforeend', '<input name="password" value="abc">'))
+  await admin.page.getByRole('button', { name: 'Create user' }).click()
+  const generated = await admin.page.locator('dd code').last().innerText()
+  assert.ok(generated.length >= 20)
+  for (const name of ['kurt', 'lars']) {
+    const guesser = new Attacker()
+    const { action, csrf_token } = await guesser.form()
+    await guesser.send(action, { csrf_token, method: 'password', identifier: name, password: 'abc' })
+    assert.not(guesser.hasSession, name)
+  }
+  await new Attacker().logIn('kurt')
+  for (const context of [kurt.context, admin.context, fresh]) await context.close()
+})
+
 test('two administrators edit one user: the second is told, and overwrites nothing', async () => {
   const { id } = await people.create('gerda', { apps: {} })
   await people.create('second', { admin: true, apps: {} })

@@ -2,19 +2,21 @@
  * The script `users` as a process, through the real API server's service proxy to the real kratos and hydra. kwok
  * plays their pods; the pod network of the sandbox leads to where they really listen.
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { pbkdf2Sync, scryptSync } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
+import { load } from 'js-yaml'
 import * as assert from 'uvu/assert'
-import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import { type Identity, SHORTEST_PASSWORD } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { suite } from '../suite.ts'
 import { Bed, type Outcome, runScript } from './harness.ts'
-import { prepareNamespace, serve, serveAccounts } from './login-services.ts'
+import { logInAt, prepareNamespace, serve, serveAccounts } from './login-services.ts'
 
 const test = suite('users')
 let bed: Bed
@@ -54,16 +56,7 @@ const identity = async (name: string): Promise<Identity | undefined> =>
   (await ask<Identity[]>(`${bed.login.kratosAdmin}/admin/identities?credentials_identifier=${name}`))[0]
 const everyone = () => ask<Identity[]>(`${bed.login.kratosAdmin}/admin/identities?page_size=1000`)
 
-/** Logs in as a browser's user would: the token of the session, or undefined when kratos refuses. */
-async function logIn(identifier: string, password: string): Promise<string | undefined> {
-  const flow = await ask<{ id: string }>(`${bed.login.kratosPublic}/self-service/login/api`)
-  const response = await fetch(`${bed.login.kratosPublic}/self-service/login?flow=${flow.id}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ method: 'password', identifier, password }),
-  })
-  return response.ok ? ((await response.json()) as { session_token: string }).session_token : undefined
-}
+const logIn = (identifier: string, password: string) => logInAt(bed, identifier, password)
 async function hasSession(token: string | undefined): Promise<boolean> {
   const headers = { 'x-session-token': token ?? '' }
   return (await fetch(`${bed.login.kratosPublic}/sessions/whoami`, { headers })).ok
@@ -91,6 +84,29 @@ test('while the pods are not ready, the error says so', async () => {
   await refused(1, /kratos-admin is not ready/, 'list')
   await bed.kubectl.delete({ apiVersion: 'v1', kind: 'Service', namespace: 'oas', name: 'kratos-admin' })
   await serveAccounts(bed)
+})
+
+test('the Job of the first user refuses a password that kratos would refuse from a user', async () => {
+  const file = join(ROOT, 'flux2/core/single-sign-on/admin-user/job.yaml')
+  const job = load(readFileSync(file, 'utf8')) as KubeObject
+  const [shell, flags, text] = job.spec.template.spec.containers[0].command as [string, string, string]
+  const script = text.replace('http://kratos-admin/admin', `${bed.login.kratosAdmin}/admin`)
+  const played = (ADMIN_PASSWORD: string) =>
+    spawnSync(shell, [flags, script], {
+      env: { PATH: process.env.PATH, ADMIN_EMAIL: 'first@example.org', ADMIN_PASSWORD },
+      encoding: 'utf8',
+    })
+  for (const password of ['abc', '', 'nine char']) {
+    const { status, stderr } = played(password)
+    assert.is(status, 1)
+    assert.match(stderr, 'fewer than 10 characters')
+    assert.is(await identity('admin'), undefined)
+  }
+  assert.match(played('ten charac').stdout, 'The user admin was created.')
+  assert.ok(await logIn('admin', 'ten charac'))
+  assert.match(played('another password').stdout, 'The user admin exists.')
+  const { id } = (await identity('admin'))!
+  await fetch(`${bed.login.kratosAdmin}/admin/identities/${id}`, { method: 'DELETE' })
 })
 
 test('reset-admin without the user admin creates it', async () => {
@@ -240,6 +256,23 @@ test('an application behind the first page of hydra can be granted', async () =>
     })
   await done('grant', 'mia', 'app-0', 'app-259', 'nextcloud')
   await done('revoke', 'mia', 'app-0', 'app-259')
+})
+
+test('no password can be typed: no flag takes one and no column of a file, and what is generated is long', async () => {
+  const place = ['lars', '--email', 'lars@example.org']
+  await refused(2, /--password/, 'create', ...place, '--password', 'abc')
+  await refused(2, /--generate takes no value/, 'create', ...place, '--generate=abc')
+  await refused(2, /--password/, 'reset-password', 'mia', '--password', 'abc')
+  const file = join(bed.folder, 'passwords.csv')
+  writeFileSync(file, 'username,email,password\nlars,lars@example.org,abc\n')
+  await refused(1, /"password" is unknown/, 'import', file)
+  writeFileSync(file, 'username,email,password_hash\nlars,lars@example.org,abc\n')
+  await refused(1, /password_hash of lars is of a kind that kratos cannot import/, 'import', file)
+  assert.is(await identity('lars'), undefined)
+  const generated = [await handover('create', ...place, '--generate')]
+  generated.push(await handover('reset-password', 'lars', '--generate'), await handover('reset-admin'))
+  for (const { password } of generated) assert.ok(password!.length >= SHORTEST_PASSWORD)
+  assert.not(await logIn('lars', 'abc'))
 })
 
 test('export escapes what a spreadsheet would calculate, and import reads it back', async () => {
