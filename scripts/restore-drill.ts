@@ -9,9 +9,8 @@
 
 import { APP_NAMES } from '../lib/platform/apps.ts'
 import { durationText, timeoutOf } from '../lib/script/duration.ts'
-import { ExpectedError, ExpectedErrors, throwAll, UsageError } from '../lib/script/errors.ts'
+import { throwAll, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
-import type { DrillResult } from './restore-drill/drill.ts'
 
 await script({
   name: 'restore-drill',
@@ -43,7 +42,6 @@ await script({
     const { backupChecks, countingOf } = await import('../lib/backup/back-up.ts')
     const { readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
-    const { removeScratch } = await import('../lib/backup/scratch.ts')
     const drills = await import('./restore-drill/drill.ts')
     const { app } = run.flags
     if (app !== undefined && (app === 'velero' || !APP_NAMES.includes(app)))
@@ -79,34 +77,13 @@ await script({
     ]
     if (!(await run.agree(plan, `Try to restore ${backup}?`))) return
     await lockCluster(kubectl, run)
-    for (const { parts } of wanted) {
-      const name = drills.scratchName(parts.app)
-      await removeScratch(kubectl, name, 'restore-drill', run.signal)
-      // Without the run's signal: an interruption does not keep it from being removed.
-      const cleaning = await Kubectl.connect(run.cluster.kubeconfig)
-      run.onEnd(() => removeScratch(cleaning, name, 'restore-drill').finally(() => cleaning.client.close()))
-    }
     const counting = await countingOf(run, kubectl)
-    const [results, problems]: [DrillResult[], ExpectedError[]] = [[], []]
-    for (const subject of wanted) {
-      const { app } = subject.parts
-      const byHand = `velero restore create --from-backup ${backup}`
-      try {
-        await run.step(`Restore ${app}`, byHand, async () => {
-          const wait = { deadline, log: run.log, signal: run.signal }
-          const result = await drills.drill(kubectl, { backup, proof, ...subject }, counting, wait)
-          results.push(result)
-          throwAll(drills.drillProblems(result))
-          return `${result.claims.length} volumes in ${durationText(result.milliseconds)}`
-        })
-      } catch (error) {
-        run.signal.throwIfAborted()
-        if (!(error instanceof ExpectedError)) throw error
-        // The others are tried all the same, and the verdict tells of all.
-        if (!results.some(each => each.app === app)) results.push(drills.failedDrill(app, error))
-        problems.push(...(error instanceof ExpectedErrors ? error.problems : [error]))
-      }
-    }
+    const { results, problems } = await drills.drillAll(kubectl, wanted, { backup, proof }, counting, {
+      deadline,
+      log: run.log,
+      signal: run.signal,
+      step: (app, work) => run.step(`Restore ${app}`, `velero restore create --from-backup ${backup}`, work),
+    })
     await run.step('Verdict', undefined, async () => {
       const document = drills.verdictOf(run.cluster.name, { backup, proof, results, now })
       run.result = { ...document, file: drills.writeVerdict(run.cluster, document) }

@@ -116,14 +116,14 @@ await script({
     const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
     const wait = { deadline, log: run.log, signal: run.signal }
     await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
-    const [counting, data] = [await countingOf(run, kubectl), { held, known: proof?.contents ?? [] }]
-    await run.step('Load the dumps of its databases', undefined, async () => {
-      if (state.loaded) return 'unchanged'
-      const note = await check.loadRestored(kubectl, counting, data, wait)
+    const data = { held, known: proof?.contents ?? [], isLoaded: state.loaded !== undefined }
+    let lost: string[] = []
+    await run.step('Load the dumps of its databases, and compare', undefined, async () => {
+      const restored = await check.loadAndCompare(kubectl, await countingOf(run, kubectl), data, wait)
       await steps.keepRestoreState(kubectl, { ...state, loaded: 'yes' })
-      return note
+      lost = restored.lost
+      return restored.note
     })
-    const lost = await check.lostRows(kubectl, counting, data, wait)
     await run.step('Resume', `flux resume kustomization ${app}`, () => steps.resumeApp(kubectl, parts))
     await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', async () => {
       await waitForKustomizations(kubectl, [app], { deadline, log: run.log, signal: run.signal })

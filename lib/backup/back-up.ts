@@ -8,13 +8,12 @@ import { checkBackup } from '../preflight/s3.ts'
 import { ExpectedError, messageOf, throwAll } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
+import { type Counted, countedAround } from './compare.ts'
 import {
   type ClaimContents,
-  type Counted,
   type Counting,
   claimPlaces,
   countContents,
-  countedAround,
   countingWith,
   runIn,
 } from './contents.ts'

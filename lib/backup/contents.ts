@@ -1,7 +1,6 @@
 /**
  * What is in the volumes of a cluster, counted in the containers that mount them: the rows of databases, the files, and
- * checksums of a sample of them. Counted before and after a backup, since people go on working: what is restored lies
- * between the two. Names and checksums of files leave here sealed with a key of the cluster: they are written into the
+ * checksums of a sample of them. Names and checksums of files leave here sealed with a key of the cluster: they are written into the
  * bucket, which is to tell nothing of the data.
  */
 import { createHmac } from 'node:crypto'
@@ -18,7 +17,6 @@ import { countText } from '../script/count.ts'
 import { messageOf } from '../script/errors.ts'
 import { asOneLine } from '../script/printable.ts'
 import { type DatabaseKind, databaseOf, tablesOf } from './databases.ts'
-import type { ClaimVerdict } from './judge.ts'
 
 /** What one claim has. Either of a database its rows by table, or its files. */
 export interface ClaimContents {
@@ -33,12 +31,6 @@ export interface ClaimContents {
   paths?: Record<string, string>
   /** Why it was not counted. */
   unread?: string
-}
-
-/** What a claim had before and after a backup: at least and at most. The sample has what stayed the same. */
-export interface Counted extends Pick<ClaimContents, 'claim' | 'database' | 'sample' | 'unread'> {
-  tables?: Record<string, [least: number, most: number]>
-  files?: [least: number, most: number]
 }
 
 /** Where the contents of a claim can be counted. */
@@ -259,54 +251,6 @@ export class Listing {
   }
 }
 
-/** Before and after in one: only what both have can be compared later. Pure. */
-export function countedAround(before: readonly ClaimContents[], after: readonly ClaimContents[]): Counted[] {
-  return before.map(first => {
-    const { claim, database } = first
-    const second = after.find(each => each.claim === claim)
-    const unread = first.unread ?? second?.unread ?? (second ? undefined : 'it was gone after the backup')
-    if (!second || unread !== undefined) return { claim, unread }
-    const both = (a: number, b: number): [number, number] => [Math.min(a, b), Math.max(a, b)]
-    if (first.tables && second.tables) {
-      const tables = Object.entries(first.tables).flatMap(([table, rows]) =>
-        Object.hasOwn(second.tables!, table) ? [[table, both(rows, second.tables![table]!)] as const] : [],
-      )
-      return { claim, database, tables: Object.fromEntries(tables) }
-    }
-    const sample = Object.entries(first.sample ?? {}).filter(([path, sum]) => second.sample?.[path] === sum)
-    return { claim, files: both(first.files ?? 0, second.files ?? 0), sample: Object.fromEntries(sample) }
-  })
-}
-
-/**
- * What is lost, as one line each: tables, rows, files, and files with another content. An application that starts
- * may add some of its own, which is not a loss. Pure.
- */
-export function losses(known: Counted, found: ClaimContents): string[] {
-  const { claim } = known
-  const tables = Object.entries(known.tables ?? {}).flatMap(([table, [least]]) => {
-    const rows = found.tables?.[table]
-    if (rows === undefined) return [`${claim}: table ${table} is missing`]
-    return rows < least ? [`${claim}: table ${table} has ${countText(rows, 'row')}, and had ${least}`] : []
-  })
-  const files = found.files ?? 0
-  const fewer =
-    known.files && files < known.files[0]
-      ? [`${claim}: has ${countText(files, 'file')}, and had ${known.files[0]}`]
-      : []
-  const sums = Object.entries(known.sample ?? {})
-  const gone = sums.filter(([digest]) => found.sample?.[digest] === undefined).length
-  const others = sums.flatMap(([digest, sum]) => {
-    const now = found.sample?.[digest]
-    return now === undefined || now === sum
-      ? []
-      : [`${claim}: file ${found.paths?.[digest] ?? 'of the sample'} has another content`]
-  })
-  if (gone > 0)
-    others.push(`${claim}: ${countText(gone, 'file')} of the sample of ${sums.length} cannot be found`)
-  return [...tables, ...fewer, ...others]
-}
-
 /** What was counted in a claim, in words. Pure. */
 export function contentsText({ database, tables, files, sample, unread }: ClaimContents): string {
   if (unread !== undefined) return `not counted: ${unread}`
@@ -315,41 +259,4 @@ export function contentsText({ database, tables, files, sample, unread }: ClaimC
     return `${database}: ${countText(Object.keys(tables).length, 'table')}, ${countText(rows, 'row')}`
   }
   return `${countText(files ?? 0, 'file')}, ${countText(Object.keys(sample ?? {}).length, 'checksum')} compared`
-}
-
-/** The claims of which a backup says that they are empty, although something was counted in them. Pure. */
-export function notEmpty(claims: readonly ClaimVerdict[], known: readonly Counted[]): string[] {
-  const filled = known.filter(
-    ({ files, tables }) => (files?.[0] ?? 0) > 0 || Object.keys(tables ?? {}).length > 0,
-  )
-  return claims
-    .filter(({ claim, empty }) => empty && filled.some(each => each.claim === claim))
-    .map(({ claim }) => claim)
-}
-
-/** What was counted before and after, in words: the least of it. Pure. */
-export function countedText({ tables, files, ...rest }: Counted): string {
-  const least = Object.entries(tables ?? {}).map(([table, [rows]]) => [table, rows] as const)
-  return contentsText({
-    ...rest,
-    ...(tables ? { tables: Object.fromEntries(least) } : { files: files?.[0] }),
-  })
-}
-
-/** What a proof says was counted, as far as it has the form of it: a file of the bucket is not trusted. Pure. */
-export function countedOf(value: unknown): Counted[] {
-  const isRange = (range: unknown) =>
-    Array.isArray(range) && range.length === 2 && range.every(each => Number.isSafeInteger(each))
-  const isRecord = (record: unknown, holds: (each: unknown) => boolean) =>
-    record === undefined ||
-    (typeof record === 'object' && record !== null && Object.values(record).every(holds))
-  const isText = (text: unknown) => typeof text === 'string'
-  return (Array.isArray(value) ? value : []).filter(
-    (each: Counted | null) =>
-      isText(each?.claim) &&
-      isRecord(each?.tables, isRange) &&
-      isRecord(each?.sample, isText) &&
-      [each?.unread, each?.database].every(text => text === undefined || isText(text)) &&
-      (each?.files === undefined || isRange(each.files)),
-  )
 }

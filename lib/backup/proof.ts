@@ -12,7 +12,7 @@ import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, checkFiles, proofPath } from './bucket.ts'
-import { type Counted, countedOf, countedText, notEmpty } from './contents.ts'
+import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
 import {
   type BackupFlaw,
   type BackupObjects,

@@ -5,15 +5,8 @@ import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { asOneLine } from '../script/printable.ts'
 import { sleep, until } from '../script/wait.ts'
-import {
-  type ClaimContents,
-  type ClaimPlace,
-  type Counted,
-  type Counting,
-  claimPlaces,
-  countContents,
-  losses,
-} from './contents.ts'
+import { type Counted, losses } from './compare.ts'
+import { type ClaimContents, type ClaimPlace, type Counting, claimPlaces, countContents } from './contents.ts'
 import { claimIn } from './restoring.ts'
 
 /** How long a restored database may take until it is ready: it recovers what was copied while it ran. */

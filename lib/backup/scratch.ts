@@ -7,11 +7,14 @@ import type { AppParts } from './back-up.ts'
 import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
 import { MADE_BY, untilEnded, veleroRef } from './velero.ts'
 
+/** The annotation of such a namespace with the Restore that fills it: that of a killed run is continued. */
+const FILLED_BY = 'openappstack.net/restore'
+
 /**
  * The namespace, and the rule that keeps what runs in it to itself: pods may reach each other and DNS, and nothing
  * else, so that no mail is sent and nobody outside is asked. Pure.
  */
-export function scratchObjects(name: string, madeBy: string): KubeObject[] {
+export function scratchObjects(name: string, madeBy: string, restore: string): KubeObject[] {
   const dns = [
     { protocol: 'UDP', port: 53 },
     { protocol: 'TCP', port: 53 },
@@ -23,6 +26,7 @@ export function scratchObjects(name: string, madeBy: string): KubeObject[] {
       metadata: {
         name,
         labels: { [MADE_BY]: madeBy, 'pod-security.kubernetes.io/enforce': 'baseline' },
+        annotations: { [FILLED_BY]: restore },
       },
     },
     {
@@ -39,14 +43,19 @@ export function scratchObjects(name: string, madeBy: string): KubeObject[] {
   ]
 }
 
-/** Creates it. Throws (exit code 4) when a namespace of this name exists that this script has not made. */
-export async function makeScratch(kubectl: Kubectl, name: string, madeBy: string): Promise<void> {
+/**
+ * Creates it, or takes the one that this script has made earlier. Returns the name of the Restore that fills it. Throws
+ * (exit code 4) when a namespace of this name exists that this script has not made.
+ */
+export async function makeScratch(kubectl: Kubectl, name: string, madeBy: string): Promise<string> {
   const existing = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
   if (existing && existing.metadata.labels?.[MADE_BY] !== madeBy)
     throw new ExpectedError(`the namespace ${name} exists`, 'give the name of a new one', {
       exitCode: EXIT.refused,
     })
-  for (const object of scratchObjects(name, madeBy)) await kubectl.apply(object)
+  const restore = existing?.metadata.annotations?.[FILLED_BY] ?? `${name}-${Math.floor(Date.now() / 1000)}`
+  for (const object of scratchObjects(name, madeBy, restore)) await kubectl.apply(object)
+  return restore
 }
 
 /** Deletes it with everything in it, and waits for that. A namespace that this script has not made is left alone. */
@@ -70,20 +79,22 @@ export async function removeScratch(
 }
 
 /**
- * Restores the releases of an application into such a namespace, and waits until Velero is done. Throws everything
- * that is wrong. Returns the Restore and how many milliseconds it took.
+ * Restores the releases of an application into such a namespace, or goes on waiting for the Restore of an earlier run.
+ * Throws everything that is wrong. Returns the Restore and how many milliseconds it took.
  */
 export async function restoreToScratch(
   kubectl: Kubectl,
+  name: string,
   options: { backup: string; madeBy: string; into: string; parts: AppParts; held: readonly Held[] },
   wait: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<{ restore: KubeObject; took: number }> {
   const { backup, madeBy, into, parts, held } = options
-  const name = `${into}-${Math.floor(Date.now() / 1000)}`
   const began = performance.now()
   const { releases, namespaces } = parts
-  await kubectl.create(restoreObject(name, { backup, madeBy, releases, namespaces, into }))
-  const restore = await untilEnded(kubectl, veleroRef('Restore', name), wait)
+  const ref = veleroRef('Restore', name)
+  if (!(await kubectl.get(ref)))
+    await kubectl.create(restoreObject(name, { backup, madeBy, releases, namespaces, into }))
+  const restore = await untilEnded(kubectl, ref, wait)
   const wrong = wrongWithRestore(restore, await readVolumeRestores(kubectl), held)
   throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
   return { restore, took: performance.now() - began }

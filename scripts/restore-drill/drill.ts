@@ -10,13 +10,13 @@ import { claimIn, type Held, heldBy, readProof, spaceProblems } from '../../lib/
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
 import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
-import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { Kubectl, type KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { APP_NAMES } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
+import { ExpectedError, ExpectedErrors, throwAll } from '../../lib/script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { markdownText } from '../../lib/script/printable.ts'
@@ -25,6 +25,7 @@ import { fileTime } from '../../lib/script/timestamp.ts'
 
 /** The namespace of a drill. It is deleted at the end, and only when its label says that a drill has made it. */
 export const scratchName = (app: string) => `restore-drill-${app}`
+const MADE = 'restore-drill'
 
 /** An application, and what a backup has of it. */
 export interface DrillSubject {
@@ -101,23 +102,68 @@ export async function subjects(
   )
 }
 
+/** The backup that is tried. */
+export interface Tried {
+  backup: string
+  proof: Proof
+}
+type Wait = { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal }
+
+/**
+ * Tries one application after the other, each as a `step`, and removes what was made of it whatever happens. One that
+ * fails does not keep the others from being tried: its result says why. Returns the results, and what is wrong.
+ */
+export async function drillAll(
+  kubectl: Kubectl,
+  subjects: readonly DrillSubject[],
+  tried: Tried,
+  counting: Counting,
+  { step, ...wait }: Wait & { step: (app: string, work: () => Promise<string>) => Promise<void> },
+): Promise<{ results: DrillResult[]; problems: ExpectedError[] }> {
+  const [results, problems]: [DrillResult[], ExpectedError[]] = [[], []]
+  // Without the signal: an interruption does not keep a namespace from being removed.
+  const cleaning = new Kubectl(kubectl.client)
+  for (const subject of subjects) {
+    const { app } = subject.parts
+    // What a killed drill has left.
+    await removeScratch(kubectl, scratchName(app), MADE, wait.signal)
+    try {
+      await step(app, async () => {
+        const result = await drill(kubectl, { ...tried, ...subject }, counting, wait)
+        results.push(result)
+        throwAll(drillProblems(result))
+        return `${result.claims.length} volumes in ${durationText(result.milliseconds)}`
+      })
+    } catch (error) {
+      wait.signal.throwIfAborted()
+      if (!(error instanceof ExpectedError)) throw error
+      const all = error instanceof ExpectedErrors ? error.problems : [error]
+      if (!results.some(each => each.app === app)) results.push(failedDrill(app, all))
+      problems.push(...all)
+    } finally {
+      await removeScratch(cleaning, scratchName(app), MADE)
+    }
+  }
+  return { results, problems }
+}
+
 /**
  * Restores one application, checks that every claim has come back and is bound, starts its databases and loads their
- * dumps, compares sizes, rows, files and checksums with the proof, and removes it all. The result has what differs.
- * Throws when it cannot be restored.
+ * dumps, and compares sizes, rows, files and checksums with the proof. The result has what differs. Throws when it
+ * cannot be restored.
  */
-export async function drill(
+async function drill(
   kubectl: Kubectl,
-  subject: DrillSubject & { backup: string; proof: Proof },
+  subject: DrillSubject & Tried,
   counting: Counting,
-  wait: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
+  wait: Wait,
 ): Promise<DrillResult> {
   const { parts, held, backup, proof } = subject
   const into = scratchName(parts.app)
   const began = performance.now()
-  await makeScratch(kubectl, into, 'restore-drill')
-  const options = { backup, madeBy: 'restore-drill', into, parts, held }
-  const { restore } = await restoreToScratch(kubectl, options, wait)
+  const name = await makeScratch(kubectl, into, MADE)
+  const options = { backup, madeBy: MADE, into, parts, held }
+  const { restore } = await restoreToScratch(kubectl, name, options, wait)
   const claims = await kubectl.list('v1', 'PersistentVolumeClaim', { namespace: into })
   differences(held, claims, proof)
   const places = await untilStarted(kubectl, new Set(held.map(({ claim }) => claimIn(into, claim))), wait)
@@ -125,7 +171,6 @@ export async function drill(
   const milliseconds = performance.now() - began
   const ours = (proof.contents ?? []).filter(({ claim }) => held.some(each => each.claim === claim))
   const { contents, lost } = await compareRestored(counting, places, ours, { into, signal: wait.signal })
-  await removeScratch(kubectl, into, 'restore-drill', wait.signal)
   return {
     app: parts.app,
     milliseconds,
@@ -145,8 +190,9 @@ function countedTexts(held: readonly Held[], contents: readonly ClaimContents[],
 }
 
 /** The result of an application that could not be restored. Pure. */
-export function failedDrill(app: string, { message }: Error): DrillResult {
-  return { app, milliseconds: 0, claims: [], warnings: 0, counted: [], loaded: [], differences: [message] }
+export function failedDrill(app: string, problems: readonly Error[]): DrillResult {
+  const differences = problems.map(({ message }) => message)
+  return { app, milliseconds: 0, claims: [], warnings: 0, counted: [], loaded: [], differences }
 }
 
 /** The errors that a result with differences is. Pure. */

@@ -6,25 +6,13 @@ import { readFileSync } from 'node:fs'
 import { countingWith } from '../../lib/backup/contents.ts'
 import { readBackupObjects } from '../../lib/backup/proof.ts'
 import { repositoryPassword } from '../../lib/backup/repository.ts'
-import { removeScratch } from '../../lib/backup/scratch.ts'
 import { veleroRef } from '../../lib/backup/velero.ts'
 import { connectTo } from '../../lib/kubectl/kube-client.ts'
 import type { Access } from '../../lib/kubectl/kubeconfig.ts'
 import { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import type { Config } from '../../lib/platform/config.ts'
-import { ExpectedErrors, messageOf } from '../../lib/script/errors.ts'
-import {
-  chooseProved,
-  type DrillResult,
-  drill,
-  drillProblems,
-  drillText,
-  failedDrill,
-  markDrill,
-  scratchName,
-  subjects,
-  verdictOf,
-} from './drill.ts'
+import { messageOf } from '../../lib/script/errors.ts'
+import { chooseProved, drillAll, drillText, markDrill, subjects, verdictOf } from './drill.ts'
 
 /** Where a pod finds the account that it runs as (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod). */
 const ACCOUNT = process.env.DRILL_ACCOUNT ?? '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -80,41 +68,34 @@ async function alert(summary: string): Promise<void> {
   if (!answer.ok) throw new Error(`Alertmanager answers ${answer.status}`)
 }
 
-async function drillAll(signal: AbortSignal): Promise<string[]> {
+async function drillNewest(signal: AbortSignal): Promise<string[]> {
   const access = ownAccess()
   const kubectl = new Kubectl(await connectTo(access, 'the account of this job'), signal)
   const { backup, proof } = await chooseProved(kubectl, await bucketConfig(kubectl), undefined, signal)
   const counting = countingWith(access, await repositoryPassword(kubectl), signal)
   const objects = await readBackupObjects(kubectl)
-  const log = { progress: (text: string) => console.log(text) }
-  const results: DrillResult[] = []
-  // Without the signal: what a job that is ended has made is removed all the same.
-  const cleaning = new Kubectl(kubectl.client)
-  for (const subject of await subjects(kubectl, backup, proof, objects, undefined)) {
-    const scratch = scratchName(subject.parts.app)
-    await removeScratch(kubectl, scratch, 'restore-drill', signal)
-    try {
-      results.push(
-        await drill(kubectl, { backup, proof, ...subject }, counting, { deadline: DEADLINE, log, signal }),
-      )
-    } catch (error) {
-      const said = error instanceof ExpectedErrors ? error.problems.map(each => each.message).join('; ') : ''
-      results.push(failedDrill(subject.parts.app, new Error(said || messageOf(error))))
-    } finally {
-      await removeScratch(cleaning, scratch, 'restore-drill')
-    }
-    signal.throwIfAborted()
-  }
+  const { results, problems } = await drillAll(
+    kubectl,
+    await subjects(kubectl, backup, proof, objects, undefined),
+    { backup, proof },
+    counting,
+    {
+      deadline: DEADLINE,
+      log: { progress: text => console.log(text) },
+      signal,
+      step: async (app, work) => console.log(`${app}: ${await work()}`),
+    },
+  )
   const verdict = verdictOf(process.env.CLUSTER ?? '', { backup, proof, results, now: Date.now() })
   console.log(drillText(verdict))
   await markDrill(kubectl, verdict)
-  return results.flatMap(drillProblems).map(({ message }) => message)
+  return problems.map(({ message }) => message)
 }
 
 const ending = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
   process.once(signal, () => ending.abort(new Error(`it was ended by ${signal}`)))
-const wrong = await drillAll(ending.signal).catch((error: unknown) => [messageOf(error)])
+const wrong = await drillNewest(ending.signal).catch((error: unknown) => [messageOf(error)])
 for (const line of wrong) console.error(line)
 if (wrong.length > 0) {
   process.exitCode = 1

@@ -1,6 +1,7 @@
 /** Whether a restored application has its data and answers. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
-import type { Counted, Counting } from '../../lib/backup/contents.ts'
+import type { Counted } from '../../lib/backup/compare.ts'
+import type { Counting } from '../../lib/backup/contents.ts'
 import { compareRestored, loadDumps, untilStarted, type Waiting } from '../../lib/backup/restored.ts'
 import type { Held } from '../../lib/backup/restoring.ts'
 import { backendsOf } from '../../lib/diagnosis/graph.ts'
@@ -10,45 +11,36 @@ import { countText } from '../../lib/script/count.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { until } from '../../lib/script/wait.ts'
 
-/** What was restored, and what the backup had of it. */
+/** What was restored, what the backup had of it, and whether its dumps are loaded already. */
 export interface RestoredData {
   held: readonly Held[]
   known: readonly Counted[]
+  isLoaded: boolean
 }
 
 /** How long an application may take until its service answers: its pods are ready by then. */
 const ANSWERING = 60_000
 
-const claimsOf = (held: readonly Held[]) => new Set(held.map(({ claim }) => claim))
-
 /**
- * Waits for the restored databases, and loads the dump of each: its files were copied while it ran. What has no whole
- * dump keeps its files. Throws when a database does not start, or a load fails. Returns a note.
+ * Waits for the restored databases, loads the dump of each (its files were copied while it ran; what has no whole dump
+ * keeps its files), and compares with what was counted at the time of the backup. Throws when a database does not
+ * start, or a load fails. Returns a note, and what is lost, one line each.
  */
-export async function loadRestored(
+export async function loadAndCompare(
   kubectl: Kubectl,
   counting: Counting,
-  { held }: RestoredData,
+  { held, known, isLoaded }: RestoredData,
   wait: Waiting,
-): Promise<string> {
-  const places = await untilStarted(kubectl, claimsOf(held), wait)
-  const { loaded, without } = await loadDumps(counting, places)
-  const kept = without.map(claim => `${claim} has no whole dump: its files stay as they were copied`)
-  return [countText(loaded.length, 'dump'), ...kept].join('; ')
-}
-
-/** What the restored claims lack, one line each, by what was counted at the time of the backup. */
-export async function lostRows(
-  kubectl: Kubectl,
-  counting: Counting,
-  { held, known }: RestoredData,
-  wait: Waiting,
-): Promise<string[]> {
-  const claims = claimsOf(held)
+): Promise<{ note: string; lost: string[] }> {
+  const claims = new Set(held.map(({ claim }) => claim))
   const ours = known.filter(({ claim }) => claims.has(claim))
-  if (ours.length === 0) return []
+  if (isLoaded && ours.length === 0) return { note: 'unchanged', lost: [] }
   const places = await untilStarted(kubectl, claims, wait)
-  return (await compareRestored(counting, places, ours, { signal: wait.signal })).lost
+  const { loaded, without } = isLoaded ? { loaded: [], without: [] } : await loadDumps(counting, places)
+  const kept = without.map(claim => `${claim} has no whole dump: its files stay as they were copied`)
+  const note = isLoaded ? 'unchanged' : [countText(loaded.length, 'dump'), ...kept].join('; ')
+  if (ours.length === 0) return { note, lost: [] }
+  return { note, lost: (await compareRestored(counting, places, ours, { signal: wait.signal })).lost }
 }
 
 /**

@@ -1,13 +1,53 @@
 /** A restore beside the running application: `--into NAMESPACE`. */
+import { isDeepStrictEqual } from 'node:util'
 import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
-import { claimIn, type Held, heldLines } from '../../lib/backup/restoring.ts'
-import { makeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
+import { isUnfinished } from '../../lib/backup/judge.ts'
+import {
+  claimIn,
+  type Held,
+  heldLines,
+  readVolumeRestores,
+  wrongWithRestore,
+} from '../../lib/backup/restoring.ts'
+import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
+import { releaseSelectors, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
+import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
-import { loadRestored } from './check.ts'
+import { loadAndCompare } from './check.ts'
+
+/** Which backup of what is restored, and where. */
+interface Beside {
+  backup: string
+  parts: AppParts
+  held: readonly Held[]
+  into: string
+}
+
+/**
+ * Creates the namespace, or takes that of a killed run; one in which a restore has failed is created again, since
+ * Velero leaves alone what exists. Returns the name of its Restore. Throws (exit code 4) when it has other data.
+ */
+async function namespaceFor(
+  kubectl: Kubectl,
+  { backup, parts, held, into }: Beside,
+  signal: AbortSignal,
+): Promise<string> {
+  const name = await makeScratch(kubectl, into, 'restore')
+  const earlier = await kubectl.get(veleroRef('Restore', name))
+  if (!earlier) return name
+  const { backupName, orLabelSelectors } = earlier.spec
+  if (backupName !== backup || !isDeepStrictEqual(orLabelSelectors, releaseSelectors(parts.releases)))
+    throw new ExpectedError(`the namespace ${into} has other data, of ${backupName}`, 'give another name', {
+      exitCode: EXIT.refused,
+    })
+  if (isUnfinished(earlier)) return name
+  if (wrongWithRestore(earlier, await readVolumeRestores(kubectl), held).length === 0) return name
+  await removeScratch(kubectl, into, 'restore', signal)
+  return makeScratch(kubectl, into, 'restore')
+}
 
 /** Plans, asks, creates the namespace and restores into it. The running application is not touched. */
 export async function restoreInto(
@@ -15,7 +55,7 @@ export async function restoreInto(
     result: unknown
   },
   kubectl: Kubectl,
-  options: { backup: string; parts: AppParts; held: readonly Held[]; into: string; deadline: number },
+  options: Beside & { deadline: number },
 ): Promise<void> {
   const { backup, parts, held, into, deadline } = options
   if (!/^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$/.test(into))
@@ -30,26 +70,24 @@ export async function restoreInto(
   ]
   if (!(await run.agree(plan, `Restore ${parts.app} of ${backup} into ${into}?`))) return
   await lockCluster(kubectl, run)
+  let restore = ''
   await run.step('Namespace', `kubectl create namespace ${into}`, async () => {
-    await makeScratch(kubectl, into, 'restore')
+    restore = await namespaceFor(kubectl, options, run.signal)
     return undefined
   })
   await run.step('Restore', `velero restore create --from-backup ${backup}`, async () => {
     const wait = { deadline, log: run.log, signal: run.signal }
-    const { took } = await restoreToScratch(kubectl, { backup, madeBy: 'restore', into, parts, held }, wait)
+    const filling = { backup, madeBy: 'restore', into, parts, held }
+    const { took } = await restoreToScratch(kubectl, restore, filling, wait)
     run.result = { into, held, seconds: Math.round(took / 1000) }
     return `${held.length} volumes in ${durationText(took)}`
   })
   await run.step('Load the dumps of its databases', undefined, async () => {
     const there = held.map(each => ({ ...each, claim: claimIn(into, each.claim) }))
     try {
-      const counting = await countingOf(run, kubectl)
-      return await loadRestored(
-        kubectl,
-        counting,
-        { held: there, known: [] },
-        { log: run.log, signal: run.signal },
-      )
+      const data = { held: there, known: [], isLoaded: false }
+      const wait = { log: run.log, signal: run.signal }
+      return (await loadAndCompare(kubectl, await countingOf(run, kubectl), data, wait)).note
     } catch (error) {
       run.signal.throwIfAborted()
       if (!(error instanceof ExpectedError)) throw error

@@ -235,15 +235,6 @@ test('the clock of the machine is off: the storage refuses, and the clock is nam
   assert.is((await backups()).length, before)
 })
 
-/** The resourceVersions of everything in the namespaces of the applications but what Flux itself writes. */
-async function live(): Promise<string[]> {
-  const versions = await bed.versions()
-  return [...versions]
-    .filter(([key]) => / oas(-apps)?\//.test(key) && !key.includes('.toolkit.fluxcd.io/'))
-    .map(([key, version]) => `${key} ${version}`)
-    .sort()
-}
-
 /** Runs a script that has to be killed on its way. */
 async function dies(
   name: string,
@@ -256,7 +247,7 @@ async function dies(
 }
 
 test('a drill killed at every step: the next one completes; the live applications are never touched', async () => {
-  const before = await live()
+  const before = await bed.live()
   const kills: [ScriptOptions, string][] = [
     [killedAt(/^\d+\. Restore wekan/), 'before the restore'],
     [killedAfterWrite(1), 'with its namespace'],
@@ -272,11 +263,11 @@ test('a drill killed at every step: the next one completes; the live application
   ]
   for (const [options, where] of kills) {
     await dies('restore-drill', [first, '--yes'], options, where)
-    assert.equal(await live(), before, where)
+    assert.equal(await bed.live(), before, where)
   }
   const { code, stderr } = await run('restore-drill', [first, '--yes'])
   assert.is(code, 0, stderr)
-  assert.equal(await live(), before)
+  assert.equal(await bed.live(), before)
   const drill = { apiVersion: 'v1', kind: 'Namespace', name: 'restore-drill-wekan' }
   assert.is(await bed.kubectl.get(drill), undefined)
 })

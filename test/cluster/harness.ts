@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { loadCatalogue, secretRef, secretValues } from '../../lib/platform/secrets.ts'
+import { readIfExists } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { type AuditedRequest, auditMark, isWrite, requestsSince } from '../bed/build/audit.ts'
 import { type Layout, layoutOf } from '../bed/cluster/layout.ts'
@@ -125,6 +126,14 @@ export class Bed {
     return versions
   }
 
+  /** `versions` of everything in the namespaces of the platform but what Flux itself writes, as lines. */
+  async live(): Promise<string[]> {
+    return [...(await this.versions())]
+      .filter(([key]) => / oas(-apps)?\//.test(key) && !key.includes('.toolkit.fluxcd.io/'))
+      .map(([key, version]) => `${key} ${version}`)
+      .sort()
+  }
+
   /** As `versions`, once nothing changes any more by itself. */
   async settled(): Promise<Map<string, string>> {
     let before = await this.versions()
@@ -198,7 +207,8 @@ export class Bed {
 
   /** Leads whoever asks for this port of a pod to a server of the test (`Bed.start({ loki: true })`). */
   leadPods(port: number, to: number): void {
-    writeFileSync(podRoutes(this.#layout), JSON.stringify({ [port]: to }))
+    const file = podRoutes(this.#layout)
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readIfExists(file) ?? '{}'), [port]: to }))
   }
 
   /** Sends a signal to one of its processes: SIGSTOP and SIGCONT hold and release a controller. */

@@ -97,12 +97,13 @@ export class VeleroBed {
     return velero
   }
 
-  /** Answers for the pods of Wekan, at the port of its chart: kwok's have nobody who listens. */
+  /** Answers for the pods of Wekan and of the core, at the ports of their charts: kwok's have nobody who listens. */
   async #serveWeb(bed: Bed): Promise<void> {
     const web = createServer((_, answer) => answer.writeHead(this.webStatus).end())
     this.#web = web
     await new Promise<void>(resolve => web.listen(0, '127.0.0.1', resolve))
-    bed.leadPods(8080, (web.address() as AddressInfo).port)
+    for (const port of [8080, 3000, 4433, 4444, 9090, 9093])
+      bed.leadPods(port, (web.address() as AddressInfo).port)
   }
 
   /**
@@ -232,7 +233,7 @@ export class VeleroBed {
         const { status } = (await this.#kubectl.get(ref))!
         return status?.phase === phase ? { done: true } : { last: JSON.stringify(status) }
       },
-      { deadline: 120_000, describe: last => last ?? '' },
+      { deadline: 300_000, describe: last => last ?? '' },
     )
   }
 

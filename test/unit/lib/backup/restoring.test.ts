@@ -82,7 +82,7 @@ test('a restore in place brings data and workloads, one beside it no Ingress, an
 })
 
 test('a namespace beside the running one reaches itself and DNS, and nothing outside', () => {
-  const [namespace, policy] = scratchObjects('look', 'restore')
+  const [namespace, policy] = scratchObjects('look', 'restore', 'look-1')
   assert.is(namespace!.metadata.labels?.['openappstack.net/made-by'], 'restore')
   assert.equal(policy!.spec.policyTypes, ['Ingress', 'Egress'])
   assert.equal(policy!.spec.ingress, [{ from: [{ podSelector: {} }] }])

@@ -37,7 +37,7 @@ test('a verdict tells times and what was counted', () => {
 
 test('differences, and an application that could not be restored, are in the verdict and are errors', () => {
   const lost = { ...good, differences: ['oas-apps/data: table x is missing'] }
-  const failed = failedDrill('nextcloud', new Error('the MariaDB of a/b is not ready'))
+  const failed = failedDrill('nextcloud', [new Error('the MariaDB of a/b is not ready')])
   const text = drillText(verdictOf('oas', { backup: 'nightly', proof, results: [lost, failed], now }))
   assert.match(text, /NOT everything has come back/)
   assert.match(text, /DIFFERENCE: oas-apps\/data: table x is missing/)
