@@ -248,6 +248,24 @@ test('a restore in place: a safety backup, new volumes, everything ready again, 
 })
 
 if (all) {
+  test('one application: its volumes and no others, proved; it is no proof of the cluster', async () => {
+    const mark = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'oas-backup-proof' }
+    const before = (await bed.kubectl.get(mark))?.data.backup
+    const { code, stdout, stderr } = await run('backup', ['--app', 'wekan', '--yes', '--json'])
+    assert.is(code, 0, stderr)
+    const { app, backup } = JSON.parse(stdout).result.proof
+    assert.is(app, 'wekan')
+    assert.match(backup.name, /^manual-wekan-/)
+    const claims: string[] = backup.claims.map(({ claim }: { claim: string }) => claim)
+    assert.ok(claims.length > 0 && claims.every(claim => claim.startsWith('oas-apps/')), claims.join())
+    const verified = await run('backup', ['--verify', backup.name, '--app', 'wekan'])
+    assert.is(verified.code, 0, verified.stderr)
+    // Of the whole cluster it proves nothing.
+    const whole = await run('backup', ['--verify', backup.name])
+    assert.is(whole.code, 1, whole.stderr)
+    assert.is((await bed.kubectl.get(mark))?.data.backup, before)
+  })
+
   test('a restored application that does not answer over HTTP: exit code 1, and the way back', async () => {
     const proved = JSON.parse((await run('backup', ['--yes', '--json'])).stdout).result.proof.backup.name
     velero.webStatus = 503
