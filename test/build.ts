@@ -2,7 +2,7 @@
  * Builds what tests run, unless it is in the cache: a step of its own, since it takes long. All programs that are
  * named are built together.
  *
- * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, rules, alerts, node, velero, old-flux, traefik, debian)
+ * Usage: npx tsx test/build.ts NAME…   (sandbox, certificates, login, rules, alerts, node, velero, old-flux, traefik, debian, data-images)
  */
 import { UsageError } from '../lib/script/errors.ts'
 import { builtSets } from './bed/build/build.ts'
@@ -21,6 +21,7 @@ import {
 } from './bed/build/programs.ts'
 import { ensureBed } from './bed/cluster/bed.ts'
 import { nodeParts } from './bed/cluster/node.ts'
+import { dataImages } from './bed/server/data-images.ts'
 import { debianRoot } from './bed/server/root.ts'
 
 const building = {
@@ -40,6 +41,7 @@ const PARTS: Record<string, { sets: readonly ProgramSet[]; make?: () => Promise<
   'old-flux': { sets: [OLD_FLUX] },
   traefik: { sets: [TRAEFIK] },
   debian: { sets: [], make: () => debianRoot(building) },
+  'data-images': { sets: [VELERO_SET], make: () => dataImages(building) },
 }
 
 const wanted = process.argv.slice(2).map(name => {

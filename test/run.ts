@@ -58,6 +58,7 @@ const LONGEST = [
   'test/cluster/diagnose-flux.test.ts',
   'test/cluster/install.test.ts',
   'test/cluster/diagnose-certificates.test.ts',
+  'test/server/backup.test.ts',
   'test/server/lifecycle.test.ts',
 ]
 /** The other Node that the toolkit has to work on, as a package of the registry. */
@@ -174,7 +175,7 @@ function build(title: string, ...names: string[]): Promise<void> {
 }
 const buildBed = () =>
   build('build the programs of the bed', 'sandbox', 'certificates', ...(all ? ['old-flux'] : []))
-const makeServers = () => build('make the servers of the bed', 'debian', 'node')
+const makeServers = () => build('make the servers of the bed', 'debian', 'node', 'data-images')
 const makeLogin = () => build('build the programs of single sign-on', 'login')
 
 const PARTS: Record<string, () => Promise<void>> = {

@@ -142,6 +142,8 @@ export const VELERO_SET: ProgramSet = {
   folder: join(BED, 'velero'),
   programs: [
     tool('velero', 'github.com/vmware-tanzu/velero/cmd/velero'),
+    tool('velero-restore-helper', 'github.com/vmware-tanzu/velero/cmd/velero-restore-helper'),
+    tool('velero-helper', 'github.com/vmware-tanzu/velero/cmd/velero-helper'),
     tool('velero-plugin-for-aws', 'github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws'),
   ],
 }

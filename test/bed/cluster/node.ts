@@ -15,7 +15,7 @@ const ON_SERVER_PROGRAMS = [
 ]
 
 /** Raise it when a change of images.ts or release-files.ts leads to other files from the same programs. */
-const FILES_RECIPE = 2
+const FILES_RECIPE = 3
 
 /** What servers of the bed need to become Kubernetes nodes by what is downloaded. */
 export interface NodeParts {

@@ -73,14 +73,21 @@ export function recipeFor(name: string): Recipe {
 /** Configuration and manifest (OCI image specification) of the image of this name. Pure. */
 export function imageOf(name: string, layers: Readonly<Record<string, Layer>>): Image {
   const { program, entrypoint, user } = recipeFor(name)
-  const parts = [layers.base!, layers[program]!]
+  return imageFrom([layers.base!, layers[program]!], { entrypoint, user, env: [`STAND_IN_FOR=${name}`] })
+}
+
+/** An image of these layers, and how it is started. Pure. */
+export function imageFrom(
+  parts: Layer[],
+  { entrypoint, user, env = [] }: { entrypoint: string[]; user?: string; env?: string[] },
+): Image {
   const config = Buffer.from(
     JSON.stringify({
       created: DATE.toISOString(),
       architecture: 'amd64',
       os: 'linux',
       config: {
-        Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', `STAND_IN_FOR=${name}`],
+        Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...env],
         Entrypoint: entrypoint,
         ...(user ? { User: user } : {}),
       },
@@ -118,19 +125,15 @@ export async function makeLayers(
 ): Promise<Record<string, Layer>> {
   mkdirSync(folder, { recursive: true })
   const layers: Record<string, Layer> = {}
-  const make = async (name: string, fill: (root: string) => void | Promise<void>) => {
+  const make = async (name: string, fill: (root: string) => void) => {
     const root = join(folder, `${name}.root`)
     rmSync(root, { recursive: true, force: true })
     mkdirSync(join(root, 'usr/bin'), { recursive: true })
-    await fill(root)
-    const file = `${name}.tar`
-    const path = join(folder, file)
-    await create({ file: path, cwd: root, portable: true, mtime: DATE }, ['.'])
+    fill(root)
+    layers[name] = await layerOf(root, name)
     rmSync(root, { recursive: true })
-    const content = readFileSync(path)
-    layers[name] = { file, digest: contentDigest(content), size: content.length }
   }
-  await make('base', fillBase)
+  layers.base = await baseLayer(folder)
   for (const [name, path] of Object.entries(programs))
     await make(name, root => {
       copyFileSync(path, join(root, 'usr/bin', name))
@@ -143,7 +146,30 @@ export async function makeLayers(
   return layers
 }
 
-/** Debian's static busybox with its shell and tools, and the few files that programs expect. */
+/**
+ * Makes a folder a layer, beside it: the same bytes for the same files. By GNU tar: that of Node leaves a root of Debian
+ * unfinished, without an error.
+ */
+export async function layerOf(root: string, name: string): Promise<Layer> {
+  const file = `${name}.tar`
+  const path = join(dirname(root), file)
+  const same = ['--sort=name', `--mtime=${DATE.toISOString()}`, '--owner=0', '--group=0', '--numeric-owner']
+  await run('tar', ['--create', `--file=${path}`, `--directory=${root}`, ...same, '.'], { timeout: 600_000 })
+  const content = readFileSync(path)
+  return { file, digest: contentDigest(content), size: content.length }
+}
+
+/** The layer below all programs: Debian's static busybox, and the few files that programs expect. */
+export async function baseLayer(folder: string): Promise<Layer> {
+  const root = join(folder, 'base.root')
+  rmSync(root, { recursive: true, force: true })
+  mkdirSync(join(root, 'usr/bin'), { recursive: true })
+  await fillBase(root)
+  const layer = await layerOf(root, 'base')
+  rmSync(root, { recursive: true })
+  return layer
+}
+
 async function fillBase(root: string): Promise<void> {
   mkdirSync(join(root, 'etc'))
   mkdirSync(join(root, 'tmp'))
@@ -172,11 +198,21 @@ export async function saveImages(
   folder: string,
   target: string,
 ): Promise<void> {
+  const images = Object.fromEntries(names.map(name => [name, imageOf(name, layers)]))
+  await saveArchive(images, folder, `${target}.tar`)
+  await run('zstd', ['--quiet', '--force', '--rm', '-3', `${target}.tar`, '-o', target])
+}
+
+/** Writes such an archive of images by their names, whose layers are in the folder; not compressed. */
+export async function saveArchive(
+  images: Readonly<Record<string, Image>>,
+  folder: string,
+  target: string,
+): Promise<void> {
   const work = `${target}.work`
   rmSync(work, { recursive: true, force: true })
   mkdirSync(work, { recursive: true })
-  const entries = names.map(name => {
-    const { config, layers: parts } = imageOf(name, layers)
+  const entries = Object.entries(images).map(([name, { config, layers: parts }]) => {
     const file = `${contentDigest(config).slice('sha256:'.length)}.json`
     writeFileAtomic(join(work, file), config, 0o644)
     for (const part of parts)
@@ -185,7 +221,6 @@ export async function saveImages(
     return { Config: file, RepoTags: [name], Layers: parts.map(part => part.file) }
   })
   writeFileAtomic(join(work, 'manifest.json'), JSON.stringify(entries), 0o644)
-  await create({ file: `${target}.tar`, cwd: work, portable: true, mtime: DATE }, ['.'])
-  await run('zstd', ['--quiet', '--force', '--rm', '-3', `${target}.tar`, '-o', target])
+  await create({ file: target, cwd: work, portable: true, mtime: DATE }, ['.'])
   rmSync(work, { recursive: true })
 }
