@@ -134,6 +134,9 @@ tlsPrivateKeyFile: %[1]s/serving-kubelet.key
 		"--version=" + version(), "--config=" + file, "--kubeconfig=" + a.path("kubelet.kubeconfig"), "--hostname-override=" + a.node.name,
 		"--node-ip=" + a.node.ip, "--node-labels=" + strings.Join(labels, ","),
 	}
+	if !a.options.bool("disable-cloud-controller") {
+		args = append(args, "--cloud-provider=external")
+	}
 	if taints := a.options.list("node-taint"); len(taints) > 0 {
 		args = append(args, "--register-with-taints="+strings.Join(taints, ","))
 	}

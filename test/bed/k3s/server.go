@@ -254,6 +254,9 @@ func startServer(ctx context.Context, s *supervisor, o options, n node) error {
 		return err
 	}
 	go addons.run(ctx)
+	if !o.bool("disable-cloud-controller") {
+		go runCloudController(ctx, api)
+	}
 	return nil
 }
 
