@@ -214,7 +214,7 @@ function differences(held: readonly Held[], claims: readonly KubeObject[], proof
     if (back?.status?.phase !== 'Bound')
       throw new ExpectedError(
         `the claim of ${claim} has not come back (${back?.status?.phase ?? 'it does not exist'})`,
-        'see why: kubectl -n velero logs deployment/velero',
+        'see why: npx tsx scripts/logs.ts velero',
       )
     const proved = proof.backup.claims.find(each => each.claim === claim)?.bytes
     if (proved !== undefined && proved !== bytes)

@@ -130,7 +130,7 @@ function unpruned(
     {
       subject,
       cause: `has not applied ${revision} yet`,
-      fix: `see whether kustomize-controller works: kubectl -n flux-system logs -l app=kustomize-controller (name: ${name}), ${again}`,
+      fix: `see whether kustomize-controller works: npx tsx scripts/logs.ts kustomize-controller --grep ${name}, ${again}`,
       grace: 120,
     },
   ]

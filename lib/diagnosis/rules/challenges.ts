@@ -114,7 +114,7 @@ function orderFinding(
         : {
             cause: 'the authority has not taken it yet',
             text: 'See whether cert-manager reaches the authority',
-            look: 'kubectl -n cert-manager logs deploy/cert-manager --since=10m',
+            look: 'npx tsx scripts/logs.ts cert-manager --since 10m',
           }
   return [
     tell(order, {

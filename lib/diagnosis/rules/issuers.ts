@@ -195,7 +195,7 @@ function issuerProblem(
       'issuer-unreachable',
       `cert-manager cannot reach ${host}, so that it has no account there`,
       'Correct spec.acme.server, or let the server reach it (DNS, firewall, port 443)',
-      `kubectl -n ${NAMESPACE} logs deploy/cert-manager --since=10m`,
+      'npx tsx scripts/logs.ts cert-manager --since 10m',
     )
   if (/externalAccount/i.test(message))
     return told(

@@ -31,7 +31,7 @@ export interface Trouble extends ImageTrouble {
 
 /** The command that reads a container's log; that of its former run unless told. */
 export const logsOf = (pod: KubeObject, name: string, previous = ' --previous') =>
-  `kubectl -n ${pod.metadata.namespace} logs ${pod.metadata.name} -c ${name}${previous}`
+  `npx tsx scripts/logs.ts ${pod.metadata.namespace}/${pod.metadata.name} --container ${name}${previous}`
 
 /** An init container that does not come to its end: it waits for something. */
 export function unfinishedInit(pod: KubeObject, container: Container, index: Index): Trouble | undefined {

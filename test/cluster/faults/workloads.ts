@@ -172,7 +172,7 @@ const pods: Fault[] = [
     'An application keeps crashing',
     playing('crash'),
     'pod-crash-looping',
-    /kubectl -n oas-apps logs wekan-\S+ -c wekan --previous/,
+    /scripts\/logs\.ts oas-apps\/wekan-\S+ --container wekan --previous/,
   ),
   wekan(
     'An application needs more memory than its limit',
@@ -269,10 +269,10 @@ const pods: Fault[] = [
     ...added({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name: 'evicted', namespace: NAMESPACE, annotations: played('evicted') },
+      metadata: { name: 'evicted', namespace: 'oas-apps', annotations: played('evicted') },
       spec: { containers: [{ name: 'app', image: 'shop' }] },
     }),
-    expect: { rule: 'evicted-pods-left', subject: /^Namespace faults$/, remedy: /delete-evicted-pods/ },
+    expect: { rule: 'evicted-pods-left', subject: /^Namespace oas-apps$/, remedy: /delete-evicted-pods/ },
     fix: diagnose,
   },
   {
@@ -359,13 +359,13 @@ const workloads: Fault[] = [
     name: 'A corrected StatefulSet waits for its broken pod',
     layer: 'workload',
     async seed(bed) {
-      await bed.kubectl.apply(shop({ kind: 'StatefulSet', play: 'image-absent' }))
-      await appears(bed, ref('v1', 'Pod', 'shop-0', NAMESPACE))
+      await bed.kubectl.apply(shop({ kind: 'StatefulSet', namespace: 'oas-apps', play: 'image-absent' }))
+      await appears(bed, ref('v1', 'Pod', 'shop-0', 'oas-apps'))
       // The administrator corrects it; a merge patch takes the annotation away.
-      const set = ref('apps/v1', 'StatefulSet', 'shop', NAMESPACE)
+      const set = ref('apps/v1', 'StatefulSet', 'shop', 'oas-apps')
       await until<string, true>(
         async () => {
-          const pod = await bed.kubectl.get(ref('v1', 'Pod', 'shop-0', NAMESPACE))
+          const pod = await bed.kubectl.get(ref('v1', 'Pod', 'shop-0', 'oas-apps'))
           const waits = pod?.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff'
           return waits ? { done: true } : { last: JSON.stringify(pod?.status) }
         },
@@ -374,9 +374,9 @@ const workloads: Fault[] = [
       await bed.kubectl.patch(set, { spec: { template: { metadata: { annotations: { [PLAY]: null } } } } })
     },
     async heal(bed) {
-      await bed.kubectl.delete(ref('apps/v1', 'StatefulSet', 'shop', NAMESPACE))
+      await bed.kubectl.delete(ref('apps/v1', 'StatefulSet', 'shop', 'oas-apps'))
     },
-    expect: { rule: 'pod-of-old-revision', subject: /^Pod faults\/shop-0$/, remedy: /delete pod shop-0/ },
+    expect: { rule: 'pod-of-old-revision', subject: /^Pod oas-apps\/shop-0$/, remedy: /delete pod shop-0/ },
     fix: diagnose,
   },
   {

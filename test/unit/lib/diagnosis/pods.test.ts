@@ -54,7 +54,7 @@ test('a crash loop tells exit code, restarts, and the log to read', () => {
     'ended with Error, exit code 1; 7 restarts, the last end 1 min ago',
     'no database',
   ])
-  assert.is(remedy.command, 'kubectl -n oas-apps logs wekan-5f-a -c wekan --previous')
+  assert.is(remedy.command, 'npx tsx scripts/logs.ts oas-apps/wekan-5f-a --container wekan --previous')
 })
 
 test('one or two ends at the start are none', () => {

@@ -67,7 +67,7 @@ test('a workload tells the trouble of its own pods, and of no others', () => {
   const [crashing] = workloads(pod('loki-0', 'CrashLoopBackOff'))
   assert.is(crashing!.detail, '0/1')
   assert.match(crashing!.cause!, /^Pod oas\/loki-0: container loki/)
-  assert.match(crashing!.fix!, 'logs loki-0 -c loki --previous')
+  assert.match(crashing!.fix!, 'logs.ts oas/loki-0 --container loki --previous')
   assert.is(workloads(pod('lokix-0', 'ErrImagePull', 'lokix'))[0]!.cause, undefined)
   assert.is(workloads(pod('loki-0', 'PodInitializing'))[0]!.cause, undefined)
 })

@@ -363,7 +363,7 @@ for (const [reason, message, cause, fix] of [
     'CrashLoopBackOff',
     'back-off 40s restarting failed container=loki',
     /^container loki /,
-    /kubectl -n oas logs loki-0 -c loki --previous/,
+    /scripts\/logs\.ts oas\/loki-0 --container loki --previous/,
   ],
   [
     'ImagePullBackOff',

@@ -91,13 +91,11 @@ test('a hostile log does not keep anybody waiting', () => {
     '\\',
   ]
   for (const unit of units) {
-    const started = performance.now()
+    const started = process.cpuUsage()
     scrub(unit.repeat(300_000 / unit.length))
     scrub(`password="${unit.repeat(300_000 / unit.length)}`)
-    assert.ok(
-      performance.now() - started < 2000,
-      `${JSON.stringify(unit)}: ${performance.now() - started} ms`,
-    )
+    const taken = process.cpuUsage(started).user / 1000
+    assert.ok(taken < 2000, `${JSON.stringify(unit)}: ${taken} ms`)
   }
 })
 
