@@ -2,12 +2,15 @@
  * backup, restore and restore-drill with the real Velero and a real bucket on the bed; a stand-in says that volumes
  * were copied (see velero-bed.ts).
  */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { allOf, decryptWith } from '../../lib/age/age.ts'
+import { K3S } from '../../lib/k3s/k3s.ts'
 import { until } from '../../lib/script/wait.ts'
+import { folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
 import { drillJob } from './drill-job.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
@@ -284,21 +287,49 @@ if (all) {
     }
   })
 
-  test("the generated secrets lie beside the backup, encrypted; without a server k3s' token is not, which is told", async () => {
+  test("the generated secrets lie beside the backup, encrypted, with k3s' token of the server; without one it is told", async () => {
     const { generateX25519Identity, identityToRecipient } = await import('age-encryption')
     const identity = await generateX25519Identity()
-    const args = ['--yes', '--json', '--recipient', await identityToRecipient(identity)]
-    const { code, stdout, stderr } = await run('backup', args)
-    assert.is(code, 0, stderr)
-    assert.match(stderr, /k3s' token is not saved with the backup: /)
-    const { name } = JSON.parse(stdout).result.proof.backup
-    const file = readFileSync(join(velero.s3.files, 'backups', name, 'openappstack-secrets.yaml.age'))
-    const keys = { identities: [identity], passphrase: async () => '' }
-    const text = (await allOf(decryptWith(keys, [file], 'secrets'))).toString()
-    assert.match(text, /name: "?velero-repo-credentials/)
-    assert.match(text, /name: "?oas-oauth-variables/)
-    assert.not.match(file.toString('latin1'), /velero-repo-credentials/)
-    assert.equal(bed.leaks(await bed.secretValues()), [])
+    /** Backs up. Returns what it says, and the opened secrets. */
+    const saved = async (...more: string[]) => {
+      const args = ['--yes', '--json', '--recipient', await identityToRecipient(identity), ...more]
+      const { code, stdout, stderr } = await run('backup', args)
+      assert.is(code, 0, stderr)
+      const { name } = JSON.parse(stdout).result.proof.backup
+      const file = readFileSync(join(velero.s3.files, 'backups', name, 'openappstack-secrets.yaml.age'))
+      assert.not.match(file.toString('latin1'), /velero-repo-credentials/)
+      const keys = { identities: [identity], passphrase: async () => '' }
+      return { stderr, text: (await allOf(decryptWith(keys, [file], 'secrets'))).toString() }
+    }
+    const without = await saved()
+    assert.match(without.stderr, /k3s' token is not saved with the backup: /)
+    assert.match(without.text, /name: "?velero-repo-credentials/)
+    assert.match(without.text, /name: "?oas-oauth-variables/)
+
+    const token = `K10${randomBytes(16).toString('hex')}::server:${randomBytes(8).toString('hex')}`
+    const home = process.env.HOME
+    newHome()
+    const key = newKey(join(folder(), 'key'))
+    // A server whose /var/lib is one of its own, with the file that k3s writes.
+    const put = `mount -t tmpfs none /var/lib && mkdir -p ${dirname(K3S.token)} && echo "$0" >${K3S.token} && exec "$@"`
+    const sshd = await Sshd.start({ within: ['unshare', '--mount', 'sh', '-c', put, token] })
+    sshd.authorise(key)
+    const inventory = join(bed.cluster, 'inventory.yml')
+    writeFileSync(
+      inventory,
+      `all:\n  hosts:\n    one:\n      ansible_host: 127.0.0.1\n      ansible_port: ${sshd.port}\n      ansible_user: ${me}\n      ansible_ssh_private_key_file: ${key}\n`,
+    )
+    try {
+      const { text, stderr } = await saved('--accept-new-host-key')
+      assert.match(stderr, /Secrets and k3s' token/)
+      assert.match(text, /name: "?openappstack-k3s-token/)
+      assert.match(text, Buffer.from(token).toString('base64'))
+      assert.equal(bed.leaks([token, ...(await bed.secretValues())]), [])
+    } finally {
+      rmSync(inventory)
+      await sshd.down()
+      process.env.HOME = home
+    }
   })
 
   test('a drill as a job: its script and its account do it, report what is lost, and may do nothing else', async () => {

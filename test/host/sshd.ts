@@ -113,22 +113,25 @@ export class Sshd {
   #child: ChildProcess | undefined
   #config: string
   #alone: boolean
+  #within: readonly string[]
 
-  private constructor(config: string, hostKeyType: string, alone: boolean) {
+  private constructor(config: string, hostKeyType: string, alone: boolean, within: readonly string[]) {
     need(SSHD, 'openssh-server')
     this.#config = config
     this.#alone = alone
+    this.#within = within
     this.hostKey = newKey(join(this.folder, 'host_key'), { type: hostKeyType })
   }
 
   /**
    * Starts one that lets in whoever has a key in `authorise`. With `alone` it and its sessions see no processes
-   * of this machine but their own.
+   * of this machine but their own. `within` is a command that runs it, given as its last arguments.
    */
   static async start(
-    options: { config?: string; hostKeyType?: string; alone?: boolean } = {},
+    options: { config?: string; hostKeyType?: string; alone?: boolean; within?: readonly string[] } = {},
   ): Promise<Sshd> {
-    const sshd = new Sshd(options.config ?? '', options.hostKeyType ?? 'ed25519', options.alone ?? false)
+    const { config = '', hostKeyType = 'ed25519', alone = false, within = [] } = options
+    const sshd = new Sshd(config, hostKeyType, alone, within)
     sshd.port = await freePort()
     await sshd.up()
     return sshd
@@ -162,6 +165,7 @@ export class Sshd {
       ].join('\n'),
     )
     const [program, ...args] = [
+      ...this.#within,
       ...(this.#alone ? ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] : []),
       ...[SSHD, '-D', '-e', '-f', file],
     ]
