@@ -125,11 +125,13 @@ test('an application that is unknown is refused before anything else, all of the
 })
 
 test('an error repeats no more of what it was given than a screen takes', async () => {
-  const ended = await run('install-app', ['x'.repeat(100_000)])
+  const long = 'x'.repeat(100_000)
+  const ended = await run('install-app', [long])
   const [what, fix] = twoLines(ended)
   assert.is(ended.code, 2)
-  assert.match(what, /^unknown APP "x{1000,1500}…$/)
+  assert.match(what, /^unknown APP "x{80}"$/)
   assert.match(fix, 'wekan')
+  assert.match(twoLines(await run('status', ['--cluster', long]))[0], /x{1000,1500}…$/)
 })
 
 test('an API server that is down is told in two lines, a stack only with --verbose', async () => {
