@@ -85,7 +85,19 @@ async function runAgainst(name: string, url: string, call = CALLS[name]!, folder
   writeFileSync(kubeconfig, readFileSync(kubeconfigFile({ server: url })), { mode: 0o600 })
   writeFileSync(
     join(cluster, '.flux.env'),
-    'domain=oas.example.org\nip_address=203.0.113.7\nadmin_email=a@example.org\noutgoing_mail_enabled=false\n',
+    `${[
+      'domain=oas.example.org',
+      'ip_address=203.0.113.7',
+      'admin_email=a@example.org',
+      'outgoing_mail_enabled=false',
+      'backup_s3_enabled=true',
+      'backup_s3_url=http://127.0.0.1:1', // where nobody listens
+      'backup_s3_region=eu-central-1',
+      'backup_s3_bucket=oas',
+      'backup_s3_prefix=oas',
+      'backup_s3_aws_access_key_id=KEY',
+      'backup_s3_aws_secret_access_key=a-secret-key',
+    ].join('\n')}\n`,
   )
   const secret = {
     apiVersion: 'v1',
