@@ -283,7 +283,7 @@ const commits: Record<
   },
   'is refused by the API server': {
     edits: { [`${folder}/network-policy.yaml`]: text => text.replace('port: 27017', 'port: 270170') },
-    what: /Kustomization flux-system\/wekan: NetworkPolicy\/oas-apps\/wekan-ferretdb .*(270170|\*\*\*)/,
+    what: /Kustomization flux-system\/wekan: NetworkPolicy\/oas-apps\/wekan .*(270170|\*\*\*)/,
     fix: /correct \.\/flux2\/apps\/wekan/,
   },
   'pins a chart that the mirror does not have': {
