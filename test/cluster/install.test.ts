@@ -288,7 +288,7 @@ test('install-app velero without backups configured is refused', async () => {
   setConfig({ backup_s3_enabled: 'false' })
   try {
     await refuses('install-app', ['velero', 'wekan', '--yes'], 2, [
-      /velero needs.*backup_s3_enabled=true.*backup_s3_/,
+      /no S3 storage for backups .*backup_s3_enabled=true.*backup_s3_/,
     ])
   } finally {
     setConfig({ backup_s3_enabled: 'true' })

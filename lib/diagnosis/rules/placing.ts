@@ -2,7 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { sizeText } from '../../script/size.ts'
-import { type Finding, tell } from '../finding.ts'
+import { type Finding, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
@@ -16,7 +16,7 @@ const OF_NODE =
 /** What is in the way of a pod, by the scheduler's message. */
 export function placing(pod: KubeObject, message: string, index: Index): Finding {
   const where = whereToChange(workloadOf(pod, index), index)
-  const finding = (rule: string, cause: string, text: string, more: Partial<Finding> = {}): Finding =>
+  const finding = (rule: string, cause: string, text: string, more: Partial<Telling> = {}): Finding =>
     tell(pod, { rule, cause, evidence: [short(message)], text, ...more })
   const nodes = index.all('Node')
   const inTheWay = nodes.filter(
@@ -112,10 +112,8 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       tainted
         ? {
             evidence: [`Node ${tainted.node.metadata.name}: ${taintText(tainted.taint)}`, short(message)],
-            remedy: {
-              text: `remove the taint if nobody needs it, or add a toleration ${where}`,
-              command: `kubectl taint node ${tainted.node.metadata.name} ${tainted.taint.key}:${tainted.taint.effect}-`,
-            },
+            text: `remove the taint if nobody needs it, or add a toleration ${where}`,
+            command: `kubectl taint node ${tainted.node.metadata.name} ${tainted.taint.key}:${tainted.taint.effect}-`,
           }
         : {},
     )

@@ -192,7 +192,12 @@ const pods: Fault[] = [
     'pod-unschedulable-resources',
     /lower what the pod requests by an override/,
   ),
-  wekan('An init container fails', playing('init-crash'), 'pod-init-failing', /-c volume-permissions/),
+  wekan(
+    'An init container fails',
+    playing('init-crash'),
+    'pod-init-failing',
+    /--container volume-permissions/,
+  ),
   kubelet('An image does not exist', 'image-absent', 'image-not-found', /tag of the image/),
   kubelet('An image needs credentials', 'image-private', 'image-unauthorized', /pull secret/),
   kubelet('The registry refuses pulls: rate limit', 'image-limited', 'image-rate-limited', /wait/),

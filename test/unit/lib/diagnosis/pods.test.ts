@@ -325,6 +325,16 @@ for (const [rule, message] of [
     if (/cpu/.test(message)) assert.match(found.evidence[0]!, 'cpu: 50m requested, 6000m free')
   })
 
+test('a taint that somebody has put on the node is taken away by its command', () => {
+  const fields = {
+    spec: { nodeName: undefined },
+    status: unscheduled('0/1 nodes are available: 1 node(s) had untolerated taint(s).'),
+  }
+  const taints = [{ key: 'example.org/upgrade', value: 'yes', effect: 'NoSchedule' }]
+  const [first] = judged(platformWith(pod(fields), node(undefined, { taints })))
+  assert.match(first!.remedy.command!, / example\.org\/upgrade:NoSchedule-$/)
+})
+
 test('what the node has in the way is told of the node', () => {
   const fields = {
     spec: { nodeName: undefined },
