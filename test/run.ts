@@ -38,7 +38,8 @@ const EXTRA: Record<string, string> = {
   'test/cluster/backup-faults.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/restore.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/alerts.test.ts': 'builds Prometheus and its tool for rules',
-  'test/cluster/alerting.test.ts': 'builds Prometheus, Alertmanager and kube-state-metrics',
+  'test/cluster/alerting.test.ts':
+    'builds Prometheus, Alertmanager, kube-state-metrics and a controller of Flux',
   'test/cluster/uninstall-data.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/report.test.ts': 'a platform of its own for pages that the unit and browser tests have',
   'test/cluster/first-run.test.ts': 'the main job once more, on a terminal; install has its main course',

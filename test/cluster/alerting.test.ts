@@ -1,14 +1,15 @@
 /**
  * The way of an alert on the real programs: kube-state-metrics reads the bed, Prometheus judges it by our rules,
- * Alertmanager receives what fires and mails it to a real mail server by our route. What kube-prometheus-stack's
- * operator would make of our values is written here: the configuration of Prometheus. Waits of our rules and route are
- * shortened to a second.
+ * Alertmanager receives what fires and mails it to a real mail server by our route. Flux's notification-controller tells
+ * Alertmanager of failed reconciliations. What kube-prometheus-stack's operator would make of our values is written
+ * here: the configuration of Prometheus. Waits of our rules and route are shortened to a second.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dump, load, loadAll } from 'js-yaml'
 import * as assert from 'uvu/assert'
+import { condition } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import type { TestCheck } from '../../scripts/test-cluster/checks.ts'
@@ -32,10 +33,10 @@ const folder = mkdtempSync(join(tmpdir(), 'oas-alerting-'))
 const logs = join(folder, 'logs')
 mkdirSync(logs)
 const processes = new Processes(logs)
-const NAMES = ['prometheus', 'alertmanager', 'metrics', 'telemetry', 'mail'] as const
+const NAMES = ['prometheus', 'metrics', 'telemetry', 'mail'] as const
 let bed: Bed
 let mail: MailServer
-let ports: Record<(typeof NAMES)[number], number>
+let ports: Record<(typeof NAMES)[number] | 'alertmanager', number>
 /** The folders of the programs, by program. */
 let programs: Record<string, string>
 let kubeconfig: string
@@ -123,11 +124,11 @@ function startMetrics(): void {
 }
 
 test.before(async () => {
-  bed = await Bed.startInstalled({ loki: true })
+  bed = await Bed.startInstalled({ loki: true, notifications: true })
   const building = { progress: (text: string) => console.log(text), waiting: () => {} }
   const built = await builtSets(building, ALERT_SETS)
   programs = Object.fromEntries(built.flatMap(path => readdirSync(path).map(name => [name, path] as const)))
-  ports = await freePorts(NAMES)
+  ports = { ...(await freePorts(NAMES)), alertmanager: bed.alertmanagerPort }
   kubeconfig = kubeconfigOf(layoutOf('sandbox'), 'flux')
   const { ca, certificate, key } = await issueServing(['127.0.0.1'])
   const authority = write('ca.pem', ca)
@@ -196,7 +197,10 @@ async function received(name: RegExp, isThere = true): Promise<Received | undefi
 async function mailed(text: RegExp): Promise<void> {
   await until(
     async () => {
-      const mails = mail.received().replaceAll(/=\r?\n/g, '') // quoted-printable
+      const mails = mail
+        .received()
+        .replaceAll(/=\r?\n/g, '')
+        .replaceAll('=3D', '=') // quoted-printable
       return text.test(mails) ? { done: true } : { last: mails.slice(-1500) }
     },
     { deadline: 60_000, every: 500, describe: last => `${last}\n${said('alertmanager')}` },
@@ -277,24 +281,30 @@ test('a target that is down is told', async () => {
   await failing(0)
 })
 
-test('the kinds of Flux’s notification-controller accept what it is told', async () => {
-  const source = ['mod', 'download', '-json', 'github.com/fluxcd/notification-controller@v1.9.3']
-  const { Dir } = JSON.parse(await run('go', source, { cwd: '/' })) as { Dir: string }
-  const crds = join(Dir, 'config/crd/bases')
-  for (const name of readdirSync(crds))
-    await bed.kubectl.apply(load(readFileSync(join(crds, name), 'utf8')) as KubeObject)
-  for (const object of objectsIn('flux2/notifications/alertmanager.yaml'))
-    await until<unknown, true>(
-      async () => {
-        try {
-          await bed.kubectl.apply(object)
-          return { done: true }
-        } catch (error) {
-          return { last: error } // the kind is new
-        }
-      },
-      { deadline: 60_000, every: 500, describe: String },
-    )
+test('Flux tells at once what it could not reconcile, and the administrator gets it by mail', async () => {
+  const [notifications] = objectsIn('flux2/cluster/optional/notifications.yaml')
+  await bed.kubectl.apply(notifications!)
+  await until<unknown, true>(
+    async () => {
+      const { apiVersion, kind, metadata } = notifications!
+      const found = (await bed.kubectl.get({ apiVersion, kind, ...metadata }))!
+      return condition(found, 'Ready')?.status === 'True' ? { done: true } : { last: found.status }
+    },
+    { deadline: 120_000, every: 500, describe: last => JSON.stringify(last) },
+  )
+  const broken = BROKEN('cannot-be-built')
+  await bed.kubectl.apply(broken)
+  const { labels, annotations } = (await received(/^FluxKustomization/))!
+  const { severity, kind, namespace, name } = labels
+  assert.equal(
+    [severity, kind, namespace, name],
+    ['error', 'Kustomization', 'flux-system', 'cannot-be-built'],
+  )
+  assert.match(annotations.message!, /nowhere: no such file/)
+  assert.match(annotations.summary!, /runbooks\/diagnose\.md/)
+  await mailed(/name = cannot-be-built/)
+  await mailed(/nowhere: no such file/)
+  await remove(broken)
 })
 
 test.run()

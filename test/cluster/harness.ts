@@ -187,6 +187,11 @@ export class Bed {
     return String(readSandboxState(this.#layout).ports.database)
   }
 
+  /** The port on which its notification-controller looks for Alertmanager (`Bed.start({ notifications: true })`). */
+  get alertmanagerPort(): number {
+    return readSandboxState(this.#layout).ports.alertmanager!
+  }
+
   /** Gives Loki lines of one stream, as a collector does: oldest first. Lines that are no pair are of now. */
   async pushLogs(
     stream: Record<string, string>,

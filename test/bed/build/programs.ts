@@ -171,6 +171,12 @@ const ALERTMANAGER: ProgramSet = {
 /** What rules are tried with. */
 export const RULE_SETS: readonly ProgramSet[] = [PROMETHEUS]
 
+/** Who tells others what Flux could not reconcile. */
+export const NOTIFICATION_SET: ProgramSet = {
+  folder: join(BED, 'notification-controller'),
+  programs: [flux('notification-controller')],
+}
+
 /** The way of an alert: what tells the state of objects, and what judges and sends it. */
 export const ALERT_SETS: readonly ProgramSet[] = [
   PROMETHEUS,
@@ -179,6 +185,7 @@ export const ALERT_SETS: readonly ProgramSet[] = [
     folder: join(BED, 'kube-state-metrics'),
     programs: [tool('kube-state-metrics', 'k8s.io/kube-state-metrics/v2')],
   },
+  NOTIFICATION_SET,
 ]
 
 const HELM_CONTROLLER = 'github.com/fluxcd/helm-controller'

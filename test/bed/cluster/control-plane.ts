@@ -4,6 +4,7 @@ import { ROOT } from '../../../lib/script/files.ts'
 import { auditing } from '../build/audit.ts'
 import { extraProcesses } from './extras.ts'
 import type { Layout } from './layout.ts'
+import { eventsAddress } from './notifications.ts'
 import { podNetworkClient } from './pod-ports.ts'
 import { kubeconfigOf, LOOPBACK, type PortName, type ProcessSpec, type Setting } from './spec.ts'
 
@@ -160,7 +161,8 @@ export function kwok({ layout, ports, bin }: Setting): ProcessSpec {
 }
 
 /** The Flux controllers: the real ones, as processes. Their Deployments in the cluster are played by kwok. */
-export function fluxControllers({ layout, ports, bin }: Setting): ProcessSpec[] {
+export function fluxControllers(setting: Setting): ProcessSpec[] {
+  const { layout, ports, bin } = setting
   const env = {
     KUBECONFIG: kubeconfigOf(layout, 'flux'),
     RUNTIME_NAMESPACE: 'flux-system',
@@ -172,7 +174,7 @@ export function fluxControllers({ layout, ports, bin }: Setting): ProcessSpec[] 
     args: [
       `--health-addr=${LOOPBACK}:${ports[`${name}Health`]}`,
       `--metrics-addr=${LOOPBACK}:${ports[`${name}Metrics`]}`,
-      '--events-addr=', // there is no notification-controller
+      `--events-addr=${eventsAddress(setting)}`,
       '--requeue-dependency=2s',
       '--log-encoding=console',
       ...args,

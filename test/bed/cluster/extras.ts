@@ -2,11 +2,19 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExpectedError, throwAll } from '../../../lib/script/errors.ts'
 import { type Building, builtSets } from '../build/build.ts'
-import { CERTIFICATE_SETS, LOGIN_SETS, MAESTER_SET, type ProgramSet, SANDBOX } from '../build/programs.ts'
+import {
+  CERTIFICATE_SETS,
+  LOGIN_SETS,
+  MAESTER_SET,
+  NOTIFICATION_SET,
+  type ProgramSet,
+  SANDBOX,
+} from '../build/programs.ts'
 import { checkDatabase } from '../login/database.ts'
 import { certificateProcesses } from './certificates.ts'
 import { loginProcesses, maesterProcess } from './login.ts'
 import { lokiProcesses } from './loki.ts'
+import { notificationProcess } from './notifications.ts'
 import { podNetworkProcess } from './pod-ports.ts'
 import type { Extras, ProcessSpec, Setting } from './spec.ts'
 
@@ -33,6 +41,8 @@ export async function ensureExtras(
     extras.login = (await programs(LOGIN_SETS, building)) as Extras['login']
   }
   if (wanted('maester')) extras.maester = (await programs([MAESTER_SET], building)) as Extras['maester']
+  if (wanted('notifications'))
+    extras.notifications = (await programs([NOTIFICATION_SET], building)) as Extras['notifications']
   return extras
 }
 
@@ -65,7 +75,7 @@ export function extraProcesses(setting: Setting): ProcessSpec[] {
 
 /** Those of them that work in the cluster, and start when its API server does. */
 export function controllers(setting: Setting): ProcessSpec[] {
-  return [...certificateProcesses(setting), ...maesterProcess(setting)]
+  return [...certificateProcesses(setting), ...maesterProcess(setting), ...notificationProcess(setting)]
 }
 
 /** Those of them that the control plane does not need: what listens in the place of pods, and the way to it. */

@@ -33,7 +33,10 @@ const NODE = {
 export async function applyObjects(api: Api, server: string, bed: Bed, setting: Setting): Promise<void> {
   const { ports, extras } = setting
   const flux = JSON.parse(readFileSync(bed.fluxCrds, 'utf8')) as KubeObject[]
-  const crds = [...readObjects(bed.kwokCrd), ...flux]
+  const notifications = extras.notifications
+    ? readObjects(join(bed.crds, 'notification-controller.yaml'))
+    : []
+  const crds = [...readObjects(bed.kwokCrd), ...flux, ...notifications]
   await Promise.all(crds.map(crd => api.apply(server, `${CRDS}/${crd.metadata.name}`, crd)))
   await Promise.all([
     api.apply(server, '/api/v1/nodes/sandbox', NODE),

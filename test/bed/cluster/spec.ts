@@ -50,6 +50,10 @@ export const PORTS = [
   ...LOGIN_PORTS,
   'loginHealth',
   'maester',
+  'events',
+  'webhooks',
+  'notificationHealth',
+  'alertmanager',
 ] as const
 
 /** One of the ports a sandbox listens on. */
@@ -86,6 +90,8 @@ export interface Extras {
   login?: Record<'hydra' | 'kratos', string>
   /** hydra-maester, which registers the OAuth2Clients of the cluster at that hydra. */
   maester?: Record<'hydra-maester', string>
+  /** Flux's notification-controller, to which the other controllers tell their events. */
+  notifications?: Record<'notification-controller', string>
 }
 
 /** The folders, ports and programs with which the processes are started. */

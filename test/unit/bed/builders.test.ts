@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { load } from 'js-yaml'
 import { test } from 'uvu'
@@ -11,6 +11,7 @@ import { dataModules, readObjects, withoutDescriptions } from '../../bed/build/d
 import { fluxManifest } from '../../bed/build/flux-manifest.ts'
 import { wantedGo } from '../../bed/build/go.ts'
 import {
+  ALERT_SETS,
   BED,
   builtName,
   CERTIFICATE_SETS,
@@ -33,6 +34,7 @@ const everything: Extras = {
   loki: true,
   login: { hydra: '/bin/hydra', kratos: '/bin/kratos' },
   maester: { 'hydra-maester': '/bin/maester' },
+  notifications: { 'notification-controller': '/bin/notifications' },
 }
 const setting = { layout: layoutOf('sandbox'), bin: '/bin', ports }
 const processes = allProcesses({ ...setting, extras: everything })
@@ -154,20 +156,22 @@ test('runs more only when it is asked to', () => {
   )
 })
 
-test('runs the cert-manager that the platform installs, with its CRDs', () => {
-  const wanted = requiredVersion(
-    readFileSync(join(BED, 'cert-manager/go.mod'), 'utf8'),
-    'github.com/cert-manager/cert-manager',
-  )
-  assert.is(dataModules().crds['cert-manager']?.version, wanted)
+test('runs the cert-manager that the platform installs', () => {
   const release = load(
     readFileSync(join(ROOT, 'flux2/infrastructure/cert-manager/release.yaml'), 'utf8'),
   ) as KubeObject
-  assert.is(release.spec.chart.spec.version, wanted)
+  assert.is(release.spec.chart.spec.version, dataModules().crds['cert-manager']?.version)
+})
+
+test('takes CRDs of the version of the program that it builds', () => {
+  const built = Object.entries(dataModules().crds).filter(([name]) => existsSync(join(BED, name, 'go.mod')))
+  assert.ok(built.length > 3)
+  for (const [name, { module, version }] of built)
+    assert.is(requiredVersion(readFileSync(join(BED, name, 'go.mod'), 'utf8'), module), version, name)
 })
 
 test('knows the programs of everything else', () => {
-  for (const { folder, programs } of [...CERTIFICATE_SETS, OLD_FLUX])
+  for (const { folder, programs } of [...CERTIFICATE_SETS, ...ALERT_SETS, OLD_FLUX])
     for (const { name, package: path } of programs) {
       assert.is(builtName(path), name)
       const goMod = readFileSync(join(folder, 'go.mod'), 'utf8')
