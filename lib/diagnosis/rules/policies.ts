@@ -262,7 +262,10 @@ function isServed(pods: readonly KubeObject[], index: Index): boolean {
     .some(service => pods.some(({ metadata }) => leadsTo(service, metadata.labels)))
 }
 
-/** Whether a peer of a policy fits any pod but those that the policy guards. */
+/**
+ * Whether a peer of a policy fits any pod but those that the policy guards, or a workload that would have such pods: one
+ * that is scaled to 0 tells that itself.
+ */
 function admitsSomebody(
   peer: Peer,
   guarded: readonly KubeObject[],
@@ -270,8 +273,9 @@ function admitsSomebody(
   index: Index,
 ): boolean {
   const { podSelector, namespaceSelector } = peer
+  const owners = new Set(guarded.map(pod => workloadOf(pod, index)))
   // Pods of several workloads under one policy may be meant to reach each other.
-  const several = new Set(guarded.map(pod => workloadOf(pod, index))).size > 1
+  const several = owners.size > 1
   const namespaces = namespaceSelector
     ? index
         .all('Namespace')
@@ -281,8 +285,8 @@ function admitsSomebody(
         .map(({ metadata }) => metadata.name)
     : [own]
   return namespaces.some(namespace =>
-    podsIn(namespace, index).some(
-      pod => (several || !guarded.includes(pod)) && (!podSelector || fits(podSelector, pod.metadata.labels)),
+    selected(podSelector, namespace, index).some(
+      object => several || !(guarded.includes(object) || owners.has(object)),
     ),
   )
 }

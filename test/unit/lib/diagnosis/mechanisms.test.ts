@@ -237,6 +237,14 @@ test('policies add up, and one that admits the world cuts off nobody', () => {
     [],
   )
   assert.equal(told([...objects, policy('world', [{ ipBlock: { cidr: '0.0.0.0/0' } }])]), [])
+  // Whom it admits is scaled to 0: that is told of him alone.
+  const batch = { matchLabels: { app: 'batch' } }
+  const stopped = old('Deployment', 'batch', {
+    spec: { replicas: 0, selector: batch, template: { metadata: { labels: batch.matchLabels } } },
+  })
+  assert.not(
+    told([...objects, stopped, policy('batch', [{ podSelector: batch }])]).some(each => /^policy/.test(each)),
+  )
   const closed = old('NetworkPolicy', 'closed', { spec: { podSelector: {}, policyTypes: ['Ingress'] } })
   assert.match(causes([...objects, closed])[0]!.cause, 'it admits nobody, and no other policy does')
   const among = old('NetworkPolicy', 'among', {
