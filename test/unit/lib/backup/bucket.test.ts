@@ -14,7 +14,7 @@ let storage: FaultyStorage
 let bucket: BackupBucket
 
 test.before(async () => {
-  // Files by their name: the service has no state, and checks no signature (test/cluster/backup-storage.test.ts has a real one).
+  // Files by their name: the service has no state, and checks no signature.
   service = createServer((asked, answer) => {
     asked.resume()
     const body = asked.url?.endsWith('/damaged') ? whole.subarray(0, -8) : whole

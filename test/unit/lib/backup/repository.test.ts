@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { opensRepository } from '../../../../lib/backup/repository.ts'
 import { test } from '../../../suite.ts'
 
-/** `kopia.repository` as kopia writes it; test/cluster/backup-storage.test.ts opens one that it has written. */
+/** `kopia.repository` as kopia writes it (github.com/kopia/kopia repo/format); test/server/backup.test.ts asks kopia itself. */
 function repository(password: string): Record<string, unknown> {
   const salt = randomBytes(32)
   const master = scryptSync(password, salt, 32, { N: 65536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 })
