@@ -6,7 +6,7 @@ import { fluxObject, ready } from '../../flux-objects.ts'
 import { indexOf } from './snapshots.ts'
 
 // Messages are those of source-controller 1.9.5 and the libraries below it; which of them means what, and what
-// is told about each, is the matter of test/unit/lib/diagnosis/causes.test.ts too.
+// is told about each, is the matter of the other files of this folder, too.
 
 const judge = (index: Index) => rules.flatMap(rule => rule(index))
 const url = 'https://git.example.org/openappstack.git'
