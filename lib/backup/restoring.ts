@@ -98,7 +98,7 @@ export function wrongWithRestore(
   const { phase, failureReason, validationErrors = [] } = restore.status ?? {}
   const why = [failureReason, ...validationErrors].filter(Boolean).join('; ')
   const flaws: BackupFlaw[] = []
-  const fix = `read its log (npx tsx scripts/logs.ts velero), then run the same command again`
+  const fix = 'read its log (npx tsx scripts/logs.ts velero), then run the same command again'
   if (phase !== 'Completed')
     flaws.push({ what: `restore ${name} has ended as ${phase}${why ? `: ${why}` : ''}`, fix })
   const ours = volumeRestores.filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)

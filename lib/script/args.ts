@@ -1,9 +1,7 @@
 import { throwAll, UsageError } from './errors.ts'
 import { type FlagSpecs, suggestion } from './flags.ts'
+import { inQuotes } from './printable.ts'
 import type { ScriptSpec } from './spec.ts'
-
-/** As much of an argument as a message can hold, on one line. */
-const shown = (text: string) => JSON.stringify(text.slice(0, 80))
 
 /** Throws what is wrong with the positional arguments, all at once. */
 export function checkArgs(spec: ScriptSpec<FlagSpecs>, args: readonly string[]): void {
@@ -11,7 +9,7 @@ export function checkArgs(spec: ScriptSpec<FlagSpecs>, args: readonly string[]):
   const usage = `usage: npx tsx scripts/${spec.name}.ts --help`
   if (args.length > max)
     throw new UsageError(
-      `unexpected argument ${shown(args[max]!)}`,
+      `unexpected argument ${inQuotes(args[max]!)}`,
       max === 0 ? `it takes none; ${usage}` : usage,
     )
   if (args.length < min) throw new UsageError(`${name} is missing`, choices ? suggestion('', choices) : usage)
@@ -19,7 +17,8 @@ export function checkArgs(spec: ScriptSpec<FlagSpecs>, args: readonly string[]):
     args
       .filter(arg => choices && !choices.includes(arg))
       .map(
-        arg => new UsageError(`unknown ${name.replace(/…$/, '')} ${shown(arg)}`, suggestion(arg, choices!)),
+        arg =>
+          new UsageError(`unknown ${name.replace(/…$/, '')} ${inQuotes(arg)}`, suggestion(arg, choices!)),
       ),
   )
 }

@@ -30,6 +30,9 @@ export function asOneLine(text: string): string {
   return [first.trimEnd(), ...more.map(line => line.trim()).filter(Boolean)].join(' ')
 }
 
+/** As much of what somebody has typed as a message can hold, quoted on one line. Pure. */
+export const inQuotes = (text: string): string => JSON.stringify(text.slice(0, 80))
+
 /** A foreign text as a part of Markdown: on one line, without a link, an image or HTML that a viewer would act on. Pure. */
 export function markdownText(text: string): string {
   return asOneLine(text).replaceAll(/[\\`<[\]|]/g, '\\$&')

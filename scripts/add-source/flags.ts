@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { parseSourceName } from '../../lib/flux/own-sources.ts'
 import { parseHostName } from '../../lib/preflight/host-name.ts'
 import { UsageError } from '../../lib/script/errors.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 
 /** What a run is told about a source. */
@@ -101,10 +102,7 @@ export function parseUrl(text: string): string {
 function parseRef(flag: string, text: string): string {
   const isName = /^\w[\w./+-]{0,200}$/.test(text) && !/\.\.|\/\/|\.lock(\/|$)|[./]$|\/\./.test(text)
   if (!isName)
-    throw new UsageError(
-      `${flag} ${JSON.stringify(text.slice(0, 80))} is not a name in Git`,
-      'give one like main or v1.2',
-    )
+    throw new UsageError(`${flag} ${inQuotes(text)} is not a name in Git`, 'give one like main or v1.2')
   return text
 }
 
@@ -113,7 +111,7 @@ export function parseFolder(text: string): string {
   const parts = text.split('/').filter(part => part !== '' && part !== '.')
   if (text.startsWith('/') || parts.includes('..') || !parts.every(part => /^[\w.@+ -]{1,200}$/.test(part)))
     throw new UsageError(
-      `--path ${JSON.stringify(text.slice(0, 80))} is not a folder of a repository`,
+      `--path ${inQuotes(text)} is not a folder of a repository`,
       'give one from its root on: ./apps',
     )
   return `./${parts.join('/')}`
@@ -125,10 +123,7 @@ export function parseLogin(text: string): { host: string; callback: string } {
   const host = parseHostName(slash < 0 ? text : text.slice(0, slash))
   const path = slash < 0 ? '/oauth2/callback' : text.slice(slash)
   if (!/^\/[\w./~-]{0,300}$/.test(path) || path.split('/').includes('..'))
-    throw new UsageError(
-      `--login ${JSON.stringify(text.slice(0, 80))} has no valid path`,
-      'give HOST, or HOST/PATH',
-    )
+    throw new UsageError(`--login ${inQuotes(text)} has no valid path`, 'give HOST, or HOST/PATH')
   return { host, callback: `https://${host}${path}` }
 }
 

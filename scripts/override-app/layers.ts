@@ -6,6 +6,7 @@ import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { isOverride, sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import { mergeValues, withValue } from './values.ts'
 
@@ -49,7 +50,7 @@ export function releaseNamed(name: string, releases: readonly KubeObject[]): Kub
     const names = overridableNames(releases)
     const near = nearest(name, names)
     throw new ExpectedError(
-      `${JSON.stringify(name.slice(0, 80))} is not an installed release that takes an override`,
+      `${inQuotes(name)} is not an installed release that takes an override`,
       near
         ? `did you mean ${near}?`
         : `install it first, or choose one of: ${names.join(', ') || 'none is installed'}`,

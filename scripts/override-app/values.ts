@@ -3,6 +3,7 @@
 import { type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
 import { isReserved, type Path, pathText } from '../../lib/flux/values.ts'
 import { UsageError } from '../../lib/script/errors.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 
 /** Values as YAML that YAML 1.1 and 1.2 read alike: every text is quoted. */
 export async function valuesText(values: HelmValues): Promise<string> {
@@ -32,8 +33,7 @@ export function mergeValues(under: HelmValues, over: HelmValues): HelmValues {
  * Throws a UsageError for what is not a path.
  */
 export function parsePath(text: string): Path {
-  const wrong = () =>
-    new UsageError(`${JSON.stringify(text.slice(0, 80))} is not a path of a value`, 'write it like a.b[0].c')
+  const wrong = () => new UsageError(`${inQuotes(text)} is not a path of a value`, 'write it like a.b[0].c')
   const path: (string | number)[] = []
   let at = 0
   while (at < text.length) {

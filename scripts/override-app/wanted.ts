@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { type HelmValue, type HelmValues, isMap } from '../../lib/flux/stored-release.ts'
 import { leaves, MOST_BYTES, parseValues, parseYaml, pathText, textsIn } from '../../lib/flux/values.ts'
 import { UsageError } from '../../lib/script/errors.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 import { askSecret } from '../../lib/script/prompt.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { Draft } from './editor.ts'
@@ -114,10 +115,7 @@ async function assignment(
   if (at < 0) {
     const path = parsePath(text)
     if (!secret)
-      throw new UsageError(
-        `--set needs PATH=VALUE, and ${JSON.stringify(text.slice(0, 80))} has no =`,
-        'write PATH=VALUE',
-      )
+      throw new UsageError(`--set needs PATH=VALUE, and ${inQuotes(text)} has no =`, 'write PATH=VALUE')
     const value = await askSecret({ message: `${pathText(path)}:`, flag: '--file FILE instead of --set' })
     registerSecret(value)
     return { path, value }

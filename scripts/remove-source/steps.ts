@@ -68,8 +68,8 @@ async function partsOf(kubectl: Kubectl, namespace: string): Promise<KubeObject[
 }
 
 /**
- * Throws an ExpectedError when somebody has removed the account or its rights: Flux would leave everything of the source
- * running, or never come to an end. Pure.
+ * Throws an ExpectedError when somebody has removed the account or its rights: Flux would leave running what the
+ * source has applied, or never come to an end. Pure.
  * Source: https://github.com/fluxcd/kustomize-controller/blob/v1.9.5/internal/controller/kustomization_controller.go (finalize)
  */
 export function refusePowerless({ name, kustomization, repository, parts }: SourceSurvey): void {

@@ -7,6 +7,7 @@ import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 import { INGRESS_RELEASE, LAYERS, overrideText, type Restriction, restrictionIn } from './override.ts'
 import { parseRange } from './ranges.ts'
 import {
@@ -119,7 +120,7 @@ export function restrictableHosts(name: string, config: Config, served: readonly
     )
   const apps = APPS.filter(each => each.hosts(config).some(isServed)).map(each => each.name)
   throw new UsageError(
-    app ? `${name} has no address` : `the ingress does not serve ${JSON.stringify(name.slice(0, 80))}`,
+    app ? `${name} has no address` : `the ingress does not serve ${inQuotes(name)}`,
     suggestion(app ? '' : name, [...apps, ...served]),
   )
 }

@@ -3,6 +3,7 @@ import { parseHostName } from '../../lib/preflight/host-name.ts'
 import { timeoutOf } from '../../lib/script/duration.ts'
 import { throwAll, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
+import { inQuotes } from '../../lib/script/printable.ts'
 import { TEST_SECTIONS, type TestSection } from './checks.ts'
 
 /** What is tested unless it is asked for otherwise: a browser takes minutes, and creates users for a while. */
@@ -73,7 +74,7 @@ export function parsePlatformDomain(text: string): string {
   const [, name = text, port] = /^([^:/]*):([^:/]*)$/.exec(text.trim()) ?? []
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65535))
     throw new UsageError(
-      `--fqdn ${JSON.stringify(text.slice(0, 80))}: ${JSON.stringify(port.slice(0, 20))} is not a valid port`,
+      `--fqdn ${inQuotes(text)}: ${JSON.stringify(port.slice(0, 20))} is not a valid port`,
       'give DOMAIN or DOMAIN:PORT with a port from 1 to 65535: oas.example.org, oas.example.org:8443',
     )
   try {

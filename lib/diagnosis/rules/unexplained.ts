@@ -108,8 +108,7 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
     evidence: [`for ${durationText(lasts * 1000)}`, ...warnings(object, index)],
     remedy: remedy ?? remedyOf(object, cause),
     // A pod suffers from its node, a release from its pods: what is deeper is told in its place.
-    ...(object.kind === 'Pod' ? {} : { symptom: true as const }),
-    ...(object.kind === 'Pod' ? {} : { causedBy: namedIn(object, cause, index) }),
+    ...(object.kind === 'Pod' ? {} : { symptom: true as const, causedBy: namedIn(object, cause, index) }),
   }
 }
 

@@ -109,16 +109,16 @@ function unavailableFinding(
       : []
   const { reason, message } = ended ?? warning ?? {}
   const words = reason ? `: ${reason}: ${short(String(message ?? ''), 200)}` : ''
-  const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready${words}`
+  const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready`
   const cause =
     late && available >= wanted
       ? 'its new pods have not become ready in time; the old ones still run'
       : late
-        ? counted.replace(' ready', ' ready, and the time for that is over')
-        : counted
+        ? `${counted}, and the time for that is over${words}`
+        : `${counted}${words}`
   return tell(workload, {
     rule: dns ? 'cluster-dns-down' : 'workload-unavailable',
-    cause: dns ? `no name is resolved in the cluster: ${counted}` : cause,
+    cause: dns ? `no name is resolved in the cluster: ${counted}${words}` : cause,
     evidence: late ? [`Progressing=False ${progressing.reason}: ${short(progressing.message ?? '')}`] : [],
     text:
       ended?.reason === 'Evicted'
