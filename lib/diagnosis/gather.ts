@@ -55,6 +55,7 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['networking.k8s.io/v1', 'IngressClass'],
   ['networking.k8s.io/v1', 'NetworkPolicy'],
   ['storage.k8s.io/v1', 'StorageClass'],
+  ['certificates.k8s.io/v1', 'CertificateSigningRequest'],
   ['admissionregistration.k8s.io/v1', 'ValidatingWebhookConfiguration'],
   ['admissionregistration.k8s.io/v1', 'MutatingWebhookConfiguration'],
   ['apiregistration.k8s.io/v1', 'APIService'],

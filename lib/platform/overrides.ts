@@ -1,5 +1,6 @@
 /** The overrides of an administrator: which objects they are, and how an exported one is recognised. */
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { APP_NAMES } from './apps.ts'
 
 /** One entry of a HelmRelease's `valuesFrom`. */
 export interface ValuesSource {
@@ -23,6 +24,11 @@ export function isOverride({ name, optional, targetPath }: ValuesSource): boolea
 /** Whether a ConfigMap or Secret of this name is meant as an override. */
 export function isOverrideName(name: string): boolean {
   return /^oas-.*-override$/.test(name)
+}
+
+/** The application that an override of this name is for, installed or not; undefined where none is called so. */
+export function appOfOverride(name: string): string | undefined {
+  return APP_NAMES.find(app => name === `oas-${app}-override` || name.startsWith(`oas-${app}-`))
 }
 
 /** What `--export` leaves on an override: the SHA-256 of what it has written to a file. */

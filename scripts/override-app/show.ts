@@ -5,7 +5,7 @@ import { standing } from '../../lib/flux/flux.ts'
 import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import { leaves, pathText } from '../../lib/flux/values.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { isOverride, sourcesOf } from '../../lib/platform/overrides.ts'
+import { appOfOverride, isOverride, sourcesOf } from '../../lib/platform/overrides.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { table } from '../../lib/script/table.ts'
 import { CHART, origins, overridable, type ValueOrigin, type ValuesLayer } from './layers.ts'
@@ -97,9 +97,16 @@ export function listedOverrides(
       kind,
       name: metadata.name,
       keys,
-      state: reader ? standing(reader.release).state : 'no release reads it',
+      state: reader ? standing(reader.release).state : unreadState(metadata.name, releases),
     }
   })
+}
+
+/** Why no release reads an override: its application is not installed, or nothing is called so. */
+function unreadState(name: string, releases: readonly KubeObject[]): string {
+  const app = appOfOverride(name)
+  const isInstalled = releases.some(({ metadata }) => metadata.name === app)
+  return app && !isInstalled ? 'not installed' : 'no release reads it'
 }
 
 /** The overrides as a table. */

@@ -18,7 +18,7 @@ function appliedText(survey: AppSurvey): string {
   for (const { kind } of survey.applied) counts.set(kind, (counts.get(kind) ?? 0) + 1)
   return [...counts]
     .sort()
-    .map(([kind, count]) => countText(count, kind).replace(/ys$/, 'ies'))
+    .map(([kind, count]) => countText(count, kind).replace(/ys$/, 'ies').replace(/sss$/, 'sses'))
     .join(', ')
 }
 

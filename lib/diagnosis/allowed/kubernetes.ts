@@ -222,6 +222,10 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
     volumeBindingMode: 'text',
     allowVolumeExpansion: 'flag',
   },
+  CertificateSigningRequest: {
+    spec: { signerName: 'text', username: 'text' },
+    status: { conditions: CONDITIONS },
+  },
   VolumeAttachment: {
     spec: { attacher: 'text', nodeName: 'text', source: { persistentVolumeName: 'text' } },
     status: { attached: 'flag', attachError: { message: 'message', time: 'text' } },

@@ -1,7 +1,6 @@
 /** Overrides of administrators: keys that nobody reads, overrides that nobody reads, and those that left their file behind. */
 import type { Ref } from '../../kubectl/kubectl.ts'
-import { APP_NAMES } from '../../platform/apps.ts'
-import { CHECK_LABEL } from '../../platform/overrides.ts'
+import { appOfOverride, CHECK_LABEL } from '../../platform/overrides.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { OverrideFact } from '../snapshot.ts'
 
@@ -27,7 +26,7 @@ const unread: Rule = index =>
     .filter(({ release }) => release === undefined)
     // That of an application that is not installed waits for its installation.
     .filter(({ name }) => {
-      const app = APP_NAMES.find(each => name === `oas-${each}-override` || name.startsWith(`oas-${each}-`))
+      const app = appOfOverride(name)
       return app === undefined || index.get('Kustomization', 'flux-system', app) !== undefined
     })
     .map(

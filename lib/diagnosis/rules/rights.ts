@@ -1,7 +1,8 @@
-/** Rights that are missing, as events tell; and classes of which two are the default. */
+/** Rights that are missing, as events tell; what waits to be granted; and classes of which two are the default. */
 import { SOURCE_ACCOUNT } from '../../flux/own-sources.ts'
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CHECK_LABEL } from '../../platform/overrides.ts'
+import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { short } from '../text.ts'
 import { since } from './workload-facts.ts'
@@ -38,29 +39,50 @@ const forbidden: Rule = index => {
   })
 }
 
+/** Requests for a certificate of the cluster that nobody has approved: a kubelet without one answers no `kubectl logs`. */
+const unapproved: Rule = index => {
+  const waiting = index
+    .all('CertificateSigningRequest')
+    .filter(
+      ({ metadata, status }) =>
+        (status?.conditions ?? []).length === 0 && since(index, metadata.creationTimestamp) > 600,
+    )
+  const [first, ...more] = waiting
+  if (!first) return []
+  const { signerName, username } = first.spec ?? {}
+  return [
+    tell(first, {
+      rule: 'certificate-request-not-approved',
+      verdict: 'warning',
+      cause: `waits for an approval since ${durationText(since(index, first.metadata.creationTimestamp) * 1000)}${more.length > 0 ? ` (and ${more.length} more)` : ''}: ${short(String(username))} gets no certificate of ${short(String(signerName))}`,
+      text: 'approve it if it is of a node or a person that you know',
+      command: `kubectl certificate approve ${first.metadata.name}`,
+    }),
+  ]
+}
+
 const DEFAULT = /is-default-class$/
 
-/** Two default classes of one kind: which of them a claim or an Ingress gets changes by the newer one. */
+/** Whether an object is what others get that name none. */
+const isDefault = ({ metadata, spec }: KubeObject) =>
+  spec?.default === true ||
+  Object.entries(metadata.annotations ?? {}).some(([name, value]) => DEFAULT.test(name) && value === 'true')
+
+/** Two defaults of one kind: which of them a claim, an Ingress or a backup gets changes by the newer one. */
 const twoDefaults: Rule = index =>
-  ['StorageClass', 'IngressClass'].flatMap((kind): Finding[] => {
-    const defaults = index
-      .all(kind)
-      .filter(({ metadata }) =>
-        Object.entries(metadata.annotations ?? {}).some(
-          ([name, value]) => DEFAULT.test(name) && value === 'true',
-        ),
-      )
-    const [first, second] = defaults
-    if (!first || !second) return []
+  ['StorageClass', 'IngressClass', 'BackupStorageLocation'].flatMap((kind): Finding[] => {
+    const [first, second, ...more] = index.all(kind).filter(isDefault)
+    if (!first || !second || first.metadata.namespace !== second.metadata.namespace) return []
+    const names = [first, second, ...more].map(({ metadata }) => metadata.name).join(' and ')
     return [
       tell(second, {
         rule: 'two-default-classes',
         verdict: 'warning',
-        cause: `${defaults.map(({ metadata }) => metadata.name).join(' and ')} are both the default ${kind}`,
-        text: 'leave one of them the default: remove the annotation from the others',
-        command: `kubectl get ${kind.toLowerCase()}`,
+        cause: `${names} are both the default ${kind}`,
+        text: `leave one of them the default: ${kind === 'BackupStorageLocation' ? 'set spec.default of the others to false' : 'remove the annotation from the others'}`,
+        command: `kubectl get ${kind.toLowerCase()}${second.metadata.namespace ? ` -n ${second.metadata.namespace}` : ''}`,
       }),
     ]
   })
 
-export const rules: Rule[] = [forbidden, twoDefaults]
+export const rules: Rule[] = [forbidden, unapproved, twoDefaults]

@@ -251,6 +251,22 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
         '',
     ),
   )
+  const wanted = status.replicas ?? status.instances
+  if (
+    isOfOthers(object) &&
+    wanted > 0 &&
+    (status.readyReplicas ?? status.readyInstances) === 0 &&
+    !bad.length
+  )
+    return {
+      object,
+      cause: `${wanted === 1 ? 'its replica is not' : `none of its ${wanted} replicas is`} ready`,
+      lasts,
+      remedy: {
+        text: 'see what the controller that runs it logs, and whether it has made any pods',
+        command: describing(object),
+      },
+    }
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
   if (isFailed(phase) || error || (telling && status.phaseReason) || (phase === 'pending' && said))
     return {

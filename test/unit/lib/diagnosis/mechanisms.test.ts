@@ -327,6 +327,46 @@ test('two default classes are a warning', () => {
   assert.equal(told([storage('a', annotations), storage('b')]), [])
 })
 
+test('two default places for backups are a warning, one in each namespace are not', () => {
+  const place = (namespace: string, name: string) =>
+    objectOf('BackupStorageLocation', namespace, name, {
+      spec: { default: true },
+      status: { phase: 'Available' },
+    })
+  assert.equal(told([place('velero', 'a'), place('velero', 'b')]), [
+    'two-default-classes BackupStorageLocation b',
+  ])
+  assert.equal(told([place('velero', 'a'), place('shop', 'b')]), [])
+})
+
+test('requests for certificates that nobody has approved are told once', () => {
+  const request = (name: string, conditions?: object[], creationTimestamp = LONG_AGO) =>
+    objectOf('CertificateSigningRequest', undefined, name, {
+      metadata: { creationTimestamp },
+      spec: { signerName: 'kubernetes.io/kubelet-serving', username: 'system:node:server' },
+      status: conditions ? { conditions } : {},
+    })
+  const [cause, ...more] = causes([request('csr-a'), request('csr-b')])
+  assert.equal(
+    [cause!.rule, cause!.subject.name, more.length],
+    ['certificate-request-not-approved', 'csr-a', 0],
+  )
+  assert.match(cause!.cause, /\(and 1 more\): system:node:server gets no certificate/)
+  assert.equal(told([request('csr-a', [{ type: 'Approved', status: 'True' }])]), [])
+  assert.equal(told([request('csr-a', undefined, NOW)]), [])
+})
+
+test('of a kind that no rule knows, no replica being ready is told', () => {
+  const database = (status: object) =>
+    old('Database', 'orders', { apiVersion: 'databases.example/v1', status })
+  assert.equal(told([database({ replicas: 3, readyReplicas: 0 })]), ['database-not-working Database orders'])
+  assert.equal(told([database({ instances: 1, readyInstances: 0 })]), [
+    'database-not-working Database orders',
+  ])
+  assert.equal(told([database({ replicas: 3, readyReplicas: 3 })]), [])
+  assert.equal(told([database({ replicas: 0, readyReplicas: 0 })]), [])
+})
+
 test('a volume that was not backed up is told by its newest backup', () => {
   const backup = (name: string, phase: string, creationTimestamp: string) =>
     objectOf('PodVolumeBackup', 'velero', name, {

@@ -200,7 +200,7 @@ test('a plan names values, and not those of Secrets', () => {
   assert.equal(overrideLines('Secret o', {}, { c: 'x' }, true), ['set c = *** in Secret o'])
 })
 
-test('an override that no release reads is listedOverrides as one', () => {
+test('an override that no release reads is listed as one', () => {
   const object = (name: string): KubeObject => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -211,11 +211,16 @@ test('an override that no release reads is listedOverrides as one', () => {
     [
       { object: object('oas-wekan-override'), keys: 1 },
       { object: object('oas-wekna-override'), keys: 1 },
+      { object: object('oas-nextcloud-override'), keys: 1 },
     ],
   )
   assert.equal(
     list.map(each => each.release),
-    ['wekan', ''],
+    ['wekan', '', ''],
+  )
+  assert.equal(
+    list.slice(1).map(each => each.state),
+    ['no release reads it', 'not installed'],
   )
 })
 

@@ -66,6 +66,11 @@ test('a plan says what goes and what stays', () => {
   assert.match(kept, /keep the data in volume claim oas-apps\/files \(5Gi requested, 1\.0 GiB used\)/)
   assert.match(kept, /delete the single sign-on client oas-apps\/wekan/)
   assert.match(kept, /keep pass in Secret flux-system\/oas-wekan/)
+  const [client] = survey().applied
+  const two = survey({
+    applied: ['Ingress', 'NetworkPolicy', 'Ingress', 'NetworkPolicy'].map(kind => ({ ...client!, kind })),
+  })
+  assert.match(removalLines(two, false).join('\n'), /what it has applied: 2 Ingresses, 2 NetworkPolicies/)
   const deleted = removalLines(survey(), true).join('\n')
   assert.match(deleted, /DELETE the data in volume claim/)
   assert.match(deleted, /delete pass in Secret/)
