@@ -60,6 +60,9 @@ export function nagiosLine(checks: readonly TestCheck[], seconds: number): strin
   )
 }
 
+/** A check and what is wrong with it; the checks of a server are named by the first words of what is wrong. */
+const troubleText = (name: string, what: string) => (what.startsWith(name) ? what : `${name}: ${what}`)
+
 /** Prints each part: how much passed, and what did not; with `all` every check. */
 export function showChecks(
   checks: readonly TestCheck[],
@@ -75,7 +78,7 @@ export function showChecks(
     log.printLine(`${mark} ${TEST_SECTIONS[section]}: ${passed} of ${ours.length} passed`)
     for (const { name, state, note, problem } of ours) {
       if (problem) {
-        log.printLine(`  ${state === 'failed' ? red('✗') : yellow('?')} ${name}: ${problem.what}`)
+        log.printLine(`  ${state === 'failed' ? red('✗') : yellow('?')} ${troubleText(name, problem.what)}`)
         for (const line of problem.seen) log.printLine(`      seen: ${line}`)
         log.printLine(`      fix: ${problem.fix}`)
       } else if (all || (state === 'skipped' && passed === 0))
@@ -115,7 +118,7 @@ export function testPage(checks: readonly TestCheck[], about: { name: string; se
             ? { text: 'Every check passed.', mood: 'good' }
             : {
                 findings: troubled.map(({ name, state, problem }) => ({
-                  title: `${name}: ${problem!.what}`,
+                  title: troubleText(name, problem!.what),
                   mood: state === 'failed' ? 'bad' : 'warn',
                   seen: problem!.seen,
                   fix: problem!.fix,

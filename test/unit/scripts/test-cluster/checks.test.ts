@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Chalk } from 'chalk'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +13,7 @@ import { loginClients } from '../../../../scripts/test-cluster/clients.ts'
 import { answerProblem, certificateProblem, redirectProblem } from '../../../../scripts/test-cluster/hosts.ts'
 import { authorisationProblem, discoveryProblem } from '../../../../scripts/test-cluster/login.ts'
 import { backupTests } from '../../../../scripts/test-cluster/objects.ts'
-import { junitOf, nagiosLine, xmlText } from '../../../../scripts/test-cluster/output.ts'
+import { junitOf, nagiosLine, showChecks, xmlText } from '../../../../scripts/test-cluster/output.ts'
 import { alertChecks, targetChecks } from '../../../../scripts/test-cluster/prometheus.ts'
 import { findingChecks, unitChecks } from '../../../../scripts/test-cluster/server.ts'
 import { indexOf } from '../../lib/diagnosis/snapshots.ts'
@@ -123,6 +124,14 @@ test('the server: its service, pending updates, and what preflight found', () =>
   assert.equal(bad(findingChecks([advice, finding])), ['the disk is full: the disk is full: 1 % free'])
   const [passed, ...more] = findingChecks([advice])
   assert.equal([passed!.state, passed!.note, more], ['passed', 'the server swaps', []])
+})
+
+test('what is wrong with a server is said once', () => {
+  const lines: string[] = []
+  const finding = { severity: 'error' as const, what: 'the disk is full: 1 % free', fix: 'free some' }
+  const log = { colour: new Chalk({ level: 0 }), printLine: (line = '') => lines.push(line) }
+  showChecks(findingChecks([finding]), log, false)
+  assert.equal(lines.slice(1), ['  ✗ the disk is full: 1 % free', '      fix: free some'])
 })
 
 test('every application with single sign-on has its client, with the address that it sends', () => {
