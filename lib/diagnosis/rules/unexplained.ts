@@ -180,54 +180,94 @@ function objects(index: Index): Unsettled[] {
 
 type Kept = KubeObject['metadata'] & { finalizers?: string[] }
 
-/** What an object says of itself that it does not work by, if it does. */
+/** What an object says of itself that it does not work by, if it does: the first that knows it tells. */
 function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | undefined {
-  const { metadata, status = {}, spec } = object
-  if (FLUX.test(kind)) {
-    const { state, message } = standing(object)
-    const ready = condition(object, 'Ready')
-    if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
-    // What it depends on is told itself, as long as that is not ready.
-    if (ready?.reason === 'DependencyNotReady' && dependencies(object, index).some(isUnready))
-      return undefined
-    const lasts = since(index, ready?.lastTransitionTime, metadata.creationTimestamp)
-    return { object, cause: short(message), lasts: lasts - goDurationSeconds(String(spec?.timeout ?? '')) }
-  }
-  const lasts = since(index, metadata.creationTimestamp)
-  if (object.kind === 'PersistentVolumeClaim') {
-    const waited = ['Bound', 'Lost'].includes(status.phase)
-    const unused = !metadata.annotations?.['volume.kubernetes.io/selected-node']
-    const [bad] = ((status.conditions ?? []) as Condition[]).filter(isBad)
-    if (bad) return ofCondition(object, bad, index)
-    if (waited || unused) return undefined // until a pod uses it there may be nothing to bind
-    return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts }
-  }
-  const [refused] = (
-    (status.loadBalancer?.ingress ?? []) as { ports?: { port?: number; error?: string }[] }[]
+  if (FLUX.test(kind)) return ofFlux(object, index)
+  if (object.kind === 'PersistentVolumeClaim') return ofClaim(object, index)
+  return (
+    ofAddress(object, index) ??
+    ofExperiment(object) ??
+    ofConditions(object, index) ??
+    ofReplicas(object, index) ??
+    ofPhase(object, index)
   )
+}
+
+function ofFlux(object: KubeObject, index: Index): Unsettled | undefined {
+  const { state, message } = standing(object)
+  const ready = condition(object, 'Ready')
+  if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
+  // What it depends on is told itself, as long as that is not ready.
+  if (ready?.reason === 'DependencyNotReady' && dependencies(object, index).some(isUnready)) return undefined
+  const lasts = since(index, ready?.lastTransitionTime, object.metadata.creationTimestamp)
+  const timeout = goDurationSeconds(String(object.spec?.timeout ?? ''))
+  return { object, cause: short(message), lasts: lasts - timeout }
+}
+
+function ofClaim(object: KubeObject, index: Index): Unsettled | undefined {
+  const { metadata, status = {} } = object
+  const bad = conditionsOf(object).find(isBad)
+  if (bad) return ofCondition(object, bad, index)
+  const isSettled = ['Bound', 'Lost'].includes(status.phase)
+  // Until a pod uses it there may be nothing to bind.
+  const isUnused = !metadata.annotations?.['volume.kubernetes.io/selected-node']
+  if (isSettled || isUnused) return undefined
+  return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts: age(object, index) }
+}
+
+/** A port of a Service that its load balancer has refused. */
+function ofAddress(object: KubeObject, index: Index): Unsettled | undefined {
+  type Addresses = { ports?: { port?: number; error?: string }[] }[]
+  const refused = ((object.status?.loadBalancer?.ingress ?? []) as Addresses)
     .flatMap(({ ports = [] }) => ports)
-    .filter(({ error }) => error)
-  if (refused)
-    return { object, cause: `port ${refused.port} of its address: ${short(refused.error!)}`, lasts }
-  if (/(^|\.)chaos-mesh\.org\//.test(object.apiVersion))
-    return {
-      object,
-      rule: 'experiment-running',
-      cause: 'it is an experiment of Chaos Mesh, which brings faults about on purpose',
-      lasts: PATIENCE,
-      remedy: {
-        text: 'delete it, unless somebody tests the cluster now',
-        command: `kubectl ${metadata.namespace ? `-n ${metadata.namespace} ` : ''}delete ${object.kind.toLowerCase()}.chaos-mesh.org ${metadata.name}`,
-      },
-    }
-  const nested = [status.parents, status.listeners, status.ancestors].flatMap(list => list ?? []) as {
-    conditions?: Condition[]
-  }[]
-  const conditions = [...(status.conditions ?? []), ...nested.flatMap(each => each.conditions ?? [])]
-  const bad = (conditions as Condition[]).filter(isBad)
+    .find(({ error }) => error)
+  if (!refused) return undefined
+  const cause = `port ${refused.port} of its address: ${short(refused.error!)}`
+  return { object, cause, lasts: age(object, index) }
+}
+
+function ofExperiment(object: KubeObject): Unsettled | undefined {
+  const { apiVersion, kind, metadata } = object
+  if (!/(^|\.)chaos-mesh\.org\//.test(apiVersion)) return undefined
+  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  return {
+    object,
+    rule: 'experiment-running',
+    cause: 'it is an experiment of Chaos Mesh, which brings faults about on purpose',
+    lasts: PATIENCE,
+    remedy: {
+      text: 'delete it, unless somebody tests the cluster now',
+      command: `kubectl ${place}delete ${kind.toLowerCase()}.chaos-mesh.org ${metadata.name}`,
+    },
+  }
+}
+
+function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
+  const bad = conditionsOf(object).filter(isBad)
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
-  if (telling && (TROUBLE.test(telling.message ?? '') || !status.phaseReason))
-    return ofCondition(object, telling, index)
+  // A phase with a reason says more than a condition without one.
+  if (!telling || (!TROUBLE.test(telling.message ?? '') && object.status?.phaseReason)) return undefined
+  return ofCondition(object, telling, index)
+}
+
+/** Databases and the like of which an operator counts the replicas: none is ready. */
+function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
+  const { replicas, instances, readyReplicas, readyInstances } = object.status ?? {}
+  const wanted = replicas ?? instances
+  if (!isOfOthers(object) || !(wanted > 0) || (readyReplicas ?? readyInstances) !== 0) return undefined
+  return {
+    object,
+    cause: `${wanted === 1 ? 'its replica is not' : `none of its ${wanted} replicas is`} ready`,
+    lasts: age(object, index),
+    remedy: {
+      text: 'see what the controller that runs it logs, and whether it has made any pods',
+      command: describing(object),
+    },
+  }
+}
+
+function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
+  const { status = {} } = object
   const phases = [
     status.phase,
     status.state,
@@ -240,42 +280,29 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
   const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
   const [error] = [status.errors, status.error?.message].flat().filter(Boolean)
-  const said = short(
-    String(
-      error ??
-        status.message ??
-        status.health?.message ??
-        status.phaseReason ??
-        status.reason ??
-        status.failureReason ??
-        '',
-    ),
-  )
-  const wanted = status.replicas ?? status.instances
-  if (
-    isOfOthers(object) &&
-    wanted > 0 &&
-    (status.readyReplicas ?? status.readyInstances) === 0 &&
-    !bad.length
-  )
-    return {
-      object,
-      cause: `${wanted === 1 ? 'its replica is not' : `none of its ${wanted} replicas is`} ready`,
-      lasts,
-      remedy: {
-        text: 'see what the controller that runs it logs, and whether it has made any pods',
-        command: describing(object),
-      },
-    }
+  const { message, health, phaseReason, reason, failureReason } = status
+  const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
+  const said = short(String(words ?? ''))
+  const hasBad = conditionsOf(object).some(isBad)
+  if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && said))
+    return undefined
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
-  if (isFailed(phase) || error || (telling && status.phaseReason) || (phase === 'pending' && said))
-    return {
-      object,
-      cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
-      lasts,
-      ...(fix ? { remedy: { text: fix } } : {}),
-    }
-  return undefined
+  return {
+    object,
+    cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
+    lasts: age(object, index),
+    ...(fix ? { remedy: { text: fix } } : {}),
+  }
+}
+
+/** Seconds since an object was created. */
+const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.creationTimestamp)
+
+/** The conditions of an object, and those of the parts that its status lists. */
+function conditionsOf({ status = {} }: KubeObject): Condition[] {
+  type Part = { conditions?: Condition[] }
+  const parts = [status.parents, status.listeners, status.ancestors].flatMap(list => (list ?? []) as Part[])
+  return [status as Part, ...parts].flatMap(({ conditions = [] }) => conditions)
 }
 
 const isUnready = (object: KubeObject | undefined) => condition(object ?? NOTHING, 'Ready')?.status !== 'True'
