@@ -3,7 +3,14 @@ import type { Client } from '../../flux2/core/single-sign-on/userpanel/panel/hyd
 import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
 import { type Identity, isAdmin } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { type AccountServices, accountServices, knowsSecret, publicStatus } from '../platform/sign-on.ts'
+import {
+  type AccountServices,
+  accountServices,
+  askThrough,
+  knowsSecret,
+  publicStatus,
+} from '../platform/sign-on.ts'
+import { messageOf } from '../script/errors.ts'
 import { registerSecret } from '../script/redact.ts'
 import { scrub } from '../script/scrub.ts'
 
@@ -16,6 +23,8 @@ const PAGES = 8
 export interface SignOnFacts {
   /** Services that answer, and say that they are not ready. */
   unready: { service: string; why: string }[]
+  /** Services of Kubernetes from which no answer came, while one came from others. */
+  silent?: { service: string; why: string }[]
   /** The clients in hydra that differ from their OAuth2Client or its Secret, and in what. */
   clients: { namespace: string; name: string; differs: string[] }[]
   /** Whether anybody administers the platform; undefined when that is not known. */
@@ -26,24 +35,35 @@ export interface SignOnFacts {
   unreadableKeys?: string
 }
 
-/** Whether hydra or kratos can be asked; undefined when neither answers, e.g. where pods do not run. */
-export async function signOnAnswers(kubectl: Kubectl): Promise<Pick<SignOnFacts, 'unready'> | undefined> {
-  const { admin, hydraAdmin } = accountServices(kubectl, PATIENCE)
-  const ready = async (service: string, ask: () => Promise<unknown>) => {
-    try {
-      await ask()
-      return []
-    } catch (error) {
-      // Only its own answer counts: what the API server says of a Service other rules find in the objects.
-      if (!(error instanceof UpstreamError)) return undefined
-      return [{ service, why: scrub(reasonOf(error.body)).slice(0, 400) }]
-    }
-  }
-  const [hydra, kratos] = await Promise.all([
-    ready('hydra', () => hydraAdmin('/health/ready')),
-    ready('kratos', () => admin('/admin/health/ready')),
-  ])
-  return hydra && kratos && { unready: [...hydra, ...kratos] }
+/** The Services of single sign-on, what is behind each, and where it answers. */
+export const SERVICES = [
+  { service: 'hydra-admin', workload: 'hydra', port: 4445, path: '/health/ready' },
+  { service: 'hydra-public', workload: 'hydra', port: 4444, path: '/health/alive' },
+  { service: 'kratos-admin', workload: 'kratos', port: 80, path: '/admin/health/ready' },
+  { service: 'kratos-public', workload: 'kratos', port: 80, path: '/health/alive' },
+  { service: 'single-sign-on', workload: 'single-sign-on', port: 3000, path: '/health/alive' },
+] as const
+
+/** Who answers, and who is ready; undefined when nobody answers, e.g. where pods do not run. */
+export async function signOnAnswers(
+  kubectl: Kubectl,
+): Promise<Pick<SignOnFacts, 'unready' | 'silent'> | undefined> {
+  const unready: SignOnFacts['unready'] = []
+  const silent: SignOnFacts['unready'] = []
+  await Promise.all(
+    SERVICES.map(async ({ service, workload, port, path }) => {
+      try {
+        await askThrough(kubectl, service, port, PATIENCE)(path)
+      } catch (error) {
+        const why = (reason: string) => scrub(reason).slice(0, 400)
+        // All else is what the API server says of a Service, or that there was no answer.
+        if (!(error instanceof UpstreamError))
+          silent.push({ service, why: why(messageOf((error as Error).cause ?? error)) })
+        else if (path.endsWith('/ready')) unready.push({ service: workload, why: why(reasonOf(error.body)) })
+      }
+    }),
+  )
+  return silent.length < SERVICES.length ? { unready, silent } : undefined
 }
 
 /** The reason in the answer of a health endpoint. That of hydra has none when its database is away. */
@@ -55,7 +75,7 @@ function reasonOf(body: unknown): string {
 /** Reads what single sign-on knows. What cannot be read is left out: these facts only add to the others. */
 export async function readSignOn(
   kubectl: Kubectl,
-  answers: Pick<SignOnFacts, 'unready'> | undefined,
+  answers: Pick<SignOnFacts, 'unready' | 'silent'> | undefined,
 ): Promise<SignOnFacts | undefined> {
   if (answers === undefined) return undefined
   if (answers.unready.length > 0) return { ...answers, clients: [] }

@@ -26,7 +26,8 @@ export type AccountServices = ReturnType<typeof accountServices>
 const through = (service: string, port: number) =>
   `/api/v1/namespaces/oas/services/http:${service}:${port}/proxy`
 
-function askThrough(kubectl: Kubectl, service: string, port: number, timeout?: number): Ask {
+/** Asks a Service of single sign-on through the API server's service proxy. */
+export function askThrough(kubectl: Kubectl, service: string, port: number, timeout?: number): Ask {
   const base = through(service, port)
   return async <T>(
     path: string,

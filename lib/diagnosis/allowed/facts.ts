@@ -46,6 +46,7 @@ export const FACTS: Shape = {
   unread: ['text'],
   signOn: {
     unready: [{ service: 'text', why: 'message' }],
+    silent: [{ service: 'text', why: 'message' }],
     clients: [{ namespace: 'text', name: 'text', differs: ['text'] }],
     administrator: 'flag',
     refusedMail: { count: 'number', why: 'message' },

@@ -249,6 +249,11 @@ const missing = each('Kustomization', (kustomization, index) => {
 })
 
 const WATCHED = new Set([
+  'Deployment',
+  'Service',
+  'Ingress',
+  'NetworkPolicy',
+  'OAuth2Client',
   'HelmRelease',
   'HelmRepository',
   'Kustomization',

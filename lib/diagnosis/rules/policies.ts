@@ -338,12 +338,14 @@ const withoutNames = each('NetworkPolicy', (policy, index) => {
   const { namespace, name, creationTimestamp } = policy.metadata
   const types = (policy.spec?.policyTypes ?? []) as string[]
   const egress = (policy.spec?.egress ?? []) as Outward[]
-  if (!types.includes('Egress') || since(index, creationTimestamp) < 600) return undefined
+  // Policies that are applied together are all there by then.
+  if (!types.includes('Egress') || since(index, creationTimestamp) < 60) return undefined
   const guarded = podsIn(namespace, index).filter(pod => fits(policy.spec?.podSelector, pod.metadata.labels))
   const leads = ({ port }: Port) => port === undefined || port === 53 || /^dns/.test(String(port))
   // Names are asked for by UDP; what names no protocol means TCP.
-  const resolves = ({ ports }: Outward) =>
-    !ports?.length || ports.some(each => leads(each) && each.protocol === 'UDP')
+  const resolves = ({ ports, to }: Outward) =>
+    (!to?.length || to.some(({ namespaceSelector, ipBlock }) => namespaceSelector || ipBlock)) &&
+    (!ports?.length || ports.some(each => leads(each) && each.protocol === 'UDP'))
   const others = index
     .within('NetworkPolicy', namespace)
     .filter(other => other !== policy)

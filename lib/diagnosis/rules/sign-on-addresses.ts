@@ -1,9 +1,11 @@
 /** The addresses between which a login sends a browser, and its cookies: they have to be those that are served. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
+import { backendsOf } from '../graph.ts'
 import type { SignOnSetting } from '../sign-on-settings.ts'
 import type { Index } from '../snapshot.ts'
 import { hostsOf } from './ingresses.ts'
+import { releaseOf as installerOf, kustomizationOf } from './workload-facts.ts'
 
 /** The Ingress behind which the addresses of a setting are: the panel's, except for what hydra says of itself. */
 const ingressOf = ({ setting }: SignOnSetting) =>
@@ -102,4 +104,34 @@ const loop: Rule = index => {
     )
 }
 
-export const rules: readonly Rule[] = [elsewhere, cookies, loop]
+/** Services that know no passwords: whoever reaches them is an administrator. */
+const ADMIN = /^(hydra|kratos)-admin$/
+
+/** Ingresses that lead to another Service than theirs, whose name they have, or to one that nobody outside may reach. */
+const misled: Rule = index =>
+  index.within('Ingress', 'oas').flatMap((ingress): Finding[] => {
+    const { name } = ingress.metadata
+    const own = ['hydra-public', 'single-sign-on'].includes(name)
+    const target = backendsOf(ingress)
+      .map(each => each.name ?? '')
+      .find(to => ADMIN.test(to) || (own && to !== name && index.get('Service', 'oas', to)))
+    if (target === undefined) return []
+    const [release, kustomization] = [installerOf(ingress, index), kustomizationOf(ingress, index)]
+    const by = release ?? kustomization
+    return [
+      tell(ingress, {
+        rule: ADMIN.test(target) ? 'sign-on-admin-open' : 'sign-on-ingress-elsewhere',
+        cause: ADMIN.test(target)
+          ? `leads to Service ${target}, which knows no passwords: whoever reaches it may do everything to users and clients`
+          : `leads to Service ${target} and not to ${name}: nobody can log in`,
+        evidence: [`it serves ${hostsOf(ingress).join(', ')}`],
+        text: `have Flux restore it, unless it was installed so: then lead it to ${own ? name : 'another Service'}`,
+        command: release
+          ? `flux reconcile helmrelease ${release.metadata.name} -n oas --force`
+          : `kubectl -n oas edit ingress ${name}`,
+        ...(by && { action: { do: 'reconcile', ref: refOf(by), ...(release && { force: true }) } }),
+      }),
+    ]
+  })
+
+export const rules: readonly Rule[] = [elsewhere, cookies, loop, misled]

@@ -2,11 +2,12 @@
 import { condition } from '../../flux/flux.ts'
 import { SOURCE_LABEL } from '../../flux/own-sources.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, restarting, tell } from '../finding.ts'
+import { SERVICES } from '../sign-on.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
-import { since } from './workload-facts.ts'
+import { endpointsOf, podsBehind, since } from './workload-facts.ts'
 
 /**
  * Clients that hydra-maester could not register.
@@ -17,12 +18,20 @@ const unregistered = each('OAuth2Client', (client, index) => {
   const { namespace, name, creationTimestamp } = client.metadata
   if (!statusCode || condition(client, 'Ready')?.status === 'True' || since(index, creationTimestamp) < 120)
     return undefined
+  const secret = `Secret ${namespace}/${client.spec?.secretName}`
   return {
     rule: 'oauth-client-not-registered',
     cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
     evidence: [`nobody can log in to ${name} by single sign-on`],
-    text: `read the log of hydra-maester, and check Secret ${namespace}/${client.spec?.secretName}`,
-    command: 'npx tsx scripts/logs.ts hydra --grep maester',
+    ...(/assigned to another resource/.test(String(description))
+      ? {
+          text: `give ${secret} a CLIENT_ID that no other OAuth2Client has; if none has it, delete that client in hydra`,
+          command: 'kubectl get oauth2clients -A',
+        }
+      : {
+          text: `read the log of hydra-maester, and check ${secret}`,
+          command: 'npx tsx scripts/logs.ts hydra --grep maester',
+        }),
     causedBy: index
       .all('Deployment')
       .filter(({ metadata }) => /^hydra/.test(metadata.name))
@@ -119,6 +128,12 @@ const different: Rule = index =>
           subresource: 'status',
           why: 'have hydra-maester send the client again',
         },
+        // While it does not run, nobody sends anything.
+        symptom: true,
+        causedBy: index
+          .within('Deployment', 'oas')
+          .filter(({ metadata }) => /maester/.test(metadata.name))
+          .map(refOf),
       }),
     ]
   })
@@ -138,6 +153,7 @@ const unready: Rule = index =>
         evidence: ['nobody can log in to any application'],
         text: 'check its database, single-sign-on-database, and read the log',
         command: `npx tsx scripts/app-debug.ts single-sign-on-database`,
+        symptom: true,
         causedBy: index
           .within('StatefulSet', 'oas')
           .concat(index.within('Deployment', 'oas'))
@@ -146,6 +162,57 @@ const unready: Rule = index =>
       }),
     ]
   })
+
+/** Seconds after which a pod that has become ready answers over its Service, too. */
+const SERVED = 30
+
+/** Whether a Service has pods, and all of them have been ready for a while: until then their starts are told. */
+function isServed(service: KubeObject, index: Index): boolean {
+  const pods = podsBehind(service, index)
+  return (
+    pods.length > 0 &&
+    endpointsOf(refOf(service), index) !== 0 &&
+    pods.every(pod => {
+      const ready = condition(pod, 'Ready')
+      return ready?.status === 'True' && since(index, ready.lastTransitionTime) > SERVED
+    })
+  )
+}
+
+/** What does not answer although its pods are ready: it hangs, or a Service leads past the port on which it listens. */
+const silent: Rule = index => {
+  const why = new Map(index.snapshot.signOn?.silent?.map(each => [each.service, each.why]))
+  return [...new Set(SERVICES.map(({ workload }) => workload))].flatMap((name): Finding[] => {
+    const services = SERVICES.filter(({ workload }) => workload === name).map(({ service }) => service)
+    const mute = services.flatMap(service => {
+      const object = index.get('Service', 'oas', service)
+      return object && why.has(service) && isServed(object, index) ? [object] : []
+    })
+    const [first] = mute
+    const workload = index.get('Deployment', 'oas', name)
+    if (!first || !workload) return []
+    const hangs = mute.length === services.length
+    const remedy = hangs
+      ? {
+          text: 'restart it, and read its log',
+          command: `kubectl -n oas rollout restart deployment ${name}`,
+          action: restarting(workload, index, 'restart its pods'),
+        }
+      : {
+          text: `correct the targetPort of Service ${first.metadata.name}: others of ${name} answer`,
+          command: `kubectl -n oas describe service ${first.metadata.name}`,
+        }
+    return [
+      tell(hangs ? workload : first, {
+        rule: 'sign-on-silent',
+        cause: `does not answer, although its pods are ready: ${short(why.get(first.metadata.name) ?? '', 200)}`,
+        evidence: ['nobody can log in to any application'],
+        ...remedy,
+        symptom: true,
+      }),
+    ]
+  })
+}
 
 /** The Services that the user panel asks, and by which workload each is served; no Ingress refers to most of them. */
 const INTERNAL = { 'kratos-public': 'kratos', 'kratos-admin': 'kratos', 'hydra-admin': 'hydra' }
@@ -216,4 +283,15 @@ const keys: Rule = index => {
   ]
 }
 
-export const rules: Rule[] = [unregistered, elsewhere, plain, different, unready, hidden, nobody, mail, keys]
+export const rules: Rule[] = [
+  unregistered,
+  elsewhere,
+  plain,
+  different,
+  unready,
+  silent,
+  hidden,
+  nobody,
+  mail,
+  keys,
+]

@@ -1,7 +1,7 @@
 /**
  * The sandbox's pod network as the API server sees it, a process of its own: pods of the sandbox have addresses,
  * but nothing listens there. This is the HTTP proxy (CONNECT) by which the API server reaches pods, and it leads
- * whoever asks for a port of the stand-in for Loki, of hydra or of kratos to where the sandbox runs that. So
+ * whoever asks for a port of the stand-in for Loki, of hydra, kratos or the panel to where the sandbox runs that. So
  * `/api/v1/namespaces/oas/services/http:loki:3100/proxy` works like on a server: the Service, its endpoints and the
  * pod's readiness are looked at by the API server itself. A test leads other ports to servers of its own (FILE).
  *

@@ -8,6 +8,7 @@ export function podPorts({ extras, ports }: Setting): Record<number, number> {
   const found: Record<number, number> = {}
   if (extras.loki) found[3100] = ports.loki
   if (extras.login) {
+    found[3000] = ports.panel
     found[4433] = ports.kratosPublic
     found[4434] = ports.kratosAdmin
     found[4444] = ports.hydraPublic

@@ -230,6 +230,7 @@ test('what Flux has applied and somebody has deleted is named', () => {
       'oas-apps_wekan_helm.toolkit.fluxcd.io_HelmRelease',
       'oas-apps_values__ConfigMap',
       'oas-apps_env__Secret',
+      'oas-apps_wekan_hydra.ory.sh_OAuth2Client',
       'oas-apps_x_example.org_Unknown',
     ),
   })
@@ -237,10 +238,13 @@ test('what Flux has applied and somebody has deleted is named', () => {
   const found = judge(indexOf([object, objectOf('ConfigMap', 'oas-apps', 'values')], there))
   assert.equal(
     found.map(({ subject }) => refText(subject)),
-    ['HelmRelease oas-apps/wekan'],
+    ['HelmRelease oas-apps/wekan', 'OAuth2Client oas-apps/wekan'],
   )
   assert.is(found[0]!.subject.apiVersion, 'helm.toolkit.fluxcd.io/v2')
-  const gaps = ['HelmRelease', 'ConfigMap', 'Secret'].map(what => ({ what, why: 'Forbidden' }))
+  const gaps = ['HelmRelease', 'ConfigMap', 'Secret', 'OAuth2Client'].map(what => ({
+    what,
+    why: 'Forbidden',
+  }))
   assert.equal(judge(indexOf([object], { gaps })), [])
   object.metadata.deletionTimestamp = '2026-03-01T11:00:00Z'
   assert.equal(judge(indexOf([object])), [])

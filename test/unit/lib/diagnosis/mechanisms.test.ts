@@ -255,6 +255,10 @@ test('policies add up, and one that admits the world cuts off nobody', () => {
     spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ ports: [{ port: 443 }] }] },
   })
   assert.equal(told([...objects, locked]), ['policy-without-names NetworkPolicy out'])
+  const inside = old('NetworkPolicy', 'inside', {
+    spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ podSelector: {} }] }] },
+  })
+  assert.equal(told([...objects, inside]), ['policy-without-names NetworkPolicy inside'])
 })
 
 test('the ingress controller has to reach the pods behind an Ingress', () => {

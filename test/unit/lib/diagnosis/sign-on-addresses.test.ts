@@ -79,6 +79,33 @@ test('a login that leads to the login page again is named', () => {
   assert.is(home('https://admin.example.org/login?x=1')[0]!.rule, 'sign-on-login-loop')
 })
 
+test('an Ingress that leads to another Service than its own is named, and one that opens an admin API above all', () => {
+  const leading = (name: string, to: string) =>
+    objectOf('Ingress', 'oas', name, {
+      metadata: {
+        labels: { 'helm.toolkit.fluxcd.io/name': 'hydra', 'helm.toolkit.fluxcd.io/namespace': 'oas' },
+      },
+      spec: {
+        rules: [{ host: 'sso.example.org', http: { paths: [{ backend: { service: { name: to } } }] } }],
+      },
+    })
+  const services = ['hydra-public', 'single-sign-on', 'kratos-admin'].map(name =>
+    objectOf('Service', 'oas', name),
+  )
+  const of = (name: string, to: string) =>
+    diagnose(snapshotOf([objectOf('HelmRelease', 'oas', 'hydra'), leading(name, to), ...services]), rules)
+      .causes[0]
+  assert.is(of('hydra-public', 'hydra-public'), undefined)
+  assert.is(of('hydra-public', 'absent'), undefined, 'services.ts tells it')
+  assert.is(of('own', 'single-sign-on'), undefined)
+  const astray = of('hydra-public', 'single-sign-on')!
+  assert.is(astray.cause, 'leads to Service single-sign-on and not to hydra-public: nobody can log in')
+  assert.is(astray.remedy.command, 'flux reconcile helmrelease hydra -n oas --force')
+  assert.is(astray.remedy.action!.do, 'reconcile')
+  for (const name of ['hydra-public', 'own'])
+    assert.match(of(name, 'kratos-admin')!.cause, 'knows no passwords')
+})
+
 test('nothing is said where no Ingress tells what is served', () => {
   const settings = [kratos('cookies.domain', 'example.net'), hydra('urls.login', 'https://example.net/')]
   assert.equal(diagnose(snapshotOf([], { signOnSettings: settings }), rules).causes, [])

@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { rules } from '../../../../lib/diagnosis/rules/sign-on.ts'
+import { rules as workloads } from '../../../../lib/diagnosis/rules/workloads.ts'
 import { clientDifferences, type SignOnFacts } from '../../../../lib/diagnosis/sign-on.ts'
 import { parseSnapshot } from '../../../../lib/diagnosis/snapshot.ts'
 import { objectOf, snapshotOf } from './snapshots.ts'
@@ -73,6 +74,77 @@ test('keys that hydra cannot read are named', () => {
   const [cause] = diagnose(snapshotOf([hydra], { signOn }), rules).causes
   assert.match(cause!.cause, 'hydra_system_secret')
   assert.match(cause!.evidence.join(), 'answers 500')
+})
+
+test('what others stop from working is told of them: a database that is stopped, a hydra-maester that does not run', () => {
+  const stopped = (kind: string, name: string) =>
+    objectOf(kind, 'oas', name, {
+      metadata: {
+        labels: { 'helm.toolkit.fluxcd.io/name': name, 'helm.toolkit.fluxcd.io/namespace': 'oas' },
+      },
+      spec: { replicas: 0 },
+    })
+  const signOn = {
+    unready: [{ service: 'kratos', why: 'database: refused' }],
+    clients: [{ namespace: 'oas-apps', name: 'wekan', differs: ['client secret'] }],
+  }
+  const [database, maester] = [
+    stopped('StatefulSet', 'single-sign-on-database'),
+    stopped('Deployment', 'hydra-hydra-maester'),
+  ]
+  const objects = [client, objectOf('Deployment', 'oas', 'kratos'), database, maester]
+  const releases = [database, maester].map(({ metadata }) => objectOf('HelmRelease', 'oas', metadata.name))
+  const causes = (...more: typeof objects) =>
+    diagnose(snapshotOf([...objects, ...more], { signOn }), [...workloads, ...rules]).causes.map(
+      ({ rule, explains }) => [rule, ...explains.map(each => each.rule)],
+    )
+  assert.equal(causes(...releases), [
+    ['workload-scaled-to-zero', 'oauth-client-differs'],
+    ['workload-scaled-to-zero', 'sign-on-not-ready'],
+  ])
+  // Where nothing explains them, they stand for themselves.
+  assert.equal(causes(), [['sign-on-not-ready'], ['oauth-client-differs']])
+})
+
+test('a client whose id another object has gets one of its own', () => {
+  const description = 'ID provided in secret oas-wekan-oauth/oas-apps is assigned to another resource'
+  const status = { reconciliationError: { statusCode: 'INVALID_SECRET', description } }
+  const [cause] = diagnose(snapshotOf([{ ...client, status }]), rules).causes
+  assert.is(cause!.rule, 'oauth-client-not-registered')
+  assert.match(cause!.remedy.text, 'a CLIENT_ID that no other OAuth2Client has')
+})
+
+test('what does not answer although its pods are ready is named: a program that hangs, or a Service', () => {
+  const ready = (lastTransitionTime: string) => ({
+    status: { conditions: [{ type: 'Ready', status: 'True', lastTransitionTime }] },
+  })
+  const labels = { app: 'hydra' }
+  const pod = (since: string) => objectOf('Pod', 'oas', 'hydra-1', { metadata: { labels }, ...ready(since) })
+  const services = ['hydra-admin', 'hydra-public'].flatMap(name => [
+    objectOf('Service', 'oas', name, { spec: { selector: labels } }),
+    objectOf('EndpointSlice', 'oas', name, {
+      metadata: { labels: { 'kubernetes.io/service-name': name } },
+      endpoints: [{ conditions: { ready: true } }],
+    }),
+  ])
+  const why = 'connect: connection refused'
+  const causes = (since: string, ...silent: string[]) =>
+    diagnose(
+      snapshotOf([objectOf('Deployment', 'oas', 'hydra'), pod(since), ...services], {
+        signOn: { unready: [], clients: [], silent: silent.map(service => ({ service, why })) },
+      }),
+      rules,
+    ).causes
+  const [hours, seconds] = ['2026-03-01T10:00:00Z', '2026-03-01T11:59:50Z']
+  const [hung] = causes(hours, 'hydra-admin', 'hydra-public')
+  assert.is(hung!.subject.kind, 'Deployment')
+  assert.match(hung!.cause, 'connection refused')
+  assert.is(hung!.remedy.action!.do, 'patch')
+  const [astray] = causes(hours, 'hydra-admin', 'kratos-admin')
+  assert.is(astray!.subject.name, 'hydra-admin')
+  assert.match(astray!.remedy.text, 'correct the targetPort')
+  assert.equal(causes(hours), [])
+  assert.equal(causes(seconds, 'hydra-admin', 'hydra-public'), [], 'it has only just become ready')
 })
 
 test('a Service that only the user panel asks is missed when what it leads to is there', () => {
