@@ -10,7 +10,7 @@ import { RULES } from '../lib/diagnosis/rules/index.ts'
 import { parseSnapshot } from '../lib/diagnosis/snapshot.ts'
 import { refText } from '../lib/kubectl/kubectl.ts'
 import { ROOT, writeFileAtomic } from '../lib/script/files.ts'
-import { factsOf, STRANGERS, type Stranger } from './fixtures/strangers.ts'
+import { type Calm, factsOf, STRANGERS, type Stranger } from './fixtures/strangers.ts'
 
 /** The page with the table. */
 export const PAGE = join(ROOT, 'runbooks', 'diagnose.md')
@@ -33,14 +33,15 @@ const TITLES: Record<string, string> = {
   'pod-states': 'states of pods (bare, of a Job, of a Deployment)',
   popeye: 'Popeye',
   reports: 'public bug reports',
+  'reports-platform': 'public bug reports on the platform’s parts',
   sregym: 'SREGym',
   velero: 'messages of Velero',
 }
 
-const known = new Map<Stranger, Diagnosis>()
+const known = new Map<Calm, Diagnosis>()
 
 /** What is said of a fault, read as from a file: only allowed fields are left. */
-export function diagnosed(stranger: Stranger): Diagnosis {
+export function diagnosed(stranger: Calm): Diagnosis {
   const found =
     known.get(stranger) ?? diagnose(parseSnapshot(JSON.stringify(factsOf(stranger)), stranger.name), RULES)
   known.set(stranger, found)

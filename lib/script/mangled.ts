@@ -97,13 +97,32 @@ function cutEach(
   return result + text.slice(done)
 }
 
-/** Cuts what stands in quotes, but names. */
+/** Fields of a line of a log, as `level=error err="…"` or `{"level":"error","error":"…"}`. */
+const LOG = /^(level|lvl|severity|msg|message|err|error|time|ts|t|date|caller|source|logger|component)$/i
+const LOGGED = /(?:^|\s)(\w{1,10})=$/
+
+/** An escaped quote, while quotes are looked for. */
+const ESCAPED = '\ue000'
+
+/** Cuts what stands in quotes, but names; of a line of a log what its fields quote. */
 function cutQuoted(text: string): string {
+  return cutFields(text.replaceAll('\\"', ESCAPED)).replaceAll(ESCAPED, '\\"')
+}
+
+function cutFields(text: string): string {
   let end = 0
-  return text.replaceAll(/'[^'\n]*'|"[^"\n]*"|`[^`\n]*`/g, (token, at: number) => {
-    const before = text.slice(Math.max(end, at - 24), at)
-    end = at + token.length
-    const quote = token[0]!
-    return isOpen(token.slice(1, -1)) || NAMED.test(before) ? token : `${quote}***${quote}`
-  })
+  let last = ''
+  return text.replaceAll(
+    /'[^'\n]*'|"[^"\n]*"|`[^`\n]*`|\ue000[^\ue000\n]*\ue000/g,
+    (token: string, at: number) => {
+      const before = text.slice(Math.max(end, at - 24), at)
+      const field = /^: ?$/.test(before) ? last : (LOGGED.exec(before)?.[1] ?? '')
+      end = at + token.length
+      const quote = token[0]!
+      const value = token.slice(1, -1)
+      last = value
+      if (isOpen(value) || NAMED.test(before) || (LOG.test(value) && text[end] === ':')) return token
+      return LOG.test(field) ? `${quote}${cutFields(value)}${quote}` : `${quote}***${quote}`
+    },
+  )
 }

@@ -24,6 +24,7 @@ export type ChallengeProblem =
   | 'dns-credentials-refused'
   | 'dns-zone'
   | 'dns-propagating'
+  | 'dns-other-record'
   | 'dns-webhook'
   | 'unknown'
 
@@ -58,6 +59,7 @@ export function parseReason(message: string): ChallengeReason {
   if (has('acme:error:serverinternal', 'service busy', 'acme:error:service'))
     return { problem: 'server-error' }
   if (has('no configured challenge solvers', 'valid solver configuration')) return { problem: 'no-solver' }
+  if (has('incorrect txt record')) return { problem: 'dns-other-record' }
 
   // An authority follows redirects: its errors about an https address come after a redirect.
   if (
@@ -135,15 +137,20 @@ export function parseReason(message: string): ChallengeReason {
 export function parseRecord(message: string): ChallengeReason {
   if (/requested resource \(post |is currently unable to handle the request|\bwebhook\b/i.test(message))
     return { problem: 'dns-webhook' }
-  if (/secrets? "[\w.-]+" not found|error getting .*secret|no data for|not found in secret/i.test(message))
+  if (/\bSERVFAIL\b/.test(message)) return { problem: 'dns-fails' }
+  if (
+    /secrets? "[\w.-]+" not found|error getting .*secret|no data for|not found in secret|NoCredentialProviders|no valid providers|IMDS role/i.test(
+      message,
+    )
+  )
     return { problem: 'dns-credentials-missing' }
   if (
-    /zone \S+ not found|no zones|zone not found|hosted zone|SOA record/i.test(message) &&
-    !/token|auth|denied|403|Zone\.read/i.test(message)
+    /zone \S+ not found|no zones|zone not found|SOA record|NOTAUTH|NOTZONE/i.test(message) &&
+    !/token|\bauth|denied|403|Zone\.read/i.test(message)
   )
     return { problem: 'dns-zone' }
   if (
-    /\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature|Zone\.read/i.test(
+    /\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature|replied: REFUSED|Zone\.read/i.test(
       message,
     )
   )

@@ -76,7 +76,7 @@ export function challengeTexts(
     case 'dns-credentials-refused':
       return {
         cause: `the DNS provider refuses the credentials for ${host}`,
-        text: 'Put a valid token into the Secret of the issuer’s solver: it needs the right to edit the zone',
+        text: 'Put a valid token or key into the Secret of the issuer’s solver (with TSIG, its name and algorithm count, too): it needs the right to edit the zone',
         look: 'kubectl -n cert-manager get secrets',
       }
     case 'dns-webhook':
@@ -88,13 +88,19 @@ export function challengeTexts(
     case 'dns-zone':
       return {
         cause: `the DNS provider has no zone for ${host}`,
-        text: 'Correct the zone, project or account in the issuer’s solver, or have the domain served by this provider',
+        text: 'Correct the zone, server, project or account in the issuer’s solver, or have the domain served by this provider',
         look: dig,
       }
     case 'dns-propagating':
       return {
         cause: `the record _acme-challenge.${host.replace(/^\*\./, '')} is not seen in DNS yet`,
         text: 'Wait some minutes; then check that the domain’s name servers are those of this provider, and that no CNAME or older record is in the way',
+        look: `dig +short TXT _acme-challenge.${host.replace(/^\*\./, '')}`,
+      }
+    case 'dns-other-record':
+      return {
+        cause: `DNS has another record than that of the challenge at _acme-challenge.${host.replace(/^\*\./, '')}`,
+        text: 'Delete the older TXT record (or the CNAME) where the domain is managed, wait until it is gone from DNS, then reissue the certificate',
         look: `dig +short TXT _acme-challenge.${host.replace(/^\*\./, '')}`,
       }
     case 'refused':
@@ -124,7 +130,7 @@ export function challengeTexts(
     case 'dns-fails':
       return {
         cause: `${host} cannot be resolved: the name servers of the domain fail`,
-        text: 'See whether the domain’s name servers answer and whether its DNSSEC signatures are valid: https://dnsviz.net',
+        text: 'See whether the domain’s name servers answer and whether its DNSSEC signatures are valid: https://dnsviz.net; if they are, have cert-manager ask others than those of the cluster (--dns01-recursive-nameservers)',
         look: dig,
       }
     case 'caa':

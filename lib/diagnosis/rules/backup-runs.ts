@@ -22,6 +22,14 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'correct the clock of the server (timedatectl): the storage refuses requests of another time',
   ],
   [
+    /checksum|content-sha256/i,
+    'set checksumAlgorithm: "" in spec.config of the BackupStorageLocation, or go back to the earlier version of the plugin: this storage does not know the checksums that it is sent',
+  ],
+  [
+    /HTTP response to HTTPS client|does not look like a TLS handshake/i,
+    'write the address of the storage (backup_s3_url in .flux.env) with http://, or have it serve HTTPS',
+  ],
+  [
     /no such bucket|NoSuchBucket|bucket .*(not exist|not found)/i,
     'create the bucket, or correct backup_s3_bucket in .flux.env',
   ],
@@ -53,6 +61,14 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   [
     /(podvolume|data)\w{1,20} with status "InProgress" during the (server|node-agent) starting/i,
     'node-agent was restarted while it ran: make a backup now; if it happens again, raise the memory limit of node-agent',
+  ],
+  [
+    /snapshot ready|volume ?snapshot\b/i,
+    'see what its VolumeSnapshot and the driver of the volume say, correct that, then make a backup now',
+  ],
+  [
+    /preparing data|prepare ?timeout/i,
+    'its volume or pod in the namespace of velero did not get ready in time: see their events while one runs (storage class, room, image), or raise data-mover-prepare-timeout of node-agent; then make a backup now',
   ],
   [
     /daemonset pod not found|node-agent/i,
@@ -197,7 +213,11 @@ const volumeRuns: Rule = index =>
           cause: `volume ${place} was not ${done}: ${short(said, 200)}`,
           text: again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`,
           command: `kubectl -n ${namespace} describe ${kind.toLowerCase()} ${name}`,
-          causedBy: index.within('DaemonSet', namespace).map(refOf),
+          causedBy: [
+            ...index.within('DaemonSet', namespace),
+            ...index.within('VolumeSnapshot', run.spec?.sourceNamespace),
+          ].map(refOf),
+          symptom: true,
         }),
       ]
     })
@@ -245,6 +265,7 @@ const onNoNode = each('DaemonSet', (daemon, index) => {
   const { desiredNumberScheduled } = daemon.status ?? {}
   if (desiredNumberScheduled !== 0 || index.all('Node').length === 0 || since(index, creationTimestamp) < 300)
     return undefined
+  if (daemon.metadata.labels?.['svccontroller.k3s.cattle.io/svcname']) return undefined // told of its Service
   const agent = name === 'node-agent'
   return {
     rule: 'daemonset-on-no-node',

@@ -9,7 +9,7 @@ import { endpointsOf, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200}):(\d{2,5})(?![\w:])/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?![\w:])/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^(localhost|\d+)$/i
@@ -37,6 +37,11 @@ function calledIn(words: string, namespace: string | undefined, index: Index): C
   })
 }
 
+/** Whether it is the API server by the address that pods have for it: the first one of the network of Services. */
+const isApiServer = ({ host, port, service }: Called) =>
+  (/^10\.\d{1,3}\.0\.1$/.test(host) && port === 443) ||
+  (service?.metadata.namespace === 'default' && service.metadata.name === 'kubernetes')
+
 const RESOLVED = 'container-names-unresolved'
 
 /** What a container that applies objects, as Helm in a Job of k3s, was refused. */
@@ -57,6 +62,12 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   if (!known || !/^container-(names-unresolved|service-unreachable)$/.test(known.rule)) return known
   const { namespace } = pod.metadata
   const [called] = calledIn(known.cause, namespace, index)
+  if (called && isApiServer(called))
+    return {
+      ...known,
+      fix: () =>
+        'let pods reach the API server: allow the networks of pods and of Services (10.42.0.0/16 and 10.43.0.0/16 with k3s) in the firewall of the server; with several servers their VXLAN port, too (8472/udp)',
+    }
   if (!called || index.blind('Service')) return known
   const { service, host, port, inside } = called
   // A name server that does not answer says nothing of the name, and names of pods end in their number.

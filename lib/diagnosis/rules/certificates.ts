@@ -7,9 +7,20 @@ import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
 import { deployment, SETTLING } from './issuers.ts'
 import { storedFinding } from './stored-certificates.ts'
+import { eventsOf } from './workload-facts.ts'
 
 /** Certificates that are not issued, or not any more. What is below them says why, or the issuer, or cert-manager. */
 const certificates = each('Certificate', (certificate, index) => {
+  const [kept] = eventsOf(index, certificate, /^CannotRegenerateKey$/)
+  if (kept && condition(certificate, 'Ready')?.status === 'False')
+    return {
+      rule: 'certificate-key-kept',
+      cause:
+        'its private key does not fit what is asked for by now, and cert-manager may not create another one',
+      evidence: [short(String(kept.message ?? ''))],
+      text: 'Set spec.privateKey.rotationPolicy: Always (at its ingress: cert-manager.io/private-key-rotation-policy), or restore the earlier spec.privateKey',
+      command: `kubectl -n ${certificate.metadata.namespace} get certificate ${certificate.metadata.name} -o yaml`,
+    }
   const stored = storedFinding(certificate, index)
   if (stored) return [stored]
   const ready = condition(certificate, 'Ready')

@@ -98,7 +98,14 @@ function orderFinding(
   if (!isOver && !isStuck) return []
   const hosts = (order.spec?.dnsNames ?? []) as string[]
   const { problem } = parseReason(reason || events.join(' '))
-  const named = ['rate-limited', 'name-rejected', 'caa', 'no-solver', 'server-error'] as ChallengeProblem[]
+  const named = [
+    'rate-limited',
+    'name-rejected',
+    'caa',
+    'no-solver',
+    'server-error',
+    'dns-other-record',
+  ] as ChallengeProblem[]
   const { cause, text, look } = hasFailedChallenge
     ? { cause: `it is ${state}: a validation has failed`, text: 'Repair the challenge', look: undefined }
     : named.includes(problem)

@@ -155,7 +155,10 @@ function refusalsBy({ metadata: { namespace, name } }: KubeObject, index: Index)
     .flatMap(here)
     .flatMap(maker => eventsOf(index, maker, /^FailedCreate$/, 900))
     .filter(({ message }) => says(message))
-  return [...replicas, ...events].map(({ message }) => ({ message }))
+  const solvers = here('Challenge').flatMap(({ status }) =>
+    says(status?.reason) ? [{ message: status?.reason }] : [],
+  )
+  return [...replicas, ...events, ...solvers].map(({ message }) => ({ message }))
 }
 
 export const rules: Rule[] = [apis, webhooks, namespaces, quotas]

@@ -7,7 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { adviceIn, busError, lastLinesOf, namedIn, tellingLine } from './last-words.ts'
+import { adviceIn, busError, lastLinesOf, namedIn, processorLacks, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -161,7 +161,8 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       command: describing(pod),
       evidence: [short(probed.message ?? ''), ...evidence],
     }
-  if (probed && !init)
+  const known = meaningIn(pod, words, index)
+  if (probed && !init && !known)
     return {
       rule: 'pod-liveness-failing',
       cause: `${title} keeps being killed: it does not answer its liveness or startup probe`,
@@ -169,7 +170,6 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
     }
-  const known = meaningIn(pod, words, index)
   if (known)
     return {
       rule: known.rule,
@@ -200,7 +200,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       last.exitCode === 135 && !said
         ? busError(where)
         : last.exitCode === 132
-          ? `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
+          ? processorLacks(where)
           : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
     command,
     evidence,
@@ -279,7 +279,8 @@ function admissionOf({ metadata }: KubeObject, index: Index): string {
 function restarting(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
   const { status } = container
   const last = status.lastState?.terminated
-  if (!last) return undefined
+  // A container that was lost with its node ends with 255 and Unknown: that says nothing of itself.
+  if (!last || last.reason === 'Unknown') return undefined
   const ago = since(index, last.finishedAt)
   const killed = last.reason === 'OOMKilled'
   const restarts = status.restartCount ?? 0

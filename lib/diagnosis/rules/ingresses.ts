@@ -197,7 +197,8 @@ function uncovered(ingress: KubeObject, tls: readonly Tls[]): Finding[] {
   const named = tls.flatMap(entry => entry.hosts ?? []).map(host => host.toLowerCase())
   const missing = hosts.filter(host => !named.some(name => covers(name, host)))
   // An ingress that asks for no certificate at all may be meant so.
-  if (missing.length === 0 || (tls.length === 0 && !isWanted(ingress))) return []
+  const isIncomplete = tls.length > 0 && named.length === 0 // told by `incomplete`
+  if (missing.length === 0 || isIncomplete || (tls.length === 0 && !isWanted(ingress))) return []
   return [
     finding(
       ingress,

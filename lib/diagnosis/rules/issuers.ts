@@ -203,6 +203,15 @@ function issuerProblem(
       `${host} takes only accounts that are bound to one of its own`,
       'Set spec.acme.externalAccountBinding: the key id and the key that the authority gives',
     )
+  if (issuer.spec?.acme && /deactivated|revoked|accountDoesNotExist|not valid, has status/i.test(message)) {
+    const key = issuer.spec.acme.privateKeySecretRef?.name
+    return told(
+      'issuer-account-closed',
+      `${host} has closed the account, or does not know it`,
+      `Delete Secret ${issuer.metadata.namespace ?? NAMESPACE}/${key}, which has its key: cert-manager registers a new account`,
+      `kubectl -n ${issuer.metadata.namespace ?? NAMESPACE} delete secret ${key}`,
+    )
+  }
   if (issuer.spec?.acme && /acme:error|^4\d\d |\b40\d\b/i.test(message))
     return told(
       'issuer-account-refused',

@@ -31,6 +31,10 @@ interface Words {
 export const busError = (where: string) =>
   `set huge pages off in its configuration or request them (hugepages-2Mi) ${where}; check the disk of the node, too`
 
+/** What to do about instructions that the processor of the node does not have, said or told by the exit code 132. */
+export const processorLacks = (where: string) =>
+  `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
+
 const NO_ANSWER = 'a service that it needs does not answer'
 const whetherItRuns = (where: string) =>
   `see whether that service runs, and whether its address is right ${where}`
@@ -47,6 +51,13 @@ const WORDS: readonly Words[] = [
     fix: where => `use an image for the architecture of the node ${where}`,
     command: 'kubectl get nodes -L kubernetes.io/arch',
     bare: true,
+  },
+  {
+    rule: 'node-processor-lacks',
+    pattern:
+      /illegal instruction|unsupported CPU|microarchitecture|x86-64-v\d|\bCPU (does not|doesn't) support|requires? a (CPU|processor)\b/i,
+    what: 'it uses instructions that the processor of the node does not have',
+    fix: processorLacks,
   },
   {
     rule: 'node-inotify-limit',
@@ -133,9 +144,10 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|please install \w|package installed/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
     what: 'its image lacks a library or module that the program needs',
-    fix: where => `use an image in which it is, or another version of the image ${where}`,
+    fix: where =>
+      `use an image in which it is, or another version of the image ${where}; a module of PHP may only be off, as for the command line`,
   },
   {
     rule: 'container-version-differs',
@@ -157,6 +169,14 @@ const WORDS: readonly Words[] = [
     fix: where => `set automountServiceAccountToken: true ${where}, or of the ServiceAccount`,
   },
   {
+    rule: 'container-address-invalid',
+    pattern:
+      /unescaped|\buserinfo\b|invalid URL escape|URI malformed|malformed (uri|url|connection string)|invalid port\b[^\n]{0,60} after host|first path segment in URL|must be an? (valid )?UR[IL]\b|missing (protocol )?scheme|unsupported protocol scheme|invalid (connection string|dsn|ur[il])\b/i,
+    what: 'an address that it was given is not one',
+    fix: where =>
+      `write it with its scheme (https://HOST, postgres://…), and percent-encode characters other than letters and digits in its user and password (@ as %40) ${where}`,
+  },
+  {
     rule: 'container-names-unresolved',
     pattern:
       /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
@@ -167,7 +187,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b/i,
+      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b|waiting (for|until) [^\n]{0,40}(connection|database|\bhost\b)/i,
     what: NO_ANSWER,
     fix: whetherItRuns,
   },
@@ -182,10 +202,10 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-encryption-differs',
     pattern:
-      /(SSL|TLS) is not (enabled|supported)|(SSL|TLS|encryption) (is )?required|requires? (an? )?(SSL|TLS|secure|encrypted)|insecure transport/i,
+      /HTTP response to HTTPS client|does not look like a TLS handshake|(SSL|TLS) is not (enabled|supported)|(SSL|TLS|encryption) (is )?required|requires? (an? )?(SSL|TLS|secure|encrypted)|insecure transport/i,
     what: 'it and a service that it needs do not agree on encryption',
     fix: where =>
-      `set sslmode or tls of its address to what the service offers ${where}, or enable TLS there`,
+      `set sslmode, tls or the scheme of its address to what the service offers ${where}, or enable TLS there`,
   },
   {
     rule: 'container-certificate-unusable',
@@ -196,9 +216,25 @@ const WORDS: readonly Words[] = [
       `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
   },
   {
+    rule: 'container-login-method-unknown',
+    pattern:
+      /authentication (method|protocol|mechanism|plugin)\b[^\n]{0,60}(unknown|unsupported|not supported|cannot be loaded)|not support authentication protocol/i,
+    what: 'it does not know the way of logging in that the service asks for',
+    fix: where =>
+      `use a newer image of it ${where}, or give its user of that service a way of logging in that it knows (ALTER USER … IDENTIFIED WITH)`,
+  },
+  {
+    rule: 'container-rights-refused',
+    pattern:
+      /permission denied for (schema|table|relation|sequence|database|function|view|type|language|foreign)|must be owner of|command denied to user|is not allowed to connect to this|access denied for user '[^'\n]{1,80}'@'[^'\n]{1,80}' to database|not authorized (on|to)\b/i,
+    what: 'the service that it logs in to does not allow that to its user',
+    fix: where =>
+      `grant its user that right there (in a database: GRANT to the user at any host, or make it the owner; PostgreSQL asks for it on schema public since version 15), or name another user ${where}`,
+  },
+  {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|not authorized (on|to)\b|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -212,7 +248,8 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-kind-missing',
-    pattern: /no matches for kind|could not find the requested resource/i,
+    pattern:
+      /no matches for kind|could not find the requested resource|custom resources? [^\n]{0,80}not found/i,
     what: 'it needs a kind that the API server does not know',
     fix: () =>
       'install the CustomResourceDefinition of this kind, which comes with the program’s chart or manifests',
@@ -235,7 +272,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-in-use',
     pattern:
-      /another \S+ (instance|process|server)\b.*running|unable to lock|could not acquire .*\block|lock (DB )?directory|\b(database|control|migration) is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
+      /another (\S+ )?(instance|process|server)\b[^\n]*(running|initiali[sz]ing|upgrading|migrating)|unable to lock|could not acquire .*\block|lock (DB )?directory|\b(database|control|migration) is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
     what: 'its data is locked: another process still has it, or was killed while it had it',
     fix: where =>
       `see whether a second pod uses the same volume: end that, and set strategy Recreate ${where}; if none does, remove the lock that a killed one has left`,
@@ -250,7 +287,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|driver may require|wire version/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load)\b[^\n]{0,40}\bversion\b|driver may require|wire version/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -258,7 +295,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-damaged',
     pattern:
-      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)/i,
+      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)|short read|EOF reading|not sequential|opening storage failed/i,
     what: 'its data is damaged, as after a full disk or a power failure',
     fix: () =>
       'copy the volume first; then repair the data by the tool that it names, or restore it from the last backup',
@@ -276,6 +313,14 @@ const WORDS: readonly Words[] = [
       /only (supported|allowed) on (a )?replica set|not (a |running as a )?replica ?set|NotYetInitialized|no replset config/i,
     what: 'the database does not run as a replica set, which it needs',
     fix: where => `have the database run as a replica set, and name that in its address ${where}`,
+  },
+  {
+    rule: 'container-no-primary',
+    pattern:
+      /ReplicaSetNoPrimary|NotWritablePrimary|\bno (primary|leader)\b|\bnot (the )?(primary|leader)\b|read only replica|replica set config is invalid|(no|lost|without) quorum/i,
+    what: 'the database that it needs has no member that takes writes',
+    fix: where =>
+      `see why it has no primary: its pods have to run, and to reach each other under the names in their replica set (rs.status()); after a change of names initiate or reconfigure it; or correct the address ${where}`,
   },
   {
     rule: 'container-service-variable',
@@ -329,7 +374,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /unable to open database file|permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: 'it may not write or read a file',
     fix: where =>
       `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
@@ -350,7 +395,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|key|value|setting|property|parameter|config)|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)? error/i,
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)?( file)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -400,7 +445,7 @@ export function meaningOf(...texts: readonly string[]): Meaning | undefined {
 
 /** A line in which a program says what to do about its failure. */
 const ADVICE =
-  /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|remove|enable|disable) (the|a|an|it|to|--?\w)/i
+  /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|edit|delete|remove|enable|disable) (the|a|an|it|to|--?\w)/i
 
 /** What a program itself advises in its last words; undefined where it does not. Pure. */
 export function adviceIn(...texts: readonly string[]): string | undefined {
@@ -409,7 +454,8 @@ export function adviceIn(...texts: readonly string[]): string | undefined {
 }
 
 /** A line of a file, which looks like the port of a host. */
-const LINE = /\.(go|[cm]?[jt]s|py|rb|php|java|kt|lua|sh|alloy|ya?ml|json|toml|conf|cfg|ini|xml):\d+$/
+const LINE =
+  /\.(go|[cm]?[jt]s|py|rb|php|java|kt|lua|sh|alloy|c|h|cc|cpp|rs|ya?ml|json|toml|conf|cfg|ini|xml):\d+$/
 
 /** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
 export function namedIn(words: string | undefined): string | undefined {

@@ -100,11 +100,15 @@ function restarting(node: KubeObject, index: Index): Finding[] {
   ]
 }
 
+/** A range for pods that is not there yet: of a node that is not ready for it, that is told with its network. */
+const isWithoutRange = ({ reason }: KubeObject, node: KubeObject) =>
+  reason === 'CIDRNotAvailable' && condition(node, 'Ready')?.status === 'True'
+
 /** What a node keeps warning of in other words: a failure of its own, not a note of its kubelet. */
 function failing(node: KubeObject, index: Index): Finding[] {
   const [event] = eventsOf(index, node, /fail|refus|denied|unable|NotAvailable/i, 600).filter(
     each =>
-      (each.type === 'Warning' || each.reason === 'CIDRNotAvailable') &&
+      (each.type === 'Warning' || isWithoutRange(each, node)) &&
       timesSeen(each) >= 3 &&
       !COLLECTED.test(each.reason ?? ''),
   )

@@ -211,6 +211,13 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
   const network = /network (plugin )?(is )?not ready|cni/i.test(ready.message ?? '')
   // A kubelet that has just started says so for some seconds.
   if (lasts < 30) return []
+  if (network && eventsOf(index, node, /^CIDRNotAvailable$/).length > 0)
+    return finding(
+      'node-network-failing',
+      'no range of addresses is left for its pods: the network for pods is divided among the nodes that there are',
+      'delete the Node objects of servers that are gone; for more nodes the cluster has to be set up with a larger cluster-cidr',
+      'kubectl get nodes -o wide',
+    )
   return finding(
     network ? 'node-network-failing' : 'node-not-ready',
     network

@@ -39,6 +39,12 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
   if (age < 600) return undefined
   const lines = lastLinesOf(pod, container.name, index)
   const known = meaningIn(pod, [lines], index)
+  // Velero's waits for the volumes that its node-agent restores.
+  const restores = index
+    .all('PodVolumeRestore')
+    .filter(
+      ({ spec }) => spec?.pod?.name === pod.metadata.name && spec.pod.namespace === pod.metadata.namespace,
+    )
   const said = known?.cause ?? tellingLine(lines)
   return {
     rule: 'pod-init-unfinished',
@@ -47,7 +53,12 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
       known?.fix(whereToChange(workloadOf(pod, index), index)) ??
       'read what it waits for: most often a database or a service that does not answer',
     command: logsOf(pod, container.name, ''),
-    ...waitsForOthers(pod, index),
+    ...(restores.length > 0
+      ? {
+          symptom: true,
+          causedBy: [...restores, ...index.within('DaemonSet', restores[0]!.metadata.namespace)].map(refOf),
+        }
+      : waitsForOthers(pod, index)),
   }
 }
 

@@ -42,6 +42,14 @@ export const refusals: readonly KnownFailure[] = [
     timing: 'rule',
   },
   {
+    rule: 'reference-blocked',
+    pattern: /can't access '(\w+)\/(?:[\w-]*\/)?([\w.-]+)', cross-namespace references have been blocked/,
+    cause: (_object, [, kind, name]) =>
+      `${kind} ${name} lies in another namespace, and Flux runs with --no-cross-namespace-refs`,
+    fix: ({ metadata }, [, kind, name]) =>
+      `create ${kind} ${name} in ${metadata.namespace}, and omit the namespace from the reference`,
+  },
+  {
     rule: 'namespace-missing',
     pattern: /namespaces "([\w.-]+)" not found/,
     cause: (_object, [, namespace]) => `Namespace ${namespace} does not exist`,

@@ -77,6 +77,10 @@ const known: readonly KnownFailure[] = [
     rule: 'release-timeout',
     pattern: /timed? ?out|deadline exceeded|not ready|connection refused/i,
     fix: ({ metadata }) => `see its pods: kubectl -n ${metadata.namespace} get pods; wait for what it needs`,
+    causedBy: (_object, { input }) =>
+      [...input.matchAll(/\bresource (\w+)\/([\w.-]+)\/([\w.-]+) not ready/g)].map(
+        ([, kind, namespace, name]) => refTo(kind!, namespace, name!),
+      ),
     symptom: true,
   },
 ]

@@ -156,20 +156,37 @@ const withoutAddress = each('Service', (service, index) => {
   const addresses = service.status?.loadBalancer?.ingress ?? []
   if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return undefined
   if (since(index, service.metadata.creationTimestamp) < 120) return undefined
+  const nowhere = index
+    .within('DaemonSet', 'kube-system')
+    .find(({ metadata, status }) => isBalancerOf(service, metadata) && status?.desiredNumberScheduled === 0)
   return {
     rule: 'service-without-address',
     cause: 'it has no address: nobody from outside reaches it',
-    text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
-    command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+    ...(nowhere
+      ? {
+          evidence: [
+            `DaemonSet ${nowhere.metadata.name}, which gives it the ports of nodes, is wanted on none`,
+          ],
+          text: 'label the nodes that should have its ports: as soon as one node has that label, k3s takes no other',
+          command: 'kubectl label node NODE svccontroller.k3s.cattle.io/enablelb=true --overwrite',
+        }
+      : {
+          text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+          command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+        }),
     symptom: true,
     causedBy: balancersOf(service, index),
   }
 })
 
+/** Whether something is that by which k3s gives a Service the ports of its nodes. */
+const isBalancerOf = ({ metadata: { name } }: KubeObject, { labels }: KubeObject['metadata']) =>
+  labels?.['svccontroller.k3s.cattle.io/svcname'] === name
+
 /** The pods by which k3s gives a Service the ports of its nodes. */
-function balancersOf({ metadata: { name } }: KubeObject, index: Index): Ref[] {
+function balancersOf(service: KubeObject, index: Index): Ref[] {
   return podsOf(index)
-    .filter(pod => pod.metadata.labels?.['svccontroller.k3s.cattle.io/svcname'] === name)
+    .filter(({ metadata }) => isBalancerOf(service, metadata))
     .map(pod => refOf(workloadOf(pod, index)))
 }
 

@@ -7,6 +7,7 @@ import { SERVICES } from '../sign-on.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
+import { meaningOf } from './last-words.ts'
 import { endpointsOf, podsBehind, since } from './workload-facts.ts'
 
 /**
@@ -19,6 +20,7 @@ const unregistered = each('OAuth2Client', (client, index) => {
   if (!statusCode || condition(client, 'Ready')?.status === 'True' || since(index, creationTimestamp) < 120)
     return undefined
   const secret = `Secret ${namespace}/${client.spec?.secretName}`
+  const isAway = /unreachable|unresolved/.test(meaningOf(String(description))?.rule ?? '')
   return {
     rule: 'oauth-client-not-registered',
     cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
@@ -29,7 +31,9 @@ const unregistered = each('OAuth2Client', (client, index) => {
           command: 'kubectl get oauth2clients -A',
         }
       : {
-          text: `read the log of hydra-maester, and check ${secret}`,
+          text: isAway
+            ? 'see whether hydra runs, and whether its Service of that name exists: it is set in the values of hydra-maester (adminService) or in spec.hydraAdmin of the client'
+            : `read the log of hydra-maester, and check ${secret}`,
           command: 'npx tsx scripts/logs.ts hydra --grep maester',
         }),
     causedBy: index

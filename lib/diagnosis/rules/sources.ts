@@ -74,6 +74,20 @@ const known: readonly KnownFailure[] = [
     fix: () => 'correct HTTPS_PROXY and NO_PROXY of source-controller, or let the proxy pass this host',
   },
   {
+    rule: 'source-plain-http',
+    pattern: /HTTP response to HTTPS client|does not look like a TLS handshake/i,
+    cause: object => `${placeOf(object)} speaks HTTP without TLS, and is asked by HTTPS`,
+    fix: () =>
+      'set spec.insecure: true of this source if nobody else is on the way to it, or have it serve HTTPS',
+  },
+  {
+    rule: 'source-secret-incomplete',
+    pattern: /auth option: '([\w.-]+)' is required/,
+    cause: (object, [, key]) => `${secretOf(object)} lacks the key ${key}, with which it logs in`,
+    fix: (object, [, key]) =>
+      `add the key ${key} to ${secretOf(object)}${key === 'known_hosts' ? ': the host key that the Git host publishes (ssh-keyscan shows the one it has)' : ''}`,
+  },
+  {
     rule: 'source-secret-missing',
     pattern: /secrets "([\w.-]+)" not found/,
     fix: ({ metadata }, [, name]) =>
@@ -155,9 +169,15 @@ const known: readonly KnownFailure[] = [
     symptom: true,
   },
   {
+    rule: 'source-failing',
+    pattern: /\b50[0234]\b/,
+    fix: object =>
+      `wait: ${placeOf(object)} is reached, and fails by itself; if it lasts, tell those who run it, or use a mirror`,
+  },
+  {
     rule: 'source-unreachable',
     pattern:
-      /no such host|connection refused|connection reset|timeout|timed out|deadline|unreachable|no route to host|server misbehaving|EOF|unable to connect|\b50[0234]\b/i,
+      /no such host|connection refused|connection reset|timeout|timed out|deadline|unreachable|no route to host|server misbehaving|EOF|unable to connect/i,
     fix: object =>
       `the cluster cannot reach ${placeOf(object)}: check the address, DNS and the firewall of the server`,
   },

@@ -61,13 +61,17 @@ const JUDGED =
 /** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
 const OFTEN = { times: 10, lasts: 900, ago: 600 }
 
+/** Reasons by which something says that an object will never do as it is: twice is enough. */
+const REFUSED = /^(Invalid|Rejected|BadConfig|Unsupported)/
+
 /** What objects that work keep warning of: each warning once, with the number of those that it is about. */
 function warned(index: Index, told: readonly Finding[]): Finding[] {
   const known = new Set(told.map(({ subject }) => keyOf(subject)))
   const names = new Set(told.map(({ subject }) => subject.name))
   const found = new Map<string, { object: KubeObject; event: KubeObject; others: number }>()
   for (const event of index.snapshot.objects) {
-    if (event.kind !== 'Event' || event.type !== 'Warning' || timesSeen(event) < OFTEN.times) continue
+    if (event.kind !== 'Event' || event.type !== 'Warning') continue
+    if (timesSeen(event) < (REFUSED.test(event.reason ?? '') ? 2 : OFTEN.times)) continue
     const { kind = '', namespace, name = '' } = event.involvedObject ?? {}
     const object = index.get(kind, namespace, name)
     if (object && !WARNED.test(kind) && !isOfOthers(object)) continue
@@ -91,10 +95,12 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
       verdict: 'warning',
       cause: `${object.kind === 'Pod' ? 'works, but ' : ''}keeps warning (${event.reason}): ${short(String(event.message ?? ''), 250)}${others > 0 ? ` (and ${others} more of the same)` : ''}`,
       evidence: [`${timesSeen(event)} times`],
-      text: /nameserver/i.test(String(event.message))
-        ? 'leave at most three name servers and few search domains in /etc/resolv.conf of the server'
-        : 'correct what it says',
-      command: describing(object),
+      ...remedyOf(object, String(event.message)),
+      ...(/nameserver/i.test(String(event.message))
+        ? {
+            text: 'leave at most three name servers and few search domains in /etc/resolv.conf of the server',
+          }
+        : {}),
     }),
   )
 }
@@ -335,13 +341,17 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
 const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
   [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
   [
-    /not ?found|(does not|doesn't) exist|no such/i,
+    /\b(unmarshal|yaml: )/i,
+    () => 'correct the setting that it names, in the Secret or ConfigMap that its configuration is read from',
+  ],
+  [
+    /not ?(be )?found|(does not|doesn't) exist|no such/i,
     where => `create what it names, or correct the name ${where}`,
   ],
   [
     /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected/i,
     where =>
-      `have the one that refuses it allow it (a branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
+      `have the one that refuses it allow it (a storage or service its keys, a branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
   ],
 ]
 

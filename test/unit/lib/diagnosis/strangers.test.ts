@@ -5,11 +5,11 @@ import * as assert from 'uvu/assert'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
-import { factsOf, STRANGERS } from '../../../fixtures/strangers.ts'
+import { CALM, factsOf, STRANGERS } from '../../../fixtures/strangers.ts'
 import { diagnosed, PAGE, withStrangers } from '../../../strangers-table.ts'
 
 /** Suites with faults of what belongs to the platform. */
-const PLATFORM = new Set(['reports', 'flux-messages', 'velero', 'nodes', 'cert-manager'])
+const PLATFORM = new Set(['reports', 'reports-platform', 'flux-messages', 'velero', 'nodes', 'cert-manager'])
 
 /** Cases in which two objects are at fault. */
 const TWO = new Set([
@@ -37,6 +37,16 @@ for (const stranger of STRANGERS)
       )
     // What belongs to a stranger is told, and never touched.
     if (!PLATFORM.has(suite)) assert.is(first.remedy.action, undefined)
+  })
+
+for (const calm of CALM)
+  test(`${calm.name}: nothing is broken`, () => {
+    const { causes, gaps } = diagnosed(calm)
+    assert.equal(gaps, [])
+    assert.equal(
+      causes.map(({ rule, subject }) => `${rule} ${refText(subject)}`),
+      [],
+    )
   })
 
 for (const name of ['sandbox', 'server'] as const)

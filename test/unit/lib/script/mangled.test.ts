@@ -35,6 +35,8 @@ for (const [text, expected] of [
   ['strconv.ParseInt: parsing "hunter2": invalid syntax', /parsing "\*\*\*": invalid/],
   ["at '/a': 'hunter2' does not match pattern '^x'", /'\*\*\*' does not match/],
   ['the number 3.1415926535897933e+31 is', /number \*\*\* is/],
+  ['level=error err="yaml: line 3: cannot unmarshal \\"hunter2\\" into int"', /unmarshal \\"\*\*\*\\" into/],
+  ['{"level":"error","password":"hunter2","error":"yaml: line 3: bad"}', /"\*\*\*":"\*\*\*","error"/],
 ] as const)
   test(`a quoted value is cut: ${text.slice(0, 70)}`, () => {
     const cut = cutMangled(text)
@@ -49,6 +51,8 @@ test('what tells an administrator something stays', () => {
     'spec.replicas: Invalid value: "string": must be of type integer: "string"',
     'spec.replicas: Invalid value: -1: must be greater than or equal to 0',
     "yaml: line 8: could not find expected ':'",
+    '{"level":"error","error":"reading /etc/x.yml: yaml: line 5: mapping values are not allowed","time":"2026-11-28"}',
+    'level=ERROR msg="Error loading config" err="parsing YAML file: yaml: unmarshal errors: field x not found"',
     'Pod "wekan-1" is invalid: spec.x: Forbidden: "no"',
     'error in release.yaml: "hunter" is not known',
     "accumulating resources from 'x.yaml': no such file",
