@@ -86,6 +86,10 @@ function causeOf(
   const own = bySubject.get(keyOf(symptom.subject)) ?? []
   const beside = own.find(finding => !finding.symptom && finding.verdict === 'broken')
   if (beside) return beside
+  // What names no cause itself is told by what does.
+  const telling = symptom.causedBy
+    ? undefined
+    : own.find(({ causedBy, verdict }) => causedBy && verdict === 'broken')
   const seen = new Set([keyOf(symptom.subject)])
   let deepest: Finding | undefined
   const next = (finding: Finding | undefined, object: KubeObject | undefined) => [
@@ -111,5 +115,5 @@ function causeOf(
     }
     layer = deeper
   }
-  return deepest
+  return deepest ?? telling
 }

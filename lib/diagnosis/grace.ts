@@ -96,6 +96,8 @@ const GRACE: Readonly<Record<string, number>> = {
   'image-registry-unreachable': 8,
   'image-rate-limited': 8,
   'image-disk-full': 8,
+  'image-no-container': 8,
+  'image-user-ids': 8,
   'image-pull-failing': 8,
 
   'pod-crash-looping': 5,

@@ -34,6 +34,7 @@ export function factOf(object: KubeObject): KubeObject {
     ...fields,
   }) as Partial<KubeObject>
   const spec = fields === OTHERS && picked ? namesIn(picked) : picked
+  if (fields === OTHERS && rest.status) rest.status = { ...statesIn(object.status), ...rest.status }
   return {
     apiVersion: shared(String(apiVersion)),
     kind: shared(String(kind)),
@@ -49,6 +50,15 @@ export function factOf(object: KubeObject): KubeObject {
 /** Of a spec the fields that name another object by their own name: `storeRef`, `providerRef`. */
 const namesIn = (spec: object) =>
   Object.fromEntries(Object.entries(spec).filter(([field, { name }]) => /[a-z]Ref$/.test(field) && name))
+
+/** Fields of a status that say in one word how an object is, whatever they are called: `updateStatus: failed`. */
+const statesIn = (status: Record<string, unknown>) =>
+  Object.fromEntries(
+    Object.entries(status).filter(
+      ([field, value]) =>
+        /^\w{0,40}(status|state|phase|health)$/i.test(field) && /^[a-z]{2,40}$/i.test(String(value)),
+    ),
+  )
 
 /** Equal parts of objects, by their JSON: the pods of a workload have one spec, which is held once. */
 const parts = new Map<string, unknown>()

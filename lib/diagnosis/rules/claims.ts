@@ -180,6 +180,15 @@ function unprovisioned(
   if (age < (down || failed ? 15 : 180)) return undefined
   const reason = String(failed?.message ?? '')
   // What the provisioner says itself proves that it answers.
+  const [, gone] = /^failed to get target node: node "([^"]+)" not found/.exec(reason) ?? []
+  if (gone)
+    return {
+      rule: 'claim-not-provisioned',
+      cause: `the node ${gone} was selected for its volume, and is not in the cluster any more`,
+      evidence: [`${failed!.reason}: ${short(reason)}`],
+      text: 'remove the annotation that names that node: the scheduler selects another one',
+      command: `kubectl -n ${claim.metadata.namespace} annotate pvc ${claim.metadata.name} ${SELECTED}-`,
+    }
   if (/^failed to provision volume with StorageClass/.test(reason)) {
     const helper = helperOf(reason, index)
     const words = helper && containersOf(helper).map(({ name }) => lastLinesOf(helper, name, index))
@@ -290,13 +299,16 @@ function helperOf(message: string, index: Index): KubeObject | undefined {
 function resizing(claim: KubeObject, index: Index): Telling | undefined {
   const wanted = claim.spec?.resources?.requests?.storage
   const has = claim.status?.capacity?.storage
-  const waits = condition(claim, 'FileSystemResizePending') ?? condition(claim, 'Resizing')
+  const waits = ['ControllerResizeError', 'NodeResizeError', 'FileSystemResizePending', 'Resizing']
+    .map(type => condition(claim, type))
+    .find(found => found?.status === 'True')
+  const refused = /Error$/.test(waits?.type ?? '') ? `: ${short(waits?.message ?? '', 200)}` : ''
   if (!wanted || !has || quantity(wanted) <= quantity(has)) return undefined
   const [event] = eventsOf(index, claim, /^(VolumeResizeFailed|ExternalExpanding|FileSystemResizeFailed)$/)
   return {
     rule: 'claim-resize-pending',
     verdict: 'warning',
-    cause: `it was enlarged to ${wanted}, and still has ${has}`,
+    cause: `it was enlarged to ${wanted}, and still has ${has}${refused}`,
     evidence: [
       ...(waits ? [`${waits.type}: ${short(waits.message ?? '')}`] : []),
       ...(event ? [`${event.reason}: ${short(event.message ?? '')}`] : []),
@@ -304,7 +316,9 @@ function resizing(claim: KubeObject, index: Index): Telling | undefined {
     text:
       waits?.type === 'FileSystemResizePending'
         ? 'restart the pod that uses it: the file system grows when it is mounted'
-        : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
+        : refused
+          ? 'correct what it says: ask for a size that its storage can give'
+          : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
     command: describe(refOf(claim)),
   }
 }

@@ -6,7 +6,9 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { recognise } from './failure.ts'
 import { quantity } from './quantity.ts'
+import { refusals } from './refusals.ts'
 import { serviceRef } from './services.ts'
 import { endpointsOf, eventsOf, since } from './workload-facts.ts'
 
@@ -16,11 +18,12 @@ const apis = each('APIService', (api, index) => {
   if (available?.status !== 'False' || since(index, available.lastTransitionTime) < 15) return undefined
   const service = serviceRef(api.spec?.service)
   const missing = service && !index.find(service) && !index.blind('Service')
+  const [, why, fix] = ANSWERS.find(([pattern]) => pattern.test(available.message ?? '')) ?? []
   return {
     rule: 'api-unavailable',
     cause: missing
       ? `the API ${api.metadata.name} has no server any more: Service ${service.namespace}/${service.name} does not exist`
-      : `the API ${api.metadata.name} does not answer`,
+      : `the API ${api.metadata.name} ${why ?? 'does not answer'}`,
     evidence: [`Available=False ${available.reason ?? ''}: ${short(available.message ?? '')}`],
     ...(missing
       ? {
@@ -28,10 +31,40 @@ const apis = each('APIService', (api, index) => {
           command: `kubectl delete apiservice ${api.metadata.name}`,
           ...leftover(api, index),
         }
-      : { text: 'see the pods of its Service', command: `kubectl describe apiservice ${api.metadata.name}` }),
-    ...(service && !missing ? { symptom: true, causedBy: [service] } : {}),
+      : {
+          text: fix ?? 'see the pods of its Service',
+          command: `kubectl describe apiservice ${api.metadata.name}`,
+        }),
+    ...(service && !missing
+      ? {
+          symptom: true,
+          causedBy: [service, ...index.within('NetworkPolicy', service.namespace).map(refOf)],
+        }
+      : {}),
   }
 })
+
+/**
+ * What the API server hears from the server of an API, and what to do about it.
+ * Source: https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
+ */
+const ANSWERS: readonly [pattern: RegExp, why: string, fix: string][] = [
+  [
+    /is not listening on port/,
+    'names a port that its Service does not have',
+    'correct spec.service.port of the APIService, or the ports of the Service',
+  ],
+  [
+    /bad status from \S+: 40[13]/,
+    'has a server that does not accept the API server',
+    'give its ServiceAccount the Role extension-apiserver-authentication-reader in kube-system, with the requestheader CA of the API server in it, then restart its pods',
+  ],
+  [
+    /x509|certificate/i,
+    'has a server whose certificate the API server does not accept',
+    'renew the certificate of the server, and write its CA into spec.caBundle',
+  ],
+]
 
 /** The deletion of what nobody of ours has installed, or whose release is gone. */
 function leftover(object: KubeObject, index: Index): Pick<Finding['remedy'], 'action'> {
@@ -105,14 +138,17 @@ const namespaces = each('Namespace', (namespace, index) => {
     const { group, version } = api.spec ?? {}
     return condition(api, 'Available')?.status === 'False' && group && text.includes(`${group}/${version}`)
   })
+  const known = recognise(refusals, namespace, text)
   const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
   return {
     rule: 'namespace-stuck-terminating',
     cause: finalizer
       ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
-      : `has been going for ${durationText(age * 1000)}: it cannot be emptied`,
+      : `has been going for ${durationText(age * 1000)}: ${known?.cause ?? 'it cannot be emptied'}`,
     evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
-    text: 'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
+    text:
+      known?.fix ??
+      'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
     command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
     ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
   }
@@ -136,7 +172,7 @@ const quotas = each('ResourceQuota', (quota, index) => {
   return {
     rule: 'quota-exhausted',
     verdict: refused.length > 0 ? 'broken' : 'warning',
-    cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; pods are refused' : ''}`,
+    cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; what needs it is refused' : ''}`,
     evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
     text: 'raise it, or remove what is not needed in the namespace',
     command: `kubectl -n ${namespace} edit resourcequota ${name}`,
@@ -151,7 +187,7 @@ function refusalsBy({ metadata: { namespace, name } }: KubeObject, index: Index)
     const failed = condition(set, 'ReplicaFailure')
     return failed?.status === 'True' && says(failed.message) ? [failed] : []
   })
-  const events = ['StatefulSet', 'DaemonSet', 'Job']
+  const events = ['StatefulSet', 'DaemonSet', 'Job', 'CronJob']
     .flatMap(here)
     .flatMap(maker => eventsOf(index, maker, /^FailedCreate$/, 900))
     .filter(({ message }) => says(message))

@@ -88,7 +88,9 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   if (reason === 'CrashLoopBackOff') return settles(status, age) ? undefined : crash(pod, container, index)
   if (/^(Run|Create)Container(Config)?Error$|^(PostStart|PreStart)HookError$/.test(reason)) {
     if (age < 10 || waitsForObject(message)) return undefined
-    return notStarted(pod, container, `${reason}: ${message}`, where)
+    // A kubelet that was started again has forgotten its words; the event has them.
+    const [failed] = message ? [] : eventsOf(index, pod, /^Failed$/)
+    return notStarted(pod, container, `${reason}: ${message || (failed?.message ?? '')}`, where)
   }
   if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
   if (!running) return undefined

@@ -39,6 +39,22 @@ const REFUSALS: readonly Refusal[] = [
     fix: ([, quota], where) => `say it ${where}, or add a LimitRange with defaults beside ${quota}`,
   },
   {
+    // https://kubernetes.io/docs/concepts/policy/resource-quotas/#limit-priority-class-consumption-by-default
+    rule: 'pods-refused-by-quota',
+    pattern: /insufficient quota to match these scopes: \[?\{(\w+) (?:In|Exists) \[?([\w. -]*)/,
+    cause: ([, scope, values]) =>
+      `the cluster takes such pods (${scope} ${values}) only in a namespace with a ResourceQuota for them`,
+    fix: (_match, where) =>
+      `create a ResourceQuota with that scopeSelector in the namespace, or name another priority class ${where}`,
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /node label selector conflicts with its namespace node label selector/,
+    cause: () => 'its nodeSelector contradicts the one that its namespace gives all pods',
+    fix: (_match, where) =>
+      `correct nodeSelector ${where}, or the annotation scheduler.alpha.kubernetes.io/node-selector of the namespace`,
+  },
+  {
     rule: 'service-account-missing',
     pattern: /serviceaccount "([\w.-]+)" not found/,
     cause: () => 'does not exist, but pods need it to run',
@@ -52,6 +68,22 @@ const REFUSALS: readonly Refusal[] = [
       `its pods need the consent of the webhook ${webhook}, whose certificate is not accepted: ${short(why!, 160)}`,
     fix: ([, webhook]) =>
       `renew the certificate of ${webhook} and the caBundle in its configuration: restart the program that serves it`,
+  },
+  {
+    rule: 'pods-refused-by-webhook',
+    pattern:
+      /failed calling webhook "([\w./-]+)": (?:[^\n]{0,300}: )?((?:the server (?:could not find|rejected)|received invalid webhook response|http: server gave HTTP)[^\n]{0,300})/,
+    cause: ([, webhook, why]) =>
+      `its pods need the consent of the webhook ${webhook}, which answers wrongly: ${short(why!, 160)}`,
+    fix: ([, webhook]) =>
+      `have the configuration of the webhook ${webhook} (path, port) fit the program that serves it: install both in one version again`,
+  },
+  {
+    rule: 'pods-refused-by-webhook',
+    pattern: /(?:add|remove|replace|test) operation does not apply: ([^\n]{1,300})/,
+    cause: ([, why]) => `a webhook changes its pods in a way that does not fit: ${short(why!, 160)}`,
+    fix: (_match, where) =>
+      `see which mutating webhook that is, and upgrade what serves it; or add what it expects ${where}`,
   },
   {
     rule: 'pods-refused-by-webhook',

@@ -86,9 +86,22 @@ const KINDS: readonly Kind[] = [
     fix: (_registry, where) => `use an image for the architecture of the node ${where}`,
   },
   {
+    rule: 'image-no-container',
+    pattern: /mismatched image rootfs and manifest layers|vnd\.cncf\.helm|unknown media type/i,
+    cause: image => `${image} is not the image of a container, but a chart or another artifact`,
+    fix: (_registry, where) => `name the image ${where}: a chart is installed by a HelmRelease`,
+  },
+  {
+    rule: 'image-user-ids',
+    pattern: /lchown [^\n]{0,300}(invalid argument|operation not permitted)/i,
+    cause: image => `the node cannot give files of ${image} their owners: its runtime has too few user ids`,
+    fix: (_registry, where) =>
+      `give the user of the runtime more ids on the server (/etc/subuid, /etc/subgid), or use an image with smaller ones ${where}`,
+  },
+  {
     rule: 'image-damaged',
     pattern:
-      /unexpected media type|failed to (unpack|extract|verify)|digest mismatch|failed size validation|unexpected commit (digest|size)|short read/i,
+      /content size of zero|unexpected media type|failed to (unpack|extract|verify)|digest mismatch|failed size validation|unexpected commit (digest|size)|short read/i,
     cause: (image, registry) =>
       `what ${registry}, or a mirror or proxy on the way, hands out as ${image} is not that image`,
     fix: registry =>

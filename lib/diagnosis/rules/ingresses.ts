@@ -92,9 +92,11 @@ function entryFindings(ingress: KubeObject, { hosts = [], secretName }: Tls, ind
           'ingress-without-certificate',
           `it asks for a certificate for ${names}, and cert-manager has made none`,
           events,
-          events.length > 0
-            ? 'Correct what the event names'
-            : 'See cert-manager’s log: npx tsx scripts/logs.ts cert-manager',
+          events.some(event => /determine issuer/.test(event))
+            ? 'Name its issuer in the annotation cert-manager.io/cluster-issuer, or give cert-manager a default issuer'
+            : events.length > 0
+              ? 'Correct what the event names'
+              : 'See cert-manager’s log: npx tsx scripts/logs.ts cert-manager',
         ),
         ...(events.length > 0 ? {} : { symptom: true as const }),
         causedBy: [deployment('cert-manager')],

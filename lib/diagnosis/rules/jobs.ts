@@ -5,8 +5,11 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
 import { periodOf } from './backups.ts'
 import { whyEnded } from './creation.ts'
+import { recognise } from './failure.ts'
+import { refusals } from './refusals.ts'
 import { containersOf, eventsOf, releaseOf, since } from './workload-facts.ts'
 
 const resumed = ({ kind, metadata }: KubeObject) =>
@@ -66,6 +69,18 @@ const cron = each('CronJob', (object, index) => {
       why?.fix ?? 'read why, and correct it',
       `kubectl -n ${namespace} logs job/${last.metadata.name} --all-containers`,
     ).map(found => ({ ...found, evidence: lastEnd(last, index) }))
+  }
+  const [denied] = eventsOf(index, object, /^FailedCreate$/, Math.max(2 * period, 3600))
+  if (denied && since(index, lastScheduleTime, creationTimestamp) > period) {
+    const message = String(denied.message ?? '')
+    const known = recognise(refusals, object, message)
+    return finding(
+      'cronjob-not-running',
+      `its Jobs are refused: ${known?.cause ?? short(message)}`,
+      known?.fix ?? 'correct what it names in its jobTemplate',
+      `kubectl -n ${namespace} describe cronjob ${name}`,
+      [...(known?.causedBy ?? [])],
+    ).map(found => (known?.symptom ? { ...found, symptom: true } : found))
   }
   const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)

@@ -142,6 +142,13 @@ const WORDS: readonly Words[] = [
       `have it start fewer processes ${where}, or raise the limit of the node: pod-max-pids of the kubelet, TasksMax of k3s.service`,
   },
   {
+    rule: 'container-host-program-missing',
+    pattern: /nsenter: failed to execute|make sure you have \S{1,60} installed on the host/i,
+    what: 'the server lacks a program that it needs',
+    fix: () =>
+      'install on the server what it names (iscsiadm: open-iscsi, mount.nfs: nfs-common), and start its service',
+  },
+  {
     rule: 'container-library-missing',
     pattern:
       /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,

@@ -5,6 +5,7 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { startTrouble } from './starting.ts'
 import { eventsOf, timesSeen } from './workload-facts.ts'
 
 const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
@@ -65,10 +66,13 @@ function expiring(node: KubeObject, index: Index): Finding[] {
 
 const COLLECTED = /^(ImageGCFailed|FreeDiskSpaceFailed|ContainerGCFailed)$/
 
-/** A kubelet that cannot free enough space. A node with DiskPressure says so itself. */
+/** A kubelet that cannot free enough space, or is not answered. A node with DiskPressure says so itself. */
 function collecting(node: KubeObject, index: Index): Finding[] {
   const [event] = eventsOf(index, node, COLLECTED)
   if (!event || condition(node, 'DiskPressure')?.status === 'True') return []
+  const stalled = startTrouble(String(event.message ?? ''))
+  if (stalled?.command)
+    return [warning(node, 'node-problem', stalled.cause, event, stalled.fix(''), stalled.command)]
   return [
     warning(
       node,
@@ -81,28 +85,46 @@ function collecting(node: KubeObject, index: Index): Finding[] {
   ]
 }
 
-/** k3s ends, and systemd starts it again. */
+/** A server that keeps rebooting, or k3s that ends, and that systemd starts again. */
 function restarting(node: KubeObject, index: Index): Finding[] {
-  const starts = eventsOf(index, node, /^Starting$/).filter(({ message }) =>
-    /kubelet/i.test(String(message ?? '')),
-  )
-  const times = starts.reduce((sum, event) => sum + timesSeen(event), 0)
-  if (times < RESTARTS) return []
-  const span = eventTime(starts[0]!) - Math.min(...starts.map(eventTime))
-  return [
-    tell(node, {
-      rule: 'k3s-restarting',
-      cause: `k3s keeps restarting on it: ${times} times in ${durationText(Math.max(span, 1000))}`,
-      evidence: [`event Starting: ${short(String(starts[0]!.message ?? ''))}`],
-      text: 'read what k3s says before it ends, and correct that',
-      command: ssh('journalctl -u k3s -n 100 --no-pager'),
-    }),
-  ]
+  for (const { reason, of, ...told } of STARTS) {
+    const starts = eventsOf(index, node, reason).filter(({ message }) => of.test(String(message ?? '')))
+    const times = starts.reduce((sum, event) => sum + timesSeen(event), 0)
+    if (times < RESTARTS) continue
+    const span = eventTime(starts[0]!) - Math.min(...starts.map(eventTime))
+    return [
+      tell(node, {
+        ...told,
+        cause: `${told.cause}: ${times} times in ${durationText(Math.max(span, 1000))}`,
+        evidence: [`event ${starts[0]!.reason}: ${short(String(starts[0]!.message ?? ''))}`],
+      }),
+    ]
+  }
+  return []
 }
 
 /** A range for pods that is not there yet: of a node that is not ready for it, that is told with its network. */
 const isWithoutRange = ({ reason }: KubeObject, node: KubeObject) =>
   reason === 'CIDRNotAvailable' && condition(node, 'Ready')?.status === 'True'
+
+const STARTS = [
+  {
+    reason: /^Rebooted$/,
+    of: /rebooted/,
+    rule: 'node-rebooting',
+    cause: 'its server keeps rebooting',
+    text: 'read what the kernel says before it ends (power, memory, a watchdog), and correct that',
+    command: ssh('journalctl -b -1 -n 100 --no-pager'),
+  },
+  {
+    reason: /^Starting$/,
+    of: /kubelet/i,
+    rule: 'k3s-restarting',
+    cause: 'k3s keeps restarting on it',
+    text: 'read what k3s says before it ends, and correct that',
+    command: ssh('journalctl -u k3s -n 100 --no-pager'),
+  },
+]
 
 /** What a node keeps warning of in other words: a failure of its own, not a note of its kubelet. */
 function failing(node: KubeObject, index: Index): Finding[] {

@@ -122,13 +122,26 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   return finding(
     'pod-unschedulable',
     `no node takes it${why ? `: ${short(why, 200)}` : ''}`,
-    /resource ?claim/i.test(message)
-      ? 'see whether the driver of the device of this ResourceClaim runs, and has one free'
-      : /max volume count/i.test(message)
-        ? 'the nodes have as many volumes attached as they may: remove pods with volumes, or add a node'
-        : `correct what the message names ${where}`,
+    OTHERS.find(([pattern]) => pattern.test(message))?.[1] ?? `correct what the message names ${where}`,
   )
 }
+
+/** What to do about reasons that are told in the scheduler's words. */
+const OTHERS: readonly [pattern: RegExp, fix: string][] = [
+  [/resource ?claim/i, 'see whether the driver of the device of this ResourceClaim runs, and has one free'],
+  [
+    /max volume count/i,
+    'the nodes have as many volumes attached as they may: remove pods with volumes, or add a node',
+  ],
+  [
+    /enough free storage/,
+    'free or enlarge the storage of the driver of its claim, or ask for a smaller volume in the claim',
+  ],
+  [
+    /was not created for pod/i,
+    'delete or rename the claim that it names: the volume of the pod would have that name, and somebody else has it',
+  ],
+]
 
 /** Whether a name is that of a pod, or of an earlier one of its workload. */
 function isAlike(name: unknown, pod: KubeObject, index: Index): boolean {

@@ -9,7 +9,7 @@ import { meaningIn } from './called.ts'
 import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
-import { containersOf, describing, whereToChange, workloadOf } from './workload-facts.ts'
+import { containersOf, describing, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
 /** Whether a pod does what it is for, or its workload does so without it. Pure. */
@@ -17,21 +17,38 @@ export function isWorking(pod: KubeObject, index: Index): boolean {
   const phase = pod.status?.phase
   if (phase === 'Succeeded' || isEvicted(pod)) return true // evicted pods are told by pods.ts
   if (phase === 'Running') return condition(pod, 'Ready')?.status !== 'False'
-  const workload = workloadOf(pod, index)
-  if (phase === 'Failed' && workload.kind === 'Job')
+  const job = jobMaking(pod, index)
+  if (phase === 'Failed' && job)
     // A Job creates another pod, and tells itself when it gives up.
-    return Boolean(workload.status?.completionTime) || index.ownedBy(workload).some(isRunning)
-  if (phase === 'Failed' && workload !== pod && !/^(Job|CronJob|ReplicaSet)$/.test(workload.kind)) {
+    return Boolean(job.status?.completionTime) || index.ownedBy(job).some(isRunning)
+  const workload = workloadOf(pod, index)
+  // The one that has taken its place tells why that does not work.
+  if (phase === 'Failed' && podsIn(pod.metadata.namespace, index).some(each => replaces(each, pod)))
+    return true
+  if (phase === 'Failed' && workload !== pod && workload.kind !== 'ReplicaSet') {
     const { wanted, available } = podsOfWorkload(workload)
     return available >= wanted // it was replaced
   }
   return false
 }
 
+const replaces = (pod: KubeObject, failed: KubeObject) =>
+  isRunning(pod) && makerOf(pod) !== undefined && makerOf(pod) === makerOf(failed)
+
+const makerOf = ({ metadata }: KubeObject) => metadata.ownerReferences?.find(each => each.controller)?.uid
+
+/** The Job of a pod, which tells of its pods itself. Pure. */
+export function jobMaking({ metadata }: KubeObject, index: Index): KubeObject | undefined {
+  const name = metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.name
+  return name ? index.get('Job', metadata.namespace, name) : undefined
+}
+
 const isRunning = ({ status }: KubeObject) => /^(Pending|Running)$/.test(status?.phase ?? '')
 
 /** What is known of the reasons that a kubelet or a controller gives a pod. */
 const REASONS: Readonly<Record<string, (pod: KubeObject, where: string, said: string) => string>> = {
+  NodePorts: (_pod, where) =>
+    `a port of the node that it needs is taken: free the port, or correct hostPort ${where}`,
   OutOfpods: () => 'the node has as many pods as it may: remove some, then delete this pod',
   UnexpectedAdmissionError: () =>
     'the node could not give it a device or resource: see its plugin, then delete the pod',

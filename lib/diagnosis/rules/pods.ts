@@ -147,13 +147,18 @@ const evicted: Rule = index => {
 
 /** Pods of which the resources were changed in place, and that do not get them. */
 const notResized = each('Pod', (pod, index) => {
-  const { status, reason, message = '', lastTransitionTime } = condition(pod, 'PodResizePending') ?? {}
+  const resizing = condition(pod, 'PodResizeInProgress')
+  const { status, reason, message, lastTransitionTime } =
+    condition(pod, 'PodResizePending') ?? (resizing?.reason === 'Error' ? resizing : undefined) ?? {}
   if (status !== 'True' || since(index, lastTransitionTime) < 600) return undefined
   return {
     rule: 'pod-not-resized',
     verdict: 'warning',
-    cause: `it does not get the resources that were asked for (${reason}): ${short(message)}`,
-    text: 'ask for no more than its node has, or make room on it',
+    cause: `it does not get the resources that were asked for (${reason}): ${short(message ?? '')}`,
+    text:
+      reason === 'Error'
+        ? 'ask for no less memory than it uses, or recreate the pod'
+        : 'ask for no more than its node has, or make room on it',
     command: describing(pod),
   }
 })

@@ -54,6 +54,11 @@ export function probeMistake(
   }
   if (status === '401' || status === '403')
     return { cause: `${asked} requires a login (${status})`, fix: `probe a path without a login` }
+  if (status === '429')
+    return {
+      cause: `its ${name} probe is one request too many for the program (429)`,
+      fix: `except the probe from the limit of requests, or probe a path without one: ${name}Probe.httpGet.path`,
+    }
   if (status?.startsWith('4'))
     return {
       cause: `its ${name} probe is refused (${status}): most often it speaks HTTP to a port for HTTPS, or the program knows only other host names`,
@@ -74,10 +79,15 @@ export function probeMistake(
       cause: `its ${name} probe speaks HTTPS, and the container HTTP`,
       fix: `set scheme: HTTP in the ${name} probe`,
     }
+  if (/tls: (certificate required|bad certificate|handshake failure)/.test(message))
+    return {
+      cause: `the port that its ${name} probe asks requires the certificate of a client, and the kubelet has none`,
+      fix: `set tcpSocket or exec in the ${name} probe, or probe a port without client certificates`,
+    }
   if (/malformed HTTP response/.test(message))
     return {
       cause: `its ${name} probe speaks HTTP, and the container does not`,
-      fix: `set scheme: HTTPS or tcpSocket in the ${name} probe`,
+      fix: `set scheme: HTTPS, grpc or tcpSocket in the ${name} probe`,
     }
   if (port !== undefined && listed.length > 0 && !has && /refused|timeout|deadline|Timeout/.test(message))
     return {

@@ -50,6 +50,15 @@ export const refusals: readonly KnownFailure[] = [
       `create ${kind} ${name} in ${metadata.namespace}, and omit the namespace from the reference`,
   },
   {
+    // https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
+    rule: 'rights-missing',
+    pattern: /user "([^"]+)" \(groups=[^\n]{0,400}attempting to grant RBAC permissions not currently held/,
+    cause: (_object, [, user]) => `${accountIn(user!)} may not grant rights that it does not have itself`,
+    fix: (_object, [, user]) =>
+      `bind ${accountIn(user!)} to a role with these rights, or with the verbs escalate and bind; or omit the rights from the manifests`,
+    timing: 'rule',
+  },
+  {
     rule: 'namespace-missing',
     pattern: /namespaces "([\w.-]+)" not found/,
     cause: (_object, [, namespace]) => `Namespace ${namespace} does not exist`,

@@ -4,7 +4,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
-import { endpointsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { endpointsOf, podsOf, since, startsOnDemand, whereToChange, workloadOf } from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
 
 type Labels = Record<string, string>
@@ -50,7 +50,7 @@ const withoutEndpoints = each('Service', (service, index) => {
   // Pods that are starting do not count.
   const known =
     pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
-    workloads.some(({ spec }) => spec?.replicas === 0)
+    workloads.some(each => each.spec?.replicas === 0 && !startsOnDemand(each, index))
   if (!known) return undefined
   return {
     rule: 'service-without-endpoints',

@@ -1,6 +1,6 @@
 /** What a kubelet says when it cannot set a placed pod up: volumes, sandboxes, or nothing at all. */
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -14,6 +14,7 @@ import {
   oncePerWorkload,
   podsOf,
   since,
+  timesSeen,
   whereToChange,
   workloadOf,
 } from './workload-facts.ts'
@@ -54,7 +55,9 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   const failed = eventsOf(index, pod, /^Failed(Mount|AttachVolume|MapVolume)$/, 600)
   // `timed out waiting for the condition` only sums up what another event tells.
   const event = failed.find(({ message }) => !/^Unable to attach or mount/.test(message ?? '')) ?? failed[0]
-  if (!event || ELSEWHERE.test(event.message ?? '') || podAge(pod, index) < 10) return undefined
+  // What was seen once is tried again within seconds.
+  const patience = failed.length === 1 && timesSeen(failed[0]!) < 2 ? 60 : 10
+  if (!event || ELSEWHERE.test(event.message ?? '') || podAge(pod, index) < patience) return undefined
   const message = reasonOf(event)
   if (/Multi-Attach error/.test(message)) return attachedElsewhere(pod, message, index)
   const [, volume, path] =
@@ -84,6 +87,15 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
 
 /** What kubelet's and mount's words ask for. The first that matches counts. */
 const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
+  [
+    /bad superblock on \/dev\/|structure needs cleaning|fsck|corrupt/i,
+    () =>
+      'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
+  ],
+  [
+    /provider not found: provider/,
+    () => 'install the provider of this store of secrets: its pods have to run on every node',
+  ],
   [
     /helper program|unknown filesystem type|executable file not found/i,
     () =>
@@ -127,11 +139,6 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     /stale file handle/i,
     () =>
       'the storage server has replaced what it exports: unmount it on the server (umount -f), then delete the pod, so that it is mounted again',
-  ],
-  [
-    /wrong fs type|bad superblock|structure needs cleaning|fsck|corrupt/i,
-    () =>
-      'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
   ],
 ]
 
@@ -198,6 +205,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       message,
     )
   const node = refTo('Node', undefined, pod.spec?.nodeName)
+  const agent = network ? agentOf(message, index) : undefined
   // What a node says of its network itself is told of it.
   const isTold = condition(index.find(node) ?? pod, 'Ready')?.reason === 'KubeletNotReady'
   return tell(network && !isTold ? node : refOf(pod), {
@@ -206,14 +214,45 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       ? 'its network for pods does not work'
       : `the node cannot set the pod up: ${short(message, 200)}`,
     evidence: [`${event.reason} of ${pod.metadata.namespace}/${pod.metadata.name}: ${short(message)}`],
-    text: /already has an IP address/.test(message)
-      ? 'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s'
-      : /no IP(s| addresses) available/i.test(message)
-        ? 'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods'
-        : 'k3s sets the network up when it starts: restart it, and read what it says',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
-    ...(network && isTold ? { symptom: true, causedBy: [node] } : {}),
+    text: agent
+      ? `restart ${refText(refOf(agent))}, which wires the pods of the node: what it has given the node is gone or outdated`
+      : network
+        ? (NETWORKS.find(([pattern]) => pattern.test(message))?.[1] ??
+          'k3s sets the network up when it starts: restart it, and read what it says')
+        : 'correct what it says; the log of k3s on the server tells more',
+    command: agent
+      ? `kubectl -n ${agent.metadata.namespace} rollout restart daemonset ${agent.metadata.name}`
+      : `npx tsx scripts/ssh.ts --sudo -- ${network ? 'systemctl restart k3s' : 'journalctl -u k3s -n 100 --no-pager'}`,
+    ...(network && isTold
+      ? { symptom: true, causedBy: [node] }
+      : agent
+        ? { symptom: true, causedBy: [refOf(agent)] }
+        : {}),
   })
+}
+
+/** What a network says that its restart alone does not heal. */
+const NETWORKS: readonly [pattern: RegExp, fix: string][] = [
+  [
+    /already has an IP address/,
+    'the bridge cni0 is from before the pod range was changed: delete it (ip link delete cni0), then restart k3s',
+  ],
+  [
+    /no IP(s| addresses) available/i,
+    'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods',
+  ],
+  [
+    /failed to find plugin/,
+    'the program of the network is not on the node: install it where the message says (containernetworking-plugins), or remove what another network has left in /etc/cni/net.d; then restart k3s',
+  ],
+]
+
+/** The DaemonSet that wires the pods of a node, by the name of its plugin: `calico`, `cilium-cni`. */
+function agentOf(message: string, index: Index): KubeObject | undefined {
+  const [, plugin] = /plugin type="([a-z]{3,20})/.exec(message) ?? []
+  return plugin
+    ? index.all('DaemonSet').find(({ metadata }) => metadata.name.replace('kube-', '').startsWith(plugin))
+    : undefined
 }
 
 const SPACE = 'npx tsx scripts/ssh.ts -- df -h / /run'

@@ -33,6 +33,31 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
   },
   {
+    pattern: /attr\/(keycreate|exec|sockcreate)/,
+    cause: 'SELinux of the node does not know the label that containers get',
+    fix: () => 'install container-selinux and k3s-selinux on the server, and restart k3s',
+  },
+  {
+    pattern: /cgroupsPath to be of format/,
+    cause: 'kubelet and runtime of the node use different cgroup drivers',
+    fix: () =>
+      'set the same cgroup driver for both: SystemdCgroup of containerd and cgroup-driver of the kubelet, then restart k3s',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  },
+  {
+    pattern: /failed to resolve rootfs|content digest \S+: not found|parent snapshot \S+ does not exist/,
+    cause: 'an image on the node is not complete any more',
+    fix: () =>
+      'remove the image on the server (k3s crictl rmi), so that it is pulled again; after a power failure check the disk, too',
+    command: 'npx tsx scripts/ssh.ts --sudo -- k3s crictl rmi --prune',
+  },
+  {
+    pattern: /failed to mount rootfs|(fstype|filesystem): overlay.*invalid argument/,
+    cause: 'the file system below the folder of k3s cannot hold layers of images',
+    fix: () =>
+      'put the folder of k3s on ext4 or xfs (--data-dir), or set --snapshotter native: overlay does not work on overlay, NFS or ecryptfs',
+  },
+  {
     pattern: /seccomp|apparmor|selinux/i,
     cause: 'the node cannot load the security profile that it names',
     fix: where => `bring the profile onto the node, or correct seccompProfile or appArmorProfile ${where}`,
@@ -65,7 +90,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `omit hostUsers ${where}, or upgrade the node`,
   },
   {
-    pattern: /(DeadlineExceeded desc =|Error:) context deadline exceeded$/,
+    pattern: /ttrpc: closed|(DeadlineExceeded desc =|Error:) context deadline exceeded$/,
     cause: 'the container runtime of the node does not answer in time',
     fix: () => 'see load and disk of the server (uptime, df -h), then restart k3s',
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',

@@ -14,8 +14,16 @@ import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
 import { goDurationSeconds, refTo } from './failure.ts'
 import { meaningOf } from './last-words.ts'
-import { isWorking, podTrouble } from './pod-states.ts'
-import { describing, oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
+import { isWorking, jobMaking, podTrouble } from './pod-states.ts'
+import {
+  describing,
+  eventsOf,
+  oncePerWorkload,
+  podsOf,
+  since,
+  timesSeen,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 const PATIENCE = 600
@@ -48,15 +56,15 @@ export function unexplained(index: Index, told: readonly Finding[] = []): Findin
       of: workloadOf(each.object, index),
     }
   })
-  return [...oncePerWorkload(once), ...warned(index, told)]
+  return [...oncePerWorkload(once), ...warned(index, [...told, ...once])]
 }
 
 /** Kinds with rules of which warnings are told, too, although they work; so are those of kinds without rules. */
 const WARNED = /^(Node|Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
 
-/** Reasons of warnings that rules judge by how often and how long they come. */
+/** Reasons of warnings that rules judge by how often and how long they come, and of mere notes: an audit, a hint. */
 const JUDGED =
-  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+)$/
+  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+|PolicyViolation|TopologyAwareHints\w+)$/
 
 /** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
 const OFTEN = { times: 10, lasts: 900, ago: 600 }
@@ -96,7 +104,7 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
       cause: `${object.kind === 'Pod' ? 'works, but ' : ''}keeps warning (${event.reason}): ${short(String(event.message ?? ''), 250)}${others > 0 ? ` (and ${others} more of the same)` : ''}`,
       evidence: [`${timesSeen(event)} times`],
       ...remedyOf(object, String(event.message)),
-      ...(/nameserver/i.test(String(event.message))
+      ...(/nameserver|search line/i.test(String(event.message))
         ? {
             text: 'leave at most three name servers and few search domains in /etc/resolv.conf of the server',
           }
@@ -129,18 +137,21 @@ function namedIn({ metadata, status }: KubeObject, words: string, index: Index):
   return [...jobs, ...named.filter(ref => index.find(ref) !== undefined)]
 }
 
-/** The Job of a pod, which tells of its pods itself; else the pod. */
-function workloadOfJob(pod: KubeObject, index: Index): KubeObject {
-  const owner = pod.metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.name
-  return (owner && index.get('Job', pod.metadata.namespace, owner)) || pod
+/** For how long the controller of a pod has made one after the other, since each fails. */
+function recreated(pod: KubeObject, index: Index): number {
+  const [event] = eventsOf(index, workloadOf(pod, index), /^(FailedDaemonPod|Recreating\w{1,20}Pod)$/)
+  return event && timesSeen(event) > 2 ? since(index, event.firstTimestamp) : 0
 }
 
 function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
   return podsOf(index).flatMap(pod => {
-    if (isWorking(pod, index) || known.has(keyOf(refOf(workloadOfJob(pod, index))))) return []
-    const lasts = Math.min(
-      since(index, pod.metadata.creationTimestamp),
-      since(index, condition(pod, 'Ready')?.lastTransitionTime, pod.metadata.creationTimestamp),
+    if (isWorking(pod, index) || known.has(keyOf(refOf(jobMaking(pod, index) ?? pod)))) return []
+    const lasts = Math.max(
+      Math.min(
+        since(index, pod.metadata.creationTimestamp),
+        since(index, condition(pod, 'Ready')?.lastTransitionTime, pod.metadata.creationTimestamp),
+      ),
+      recreated(pod, index),
     )
     return [{ object: pod, lasts, ...podTrouble(pod, index) }]
   })
@@ -151,13 +162,14 @@ const WORKS =
   /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
 
 /** Conditions by which it says that it does not, and words in which it says so of any other. */
-const FAILS = /(Failed|Failure|NotReady|Degraded|Error|Stalled|Unhealthy|Conflict|Invalid|Blocked)$/
+const FAILS =
+  /(Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict|Invalid|Blocked)$|^No(Matching|Such)/
 const TROUBLE =
-  /fail|error|invalid|not ?found|no such|unable|can(no|')t|denied|refus|forbidden|missing|timed? ?out|retrying|not (exist|installed|satisf)/i
+  /fail|error|invalid|not ?found|no such|unable|can(no|')t|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable)/i
 
 /** Phases by which an object of whatever kind says that it does not. */
 const FAILED =
-  /^(\w{0,20}fail(ed|ure)|failed\w{1,20}|error|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready)$/i
+  /^(\w{0,20}fail(ed|ure)|failed\w{1,20}|error|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
 
 /** Whether an object says by a condition that it does not work. */
 const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
@@ -251,6 +263,7 @@ function ofExperiment(object: KubeObject): Unsettled | undefined {
 function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   const bad = conditionsOf(object).filter(isBad)
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
+  if (telling?.reason && isAccepted(object, telling.reason, index)) return undefined
   // A phase with a reason says more than a condition without one.
   if (!telling || (!TROUBLE.test(telling.message ?? '') && object.status?.phaseReason)) return undefined
   return ofCondition(object, telling, index)
@@ -274,9 +287,9 @@ function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
 
 function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
+  const states = Object.entries(status).filter(([field]) => /(status|state|phase|health)$/i.test(field))
   const phases = [
-    status.phase,
-    status.state,
+    ...states.map(([, value]) => value).filter(value => typeof value === 'string'),
     status.health?.status,
     status.connectionState?.lastObservedState,
     // What is degraded still works.
@@ -288,10 +301,11 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const [error] = [status.errors, status.error?.message].flat().filter(Boolean)
   const { message, health, phaseReason, reason, failureReason } = status
   const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
-  const said = short(String(words ?? ''))
   const hasBad = conditionsOf(object).some(isBad)
-  if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && said))
+  if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && words))
     return undefined
+  const [warning] = index.events(object).filter(({ type }) => type === 'Warning')
+  const said = short(String(words ?? warning?.message ?? ''))
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
   return {
     object,
@@ -310,6 +324,15 @@ function conditionsOf({ status = {} }: KubeObject): Condition[] {
   const parts = [status.parents, status.listeners, status.ancestors].flatMap(list => (list ?? []) as Part[])
   return [status as Part, ...parts].flatMap(({ conditions = [] }) => conditions)
 }
+
+/** Whether the owner of an object has the same to say, and works: Knative runs nothing while nobody asks. */
+const isAccepted = ({ metadata }: KubeObject, reason: string, index: Index) =>
+  (metadata.ownerReferences ?? []).some(({ kind, name }) => {
+    const owner = index.get(kind, metadata.namespace, name)
+    return (
+      owner && !isUnready(owner) && owner.status.conditions.some((each: Condition) => each.reason === reason)
+    )
+  })
 
 const isUnready = (object: KubeObject | undefined) => condition(object ?? NOTHING, 'Ready')?.status !== 'True'
 const NOTHING: KubeObject = { apiVersion: '', kind: '', metadata: { name: '' } }
@@ -339,10 +362,23 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
 
 /** What may be done about words of any program, besides what the last words of containers mean. */
 const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
-  [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
+  [
+    /converting YAML/,
+    where => `correct the file that it names, or what it was made from ${where}: it is not YAML`,
+  ],
   [
     /\b(unmarshal|yaml: )/i,
     () => 'correct the setting that it names, in the Secret or ConfigMap that its configuration is read from',
+  ],
+  [
+    /no controllers? for pod/i,
+    () =>
+      'have a controller with replicas run these pods, or give the budget minAvailable as a number: any other one is counted by controllers',
+  ],
+  [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
+  [
+    /updates to statefulset spec for fields other than|field is immutable/i,
+    where => `recreate the object that it names: the field cannot be changed; or revert the change ${where}`,
   ],
   [
     /not ?(be )?found|(does not|doesn't) exist|no such/i,

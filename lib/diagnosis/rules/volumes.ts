@@ -43,7 +43,9 @@ const volumes = each('PersistentVolume', (volume, index) => {
       verdict: 'warning',
       cause: `its data could not be deleted after its claim ${owner} was`,
       evidence: [short([reason, message].filter(Boolean).join(': '))].filter(Boolean),
-      text: 'remove its folder on the server, then the volume',
+      text: /no deletable volume plugin/.test(String(message))
+        ? 'nothing deletes volumes of its kind: delete its data by hand unless somebody needs it, then the volume; give others the reclaim policy Retain'
+        : 'remove its folder on the server, then the volume',
       command: `kubectl describe pv ${volume.metadata.name}`,
     }
   return phase === 'Bound' ? elsewhere(volume, index) : undefined

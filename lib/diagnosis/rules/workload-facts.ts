@@ -171,6 +171,11 @@ export function eventsOf(index: Index, object: KubeObject, reason: RegExp, withi
     )
 }
 
+/** Whether KEDA runs the pods of a workload only while there is work for them. */
+export function startsOnDemand({ metadata: { namespace, name } }: KubeObject, index: Index): boolean {
+  return index.within('ScaledObject', namespace).some(({ spec }) => spec?.scaleTargetRef?.name === name)
+}
+
 /** The command that shows an object with its events. */
 export function describing({ kind, metadata: { namespace, name } }: KubeObject): string {
   return `kubectl ${namespace ? `-n ${namespace} ` : ''}describe ${kind.toLowerCase()} ${name}`

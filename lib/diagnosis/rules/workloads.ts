@@ -18,6 +18,7 @@ import {
   podsOf,
   releaseOf,
   since,
+  startsOnDemand,
   workloadOf,
 } from './workload-facts.ts'
 
@@ -140,10 +141,13 @@ const scaledToZero = each(['Deployment', 'StatefulSet'], (workload, index) => {
 })
 
 /** Whether requests are sent to a workload: a Service selects its pods. */
-function isAwaited({ metadata, spec }: KubeObject, index: Index): boolean {
-  return index
-    .within('Service', metadata.namespace)
-    .some(service => leadsTo(service, spec?.template?.metadata?.labels))
+function isAwaited(workload: KubeObject, index: Index): boolean {
+  return (
+    !startsOnDemand(workload, index) &&
+    index
+      .within('Service', workload.metadata.namespace)
+      .some(service => leadsTo(service, workload.spec?.template?.metadata?.labels))
+  )
 }
 
 const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy => ({
