@@ -45,6 +45,14 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     /volumeSnapshotLocations/,
     'set snapshotVolumes to false (node-agent backs the volumes up), or add a VolumeSnapshotLocation',
   ],
+  [
+    /read-only file ?system/i,
+    'let velero and node-agent write: mount an emptyDir for their home, /tmp and /scratch, or omit readOnlyRootFilesystem',
+  ],
+  [
+    /existing data in storage location/i,
+    'the bucket holds a part of an earlier repository: move that folder (kopia/NAMESPACE) away, then delete this BackupRepository, so that velero creates it again',
+  ],
   [/read-only|ReadOnly/, 'set accessMode of the BackupStorageLocation to ReadWrite'],
   [
     /BackupStorageLocation[\w.]{0,40} "[^"]{1,100}" not found|location was not specified/i,
@@ -88,7 +96,7 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   ],
   [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
   [
-    /not initialized|invalid repository format|no such file.*config/i,
+    /not initialized|invalid repository format|no such file.*config|is there a repository at/i,
     'the repository is gone from the bucket: restore the bucket, or delete this BackupRepository, so that velero creates a new one (older backups of volumes are lost)',
   ],
   [

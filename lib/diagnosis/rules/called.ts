@@ -9,7 +9,7 @@ import { endpointsOf, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?![\w:])/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^(localhost|\d+)$/i

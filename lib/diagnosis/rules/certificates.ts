@@ -82,7 +82,20 @@ const requests = each('Certificate', (certificate, index) => {
     ]
   if (isInvalid) return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
   if (!isFailed && ageOf(request, index.now) < SETTLING) return undefined
-  if (isFailed) return [requestFinding(request, 'request-failed', 'it has failed', ready.message, index)]
+  if (isFailed) {
+    // That of an ACME server is told of the Order.
+    const why = /order resource/i.test(ready.message ?? '') ? '' : `: ${lastWords(ready.message ?? '')}`
+    return [
+      requestFinding(
+        request,
+        'request-failed',
+        `it has failed${why}`,
+        ready.message,
+        index,
+        why ? 'Correct it in the Certificate, or at its issuer (its CA, role or policy)' : undefined,
+      ),
+    ]
+  }
   if (!approved)
     return [
       {
@@ -100,6 +113,9 @@ const requests = each('Certificate', (certificate, index) => {
   if (ready?.status === 'True') return undefined
   return [requestFinding(request, 'request-waits', 'it is not answered', ready?.message, index)]
 })
+
+/** The last line of a message: why. */
+const lastWords = (message: string) => short(message.trim().split('\n').at(-1) ?? '', 200)
 
 function requestFinding(
   request: KubeObject,

@@ -201,7 +201,9 @@ function unprovisioned(
         ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder`
         : /access mode/i.test(reason)
           ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
-          : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
+          : /config|\bpath\b/i.test(reason)
+            ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
+            : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
       command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
     }

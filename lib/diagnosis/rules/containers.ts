@@ -50,7 +50,9 @@ function ofNames(trouble: Trouble | undefined, { metadata }: KubeObject): Troubl
     rule: 'cluster-dns-down',
     cause: `no name is resolved in the cluster: ${trouble.cause}`,
     fix: /^(pod-crash-looping|pod-not-ready)$/.test(trouble.rule)
-      ? 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)'
+      ? /: /.test(trouble.cause) && !/\bloop\b|resolv|nameserver|probe/i.test(trouble.cause)
+        ? 'correct what it says in the ConfigMaps coredns and coredns-custom in kube-system'
+        : 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)'
       : trouble.fix.replace('in the manifest of Deployment coredns', 'in ConfigMap kube-system/coredns'),
     symptom: undefined,
     causedBy: undefined,

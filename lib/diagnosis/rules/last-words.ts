@@ -151,7 +151,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|could not (access|load) (file|library|extension|plugin) ["']|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
     what: 'its image lacks a library or module that the program needs',
     fix: where =>
       `use an image in which it is, or another version of the image ${where}; a module of PHP may only be off, as for the command line`,
@@ -184,6 +184,12 @@ const WORDS: readonly Words[] = [
       `write it with its scheme (https://HOST, postgres://…), and percent-encode characters other than letters and digits in its user and password (@ as %40) ${where}`,
   },
   {
+    rule: 'container-address-missing',
+    pattern: /\[2002\] No such file|through socket '|\.s\.PGSQL\.\d+" failed: No such file/i,
+    what: 'it looks for its database on its own host, as no address of another was given',
+    fix: where => `set the address of its database, host and port ${where}`,
+  },
+  {
     rule: 'container-names-unresolved',
     pattern:
       /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
@@ -194,7 +200,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b|waiting (for|until) [^\n]{0,40}(connection|database|\bhost\b)/i,
+      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b|waiting (for|until) [^\n]{0,40}(connection|database|\bhost\b)|has gone away|lost connection to|\bEPIPE\b|connection (was |is )?(closed|killed|terminated) (unexpectedly|by the server)|server closed the connection/i,
     what: NO_ANSWER,
     fix: whetherItRuns,
   },
@@ -241,7 +247,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -294,7 +300,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load)\b[^\n]{0,40}\bversion\b|driver may require|wire version/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -302,7 +308,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-damaged',
     pattern:
-      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)|short read|EOF reading|not sequential|opening storage failed/i,
+      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)|short read|EOF reading|not sequential/i,
     what: 'its data is damaged, as after a full disk or a power failure',
     fix: () =>
       'copy the volume first; then repair the data by the tool that it names, or restore it from the last backup',
@@ -357,7 +363,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-user-refused',
     pattern:
-      /\b(as|run as|than|by|the) "?root"?\b[^\n]{0,40}(not|refus|insecure|forbidden)|(not|n't|never|refus\w{1,4} to) (be )?(run|start|execut)\w{0,4} (this \w{1,20} )?(as|by|under) "?root|"root" execution|unprivileged user|must (be )?(run|start)\w{0,4} as (user )?\S|you must be root/i,
+      /\b(as|run as|than|by|the) "?root"?\b[^\n]{0,40}(not|refus|insecure|forbidden)|(not|n't|never|refus\w{1,4} to) (be )?(run|start|execut)\w{0,4} (this \w{1,20} )?(as|by|under) "?root|"root" execution|unprivileged user|must (be )?(run|start)\w{0,4} as (user )?\S|you must be root|\brun \w{2,20} as root/i,
     what: 'it does not run as this user',
     fix: where =>
       `set runAsUser and runAsGroup in its security context ${where}: another user than root, or the one that it names`,
@@ -365,7 +371,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-migration-pending',
     pattern:
-      /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table/i,
+      /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table|\bns not found\b/i,
     what: 'its database was not migrated to this version of the program',
     fix: where =>
       `run its migrations: see whether their Job or init container has failed, or is switched off ${where}; where its first start was cut off, restore a backup or start on an empty volume`,
@@ -389,7 +395,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -439,11 +445,33 @@ export function lastLinesOf(pod: KubeObject, container: string, index: Index): s
   )
 }
 
+/** What the numbers of errors mean that programs say in place of words (errno(3)). */
+const ERRORS: Readonly<Record<string, string>> = {
+  5: 'input/output error',
+  11: 'resource temporarily unavailable',
+  12: 'cannot allocate memory',
+  13: 'permission denied',
+  24: 'too many open files',
+  28: 'no space left on device',
+  30: 'read-only file system',
+  98: 'address already in use',
+  110: 'connection timed out',
+  111: 'connection refused',
+}
+
+const NUMBERED = /\b(errno|errcode|os error|error number)[:=]? ?(\d{1,3})\b(?! ["'(])/gi
+
 /** What the last words of a container mean; undefined where they are not known. Pure. */
-export function meaningOf(...texts: readonly string[]): Meaning | undefined {
+export function meaningOf(...said: readonly string[]): Meaning | undefined {
+  const texts = said.map(text =>
+    text.replaceAll(NUMBERED, (found, _word, number: string) =>
+      ERRORS[number] ? `${found} (${ERRORS[number]})` : found,
+    ),
+  )
   for (const { pattern, what, bare, ...meaning } of WORDS)
     for (const text of texts) {
-      const line = text.split('\n').findLast(each => pattern.test(each))
+      const lines = text.split('\n').filter(each => pattern.test(each))
+      const line = lines.findLast(each => !FRAME.test(each)) ?? lines.at(-1)
       if (line !== undefined)
         return { ...meaning, cause: bare ? what : `${what}: ${around(line.trim(), pattern)}` }
     }
@@ -464,6 +492,9 @@ export function adviceIn(...texts: readonly string[]): string | undefined {
 const LINE =
   /\.(go|[cm]?[jt]s|py|rb|php|java|kt|lua|sh|alloy|c|h|cc|cpp|rs|ya?ml|json|toml|conf|cfg|ini|xml):\d+$/
 
+/** A file of a program: where it has failed, not why. */
+const CODE = /\.(go|[cm]?[jt]s|py|rb|php|java|lua|c|h|cc|cpp|rs)$/
+
 /** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
 export function namedIn(words: string | undefined): string | undefined {
   const text = words ?? ''
@@ -473,7 +504,7 @@ export function namedIn(words: string | undefined): string | undefined {
   if (address && !LINE.test(address))
     return `see whether ${address} answers, and whether it is the right address`
   const file = /(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/.exec(text)?.[0]
-  if (file) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
+  if (file && !CODE.test(file)) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
   const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
   return variable ? `set or correct ${variable}` : undefined
 }
@@ -489,9 +520,9 @@ function around(line: string, pattern: RegExp, max = 200): string {
 const ENDING =
   /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|(initiali[sz]ation|start-?up) (has )?failed)\b/i
 
-/** A line of a stack, or by which npm and Node.js end: it says where, not why. */
+/** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
 const FRAME =
-  /^\s*(at .{1,200}(:\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
+  /^\++ |^\s*(code|errno|syscall|hostname|address|port): .{1,80},?$|^\s*(at .{1,200}(:\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
 
 /** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
 export function tellingLine(...texts: readonly string[]): string | undefined {

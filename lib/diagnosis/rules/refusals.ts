@@ -159,6 +159,12 @@ export const refusals: readonly KnownFailure[] = [
       `correct what it names ${kind === 'HelmRelease' ? 'by the values of the release' : `in ${spec?.path}`}, or the policy`,
   },
   {
+    rule: 'webhook-without-dry-run',
+    pattern: /admission webhook "([\w./-]+)" does not support dry run/,
+    fix: (_object, [, webhook]) =>
+      `set sideEffects: None (or NoneOnDryRun) of the webhook ${webhook}, if that is true of it, or exclude this namespace from it: Flux tries everything by a dry run first`,
+  },
+  {
     rule: 'webhook-untrusted',
     pattern: /failed calling webhook "?([\w.-]+)"?[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc[\s\S]*?x509: /,
     cause: (_object, [, webhook]) =>

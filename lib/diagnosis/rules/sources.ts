@@ -11,11 +11,11 @@ import { kustomizationOf } from './workload-facts.ts'
 export const SOURCES = ['GitRepository', 'HelmRepository', 'HelmChart', 'OCIRepository', 'Bucket'] as const
 
 /** Where a source comes from; a HelmChart from its repository. */
-const placeOf = ({ spec }: KubeObject) =>
+const placeOf = ({ metadata, spec }: KubeObject) =>
   spec?.url ??
   (spec?.bucketName
     ? `bucket ${spec.bucketName} at ${spec.endpoint}`
-    : `the repository ${spec?.sourceRef?.name}`)
+    : `the repository ${spec?.sourceRef?.name ?? `of ${metadata.name}`}`)
 
 /** Whether a source is that of the platform, which .flux.env sets. */
 const isPlatform = ({ kind, metadata }: KubeObject) =>
@@ -82,10 +82,13 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-secret-incomplete',
-    pattern: /auth option: '([\w.-]+)' is required/,
-    cause: (object, [, key]) => `${secretOf(object)} lacks the key ${key}, with which it logs in`,
+    pattern: /auth option: '([\w.-]+)' is required|key is passphrase protected/,
+    cause: (object, [, key = 'password']) =>
+      `${secretOf(object)} lacks the key ${key}, with which it logs in`,
     fix: (object, [, key]) =>
-      `add the key ${key} to ${secretOf(object)}${key === 'known_hosts' ? ': the host key that the Git host publishes (ssh-keyscan shows the one it has)' : ''}`,
+      key
+        ? `add the key ${key} to ${secretOf(object)}${key === 'known_hosts' ? ': the host key that the Git host publishes (ssh-keyscan shows the one it has)' : ''}`
+        : `add the passphrase of its SSH key to ${secretOf(object)} (key password), or put an SSH key without one there`,
   },
   {
     rule: 'source-secret-missing',
@@ -188,6 +191,10 @@ const known: readonly KnownFailure[] = [
       `the repository ${object.spec?.sourceRef?.name} does not offer ${object.spec?.chart} ${object.spec?.version}: check the version in flux2/, or the contents of charts_mirror`,
   },
 ]
+
+/** What to do about a message of what reads a repository, of images, too; undefined where it is not known. Pure. */
+export const sourceFix = (source: KubeObject, message: string): string | undefined =>
+  recognise(known, source, message)?.fix
 
 /** Whether a chart fails only because its repository does; the repository is the cause. */
 const waitsForRepository = (source: KubeObject, message: string) =>

@@ -15,6 +15,7 @@ import { warnings } from './certificate-events.ts'
 import { goDurationSeconds, refTo } from './failure.ts'
 import { meaningOf } from './last-words.ts'
 import { isWorking, jobMaking, podTrouble } from './pod-states.ts'
+import { sourceFix } from './sources.ts'
 import {
   describing,
   eventsOf,
@@ -126,15 +127,16 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
   }
 }
 
-/** The objects that one of others names in its words (`SecretStore "vault"`, `Database/shop/orders`), and its Job. */
-function namedIn({ metadata, status }: KubeObject, words: string, index: Index): Ref[] {
+/** The objects that one of others names in its words (`SecretStore "vault"`, `Database/shop/orders`), its Job, and what it owns. */
+function namedIn(object: KubeObject, words: string, index: Index): Ref[] {
+  const { metadata, status } = object
   const named = [
     ...words.matchAll(
       /\b([A-Z][A-Za-z]{2,60})[ /]["'`]?(?:([a-z0-9-]{1,63})\/)?([a-z0-9][a-z0-9.-]{0,252})/g,
     ),
   ].map(([, kind = '', namespace, name = '']) => refTo(kind, namespace ?? metadata.namespace, name))
   const jobs = status?.jobName ? [refTo('Job', metadata.namespace, status.jobName)] : []
-  return [...jobs, ...named.filter(ref => index.find(ref) !== undefined)]
+  return [...jobs, ...named.filter(ref => index.find(ref) !== undefined), ...index.ownedBy(object).map(refOf)]
 }
 
 /** For how long the controller of a pod has made one after the other, since each fails. */
@@ -396,9 +398,10 @@ function remedyOf(object: KubeObject, words: string): Remedy {
   const where = `in the manifest of ${object.kind} ${object.metadata.name}`
   const known = meaningOf(words)
   const meant = known && !known.rule.startsWith('container-setting') ? known.fix : undefined
+  const read = object.kind === 'ImageRepository' ? sourceFix(object, words) : undefined
   const fix = ADVICE.find(([pattern]) => pattern.test(words))?.[1] ?? meant
   return {
-    text: fix?.(where) ?? 'correct what it says; its events and conditions tell more',
+    text: read ?? fix?.(where) ?? 'correct what it says; its events and conditions tell more',
     command: describing(object),
   }
 }

@@ -147,6 +147,9 @@ export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
 
 /** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
+  // k3s installs charts by Jobs of this name.
+  const chart = workload.kind === 'Job' && /^helm-(?:install|delete)-(.+)/.exec(workload.metadata.name)?.[1]
+  if (chart) return `in HelmChart ${workload.metadata.namespace}/${chart}, or its HelmChartConfig`
   const release = releaseOf(workload, index)
   const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]
   const override = sources.find(({ kind, optional }) => kind === 'ConfigMap' && optional)
