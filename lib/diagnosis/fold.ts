@@ -39,7 +39,7 @@ export function fold(findings: readonly Finding[], index: Index): RootCause[] {
 
 /** Causes that lie outside of the objects that suffer: a few of the same are one, told of the first. */
 const OUTSIDE =
-  /^(pod-unschedulable|image-(rate-limited|registry|disk-full)|node-network|pod-sandbox|kubelet-silent)/
+  /^(pod-unschedulable|pod-unreachable|image-(rate-limited|registry|disk-full)|node-network|pod-sandbox|kubelet-silent)/
 
 /** So many equal causes are one, whatever they are: nobody reads the same sentence five times. */
 const MANY = 5

@@ -34,7 +34,7 @@ export function factOf(object: KubeObject): KubeObject {
     ...fields,
   }) as Partial<KubeObject>
   const spec = fields === OTHERS && picked ? namesIn(picked) : picked
-  if (fields === OTHERS && rest.status) rest.status = { ...statesIn(object.status), ...rest.status }
+  if (fields === OTHERS && rest.status) rest.status = { ...saidIn(object.status), ...rest.status }
   return {
     apiVersion: shared(String(apiVersion)),
     kind: shared(String(kind)),
@@ -51,14 +51,29 @@ export function factOf(object: KubeObject): KubeObject {
 const namesIn = (spec: object) =>
   Object.fromEntries(Object.entries(spec).filter(([field, { name }]) => /[a-z]Ref$/.test(field) && name))
 
-/** Fields of a status that say in one word how an object is, whatever they are called: `updateStatus: failed`. */
-const statesIn = (status: Record<string, unknown>) =>
-  Object.fromEntries(
-    Object.entries(status).filter(
-      ([field, value]) =>
-        /^\w{0,40}(status|state|phase|health)$/i.test(field) && /^[a-z]{2,40}$/i.test(String(value)),
-    ),
+/** Fields by which an object of others says how it is, in one word (`updateStatus: failed`), and why. */
+const STATE = /^[\w.]{0,60}(status|state|phase|health)$/i
+const WORDS = /^[\w.]{0,60}(message|error)s?$/i
+
+/** What a status says by whatever field, and within it of the health of a part: `ceph.health`. */
+function saidIn(status: Record<string, unknown>): Record<string, unknown> {
+  const parts = Object.entries(status).flatMap(([field, value]): [string, unknown][] =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.entries(value)
+          .map(([name, inner]): [string, unknown] => [`${field}.${name}`, inner])
+          .filter(([name]) => /health/i.test(name))
+      : [[field, Array.isArray(value) ? value.filter(each => typeof each === 'string').join('; ') : value]],
   )
+  return Object.fromEntries(
+    parts.flatMap(([field, value]) => {
+      const isSaid = STATE.test(field)
+        ? /^[a-z_]{2,40}$/i.test(String(value))
+        : WORDS.test(field) && value !== ''
+      const said = isSaid ? allowedPart(value, 'message') : undefined
+      return said === undefined ? [] : [[field, said]]
+    }),
+  )
+}
 
 /** Equal parts of objects, by their JSON: the pods of a workload have one spec, which is held once. */
 const parts = new Map<string, unknown>()

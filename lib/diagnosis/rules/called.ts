@@ -4,7 +4,7 @@ import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { recognise } from './failure.ts'
 import { type Meaning, meaningOf } from './last-words.ts'
-import { refusals } from './refusals.ts'
+import { refusals, releaseLocked } from './refusals.ts'
 import { endpointsOf, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
@@ -48,8 +48,9 @@ const RESOLVED = 'container-names-unresolved'
 function refusedIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
   const { metadata, ...job } = workloadOf(pod, index)
   const release = { ...job, metadata: { ...metadata, name: metadata.name.replace(/^helm-install-/, '') } }
-  const line = texts.flatMap(text => text.split('\n')).findLast(each => recognise(refusals, release, each))
-  const failure = line && recognise(refusals, release, line)
+  const known = [...refusals, releaseLocked]
+  const line = texts.flatMap(text => text.split('\n')).findLast(each => recognise(known, release, each))
+  const failure = line && recognise(known, release, line)
   return failure ? { rule: failure.rule, cause: failure.cause, fix: () => failure.fix } : undefined
 }
 

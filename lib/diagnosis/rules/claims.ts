@@ -7,6 +7,7 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { quantity } from './quantity.ts'
 import {
@@ -193,6 +194,17 @@ function unprovisioned(
     const helper = helperOf(reason, index)
     const words = helper && containersOf(helper).map(({ name }) => lastLinesOf(helper, name, index))
     const known = words && meaningOf(...words)
+    const [, kind, name] = /\bType (\w+) by Name ([\w.-]+)/.exec(reason) ?? []
+    if (kind && name)
+      return {
+        rule: 'claim-not-provisioned',
+        cause: `it is to come from ${kind} ${name}, which is not there or not ready`,
+        evidence: [`${failed!.reason}: ${short(reason)}`],
+        text: `see ${kind} ${name}; without it, omit dataSource from the claim and restore its data otherwise`,
+        command: `kubectl -n ${claim.metadata.namespace} describe ${kind.toLowerCase()} ${name}`,
+        symptom: true,
+        causedBy: [refTo(kind, claim.metadata.namespace, name)],
+      }
     return {
       rule: 'claim-not-provisioned',
       cause: `${provisioner} cannot create its volume: ${known?.cause ?? short(lastClause(reason), 200)}`,

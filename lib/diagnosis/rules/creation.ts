@@ -7,7 +7,7 @@ import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf, tellingLine } from './last-words.ts'
-import { invalidField } from './refusals.ts'
+import { invalidField, storeFailing } from './refusals.ts'
 import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -153,6 +153,20 @@ const REFUSALS: readonly Refusal[] = [
       /(?:maximum|minimum) (\S+) usage per (?:Container|Pod) is (\S+), but (?:limit|request) is (\S+)|(?:maximum|minimum) (\S+) usage per/,
     cause: ([message]) => `a LimitRange of its namespace refuses its pods: ${short(message, 160)}`,
     fix: (_match, where) => `correct its requests and limits ${where}, or the LimitRange`,
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /binding '([\w.-]+)' denied request: failed to configure binding: (no params found[^\n]{0,80})/,
+    cause: ([, binding]) =>
+      `the policy by ValidatingAdmissionPolicyBinding ${binding} has no parameters, and refuses everything for that`,
+    fix: ([, binding]) =>
+      `create the object that paramRef of the binding ${binding} names, or set its parameterNotFoundAction to Allow`,
+  },
+  {
+    rule: storeFailing.rule,
+    pattern: storeFailing.pattern,
+    cause: match => storeFailing.cause!({} as KubeObject, match),
+    fix: match => storeFailing.fix({} as KubeObject, match),
   },
   {
     rule: 'pods-refused',

@@ -31,6 +31,13 @@ const BITNAMI = /^(docker\.io\/)?bitnami\//
 const KINDS: readonly Kind[] = [
   {
     rule: 'image-rate-limited',
+    pattern: /pull QPS exceeded/,
+    cause: image => `the kubelet pulls no more images at a time, and ${image} is not among them`,
+    fix: () =>
+      'wait: it tries again; raise registry-qps of the kubelet (kubelet-arg of k3s) if many pods start at once',
+  },
+  {
+    rule: 'image-rate-limited',
     pattern: /toomanyrequests|\b429\b/i,
     cause: (image, registry) => `${registry} refuses to hand out ${image}: too many pulls`,
     fix: registry =>
@@ -84,6 +91,13 @@ const KINDS: readonly Kind[] = [
     pattern: /no match(ing manifest)? for (platform|linux)|exec format error/i,
     cause: image => `the image ${image} is not built for the processor of the node`,
     fix: (_registry, where) => `use an image for the architecture of the node ${where}`,
+  },
+  {
+    rule: 'image-disk-failing',
+    pattern: /input\/output error|structure needs cleaning/i,
+    cause: image => `the disk of the node fails when ${image} is unpacked`,
+    fix: () =>
+      'check the disk of the server (dmesg, its SMART state) and its file system: npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
   },
   {
     rule: 'image-no-container',

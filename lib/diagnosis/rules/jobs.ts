@@ -2,6 +2,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { isOfOthers } from '../allowed/object.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -25,6 +26,7 @@ const suspended: Rule = index =>
       const meant = releaseOf(object, index) !== undefined
       if (meant) return []
       const last = object.status?.lastSuccessfulTime ?? object.status?.lastScheduleTime
+      const queued = index.ownedBy(object).filter(isOfOthers)
       return [
         tell(object, {
           rule: kind === 'Job' ? 'job-suspended' : 'cronjob-suspended',
@@ -32,6 +34,8 @@ const suspended: Rule = index =>
           evidence: [last ? `the last run was at ${last}` : `created ${durationText(age * 1000)} ago`],
           text: 'resume it when the reason is over',
           command: resumed(object),
+          // A queue lets it go on, and says of an object of its own why it does not.
+          ...(queued.length > 0 ? { symptom: true, causedBy: queued.map(refOf) } : {}),
         }),
       ]
     }),

@@ -478,6 +478,12 @@ export function meaningOf(...said: readonly string[]): Meaning | undefined {
   return undefined
 }
 
+/** What a message of others means as far as the system below them is at fault: the kernel, or a disk. Pure. */
+export function systemMeaning(text: string): Meaning | undefined {
+  const known = meaningOf(text)
+  return known && /^(node-|container-disk-failing)/.test(known.rule) ? known : undefined
+}
+
 /** A line in which a program says what to do about its failure. */
 const ADVICE =
   /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|edit|delete|remove|enable|disable) (the|a|an|it|to|--?\w)/i

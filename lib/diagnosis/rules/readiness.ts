@@ -98,6 +98,14 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
       ...(known.by ? { symptom: true, causedBy: known.by } : waitsForOthers(pod, index)),
     }
+  if (/dial tcp [\d.]+:\d+: connect: (no route to host|network is unreachable)/.test(message))
+    return {
+      rule: 'pod-unreachable',
+      cause: 'the kubelet does not reach it: a firewall of the node, or its network for pods, is in between',
+      fix: 'let the networks of pods and of Services through the firewall of the server (10.42.0.0/16 and 10.43.0.0/16 with k3s; firewalld: zone trusted); if that is so, restart k3s',
+      command: describing(pod),
+      evidence: [short(message)],
+    }
   const [, which, answer] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
   return {

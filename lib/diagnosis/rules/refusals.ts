@@ -25,6 +25,29 @@ function kindIn([, kind, version, object, resource, group]: RegExpExecArray) {
   return { kind: kind ?? object ?? resource ?? 'of one of its objects', version: version ?? group }
 }
 
+/** What Helm says after it was cut off. */
+export const releaseLocked: KnownFailure = {
+  rule: 'release-locked',
+  pattern: /another operation \(install\/upgrade\/rollback\) is in progress/,
+  cause: () => 'Helm considers it locked: an earlier action was interrupted',
+  fix: ({ metadata }) =>
+    `if no other Helm action is running, delete the Secret of the pending revision in ${metadata.namespace}`,
+  symptom: true,
+}
+
+/** What etcd says when it takes no change: of everybody who asks for one, the same. */
+export const storeFailing: KnownFailure = {
+  rule: 'store-failing',
+  pattern:
+    /etcdserver: (mvcc: database space exceeded|request timed out|leader changed|no leader|too many requests)/,
+  cause: (_object, [, why]) => `the store of the cluster (etcd) takes no change: ${why!.trim()}`,
+  fix: (_object, [, why]) =>
+    /space/.test(why!)
+      ? 'compact and defragment etcd, then disarm its alarm (etcdctl defrag, etcdctl alarm disarm), and see what writes that much'
+      : 'see load and disk of the server: etcd needs a disk that answers within milliseconds; then it goes on by itself',
+  timing: 'passing',
+}
+
 /** What passes by itself: another release brings the kind, a webhook's pod starts. */
 export const passing = /no matches for kind|failed calling webhook|connection refused|timed? ?out/i
 
@@ -33,6 +56,7 @@ export const passing = /no matches for kind|failed calling webhook|connection re
  * a Kustomization.
  */
 export const refusals: readonly KnownFailure[] = [
+  storeFailing,
   {
     rule: 'rights-missing',
     pattern: /is forbidden: User "([^"]+)" cannot (\w+) resource "([^"]+)"/,

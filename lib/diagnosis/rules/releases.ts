@@ -17,7 +17,7 @@ import {
   refTo,
 } from './failure.ts'
 import { rules as pending } from './pending.ts'
-import { isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
+import { isGone, passing, refusals, refusedBy, releaseLocked, retryOf } from './refusals.ts'
 import { lackingKeys } from './secrets.ts'
 import { kustomizationOf } from './workload-facts.ts'
 
@@ -45,14 +45,7 @@ const known: readonly KnownFailure[] = [
     fix: () =>
       'upgrade Kubernetes (`npx tsx scripts/install-cluster.ts` for k3s), or pin an older chart in flux2/',
   },
-  {
-    rule: 'release-locked',
-    pattern: /another operation \(install\/upgrade\/rollback\) is in progress/,
-    cause: () => 'Helm considers it locked: an earlier action was interrupted',
-    fix: ({ metadata }) =>
-      `if no other Helm action is running, delete the Secret of the pending revision in ${metadata.namespace}`,
-    symptom: true,
-  },
+  releaseLocked,
   {
     rule: 'release-leftover',
     pattern: /cannot re-?use a name that is still in use|has no deployed releases/,

@@ -7,6 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
+import { systemMeaning } from './last-words.ts'
 import { startTrouble } from './starting.ts'
 import {
   describing,
@@ -93,6 +94,11 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
       'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
   ],
   [
+    /operation with the given Volume ID/i,
+    () =>
+      'the CSI driver is still busy with an earlier try: see what its pods and its storage say; if it lasts, delete the pod of the driver on this node',
+  ],
+  [
     /provider not found: provider/,
     () => 'install the provider of this store of secrets: its pods have to run on every node',
   ],
@@ -144,7 +150,8 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
 
 const mountFix = (message: string, where: string) =>
   MOUNTS.find(([pattern]) => pattern.test(message))?.[1](where) ??
-  (/^AttachVolume/.test(message)
+  systemMeaning(message)?.fix(where) ??
+  (/^AttachVolume|rpc error: code/.test(message)
     ? 'see what the CSI driver of this volume says: its pods, and the state of the volume in its storage'
     : `correct what the message names ${where}`)
 
@@ -218,6 +225,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       ? `restart ${refText(refOf(agent))}, which wires the pods of the node: what it has given the node is gone or outdated`
       : network
         ? (NETWORKS.find(([pattern]) => pattern.test(message))?.[1] ??
+          systemMeaning(message)?.fix('') ??
           'k3s sets the network up when it starts: restart it, and read what it says')
         : 'correct what it says; the log of k3s on the server tells more',
     command: agent

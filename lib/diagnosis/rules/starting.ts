@@ -58,6 +58,20 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
       'put the folder of k3s on ext4 or xfs (--data-dir), or set --snapshotter native: overlay does not work on overlay, NFS or ecryptfs',
   },
   {
+    // https://github.com/awslabs/amazon-eks-ami/issues/1179
+    pattern: /seccomp[^\n]{0,80}errno 524/,
+    cause: 'the kernel of the node has no room left for filters of system calls',
+    fix: () =>
+      'raise net.core.bpf_jit_limit on the server, in /etc/sysctl.d; restart the server if it is used up again',
+    command: 'npx tsx scripts/ssh.ts --sudo -- sysctl -w net.core.bpf_jit_limit=528482304',
+  },
+  {
+    pattern: /setting rlimit/,
+    cause: 'the runtime of the node may not raise a limit as far as the container needs it',
+    fix: () => 'set LimitNOFILE=infinity for k3s (systemctl edit k3s), then restart it',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl show k3s -p LimitNOFILE',
+  },
+  {
     pattern: /seccomp|apparmor|selinux/i,
     cause: 'the node cannot load the security profile that it names',
     fix: where => `bring the profile onto the node, or correct seccompProfile or appArmorProfile ${where}`,

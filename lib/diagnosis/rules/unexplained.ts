@@ -65,7 +65,7 @@ const WARNED = /^(Node|Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)
 
 /** Reasons of warnings that rules judge by how often and how long they come, and of mere notes: an audit, a hint. */
 const JUDGED =
-  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+|PolicyViolation|TopologyAwareHints\w+)$/
+  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+|VolumeResizeFailed|PolicyViolation|TopologyAwareHints\w+)$/
 
 /** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
 const OFTEN = { times: 10, lasts: 900, ago: 600 }
@@ -165,13 +165,18 @@ const WORKS =
 
 /** Conditions by which it says that it does not, and words in which it says so of any other. */
 const FAILS =
-  /(Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict|Invalid|Blocked)$|^No(Matching|Such)/
+  /(Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(ed)?|Invalid|Blocked|Un(schedulable|supported|reachable|available))$|^No(Matching|Such)|^No[A-Z]\w{0,30}Matched$/
+/** Of a part, where it says nothing of the whole, and has not come to its end. */
+const PART_WORKS = /[a-z](?<!Not)(Ready|Synchronized)$|^Valid$/
 const TROUBLE =
-  /fail|error|invalid|not ?found|no such|unable|can(no|')t|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable)/i
+  /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)/i
 
 /** Phases by which an object of whatever kind says that it does not. */
 const FAILED =
-  /^(\w{0,20}fail(ed|ure)|failed\w{1,20}|error|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
+  /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
+
+/** Phases that somebody has asked for: an object rests. */
+const RESTS = /^(paused|suspended|stopped|hibernated)$/i
 
 /** Whether an object says by a condition that it does not work. */
 const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
@@ -263,13 +268,33 @@ function ofExperiment(object: KubeObject): Unsettled | undefined {
 }
 
 function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
-  const bad = conditionsOf(object).filter(isBad)
+  const all = conditionsOf(object)
+  const isSettled = all.some(({ type, status }) => status === 'True' && SETTLES.test(type))
+  const bad = all.filter(
+    each => isBad(each) || (!isSettled && each.status === 'False' && PART_WORKS.test(each.type)),
+  )
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
-  if (telling?.reason && isAccepted(object, telling.reason, index)) return undefined
-  // A phase with a reason says more than a condition without one.
-  if (!telling || (!TROUBLE.test(telling.message ?? '') && object.status?.phaseReason)) return undefined
-  return ofCondition(object, telling, index)
+  if (!telling || (telling.reason && isAccepted(object, telling.reason, index))) return undefined
+  const { status = {} } = object
+  // A phase that says so, or why, says more than a condition without a reason.
+  const more = status.phaseReason || statesOf(object).some(state => FAILED.test(state) || RESTS.test(state))
+  return more && !TROUBLE.test(telling.message ?? '') ? undefined : ofCondition(object, telling, index)
 }
+
+/** Conditions by which an object says that it works as a whole, or is done. */
+const SETTLES = /^(Ready|Available|Finished|Completed?|Succeeded)$/
+
+/** How an object is, in one word each, by whatever field. */
+const statesOf = ({ status = {} }: KubeObject): string[] =>
+  [
+    ...Object.entries(status).flatMap(([field, value]) =>
+      /(status|state|phase|health)$/i.test(field) ? [value] : [],
+    ),
+    status.health?.status,
+    status.connectionState?.lastObservedState,
+    // What is degraded still works.
+    status.robustness === 'faulted' ? 'faulted' : undefined,
+  ].filter(value => typeof value === 'string')
 
 /** Databases and the like of which an operator counts the replicas: none is ready. */
 function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
@@ -289,25 +314,19 @@ function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
 
 function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
-  const states = Object.entries(status).filter(([field]) => /(status|state|phase|health)$/i.test(field))
-  const phases = [
-    ...states.map(([, value]) => value).filter(value => typeof value === 'string'),
-    status.health?.status,
-    status.connectionState?.lastObservedState,
-    // What is degraded still works.
-    status.robustness === 'faulted' ? 'faulted' : undefined,
-  ]
+  const phases = statesOf(object)
   const isFailed = (each: unknown) =>
     FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
   const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
-  const [error] = [status.errors, status.error?.message].flat().filter(Boolean)
-  const { message, health, phaseReason, reason, failureReason } = status
+  const [error] = [status.errors, status.error?.message ?? status.error].flat().filter(Boolean)
+  const { message = named(status), health, phaseReason, reason, failureReason } = status
   const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
   const hasBad = conditionsOf(object).some(isBad)
   if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && words))
     return undefined
   const [warning] = index.events(object).filter(({ type }) => type === 'Warning')
-  const said = short(String(words ?? warning?.message ?? ''))
+  // What says that it was created well says nothing of why a part of it fails.
+  const said = /success/i.test(String(words)) ? '' : short(String(words ?? warning?.message ?? ''))
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
   return {
     object,
@@ -316,6 +335,12 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
     ...(fix ? { remedy: { text: fix } } : {}),
   }
 }
+
+/** Words of a status in a field with a longer name: `failureMessage`. */
+const named = (status: Record<string, unknown>) =>
+  Object.entries(status).find(
+    ([field, value]) => /\wMessages?$/.test(field) && typeof value === 'string',
+  )?.[1]
 
 /** Seconds since an object was created. */
 const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.creationTimestamp)
