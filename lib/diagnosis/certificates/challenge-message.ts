@@ -135,7 +135,11 @@ export function parseReason(message: string): ChallengeReason {
  * up. Source: https://github.com/cert-manager/cert-manager/tree/v1.18.2/pkg/issuer/acme/dns. Pure.
  */
 export function parseRecord(message: string): ChallengeReason {
-  if (/requested resource \(post |is currently unable to handle the request|\bwebhook\b/i.test(message))
+  if (
+    /requested resource \(post |is currently unable to handle the request|\bwebhook\b|User "system:serviceaccount:/i.test(
+      message,
+    )
+  )
     return { problem: 'dns-webhook' }
   if (/\bSERVFAIL\b/.test(message)) return { problem: 'dns-fails' }
   if (

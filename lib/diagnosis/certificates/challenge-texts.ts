@@ -81,8 +81,8 @@ export function challengeTexts(
       }
     case 'dns-webhook':
       return {
-        cause: `the webhook of the DNS provider for ${host} is not installed, or does not answer`,
-        text: 'Install the webhook with the groupName of the issuer’s solver, and see its APIService and its log',
+        cause: `the webhook of the DNS provider for ${host} is not installed, does not answer, or may not be used by cert-manager`,
+        text: 'Install the webhook with the groupName of the issuer’s solver (its chart lets cert-manager use it), and see its APIService and its log',
         look: 'kubectl get apiservices',
       }
     case 'dns-zone':

@@ -46,6 +46,14 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'set snapshotVolumes to false (node-agent backs the volumes up), or add a VolumeSnapshotLocation',
   ],
   [
+    /plugin\b/i,
+    'add the plugin that it names to the init containers of velero, or correct spec.provider; then make a backup now',
+  ],
+  [
+    /host_pods\b.*read-only file ?system/i,
+    'let the pod’s volume be written: its mount or claim is readOnly, or its file system has become so; then make a backup now',
+  ],
+  [
     /read-only file ?system/i,
     'let velero and node-agent write: mount an emptyDir for their home, /tmp and /scratch, or omit readOnlyRootFilesystem',
   ],
@@ -260,10 +268,12 @@ const restores = each('Restore', (restore, index) => {
       'read its log, correct what it names, then restore again',
     command: `velero restore describe ${name} -n ${namespace} --details`,
     symptom: true,
-    causedBy: index
-      .within('PodVolumeRestore', namespace)
-      .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
-      .map(refOf),
+    causedBy: [
+      ...index
+        .within('PodVolumeRestore', namespace)
+        .filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name),
+      ...index.within('BackupStorageLocation', namespace),
+    ].map(refOf),
   }
 })
 

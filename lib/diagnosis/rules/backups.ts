@@ -63,6 +63,17 @@ function backupsOf(schedule: KubeObject, index: Index): KubeObject[] {
     .sort((a, b) => begun(b) - begun(a))
 }
 
+/** Whether another schedule backs up all namespaces, so that one that is paused lacks nobody. */
+const othersDo = ({ metadata }: KubeObject, index: Index) =>
+  index
+    .within('Schedule', metadata.namespace)
+    .some(
+      ({ spec, status }) =>
+        !spec?.paused &&
+        status?.phase !== 'FailedValidation' &&
+        (spec?.template?.includedNamespaces ?? ['*']).includes('*'),
+    )
+
 /** Schedules that are held, wrong, behind, or whose last backup has failed. */
 const schedules = each('Schedule', (schedule, index) => {
   const { namespace, name } = schedule.metadata
@@ -73,6 +84,7 @@ const schedules = each('Schedule', (schedule, index) => {
     cause: string,
     more: Pick<Finding, 'remedy'> & Partial<Finding>,
   ): Finding => ({ rule, verdict: 'warning', subject: refOf(schedule), cause, evidence: [], ...more })
+  if (schedule.spec?.paused === true && othersDo(schedule, index)) return undefined
   if (schedule.spec?.paused === true)
     return [
       finding('backup-schedule-paused', 'is paused: nothing is backed up', {

@@ -136,10 +136,10 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-process-limit',
     pattern:
-      /newosproc|new OS thread|pthread_create|max user processes|\bfork: |(unable|failed) to (fork|create .{0,20}thread)/i,
+      /newosproc|new OS thread|thread_create|max user processes|\bfork: |(unable|failed) to (fork|create .{0,20}thread)/i,
     what: 'it may start no more processes or threads',
     fix: where =>
-      `have it start fewer processes ${where}, or raise the limit of the node: pod-max-pids of the kubelet, TasksMax of k3s.service`,
+      `have it start fewer processes ${where}, or raise the limit of the node: pod-max-pids of the kubelet, TasksMax of k3s.service; a containerd that is too old for the image has the same effect`,
   },
   {
     rule: 'container-host-program-missing',
@@ -147,6 +147,20 @@ const WORDS: readonly Words[] = [
     what: 'the server lacks a program that it needs',
     fix: () =>
       'install on the server what it names (iscsiadm: open-iscsi, mount.nfs: nfs-common), and start its service',
+  },
+  {
+    rule: 'container-needs-init',
+    pattern: /not been booted with systemd|connect to (system )?bus\b/i,
+    what: 'its image needs systemd, which a container does not have',
+    fix: where => `use an image that is built for containers, or have it start the program itself ${where}`,
+  },
+  {
+    rule: 'container-files-mixed',
+    pattern:
+      /call to undefined method|failed opening required|\bclass ['"]?[\w\\]+['"]? not found|NoSuchMethodError|cannot redeclare/i,
+    what: 'its own files do not fit together: some are missing, or of another version',
+    fix: where =>
+      `have the files of the image copied to its volume again, or restore them; update or take out add-ons of another version; see the image ${where}`,
   },
   {
     rule: 'container-library-missing',
@@ -158,7 +172,8 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-version-differs',
-    pattern: /\brequires? (an? )?\w{2,20} version|version\b[^\n]{0,40}\bis not supported by/i,
+    pattern:
+      /\brequires? (an? )?\w{2,20} version|version\b[^\n]{0,40}\bis not supported by|(compatible with|requires?|needs?) (PHP|Python|Node(\.js)?|Java|Ruby)\b/i,
     what: 'it needs another version of a program or of a service',
     fix: where =>
       `use the version that it names: of its image, or of the service that it works with ${where}`,
@@ -192,7 +207,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-names-unresolved',
     pattern:
-      /lookup \S+ on \S+:53|could not resolve host|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
+      /lookup \S+ on \S+:53|(could not|can't|cannot|failed to) resolve (the )?(\w{1,20} )?(host|name|address|domain)|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: [DNS],
@@ -200,7 +215,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b|waiting (for|until) [^\n]{0,40}(connection|database|\bhost\b)|has gone away|lost connection to|\bEPIPE\b|connection (was |is )?(closed|killed|terminated) (unexpectedly|by the server)|server closed the connection/i,
+      /connection refused|\bECONNREFUSED\b|i\/o timeout|\bETIMEDOUT\b|no route to host|\bEHOSTUNREACH\b|waiting (for|until) [^\n]{0,40}(connection|database|\bhost\b)|\b(not |un)(available|reachable|ready)\b[^\n]{0,40}\b(waiting|retry|try)|has gone away|lost connection to|\bEPIPE\b|connection (was |is )?(closed|killed|terminated) (unexpectedly|by the server)|server closed the connection/i,
     what: NO_ANSWER,
     fix: whetherItRuns,
   },
@@ -281,6 +296,13 @@ const WORDS: readonly Words[] = [
       /NoSuchBucket|no such bucket|(database|role|bucket|topic|queue|index) \S{1,80} (does not|doesn't) exist|unknown database/i,
     what: 'something that it needs in another service does not exist there',
     fix: where => `create it there, or correct its name ${where}`,
+  },
+  {
+    rule: 'container-locks-unsupported',
+    pattern: /no locks available|\bENOLCK\b|lock\w{0,5} [^\n]{0,20}not (implemented|supported)/i,
+    what: 'the file system of its volume takes no locks, as NFS without its lock service',
+    fix: where =>
+      `give it a volume on a disk of the node (storage class local-path) ${where}, or start the lock service of the file server (NFS 4 has it built in)`,
   },
   {
     rule: 'container-data-in-use',
@@ -395,20 +417,21 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)|\brequired (propert|field|value|key|setting)\w{1,4} [^\n]{0,10}missing/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
   {
     rule: 'container-file-missing',
-    pattern: /no such file or directory|\bENOENT\b|file (does not exist|not found)|FileNotFoundError/i,
+    pattern:
+      /no such file or directory|\bENOENT\b|\bis a directory\b|\bEISDIR\b|file (does not exist|not found)|FileNotFoundError/i,
     what: 'a file is missing that it needs',
     fix: where => `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key`,
   },
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config is invalid|config(uration)?( file)? error/i,
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat|instantiat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config(uration)? is invalid|config(uration)?( file)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -461,12 +484,17 @@ const ERRORS: Readonly<Record<string, string>> = {
 
 const NUMBERED = /\b(errno|errcode|os error|error number)[:=]? ?(\d{1,3})\b(?! ["'(])/gi
 
+/** The break between a line of a configuration and what a program says of it: `>>> 'LINE'` of Valkey, `^--` of Ory. */
+const POINTER = /(?<=^>>> .{1,200})\n|\n[ \t]*(?=\^--)/gm
+
 /** What the last words of a container mean; undefined where they are not known. Pure. */
 export function meaningOf(...said: readonly string[]): Meaning | undefined {
   const texts = said.map(text =>
-    text.replaceAll(NUMBERED, (found, _word, number: string) =>
-      ERRORS[number] ? `${found} (${ERRORS[number]})` : found,
-    ),
+    text
+      .replaceAll(POINTER, ' ')
+      .replaceAll(NUMBERED, (found, _word, number: string) =>
+        ERRORS[number] ? `${found} (${ERRORS[number]})` : found,
+      ),
   )
   for (const { pattern, what, bare, ...meaning } of WORDS)
     for (const text of texts) {

@@ -412,9 +412,9 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
     where => `create what it names, or correct the name ${where}`,
   ],
   [
-    /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected/i,
+    /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected|marked as read.only/i,
     where =>
-      `have the one that refuses it allow it (a storage or service its keys, a branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
+      `have the one that refuses it allow it (a storage or service its keys, a repository or branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
   ],
 ]
 
