@@ -1,8 +1,8 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { kindOf } from './kinds.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
-import { METADATA, REF, UNKNOWN } from './parts.ts'
-import type { Fields } from './pick.ts'
+import { CONDITIONS, METADATA, REF, UNKNOWN } from './parts.ts'
+import type { Fields, Shape } from './pick.ts'
 import { allowedPart } from './pick.ts'
 import { PLATFORM_KINDS } from './platform.ts'
 
@@ -52,27 +52,35 @@ const namesIn = (spec: object) =>
   Object.fromEntries(Object.entries(spec).filter(([field, { name }]) => /[a-z]Ref$/.test(field) && name))
 
 /** Fields by which an object of others says how it is, in one word (`updateStatus: failed`), and why. */
-const STATE = /^[\w.]{0,60}(status|state|phase|health)$/i
+const STATE = /^(?!last|prev|former)[\w.]{0,60}(status|state|phase|health)$/i
 const WORDS = /^[\w.]{0,60}(message|error)s?$/i
+/** Parts of a status that say how the whole is: `ceph.health`, `applicationState.state`. */
+const INNER = /^(?!last|prev|former)[\w.]{0,60}(health|(state|status)\.)/i
+const PARTS: Shape = [{ conditions: CONDITIONS, errors: [{ message: 'message' }] }]
 
-/** What a status says by whatever field, and within it of the health of a part: `ceph.health`. */
+/** What a status says by whatever field, in its parts and of each of those that it lists. */
 function saidIn(status: Record<string, unknown>): Record<string, unknown> {
   const parts = Object.entries(status).flatMap(([field, value]): [string, unknown][] =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.entries(value)
           .map(([name, inner]): [string, unknown] => [`${field}.${name}`, inner])
-          .filter(([name]) => /health/i.test(name))
+          .filter(([name]) => INNER.test(name))
       : [[field, Array.isArray(value) ? value.filter(each => typeof each === 'string').join('; ') : value]],
   )
-  return Object.fromEntries(
-    parts.flatMap(([field, value]) => {
+  const lists = Object.entries(status).flatMap(([field, value]): [string, unknown][] => {
+    const list = allowedPart(value, PARTS) as object[] | undefined
+    return list?.some(each => Object.keys(each).length > 0) ? [[field, list]] : []
+  })
+  return Object.fromEntries([
+    ...lists,
+    ...parts.flatMap(([field, value]) => {
       const isSaid = STATE.test(field)
         ? /^[a-z_]{2,40}$/i.test(String(value))
         : WORDS.test(field) && value !== ''
       const said = isSaid ? allowedPart(value, 'message') : undefined
       return said === undefined ? [] : [[field, said]]
     }),
-  )
+  ])
 }
 
 /** Equal parts of objects, by their JSON: the pods of a workload have one spec, which is held once. */

@@ -183,10 +183,12 @@ const quotas = each('ResourceQuota', (quota, index) => {
 function refusalsBy({ metadata: { namespace, name } }: KubeObject, index: Index): { message?: string }[] {
   const says = (message: unknown) => new RegExp(`exceeded quota: ${name}(,|$)`).test(String(message ?? ''))
   const here = (kind: string) => index.all(kind).filter(each => each.metadata.namespace === namespace)
-  const replicas = here('ReplicaSet').flatMap(set => {
-    const failed = condition(set, 'ReplicaFailure')
-    return failed?.status === 'True' && says(failed.message) ? [failed] : []
-  })
+  const replicas = [...here('ReplicaSet'), ...here('Deployment')].flatMap(
+    set =>
+      [condition(set, 'ReplicaFailure'), condition(set, 'Progressing')].find(failed =>
+        says(failed?.message),
+      ) ?? [],
+  )
   const events = ['StatefulSet', 'DaemonSet', 'Job', 'CronJob']
     .flatMap(here)
     .flatMap(maker => eventsOf(index, maker, /^FailedCreate$/, 900))

@@ -49,10 +49,25 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     rule: 'pods-refused',
-    pattern: /node label selector conflicts with its namespace node label selector/,
-    cause: () => 'its nodeSelector contradicts the one that its namespace gives all pods',
+    pattern: /pod (node label selector|tolerations)[^\n]{0,100} conflicts? with its namespace/,
+    cause: ([, what]) => `its ${what} contradict those that its namespace gives or allows its pods`,
+    fix: ([, what], where) =>
+      `correct ${what === 'tolerations' ? what : 'nodeSelector'} ${where}, or the annotations scheduler.alpha.kubernetes.io/… of the namespace`,
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /secretName="([\w.-]+)" is not allowed because service account ([\w.-]+) does not reference/,
+    cause: ([, secret, account]) =>
+      `its ServiceAccount ${account} may use only the Secrets that it lists, without ${secret}`,
+    fix: ([, secret, account]) =>
+      `list ${secret} in secrets of ServiceAccount ${account}, or remove its annotation kubernetes.io/enforce-mountable-secrets`,
+  },
+  {
+    rule: 'pods-refused-by-pod-security',
+    pattern: /unable to validate against any security context constraint: ([^\n]+)/,
+    cause: ([, why]) => `no security context constraint admits its pods: ${short(why!, 200)}`,
     fix: (_match, where) =>
-      `correct nodeSelector ${where}, or the annotation scheduler.alpha.kubernetes.io/node-selector of the namespace`,
+      `correct the security context ${where}, or grant its ServiceAccount a constraint that admits it (oc adm policy add-scc-to-user)`,
   },
   {
     rule: 'service-account-missing',
@@ -150,7 +165,7 @@ const REFUSALS: readonly Refusal[] = [
   {
     rule: 'pods-refused-by-limit-range',
     pattern:
-      /(?:maximum|minimum) (\S+) usage per (?:Container|Pod) is (\S+), but (?:limit|request) is (\S+)|(?:maximum|minimum) (\S+) usage per/,
+      /(?:maximum|minimum) (\S+) usage per (?:Container|Pod) is (\S+), but (?:limit|request) is (\S+)|(?:maximum|minimum) (\S+) usage per|max limit to request ratio per/,
     cause: ([message]) => `a LimitRange of its namespace refuses its pods: ${short(message, 160)}`,
     fix: (_match, where) => `correct its requests and limits ${where}, or the LimitRange`,
   },
@@ -178,7 +193,7 @@ const REFUSALS: readonly Refusal[] = [
 
 /** Workloads that cannot make their pods. */
 const refused: Rule = index =>
-  ['ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job'].flatMap(kind =>
+  ['Deployment', 'ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job'].flatMap(kind =>
     index.all(kind).flatMap((maker): Finding[] => {
       const message = refusalOf(maker, index)
       if (!message) return []
@@ -212,6 +227,10 @@ const refused: Rule = index =>
 
 /** Why a maker of pods has failed to make one it still lacks; undefined when it has not. */
 function refusalOf(maker: KubeObject, index: Index): string | undefined {
+  if (maker.kind === 'Deployment') {
+    const failed = condition(maker, 'Progressing')
+    return failed?.reason === 'ReplicaSetCreateError' ? failed.message : undefined
+  }
   if (maker.kind === 'ReplicaSet') {
     const failed = condition(maker, 'ReplicaFailure')
     return failed?.status === 'True' && (maker.spec?.replicas ?? 0) > 0 ? failed.message : undefined

@@ -8,7 +8,7 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { systemMeaning } from './last-words.ts'
-import { startTrouble } from './starting.ts'
+import { READ_ONLY, startTrouble, writableAgain } from './starting.ts'
 import {
   describing,
   eventsOf,
@@ -92,6 +92,12 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     /bad superblock on \/dev\/|structure needs cleaning|fsck|corrupt/i,
     () =>
       'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
+  ],
+  [READ_ONLY, () => writableAgain],
+  [/iscsi/i, () => 'install open-iscsi on the server, start iscsid, and load the module iscsi_tcp'],
+  [
+    /passphrase|cryptsetup/i,
+    () => 'put the passphrase with which the volume was created into the Secret that its StorageClass names',
   ],
   [
     /operation with the given Volume ID/i,
@@ -248,6 +254,10 @@ const NETWORKS: readonly [pattern: RegExp, fix: string][] = [
   [
     /no IP(s| addresses) available/i,
     'every address of its pod range is taken: remove what ended pods have left in /var/lib/cni/networks, then restart k3s; else run fewer pods',
+  ],
+  [
+    /operation not supported/,
+    'the kernel of the node lacks a module of the network (bridge, br_netfilter, vxlan): load it by modprobe and in /etc/modules-load.d, or start the server again if its kernel was upgraded',
   ],
   [
     /failed to find plugin/,

@@ -9,6 +9,12 @@ export interface StartTrouble {
   command?: string
 }
 
+/** A folder of the kubelet or of the runtime that cannot be written. */
+export const READ_ONLY = /\/var\/lib\/\S{1,300}: read-only file system/
+
+export const writableAgain =
+  'read what the kernel says of the disk: it makes a file system read-only after errors; check it (fsck), replace a failing disk, then restart the server'
+
 const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
   {
     pattern: /runAsNonRoot|non-root/,
@@ -91,6 +97,17 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     pattern: /\b(post|pre)Start\w*|lifecycle hook/i,
     cause: 'its postStart hook fails, and the kubelet kills it for that',
     fix: where => `correct the command of lifecycle.postStart ${where}`,
+  },
+  {
+    pattern: /fork\/exec \S{1,200}: permission denied/,
+    cause: 'the node may not run what lies in the folder of k3s',
+    fix: () => 'mount the file system below /var/lib/rancher without noexec, or move the folder (--data-dir)',
+  },
+  {
+    pattern: READ_ONLY,
+    cause: 'the disk of the node is read-only',
+    fix: () => writableAgain,
+    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
   },
   {
     pattern: /exec(utable)?\b.*(not found|no such file|permission denied|not executable)/i,

@@ -318,7 +318,8 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const isFailed = (each: unknown) =>
     FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
   const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
-  const [error] = [status.errors, status.error?.message ?? status.error].flat().filter(Boolean)
+  const ofParts = partsOf(status).flatMap(({ errors = [] }) => errors.map(({ message }) => message))
+  const [error] = [status.errors, status.error?.message ?? status.error, ofParts].flat().filter(Boolean)
   const { message = named(status), health, phaseReason, reason, failureReason } = status
   const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
   const hasBad = conditionsOf(object).some(isBad)
@@ -345,11 +346,15 @@ const named = (status: Record<string, unknown>) =>
 /** Seconds since an object was created. */
 const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.creationTimestamp)
 
+/** The parts that a status lists, as the listeners of a Gateway. */
+const partsOf = (status: object): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>
+  Object.values(status)
+    .flatMap(value => (Array.isArray(value) ? value : []))
+    .filter(each => each?.conditions || each?.errors)
+
 /** The conditions of an object, and those of the parts that its status lists. */
 function conditionsOf({ status = {} }: KubeObject): Condition[] {
-  type Part = { conditions?: Condition[] }
-  const parts = [status.parents, status.listeners, status.ancestors].flatMap(list => (list ?? []) as Part[])
-  return [status as Part, ...parts].flatMap(({ conditions = [] }) => conditions)
+  return [status, ...partsOf(status)].flatMap(({ conditions = [] }) => conditions)
 }
 
 /** Whether the owner of an object has the same to say, and works: Knative runs nothing while nobody asks. */
