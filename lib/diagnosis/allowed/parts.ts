@@ -84,6 +84,7 @@ const ANNOTATIONS: Shape = Object.fromEntries(
     'reconcile.fluxcd.io/requestedAt',
     'reconcile.fluxcd.io/resetAt',
     'storageclass.kubernetes.io/is-default-class',
+    'traefik.ingress.kubernetes.io/router.entrypoints',
     'traefik.ingress.kubernetes.io/router.middlewares',
     'traefik.ingress.kubernetes.io/router.priority',
     'volume.kubernetes.io/selected-node',

@@ -180,6 +180,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   },
   IngressRoute: {
     spec: {
+      entryPoints: ['text'],
       routes: [{ services: [{ ...REF, port: 'scalar' }], middlewares: [REF] }],
       tls: { secretName: 'text' },
     },

@@ -46,6 +46,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'set snapshotVolumes to false (node-agent backs the volumes up), or add a VolumeSnapshotLocation',
   ],
   [
+    /already exists in object storage/i,
+    'give it a name of its own, or delete the backup of this name from the storage first',
+  ],
+  [
     /plugin\b/i,
     'add the plugin that it names to the init containers of velero, or correct spec.provider; then make a backup now',
   ],

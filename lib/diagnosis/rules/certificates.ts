@@ -111,7 +111,18 @@ const requests = each('Certificate', (certificate, index) => {
       },
     ]
   if (ready?.status === 'True') return undefined
-  return [requestFinding(request, 'request-waits', 'it is not answered', ready?.message, index)]
+  return [
+    requestFinding(
+      request,
+      'request-waits',
+      'it is not answered',
+      ready?.message,
+      index,
+      /\bsecrets? .*not found/i.test(ready?.message ?? '')
+        ? 'Create the Secret that it names if it belongs to the issuer; the key of a request is gone for good: delete the request, cert-manager makes another'
+        : undefined,
+    ),
+  ]
 })
 
 /** The last line of a message: why. */

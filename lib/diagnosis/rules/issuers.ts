@@ -1,6 +1,7 @@
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { ageOf, issuerOf } from '../certificates/chain.ts'
+import { parseReason } from '../certificates/challenge-message.ts'
 import { type Finding, patching, type Rule, restarting, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -202,6 +203,13 @@ function issuerProblem(
       'issuer-account-refused',
       `${host} takes only accounts that are bound to one of its own`,
       'Set spec.acme.externalAccountBinding: the key id and the key that the authority gives',
+    )
+  const { problem, retryAfter } = parseReason(message)
+  if (problem === 'rate-limited')
+    return told(
+      'issuer-rate-limited',
+      `${host} registers no account for this server at the moment`,
+      `Wait${retryAfter ? ` until ${retryAfter}` : ''}, and keep the Secret with the account’s key: each new key asks for another account`,
     )
   if (issuer.spec?.acme && /deactivated|revoked|accountDoesNotExist|not valid, has status/i.test(message)) {
     const key = issuer.spec.acme.privateKeySecretRef?.name

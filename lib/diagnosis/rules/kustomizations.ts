@@ -44,9 +44,11 @@ const known: readonly KnownFailure[] = [
     rule: 'kustomization-decryption-failed',
     pattern: /\bsops\b|decrypt/i,
     fix: ({ spec }, { input }) =>
-      /configuring decryption is required/.test(input)
-        ? 'add spec.decryption to it (provider: sops, and in secretRef the Secret with the private key), or to the Kustomization that applies it'
-        : `put the private key for which the file is encrypted into Secret ${spec?.decryption?.secretRef?.name ?? 'of spec.decryption.secretRef'}, or encrypt the file again for the key that is there (sops updatekeys)`,
+      /data integrity|MAC mismatch/.test(input)
+        ? 'bring back the file as it was, and change it by sops itself: it was changed after it was encrypted'
+        : /configuring decryption is required/.test(input)
+          ? 'add spec.decryption to it (provider: sops, and in secretRef the Secret with the private key), or to the Kustomization that applies it'
+          : `put the private key for which the file is encrypted into Secret ${spec?.decryption?.secretRef?.name ?? 'of spec.decryption.secretRef'}, or encrypt the file again for the key that is there (sops updatekeys)`,
   },
   {
     rule: 'kustomization-artifact-unreachable',

@@ -90,7 +90,7 @@ const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-shared-memory',
-    pattern: /shared memory segment|\/dev\/shm\b/i,
+    pattern: /(?<!request for a )shared memory segment|\/dev\/shm\b/i,
     what: 'its shared memory (/dev/shm) is full: a container has 64 MiB of it',
     fix: where => `mount an emptyDir with medium Memory at /dev/shm ${where}`,
   },
@@ -118,6 +118,12 @@ const WORDS: readonly Words[] = [
     fix: () =>
       'check the disk of the node (`dmesg`, its SMART state) and its file system; restore the data from the last backup if it is damaged',
     command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
+  },
+  {
+    rule: 'container-own-address',
+    pattern: /advertise addr|no private IP/i,
+    what: 'it finds no address of its own that it could tell the others',
+    fix: where => `set the address that it advertises, as that of the pod (status.podIP), ${where}`,
   },
   {
     rule: 'container-local-address',
@@ -165,8 +171,8 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|could not (access|load) (file|library|extension|plugin) ["']|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
-    what: 'its image lacks a library or module that the program needs',
+      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|invalid locale name|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|could not (access|load) (file|library|extension|plugin) ["']|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
+    what: 'its image lacks a library, module or locale that the program needs',
     fix: where =>
       `use an image in which it is, or another version of the image ${where}; a module of PHP may only be off, as for the command line`,
   },
@@ -285,7 +291,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-connections-used-up',
     pattern:
-      /too many (clients|connections)|(connection|connections) (slots|limit|pool)\b[^\n]{0,40}(reserved|reached|exceeded|exhausted)|max_connections|acquire (a )?connection/i,
+      /too many (clients|connections)|(connection|connections) (slots|limit|pool)\b[^\n]{0,40}(reserved|reached|exceeded|exhausted)|acquire (a )?connection/i,
     what: 'the service that it needs takes no more connections',
     fix: where =>
       `raise the limit of that service (max_connections), or have its clients use fewer connections ${where}`,
@@ -322,10 +328,25 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|cannot upgrade from|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
+  },
+  {
+    rule: 'container-data-encrypted',
+    pattern:
+      /no suitable key could be found|message authentication failed|(unable|failed|could not|cannot)( to)? decrypt|bad decrypt|secrets?\b[^\n]{0,80} (not set or )?changed/i,
+    what: 'its data was encrypted with another secret than the one that it is given',
+    fix: where =>
+      `bring back the earlier secret ${where}: alone, or after the new one where the program takes several`,
+  },
+  {
+    rule: 'container-replica-behind',
+    pattern: /has already been removed|too stale|could not find first log file|binary log [^\n]{0,60}purged/i,
+    what: 'it is a copy, and too far behind to catch up',
+    fix: where =>
+      `have it copy everything again: empty its own volume, never that of the first, and restart it; have the first keep more of its log (wal_keep_size or a slot, the oplog) ${where}`,
   },
   {
     rule: 'container-data-damaged',
@@ -417,7 +438,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)|\brequired (propert|field|value|key|setting)\w{1,4} [^\n]{0,10}missing/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|\b[a-z]\w{1,30}\.\w{2,30} is (required|missing|not set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)|\brequired (propert|field|value|key|setting)\w{1,4} [^\n]{0,10}missing/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -431,7 +452,7 @@ const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat|instantiat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|invalid configuration|configuration contains|config(uration)? is invalid|config(uration)?( file)? error/i,
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat|instantiat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|already (registered|defined)|\bmust be (>=?|<=?|at least|at most|one of|between)|insufficient parameter|lower setting|invalid configuration|configuration contains|config(uration)? is invalid|config(uration)?( file)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -501,7 +522,10 @@ export function meaningOf(...said: readonly string[]): Meaning | undefined {
       const lines = text.split('\n').filter(each => pattern.test(each))
       const line = lines.findLast(each => !FRAME.test(each)) ?? lines.at(-1)
       if (line !== undefined)
-        return { ...meaning, cause: bare ? what : `${what}: ${around(line.trim(), pattern)}` }
+        return {
+          ...meaning,
+          cause: bare ? what : `${what}: ${around(withNext(line, text.split('\n')), pattern)}`,
+        }
     }
   return undefined
 }
@@ -543,6 +567,12 @@ export function namedIn(words: string | undefined): string | undefined {
   return variable ? `set or correct ${variable}` : undefined
 }
 
+/** A line, with the next one of them if it announces that. */
+const withNext = (line: string, lines: readonly string[]) =>
+  line.trimEnd().endsWith(':')
+    ? `${line.trim()} ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}`.trimEnd()
+    : line.trim()
+
 /** A line, or of a long one the part in which a pattern is: what says why may stand in its middle. */
 function around(line: string, pattern: RegExp, max = 200): string {
   const at = pattern.exec(line)?.index ?? 0
@@ -552,7 +582,7 @@ function around(line: string, pattern: RegExp, max = 200): string {
 
 /** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
 const ENDING =
-  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|(initiali[sz]ation|start-?up) (has )?failed)\b/i
+  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
 
 /** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
 const FRAME =
@@ -571,6 +601,5 @@ export function tellingLine(...texts: readonly string[]): string | undefined {
   const says = (list: readonly string[]) => list.findLast(each => !ENDING.test(each)) ?? list.at(-1)
   const line = says(failing) ?? says(lines)
   if (line === undefined) return undefined
-  const next = line.trimEnd().endsWith(':') ? ` ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}` : ''
-  return short(`${line.trim()}${next}`, 200)
+  return short(withNext(line, lines), 200)
 }

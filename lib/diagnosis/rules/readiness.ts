@@ -8,7 +8,7 @@ import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { lastLinesOf, tellingLine } from './last-words.ts'
+import { adviceIn, lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import {
   type Container,
@@ -88,7 +88,11 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       command: describing(pod),
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
     }
-  const known = meaningIn(pod, [lastLinesOf(pod, name, index)], index)
+  const lines = lastLinesOf(pod, name, index)
+  // A program that the probe runs may say why; that it does not connect says nothing of what it connects to.
+  const own = /: (Get "|dial |HTTP probe|command )/.test(message) ? undefined : meaningOf(message)
+  const known =
+    meaningIn(pod, [lines], index) ?? (/unreachable|address-missing/.test(own?.rule ?? '') ? undefined : own)
   if (known && since(index, condition(pod, 'Ready')?.lastTransitionTime) > 300)
     return {
       rule: known.rule,
@@ -106,6 +110,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       command: describing(pod),
       evidence: [short(message)],
     }
+  const advice = adviceIn(lines)
   const [, which, answer] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
   return {
@@ -113,7 +118,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     cause: which
       ? `container ${name} runs, but its ${which.toLowerCase()} probe fails: ${short(answer ?? '', 200)}`
       : `container ${name} runs, but is not ready`,
-    fix: `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}`,
+    fix: `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}${advice ? `; it advises: ${advice}` : ''}`,
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
     ...waitsForOthers(pod, index),

@@ -96,8 +96,8 @@ const REFERENCES: readonly Reference[] = [
   ]),
   {
     kind: 'Ingress',
-    field: 'annotation traefik.ingress.kubernetes.io/router.middlewares',
-    // NAMESPACE-NAME@kubernetescrd: namespaces have hyphens, too, so that the longest that exists is meant.
+    field: 'annotation traefik.ingress.kubernetes.io/router.middlewares (NAMESPACE-NAME@kubernetescrd)',
+    // Namespaces have hyphens, too, so that the longest that exists is meant.
     to: (object, index) =>
       String(object.metadata.annotations?.['traefik.ingress.kubernetes.io/router.middlewares'] ?? '')
         .split(',')
@@ -107,9 +107,10 @@ const REFERENCES: readonly Reference[] = [
           const namespace = homes
             .filter(home => full?.startsWith(`${home}-`))
             .sort((a, b) => b.length - a.length)[0]
-          return full && namespace
-            ? [{ kind: 'Middleware', name: full.slice(namespace.length + 1), namespace }]
-            : []
+          if (!full || homes.length === 0) return []
+          return [
+            { kind: 'Middleware', name: namespace ? full.slice(namespace.length + 1) : full, namespace },
+          ]
         }),
     effect: 'Traefik does not serve it, and answers 404',
   },

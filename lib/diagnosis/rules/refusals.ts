@@ -225,6 +225,8 @@ export const refusals: readonly KnownFailure[] = [
     fix: (_object, match) => {
       const { kind, version } = kindIn(match)
       const bringer = bringerOf(version)
+      if (/current release manifest/.test(match.input!))
+        return `the release that is stored names ${kind}, which this Kubernetes serves no more: rewrite it with the plugin mapkubeapis of Helm, or uninstall the release and install it again`
       return bringer
         ? `${kind} comes with HelmRelease ${bringer.namespace}/${bringer.name}: wait for what it needs, or have Helm run it again: flux reconcile helmrelease ${bringer.name} -n ${bringer.namespace} --force`
         : `install what brings the kind ${kind}, or correct its apiVersion in flux2/`

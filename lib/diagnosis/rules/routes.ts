@@ -46,6 +46,35 @@ const claimedTwice: Rule = index => {
   })
 }
 
+/**
+ * Entry points that Traefik does not have. Its chart names the ports of its container after them
+ * (https://github.com/traefik/traefik-helm-chart/blob/v37.0.0/traefik/values.yaml, ports).
+ */
+const withoutEntryPoint = each(['Ingress', 'IngressRoute'], ({ kind, metadata, spec }, index) => {
+  const { annotations = {}, creationTimestamp } = metadata
+  const asked: string[] =
+    spec?.entryPoints ??
+    annotations['traefik.ingress.kubernetes.io/router.entrypoints']?.split(',').map(each => each.trim()) ??
+    []
+  const there = ['Deployment', 'DaemonSet']
+    .flatMap(workload => index.all(workload))
+    .filter(each => each.metadata.labels?.['app.kubernetes.io/name'] === 'traefik')
+    .flatMap(each => (each.spec?.template?.spec?.containers ?? []) as { ports?: { name?: string }[] }[])
+    .flatMap(({ ports = [] }) => ports.flatMap(({ name }) => name ?? []))
+  const lacking = asked.filter(each => !there.includes(each))
+  if (!there.includes('websecure') || lacking.length === 0 || since(index, creationTimestamp) < 120)
+    return undefined
+  const isAll = lacking.length === asked.length
+  return {
+    rule: 'entry-point-missing',
+    verdict: isAll ? 'broken' : 'warning',
+    cause: `Traefik has no entry point ${lacking.join(', ')}${isAll ? ': it does not serve it, and answers 404' : ''}`,
+    evidence: [`it has: ${there.join(', ')}`],
+    text: `name one that it has: in ${kind === 'Ingress' ? 'the annotation router.entrypoints' : 'spec.entryPoints'}`,
+    command: `kubectl -n ${metadata.namespace} describe ${kind.toLowerCase()} ${metadata.name}`,
+  }
+})
+
 /** Ingresses that name no class where none is the default. */
 const withoutClass = each('Ingress', (ingress, index) => {
   const { namespace, name, annotations, creationTimestamp } = ingress.metadata
@@ -249,6 +278,7 @@ const otherNames: Rule = index =>
 export const rules: Rule[] = [
   claimedTwice,
   withoutClass,
+  withoutEntryPoint,
   targetPorts,
   aliases,
   routePorts,

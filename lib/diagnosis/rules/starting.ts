@@ -88,10 +88,16 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `install that runtime on the node, or omit runtimeClassName ${where}`,
   },
   {
-    pattern: /error mounting|shared (or slave )?mount|not a directory|is a directory|subPath|file exists/i,
+    pattern: /shared (or slave )?mount/i,
+    cause: 'a folder of the node is not mounted in the way that its mountPropagation asks for',
+    fix: where =>
+      `have the server share its mounts, at each start: mount --make-rshared /; or omit mountPropagation ${where}`,
+  },
+  {
+    pattern: /error mounting|not a directory|is a directory|subPath|file exists/i,
     cause: 'something cannot be mounted into it',
     fix: where =>
-      `correct mountPath and subPath of its volumeMounts ${where}: a file fits onto a file and a folder onto a folder, and the key must exist; mountPropagation needs a shared mount on the node`,
+      `correct mountPath and subPath of its volumeMounts ${where}: a file fits onto a file and a folder onto a folder, and the key must exist`,
   },
   {
     pattern: /\b(post|pre)Start\w*|lifecycle hook/i,

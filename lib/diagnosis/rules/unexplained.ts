@@ -169,7 +169,7 @@ const FAILS =
 /** Of a part, where it says nothing of the whole, and has not come to its end. */
 const PART_WORKS = /[a-z](?<!Not)(Ready|Synchronized)$|^Valid$/
 const TROUBLE =
-  /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)/i
+  /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)|unrecoverable/i
 
 /** Phases by which an object of whatever kind says that it does not. */
 const FAILED =
@@ -213,8 +213,8 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     ofAddress(object, index) ??
     ofExperiment(object) ??
     ofConditions(object, index) ??
-    ofReplicas(object, index) ??
-    ofPhase(object, index)
+    ofPhase(object, index) ??
+    ofReplicas(object, index)
   )
 }
 
@@ -331,7 +331,8 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
   return {
     object,
-    cause: `${phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
+    // What is a sentence stands for itself.
+    cause: `${/ /.test(phase) ? phase : phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
     lasts: age(object, index),
     ...(fix ? { remedy: { text: fix } } : {}),
   }
@@ -394,6 +395,7 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
 
 /** What may be done about words of any program, besides what the last words of containers mean. */
 const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
+  [/unrecoverable/i, () => 'restore it from its last backup'],
   [
     /converting YAML/,
     where => `correct the file that it names, or what it was made from ${where}: it is not YAML`,
