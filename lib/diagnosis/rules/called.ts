@@ -9,7 +9,7 @@ import { endpointsOf, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\bENOTFOUND |\bhost name "|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^(localhost|\d+)$/i
@@ -73,12 +73,24 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const { service, host, port, inside } = called
   // A name server that does not answer says nothing of the name, and names of pods end in their number.
   const isSilent = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
+  const { hostNetwork, dnsPolicy = 'ClusterFirst' } = pod.spec ?? {}
+  // https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy
+  if (known.rule === RESOLVED && inside && hostNetwork && dnsPolicy === 'ClusterFirst')
+    return {
+      ...known,
+      cause: `${known.cause}; a pod on the network of the node asks the name server of the node`,
+      fix: where => `set dnsPolicy: ClusterFirstWithHostNet ${where}`,
+    }
   if (!service && (!inside || isSilent || /-\d+(\.|$)/.test(host))) return known
+  const elsewhere = index.all('Service').find(({ metadata }) => metadata.name === host)?.metadata.namespace
   if (!service)
     return {
       ...known,
-      cause: `there is no Service ${host} in ${namespace}: ${known.cause}`,
-      fix: where => `correct the name ${host} ${where}, or create the Service`,
+      cause: `there is no Service ${host} in ${namespace}${elsewhere ? `, only in ${elsewhere}` : ''}: ${known.cause}`,
+      fix: where =>
+        elsewhere
+          ? `call it ${host}.${elsewhere} ${where}`
+          : `correct the name ${host} ${where}, or create the Service`,
       by: undefined,
     }
   const title = refText(refOf(service))

@@ -21,7 +21,8 @@ const suspended: Rule = index =>
   ['Job', 'CronJob'].flatMap(kind =>
     index.all(kind).flatMap((object): Finding[] => {
       const age = since(index, object.metadata.creationTimestamp)
-      if (object.spec?.suspend !== true || age < 600 || object.status?.completionTime) return []
+      const none = object.spec?.parallelism === 0
+      if ((object.spec?.suspend !== true && !none) || age < 600 || object.status?.completionTime) return []
       // A chart may bring one that is switched off.
       const meant = releaseOf(object, index) !== undefined
       if (meant) return []
@@ -30,10 +31,12 @@ const suspended: Rule = index =>
       return [
         tell(object, {
           rule: kind === 'Job' ? 'job-suspended' : 'cronjob-suspended',
-          cause: `is suspended: ${kind === 'Job' ? 'it does not start' : 'it makes no Job'}`,
+          cause: `${none ? 'has a parallelism of 0' : 'is suspended'}: ${kind === 'Job' ? 'it does not start' : 'it makes no Job'}`,
           evidence: [last ? `the last run was at ${last}` : `created ${durationText(age * 1000)} ago`],
-          text: 'resume it when the reason is over',
-          command: resumed(object),
+          text: none ? 'give it a parallelism of 1 or more' : 'resume it when the reason is over',
+          command: none
+            ? `kubectl -n ${object.metadata.namespace} patch job ${object.metadata.name} -p '{"spec":{"parallelism":1}}'`
+            : resumed(object),
           // A queue lets it go on, and says of an object of its own why it does not.
           ...(queued.length > 0 ? { symptom: true, causedBy: queued.map(refOf) } : {}),
         }),

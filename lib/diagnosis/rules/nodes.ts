@@ -291,6 +291,26 @@ const versions: Rule = index => {
   })
 }
 
+/** Nodes that give the same address, as machines behind one NAT do: the kubelet of one of them is not reached. */
+const addresses: Rule = index => {
+  const byAddress = new Map<string, KubeObject[]>()
+  for (const node of index.all('Node'))
+    for (const { type, address } of (node.status?.addresses ?? []) as { type?: string; address?: string }[])
+      if (type === 'InternalIP' && address) byAddress.set(address, [...(byAddress.get(address) ?? []), node])
+  return [...byAddress].flatMap(([address, [first, ...others]]) =>
+    first && others.length > 0
+      ? [
+          tell(first, {
+            rule: 'node-address-shared',
+            cause: `it has the address ${address}, and so has ${others.map(({ metadata }) => metadata.name).join(', ')}`,
+            text: 'give each server its own address to k3s (--node-ip, or --flannel-iface), then restart it',
+            command: 'kubectl get nodes -o wide',
+          }),
+        ]
+      : [],
+  )
+}
+
 /** A cluster without any node runs nothing. */
 const none: Rule = index => {
   if (index.all('Node').length > 0 || index.blind('Node')) return []
@@ -330,4 +350,4 @@ function hostOf(index: Index): Ref {
   return { apiVersion: '', kind: 'Host', name }
 }
 
-export const rules: Rule[] = [conditions, cordoned, versions, none, clocks]
+export const rules: Rule[] = [conditions, cordoned, versions, addresses, none, clocks]

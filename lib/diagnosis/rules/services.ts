@@ -1,10 +1,19 @@
 /** Services without pods behind them, and what sends its requests to them. */
+import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
-import { endpointsOf, podsOf, since, startsOnDemand, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  endpointsOf,
+  podsBehind,
+  podsOf,
+  since,
+  startsOnDemand,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
 
 type Labels = Record<string, string>
@@ -102,6 +111,45 @@ function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): R
   ].map(refOf)
 }
 
+/** Services whose endpoints are those of pods that are gone, although others have been ready for minutes. */
+const stale = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const listed = index
+    .within('EndpointSlice', namespace)
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
+    .flatMap(({ endpoints }) => (endpoints ?? []) as { targetRef?: Ref }[])
+    .flatMap(({ targetRef }) => (targetRef?.kind === 'Pod' ? [targetRef.name] : []))
+  const ready = podsBehind(service, index).filter(pod => {
+    const { status, lastTransitionTime } = condition(pod, 'Ready') ?? {}
+    return status === 'True' && since(index, lastTransitionTime) > 300
+  })
+  const isGone = listed.every(pod => !index.get('Pod', namespace, pod))
+  if (listed.length === 0 || ready.length === 0 || !isGone || index.blind('Pod')) return undefined
+  return {
+    rule: 'service-endpoints-stale',
+    cause: `its endpoints are those of pods that are gone (${listed.slice(0, 3).join(', ')}), not of ${ready[0]!.metadata.name}`,
+    text: 'the controllers of Kubernetes do not update them: they run in the k3s service of the server, restart that',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  }
+})
+
+/** Words in the names of ingress controllers that do not tell one from the other. */
+const GENERIC = /^(k8s|io|org|com|net|sigs|ingress|controller|kubernetes)$/
+
+/** Whether some program of the cluster may be the controller that a class names: `k8s.io/ingress-nginx`. */
+function isServed({ spec }: KubeObject, index: Index): boolean {
+  const words = String(spec?.controller ?? '')
+    .split(/[./-]/)
+    .filter(word => word && !GENERIC.test(word))
+  return ['Deployment', 'DaemonSet', 'StatefulSet']
+    .flatMap(kind => index.all(kind))
+    .some(({ metadata, spec: of }) => {
+      const images = ((of?.template?.spec?.containers ?? []) as { image?: string }[]).map(each => each.image)
+      const named = [metadata.name, ...images].join(' ')
+      return words.length === 0 || words.some(word => named.includes(word))
+    })
+}
+
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
 const ingresses = each('Ingress', (ingress, index) => {
   const { namespace, name, annotations } = ingress.metadata
@@ -124,6 +172,21 @@ const ingresses = each('Ingress', (ingress, index) => {
       ),
     )
   }
+  const known = classes.find(({ metadata }) => metadata.name === wanted)
+  const isNew = since(index, ingress.metadata.creationTimestamp) < 600
+  const addresses = ingress.status?.loadBalancer?.ingress ?? []
+  // Where the controllers of other classes are known, a class without one is told.
+  const served = classes.filter(each => isServed(each, index))
+  const isUnserved = known && served.length > 0 && !served.includes(known)
+  if (isUnserved && addresses.length === 0 && !isNew && !index.blind('Deployment'))
+    found.push(
+      finding(
+        'ingress-class-unserved',
+        `its class ${wanted} is for the controller ${known.spec?.controller}, which does not run here: nobody serves it`,
+        `install that controller, or name another class ${where}: ${served.map(({ metadata }) => metadata.name).join(', ')}`,
+        'kubectl get ingressclass',
+      ),
+    )
   for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
     const service = index.get('Service', namespace, target)
     const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
@@ -195,4 +258,4 @@ export function serviceRef(service: { namespace?: string; name?: string } | unde
   return service?.name ? refTo('Service', service.namespace, service.name) : undefined
 }
 
-export const rules: Rule[] = [withoutEndpoints, withoutSelector, ingresses, withoutAddress]
+export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, ingresses, withoutAddress]

@@ -19,6 +19,7 @@ import {
   releaseOf,
   since,
   startsOnDemand,
+  whereToChange,
   workloadOf,
 } from './workload-facts.ts'
 
@@ -110,6 +111,15 @@ function unavailableFinding(
       : []
   const { reason, message } = ended ?? warning ?? {}
   const words = reason ? `: ${reason}: ${short(String(message ?? ''), 200)}` : ''
+  const { readyReplicas, numberReady } = workload.status ?? {}
+  const { minReadySeconds = 0 } = workload.spec ?? {}
+  if (minReadySeconds > START && (readyReplicas ?? numberReady ?? 0) >= wanted)
+    return tell(workload, {
+      rule: 'workload-unavailable',
+      cause: `its pods are ready, and count as available only ${minReadySeconds} s after that (minReadySeconds)`,
+      text: `wait, or lower minReadySeconds ${whereToChange(workload, index)}`,
+      command: describing(workload),
+    })
   const counted = `${available} of ${wanted} pods ${wanted === 1 ? 'is' : 'are'} ready`
   const cause =
     late && available >= wanted
