@@ -215,7 +215,8 @@ function unprovisioned(
           ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
           : /config|\bpath\b/i.test(reason)
             ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
-            : `correct what ${provisioner} names: free or enlarge its storage, or name another class`,
+            : (PROVISIONERS.find(([pattern]) => pattern.test(reason))?.[1] ??
+              `correct what ${provisioner} names: free or enlarge its storage, or name another class`),
       command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
     }
@@ -234,6 +235,15 @@ function unprovisioned(
     ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
   }
 }
+
+/** What a provisioner says that has nothing to do with the room in its storage. */
+const PROVISIONERS: readonly [pattern: RegExp, fix: string][] = [
+  [
+    /not authori[sz]ed|unauthori[sz]ed|forbidden|access ?denied|permission denied/i,
+    'grant the account or role of the driver what it names',
+  ],
+  [/not found|does not exist/i, 'create what it names, or correct the parameters of the class'],
+]
 
 /** Whether a volume still belongs to an earlier claim of the same name. */
 const isHeld = ({ spec, status }: KubeObject, { metadata }: KubeObject) =>

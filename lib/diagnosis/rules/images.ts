@@ -3,6 +3,7 @@ import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
+import { startTrouble } from './starting.ts'
 import { eventsOf } from './workload-facts.ts'
 
 /** A trouble with an image. */
@@ -165,6 +166,14 @@ export function imageTrouble(
       rule: 'image-not-found',
       cause: `the node does not have the image ${image}, and its imagePullPolicy is Never`,
       fix: `set imagePullPolicy to IfNotPresent ${where}`,
+    }
+  // The image is there: what does not answer is the runtime.
+  const stalled = reason === 'ImageInspectError' ? startTrouble(message) : undefined
+  if (stalled)
+    return {
+      rule: 'pod-cannot-start',
+      cause: `${image} is not read: ${stalled.cause}`,
+      fix: stalled.fix(where),
     }
   // A back-off repeats the last refusal since Kubernetes 1.31 only; the events have it always.
   const told = [message, ...eventsOf(index, pod, /^Failed$/).map(event => String(event.message ?? ''))]

@@ -91,7 +91,12 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
   [
     /bad superblock on \/dev\/|structure needs cleaning|fsck|corrupt/i,
     () =>
-      'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup',
+      'check the file system of the volume on the server (fsck, while nothing uses it), or restore it from a backup; where its class has mountOptions, whether the file system knows them',
+  ],
+  [
+    /external-attacher/,
+    () =>
+      'see whether the controller of its CSI driver runs, with the attacher in it: nobody else attaches the volume',
   ],
   [READ_ONLY, () => writableAgain],
   [/iscsi/i, () => 'install open-iscsi on the server, start iscsid, and load the module iscsi_tcp'],
@@ -258,6 +263,10 @@ const NETWORKS: readonly [pattern: RegExp, fix: string][] = [
   [
     /operation not supported/,
     'the kernel of the node lacks a module of the network (bridge, br_netfilter, vxlan): load it by modprobe and in /etc/modules-load.d, or start the server again if its kernel was upgraded',
+  ],
+  [
+    /incompatible CNI versions/,
+    'the programs of the network on the node are too old for its configuration: upgrade them (containernetworking-plugins in /opt/cni/bin), or lower cniVersion in /etc/cni/net.d',
   ],
   [
     /failed to find plugin/,

@@ -44,6 +44,24 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: () => 'install container-selinux and k3s-selinux on the server, and restart k3s',
   },
   {
+    pattern: /resolv\.conf: no such file/,
+    cause: 'the node does not have the list of name servers that its kubelet hands to pods',
+    fix: () => 'start what writes it (systemd-resolved), or name another one to k3s (--resolv-conf)',
+    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl status systemd-resolved',
+  },
+  {
+    pattern: /network-attachment-definition/i,
+    cause: 'a further network that its annotation k8s.v1.cni.cncf.io/networks names does not exist',
+    fix: where =>
+      `create that NetworkAttachmentDefinition in its namespace, or correct the annotation ${where}`,
+  },
+  {
+    pattern: /\/dev\/nvidia|nvidia-container|libcuda|no such device/i,
+    cause: 'a device that it needs, or the driver of that, is not there on the node',
+    fix: () =>
+      'see the pods of the driver and of its device plugin on this node, and whether the kernel has the module',
+  },
+  {
     pattern: /cgroupsPath to be of format/,
     cause: 'kubelet and runtime of the node use different cgroup drivers',
     fix: () =>
@@ -127,7 +145,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `omit hostUsers ${where}, or upgrade the node`,
   },
   {
-    pattern: /ttrpc: closed|(DeadlineExceeded desc =|Error:) context deadline exceeded$/,
+    pattern: /ttrpc: closed|(DeadlineExceeded desc =|Error:|operation timeout:) context deadline exceeded$/,
     cause: 'the container runtime of the node does not answer in time',
     fix: () => 'see load and disk of the server (uptime, df -h), then restart k3s',
     command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
