@@ -414,6 +414,21 @@ for (const [text, rule] of [
     assert.is(meaningOf('ready to serve'), undefined)
   })
 
+for (const [text, said] of [
+  [
+    ">>> 'sentinel monitor first   2'\nUnrecognized sentinel configuration statement.",
+    'sentinel monitor first',
+  ],
+  [
+    'smtp.connection_uri: <nil>\n      ^-- one or more required properties are missing',
+    'smtp.connection_uri',
+  ],
+  ["Syntax error on line 12 of own.conf:\nInvalid command 'Header', perhaps misspelled", "command 'Header'"],
+] as const)
+  test(`the line of a setting and what is wrong with it are told together: ${said}`, () => {
+    assert.ok(meaningOf(`starts\n${text}\nends`)?.cause.includes(said))
+  })
+
 for (const end of [
   '    at Module._compile (node:internal/modules/cjs/loader:1364:14)\n    at main:28:49\n\nNode.js v20.18.1',
   'goroutine 1 [running]:\nmain.main()\n\t/src/main.go:42 +0x1d',
