@@ -53,9 +53,10 @@ const namesIn = (spec: object) =>
 
 /** Fields by which an object of others says how it is, in one word (`updateStatus: failed`), and why. */
 const STATE = /^(?!last|prev|former)[\w.]{0,60}(status|state|phase|health)$/i
-const WORDS = /^[\w.]{0,60}(message|error)s?$/i
+const WORDS = /^[\w.]{0,60}(message|error|\.description)s?$/i
 /** Parts of a status that say how the whole is: `ceph.health`, `applicationState.state`. */
-const INNER = /^(?!last|prev|former)[\w.]{0,60}(health|(state|status)\.)/i
+const INNER =
+  /^(?!last|prev|former)[\w.]{0,60}(health|(state|status)\.)|^last(Update|Operation)\.(message|description)$/i
 const PARTS: Shape = [{ conditions: CONDITIONS, errors: [{ message: 'message' }] }]
 
 /** What a status says by whatever field, in its parts and of each of those that it lists. */

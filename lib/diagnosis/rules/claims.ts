@@ -7,6 +7,7 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { quantity } from './quantity.ts'
@@ -174,8 +175,7 @@ function unprovisioned(
   const provisioner = String(storage.provisioner ?? '')
   if (provisioner === 'kubernetes.io/no-provisioner') return unfitting(claim, index)
   if (waitsForPod && !failed && !claim.metadata.annotations?.[SELECTED]) return undefined
-  const word = provisioner.split('/').pop() ?? ''
-  const servers = index.all('Deployment').filter(({ metadata }) => word && metadata.name.includes(word))
+  const servers = serversOf(provisioner, index)
   const down = servers.every(server => pods(server).available === 0)
   const age = since(index, claim.metadata.creationTimestamp)
   if (age < (down || failed ? 15 : 180)) return undefined
@@ -215,7 +215,7 @@ function unprovisioned(
           ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
           : /config|\bpath\b/i.test(reason)
             ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
-            : (PROVISIONERS.find(([pattern]) => pattern.test(reason))?.[1] ??
+            : (adviceOn(reason, `in the parameters of class ${storage.metadata.name}`) ??
               `correct what ${provisioner} names: free or enlarge its storage, or name another class`),
       command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
@@ -236,14 +236,21 @@ function unprovisioned(
   }
 }
 
-/** What a provisioner says that has nothing to do with the room in its storage. */
-const PROVISIONERS: readonly [pattern: RegExp, fix: string][] = [
-  [
-    /not authori[sz]ed|unauthori[sz]ed|forbidden|access ?denied|permission denied/i,
-    'grant the account or role of the driver what it names',
-  ],
-  [/not found|does not exist/i, 'create what it names, or correct the parameters of the class'],
-]
+/** Parts of the name of a CSI driver that many have, besides its own: `ebs.csi.aws.com`, `driver.longhorn.io`. */
+const OF_MANY = /^(csi|driver|storage|k8s|aws|azure|gke|google|example|\w{1,2}|com|org|net|dev)$/
+
+/** The workloads that serve a provisioner: their names or namespaces have a part of its name. */
+function serversOf(provisioner: string, index: Index): KubeObject[] {
+  const [, word] = provisioner.split('/')
+  const words = word ? [word] : provisioner.split('.').filter(each => !OF_MANY.test(each))
+  return ['Deployment', 'StatefulSet']
+    .flatMap(kind => index.all(kind))
+    .filter(({ metadata: { name, namespace = '' } }) =>
+      words.some(
+        each => name.includes(each) || (namespace.includes(each) && /csi|driver|provisioner/.test(name)),
+      ),
+    )
+}
 
 /** Whether a volume still belongs to an earlier claim of the same name. */
 const isHeld = ({ spec, status }: KubeObject, { metadata }: KubeObject) =>
@@ -326,22 +333,26 @@ function resizing(claim: KubeObject, index: Index): Telling | undefined {
   const waits = ['ControllerResizeError', 'NodeResizeError', 'FileSystemResizePending', 'Resizing']
     .map(type => condition(claim, type))
     .find(found => found?.status === 'True')
-  const refused = /Error$/.test(waits?.type ?? '') ? `: ${short(waits?.message ?? '', 200)}` : ''
   if (!wanted || !has || quantity(wanted) <= quantity(has)) return undefined
   const [event] = eventsOf(index, claim, /^(VolumeResizeFailed|ExternalExpanding|FileSystemResizeFailed)$/)
+  const told = /Error$/.test(waits?.type ?? '') ? waits : event?.type === 'Warning' ? event : undefined
+  const refused =
+    told?.message && !/plugin capable of expanding/.test(told.message) ? told.message : undefined
   return {
     rule: 'claim-resize-pending',
     verdict: 'warning',
-    cause: `it was enlarged to ${wanted}, and still has ${has}${refused}`,
+    cause: `it was enlarged to ${wanted}, and still has ${has}${refused ? `: ${short(lastClause(refused), 200)}` : ''}`,
     evidence: [
       ...(waits ? [`${waits.type}: ${short(waits.message ?? '')}`] : []),
       ...(event ? [`${event.reason}: ${short(event.message ?? '')}`] : []),
     ],
-    text:
-      waits?.type === 'FileSystemResizePending'
+    text: /resize2fs|growfs|resize\.fs/.test(refused ?? '')
+      ? 'check the file system of the volume on the server (fsck, while nothing uses it), then start the pod again'
+      : waits?.type === 'FileSystemResizePending'
         ? 'restart the pod that uses it: the file system grows when it is mounted'
         : refused
-          ? 'correct what it says: ask for a size that its storage can give'
+          ? (adviceOn(lastClause(refused), 'in the claim') ??
+            'correct what it says: ask for a size that its storage can give, and see what the controller of its driver logs')
           : 'local volumes have no size of their own and never grow: set the size that it has; the disk of the server is the limit',
     command: describe(refOf(claim)),
   }

@@ -4,9 +4,14 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { refTo } from './failure.ts'
+import { meaningOf } from './last-words.ts'
 import {
+  describing,
   endpointsOf,
+  eventsOf,
   podsBehind,
   podsOf,
   since,
@@ -222,21 +227,34 @@ const withoutAddress = each('Service', (service, index) => {
   const nowhere = index
     .within('DaemonSet', 'kube-system')
     .find(({ metadata, status }) => isBalancerOf(service, metadata) && status?.desiredNumberScheduled === 0)
+  const said = eventsOf(index, service, /^SyncLoadBalancerFailed$/).map(({ message }) =>
+    String(message).replace(/^Error syncing load balancer: (failed to ensure load balancer: )?/, ''),
+  )[0]
   return {
     rule: 'service-without-address',
-    cause: 'it has no address: nobody from outside reaches it',
-    ...(nowhere
+    cause: said
+      ? `it has no address, since it gets no load balancer: ${short(said, 250)}`
+      : 'it has no address: nobody from outside reaches it',
+    ...(said
       ? {
-          evidence: [
-            `DaemonSet ${nowhere.metadata.name}, which gives it the ports of nodes, is wanted on none`,
-          ],
-          text: 'label the nodes that should have its ports: as soon as one node has that label, k3s takes no other',
-          command: 'kubectl label node NODE svccontroller.k3s.cattle.io/enablelb=true --overwrite',
+          text:
+            adviceOn(said, `in the manifest of Service ${name}`) ??
+            meaningOf(said)?.fix(`in the configuration of that controller`) ??
+            'correct what it says: the controller of the cloud makes its load balancer',
+          command: describing(service),
         }
-      : {
-          text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
-          command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
-        }),
+      : nowhere
+        ? {
+            evidence: [
+              `DaemonSet ${nowhere.metadata.name}, which gives it the ports of nodes, is wanted on none`,
+            ],
+            text: 'label the nodes that should have its ports: as soon as one node has that label, k3s takes no other',
+            command: 'kubectl label node NODE svccontroller.k3s.cattle.io/enablelb=true --overwrite',
+          }
+        : {
+            text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+            command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+          }),
     symptom: true,
     causedBy: balancersOf(service, index),
   }

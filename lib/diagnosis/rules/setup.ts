@@ -5,6 +5,7 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { systemMeaning } from './last-words.ts'
@@ -105,7 +106,7 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     () => 'put the passphrase with which the volume was created into the Secret that its StorageClass names',
   ],
   [
-    /operation with the given Volume ID/i,
+    /operation with the given volume (id|key)/i,
     () =>
       'the CSI driver is still busy with an earlier try: see what its pods and its storage say; if it lasts, delete the pod of the driver on this node',
   ],
@@ -128,6 +129,11 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     () => 'the node has as many volumes attached as it may: detach some by removing pods, or add a node',
   ],
   [
+    /failed to sync (configmap|secret) cache|in the time allotted/i,
+    () =>
+      'the kubelet does not hear of ConfigMaps, Secrets and tokens from the API server in time: see the load of the server, and restart k3s if it lasts',
+  ],
+  [
     /fetch token|serviceaccount/i,
     where => `create the ServiceAccount that it names ${where}, and restart k3s if it exists already`,
   ],
@@ -136,16 +142,12 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
     where => `use volumeDevices in place of volumeMounts ${where}, or a claim with volumeMode Filesystem`,
   ],
   [
-    /failed to sync (configmap|secret) cache/i,
-    () => 'the kubelet does not hear of ConfigMaps and Secrets from the API server: restart k3s if it lasts',
-  ],
-  [
     /access denied|permission denied|not permitted/i,
     () =>
       'let the storage server export the volume to the address of this node (/etc/exports), and check its credentials',
   ],
   [
-    /hostPath type check failed|no such file|does not exist|is not a (directory|file)/i,
+    /hostPath type check failed|no such file|\bpath\b.{0,200}does not exist|is not a (directory|file)/i,
     where => `create the path on the server, or correct path and type of the volume ${where}`,
   ],
   [
@@ -162,6 +164,7 @@ const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [
 const mountFix = (message: string, where: string) =>
   MOUNTS.find(([pattern]) => pattern.test(message))?.[1](where) ??
   systemMeaning(message)?.fix(where) ??
+  adviceOn(message, where) ??
   (/^AttachVolume|rpc error: code/.test(message)
     ? 'see what the CSI driver of this volume says: its pods, and the state of the volume in its storage'
     : `correct what the message names ${where}`)

@@ -10,6 +10,7 @@ import { type Finding, type Remedy, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
 import { warnings } from './certificate-events.ts'
 import { goDurationSeconds, refTo } from './failure.ts'
@@ -176,15 +177,16 @@ const FAILED =
   /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
 
 /** Phases that somebody has asked for: an object rests. */
-const RESTS = /^(paused|suspended|stopped|hibernated)$/i
+const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|hibernated)$/i
 
 /** Whether an object says by a condition that it does not work. */
 const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
-  (WORKS.test(type) && status !== 'True') ||
-  // Argo CD's conditions have no status: one that is there counts.
-  (FAILS.test(type) && (status === 'True' || status === undefined)) ||
-  (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
-  (type === 'Progressing' && TROUBLE.test(reason))
+  !RESTS.test(reason) &&
+  ((WORKS.test(type) && status !== 'True') ||
+    // Argo CD's conditions have no status: one that is there counts.
+    (FAILS.test(type) && (status === 'True' || status === undefined)) ||
+    (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
+    (type === 'Progressing' && TROUBLE.test(reason)))
 
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
 const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
@@ -278,7 +280,11 @@ function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
   // A phase that says so, or why, says more than a condition without a reason.
   const more = status.phaseReason || statesOf(object).some(state => FAILED.test(state) || RESTS.test(state))
-  return more && !TROUBLE.test(telling.message ?? '') ? undefined : ofCondition(object, telling, index)
+  if (TROUBLE.test(telling.message ?? '')) return ofCondition(object, telling, index)
+  const [, why] =
+    Object.entries(status).find(([field]) => /^last\w+\.(message|description)$/.test(field)) ?? []
+  const message = TROUBLE.test(String(why)) ? `${telling.message}: ${why}` : telling.message
+  return more ? undefined : ofCondition(object, { ...telling, message }, index)
 }
 
 /** Conditions by which an object says that it works as a whole, or is done. */
@@ -393,47 +399,15 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
   }
 }
 
-/** What may be done about words of any program, besides what the last words of containers mean. */
-const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
-  [/unrecoverable/i, () => 'restore it from its last backup'],
-  [
-    /converting YAML/,
-    where => `correct the file that it names, or what it was made from ${where}: it is not YAML`,
-  ],
-  [
-    /\b(unmarshal|yaml: )/i,
-    () => 'correct the setting that it names, in the Secret or ConfigMap that its configuration is read from',
-  ],
-  [
-    /no controllers? for pod/i,
-    () =>
-      'have a controller with replicas run these pods, or give the budget minAvailable as a number: any other one is counted by controllers',
-  ],
-  [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
-  [
-    /updates to statefulset spec for fields other than|field is immutable/i,
-    where => `recreate the object that it names: the field cannot be changed; or revert the change ${where}`,
-  ],
-  [
-    /not ?(be )?found|(does not|doesn't) exist|no such/i,
-    where => `create what it names, or correct the name ${where}`,
-  ],
-  [
-    /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected|marked as read.only/i,
-    where =>
-      `have the one that refuses it allow it (a storage or service its keys, a repository or branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
-  ],
-]
-
 /** What to do about an object that says in words of its own why it does not work. */
 function remedyOf(object: KubeObject, words: string): Remedy {
   const where = `in the manifest of ${object.kind} ${object.metadata.name}`
-  const known = meaningOf(words)
-  const meant = known && !known.rule.startsWith('container-setting') ? known.fix : undefined
   const read = object.kind === 'ImageRepository' ? sourceFix(object, words) : undefined
-  const fix = ADVICE.find(([pattern]) => pattern.test(words))?.[1] ?? meant
+  const known = meaningOf(words)
+  const meant = known && !known.rule.startsWith('container-setting') ? known.fix(where) : undefined
   return {
-    text: read ?? fix?.(where) ?? 'correct what it says; its events and conditions tell more',
+    text:
+      read ?? adviceOn(words, where) ?? meant ?? 'correct what it says; its events and conditions tell more',
     command: describing(object),
   }
 }

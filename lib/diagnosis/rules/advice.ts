@@ -1,0 +1,52 @@
+/** What may be done about words of any program, besides what the last words of containers mean. The first counts. */
+const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
+  [/unrecoverable/i, () => 'restore it from its last backup'],
+  [
+    /converting YAML/,
+    where => `correct the file that it names, or what it was made from ${where}: it is not YAML`,
+  ],
+  [
+    /\b(unmarshal|yaml: )/i,
+    () => 'correct the setting that it names, in the Secret or ConfigMap that its configuration is read from',
+  ],
+  [
+    /no controllers? for pod/i,
+    () =>
+      'have a controller with replicas run these pods, or give the budget minAvailable as a number: any other one is counted by controllers',
+  ],
+  [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
+  [
+    /quota ?exceeded|\blimit exceeded|exceeded? (the |its |your )?([\w-]+ )?(quota|limit)|ResourceExhausted|\b(is full|out of (ip )?addresses)\b/i,
+    () => 'free what is not needed any more, or enlarge what is used up: its storage, quota, limit or range',
+  ],
+  [
+    /not authori[sz]ed to|UnauthorizedOperation|AuthorizationFailed|not have authorization|cannot [\w*]+ resource/i,
+    () => 'grant the account or role with which it works the right that it names',
+  ],
+  [/mixed protocols?|multiple protocols/i, () => 'make a Service of its own for each protocol'],
+  [
+    /already (has a listener|in use|taken|allocated)/i,
+    where => `free what it names, or choose another port, address or name ${where}`,
+  ],
+  [
+    /(is|are) not set|not set in|not specified|must be set|required value/i,
+    where => `set what it names ${where}, or in the configuration of what says so`,
+  ],
+  [
+    /updates to statefulset spec for fields other than|field is immutable/i,
+    where => `recreate the object that it names: the field cannot be changed; or revert the change ${where}`,
+  ],
+  [
+    /not ?(be )?found|(does not|doesn't) exist|no such/i,
+    where => `create what it names, or correct the name ${where}`,
+  ],
+  [
+    /not ?(allowed|permitted|accepted)|denied|forbidden|declined|protected|marked as read.only/i,
+    where =>
+      `have the one that refuses it allow it (a storage or service its keys, a repository or branch its push, a Gateway the namespace by allowedRoutes), or correct it ${where}`,
+  ],
+]
+
+/** What to do about words of a program, said of an object that is described there, if that is known. Pure. */
+export const adviceOn = (words: string, where: string): string | undefined =>
+  ADVICE.find(([pattern]) => pattern.test(words))?.[1](where)
