@@ -81,7 +81,7 @@ async function lokiIs(what: string, wanted: (release: KubeObject) => boolean): P
 test('the old versions are taken, and nothing of the new ones is asked for', async () => {
   const outcome = await upgrade(['--dry-run'])
   assert.is(outcome.code, 0, outcome.stderr)
-  assert.match(outcome.stderr, 'Flux is there: source v1beta1, kustomize v1beta1, helm v2beta1')
+  assert.match(outcome.stderr, 'Flux runs: source v1beta1, kustomize v1beta1, helm v2beta1')
 })
 
 test('without Wekan, and with retries that were used up: every value is as before', async () => {

@@ -74,6 +74,8 @@ function edit(ref: Ref, change: unknown, back: unknown): Pick<Fault, 'seed' | 'h
 function overriding(values: string): Pick<Fault, 'seed' | 'heal'> {
   return {
     async seed(bed) {
+      // A change that cuts off the upgrade of the fault before is another fault.
+      await reaches(bed, wekan, object => !unready(object))
       await bed.kubectl.apply(override('wekan', values))
       await reaches(bed, wekan, unready)
     },

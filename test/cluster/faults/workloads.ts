@@ -563,6 +563,24 @@ const volumes: Fault[] = [
     },
   },
   {
+    name: 'Two StorageClasses are the default',
+    layer: 'volume',
+    ...added({
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'StorageClass',
+      metadata: {
+        name: 'second',
+        annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
+      },
+      provisioner: 'example.org/second',
+    } as KubeObject),
+    expect: {
+      rule: 'two-default-classes',
+      subject: /^StorageClass second$/,
+      remedy: /remove the annotation from the others/,
+    },
+  },
+  {
     name: 'A volume is on a node that was removed',
     layer: 'volume',
     ...added(
@@ -726,6 +744,21 @@ const cluster: Fault[] = [
       rule: 'backup-location-unavailable',
       subject: /^BackupStorageLocation velero\/default$/,
       remedy: /--only backup/,
+    },
+  },
+  {
+    name: 'Two places for backups are the default',
+    layer: 'backup',
+    ...added({
+      apiVersion: 'velero.io/v1',
+      kind: 'BackupStorageLocation',
+      metadata: { name: 'second', namespace: 'velero' },
+      spec: { provider: 'aws', default: true, objectStorage: { bucket: 'second' } },
+    }),
+    expect: {
+      rule: 'two-default-classes',
+      subject: /^BackupStorageLocation velero\/second$/,
+      remedy: /spec\.default of the others to false/,
     },
   },
   {
