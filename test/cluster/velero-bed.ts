@@ -55,7 +55,6 @@ export class VeleroBed {
 
   /** Starts it on a bed on which the platform is installed, and points `.flux.env` and Velero to its bucket. */
   static async start(bed: Bed): Promise<VeleroBed> {
-    const { kubectl } = bed
     const building = {
       progress: console.log,
       waiting: (holder: string) => console.log(`waiting for ${holder}`),
@@ -64,8 +63,20 @@ export class VeleroBed {
     const s3 = await s3Server()
     const storage = await FaultyStorage.start(s3.url)
     const velero = new VeleroBed(bed, s3, storage, programs!)
-    velero.configure(bed, {
-      backup_s3_url: storage.url,
+    try {
+      await velero.#begin(bed)
+    } catch (error) {
+      await velero.stop()
+      throw error
+    }
+    return velero
+  }
+
+  async #begin(bed: Bed): Promise<void> {
+    const { kubectl } = bed
+    const { url } = this.storage
+    this.configure(bed, {
+      backup_s3_url: url,
       backup_s3_region: 'ceph',
       backup_s3_bucket: 'backups',
       backup_s3_prefix: '',
@@ -75,26 +86,25 @@ export class VeleroBed {
     // What kwok plays of Velero, and what the chart has of another bucket.
     for (const name of ['backupstoragelocation-available', 'schedule-enabled'])
       await kubectl.delete({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'Stage', name })
-    await velero.#applyCrds()
+    await this.#applyCrds()
     kubectl.rediscover()
     await kubectl.patch(
       { apiVersion: 'velero.io/v1', kind: 'BackupStorageLocation', name: 'default', ...VELERO },
       {
         spec: {
           objectStorage: { bucket: 'backups', prefix: null },
-          config: { region: 'ceph', s3Url: storage.url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+          config: { region: 'ceph', s3Url: url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
         },
         status: { phase: null },
       },
     )
-    const plugins = join(velero.#folder, 'plugins')
+    const plugins = join(this.#folder, 'plugins')
     mkdirSync(plugins)
-    symlinkSync(join(programs!, 'velero-plugin-for-aws'), join(plugins, 'velero-plugin-for-aws'))
-    await velero.startServer()
-    void velero.#playNodeAgent()
-    await velero.#serveWeb(bed)
-    await velero.available('Available')
-    return velero
+    symlinkSync(join(this.#programs, 'velero-plugin-for-aws'), join(plugins, 'velero-plugin-for-aws'))
+    await this.startServer()
+    void this.#playNodeAgent()
+    await this.#serveWeb(bed)
+    await this.available('Available')
   }
 
   /** Answers for the pods of Wekan and of the core, at the ports of their charts: kwok's have nobody who listens. */
@@ -230,6 +240,7 @@ export class VeleroBed {
     const ref = { apiVersion: 'velero.io/v1', kind: 'BackupStorageLocation', name: 'default', ...VELERO }
     await until(
       async () => {
+        if (this.#server?.exitCode !== null) throw new Error('Velero has ended')
         const { status } = (await this.#kubectl.get(ref))!
         return status?.phase === phase ? { done: true } : { last: JSON.stringify(status) }
       },
@@ -245,6 +256,15 @@ export class VeleroBed {
       const file = join(module, 'config/crd/v2alpha1/bases', `velero.io_${name}.yaml`)
       await this.#kubectl.apply(load(readFileSync(file, 'utf8')) as KubeObject)
     }
+    // Velero looks once, when it starts.
+    await until(
+      async () => {
+        this.#kubectl.rediscover()
+        const kinds = await this.#kubectl.kinds('velero.io/v2alpha1')
+        return kinds.size === 2 ? { done: true } : { last: [...kinds].join(', ') }
+      },
+      { deadline: 120_000, every: 200, describe: last => `only ${last} is served` },
+    )
   }
 
   /** The stand-in for the node-agent: ends whatever Velero asks of it, as a test wants. */
