@@ -1,11 +1,12 @@
 /** A namespace beside the running one: nothing in it is public, and it reaches nothing outside. */
-import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import { EXIT, ExpectedError, throwAll } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
 import type { AppParts } from './back-up.ts'
+import { isUnfinished, VELERO } from './judge.ts'
 import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
-import { MADE_BY, untilEnded, veleroRef } from './velero.ts'
+import { MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
 
 /** The annotation of such a namespace with the Restore that fills it: that of a killed run is continued. */
 const FILLED_BY = 'openappstack.net/restore'
@@ -58,7 +59,34 @@ export async function makeScratch(kubectl: Kubectl, name: string, madeBy: string
   return restore
 }
 
-/** Deletes it with everything in it, and waits for that. A namespace that this script has not made is left alone. */
+/**
+ * Waits until Velero has ended with a Restore, and has it give up the volumes that it still copies: it would go on
+ * filling a namespace that is being removed, and then the next one of that name.
+ */
+async function giveUp(kubectl: Kubectl, restore: string, signal?: AbortSignal): Promise<void> {
+  const copiesOf = { namespace: VELERO, labelSelector: `velero.io/restore-name=${restore}` }
+  await until<string, true>(
+    async () => {
+      const object = await kubectl.get(veleroRef('Restore', restore))
+      if (!object || !isUnfinished(object)) return { done: true }
+      for (const copy of await kubectl.list(VELERO_API, 'PodVolumeRestore', copiesOf))
+        if (!copy.spec?.cancel) await kubectl.patch(refOf(copy), { spec: { cancel: true } })
+      return { last: String(object.status?.phase ?? 'New') }
+    },
+    {
+      deadline: 600_000,
+      patience: 60_000,
+      describe: last => `Restore ${restore} of an earlier run is ${last}`,
+      fix: 'see why Velero does not end it: npx tsx scripts/logs.ts velero; then run the same command again',
+      signal,
+    },
+  )
+}
+
+/**
+ * Deletes it with everything in it, once nothing fills it any more, and waits for that. A namespace that this script has
+ * not made is left alone.
+ */
 export async function removeScratch(
   kubectl: Kubectl,
   name: string,
@@ -68,6 +96,8 @@ export async function removeScratch(
   const ref = { apiVersion: 'v1', kind: 'Namespace', name }
   const existing = await kubectl.get(ref)
   if (!existing || existing.metadata.labels?.[MADE_BY] !== madeBy) return
+  const restore = existing.metadata.annotations?.[FILLED_BY]
+  if (restore) await giveUp(kubectl, restore, signal)
   await kubectl.delete(ref)
   await until(async () => ((await kubectl.get(ref)) ? { last: name } : { done: true }), {
     deadline: 600_000,

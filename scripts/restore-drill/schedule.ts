@@ -110,6 +110,7 @@ export function scheduleObjects(options: {
       rules: [
         rule('velero.io', ['backups', 'podvolumebackups', 'podvolumerestores'], READ),
         rule('velero.io', ['backupstoragelocations'], ['get'], ['default']),
+        rule('velero.io', ['podvolumerestores'], ['patch']),
         rule('velero.io', ['restores'], [...READ, 'create']),
         rule('', ['secrets'], ['get'], ['velero-repo-credentials']),
         rule('', ['configmaps'], ['delete'], ['oas-restore-drill']),
@@ -151,6 +152,7 @@ function policy(): KubeObject[] {
             match(['networking.k8s.io'], ['networkpolicies'], ['CREATE', 'UPDATE']),
             match([''], ['pods/exec'], ['CONNECT']),
             match(['velero.io'], ['restores'], ['CREATE']),
+            match(['velero.io'], ['podvolumerestores'], ['UPDATE']),
             match([''], ['configmaps'], ['CREATE']),
           ],
         },
@@ -158,13 +160,18 @@ function policy(): KubeObject[] {
         validations: [
           {
             expression:
-              "request.resource.resource in ['restores', 'configmaps'] || (request.resource.resource == 'namespaces' ? request.name : request.namespace).startsWith('restore-drill-')",
+              "request.resource.resource in ['restores', 'podvolumerestores', 'configmaps'] || (request.resource.resource == 'namespaces' ? request.name : request.namespace).startsWith('restore-drill-')",
             message: 'a drill works in its own namespaces only',
           },
           {
             expression:
               "request.resource.resource != 'restores' || (has(object.spec.namespaceMapping) && object.spec.includedNamespaces.all(each, each in object.spec.namespaceMapping && object.spec.namespaceMapping[each].startsWith('restore-drill-')))",
             message: 'a drill restores into its own namespaces only',
+          },
+          {
+            expression:
+              "request.resource.resource != 'podvolumerestores' || object.spec.pod.namespace.startsWith('restore-drill-')",
+            message: 'a drill gives up copies for its own namespaces only',
           },
           {
             expression: "request.resource.resource != 'configmaps' || request.name == 'oas-restore-drill'",
