@@ -272,6 +272,19 @@ test('a drill killed at every step: the next one completes; the live application
   assert.is(await bed.kubectl.get(drill), undefined)
 })
 
+test('a drill killed while Velero copies: the next one has it give that up, and completes', async () => {
+  const copies = (kind: string) => bed.kubectl.list('velero.io/v1', kind, { namespace: 'velero' })
+  const saved = (await copies('PodVolumeBackup')).find(({ spec }) => spec.pod.name.startsWith('wekan'))!
+  velero.copying.set(`restore-drill-wekan/${saved.spec.volume}`, 'hangs')
+  await dies('restore-drill', [first, '--yes'], killedAt(/ of \d+ volumes/), 'while it copies')
+  velero.copying.clear()
+  const before = await bed.live()
+  const { code, stderr } = await run('restore-drill', [first, '--yes'])
+  assert.is(code, 0, stderr)
+  assert.ok((await copies('PodVolumeRestore')).some(({ status }) => status?.phase === 'Canceled'))
+  assert.equal(await bed.live(), before)
+})
+
 test('a restore killed at every step: the same command completes it', async () => {
   const claims = async () =>
     (await bed.kubectl.list('v1', 'PersistentVolumeClaim', { namespace: 'oas-apps' }))

@@ -32,7 +32,7 @@ export class VeleroBed {
   readonly s3: S3Server
   /** What stands between everybody and the bucket. */
   readonly storage: FaultyStorage
-  /** What is said of the volumes of claims (`namespace/name`); `whole` of all others. */
+  /** What is said of the volumes of claims, and of those of pods that are restored (`namespace/name`); else `whole`. */
   readonly copying = new Map<string, Copying>()
   readonly #kubectl: Kubectl
   readonly #folder: string
@@ -272,8 +272,10 @@ export class VeleroBed {
     while (this.#agent) {
       try {
         for (const kind of ['PodVolumeBackup', 'PodVolumeRestore'])
-          for (const object of await this.#kubectl.list('velero.io/v1', kind, VELERO))
-            if (/^(New)?$/.test(object.status?.phase ?? '')) await this.#end(object)
+          for (const object of await this.#kubectl.list('velero.io/v1', kind, VELERO)) {
+            const { phase = 'New' } = object.status ?? {}
+            if (phase === 'New' || (phase === 'InProgress' && object.spec?.cancel)) await this.#end(object)
+          }
       } catch {
         // The bed is being stopped, or the object has changed: the next round sees.
       }
@@ -283,8 +285,8 @@ export class VeleroBed {
 
   async #end(object: KubeObject): Promise<void> {
     const { metadata, spec } = object
-    const claim = `${spec.pod?.namespace}/${metadata.annotations?.['velero.io/pvc-name']}`
-    const copying = (object.kind === 'PodVolumeBackup' && this.copying.get(claim)) || 'whole'
+    const volume = `${spec.pod?.namespace}/${metadata.annotations?.['velero.io/pvc-name'] ?? spec.volume}`
+    const copying = spec.cancel ? 'given up' : (this.copying.get(volume) ?? 'whole')
     const now = new Date().toISOString()
     const ended = { startTimestamp: now, completionTimestamp: now }
     const status = {
@@ -295,6 +297,7 @@ export class VeleroBed {
       },
       empty: { phase: 'Completed', message: 'volume was empty so no snapshot was taken' },
       fails: { phase: 'Failed', message: 'the stand-in was told to fail' },
+      'given up': { phase: 'Canceled', message: 'the stand-in was told to give up' },
       hangs: { phase: 'InProgress', progress: { totalBytes: 4096, bytesDone: 1 } },
     }[copying]
     await this.#kubectl.patch(
