@@ -1,7 +1,7 @@
 /** Pods that are not placed, not set up, not ended, or left behind. */
 
 import { type Condition, condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, isEvicted } from '../eviction.ts'
@@ -163,25 +163,4 @@ const notResized = each('Pod', (pod, index) => {
   }
 })
 
-/** Pods that were given the same address: the network of the node has lost its notes, as after a power failure. */
-const sharedAddresses: Rule = index => {
-  const byAddress = new Map<string, KubeObject>()
-  return podsOf(index).flatMap(pod => {
-    const { podIP } = pod.status ?? {}
-    if (!podIP || pod.spec?.hostNetwork || condition(pod, 'Ready')?.status !== 'True') return []
-    const other = byAddress.get(podIP)
-    byAddress.set(podIP, pod)
-    return other
-      ? [
-          tell(pod, {
-            rule: 'pod-address-shared',
-            cause: `it has the address ${podIP} of ${refText(refOf(other))}: requests reach either of them`,
-            text: 'delete the pod, so that it gets another address; if it happens again, restart k3s on the node',
-            command: `kubectl -n ${pod.metadata.namespace} delete pod ${pod.metadata.name}`,
-          }),
-        ]
-      : []
-  })
-}
-
-export const rules: Rule[] = [unplaced, ...setUp, terminating, evicted, notResized, sharedAddresses]
+export const rules: Rule[] = [unplaced, ...setUp, terminating, evicted, notResized]
