@@ -11,7 +11,7 @@ import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { type Index, parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import { refText } from '../../lib/kubectl/kubectl.ts'
+import { Kubectl, refText } from '../../lib/kubectl/kubectl.ts'
 import { readConfig } from '../../lib/platform/config.ts'
 import { until } from '../../lib/script/wait.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
@@ -192,13 +192,15 @@ async function worthALook(
 ): Promise<void> {
   if (seen === 'cert-debug') return // its probes are its own
   const { git_url, git_branch } = readConfig(join(bed.cluster, '.flux.env'))
+  const kubectl = await Kubectl.connect(bed.up.kubeconfig) // as the script does
   await until<void, void>(
     async () => {
-      const snapshot = await gather(bed.kubectl, { config: { git_url, git_branch } })
+      const snapshot = await gather(kubectl, { config: { git_url, git_branch } })
       return wanted(snapshot) ? { done: undefined } : { last: undefined }
     },
     { deadline: 30_000, every: 300, describe: () => '' },
   ).catch(() => {}) // the script tells what is wrong
+  kubectl.client.close()
 }
 
 /** Makes a test of each fault. The bed is there when the tests run. */

@@ -9,10 +9,11 @@ import { ROOT, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Fault } from './fault-suite.ts'
 import { faults as certificates } from './faults/certificates.ts'
 import { faults as flux } from './faults/flux.ts'
+import { faults as login } from './faults/login.ts'
 import { faults as workloads } from './faults/workloads.ts'
 
 /** Every fault, in the order of the table. */
-export const FAULTS: readonly Fault[] = [...flux, ...workloads, ...certificates]
+export const FAULTS: readonly Fault[] = [...flux, ...workloads, ...certificates, ...login]
 
 const [BEGIN, END] = ['<!-- faults -->\n', '<!-- end of faults -->\n']
 

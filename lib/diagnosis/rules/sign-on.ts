@@ -155,8 +155,15 @@ const unready: Rule = index =>
         rule: 'sign-on-not-ready',
         cause: `${service} runs, and reports that it is not ready: ${short(why, 200)}`,
         evidence: ['nobody can log in to any application'],
-        text: 'check its database, single-sign-on-database, and read the log',
-        command: `npx tsx scripts/app-debug.ts single-sign-on-database`,
+        ...(/password authentication failed/.test(why)
+          ? {
+              text: `restore ${service}_postgres_password from a backup of the secrets: its database has another password`,
+              command: 'npx tsx scripts/restore-secrets.ts --dry-run',
+            }
+          : {
+              text: 'check its database, single-sign-on-database, and read the log',
+              command: 'npx tsx scripts/app-debug.ts single-sign-on-database',
+            }),
         symptom: true,
         causedBy: index
           .within('StatefulSet', 'oas')

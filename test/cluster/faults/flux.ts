@@ -23,6 +23,7 @@ import {
   unready,
 } from '../faults.ts'
 import type { Bed } from '../harness.ts'
+import { edited } from './courses.ts'
 
 const source: Ref = { ...GIT_REPOSITORY, namespace: 'flux-system', name: 'openappstack' }
 const charts: Ref = { ...HELM_REPOSITORY, namespace: 'flux-system', name: 'wekan' }
@@ -54,18 +55,6 @@ function commit(edits: Parameters<Repository['commit']>[0]): Pick<Fault, 'seed' 
     async heal(bed) {
       repository(bed).revert()
       await repository(bed).fetched()
-    },
-  }
-}
-
-/** Somebody changes an object by hand; `back` is how it was. */
-function edit(ref: Ref, change: unknown, back: unknown): Pick<Fault, 'seed' | 'heal'> {
-  return {
-    async seed(bed) {
-      await bed.kubectl.patch(ref, change)
-    },
-    async heal(bed) {
-      await bed.kubectl.patch(ref, back)
     },
   }
 }
@@ -133,7 +122,7 @@ const sources: Fault[] = [
   {
     name: 'The platform follows a branch that does not exist',
     layer: 'source',
-    ...edit(source, { spec: { ref: { branch: 'nowhere' } } }, { spec: { ref: { branch: 'main' } } }),
+    ...edited(source, { spec: { ref: { branch: 'nowhere' } } }, { spec: { ref: { branch: 'main' } } }),
     expect: {
       rule: 'source-branch-missing',
       subject: /^GitRepository flux-system\/openappstack$/,
@@ -237,7 +226,7 @@ const sources: Fault[] = [
   {
     name: 'The Git repository is suspended',
     layer: 'source',
-    ...edit(source, { spec: { suspend: true } }, { spec: { suspend: null } }),
+    ...edited(source, { spec: { suspend: true } }, { spec: { suspend: null } }),
     expect: {
       rule: 'source-suspended',
       subject: /^GitRepository/,
@@ -256,7 +245,7 @@ const kustomizations: Fault[] = [
   {
     name: 'A Kustomization is suspended',
     layer: 'Kustomization',
-    ...edit(kustomization('wekan'), { spec: { suspend: true } }, { spec: { suspend: null } }),
+    ...edited(kustomization('wekan'), { spec: { suspend: true } }, { spec: { suspend: null } }),
     expect: {
       rule: 'kustomization-suspended',
       subject: /^Kustomization flux-system\/wekan$/,
@@ -331,7 +320,7 @@ const kustomizations: Fault[] = [
   {
     name: 'A Kustomization depends on one that does not exist',
     layer: 'Kustomization',
-    ...edit(
+    ...edited(
       kustomization('wekan'),
       { spec: { dependsOn: [{ name: 'core' }, { name: 'nowhere' }] } },
       { spec: { dependsOn: [{ name: 'core' }] } },
@@ -537,7 +526,7 @@ const releases: Fault[] = [
   {
     name: 'A HelmRelease is suspended',
     layer: 'HelmRelease',
-    ...edit(wekan, { spec: { suspend: true } }, { spec: { suspend: null } }),
+    ...edited(wekan, { spec: { suspend: true } }, { spec: { suspend: null } }),
     expect: {
       rule: 'release-suspended',
       subject: /^HelmRelease oas-apps\/wekan$/,
@@ -823,7 +812,7 @@ const flux: Fault[] = [
   {
     name: 'A Flux controller is scaled to 0',
     layer: 'Flux',
-    ...edit(deployment('helm-controller'), { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
+    ...edited(deployment('helm-controller'), { spec: { replicas: 0 } }, { spec: { replicas: 1 } }),
     expect: {
       rule: 'flux-controller-down',
       subject: /^Deployment flux-system\/helm-controller$/,

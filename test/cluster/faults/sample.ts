@@ -1,4 +1,7 @@
-/** The faults that `npm test` tries, by their names: of every layer at least one. `npm run test:all` tries all. */
+/**
+ * The faults that `npm test` tries, by their names: of every layer at least one, but for logging in, which needs hydra and
+ * kratos. `npm run test:all` tries all.
+ */
 import type { Fault } from '../fault-suite.ts'
 
 /** Their names. test/unit/fault-table.test.ts holds that there is such a fault, and that no layer is without one. */

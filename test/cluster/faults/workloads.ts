@@ -1,24 +1,16 @@
 /** Faults in the layers of Kubernetes: pods, workloads, volumes, nodes, the cluster. */
 
-import { reconcile } from '../../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refText } from '../../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../../lib/script/files.ts'
 import { until } from '../../../lib/script/wait.ts'
 import { readObjects } from '../../bed/build/data.ts'
 import type { ApartFault, Expected, Fault } from '../fault-suite.ts'
-import { override, release } from '../faults.ts'
 import type { Bed } from '../harness.ts'
+import { type Added, added, both, edited, misled, overriding, ref } from './courses.ts'
 import { diskPressure, noDiskPressure, PLAY, played, STAGES } from './kubelets.ts'
 
 /** The namespace of what the tests add to the platform. */
 const NAMESPACE = 'faults'
-
-const ref = (apiVersion: string, kind: string, name: string, namespace?: string): Ref => ({
-  apiVersion,
-  kind,
-  name,
-  ...(namespace ? { namespace } : {}),
-})
 
 /** What the faults need: the Stages, and a namespace of their own. */
 export async function prepare(bed: Bed): Promise<void> {
@@ -37,62 +29,6 @@ function appears(bed: Bed, wanted: Ref): Promise<true> {
     async () => ((await bed.kubectl.get(wanted)) ? { done: true } : { last: 'absent' }),
     { deadline: 180_000, every: 100, describe: last => last ?? '' },
   )
-}
-
-type Course = Pick<Fault, 'seed' | 'heal'>
-/** A course that is nothing but objects. */
-type Added = Course & { objects: readonly KubeObject[] }
-
-/** Objects that are there for as long as the fault is. */
-function added(...objects: KubeObject[]): Added {
-  return {
-    objects,
-    async seed(bed) {
-      for (const object of objects) await bed.kubectl.apply(object)
-    },
-    async heal(bed) {
-      for (const { apiVersion, kind, metadata } of [...objects].reverse())
-        await bed.kubectl.delete(ref(apiVersion, kind, metadata.name, metadata.namespace))
-    },
-  }
-}
-
-/** An object of the platform that somebody edits by hand; `back` is how it was. */
-function edited(target: Ref, change: unknown, back: unknown): Course {
-  return {
-    async seed(bed) {
-      await bed.kubectl.patch(target, change)
-    },
-    async heal(bed) {
-      await bed.kubectl.patch(target, back)
-    },
-  }
-}
-
-/** An override of wekan's values: it reaches the pods by Flux and Helm. */
-function overriding(values: string): Course {
-  return {
-    async seed(bed) {
-      await bed.kubectl.apply(override('wekan', values))
-    },
-    async heal(bed) {
-      const { apiVersion, kind, metadata } = override('wekan', '')
-      await bed.kubectl.delete(ref(apiVersion, kind, metadata.name, metadata.namespace))
-      await reconcile(bed.kubectl, release('wekan'), { reset: true })
-    },
-  }
-}
-
-/** One after the other; healed in the opposite order. */
-function both(...courses: Course[]): Course {
-  return {
-    async seed(bed) {
-      for (const course of courses) await course.seed(bed)
-    },
-    async heal(bed) {
-      for (const course of [...courses].reverse()) await course.heal(bed)
-    },
-  }
 }
 
 interface Shop {
@@ -161,7 +97,7 @@ const kubelet = (name: string, play: string, rule: string, remedy?: RegExp): Fau
 const wekan = (name: string, values: string, rule: string, remedy: RegExp): Fault => ({
   name,
   layer: 'pod',
-  ...overriding(values),
+  ...overriding('wekan', values),
   expect: { rule, subject: WEKAN, remedy },
 })
 
@@ -307,27 +243,6 @@ const pods: Fault[] = [
 const wekanDeployment = ref('apps/v1', 'Deployment', 'wekan', 'oas-apps')
 const wekanIngress = ref('networking.k8s.io/v1', 'Ingress', 'wekan', 'oas-apps')
 
-/** wekan's Ingress with its one rule changed, and back. */
-function misled(change: (backend: { name: string; port: unknown }) => object): Course {
-  const set = async (bed: Bed, backend: (found: { name: string; port: unknown }) => object) => {
-    const found = (await bed.kubectl.get(wekanIngress))!
-    const rules = structuredClone(found.spec.rules)
-    for (const rule of rules)
-      for (const path of rule.http.paths) path.backend.service = backend(path.backend.service)
-    await bed.kubectl.patch(wekanIngress, { spec: { rules } })
-  }
-  let before: object
-  return {
-    async seed(bed) {
-      before = (await bed.kubectl.get(wekanIngress))!.spec.rules
-      await set(bed, change)
-    },
-    async heal(bed) {
-      await bed.kubectl.patch(wekanIngress, { spec: { rules: before } })
-    },
-  }
-}
-
 const failing: KubeObject = {
   apiVersion: 'batch/v1',
   kind: 'Job',
@@ -462,7 +377,7 @@ const workloads: Fault[] = [
   {
     name: 'An Ingress names a Service that does not exist',
     layer: 'ingress',
-    ...misled(backend => ({ ...backend, name: 'wekam' })),
+    ...misled(wekanIngress, backend => ({ ...backend, name: 'wekam' })),
     expect: {
       rule: 'ingress-service-missing',
       subject: /^Ingress oas-apps\/wekan$/,
@@ -472,7 +387,7 @@ const workloads: Fault[] = [
   {
     name: 'An Ingress names a port that its Service does not have',
     layer: 'ingress',
-    ...misled(backend => ({ ...backend, port: { number: 8089 } })),
+    ...misled(wekanIngress, backend => ({ ...backend, port: { number: 8089 } })),
     expect: {
       rule: 'ingress-port-missing',
       subject: /^Ingress oas-apps\/wekan$/,

@@ -170,6 +170,8 @@ test('no administrator, services that are not ready and refused mails are named'
     told({ unready: [{ service: 'kratos', why: 'database: refused' }] })[0]!.cause,
     'database: refused',
   )
+  const why = 'failed SASL auth: FATAL: password authentication failed for user "kratos" (SQLSTATE 28P01)'
+  assert.match(told({ unready: [{ service: 'kratos', why }] })[0]!.remedy.text, 'kratos_postgres_password')
   assert.match(
     told({ refusedMail: { count: 2, why: '550 no' } })[0]!.cause,
     /2 mails to users were given up: 550 no/,
