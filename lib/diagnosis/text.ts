@@ -14,7 +14,7 @@ export function short(text: string, max = 300): string {
   const [head = '', ...rest] = lines
   const more = /:(\d+:\d+)?$/.test(head)
     ? rest.slice(0, 4)
-    : rest.filter(each => each.startsWith('* ')).slice(0, 4)
+    : rest.filter(each => /^(\* |caused by: )/.test(each)).slice(0, 4)
   const line = [head, ...more].join(' ')
   const safe = withoutCredentials(line)
   if (safe.length <= max) return safe

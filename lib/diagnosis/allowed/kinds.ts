@@ -8,6 +8,8 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
   Node: /^v1$/,
   Service: /^v1$/,
   Job: /^batch\//,
+  StatefulSet: /^apps\//,
+  DaemonSet: /^apps\//,
   Ingress: /^networking\.k8s\.io\//,
   NetworkPolicy: /^networking\.k8s\.io\//,
   Gateway: /^gateway\.networking\.k8s\.io\//,

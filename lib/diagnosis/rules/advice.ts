@@ -16,12 +16,21 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
   ],
   [/waiting for controller|no controller/i, () => 'install or start the controller that handles it'],
   [
-    /quota ?exceeded|\blimit exceeded|exceeded? (the |its |your )?([\w-]+ )?(quota|limit)|ResourceExhausted|\b(is full|out of (ip )?addresses)\b/i,
+    /quota ?exceeded|\blimit exceeded|exceeded? (the |its |your )?([\w-]+ )?(quota|limit)|ResourceExhausted|no (more |free |available )+(ips?|address(es)?|ports?)\b|\b(is full|out of (ip )?addresses)\b/i,
     () => 'free what is not needed any more, or enlarge what is used up: its storage, quota, limit or range',
   ],
   [
     /not authori[sz]ed to|UnauthorizedOperation|AuthorizationFailed|not have authorization|cannot [\w*]+ resource/i,
     () => 'grant the account or role with which it works the right that it names',
+  ],
+  [
+    /no matches for kind "(Deployment|StatefulSet|ReplicaSet)"/i,
+    where =>
+      `correct the apiVersion by which it is named ${where} (apps/v1 for a Deployment), or install what brings that kind`,
+  ],
+  [
+    /not established|connection lost/i,
+    () => 'let it reach what it names: see the network between them, its firewalls and NetworkPolicies',
   ],
   [/mixed protocols?|multiple protocols/i, () => 'make a Service of its own for each protocol'],
   [
@@ -29,15 +38,15 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
     where => `free what it names, or choose another port, address or name ${where}`,
   ],
   [
-    /(is|are) not set|not set in|not specified|must be set|required value/i,
+    /(is|are) not set|\bnot set in|not specified|must be set|required value/i,
     where => `set what it names ${where}, or in the configuration of what says so`,
   ],
   [
-    /updates to statefulset spec for fields other than|field is immutable/i,
+    /updates (to statefulset spec for fields other than|may not change fields)|field is immutable/i,
     where => `recreate the object that it names: the field cannot be changed; or revert the change ${where}`,
   ],
   [
-    /not ?(be )?found|(does not|doesn't) exist|no such/i,
+    /not ?(be )?found|(does not|doesn't) exist|no such|unable to (resolve|discover) at least one|\b0 match/i,
     where => `create what it names, or correct the name ${where}`,
   ],
   [

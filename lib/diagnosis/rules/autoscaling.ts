@@ -4,6 +4,7 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { since } from './workload-facts.ts'
 
 /** The containers of an autoscaler's target that do not request the resource by which it scales. */
@@ -98,7 +99,8 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
     return told(
       'autoscaler-unable',
       `it cannot scale: ${short(able.message ?? '', 200)}`,
-      'correct what it says',
+      adviceOn(able.message ?? '', `in the manifest of HorizontalPodAutoscaler ${name}`) ??
+        'correct what it says',
     )
   if (active?.status !== 'False') return undefined
   if (!/metric/i.test(`${active.reason} ${active.message}`))

@@ -166,11 +166,16 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   const known = meaningIn(pod, words, index)
+  // What is not of a connection is what a command has written.
+  const [, written] =
+    / probe failed: (?!Get |HTTP |dial |command |rpc |service |timeout)([^\n]+)/.exec(
+      probed?.message ?? '',
+    ) ?? []
   if (probed && !init && !known)
     return {
       rule: 'pod-liveness-failing',
-      cause: `${title} keeps being killed: it does not answer its liveness or startup probe`,
-      fix: `read what it does; if it is only slow, give the probe more time ${where}`,
+      cause: `${title} keeps being killed: ${written ? `the command of its probe fails: ${short(written, 200)}` : 'it does not answer its liveness or startup probe'}`,
+      fix: `read what it does; if it is only slow, give the probe more time ${where}${written ? ', or correct that command there' : ''}`,
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
     }

@@ -8,6 +8,7 @@ import { evictionCause, isEvicted } from '../eviction.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { podAge, rules as setUp } from './setup.ts'
@@ -50,6 +51,16 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
     return age < 10 ? undefined : placing(pod, message, index)
   if (scheduled || age < 30) return undefined
   const scheduler = pod.spec?.schedulerName ?? 'default-scheduler'
+  const [other] = index.events(pod).filter(({ type }) => type === 'Warning')
+  // Another one has to place it: that of a cluster around this one, for example.
+  if (other)
+    return tell(subject, {
+      rule: 'scheduler-silent',
+      cause: `nobody has placed it for ${durationText(age * 1000)}: ${short(other.message ?? '', 250)}`,
+      text:
+        adviceOn(other.message ?? '', whereToChange(workloadOf(pod, index), index)) ?? 'correct what it says',
+      command: describing(pod),
+    })
   return tell(subject, {
     rule: 'scheduler-silent',
     cause: `${scheduler} has not handled it for ${durationText(age * 1000)}`,

@@ -5,6 +5,7 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { adviceOn } from './advice.ts'
 import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
@@ -118,7 +119,10 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     cause: which
       ? `container ${name} runs, but its ${which.toLowerCase()} probe fails: ${short(answer ?? '', 200)}`
       : `container ${name} runs, but is not ready`,
-    fix: `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}${advice ? `; it advises: ${advice}` : ''}`,
+    fix:
+      (!/^(Get|HTTP|dial)\b/.test(answer ?? '') &&
+        adviceOn(answer ?? '', whereToChange(workloadOf(pod, index), index))) ||
+      `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}${advice ? `; it advises: ${advice}` : ''}`,
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
     ...waitsForOthers(pod, index),

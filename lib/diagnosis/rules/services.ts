@@ -227,9 +227,11 @@ const withoutAddress = each('Service', (service, index) => {
   const nowhere = index
     .within('DaemonSet', 'kube-system')
     .find(({ metadata, status }) => isBalancerOf(service, metadata) && status?.desiredNumberScheduled === 0)
-  const said = eventsOf(index, service, /^SyncLoadBalancerFailed$/).map(({ message }) =>
-    String(message).replace(/^Error syncing load balancer: (failed to ensure load balancer: )?/, ''),
-  )[0]
+  const said = eventsOf(index, service, /./)
+    .filter(({ type }) => type === 'Warning')
+    .map(({ message }) =>
+      String(message).replace(/^Error syncing load balancer: (failed to ensure load balancer: )?/, ''),
+    )[0]
   return {
     rule: 'service-without-address',
     cause: said
@@ -240,7 +242,7 @@ const withoutAddress = each('Service', (service, index) => {
           text:
             adviceOn(said, `in the manifest of Service ${name}`) ??
             meaningOf(said)?.fix(`in the configuration of that controller`) ??
-            'correct what it says: the controller of the cloud makes its load balancer',
+            'correct what it says: it is said by what gives addresses to Services',
           command: describing(service),
         }
       : nowhere

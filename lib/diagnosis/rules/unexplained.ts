@@ -5,6 +5,7 @@
 import { type Condition, condition, standing } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { kindOf } from '../allowed/kinds.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import { type Finding, type Remedy, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
@@ -82,8 +83,8 @@ function warned(index: Index, told: readonly Finding[]): Finding[] {
   for (const event of index.snapshot.objects) {
     if (event.kind !== 'Event' || event.type !== 'Warning') continue
     if (timesSeen(event) < (REFUSED.test(event.reason ?? '') ? 2 : OFTEN.times)) continue
-    const { kind = '', namespace, name = '' } = event.involvedObject ?? {}
-    const object = index.get(kind, namespace, name)
+    const { kind = '', apiVersion = '', namespace, name = '' } = event.involvedObject ?? {}
+    const object = index.get(kindOf({ kind, apiVersion }), namespace, name)
     if (object && !WARNED.test(kind) && !isOfOthers(object)) continue
     if (JUDGED.test(event.reason ?? '')) continue
     const begun = since(index, event.firstTimestamp, event.metadata.creationTimestamp)
