@@ -1,4 +1,5 @@
 /** The bucket of the backups: what Velero has written into it, read again, and our proofs beside it. */
+import { createHash } from 'node:crypto'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, gunzipSync } from 'node:zlib'
@@ -65,14 +66,18 @@ export class BackupBucket {
     await this.#send('PUT', path, answer => bodyBytes(answer), text)
   }
 
-  /** Reads a gzip file to its end and keeps nothing. Returns false when it does not exist; throws when it is damaged. */
-  async readToEnd(path: string): Promise<boolean> {
-    const read = await this.#send('GET', path, async ({ body }) => {
+  /**
+   * Reads a gzip file to its end and keeps nothing. Returns its SHA-256, or undefined when it does not exist; throws when
+   * it is damaged.
+   */
+  async readToEnd(path: string): Promise<string | undefined> {
+    return this.#send('GET', path, async ({ body }) => {
+      const sum = createHash('sha256')
       const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-      await pipeline(Readable.fromWeb(body as never), createGunzip(), nowhere)
-      return true
+      const pieces = Readable.fromWeb(body as never).on('data', piece => sum.update(piece))
+      await pipeline(pieces, createGunzip(), nowhere)
+      return sum.digest('hex')
     })
-    return read ?? false
   }
 }
 
@@ -82,16 +87,28 @@ const isDamage = (failure: unknown) => /^Z_/.test((failure as { code?: string })
 /** The file with our proof of a backup, in the bucket; its SHA-256 is beside it. */
 export const proofPath = (name: string) => `backups/${name}/openappstack-proof.json`
 
+/** The SHA-256 of files of a backup, by their paths in the bucket. */
+export type FileSums = Record<string, string>
+
 /**
  * What is wrong with the files of a backup in the bucket: the description, the objects and the list of the volumes. Each
- * is read to its end. Throws when the bucket cannot be reached.
+ * is read to its end, and compared with what an earlier proof has `known` of it: Velero changes none of them later.
+ * Throws when the bucket cannot be reached. Returns the sums of now, too.
  */
-export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): Promise<BackupFlaw[]> {
+export async function checkFiles(
+  bucket: BackupBucket,
+  verdict: BackupVerdict,
+  known: FileSums = {},
+): Promise<{ flaws: BackupFlaw[]; files: FileSums }> {
   const { name } = verdict
   const folder = `backups/${name}`
-  const flaws: BackupFlaw[] = []
+  const [flaws, files]: [BackupFlaw[], FileSums] = [[], {}]
   const again = 'take another backup, and find out who changes the bucket'
-  const flaw = (what: string) => flaws.push({ what, fix: again })
+  const flaw = (what: string, fix = again) => flaws.push({ what, fix })
+  const summed = (path: string, sum: string) => {
+    files[path] = sum
+    if (known[path] !== undefined && known[path] !== sum) flaw(`${path} was changed after it was proved`)
+  }
   /** A file, made into something. */
   const sound = async <T>(path: string, make: (bytes: Buffer) => T): Promise<T | undefined> => {
     const bytes = await bucket.read(path)
@@ -100,7 +117,9 @@ export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): 
       return undefined
     }
     try {
-      return make(bytes)
+      const made = make(bytes)
+      summed(path, sha256(bytes))
+      return made
     } catch {
       flaw(`${path} in the bucket is damaged`)
       return undefined
@@ -109,12 +128,21 @@ export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): 
   const described = await sound(`${folder}/velero-backup.json`, bytes => JSON.parse(bytes.toString()))
   if (described && described.metadata?.name !== name)
     flaw(`${folder}/velero-backup.json describes another backup`)
+  // Velero says Completed to the cluster even when it could not write that into the bucket (v1.18,
+  // pkg/controller/backup_finalizer_controller.go); another server takes no other phase from there.
+  else if (described && described.status?.phase !== verdict.phase)
+    flaw(
+      `${folder}/velero-backup.json says ${described.status?.phase ?? 'no phase'}: a new server would not find this backup`,
+      'the bucket refused the last file of Velero: take another backup',
+    )
+  const contents = `${folder}/${name}.tar.gz`
   try {
-    if (!(await bucket.readToEnd(`${folder}/${name}.tar.gz`)))
-      flaw(`${folder}/${name}.tar.gz is not in the bucket`)
+    const sum = await bucket.readToEnd(contents)
+    if (sum === undefined) flaw(`${contents} is not in the bucket`)
+    else summed(contents, sum)
   } catch (error) {
     if (error instanceof ExpectedError) throw error
-    flaw(`${folder}/${name}.tar.gz in the bucket is damaged: ${messageOf(error)}`)
+    flaw(`${contents} in the bucket is damaged: ${messageOf(error)}`)
   }
   const captured = verdict.claims.filter(({ snapshot }) => snapshot !== undefined)
   const listed = await sound(`${folder}/${name}-podvolumebackups.json.gz`, bytes => {
@@ -125,9 +153,5 @@ export async function checkFiles(bucket: BackupBucket, verdict: BackupVerdict): 
   })
   for (const { claim, snapshot } of captured)
     if (listed && !listed.has(snapshot)) flaw(`the list of volumes in the bucket does not have ${claim}`)
-  const proof = await bucket.read(proofPath(name))
-  const sum = await bucket.read(`${proofPath(name)}.sha256`)
-  if (proof && sum?.toString().trim() !== sha256(proof))
-    flaw(`${proofPath(name)} was changed after it was written`)
-  return flaws.map(({ what, fix }) => ({ what: `backup ${name}: ${what}`, fix }))
+  return { flaws: flaws.map(({ what, fix }) => ({ what: `backup ${name}: ${what}`, fix })), files }
 }

@@ -20,6 +20,11 @@ export const DRILL_MARK = 'oas-restore-drill'
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
 /** The label of what Velero leaves out. */
 const EXCLUDED = 'velero.io/exclude-from-backup'
+/**
+ * The annotation of a backup with what was wrong with it in the bucket when it was proved last: `status` and `diagnose`
+ * do not ask the bucket, and must not call good what is known to be damaged.
+ */
+export const WRONG_IN_BUCKET = 'openappstack.net/wrong-in-bucket'
 /** How Velero says that it has found nothing in a volume (pkg/podvolume, v1.18). */
 const NOTHING = /volume was empty/
 
@@ -121,7 +126,8 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
   else if (phase !== 'Completed')
     flaws.push({
       what: `${phase === 'PartiallyFailed' ? 'has failed in part' : `has failed (${phase})`}${why}`,
-      fix: `read its log (velero backup logs ${metadata.name}), ${AGAIN}`,
+      // One that was refused before it began has no log.
+      fix: `${phase === 'FailedValidation' ? 'see why with `npx tsx scripts/diagnose.ts`' : `read its log (velero backup logs ${metadata.name})`}, ${AGAIN}`,
     })
   else if ((status.errors ?? 0) > 0)
     flaws.push({ what: `has ${status.errors} errors`, fix: `read its log, ${AGAIN}` })
@@ -133,6 +139,12 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
     })
   const expires = Date.parse(status.expiration ?? '')
   if (expires <= now) flaws.push({ what: `has expired on ${status.expiration}`, fix: 'take a newer backup' })
+  const damaged = metadata.annotations?.[WRONG_IN_BUCKET]
+  if (damaged !== undefined)
+    flaws.push({
+      what: `was found damaged: ${damaged}`,
+      fix: `check it again when the cause is corrected: npx tsx scripts/backup.ts --verify ${metadata.name}`,
+    })
   if (startOf(backup) > now + 5 * 60_000)
     flaws.push({
       what: `was started in the future (${status.startTimestamp ?? metadata.creationTimestamp})`,

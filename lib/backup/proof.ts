@@ -1,7 +1,7 @@
 /** The proof of a backup: what it holds of a cluster, written where it can be read without the cluster. */
 import { join } from 'node:path'
 import { HELM_RELEASE } from '../flux/flux.ts'
-import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
 import type { Config } from '../platform/config.ts'
 import type { Cluster } from '../script/cluster.ts'
 import { sha256 } from '../script/digest.ts'
@@ -11,7 +11,7 @@ import { markdownText } from '../script/printable.ts'
 import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
-import { BackupBucket, checkFiles, proofPath } from './bucket.ts'
+import { BackupBucket, checkFiles, type FileSums, proofPath } from './bucket.ts'
 import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
 import {
   type BackupFlaw,
@@ -20,6 +20,7 @@ import {
   judgeBackup,
   PROOF_MARK,
   VELERO,
+  WRONG_IN_BUCKET,
   wrongWith,
 } from './judge.ts'
 import { checkRepositories } from './repository.ts'
@@ -37,6 +38,8 @@ export interface Proof {
   versions?: Record<string, string>
   /** What the claims had before and after the backup, where `backup` has made it; the nightly ones are not counted. */
   contents?: Counted[]
+  /** The checksums of Velero's files in the bucket. */
+  files?: FileSums
   /** Everything that is wrong; nothing when the backup is proved. */
   wrong: BackupFlaw[]
 }
@@ -107,18 +110,45 @@ export interface ProofSubject {
   contents?: Counted[]
 }
 
-/** What an earlier proof of a backup says that cannot be found out again; nothing when there is none that is whole. */
+/** What an earlier proof of a backup says that cannot be found out again, and whether somebody has changed it since. */
 async function earlierFacts(
   bucket: BackupBucket,
   name: string,
-): Promise<Pick<Proof, 'contents' | 'versions'>> {
-  const [text, sum] = [await bucket.read(proofPath(name)), await bucket.read(`${proofPath(name)}.sha256`)]
-  if (!text || sha256(text) !== sum?.toString().trim()) return {}
+): Promise<Pick<Proof, 'contents' | 'versions' | 'files'> & { isChanged?: true }> {
+  const path = proofPath(name)
+  const [text, sum] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
+  if (!text) return {}
+  if (sha256(text) !== sum?.toString().trim()) return { isChanged: true }
   try {
-    const { contents, versions } = soundProof(JSON.parse(text.toString()))
-    return { contents, versions }
+    const { contents, versions, files } = soundProof(JSON.parse(text.toString()))
+    return { contents, versions, files }
   } catch {
     return {}
+  }
+}
+
+type EarlierFacts = Awaited<ReturnType<typeof earlierFacts>>
+
+/** What is wrong with a backup in the bucket, and the checksums of its files. */
+async function checkBucket(
+  kubectl: Kubectl,
+  bucket: BackupBucket,
+  verdict: BackupVerdict,
+  { files: known, isChanged }: EarlierFacts,
+): Promise<{ files?: FileSums; flaws: BackupFlaw[] }> {
+  const { name, claims } = verdict
+  const read = claims.filter(({ snapshot }) => snapshot !== undefined).map(({ claim }) => claim)
+  const [{ files, flaws }, ofRepositories] = await Promise.all([
+    checkFiles(bucket, verdict, known),
+    checkRepositories(kubectl, bucket, name, read),
+  ])
+  const changed = {
+    what: `backup ${name}: ${proofPath(name)} was changed after it was written`,
+    fix: 'take another backup, and find out who changes the bucket',
+  }
+  return {
+    files: { ...files, ...known }, // the first sums count, whatever was found later
+    flaws: [...flaws, ...ofRepositories, ...(isChanged ? [changed] : [])],
   }
 }
 
@@ -128,11 +158,17 @@ export function soundProof(document: unknown): Proof {
   if (proof?.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
     throw new Error('it has other fields')
   const contents = countedOf(proof.contents)
-  const versions = Object.entries(proof.versions ?? {}).filter(([, version]) => typeof version === 'string')
+  const texts = (record: unknown) => {
+    const sound = Object.entries(record ?? {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    )
+    return sound.length > 0 ? Object.fromEntries(sound) : undefined
+  }
   return {
     ...proof,
     contents: contents.length > 0 ? contents : undefined,
-    versions: versions.length > 0 ? Object.fromEntries(versions) : undefined,
+    versions: texts(proof.versions),
+    files: texts(proof.files),
   }
 }
 
@@ -158,18 +194,17 @@ export async function makeProof(
       'see which there are: npx tsx scripts/backup.ts --list',
     )
   const now = Date.now() + kubectl.client.clockOffset
-  const verdict = judgeBackup(backup, objects, now, subject.only?.owns)
+  const { [WRONG_IN_BUCKET]: damaged, ...annotations } = backup.metadata.annotations ?? {}
+  const unmarked = { ...backup, metadata: { ...backup.metadata, annotations } }
+  const verdict = judgeBackup(unmarked, objects, now, subject.only?.owns)
   const bucket = await BackupBucket.open(subject.config, subject.signal)
-  const read = verdict.claims.filter(({ snapshot }) => snapshot !== undefined).map(({ claim }) => claim)
-  const files =
-    verdict.phase === 'Completed'
-      ? [...(await checkFiles(bucket, verdict)), ...(await checkRepositories(kubectl, bucket, name, read))]
-      : []
   const earlier = await earlierFacts(bucket, name)
+  const isWhole = verdict.phase === 'Completed'
+  const { files, flaws } = isWhole ? await checkBucket(kubectl, bucket, verdict, earlier) : { flaws: [] }
   const contents = subject.contents ?? earlier.contents
   const wrong = [
     ...wrongWith(verdict),
-    ...files,
+    ...flaws,
     ...notEmpty(verdict.claims, contents ?? []).map(claim => ({
       what: `backup ${name} does not have the data of ${claim}: Velero found it empty, and it is not`,
       fix: 'see whether the volume is mounted on its node (npx tsx scripts/diagnose.ts), then take another backup',
@@ -184,6 +219,7 @@ export async function makeProof(
     backup: { ...verdict, proved: wrong.length === 0 },
     versions: earlier.versions ?? (await releaseVersions(kubectl)),
     ...(contents ? { contents } : {}),
+    ...(files ? { files } : {}),
     wrong,
   }
   const text = `${scrubbedJson(proof)}\n`
@@ -195,9 +231,27 @@ export async function makeProof(
     await bucket.write(proofPath(name), text)
     await bucket.write(`${proofPath(name)}.sha256`, `${sha256(text)}\n`)
   }
+  // The part of an application that is whole says nothing of the others.
+  if (isWhole && (flaws.length > 0 || !subject.only)) await markDamage(kubectl, ref, damaged, flaws)
   if (proof.wrong.length === 0 && !subject.only)
     await mark(kubectl, PROOF_MARK, { backup: name, sha256: sha256(text) })
   return { proof, file: `${file}.md` }
+}
+
+/** Writes on a backup what is wrong with it in the bucket, or takes that away; one that was proved is so no more. */
+async function markDamage(
+  kubectl: Kubectl,
+  backup: Ref,
+  before: string | undefined,
+  flaws: readonly BackupFlaw[],
+): Promise<void> {
+  const said = flaws.map(({ what }) => what.slice(`backup ${backup.name}: `.length))
+  const now = said.length > 0 ? scrub(said.join('; ')).slice(0, 500) : undefined
+  if (now === before) return
+  await kubectl.patch(backup, { metadata: { annotations: { [WRONG_IN_BUCKET]: now ?? null } } })
+  const proved = { apiVersion: 'v1', kind: 'ConfigMap', namespace: VELERO, name: PROOF_MARK }
+  if (now !== undefined && (await kubectl.get(proved))?.data?.backup === backup.name)
+    await kubectl.delete(proved)
 }
 
 /** Recreates a ConfigMap of Velero's namespace: its age is the age of what it says. */

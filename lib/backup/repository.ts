@@ -61,31 +61,33 @@ export async function checkRepositories(
 ): Promise<BackupFlaw[]> {
   const password = await repositoryPassword(kubectl)
   const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
-  const flaws: BackupFlaw[] = []
-  for (const namespace of new Set(claims.map(claim => claim.split('/')[0]!))) {
+  /** What is wrong with that of one namespace. */
+  const check = async (namespace: string): Promise<BackupFlaw[]> => {
     const path = `kopia/${namespace}/kopia.repository`
     const file = await bucket.read(path)
+    const flaw = (what: string, fix: string) => [{ what: `backup ${backup}: ${what}`, fix }]
     const damaged = (what: string) =>
-      flaws.push({
-        what: `${path} ${what}: the volumes of ${namespace} cannot be read`,
-        fix: 'take another backup, and find out who changes the bucket',
-      })
-    if (!file) damaged('is not in the bucket')
-    else if (password === '')
-      flaws.push({
-        what: `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
-        fix: restore,
-      })
-    else
-      try {
-        if ((await opensRepository(file, password)) === 'refused')
-          flaws.push({
-            what: `the password of the cluster does not open ${path}: it was changed after the first backup`,
-            fix: restore,
-          })
-      } catch {
-        damaged('in the bucket is damaged')
-      }
+      flaw(
+        `${path} ${what}: the volumes of ${namespace} cannot be read`,
+        'take another backup, and find out who changes the bucket',
+      )
+    if (!file) return damaged('is not in the bucket')
+    if (password === '')
+      return flaw(
+        `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
+        restore,
+      )
+    try {
+      return (await opensRepository(file, password)) === 'refused'
+        ? flaw(
+            `the password of the cluster does not open ${path}: it was changed after the first backup`,
+            restore,
+          )
+        : []
+    } catch {
+      return damaged('in the bucket is damaged')
+    }
   }
-  return flaws.map(({ what, fix }) => ({ what: `backup ${backup}: ${what}`, fix }))
+  const namespaces = new Set(claims.map(claim => claim.split('/')[0]!))
+  return (await Promise.all([...namespaces].map(check))).flat()
 }

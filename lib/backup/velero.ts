@@ -100,7 +100,7 @@ export async function untilEnded(
     },
     {
       deadline: options.deadline,
-      every: options.every ?? 2000,
+      every: options.every ?? 1000,
       patience: 120_000,
       describe: last => last ?? 'nothing',
       signal: options.signal,

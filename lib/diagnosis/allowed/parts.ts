@@ -79,6 +79,7 @@ const ANNOTATIONS: Shape = Object.fromEntries(
     'meta.helm.sh/release-name',
     'meta.helm.sh/release-namespace',
     'openappstack.net/replicas-before-migration',
+    'openappstack.net/wrong-in-bucket',
     'pv.kubernetes.io/bind-completed',
     'reconcile.fluxcd.io/forceAt',
     'reconcile.fluxcd.io/requestedAt',

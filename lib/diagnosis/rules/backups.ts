@@ -118,12 +118,15 @@ const schedules = each('Schedule', (schedule, index) => {
   }
   const last = backups.find(({ status }) => FAILED.test(status?.phase ?? '') || status?.phase === 'Completed')
   if (last && FAILED.test(last.status?.phase ?? '')) return [lastFailed(last, finding, behind)]
-  const incomplete = last && !BLINDING.some(kind => index.blind(kind)) ? wrongOf(last, index) : []
-  if (last && incomplete.length > 0) return [notWhole(last, incomplete, finding, behind)]
+  const wrong = last && !BLINDING.some(kind => index.blind(kind)) ? wrongOf(last, index) : []
+  const isExpiry = ({ what }: BackupFlaw) => what.includes('has expired')
+  if (last && !wrong.every(isExpiry)) return [notWhole(last, wrong, finding, behind)]
   const period = periodOf(String(schedule.spec?.schedule ?? ''))
   const done = backups.find(({ status }) => status?.phase === 'Completed')
   const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
-  if (period === undefined || age < period * 1.5) return undefined
+  // Of one that has expired, being overdue tells more.
+  if (period === undefined || age < period * 1.5)
+    return last && wrong.length > 0 ? [notWhole(last, wrong, finding, behind)] : undefined
   return [
     finding(
       'backup-overdue',
@@ -148,12 +151,9 @@ const objectsOf = (index: Index): BackupObjects => ({
   pods: index.all('Pod'),
 })
 
-/** What is wrong with a backup that has come to an end. One that has expired is overdue, which another rule tells. */
-function wrongOf(backup: KubeObject, index: Index): BackupFlaw[] {
-  return wrongWith(judgeBackup(backup, objectsOf(index), index.now)).filter(
-    ({ what }) => !what.includes('has expired'),
-  )
-}
+/** What is wrong with a backup that has come to an end. */
+const wrongOf = (backup: KubeObject, index: Index): BackupFlaw[] =>
+  wrongWith(judgeBackup(backup, objectsOf(index), index.now))
 
 /** `Completed` is Velero's word; it says nothing of volumes that were left out. */
 function notWhole(

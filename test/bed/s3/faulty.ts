@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 
 /** What goes wrong with a request. `slow` is answered after `milliseconds`; `cut` ends in the middle of the answer. */
 export type Failing =
-  | { kind: 'unavailable' | 'internal' | 'full' | 'signature' | 'cut' | 'reset' }
+  | { kind: 'unavailable' | 'internal' | 'full' | 'signature' | 'skewed' | 'cut' | 'reset' }
   | { kind: 'slow'; milliseconds: number }
 
 /** Requests that a fault concerns: all, unless something is given. */
@@ -20,6 +20,8 @@ export interface StorageFault {
   path?: RegExp
   /** Who asks: Velero and kopia name themselves; our scripts are `node`. */
   agent?: RegExp
+  /** So many of these requests go well first. */
+  after?: number
 }
 
 /** An answer of S3 that refuses. */
@@ -28,6 +30,11 @@ const REFUSALS = {
   internal: [500, 'InternalError', 'We encountered an internal error. Please try again.'],
   full: [507, 'QuotaExceeded', 'The quota of this bucket is exceeded.'],
   signature: [403, 'SignatureDoesNotMatch', 'The request signature we calculated does not match.'],
+  skewed: [
+    403,
+    'RequestTimeTooSkewed',
+    'The difference between the request time and the current time is too large.',
+  ],
 } as const
 
 /** The proxy. */
@@ -69,7 +76,8 @@ export class FaultyStorage {
         (path?.test(decodeURIComponent(url.split('?')[0]!)) ?? true) &&
         (agent?.test(headers['user-agent'] ?? '') ?? true),
     )
-    const failing = fault?.failing
+    const failing = fault && (fault.after ?? 0) <= 0 ? fault.failing : undefined
+    if (fault?.after) fault.after--
     if (failing) this.met.push(`${method} ${url}`)
     if (failing?.kind === 'reset') return void asked.socket.destroy()
     if (failing?.kind === 'slow') {

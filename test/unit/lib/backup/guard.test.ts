@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { unprovedData } from '../../../../lib/backup/guard.ts'
+import { WRONG_IN_BUCKET } from '../../../../lib/backup/judge.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
 const NOW = Date.parse('2026-03-02T00:00:00Z')
@@ -49,6 +50,14 @@ test('no proof, a backup that is gone, an old one: refused, although Velero has 
   assert.equal(messages({}, saved, { now: NOW }), ['no backup of the volumes is proved'])
   assert.match(messages({ name: 'nightly' }, saved, { now: NOW })[0]!, /nightly, does not exist any more/)
   assert.match(messages(proof, saved, { now: NOW + 86_400_000 })[0]!, /is 1 d 12 h old; at most 1 d/)
+})
+
+test('a proved backup whose files were found damaged since: refused', () => {
+  const annotations = { [WRONG_IN_BUCKET]: 'nightly.tar.gz was changed' }
+  const damaged = { ...backup, metadata: { ...backup.metadata, annotations } }
+  assert.equal(messages({ ...proof, backup: damaged }, objects(claim('saved')), { now: NOW }), [
+    'backup nightly was found damaged: nightly.tar.gz was changed',
+  ])
 })
 
 test('a volume that the proved backup lacks, and one that came later, are named; others do not matter', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { WRONG_IN_BUCKET } from '../../../../lib/backup/judge.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
@@ -137,6 +138,9 @@ test('backups: failed, overdue, never made, paused, and the storage that is gone
   assert.equal(rules(oldSchedule(), backup('b', 'PartiallyFailed', 30), backup('a', 'Completed', 6)), [])
   assert.equal(rules(oldSchedule(), backup('a', 'Completed', 72)), ['backup-overdue warning'])
   assert.equal(rules(oldSchedule()), ['backup-overdue warning'])
+  const expired = { expiration: ago(3600) }
+  assert.equal(rules(oldSchedule(), backup('a', 'Completed', 20, expired)), ['backup-incomplete warning'])
+  assert.equal(rules(oldSchedule(), backup('a', 'Completed', 72, expired)), ['backup-overdue warning'])
   assert.equal(rules(oldSchedule({ paused: true })), ['backup-schedule-paused warning'])
   const message =
     'rpc error: code = Unknown desc = api error NoSuchBucket: The specified bucket does not exist'
@@ -147,6 +151,15 @@ test('backups: failed, overdue, never made, paused, and the storage that is gone
   assert.equal(rules(location, oldSchedule(), backup('b', 'Failed', 6)), [
     'backup-location-unavailable broken',
   ])
+})
+
+test('a backup whose files were found damaged is not whole, until they are proved again', () => {
+  const good = backup('a', 'Completed', 6)
+  const annotations = { [WRONG_IN_BUCKET]: 'a.tar.gz in the bucket is damaged' }
+  const damaged = { ...good, metadata: { ...good.metadata, annotations } }
+  const [cause, ...more] = judged(platformWith(oldSchedule(), damaged))
+  assert.equal([cause!.rule, more], ['backup-incomplete', []])
+  assert.match(cause!.evidence.join(), 'backup a was found damaged: a.tar.gz in the bucket is damaged')
 })
 
 test('how often a schedule runs', () => {
