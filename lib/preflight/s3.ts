@@ -179,7 +179,7 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
     if (problem) return [problem.what, problem.fix]
     const isLate = failure instanceof Error && failure.name === 'TimeoutError'
     return [
-      `${doing} ${bucket} ${isLate ? `was not done after ${PATIENCE / 1000} s` : `failed: ${quotedAnswer(innermost(failure))}`}`,
+      `${doing} ${bucket} ${isLate ? 'was not done in time' : `failed: ${quotedAnswer(innermost(failure))}`}`,
       'check backup_s3_url in .flux.env, and whether the service has a disturbance',
     ]
   }

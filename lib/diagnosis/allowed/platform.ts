@@ -227,7 +227,10 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   },
   BackupRepository: {
     spec: { volumeNamespace: 'text', backupStorageLocation: 'text', repositoryType: 'text' },
-    status: velero,
+    status: {
+      ...velero,
+      recentMaintenance: [{ result: 'text', startTimestamp: 'text', message: 'message' }],
+    },
   },
   Restore: { spec: { backupName: 'text' }, status: velero },
   PodVolumeBackup: volumeBackup,

@@ -106,6 +106,10 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     /SignatureDoesNotMatch|InvalidAccessKey|AccessDenied|access denied|forbidden|\b40[13]\b|credential/i,
     'correct the keys of the storage (backup_s3_… in .flux.env), or grant them the bucket',
   ],
+  [
+    /SlowDown|ServiceUnavailable|InternalError|StatusCode: 50[0-6]/,
+    'the storage has a disturbance: make a backup now, and ask its operator when it fails again',
+  ],
   [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
   [
     /not initialized|invalid repository format|no such file.*config|is there a repository at/i,
@@ -120,7 +124,7 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
     'make room in the storage, or keep backups for a shorter time',
   ],
   [
-    /no such host|refused|timed? ?out|unreachable|deadline/i,
+    /no such host|refused|timed? ?out|unreachable|deadline|\bEOF\b|connection reset/i,
     'let the server reach the storage: address, DNS and firewall',
   ],
 ]
@@ -206,6 +210,26 @@ const repositories = each('BackupRepository', repository => {
           text: storageFix(String(message)) ?? 'correct what its message names',
           command: `kubectl -n ${namespace} describe backuprepository ${name}`,
         }),
+  }
+})
+
+/** Repositories whose last maintenance has failed: Velero opens each of them hourly, a backup comes once a day. */
+const maintenance = each('BackupRepository', repository => {
+  const { namespace, name } = repository.metadata
+  const runs: { result?: string; startTimestamp?: string; message?: string }[] =
+    repository.status?.recentMaintenance ?? []
+  const last = runs.reduce<(typeof runs)[number] | undefined>(
+    (latest, run) => ((run.startTimestamp ?? '') >= (latest?.startTimestamp ?? '') ? run : latest),
+    undefined,
+  )
+  if (repository.status?.phase === 'NotReady' || last?.result !== 'Failed') return undefined
+  const message = String(last.message ?? '')
+  return {
+    rule: 'backup-repository-maintenance-failed',
+    verdict: 'warning',
+    cause: `its last maintenance has failed: ${short(message, 200)}`,
+    text: storageFix(message) ?? 'correct what its message names',
+    command: `kubectl -n ${namespace} describe backuprepository ${name}`,
   }
 })
 
@@ -319,4 +343,13 @@ export function behindBackups(namespace: string | undefined, index: Index): Ref[
   ].map(refOf)
 }
 
-export const rules: Rule[] = [hanging, notBegun, endless, repositories, volumeRuns, restores, onNoNode]
+export const rules: Rule[] = [
+  hanging,
+  notBegun,
+  endless,
+  repositories,
+  maintenance,
+  volumeRuns,
+  restores,
+  onNoNode,
+]

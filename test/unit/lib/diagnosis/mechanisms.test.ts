@@ -382,6 +382,24 @@ test('a volume that was not backed up is told by its newest backup', () => {
   assert.equal(told([backup('a', 'Failed', LONG_AGO), backup('b', 'Completed', '2026-02-01T00:00:00Z')]), [])
 })
 
+test('a repository that Velero cannot open any more is told by its last maintenance', () => {
+  const run = (result: string, startTimestamp: string, message?: string) => ({
+    result,
+    startTimestamp,
+    message,
+  })
+  const wrong = 'error opening backup repo: invalid repository password'
+  const repository = (...recentMaintenance: object[]) =>
+    objectOf('BackupRepository', 'velero', 'oas-apps', { status: { phase: 'Ready', recentMaintenance } })
+  const good = run('Succeeded', '2026-02-01T00:00:00Z')
+  const bad = run('Failed', '2026-02-01T01:00:00Z', wrong)
+  const [cause] = causes([repository(good, bad)])
+  assert.is(cause!.rule, 'backup-repository-maintenance-failed')
+  assert.match(cause!.remedy.text, 'restore Secret velero-repo-credentials')
+  assert.equal(told([repository(bad, run('Succeeded', '2026-02-01T02:00:00Z'))]), [])
+  assert.equal(told([repository()]), [])
+})
+
 test('a failed pod whose container has said why is told with that', () => {
   const pod = failed('')
   pod.status = {
