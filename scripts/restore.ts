@@ -129,9 +129,9 @@ await script({
       await waitForKustomizations(kubectl, [app], { deadline, log: run.log, signal: run.signal })
       return undefined
     })
-    await steps.forgetRestoreState(kubectl)
     await run.step('Check rows, files and HTTP', undefined, async () => {
       const wrong = [...lost, ...(await check.silentServices(kubectl, parts, run.signal))]
+      await steps.forgetRestoreState(kubectl) // whatever is wrong: there is nothing left to continue
       throwAll(
         wrong.map(what => new ExpectedError(`${app} was restored and runs; ${what}`, steps.wayBack(state))),
       )
