@@ -69,6 +69,8 @@ export async function createTestPeople(
 }
 
 /** Takes every application away from somebody. */
-export async function withdrawGrants(services: Services, { identity }: TestPerson): Promise<void> {
+export async function withdrawGrants(services: Services, person: TestPerson): Promise<void> {
+  // The panel has noted at the login what it knows of the person.
+  const identity = await services.kratos.identity(person.identity.id)
   await changeUser(services, identity, { metadata_admin: { ...identity.metadata_admin, apps: {} } })
 }

@@ -37,7 +37,8 @@ async function unlessTaken<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    if (error instanceof UpstreamError && error.status === 409) throw new TakenError()
+    if (error instanceof UpstreamError && error.status === 409)
+      throw new TakenError('another user has this name or address')
     throw error
   }
 }
@@ -57,7 +58,8 @@ export async function createUser(
 /** Replaces a user who is still as he was when that was decided. Throws a ChangedError, or a TakenError. */
 async function replace({ kratos }: Services, identity: Identity, body: object): Promise<Identity> {
   // kratos replaces a user unconditionally: what somebody else has changed meanwhile would be lost.
-  if (versionOf(await kratos.identity(identity.id)) !== versionOf(identity)) throw new ChangedError()
+  if (versionOf(await kratos.identity(identity.id)) !== versionOf(identity))
+    throw new ChangedError('the user was changed meanwhile')
   return unlessTaken(() => kratos.replace(identity.id, body))
 }
 

@@ -131,7 +131,7 @@ async function act(
   const gone = identity.metadata_admin?.deleted !== undefined
   if (gone && !['restore', 'free'].includes(action)) throw new PageError(409, TEXTS.error.expired)
   if (['save', 'restore'].includes(action) && fields.get('version') !== versionOf(identity))
-    throw new ChangedError()
+    throw new ChangedError('the user was changed meanwhile')
   // Whoever asks is an administrator and stays one: nobody else can be the last.
   if (own && ['disable', 'delete'].includes(action)) return refuse(TEXTS.users.yourself)
   switch (action) {
