@@ -80,7 +80,7 @@ export async function untilEnded(
       if (!object)
         throw new ExpectedError(`${ref.kind} ${ref.name} was deleted meanwhile`, 'run the same command again')
       if (!isUnfinished(object)) return { done: object }
-      const isNew = /^(|New)$/.test(object.status?.phase ?? '')
+      const isNew = /^(|New|Queued|ReadyToStart)$/.test(object.status?.phase ?? '')
       const before = isNew ? await anotherUnder(kubectl, ref) : undefined
       const text = before ? `${ref.name}: waits for ${before}` : veleroProgress(object, volumes)
       const still = performance.now() - moved
@@ -111,7 +111,10 @@ export async function untilEnded(
 /** The name of another backup or restore that Velero is working on; undefined when there is none. */
 async function anotherUnder(kubectl: Kubectl, { kind, name }: Ref): Promise<string | undefined> {
   const all = await kubectl.list(VELERO_API, kind, { namespace: VELERO })
-  const running = all.find(({ metadata, status }) => metadata.name !== name && status?.phase === 'InProgress')
+  const running = all.find(
+    ({ metadata, status }) =>
+      metadata.name !== name && /^(InProgress|Waiting|Finalizing)/.test(status?.phase ?? ''),
+  )
   return running?.metadata.name
 }
 
