@@ -36,6 +36,7 @@ const EXTRA: Record<string, string> = {
   'test/cluster/upgrade-users.test.ts': 'builds hydra and kratos, and installs PostgreSQL',
   'test/cluster/backup.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/backup-faults.test.ts': 'builds Velero and its plugin for S3',
+  'test/cluster/backup-storage.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/restore.test.ts': 'builds Velero and its plugin for S3',
   'test/cluster/alerts.test.ts': 'builds Prometheus and its tool for rules',
   'test/cluster/alerting.test.ts':

@@ -11,6 +11,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
+import * as assert from 'uvu/assert'
+import { isUnfinished } from '../../lib/backup/judge.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { parseConfig } from '../../lib/platform/config.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
@@ -20,12 +22,59 @@ import { run } from '../bed/build/shell.ts'
 import { freePort } from '../bed/cluster/ports.ts'
 import { FaultyStorage } from '../bed/s3/faulty.ts'
 import { type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
-import type { Bed } from './harness.ts'
+import { type Bed, type Outcome, runScript } from './harness.ts'
 
 /** What the stand-in for the node-agent says of a volume. */
 export type Copying = 'whole' | 'empty' | 'fails' | 'hangs'
 
 const VELERO = { namespace: 'velero' }
+
+/** Holds that a run has failed, with this cause, and has called nothing proved. */
+export function failed({ code, stderr }: Outcome, cause: RegExp): void {
+  assert.is(code, 1, stderr)
+  assert.match(stderr, cause)
+  assert.not.match(stderr, /✓ Prove/)
+}
+
+/** A pod of the applications that mounts claims of the class `local-path`, each at its path, and these claims. */
+export function podWithClaims(
+  name: string,
+  paths: Readonly<Record<string, string>>,
+  labels: Record<string, string> = {},
+): KubeObject[] {
+  const named = (name: string) => ({ namespace: 'oas-apps', name, labels })
+  const claims = Object.keys(paths).map(claim => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: named(claim),
+    spec: {
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: 'local-path',
+      resources: { requests: { storage: '1Gi' } },
+    },
+  }))
+  const volumeMounts = Object.entries(paths).map(([name, mountPath]) => ({ name, mountPath }))
+  const volumes = Object.keys(paths).map(claimName => ({
+    name: claimName,
+    persistentVolumeClaim: { claimName },
+  }))
+  const spec = { containers: [{ name: 'app', image: 'app', volumeMounts }], volumes }
+  return [...claims, { apiVersion: 'v1', kind: 'Pod', metadata: named(name), spec }]
+}
+
+/**
+ * Holds what is said of the newest nightly backup while something is wrong with it: by its proof, and by those who look
+ * at the cluster alone.
+ */
+export async function toldOfLatest(cause: RegExp, diagnosis: RegExp): Promise<void> {
+  const run = (name: string, ...args: string[]) => runScript(name, ['--cluster', 'sandbox', ...args])
+  failed(await run('backup', '--verify', 'latest'), cause)
+  const [diagnosed, status] = await Promise.all([run('diagnose'), run('status')])
+  assert.is(diagnosed.code, 3, diagnosed.stderr)
+  assert.match(diagnosed.stdout, diagnosis)
+  assert.is(status.code, 3, status.stderr)
+  assert.match(status.stdout, /✗ +Backups/)
+}
 
 /** A running Velero. */
 export class VeleroBed {
@@ -132,25 +181,7 @@ export class VeleroBed {
         execs: [{ local: { workDir: folder } }],
       },
     })
-    await this.#kubectl.create({
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: { ...apps, labels },
-      spec: {
-        accessModes: ['ReadWriteOnce'],
-        storageClassName: 'local-path',
-        resources: { requests: { storage: '1Gi' } },
-      },
-    })
-    await this.#kubectl.create({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { ...apps, labels },
-      spec: {
-        containers: [{ name: 'app', image: 'app', volumeMounts: [{ name: 'data', mountPath: folder }] }],
-        volumes: [{ name: 'data', persistentVolumeClaim: { claimName: name } }],
-      },
-    })
+    for (const object of podWithClaims(name, { [name]: folder }, labels)) await this.#kubectl.create(object)
     await until(
       async () => {
         const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...apps }
@@ -192,8 +223,58 @@ export class VeleroBed {
     }
   }
 
-  /** Starts Velero's server. */
-  async startServer(): Promise<void> {
+  /**
+   * Has the schedule make a backup now, as `velero backup create --from-schedule` does. Returns it when Velero has ended
+   * with it, however. `more` is set in its spec.
+   */
+  async nightly(more: object = {}): Promise<KubeObject> {
+    const [schedule] = await this.#kubectl.list('velero.io/v1', 'Schedule', VELERO)
+    const { name } = schedule!.metadata
+    const ref = { apiVersion: 'velero.io/v1', kind: 'Backup', name: `${name}-${Date.now()}`, ...VELERO }
+    await this.#kubectl.create({
+      apiVersion: ref.apiVersion,
+      kind: ref.kind,
+      metadata: { name: ref.name, ...VELERO, labels: { 'velero.io/schedule-name': name } },
+      spec: { ...schedule!.spec.template, ...more },
+    })
+    return until<string, KubeObject>(
+      async () => {
+        const backup = (await this.#kubectl.get(ref))!
+        return isUnfinished(backup) ? { last: JSON.stringify(backup.status) } : { done: backup }
+      },
+      { deadline: 300_000, every: 300, describe: last => `backup ${ref.name} is ${last}` },
+    )
+  }
+
+  /** Has the copying of all volumes of the applications hang, until `release`. */
+  async hang(): Promise<void> {
+    for (const { metadata } of await this.#kubectl.list('v1', 'PersistentVolumeClaim'))
+      this.copying.set(`${metadata.namespace}/${metadata.name}`, 'hangs')
+  }
+
+  /** Waits until the copying of a volume hangs. */
+  async hanging(): Promise<void> {
+    await until(async () => ((await this.#hung()).length > 0 ? { done: true } : { last: 'no volume' }), {
+      deadline: 180_000,
+      every: 300,
+      describe: last => `${last} is being copied`,
+    })
+  }
+
+  /** Goes on with the volumes that hang. */
+  async release(): Promise<void> {
+    this.copying.clear()
+    for (const { apiVersion, kind, metadata } of await this.#hung())
+      await this.#kubectl.patch({ apiVersion, kind, ...metadata }, { status: { phase: 'New' } })
+  }
+
+  async #hung(): Promise<KubeObject[]> {
+    const copies = await this.#kubectl.list('velero.io/v1', 'PodVolumeBackup', VELERO)
+    return copies.filter(({ status }) => status?.phase === 'InProgress')
+  }
+
+  /** Starts Velero's server; with another secret key than its bucket has where one is given. */
+  async startServer(secret: string = s3Access.secret): Promise<void> {
     const [metrics, profiler] = [await freePort(), await freePort()]
     this.#server = await start(
       join(this.#programs, 'velero'),
@@ -211,7 +292,7 @@ export class VeleroBed {
         ),
       {
         AWS_ACCESS_KEY_ID: s3Access.id,
-        AWS_SECRET_ACCESS_KEY: s3Access.secret,
+        AWS_SECRET_ACCESS_KEY: secret,
         TMPDIR: this.#folder,
         HOME: this.#folder,
       },
