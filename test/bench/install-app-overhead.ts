@@ -6,18 +6,13 @@
  * Usage: npx tsx test/bench/install-app-overhead.ts [ROUNDS]
  * Environment: KUBECTL, the kubectl to compare with; without it one is built once.
  */
-import { readFileSync } from 'node:fs'
-import { request } from 'node:https'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { table } from '../../lib/script/table.ts'
 import { until } from '../../lib/script/wait.ts'
-import { layoutOf } from '../bed/cluster/layout.ts'
 import { Bed, runScript } from '../cluster/harness.ts'
-import { findKubectl, median, timed } from './measure.ts'
+import { findKubectl, median, timed, watch } from './measure.ts'
 
 const APP = 'wekan'
 const rounds = Number(process.argv[2] ?? 5)
@@ -31,34 +26,18 @@ interface Moments {
 }
 
 /** Watches the application's Kustomization until `stop` is called. */
-function watch(): { moments: Moments; stop: () => void } {
-  const read = (file: string) => readFileSync(join(layoutOf('sandbox').pki, file))
-  const url = new URL(
-    `${bed.kubectl.client.server}/apis/${KUSTOMIZATION.apiVersion}/namespaces/flux-system/kustomizations`,
-  )
-  url.search = `watch=true&fieldSelector=metadata.name=${APP}`
+function watching(): { moments: Moments; stop: () => void } {
   const moments: Moments = { there: 0, ready: 0 }
   let ready = false
-  const sent = request(
-    url,
-    { ca: read('ca.crt'), cert: read('admin.crt'), key: read('admin.key') },
-    answer => {
-      const lines = createInterface({ input: answer })
-      lines.on('error', () => {}) // cut by `stop`
-      lines.on('line', line => {
-        const now = performance.now()
-        const { type, object } = JSON.parse(line) as { type: string; object: KubeObject }
-        if (type === 'DELETED') return
-        moments.there ||= now
-        const isReady = standing(object).state === 'ready'
-        if (isReady && !ready) moments.ready = now
-        ready = isReady
-      })
-    },
-  )
-  sent.on('error', () => {})
-  sent.end()
-  return { moments, stop: () => sent.destroy() }
+  const list = `/apis/${KUSTOMIZATION.apiVersion}/namespaces/flux-system/kustomizations`
+  const stop = watch(bed.kubectl.client.server, `${list}?fieldSelector=metadata.name=${APP}`, object => {
+    const now = performance.now()
+    moments.there ||= now
+    const isReady = standing(object).state === 'ready'
+    if (isReady && !ready) moments.ready = now
+    ready = isReady
+  })
+  return { moments, stop }
 }
 
 /** Removes the application, so that it can be installed again. */
@@ -79,7 +58,7 @@ async function remove(): Promise<void> {
 /** Seconds before Flux has the Kustomization, until it is Ready, and after that, of one installation. */
 async function split(install: () => Promise<unknown>): Promise<number[]> {
   await remove()
-  const { moments, stop } = watch()
+  const { moments, stop } = watching()
   const began = performance.now()
   await install()
   const ended = performance.now()

@@ -1,9 +1,14 @@
 /** What the benchmarks share: medians of alternating runs, told as ratios. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { table } from '../../lib/script/table.ts'
 import { builtPrograms } from '../bed/build/build.ts'
 import { BED } from '../bed/build/programs.ts'
+import { layoutOf } from '../bed/cluster/layout.ts'
 
 /** The middle one of some numbers. */
 export function median(numbers: readonly number[]): number {
@@ -95,4 +100,29 @@ export function tellRatios(medians: ReadonlyMap<string, Taken>, base: string): v
       ...[...medians].map(([name, taken]) => [name, ...cells('clock', taken), ...cells('processor', taken)]),
     ]),
   )
+}
+
+/**
+ * Watches a list (`path`) of a sandbox until what is returned is called: times in objects are of whole seconds. `take`
+ * gets each object when the API server tells of it.
+ */
+export function watch(server: string, path: string, take: (object: KubeObject) => void): () => void {
+  const read = (file: string) => readFileSync(join(layoutOf('sandbox').pki, file))
+  const url = new URL(server + path)
+  url.searchParams.set('watch', 'true')
+  const sent = request(
+    url,
+    { ca: read('ca.crt'), cert: read('admin.crt'), key: read('admin.key') },
+    answer => {
+      const lines = createInterface({ input: answer })
+      lines.on('error', () => {}) // cut when it is ended
+      lines.on('line', line => {
+        const { type, object } = JSON.parse(line) as { type: string; object: KubeObject }
+        if (type !== 'DELETED') take(object)
+      })
+    },
+  )
+  sent.on('error', () => {})
+  sent.end()
+  return () => sent.destroy()
 }
