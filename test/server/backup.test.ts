@@ -4,7 +4,7 @@
  * else is there; the application is called wekan, and is none (backup-objects.ts).
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -362,14 +362,7 @@ test('the bucket alone tells nothing: kopia does not open it with the published 
   ])
   assert.is(found, '')
   assert.match(await opened(PUBLISHED, '1s'), /^Failed .*invalid repository password/)
-  // With a password that was changed nobody calls the backup a good one.
-  const refused = await script('backup', ['--verify', backup])
-  assert.is(refused.code, 1, refused.stderr)
-  assert.match(refused.stderr, /the password of the cluster does not open kopia\/oas-apps\/kopia\.repository/)
-  const { stdout } = await script('diagnose', [])
-  assert.match(stdout, /its last maintenance has failed: .*invalid repository password/)
   assert.match(await opened(REPOSITORY, '2s'), /^Succeeded/)
-  await does('backup', '--verify', backup)
 })
 
 /** Restores the application in place, and compares everything with what was written. */
@@ -417,22 +410,6 @@ test('a drill starts both databases, loads their dumps, and finds everything', a
     /12 checksums compared/,
   )
   assert.is(await kubectl(['get', 'namespace', 'restore-drill-wekan', '--ignore-not-found']), '')
-})
-
-test('a volume is tampered with in the bucket: a drill finds it, and the application stays as it is', async () => {
-  const kept = join(bucket, 'backups/kopia/oas-apps')
-  // Of kopia's files, those that begin with p have the contents (repo/content): each byte of them is authenticated.
-  for (const name of readdirSync(kept, { recursive: true, encoding: 'utf8' })) {
-    const file = join(kept, name)
-    if (!/(^|\/)p[^/]*$/.test(name) || !statSync(file).isFile()) continue
-    const bytes = readFileSync(file)
-    for (let at = 0; at < bytes.length; at += 64) bytes[at]! ^= 1
-    writeFileSync(file, bytes)
-  }
-  const { code, stderr } = await script('restore-drill', [backup, '--yes'])
-  assert.is(code, 1, stderr)
-  assert.match(stderr, /the volume of oas-apps\/wekan-\S+ was not restored \(Failed/)
-  assert.equal(await rowsNow(), rows)
 })
 
 test.run()
