@@ -227,6 +227,10 @@ function mend(kustomization: KubeObject, failure: Failure, index: Index): Action
 /** What a Kustomization has applied and was deleted: Flux notices only after hours. */
 const missing = each('Kustomization', (kustomization, index) => {
   if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return undefined
+  const { status, reason = '' } = condition(kustomization, 'Ready') ?? {}
+  // What keeps Flux from applying it again is told, be it that its kind is gone.
+  if (status === 'False' && !reason.startsWith('HealthCheck')) return undefined
+  const owner = refOf(kustomization)
   return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
     if (!WATCHED.has(kind) || index.blind(kind)) return []
     const there =
@@ -238,7 +242,6 @@ const missing = each('Kustomization', (kustomization, index) => {
       name,
       ...(namespace ? { namespace } : {}),
     }
-    const owner = refOf(kustomization)
     return [
       tell(ref, {
         rule: 'applied-object-missing',

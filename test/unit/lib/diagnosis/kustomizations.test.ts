@@ -250,6 +250,19 @@ test('what Flux has applied and somebody has deleted is named', () => {
   assert.equal(judge(indexOf([object])), [])
 })
 
+test('while Flux cannot apply, what is missing is not told beside the reason', () => {
+  const told = (state: string) => {
+    const object = fluxObject('Kustomization', 'wekan', [state], {
+      status: inventoryOf('oas-apps_wekan_hydra.ory.sh_OAuth2Client'),
+    })
+    return judge(indexOf([object])).some(({ rule }) => rule === 'applied-object-missing')
+  }
+  const noKind = 'no matches for kind "OAuth2Client" in version "hydra.ory.sh/v1alpha1"'
+  assert.not(told(`Ready=False ReconciliationFailed: ${noKind}`))
+  assert.ok(told('Ready=False HealthCheckFailed: timeout waiting for: [OAuth2Client]'))
+  assert.ok(told(ready))
+})
+
 test('a Kustomization that has long not looked at what is fetched is told', () => {
   const fetched = git()
   fetched.status.artifact.lastUpdateTime = '2026-03-01T11:50:00Z'
