@@ -1,6 +1,6 @@
 /**
  * The single sign-on client of an own source, and what becomes of clients and grants when what they are for is removed:
- * on the real hydra, kratos and panel behind an installed platform, with a real browser.
+ * on the real hydra, hydra-maester, kratos and panel behind an installed platform, with a real browser.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,6 @@ import { layoutOf } from '../bed/cluster/layout.ts'
 import { askSignOn } from '../bed/login/ask-sign-on.ts'
 import { loopbackFetch } from '../bed/login/relying-party.ts'
 import { Bed, type Outcome, runScript } from '../cluster/harness.ts'
-import { Maester } from '../cluster/maester.ts'
 import { pushManifests } from '../cluster/own-sources.ts'
 import { suite } from '../suite.ts'
 import { person, startBrowser } from './browser.ts'
@@ -21,7 +20,6 @@ import { person, startBrowser } from './browser.ts'
 const test = suite('own login')
 const CALLBACK = 'https://shop.oas.localhost/oauth2/callback'
 let bed: Bed
-let maester: Maester
 let browser: Browser
 let url: string
 const passwords = new Map<string, string>()
@@ -108,16 +106,14 @@ async function logIn(name: string): Promise<oidc.UserInfoResponse | string> {
 }
 
 test.before(async () => {
-  bed = await Bed.startInstalled({ login: true })
+  bed = await Bed.startInstalled({ login: true, maester: true })
   const ours = await bed.kubectl.get({ ...GIT_REPOSITORY, name: 'openappstack', namespace: 'flux-system' })
   url = ours!.spec.url
-  maester = await Maester.start(bed)
   await runScript('users', ['reset-admin', '--yes'], { reveals: true })
   browser = await startBrowser()
 })
 test.after(async () => {
   await browser?.close()
-  await maester?.stop()
   await bed?.stop()
 })
 
