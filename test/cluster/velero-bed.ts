@@ -91,6 +91,8 @@ export class VeleroBed {
   webStatus = 200
   #web: Server | undefined
   #server: ChildProcess | undefined
+  /** What it has said since it answered. */
+  #said = ''
   #agent = true
 
   private constructor(bed: Bed, s3: S3Server, storage: FaultyStorage, programs: string) {
@@ -297,6 +299,11 @@ export class VeleroBed {
         HOME: this.#folder,
       },
     )
+    this.#said = ''
+    for (const stream of [this.#server.stdout, this.#server.stderr])
+      stream?.on('data', chunk => {
+        this.#said += chunk
+      })
   }
 
   /** Kills Velero's server, as a server that runs out of memory does. */
@@ -321,7 +328,10 @@ export class VeleroBed {
     const ref = { apiVersion: 'velero.io/v1', kind: 'BackupStorageLocation', name: 'default', ...VELERO }
     await until(
       async () => {
-        if (this.#server?.exitCode !== null) throw new Error('Velero has ended')
+        if (this.#server?.exitCode !== null) {
+          console.error(`Velero has ended, and is started again as by a kubelet: ${this.#said.slice(-2000)}`)
+          await this.startServer()
+        }
         const { status } = (await this.#kubectl.get(ref))!
         return status?.phase === phase ? { done: true } : { last: JSON.stringify(status) }
       },
