@@ -79,14 +79,24 @@ export interface BackupVerdict {
 }
 
 const PHASES = {
-  running:
-    /^(New|Queued|ReadyToStart|InProgress|WaitingForPluginOperations(PartiallyFailed)?|Finalizing(PartiallyFailed)?)?$/,
+  waiting: /^(New|Queued|ReadyToStart)?$/,
+  running: /^(InProgress|WaitingForPluginOperations(PartiallyFailed)?|Finalizing(PartiallyFailed)?)$/,
   failed: /^(Failed|PartiallyFailed|FailedValidation)$/,
 }
 
-/** Whether Velero still works on a backup or a restore. Pure. */
-export function isUnfinished({ status }: KubeObject): boolean {
+/** Whether Velero has not started with a backup or a restore: it does one thing at a time. Pure. */
+export function isUnstarted({ status }: KubeObject): boolean {
+  return PHASES.waiting.test(status?.phase ?? '')
+}
+
+/** Whether Velero works on a backup or a restore at the moment. Pure. */
+export function isUnderWay({ status }: KubeObject): boolean {
   return PHASES.running.test(status?.phase ?? '')
+}
+
+/** Whether Velero has not ended with a backup or a restore. Pure. */
+export function isUnfinished(object: KubeObject): boolean {
+  return isUnstarted(object) || isUnderWay(object)
 }
 
 /** When a backup was started, in milliseconds; 0 for an unknown time. Pure. */
@@ -118,7 +128,7 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
   const flaws: BackupFlaw[] = []
   if (metadata.deletionTimestamp || phase === 'Deleting')
     flaws.push({ what: 'is being deleted', fix: 'take another backup' })
-  else if (PHASES.running.test(phase))
+  else if (isUnfinished(backup))
     flaws.push({
       what: `is not finished (${phase}, for ${durationText(Math.max(0, now - startOf(backup)))})`,
       fix: 'wait for its end; when nothing moves, see `npx tsx scripts/diagnose.ts`',

@@ -4,7 +4,7 @@ import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { sizeText } from '../script/size.ts'
 import { until } from '../script/wait.ts'
-import { isUnfinished, startOf, VELERO } from './judge.ts'
+import { isUnderWay, isUnfinished, isUnstarted, startOf, VELERO } from './judge.ts'
 
 /** The API of Velero. */
 export const VELERO_API = 'velero.io/v1'
@@ -80,7 +80,7 @@ export async function untilEnded(
       if (!object)
         throw new ExpectedError(`${ref.kind} ${ref.name} was deleted meanwhile`, 'run the same command again')
       if (!isUnfinished(object)) return { done: object }
-      const isNew = /^(|New|Queued|ReadyToStart)$/.test(object.status?.phase ?? '')
+      const isNew = isUnstarted(object)
       const before = isNew ? await anotherUnder(kubectl, ref) : undefined
       const text = before ? `${ref.name}: waits for ${before}` : veleroProgress(object, volumes)
       const still = performance.now() - moved
@@ -111,11 +111,7 @@ export async function untilEnded(
 /** The name of another backup or restore that Velero is working on; undefined when there is none. */
 async function anotherUnder(kubectl: Kubectl, { kind, name }: Ref): Promise<string | undefined> {
   const all = await kubectl.list(VELERO_API, kind, { namespace: VELERO })
-  const running = all.find(
-    ({ metadata, status }) =>
-      metadata.name !== name && /^(InProgress|Waiting|Finalizing)/.test(status?.phase ?? ''),
-  )
-  return running?.metadata.name
+  return all.find(other => other.metadata.name !== name && isUnderWay(other))?.metadata.name
 }
 
 /** How far a backup or a restore is. Pure. */

@@ -23,6 +23,7 @@ export function challengeTexts(
 ): ChallengeTexts {
   const who = by(isOver)
   const dig = `npx tsx scripts/preflight.ts --only dns`
+  const record = `_acme-challenge.${host.replace(/^\*\./, '')}`
   const curl = `curl -si http://${host}/.well-known/acme-challenge/test`
   switch (problem) {
     case 'no-backend':
@@ -93,15 +94,15 @@ export function challengeTexts(
       }
     case 'dns-propagating':
       return {
-        cause: `the record _acme-challenge.${host.replace(/^\*\./, '')} is not seen in DNS yet`,
+        cause: `the record ${record} is not seen in DNS yet`,
         text: 'Wait some minutes; then check that the domain’s name servers are those of this provider, and that no CNAME or older record is in the way',
-        look: `dig +short TXT _acme-challenge.${host.replace(/^\*\./, '')}`,
+        look: `dig +short TXT ${record}`,
       }
     case 'dns-other-record':
       return {
-        cause: `DNS has another record than that of the challenge at _acme-challenge.${host.replace(/^\*\./, '')}`,
+        cause: `DNS has another record than that of the challenge at ${record}`,
         text: 'Delete the older TXT record (or the CNAME) where the domain is managed, wait until it is gone from DNS, then reissue the certificate',
-        look: `dig +short TXT _acme-challenge.${host.replace(/^\*\./, '')}`,
+        look: `dig +short TXT ${record}`,
       }
     case 'refused':
       return {

@@ -1,4 +1,5 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
+import { isUnderWay, isUnstarted } from '../../backup/judge.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
@@ -12,8 +13,6 @@ const HANGING = 6 * 3600
 
 /** Seconds after which velero has at least started what waits, where nothing else runs. */
 const WAITING = 3600
-
-const RUNNING = /^(InProgress|WaitingForPluginOperations|Finalizing)/
 
 /** What Velero's and its storage's words ask for. The first that matches counts. */
 const STORAGE: readonly [pattern: RegExp, fix: string][] = [
@@ -137,14 +136,8 @@ export const storageFix = (message: string): string | undefined =>
 const hanging = each('Backup', (backup, index) => {
   const { namespace } = backup.metadata
   const lasts = since(index, backup.status?.startTimestamp, backup.metadata.creationTimestamp)
-  if (!RUNNING.test(backup.status?.phase ?? '') || lasts < HANGING) return undefined
-  const waiting = index
-    .all('Backup')
-    .filter(
-      other =>
-        other.metadata.namespace === namespace &&
-        /^(New|Queued|ReadyToStart)?$/.test(other.status?.phase ?? ''),
-    )
+  if (!isUnderWay(backup) || lasts < HANGING) return undefined
+  const waiting = index.within('Backup', namespace).filter(isUnstarted)
   const behind =
     waiting.length === 0 ? '' : `, and ${waiting.length} ${waiting.length === 1 ? 'waits' : 'wait'} behind it`
   return {
@@ -157,14 +150,14 @@ const hanging = each('Backup', (backup, index) => {
 })
 
 /** Backups and restores that velero does not take up, although it works on no other. */
-const notBegun = each(['Backup', 'Restore'], ({ kind, metadata, status }, index) => {
-  const { phase = 'New' } = status ?? {}
+const notBegun = each(['Backup', 'Restore'], (object, index) => {
+  const { kind, metadata, status } = object
   const lasts = since(index, status?.startTimestamp, metadata.creationTimestamp)
-  const isBusy = index.within(kind, metadata.namespace).some(other => RUNNING.test(other.status?.phase ?? ''))
-  if (!/^(New|Queued|ReadyToStart)$/.test(phase) || isBusy || lasts < WAITING) return undefined
+  const isBusy = index.within(kind, metadata.namespace).some(isUnderWay)
+  if (!isUnstarted(object) || isBusy || lasts < WAITING) return undefined
   return {
     rule: 'backup-not-begun',
-    cause: `is ${phase} for ${durationText(lasts * 1000)}: velero does not work on it`,
+    cause: `is ${status?.phase || 'New'} for ${durationText(lasts * 1000)}: velero does not work on it`,
     text: 'see whether velero runs, and what it says; then restart it',
     command: `kubectl -n ${metadata.namespace} rollout restart deployment velero`,
     symptom: true,
@@ -174,13 +167,12 @@ const notBegun = each(['Backup', 'Restore'], ({ kind, metadata, status }, index)
 
 /** Restores that run for longer than Velero lets any. */
 const endless = each('Restore', (restore, index) => {
-  const { phase = '', startTimestamp } = restore.status ?? {}
-  const lasts = since(index, startTimestamp, restore.metadata.creationTimestamp)
-  if (!RUNNING.test(phase) || lasts < HANGING) return undefined
+  const lasts = since(index, restore.status?.startTimestamp, restore.metadata.creationTimestamp)
+  if (!isUnderWay(restore) || lasts < HANGING) return undefined
   return {
     rule: 'restore-never-ends',
     cause: `has been running for ${durationText(lasts * 1000)}`,
-    evidence: [`phase ${phase}`],
+    evidence: [`phase ${restore.status?.phase}`],
     text: 'see whether the pods that it restores start, and node-agent; then restart velero, which fails it',
     command: `kubectl -n ${restore.metadata.namespace} rollout restart deployment velero`,
   }
