@@ -1,3 +1,10 @@
+/** What may be done about what a program says in words of its own. */
+import type { KubeObject } from '../../kubectl/kubectl.ts'
+import type { Remedy } from '../finding.ts'
+import { meaningOf } from './last-words.ts'
+import { sourceFix } from './sources.ts'
+import { describing } from './workload-facts.ts'
+
 /** What may be done about words of any program, besides what the last words of containers mean. The first counts. */
 const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
   [/unrecoverable/i, () => 'restore it from its last backup'],
@@ -59,3 +66,16 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
 /** What to do about words of a program, said of an object that is described there, if that is known. Pure. */
 export const adviceOn = (words: string, where: string): string | undefined =>
   ADVICE.find(([pattern]) => pattern.test(words))?.[1](where)
+
+/** What to do about an object that says in words of its own why it does not work. Pure. */
+export function remedyOf(object: KubeObject, words: string): Remedy {
+  const where = `in the manifest of ${object.kind} ${object.metadata.name}`
+  const read = object.kind === 'ImageRepository' ? sourceFix(object, words) : undefined
+  const known = meaningOf(words)
+  const meant = known && !known.rule.startsWith('container-setting') ? known.fix(where) : undefined
+  return {
+    text:
+      read ?? adviceOn(words, where) ?? meant ?? 'correct what it says; its events and conditions tell more',
+    command: describing(object),
+  }
+}

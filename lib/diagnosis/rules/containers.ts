@@ -7,10 +7,12 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
-import { adviceIn, busError, lastLinesOf, namedIn, processorLacks, tellingLine } from './last-words.ts'
+import { busError, processorLacks } from './known-words.ts'
+import { lastLinesOf } from './last-words.ts'
 import { probeMistake } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
+import { adviceIn, namedIn, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   containersOf,

@@ -9,8 +9,9 @@ import { adviceOn } from './advice.ts'
 import { meaningIn } from './called.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
-import { adviceIn, lastLinesOf, meaningOf, tellingLine } from './last-words.ts'
+import { lastLinesOf, meaningOf } from './last-words.ts'
 import { probeMistake } from './probes.ts'
+import { adviceIn, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   describing,

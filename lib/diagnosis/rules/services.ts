@@ -1,7 +1,7 @@
 /** Services without pods behind them, and what sends its requests to them. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -220,46 +220,57 @@ const ingresses = each('Ingress', (ingress, index) => {
 
 /** Services that wait for an address: nobody from outside gets in without. */
 const withoutAddress = each('Service', (service, index) => {
-  const { namespace, name } = service.metadata
   const addresses = service.status?.loadBalancer?.ingress ?? []
   if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return undefined
   if (since(index, service.metadata.creationTimestamp) < 120) return undefined
+  const why =
+    balancerRefuses(service, index) ?? balancerWithoutNode(service, index) ?? balancerElsewhere(service)
+  return { rule: 'service-without-address', symptom: true, causedBy: balancersOf(service, index), ...why }
+})
+
+const UNREACHED = 'it has no address: nobody from outside reaches it'
+
+/** Why a Service has no address, and what to do. */
+type WithoutAddress = Pick<Finding, 'cause'> & Remedy & { evidence?: string[] }
+
+/** Something that gives addresses to Services has said why this one gets none. */
+function balancerRefuses(service: KubeObject, index: Index): WithoutAddress | undefined {
+  const warning = eventsOf(index, service, /./).find(({ type }) => type === 'Warning')
+  if (!warning) return undefined
+  const said = String(warning.message).replace(
+    /^Error syncing load balancer: (failed to ensure load balancer: )?/,
+    '',
+  )
+  return {
+    cause: `it has no address, since it gets no load balancer: ${short(said, 250)}`,
+    text:
+      adviceOn(said, `in the manifest of Service ${service.metadata.name}`) ??
+      meaningOf(said)?.fix('in the configuration of that controller') ??
+      'correct what it says: it is said by what gives addresses to Services',
+    command: describing(service),
+  }
+}
+
+/** What gives it the ports of nodes is wanted on none of them. */
+function balancerWithoutNode(service: KubeObject, index: Index): WithoutAddress | undefined {
   const nowhere = index
     .within('DaemonSet', 'kube-system')
     .find(({ metadata, status }) => isBalancerOf(service, metadata) && status?.desiredNumberScheduled === 0)
-  const said = eventsOf(index, service, /./)
-    .filter(({ type }) => type === 'Warning')
-    .map(({ message }) =>
-      String(message).replace(/^Error syncing load balancer: (failed to ensure load balancer: )?/, ''),
-    )[0]
-  return {
-    rule: 'service-without-address',
-    cause: said
-      ? `it has no address, since it gets no load balancer: ${short(said, 250)}`
-      : 'it has no address: nobody from outside reaches it',
-    ...(said
-      ? {
-          text:
-            adviceOn(said, `in the manifest of Service ${name}`) ??
-            meaningOf(said)?.fix(`in the configuration of that controller`) ??
-            'correct what it says: it is said by what gives addresses to Services',
-          command: describing(service),
-        }
-      : nowhere
-        ? {
-            evidence: [
-              `DaemonSet ${nowhere.metadata.name}, which gives it the ports of nodes, is wanted on none`,
-            ],
-            text: 'label the nodes that should have its ports: as soon as one node has that label, k3s takes no other',
-            command: 'kubectl label node NODE svccontroller.k3s.cattle.io/enablelb=true --overwrite',
-          }
-        : {
-            text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
-            command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
-          }),
-    symptom: true,
-    causedBy: balancersOf(service, index),
-  }
+  return (
+    nowhere && {
+      cause: UNREACHED,
+      evidence: [`DaemonSet ${nowhere.metadata.name}, which gives it the ports of nodes, is wanted on none`],
+      text: 'label the nodes that should have its ports: as soon as one node has that label, k3s takes no other',
+      command: 'kubectl label node NODE svccontroller.k3s.cattle.io/enablelb=true --overwrite',
+    }
+  )
+}
+
+/** Nothing says why: mostly something else has its ports. */
+const balancerElsewhere = ({ metadata: { namespace, name } }: KubeObject): WithoutAddress => ({
+  cause: UNREACHED,
+  text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
+  command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
 })
 
 /** Whether something is that by which k3s gives a Service the ports of its nodes. */

@@ -1,0 +1,276 @@
+/** What an object of whatever kind says of itself: conditions, phases, replicas, and whether it is being deleted. */
+import { type Condition, condition, standing } from '../../flux/flux.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { durationText } from '../../script/duration.ts'
+import { isOfOthers } from '../allowed/object.ts'
+import type { Remedy } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
+import { remedyOf } from './advice.ts'
+import { storageFix } from './backup-runs.ts'
+import { goDurationSeconds } from './failure.ts'
+import { describing, since } from './workload-facts.ts'
+
+/** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
+export const START_PATIENCE = 600
+
+/** What is not told yet of an object, as a finding. */
+export interface Unsettled {
+  object: KubeObject
+  cause: string
+  lasts: number
+  remedy?: Remedy
+  rule?: string
+}
+
+/** Conditions by which an object of whatever kind says that it works. */
+const WORKS =
+  /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
+
+/** Conditions by which it says that it does not, and words in which it says so of any other. */
+const FAILS =
+  /(Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(ed)?|Invalid|Blocked|Un(schedulable|supported|reachable|available))$|^No(Matching|Such)|^No[A-Z]\w{0,30}Matched$/
+/** Of a part, where it says nothing of the whole, and has not come to its end. */
+const PART_WORKS = /[a-z](?<!Not)(Ready|Synchronized)$|^Valid$/
+const TROUBLE =
+  /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)|unrecoverable/i
+
+/** Phases by which an object of whatever kind says that it does not. */
+const FAILED =
+  /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
+
+/** Phases that somebody has asked for: an object rests. */
+const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|hibernated)$/i
+
+/** Whether an object says by a condition that it does not work. */
+const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
+  !RESTS.test(reason) &&
+  ((WORKS.test(type) && status !== 'True') ||
+    // Argo CD's conditions have no status: one that is there counts.
+    (FAILS.test(type) && (status === 'True' || status === undefined)) ||
+    (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
+    (type === 'Progressing' && TROUBLE.test(reason)))
+
+/** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
+const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
+
+/** Kinds with rules that tell all of their states, and kinds of which what has failed is history. */
+const SETTLED =
+  /^(Pod|Node|HorizontalPodAutoscaler|Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|CertificateRequest|Order|Backup|Restore|BackupRepository|BackupStorageLocation|Schedule|PodVolume(Backup|Restore)|PersistentVolume)$/
+
+/** Every object that says of itself that it does not work, however long. Pure. */
+export function unsettledObjects(index: Index): Unsettled[] {
+  return index.kinds().flatMap(kind =>
+    index.all(kind).flatMap(object => {
+      const { deletionTimestamp, finalizers = [] } = object.metadata as Kept
+      if (deletionTimestamp) return finalizers.length > 0 ? [leaving(object, finalizers, index)] : []
+      return SETTLED.test(kind) ? [] : (stateOf(object, kind, index) ?? [])
+    }),
+  )
+}
+
+type Kept = KubeObject['metadata'] & { finalizers?: string[] }
+
+/** What an object says of itself that it does not work by, if it does: the first that knows it tells. */
+function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | undefined {
+  if (FLUX.test(kind)) return ofFlux(object, index)
+  if (object.kind === 'PersistentVolumeClaim') return ofClaim(object, index)
+  return (
+    ofAddress(object, index) ??
+    ofExperiment(object) ??
+    ofConditions(object, index) ??
+    ofPhase(object, index) ??
+    ofReplicas(object, index)
+  )
+}
+
+function ofFlux(object: KubeObject, index: Index): Unsettled | undefined {
+  const { state, message } = standing(object)
+  const ready = condition(object, 'Ready')
+  if (state !== 'failed' && !(state === 'waiting' && ready && ready.status !== 'True')) return undefined
+  // What it depends on is told itself, as long as that is not ready.
+  if (ready?.reason === 'DependencyNotReady' && dependencies(object, index).some(isUnready)) return undefined
+  const lasts = since(index, ready?.lastTransitionTime, object.metadata.creationTimestamp)
+  const timeout = goDurationSeconds(String(object.spec?.timeout ?? ''))
+  return { object, cause: short(message), lasts: lasts - timeout }
+}
+
+function ofClaim(object: KubeObject, index: Index): Unsettled | undefined {
+  const { metadata, status = {} } = object
+  const bad = conditionsOf(object).find(isBad)
+  if (bad) return ofCondition(object, bad, index)
+  const isSettled = ['Bound', 'Lost'].includes(status.phase)
+  // Until a pod uses it there may be nothing to bind.
+  const isUnused = !metadata.annotations?.['volume.kubernetes.io/selected-node']
+  if (isSettled || isUnused) return undefined
+  return { object, cause: `is ${status.phase ?? 'not handled'}, not bound`, lasts: age(object, index) }
+}
+
+/** A port of a Service that its load balancer has refused. */
+function ofAddress(object: KubeObject, index: Index): Unsettled | undefined {
+  type Addresses = { ports?: { port?: number; error?: string }[] }[]
+  const refused = ((object.status?.loadBalancer?.ingress ?? []) as Addresses)
+    .flatMap(({ ports = [] }) => ports)
+    .find(({ error }) => error)
+  if (!refused) return undefined
+  const cause = `port ${refused.port} of its address: ${short(refused.error!)}`
+  return { object, cause, lasts: age(object, index) }
+}
+
+function ofExperiment(object: KubeObject): Unsettled | undefined {
+  const { apiVersion, kind, metadata } = object
+  if (!/(^|\.)chaos-mesh\.org\//.test(apiVersion)) return undefined
+  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  return {
+    object,
+    rule: 'experiment-running',
+    cause: 'it is an experiment of Chaos Mesh, which brings faults about on purpose',
+    lasts: START_PATIENCE,
+    remedy: {
+      text: 'delete it, unless somebody tests the cluster now',
+      command: `kubectl ${place}delete ${kind.toLowerCase()}.chaos-mesh.org ${metadata.name}`,
+    },
+  }
+}
+
+function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
+  const all = conditionsOf(object)
+  const isSettled = all.some(({ type, status }) => status === 'True' && SETTLES.test(type))
+  const bad = all.filter(
+    each => isBad(each) || (!isSettled && each.status === 'False' && PART_WORKS.test(each.type)),
+  )
+  const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
+  if (!telling || (telling.reason && isAccepted(object, telling.reason, index))) return undefined
+  const { status = {} } = object
+  // A phase that says so, or why, says more than a condition without a reason.
+  const more = status.phaseReason || statesOf(object).some(state => FAILED.test(state) || RESTS.test(state))
+  if (TROUBLE.test(telling.message ?? '')) return ofCondition(object, telling, index)
+  const [, why] =
+    Object.entries(status).find(([field]) => /^last\w+\.(message|description)$/.test(field)) ?? []
+  const message = TROUBLE.test(String(why)) ? `${telling.message}: ${why}` : telling.message
+  return more ? undefined : ofCondition(object, { ...telling, message }, index)
+}
+
+/** Conditions by which an object says that it works as a whole, or is done. */
+const SETTLES = /^(Ready|Available|Finished|Completed?|Succeeded)$/
+
+/** How an object is, in one word each, by whatever field. */
+const statesOf = ({ status = {} }: KubeObject): string[] =>
+  [
+    ...Object.entries(status).flatMap(([field, value]) =>
+      /(status|state|phase|health)$/i.test(field) ? [value] : [],
+    ),
+    status.health?.status,
+    status.connectionState?.lastObservedState,
+    // What is degraded still works.
+    status.robustness === 'faulted' ? 'faulted' : undefined,
+  ].filter(value => typeof value === 'string')
+
+/** Databases and the like of which an operator counts the replicas: none is ready. */
+function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
+  const { replicas, instances, readyReplicas, readyInstances } = object.status ?? {}
+  const wanted = replicas ?? instances
+  if (!isOfOthers(object) || !(wanted > 0) || (readyReplicas ?? readyInstances) !== 0) return undefined
+  return {
+    object,
+    cause: `${wanted === 1 ? 'its replica is not' : `none of its ${wanted} replicas is`} ready`,
+    lasts: age(object, index),
+    remedy: {
+      text: 'see what the controller that runs it logs, and whether it has made any pods',
+      command: describing(object),
+    },
+  }
+}
+
+function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
+  const { status = {} } = object
+  const phases = statesOf(object)
+  const isFailed = (each: unknown) =>
+    FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
+  const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
+  const ofParts = partsOf(status).flatMap(({ errors = [] }) => errors.map(({ message }) => message))
+  const [error] = [status.errors, status.error?.message ?? status.error, ofParts].flat().filter(Boolean)
+  const { message = named(status), health, phaseReason, reason, failureReason } = status
+  const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
+  const hasBad = conditionsOf(object).some(isBad)
+  if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && words))
+    return undefined
+  const [warning] = index.events(object).filter(({ type }) => type === 'Warning')
+  // What says that it was created well says nothing of why a part of it fails.
+  const said = /success/i.test(String(words)) ? '' : short(String(words ?? warning?.message ?? ''))
+  const fix = object.apiVersion.startsWith('velero.io/') ? storageFix(said) : undefined
+  return {
+    object,
+    // What is a sentence stands for itself.
+    cause: `${/ /.test(phase) ? phase : phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
+    lasts: age(object, index),
+    ...(fix ? { remedy: { text: fix } } : {}),
+  }
+}
+
+/** Words of a status in a field with a longer name: `failureMessage`. */
+const named = (status: Record<string, unknown>) =>
+  Object.entries(status).find(
+    ([field, value]) => /\wMessages?$/.test(field) && typeof value === 'string',
+  )?.[1]
+
+/** Seconds since an object was created. */
+const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.creationTimestamp)
+
+/** The parts that a status lists, as the listeners of a Gateway. */
+const partsOf = (status: object): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>
+  Object.values(status)
+    .flatMap(value => (Array.isArray(value) ? value : []))
+    .filter(each => each?.conditions || each?.errors)
+
+/** The conditions of an object, and those of the parts that its status lists. */
+function conditionsOf({ status = {} }: KubeObject): Condition[] {
+  return [status, ...partsOf(status)].flatMap(({ conditions = [] }) => conditions)
+}
+
+/** Whether the owner of an object has the same to say, and works: Knative runs nothing while nobody asks. */
+const isAccepted = ({ metadata }: KubeObject, reason: string, index: Index) =>
+  (metadata.ownerReferences ?? []).some(({ kind, name }) => {
+    const owner = index.get(kind, metadata.namespace, name)
+    return (
+      owner && !isUnready(owner) && owner.status.conditions.some((each: Condition) => each.reason === reason)
+    )
+  })
+
+const isUnready = (object: KubeObject | undefined) => condition(object ?? NOTHING, 'Ready')?.status !== 'True'
+const NOTHING: KubeObject = { apiVersion: '', kind: '', metadata: { name: '' } }
+
+/** What a Kustomization or release names in dependsOn. */
+const dependencies = ({ kind, metadata, spec }: KubeObject, index: Index) =>
+  ((spec?.dependsOn ?? []) as { name: string; namespace?: string }[]).map(each =>
+    index.get(kind, each.namespace ?? metadata.namespace, each.name),
+  )
+
+/** An object that was deleted, and that a finalizer keeps. */
+function leaving(object: KubeObject, finalizers: readonly string[], index: Index): Unsettled {
+  const { kind, metadata } = object
+  const lasts = since(index, metadata.deletionTimestamp)
+  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  return {
+    object,
+    rule: 'stuck-terminating',
+    cause: `was deleted ${durationText(lasts * 1000)} ago, and nothing has removed its finalizer ${finalizers.join(', ')}`,
+    lasts,
+    remedy: {
+      text: 'see why the program of the finalizer does not run or cannot do its work; if it was removed for good, remove the finalizer',
+      command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
+    },
+  }
+}
+
+function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {
+  const { type, status, reason = '', message = '' } = found
+  return {
+    object,
+    cause: short(
+      `${status ? `${type} is ${status}` : type}${reason ? ` (${reason})` : ''}${message ? `: ${message}` : ''}`,
+    ),
+    remedy: remedyOf(object, `${reason} ${message}`),
+    lasts: since(index, found.lastTransitionTime, object.metadata.creationTimestamp),
+  }
+}

@@ -1,0 +1,70 @@
+/** Which of the lines that a program has said tells the most, and what such a line names or advises. */
+import { short } from '../text.ts'
+
+/** A line in which a program says what to do about its failure. */
+const ADVICE =
+  /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|edit|delete|remove|enable|disable) (the|a|an|it|to|--?\w)/i
+
+/** What a program itself advises in its last words; undefined where it does not. Pure. */
+export function adviceIn(...texts: readonly string[]): string | undefined {
+  const line = texts.flatMap(text => text.split('\n')).findLast(each => ADVICE.test(each))
+  return line && around(line.trim(), ADVICE)
+}
+
+/** A line of a file, which looks like the port of a host. */
+const LINE =
+  /\.(go|[cm]?[jt]s|py|rb|php|java|kt|lua|sh|alloy|c|h|cc|cpp|rs|ya?ml|json|toml|conf|cfg|ini|xml):\d+$/
+
+/** A file of a program: where it has failed, not why. */
+const CODE = /\.(go|[cm]?[jt]s|py|rb|php|java|lua|c|h|cc|cpp|rs)$/
+
+/** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
+export function namedIn(words: string | undefined): string | undefined {
+  const text = words ?? ''
+  const address = /\bhttps?:\/\/[\w.-]{3,80}(?::\d{2,5})?|\b[\w-]{1,60}(?:\.[\w-]{1,60}){1,6}:\d{2,5}\b/.exec(
+    text,
+  )?.[0]
+  if (address && !LINE.test(address))
+    return `see whether ${address} answers, and whether it is the right address`
+  const file = /(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/.exec(text)?.[0]
+  if (file && !CODE.test(file)) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
+  const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
+  return variable ? `set or correct ${variable}` : undefined
+}
+
+/** A line, with the next one of them if it announces that. */
+export const withNext = (line: string, lines: readonly string[]) =>
+  line.trimEnd().endsWith(':')
+    ? `${line.trim()} ${lines[lines.indexOf(line) + 1]?.trim() ?? ''}`.trimEnd()
+    : line.trim()
+
+/** A line, or of a long one the part in which a pattern is: what says why may stand in its middle. */
+export function around(line: string, pattern: RegExp, max = 200): string {
+  const at = pattern.exec(line)?.index ?? 0
+  if (line.length <= max || at < max / 2) return short(line, max)
+  return short(`… ${line.slice(at - max / 4, at + max)}`, max)
+}
+
+/** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
+const ENDING =
+  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
+
+/** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
+export const FRAME =
+  /^\++ |^\s*(code|errno|syscall|hostname|address|port): .{1,80},?$|^\s*(at .{1,200}(:\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
+
+/** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
+export function tellingLine(...texts: readonly string[]): string | undefined {
+  const all = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
+  const reasons = all.filter(line => !FRAME.test(line))
+  const lines = reasons.length > 0 ? reasons : all
+  const failing = lines.filter(line =>
+    /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical|refus|missing|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such)/i.test(
+      line,
+    ),
+  )
+  const says = (list: readonly string[]) => list.findLast(each => !ENDING.test(each)) ?? list.at(-1)
+  const line = says(failing) ?? says(lines)
+  if (line === undefined) return undefined
+  return short(withNext(line, lines), 200)
+}
