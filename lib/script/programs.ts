@@ -48,6 +48,8 @@ async function start(
   options: LocalOptions & { input?: string; stdio?: StdioOptions },
 ): Promise<ProcessOutput> {
   const { $ } = await loadZx()
-  const env = { ...process.env, ...options.env }
+  // A bash whose stdin is a socket, as Node's pipes are, reads ~/.bashrc unless it is below another shell: a job of
+  // cron or systemd has no SHLVL (run_startup_files in bash' shell.c).
+  const env = { ...process.env, ...options.env, SHLVL: '1' }
   return $({ ...options, env, nothrow: true, quiet: true, verbose: false })`${command}`
 }
