@@ -51,7 +51,7 @@ await script({
     const deadline = timeoutOf(run.flags.timeout, 60)
     const config = installedConfig(run.cluster)
     const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]
-    if (names.includes('velero')) storageConfig(run.cluster)
+    if (names.includes('velero')) storageConfig(run.cluster, config)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
     await run.preflight([

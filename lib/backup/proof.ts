@@ -110,24 +110,34 @@ export interface ProofSubject {
   contents?: Counted[]
 }
 
-/** What an earlier proof of a backup says that cannot be found out again, and whether somebody has changed it since. */
-async function earlierFacts(
-  bucket: BackupBucket,
-  name: string,
-): Promise<Pick<Proof, 'contents' | 'versions' | 'files'> & { isChanged?: true }> {
-  const path = proofPath(name)
+/** Why the bucket has no proof of a backup that could be believed. */
+export type Unproved = 'absent' | 'changed' | 'unreadable'
+
+/**
+ * The proof of a backup in the bucket, or why there is none. One without its checksum is absent: nobody can tell
+ * whether somebody has changed it, or a run was killed while it wrote the two.
+ */
+export async function storedProof(bucket: BackupBucket, backup: string): Promise<Proof | Unproved> {
+  const path = proofPath(backup)
   const [text, sum] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
-  if (!text) return {}
-  if (sha256(text) !== sum?.toString().trim()) return { isChanged: true }
+  if (!text || !sum) return 'absent'
+  if (sha256(text) !== sum.toString().trim()) return 'changed'
   try {
-    const { contents, versions, files } = soundProof(JSON.parse(text.toString()))
-    return { contents, versions, files }
+    return soundProof(JSON.parse(text.toString()))
   } catch {
-    return {}
+    return 'unreadable'
   }
 }
 
-type EarlierFacts = Awaited<ReturnType<typeof earlierFacts>>
+type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files'> & { isChanged?: true }
+
+/** What an earlier proof of a backup says that cannot be found out again, and whether somebody has changed it since. */
+export async function earlierFacts(bucket: BackupBucket, name: string): Promise<EarlierFacts> {
+  const proof = await storedProof(bucket, name)
+  if (typeof proof === 'string') return proof === 'changed' ? { isChanged: true } : {}
+  const { contents, versions, files } = proof
+  return { contents, versions, files }
+}
 
 /** What is wrong with a backup in the bucket, and the checksums of its files. */
 async function checkBucket(
@@ -153,7 +163,7 @@ async function checkBucket(
 }
 
 /** A proof of a bucket, as far as it has the form of one. Throws when it has not. Pure. */
-export function soundProof(document: unknown): Proof {
+function soundProof(document: unknown): Proof {
   const proof = document as Proof
   if (proof?.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
     throw new Error('it has other fields')

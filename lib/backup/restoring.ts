@@ -1,12 +1,11 @@
 /** What a restore and a drill share: what a backup holds, Velero's Restore, and whether the volumes came back. */
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import type { KubeletSummary } from '../kubectl/kubelet-stats.ts'
-import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
-import { type BackupBucket, proofPath } from './bucket.ts'
+import type { BackupBucket } from './bucket.ts'
 import { type BackupFlaw, VELERO } from './judge.ts'
-import { type Proof, soundProof } from './proof.ts'
+import { type Proof, storedProof } from './proof.ts'
 import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
 
 /** The copy of one claim in a backup. */
@@ -121,18 +120,18 @@ export function wrongWithRestore(
  */
 export async function readProof(bucket: BackupBucket, backup: string): Promise<Proof> {
   const prove = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}; to restore it as it is: --accept-unproved`
-  const [text, sum] = [await bucket.read(proofPath(backup)), await bucket.read(`${proofPath(backup)}.sha256`)]
-  if (!text || !sum) throw new ExpectedError(`backup ${backup} has no proof in the bucket`, prove)
-  if (sha256(text) !== sum.toString().trim())
+  const proof = await storedProof(bucket, backup)
+  if (proof === 'changed')
     throw new ExpectedError(
       `the proof of backup ${backup} was changed after it was written`,
       'take another backup, and find out who changes the bucket',
     )
-  let proof: Proof
-  try {
-    proof = soundProof(JSON.parse(text.toString()))
-  } catch (error) {
-    throw new ExpectedError(`the proof of backup ${backup} cannot be read`, prove, { cause: error })
+  if (typeof proof === 'string') {
+    const what =
+      proof === 'absent'
+        ? `backup ${backup} has no proof in the bucket`
+        : `the proof of backup ${backup} cannot be read`
+    throw new ExpectedError(what, prove)
   }
   if (proof.wrong.length > 0)
     throw new ExpectedError(`the proof of backup ${backup} says: ${proof.wrong[0]!.what}`, prove)

@@ -131,11 +131,10 @@ export function installedConfig(cluster: Cluster): Config {
 }
 
 /**
- * The complete configuration of an installed cluster with a storage for backups. Throws a UsageError when none is
- * configured.
+ * The complete configuration of an installed cluster with a storage for backups; `config` where it is read already.
+ * Throws a UsageError when none is configured.
  */
-export function storageConfig(cluster: Cluster): Config {
-  const config = installedConfig(cluster)
+export function storageConfig(cluster: Cluster, config = installedConfig(cluster)): Config {
   if (config.backup_s3_enabled === 'true') return config
   throw new UsageError(
     `no S3 storage for backups is configured in ${cluster.env}`,

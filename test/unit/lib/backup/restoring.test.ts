@@ -1,10 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { BackupBucket } from '../../../../lib/backup/bucket.ts'
 import {
   type Held,
   heldBy,
-  readProof,
   restoreObject,
   spaceProblems,
   wrongWithRestore,
@@ -12,8 +10,6 @@ import {
 import { scratchObjects } from '../../../../lib/backup/scratch.ts'
 import { backupObject, veleroProgress } from '../../../../lib/backup/velero.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { sha256 } from '../../../../lib/script/digest.ts'
-import { expectedFrom } from '../../helpers.ts'
 
 const copy = (kind: string, of: string, status: object): KubeObject => ({
   apiVersion: 'velero.io/v1',
@@ -116,27 +112,6 @@ test('the progress of a backup counts objects, volumes and bytes', () => {
     veleroProgress(backup, volumes),
     /InProgress, 3 of 9 objects, 1 of 2 volumes, 3\.0 KiB of 4\.0 KiB$/,
   )
-})
-
-test('a proof counts only when it is there, unchanged, readable and good', async () => {
-  const bucket = (files: Record<string, string>) =>
-    ({
-      read: async (path: string) => (path in files ? Buffer.from(files[path]!) : undefined),
-    }) as unknown as BackupBucket
-  const path = 'backups/b/openappstack-proof.json'
-  const good = JSON.stringify({ version: 1, wrong: [], backup: { claims: [] } })
-  const signed = (text: string) => bucket({ [path]: text, [`${path}.sha256`]: `${sha256(text)}\n` })
-  assert.equal((await readProof(signed(good), 'b')).wrong, [])
-  const bad = good.replace('[]', '[{"what":"a volume is missing"}]')
-  for (const [from, message] of [
-    [bucket({}), /has no proof/],
-    [bucket({ [path]: good }), /has no proof/],
-    [bucket({ [path]: bad, [`${path}.sha256`]: sha256(good) }), /was changed/],
-    [signed('{'), /cannot be read/],
-    [signed('{"version":2}'), /cannot be read/],
-    [signed(bad), /says: a volume is missing/],
-  ] as const)
-    assert.match((await expectedFrom(() => readProof(from, 'b'))).message, message)
 })
 
 test('space: the emptiest disk counts; where no kubelet tells, nothing stands against it', () => {
