@@ -3,7 +3,8 @@
  * start to end, against the docs' commands for one certificate (docs 0.7.0, 9.6). Starts a sandbox of its own.
  *
  * Usage: npx tsx test/bench/diagnose.ts [ROUNDS]
- * Environment: KUBECTL, the kubectl to compare with; without it one is built once.
+ * Environment: KUBECTL, the kubectl to compare with; without it one is built once. POPEYE, a Popeye to compare with
+ * (https://github.com/derailed/popeye): it lints the whole cluster, and knows nothing of Flux or cert-manager.
  */
 import { join } from 'node:path'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
@@ -75,6 +76,16 @@ try {
         return sum
       },
       diagnose: () => finding([join(ROOT, 'scripts/diagnose.ts')]),
+      ...(process.env.POPEYE
+        ? {
+            Popeye: () =>
+              timed(process.env.POPEYE!, [
+                `--kubeconfig=${bed.up.kubeconfig}`,
+                '--all-namespaces',
+                '--force-exit-zero',
+              ]),
+          }
+        : {}),
       'an empty program': () => timedScript(join(ROOT, 'test/bench/empty.ts')),
     },
     Number(process.argv[2] ?? 7),

@@ -11,7 +11,8 @@ import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { type Index, parseSnapshot, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import { Kubectl, refText } from '../../lib/kubectl/kubectl.ts'
+import { HELM_RELEASE, standing } from '../../lib/flux/flux.ts'
+import { Kubectl, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { readConfig } from '../../lib/platform/config.ts'
 import { until } from '../../lib/script/wait.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
@@ -228,5 +229,18 @@ export function testFaults(test: ReturnType<typeof suite>, bed: () => Bed, fault
       }
       await worthALook(bed(), seen[1], snapshot => diagnose(snapshot, RULES).causes.length === 0)
       await healthy(...seen)
+      await upgraded(bed())
     })
+}
+
+/** Waits until no release is being upgraded any more: an upgrade would take back what the next fault changes. */
+async function upgraded(bed: Bed): Promise<void> {
+  await until<string, true>(
+    async () => {
+      const releases = await bed.kubectl.list(HELM_RELEASE.apiVersion, HELM_RELEASE.kind, {})
+      const waiting = releases.filter(release => standing(release).state === 'waiting').map(refOf)
+      return waiting.length === 0 ? { done: true } : { last: waiting.map(refText).join(', ') }
+    },
+    { deadline: HEALTHY, every: 500, describe: last => `${last} is being upgraded` },
+  )
 }
