@@ -101,13 +101,12 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
   const last = lastFailure(release)
   if (!last) return undefined
   const { reason, message, over } = last
-  const interrupted = interruption(release)
+  const interrupted = interruption(release, message)
   if (interrupted)
     return {
       rule: 'release-interrupted',
-      cause: interrupted,
       fix: `no cause is left to remove: ${retried(release).replace('then ', '')}`,
-      timing: 'final',
+      ...interrupted,
     }
   if (reason === 'ValuesError')
     return {
@@ -145,17 +144,26 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
 }
 
 /**
- * How a newer change has cut off Helm's last action; undefined when it has not. Its retries are used up by that, and
- * no further one comes by itself.
+ * How Helm's last action was cut off, by a newer change or by the end of helm-controller; undefined when it was not.
+ * Once its retries are used up by that, no further one comes by itself.
  * Source: https://github.com/fluxcd/helm-controller/blob/v1.6.4/internal/reconcile/atomic_release.go
  */
-function interruption(release: KubeObject): string | undefined {
+function interruption(release: KubeObject, message: string): Pick<Failure, 'cause' | 'timing'> | undefined {
   const stalled = condition(release, 'Stalled')
-  if (stalled?.status !== 'True') return undefined
+  const over = stalled?.status === 'True'
+  if (/\bcontext canceled$/m.test(message))
+    return {
+      cause: 'Helm was cut off by a newer change, or as helm-controller ended',
+      timing: over ? 'final' : 'retried',
+    }
+  if (!over) return undefined
   if (stalled.reason === 'MissingRollbackTarget')
-    return 'Helm was cut off by a newer change, and cannot roll back: there is no good revision'
+    return {
+      cause: 'Helm was cut off by a newer change, and cannot roll back: there is no good revision',
+      timing: 'final',
+    }
   return condition(release, 'Ready')?.reason === 'HealthCheckCanceled'
-    ? 'Helm was cut off by a newer change, and its retries are exhausted'
+    ? { cause: 'Helm was cut off by a newer change, and its retries are exhausted', timing: 'final' }
     : undefined
 }
 

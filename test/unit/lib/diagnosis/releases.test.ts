@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rules } from '../../../../lib/diagnosis/rules/releases.ts'
+import { releaseFailure, rules } from '../../../../lib/diagnosis/rules/releases.ts'
 import type { Index } from '../../../../lib/diagnosis/snapshot.ts'
-import { refText } from '../../../../lib/kubectl/kubectl.ts'
+import { refOf, refText } from '../../../../lib/kubectl/kubectl.ts'
 import { fluxObject, ready } from '../../flux-objects.ts'
 import { indexOf, objectOf, shapeOf } from './snapshots.ts'
 
@@ -73,6 +73,19 @@ test('the quota that refuses is told with what is wanted', () => {
   )
   assert.is(finding!.cause, 'the quota few refuses it: pods=1 are wanted, pods=5 is the limit')
   assert.equal(finding!.causedBy?.map(refText), ['ResourceQuota oas-apps/few'])
+})
+
+test('an action that was cut off has no cause to remove: it is tried again, or has to be', () => {
+  const cut = failed(
+    'Helm upgrade failed for release oas-apps/wekan with chart wekan@11.07.0: context canceled',
+  )
+  assert.equal(releaseFailure(cut)?.timing, 'retried')
+  const stalled = { type: 'Stalled', status: 'True', reason: 'RetriesExceeded', message: 'Failed to upgrade' }
+  const over = { ...cut, status: { ...cut.status, conditions: [...cut.status.conditions, stalled] } }
+  const [finding] = judge(indexOf([over]))
+  assert.equal([finding!.rule, finding!.timing], ['release-interrupted', 'final'])
+  assert.match(finding!.remedy.text, 'no cause is left to remove: have it retried')
+  assert.equal(finding!.remedy.action, { do: 'reconcile', ref: refOf(over), reset: true })
 })
 
 test('exhausted tries are given anew, with the reason that stands behind a rollback', () => {
