@@ -2,6 +2,7 @@ import { messageOf } from '../script/errors.ts'
 import type { Finding, RootCause, Rule } from './finding.ts'
 import { fold, withoutRepetition } from './fold.ts'
 import { type Ignored, withoutIgnored } from './ignore.ts'
+import { withLikeness } from './likeness.ts'
 import { isAllowed } from './rules/ownership.ts'
 import type { Gap, Snapshot } from './snapshot.ts'
 import { Index } from './snapshot.ts'
@@ -49,7 +50,7 @@ export function diagnose(
   const broken = told.filter(({ verdict }) => verdict === 'broken')
   const subjects = broken.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)
   return {
-    causes: told,
+    causes: told.map(cause => withLikeness(cause, index)),
     ignored,
     gaps,
     affected: new Set(subjects.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size,

@@ -87,12 +87,14 @@ type Told = Telling | Finding | readonly (Telling | Finding)[] | undefined
 /** A rule that judges objects one by one: those of one kind, of several kinds, or a list. */
 export function each(
   of: string | readonly string[] | ((index: Index) => readonly KubeObject[]),
-  judge: (object: KubeObject, index: Index) => Told,
+  judge: (object: KubeObject, index: Index, told: readonly Finding[]) => Told,
 ): Rule {
-  const rule: Rule = index => {
+  const rule: Rule = (index, told = []) => {
     const objects = typeof of === 'function' ? of(index) : [of].flat().flatMap(kind => index.all(kind))
     return objects.flatMap(object =>
-      [judge(object, index) ?? []].flat().map(told => ('subject' in told ? told : tell(object, told))),
+      [judge(object, index, told) ?? []]
+        .flat()
+        .map(found => ('subject' in found ? found : tell(object, found))),
     )
   }
   // A rule that fails is told by its name.

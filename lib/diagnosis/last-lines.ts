@@ -1,13 +1,16 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { asOneLine } from '../script/printable.ts'
 import { scrub } from '../script/scrub.ts'
+import { tellingTail } from './rules/telling-lines.ts'
 import type { Snapshot } from './snapshot.ts'
+import { short } from './text.ts'
 
 /** Of how many containers the log is read: each is a request. */
 const MOST = 12
 
-/** The last lines of each. */
-const LINES = 4
+/** How many lines of each are read, of which the few are kept that tell the most: what says why is above a stack. */
+const LINES = 300
+const KEPT = 6
 
 /** Milliseconds that a kubelet may take to answer. */
 const PATIENCE = 5000
@@ -45,6 +48,12 @@ function troubled(pods: readonly KubeObject[], now: number) {
   )
 }
 
+/** The lines of a log that are kept. Pure. */
+export const keptLines = (log: string): string =>
+  tellingTail(log, KEPT)
+    .map(line => asOneLine(scrub(short(line, 400))))
+    .join('\n')
+
 /**
  * The last lines of containers that crash or do not get ready, since often only the log tells why. Known secrets are blacked out. A log
  * that cannot be read is left out: it is evidence, not a fact that a diagnosis relies on.
@@ -71,8 +80,7 @@ export async function readLastLines(
       } catch {
         return []
       }
-      const lines = log.trimEnd().split('\n').slice(-LINES)
-      const text = lines.map(line => asOneLine(scrub(line)).slice(0, 400)).join('\n')
+      const text = keptLines(log)
       return text === '' ? [] : [{ namespace, pod: title, container: name, text }]
     }),
   )

@@ -11,6 +11,7 @@ export function short(text: string, max = 300): string {
     .trim()
     .split('\n')
     .map(line => line.trim())
+    .filter(Boolean)
   const [head = '', ...rest] = lines
   const more = /:(\d+:\d+)?$/.test(head)
     ? rest.slice(0, 4)

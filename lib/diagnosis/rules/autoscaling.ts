@@ -112,7 +112,8 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
   return told(
     'autoscaler-without-metrics',
     `it gets no metrics: ${short(active.message ?? '', 200)}`,
-    'see whether metrics-server runs (k3s brings it), and whether the metric exists',
+    adapterFix(active.reason ?? '') ??
+      'see whether metrics-server runs (k3s brings it), and whether the metric exists',
   ).map(found => ({
     ...found,
     symptom: true,
@@ -123,5 +124,14 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
     ].map(refOf),
   }))
 })
+
+/** Metrics other than those of metrics-server come from adapters, one for each API. */
+function adapterFix(reason: string): string | undefined {
+  const api = /External/.test(reason) ? 'external' : /(Pods|Object)Metric/.test(reason) ? 'custom' : undefined
+  return (
+    api &&
+    `install or repair the adapter that serves ${api}.metrics.k8s.io (prometheus-adapter, KEDA), and see whether it knows the metric under that name; k3s brings none`
+  )
+}
 
 export const rules: Rule[] = [autoscalers]

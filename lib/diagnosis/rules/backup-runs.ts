@@ -1,12 +1,12 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
 import { isUnderWay, isUnstarted } from '../../backup/judge.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { each, type Finding, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
-import { since } from './workload-facts.ts'
+import { containersOf, podsIn, podsOf, since } from './workload-facts.ts'
 
 /** Seconds after which a backup that still runs hangs: Velero gives volumes four hours. */
 const HANGING = 6 * 3600
@@ -243,11 +243,14 @@ const volumeRuns: Rule = index =>
       const { namespace, name } = run.metadata
       if (!/^(Failed|Canceled)$/.test(run.status?.phase)) return []
       const said = String(run.status?.message ?? '')
+      const limit = killedAgent(run, index)
       return [
         tell(run, {
           rule: `volume-${work}-failed`,
-          cause: `volume ${place} was not ${done}: ${short(said, 200)}`,
-          text: again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`,
+          cause: `volume ${place} was not ${done}: ${limit ? `node-agent was killed when it needed more than its limit of ${limit} of memory: ` : ''}${short(said, 200)}`,
+          text: limit
+            ? `raise the memory limit of DaemonSet node-agent, then make the ${work} again`
+            : (again(storageFix(said), work!) ?? `correct what it says, then make the ${work} again`),
           command: `kubectl -n ${namespace} describe ${kind.toLowerCase()} ${name}`,
           causedBy: [
             ...index.within('DaemonSet', namespace),
@@ -258,6 +261,19 @@ const volumeRuns: Rule = index =>
       ]
     })
   })
+
+/** The memory limit by which the node-agent of a run was killed within the day before; undefined where it was not. */
+function killedAgent({ metadata, spec }: KubeObject, index: Index): string | undefined {
+  return index
+    .within('Pod', metadata.namespace)
+    .filter(pod => pod.spec?.nodeName === spec?.node)
+    .flatMap(containersOf)
+    .filter(({ name, status }) => {
+      const { reason, finishedAt } = status.lastState?.terminated ?? {}
+      return name === 'node-agent' && reason === 'OOMKilled' && since(index, finishedAt) < 86_400
+    })
+    .map(container => String(container.spec?.resources?.limits?.memory ?? 'the node'))[0]
+}
 
 /** What a fix of a backup means for a restore. */
 const again = (fix: string | undefined, work: string) =>
@@ -301,8 +317,9 @@ const restores = each('Restore', (restore, index) => {
 const onNoNode = each('DaemonSet', (daemon, index) => {
   const { namespace, name, creationTimestamp } = daemon.metadata
   const { desiredNumberScheduled } = daemon.status ?? {}
-  if (desiredNumberScheduled !== 0 || index.all('Node').length === 0 || since(index, creationTimestamp) < 300)
-    return undefined
+  if (index.all('Node').length === 0 || since(index, creationTimestamp) < 300) return undefined
+  if (name === 'node-agent' && desiredNumberScheduled > 0) return notEverywhere(daemon, index)
+  if (desiredNumberScheduled !== 0) return undefined
   if (daemon.metadata.labels?.['svccontroller.k3s.cattle.io/svcname']) return undefined // told of its Service
   const agent = name === 'node-agent'
   return {
@@ -314,6 +331,41 @@ const onNoNode = each('DaemonSet', (daemon, index) => {
     command: `kubectl -n ${namespace} describe daemonset ${name}`,
   }
 })
+
+/** A node-agent that does not run on a node with volumes that it should read. */
+function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
+  const { namespace } = daemon.metadata
+  const reads =
+    index.within('PodVolumeBackup', namespace).length > 0 ||
+    index.within('Backup', namespace).some(({ spec }) => spec?.defaultVolumesToFsBackup)
+  const there = new Set(
+    podsIn(namespace, index)
+      .filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === daemon.metadata.uid))
+      .map(({ spec }) => spec?.nodeName),
+  )
+  const lacking = podsOf(index).find(
+    ({ spec, status }) =>
+      spec?.nodeName &&
+      !there.has(spec.nodeName) &&
+      status?.phase === 'Running' &&
+      spec.volumes?.some((volume: { persistentVolumeClaim?: object }) => volume.persistentVolumeClaim),
+  )
+  if (!reads || !lacking || there.size === 0) return undefined
+  const { nodeName } = lacking.spec ?? {}
+  const taints: { key?: string; effect?: string }[] =
+    index.get('Node', undefined, nodeName)?.spec?.taints ?? []
+  const keys = taints.filter(({ effect }) => effect !== 'PreferNoSchedule').map(({ key }) => key)
+  return {
+    rule: 'daemonset-not-on-node',
+    cause: `does not run on Node ${nodeName}: no volume of ${refText(refOf(lacking))} is backed up`,
+    evidence: keys.length > 0 ? [`Node ${nodeName} has the taint ${keys.join(', ')}`] : selection(daemon),
+    text:
+      keys.length > 0
+        ? `add a toleration of ${keys.join(' and ')} in the manifest of DaemonSet node-agent`
+        : 'correct its nodeSelector or affinity, or label the node',
+    command: `kubectl -n ${namespace} describe daemonset node-agent`,
+  }
+}
 
 function selection({ spec }: KubeObject): string[] {
   const labels = Object.entries(spec?.template?.spec?.nodeSelector ?? {}).map(

@@ -1,18 +1,21 @@
 /** Services that the last words of a container name: they tell what the container suffers from, or calls wrongly. */
-import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { recognise } from './failure.ts'
 import { type Meaning, meaningOf } from './last-words.ts'
+import { clockAhead } from './nodes.ts'
+import { fits } from './policy-facts.ts'
 import { refusals, releaseLocked } from './refusals.ts'
-import { endpointsOf, workloadOf } from './workload-facts.ts'
+import { tellingLine } from './telling-lines.ts'
+import { endpointsOf, podsBehind, workloadOf } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\bENOTFOUND |\bhost name "|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
-const ELSEWHERE = /^(localhost|\d+)$/i
+const ELSEWHERE = /^localhost$/i
 
 interface Called {
   host: string
@@ -24,10 +27,14 @@ interface Called {
 
 /** The hosts that words name, with the Service that has this name or address. */
 function calledIn(words: string, namespace: string | undefined, index: Index): Called[] {
-  return [...words.matchAll(HOST)].map(([, first, firstPort, second, secondPort]) => {
-    const host = (first ?? second ?? '').replace(/\.$/, '').toLowerCase()
+  const found = [...words.matchAll(HOST)].filter(
+    ([, first, , second]) => !/^\d+$/.test(first ?? second ?? ''),
+  )
+  return found.map(([, first, firstPort, second, secondPort]) => {
+    const said = (first ?? second ?? '').replace(/\.$/, '').toLowerCase()
+    const isAddress = /^[\d.]+$/.test(said)
+    const host = isAddress ? said : withoutPod(said, index)
     const [name = '', place = namespace, svc] = host.split('.')
-    const isAddress = /^[\d.]+$/.test(host)
     const service = isAddress
       ? index.all('Service').find(({ spec }) => spec?.clusterIP === host)
       : index.get('Service', place, name)
@@ -35,6 +42,15 @@ function calledIn(words: string, namespace: string | undefined, index: Index): C
     const inside = !isAddress && !ELSEWHERE.test(host) && (svc === 'svc' || !host.includes('.'))
     return { host, inside, ...(port ? { port } : {}), ...(service ? { service } : {}) }
   })
+}
+
+/** A host without the name of one pod of a StatefulSet, which stands before that of its Service. */
+function withoutPod(host: string, index: Index): string {
+  const [pod = '', service, svc, mark] = host.split('.')
+  const isPod = /-\d+$/.test(pod) && service !== undefined && svc !== 'svc'
+  return isPod && (mark === 'svc' || !index.get('Namespace', undefined, service))
+    ? host.slice(pod.length + 1)
+    : host
 }
 
 /** Whether it is the API server by the address that pods have for it: the first one of the network of Services. */
@@ -54,25 +70,80 @@ function refusedIn(pod: KubeObject, texts: readonly string[], index: Index): Mea
   return failure ? { rule: failure.rule, cause: failure.cause, fix: () => failure.fix } : undefined
 }
 
+const CALLS = /^container-(names-unresolved|service-unreachable|no-primary)$/
+
+/** Whether nobody answers for a Service. */
+const isSilent = (service: KubeObject, index: Index) => endpointsOf(service.metadata, index) === 0
+
 /** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
 export function meaningIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
   const known = meaningOf(...texts)
   const refused =
     !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
   if (refused) return refused
-  if (!known || !/^container-(names-unresolved|service-unreachable)$/.test(known.rule)) return known
+  if (known?.rule === 'container-certificate-refused') return byClock(known, pod, index)
+  if ((known && !CALLS.test(known.rule)) || index.blind('Service')) return known
+  const { namespace, labels } = pod.metadata
+  const silent = calledIn(texts.join('\n'), namespace, index).find(
+    ({ service }) => service && !leadsTo(service, labels) && isSilent(service, index),
+  )
+  // The line that tells of the failure may not name what was called a line before.
+  if (!known)
+    return (
+      silent && {
+        rule: 'container-service-unreachable',
+        cause: `${refText(refOf(silent.service!))}, which it calls, has no pod that is ready: ${tellingLine(...texts)}`,
+        fix: where => `see why that Service has no pod, and whether its address is right ${where}`,
+        by: behind(silent.service!, index),
+      }
+    )
+  const [named] = calledIn(known.line ?? known.cause, namespace, index)
+  const called = named ?? silent
+  const meaning = called ? whenCalled(known, called, pod, index) : known
+  const by = [...(meaning.by ?? []), ...waysOut(pod, index)]
+  return by.length > 0 ? { ...meaning, by } : meaning
+}
+
+/** The policies on what a pod may call: where they cut it off, nothing that it calls is at fault. */
+const waysOut = ({ metadata }: KubeObject, index: Index): Ref[] =>
+  index
+    .within('NetworkPolicy', metadata.namespace)
+    .filter(({ spec }) => spec?.policyTypes?.includes('Egress') && fits(spec.podSelector, metadata.labels))
+    .map(refOf)
+
+/** The policies on who may call the pods behind a Service. */
+const waysIn = (service: KubeObject, index: Index): Ref[] =>
+  index
+    .within('NetworkPolicy', service.metadata.namespace)
+    .filter(policy =>
+      podsBehind(service, index).some(({ metadata }) => fits(policy.spec?.podSelector, metadata.labels)),
+    )
+    .map(refOf)
+
+/** A certificate is not valid yet, or any more, by the wrong clock of the node. */
+function byClock(known: Meaning, pod: KubeObject, index: Index): Meaning {
+  const node = index.get('Node', undefined, pod.spec?.nodeName ?? '')
+  return node && clockAhead(node, index) > 0 ? { ...known, by: [refOf(node)] } : known
+}
+
+/** A Service and what should answer for it. */
+const behind = (service: KubeObject, index: Index): Ref[] => [
+  refOf(service),
+  ...workloadsBehind(service, index),
+]
+
+/** What a failed call means, beside the Service that was called, or is not there. */
+function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Index): Meaning {
   const { namespace } = pod.metadata
-  const [called] = calledIn(known.cause, namespace, index)
-  if (called && isApiServer(called))
+  if (isApiServer(called))
     return {
       ...known,
       fix: () =>
         'let pods reach the API server: allow the networks of pods and of Services (10.42.0.0/16 and 10.43.0.0/16 with k3s) in the firewall of the server; with several servers their VXLAN port, too (8472/udp)',
     }
-  if (!called || index.blind('Service')) return known
   const { service, host, port, inside } = called
-  // A name server that does not answer says nothing of the name, and names of pods end in their number.
-  const isSilent = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
+  // A name server that does not answer says nothing of the name.
+  const unanswered = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
   const { hostNetwork, dnsPolicy = 'ClusterFirst' } = pod.spec ?? {}
   // https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy
   if (known.rule === RESOLVED && inside && hostNetwork && dnsPolicy === 'ClusterFirst')
@@ -81,23 +152,13 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
       cause: `${known.cause}; a pod on the network of the node asks the name server of the node`,
       fix: where => `set dnsPolicy: ClusterFirstWithHostNet ${where}`,
     }
-  if (!service && (!inside || isSilent || /-\d+(\.|$)/.test(host))) return known
-  const elsewhere = index.all('Service').find(({ metadata }) => metadata.name === host)?.metadata.namespace
+  // Neither does the name of a pod alone.
   if (!service)
-    return {
-      ...known,
-      cause: `there is no Service ${host} in ${namespace}${elsewhere ? `, only in ${elsewhere}` : ''}: ${known.cause}`,
-      fix: where =>
-        elsewhere
-          ? `call it ${host}.${elsewhere} ${where}`
-          : `correct the name ${host} ${where}, or create the Service`,
-      by: undefined,
-    }
+    return !inside || unanswered || /-\d+$/.test(host) ? known : withoutService(known, host, namespace, index)
+  if (isSilent(service, index)) return { ...known, by: behind(service, index) }
   const title = refText(refOf(service))
-  if (endpointsOf(service.metadata, index) === 0)
-    return { ...known, by: [refOf(service), ...workloadsBehind(service, index)] }
   if (known.rule === RESOLVED)
-    return isSilent
+    return unanswered
       ? known
       : {
           rule: 'cluster-dns-wrong',
@@ -107,11 +168,29 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
           command: 'kubectl -n kube-system get configmap coredns -o yaml',
         }
   const ports = ((service.spec?.ports ?? []) as { port?: number }[]).flatMap(each => each.port ?? [])
-  if (!port || ports.includes(port)) return known
+  // It answers others: a policy may keep this one out, or it leads to a port that its pods do not have.
+  if (!port || ports.includes(port))
+    return { ...known, by: [...(known.by ?? []), refOf(service), ...waysIn(service, index)] }
   return {
     ...known,
     cause: `${title} has port ${ports.join(', ')}, not ${port}: ${known.cause}`,
     fix: where => `correct the port of its address ${where}`,
+  }
+}
+
+/** A Service that is called and does not exist: it is elsewhere, a StatefulSet lacks it, or its name is wrong. */
+function withoutService(known: Meaning, host: string, namespace: string | undefined, index: Index): Meaning {
+  const [name = '', place = namespace] = host.split('.')
+  const elsewhere = index.all('Service').find(({ metadata }) => metadata.name === name)?.metadata.namespace
+  const lacking = index.within('StatefulSet', place).filter(({ spec }) => spec?.serviceName === name)
+  return {
+    ...known,
+    cause: `there is no Service ${name} in ${place}${elsewhere ? `, only in ${elsewhere}` : ''}: ${known.cause}`,
+    fix: where =>
+      elsewhere
+        ? `call it ${name}.${elsewhere} ${where}`
+        : `correct the name ${host} ${where}, or create Service ${place}/${name}`,
+    by: lacking.length > 0 ? lacking.map(refOf) : undefined,
   }
 }
 

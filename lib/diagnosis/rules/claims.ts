@@ -210,7 +210,7 @@ function unprovisioned(
       cause: `${provisioner} cannot create its volume: ${known?.cause ?? short(lastClause(reason), 200)}`,
       evidence: [`${failed!.reason}: ${short(reason)}`],
       text: helper
-        ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder`
+        ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder by the scripts in ConfigMap ${helper.metadata.namespace}/local-path-config: these have to fit the version of the provisioner`
         : /access mode/i.test(reason)
           ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
           : /config|\bpath\b/i.test(reason)

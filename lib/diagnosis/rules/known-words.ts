@@ -202,7 +202,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-names-unresolved',
     pattern:
-      /lookup \S+ on \S+:53|(could not|can't|cannot|failed to) resolve (the )?(\w{1,20} )?(host|name|address|domain)|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException/i,
+      /lookup \S+ on \S+:53|(could not|can't|cannot|failed to) resolve (the )?(\w{1,20} )?(host|name|address|domain)|bad address '|temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|\bENOTFOUND\b|no such host|(host|hostname) (is )?(not found|unknown)|unknown host|UnknownHostException|can't find [\w.-]{1,200}: (NXDOMAIN|SERVFAIL)|could not find address for/i,
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: [DNS],
@@ -257,7 +257,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
+      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|log ?in (was |has )?(refused|failed)|login incorrect|AuthenticationFailure|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: where =>
       `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
@@ -293,6 +293,13 @@ export const WORDS: readonly Words[] = [
     fix: where => `create it there, or correct its name ${where}`,
   },
   {
+    rule: 'container-rows-locked',
+    pattern: /lock (wait )?timeout|lock wait|deadlock (found|detected)|could not obtain lock on/i,
+    what: 'another session of its database holds a lock on what it needs',
+    fix: () =>
+      'end that session in the database (pg_stat_activity and pg_terminate_backend, SHOW PROCESSLIST and KILL): mostly a migration, a backup or a console that hangs',
+  },
+  {
     rule: 'container-locks-unsupported',
     pattern: /no locks available|\bENOLCK\b|lock\w{0,5} [^\n]{0,20}not (implemented|supported)/i,
     what: 'the file system of its volume takes no locks, as NFS without its lock service',
@@ -323,6 +330,14 @@ export const WORDS: readonly Words[] = [
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
   },
   {
+    rule: 'container-data-of-another',
+    pattern:
+      /\b(id|uuid|identity)\b[^\n]{0,80} (does not|doesn't) match[^\n]{0,30} stored|belongs to (another|a different)|join the wrong cluster|(cluster|system) ?id\w* mismatch/i,
+    what: 'the data on its volume belongs to another installation',
+    fix: where =>
+      `set in its configuration the id that its data has, or give what it works with its former data back ${where}; else copy the volume and remove from it what the message names`,
+  },
+  {
     rule: 'container-data-encrypted',
     pattern:
       /no suitable key could be found|message authentication failed|(unable|failed|could not|cannot)( to)? decrypt|bad decrypt|secrets?\b[^\n]{0,80} (not set or )?changed/i,
@@ -340,7 +355,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-data-damaged',
     pattern:
-      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|truncated (file|record)|short read|EOF reading|not sequential/i,
+      /\bcorrupt|malformed|checksum (mismatch|error|failed)|invalid magic|bad (file format|magic)|recovery failed|valid checkpoint record|invalid (page|block|segment)|crash recovery|already freed|freelist|truncated (file|record)|short read|EOF reading|not sequential/i,
     what: 'its data is damaged, as after a full disk or a power failure',
     fix: () =>
       'copy the volume first; then repair the data by the tool that it names, or restore it from the last backup',
@@ -362,10 +377,10 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-no-primary',
     pattern:
-      /ReplicaSetNoPrimary|NotWritablePrimary|\bno (primary|leader)\b|\bnot (the )?(primary|leader)\b|read only replica|replica set config is invalid|(no|lost|without) quorum/i,
+      /ReplicaSetNoPrimary|NotWritablePrimary|\bno (primary|leader)\b|\bnot (the )?(primary|leader)\b|read only replica|replica set config is invalid|(no|lost|without) quorum|primary view|\bnon.?prim(ary)?\b|prim not possible/i,
     what: 'the database that it needs has no member that takes writes',
     fix: where =>
-      `see why it has no primary: its pods have to run, and to reach each other under the names in their replica set (rs.status()); after a change of names initiate or reconfigure it; or correct the address ${where}`,
+      `see why it has no primary: its pods have to run, and to reach each other under the names in their replica set (rs.status()); after a change of names initiate or reconfigure it; where all of them were stopped, bootstrap it from the one with the latest data (Galera); or correct the address ${where}`,
   },
   {
     rule: 'container-service-variable',
@@ -395,7 +410,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-user-refused',
     pattern:
-      /\b(as|run as|than|by|the) "?root"?\b[^\n]{0,40}(not|refus|insecure|forbidden)|(not|n't|never|refus\w{1,4} to) (be )?(run|start|execut)\w{0,4} (this \w{1,20} )?(as|by|under) "?root|"root" execution|unprivileged user|must (be )?(run|start)\w{0,4} as (user )?\S|you must be root|\brun \w{2,20} as root/i,
+      /\b(as|run as|than|by|the) "?root"?\b[^\n]{0,40}(not|refus|insecure|forbidden)|(not|n't|never|refus\w{1,4} to) (be )?(run|start|execut)\w{0,4} (this \w{1,20} )?(as|by|under) "?root|"root" execution|unprivileged user|must (be )?(run|start)\w{0,4} as (user )?\S|(executed|run) (with|as|by) the (same )?user (that|who|which) owns|you must be root|\brun \w{2,20} as root/i,
     what: 'it does not run as this user',
     fix: where =>
       `set runAsUser and runAsGroup in its security context ${where}: another user than root, or the one that it names`,
@@ -415,6 +430,14 @@ export const WORDS: readonly Words[] = [
     what: 'a migration of its database has failed',
     fix: where =>
       `restore the database as it was before the upgrade, or repair in it what the message names; then start this version of the image again ${where}`,
+  },
+  {
+    rule: 'container-rows-conflict',
+    pattern:
+      /constraint\b[^\n]{0,120}\b(is violated|fails|failed)|violates (not-null|foreign key|unique|check|exclusion) constraint|duplicate (key value|entry)|\bE11000\b/i,
+    what: 'rows of its database do not fit what it does with them',
+    fix: where =>
+      `back up the database, then correct or delete in it the rows that the message names, and start it again; else go back to the version before ${where}`,
   },
   {
     rule: 'container-permission-denied',
@@ -456,7 +479,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection timed out|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|deadline exceeded|leader election lost/i,
+      /connection timed out|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|(was|were|is)n['’]t able to connect|deadline exceeded|leader election lost/i,
     what: NO_ANSWER,
     fix: whetherItRuns,
   },

@@ -10,6 +10,8 @@ export interface Meaning {
   cause: string
   fix: (where: string) => string
   command?: string
+  /** The line that says so. */
+  line?: string
   /** What it suffers from. */
   by?: readonly Ref[]
 }
@@ -59,6 +61,7 @@ export function meaningOf(...said: readonly string[]): Meaning | undefined {
       if (line !== undefined)
         return {
           ...meaning,
+          line,
           cause: bare ? what : `${what}: ${around(withNext(line, text.split('\n')), pattern)}`,
         }
     }

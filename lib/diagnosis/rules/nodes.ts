@@ -64,8 +64,37 @@ const conditions: Rule = index =>
         },
       ]
     })
-    return [...found, ...bad, ...others(node, index), ...reserved(node, index), ...unused(node, index)]
+    return [
+      ...found,
+      ...bad,
+      ...clock(node, index),
+      ...others(node, index),
+      ...reserved(node, index),
+      ...unused(node, index),
+    ]
   })
+
+/** Seconds by which the clock of a node is ahead of that of the API server; 0 where it is about right. */
+export function clockAhead(node: KubeObject, index: Index): number {
+  const beats = ((node.status?.conditions ?? []) as { lastHeartbeatTime?: string }[]).map(
+    ({ lastHeartbeatTime }) => -since(index, lastHeartbeatTime),
+  )
+  const ahead = Math.max(0, ...beats)
+  return ahead > 600 ? ahead : 0
+}
+
+/** A node whose kubelet says that it has written what only the future holds. */
+const clock = (node: KubeObject, index: Index): Finding[] =>
+  clockAhead(node, index) > 0
+    ? [
+        tell(node, {
+          rule: 'node-clock-differs',
+          cause: `its clock is ${durationText(clockAhead(node, index) * 1000)} ahead: certificates and tokens fail by a wrong time`,
+          text: 'have its clock set by NTP (systemd-timesyncd or chrony), then restart k3s on it',
+          command: ssh('timedatectl'),
+        }),
+      ]
+    : []
 
 /** Conditions that are good when they are true, or that are handled above. */
 const KNOWN = /^(Ready|EtcdIsVoter)$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/

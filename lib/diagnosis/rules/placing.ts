@@ -83,6 +83,13 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       'another pod has its volume, which only one may use (ReadWriteOncePod)',
       `end the other pod, set strategy Recreate ${where}, or give the claim the access mode ReadWriteOnce`,
     )
+  const spread = (pod.spec?.topologySpreadConstraints ?? []) as { topologyKey?: string }[]
+  if (/topology spread/.test(message) && !/affinity/.test(message))
+    return finding(
+      'pod-unschedulable-affinity',
+      `its pods have to spread over ${spread.map(({ topologyKey }) => topologyKey).join(' and ') || 'nodes'}, and no node is left for it`,
+      `lower its replicas to the number of nodes or zones, set whenUnsatisfiable: ScheduleAnyway in topologySpreadConstraints ${where}, or label or add nodes`,
+    )
   if (/anti-affinity|pod affinity|topology spread/.test(message))
     return finding(
       'pod-unschedulable-affinity',

@@ -334,7 +334,7 @@ interface Outward {
 }
 
 /** Policies that forbid what every pod needs: names, which kube-dns resolves. */
-const withoutNames = each('NetworkPolicy', (policy, index) => {
+const withoutNames = each('NetworkPolicy', (policy, index, told) => {
   const { namespace, name, creationTimestamp } = policy.metadata
   const types = (policy.spec?.policyTypes ?? []) as string[]
   const egress = (policy.spec?.egress ?? []) as Outward[]
@@ -352,11 +352,12 @@ const withoutNames = each('NetworkPolicy', (policy, index) => {
     .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
     .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
   if (guarded.length === 0 || [...egress, ...others].some(resolves)) return undefined
+  const suffers = told.some(({ causedBy = [] }) => causedBy.some(ref => keyOf(ref) === keyOf(refOf(policy))))
   return [
     {
       rule: 'policy-without-names',
-      // What may send nothing at all may be meant so.
-      verdict: egress.length > 0 ? 'broken' : 'warning',
+      // What may send nothing at all may be meant so, as long as no program suffers from it.
+      verdict: egress.length > 0 || suffers ? 'broken' : 'warning',
       subject: refOf(policy),
       cause:
         egress.length > 0

@@ -60,7 +60,9 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
           symptom: true,
           causedBy: [...restores, ...index.within('DaemonSet', restores[0]!.metadata.namespace)].map(refOf),
         }
-      : waitsForOthers(pod, index)),
+      : known?.by
+        ? { symptom: true, causedBy: known.by }
+        : waitsForOthers(pod, index)),
   }
 }
 

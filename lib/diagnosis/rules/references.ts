@@ -4,6 +4,7 @@ import { isOfOwnSource } from '../../flux/own-sources.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { fits, selectorText } from './policy-facts.ts'
@@ -181,8 +182,11 @@ const REFERENCES: readonly Reference[] = [
 /** Namespaces whose objects Kubernetes creates itself, before what they name. */
 const SYSTEM = /^kube-/
 
-const missing: Rule = index =>
-  REFERENCES.flatMap(({ kind, field, to, effect }) =>
+const missing: Rule = (index, told = []) => {
+  // What is only untidy as long as nobody asks for it.
+  const asked = told.filter(({ cause }) => cause.includes('there is no Service'))
+  const suffer = new Set(asked.flatMap(({ causedBy = [] }) => causedBy).map(keyOf))
+  return REFERENCES.flatMap(({ kind, field, to, effect }) =>
     index.all(kind).flatMap((object): Finding[] => {
       const { namespace = '', name } = object.metadata
       if (
@@ -204,10 +208,14 @@ const missing: Rule = index =>
         return [
           {
             rule: 'reference-missing',
-            verdict: /^(StatefulSet|ClusterRoleBinding|ServiceAccount)$/.test(kind) ? 'warning' : 'broken',
+            verdict:
+              /^(StatefulSet|ClusterRoleBinding|ServiceAccount)$/.test(kind) &&
+              !suffer.has(keyOf(refOf(object)))
+                ? 'warning'
+                : 'broken',
             subject: refOf(object),
             cause: `its ${field} names ${refText(ref)}, which does not exist: ${effect}`,
-            evidence: others(named.kind, named.namespace, index),
+            evidence: [],
             // Its pods say more, where they exist.
             ...(field === 'imagePullSecrets' ? { symptom: true as const } : {}),
             remedy: {
@@ -219,6 +227,7 @@ const missing: Rule = index =>
       })
     }),
   )
+}
 
 function exists({ kind, name, namespace }: Named & { name: string }, index: Index): boolean {
   if (index.blind(kind)) return true
@@ -231,15 +240,6 @@ function exists({ kind, name, namespace }: Named & { name: string }, index: Inde
 function lacksPods(workload: KubeObject): boolean {
   const { wanted, available } = pods(workload)
   return available < wanted
-}
-
-/** The objects that may have been meant. */
-function others(kind: string, namespace: string | undefined, index: Index): string[] {
-  const names = index
-    .all(kind)
-    .filter(({ metadata }) => metadata.namespace === namespace)
-    .map(({ metadata }) => metadata.name)
-  return names.length > 0 ? [`existing: ${names.slice(0, 5).join(', ')}`] : []
 }
 
 /**
@@ -289,7 +289,6 @@ const missingOfOthers: Rule = index =>
           tell(object, {
             rule: 'reference-missing',
             cause: `its spec.${field} names ${refText(ref)}, which does not exist`,
-            evidence: others(kind, namespace, index),
             text: `create ${refText(ref)}, or correct spec.${field} ${whereToChange(object, index)}`,
             command: describing(object),
           }),

@@ -244,11 +244,27 @@ const waiting = each('HelmRelease', (release, index) => {
     return undefined
   const overdue = lasted(index, ready) > goDurationSeconds(release.spec?.timeout ?? '5m') + 60
   if (!overdue && !dependenciesOf(release, index).some(ref => stuck(index.find(ref)))) return undefined
+  const { targetNamespace = release.metadata.namespace, releaseName = release.metadata.name } =
+    release.spec ?? {}
+  const [newest] = (release.status?.history ?? []) as { status?: string }[]
+  const isLost = overdue && newest?.status === 'deployed'
+  if (isLost)
+    return [
+      findingOf(
+        release,
+        {
+          rule: 'release-forgotten',
+          cause: `Helm has installed ${releaseName}, and helm-controller still says: ${short(ready.message ?? '')}`,
+          fix: 'have helm-controller reconcile it again; if it does not, restart helm-controller',
+        },
+        { action: { do: 'reconcile', ref: refOf(release), reset: true } },
+      ),
+    ]
   return [
     findingOf(release, {
       rule: 'release-waits-for-pods',
       cause: short(ready.message ?? ''),
-      fix: `see why its pods do not become ready: kubectl -n ${release.spec?.targetNamespace ?? release.metadata.namespace} get pods`,
+      fix: `see why its pods do not become ready: kubectl -n ${targetNamespace} get pods`,
       symptom: true,
     }),
   ]

@@ -51,20 +51,63 @@ const ENDING =
 
 /** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
 export const FRAME =
-  /^\++ |^\s*(code|errno|syscall|hostname|address|port): .{1,80},?$|^\s*(at .{1,200}(:\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
+  /^\++ |^\s*(code|errno|syscall|hostname|address|port): .{1,80},?$|^\s*(at .{1,200}(:(line )?\d+\)?|\))$|#\d+ |File ".{1,200}", line \d|goroutine \d|\S{1,200}\.go:\d|[\w./]{1,80}\(.{0,80}\)$|\.\.\. \d+ more|Node\.js v\d|npm (error|ERR!) (a complete log|code|errno|path|command|lifecycle|signal)\b)/i
+
+/** A line in which a program explains its flags, or only reports what is as it should be; the rests of an object. */
+const ASIDE =
+  /^\s*(usage:|flags:|(available )?(commands|options):|-{1,2}[a-z][\w-]*(,? |=|$)|[\w-]{1,40} \[flags\]$)|"(s|level|severity|lvl)": ?"(i|d\d?|info|debug|trace|notice)"|\b(level|severity|lvl)=(info|debug|trace|notice)\b|^[ID]\d{4} \d\d:\d\d|\[(note|info|debug|system)\]|^[^a-z]*$/i
+
+/** Lines without what a program says of its flags, which fills the end of its log: down to the next sentence. */
+function withoutHelp(lines: readonly string[]): string[] {
+  let isHelp = false
+  return lines.filter(line => {
+    if (/^usage\b/i.test(line)) isHelp = true
+    else if (/^[^\s-]/.test(line) && !/^[A-Z][a-z ]{2,30}:$/.test(line)) isHelp = false
+    return !isHelp
+  })
+}
+
+/** Words by which a line speaks of a failure. */
+const FAILING =
+  /error(?![a-z])|fatal|panic|exception|fail|terminate called|cannot|can't|unable|(was|were|is|could)n['’]t|could not|denied|invalid|critical|refus|missing|illegal|timed? ?out|no such|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such|defined|known|valid)/i
+
+const WARNING = /\bwarn(ing)?\b|^W\d{4} /i
+
+/** The lines of several that say why something fails; those that say that it ends only where there is no other. */
+function failing(lines: readonly string[]): string[] {
+  const said = lines.filter(each => FAILING.test(each))
+  const grave = said.filter(each => !WARNING.test(each))
+  return grave.length > 0 ? grave : said
+}
+
+/** Lines without those of stacks, and whatever else is bare of reasons, as far as any is left. */
+function reasons(all: readonly string[], ...others: readonly RegExp[]): string[] {
+  const kept = all.filter(line => line.trim() !== '')
+  for (const bare of [FRAME, ...others]) {
+    const left = kept.filter(line => !bare.test(line))
+    if (left.length > 0) kept.splice(0, kept.length, ...left)
+  }
+  return kept
+}
+
+/** The few lines of a log that tell the most, in their order: the last that speak of a failure, and the last. Pure. */
+export function tellingTail(log: string, most: number): string[] {
+  const all = withoutHelp(log.trimEnd().split('\n'))
+  // What is said often is one line: times and numbers apart.
+  const said = reasons(all, ASIDE)
+  const kept = failing(said).length > 0 ? said : reasons(all)
+  const lines = [...new Map(kept.map(line => [line.replace(/\d+/g, ''), line])).values()]
+  // What came first may have brought about the rest.
+  const wrong = failing(lines)
+  const chosen = new Set([...wrong.slice(0, 2), ...wrong.slice(3 - most), ...lines.slice(-1)])
+  for (const line of [...lines].reverse()) if (chosen.size < most) chosen.add(line)
+  return lines.filter(line => chosen.has(line)).map(line => withNext(line, all))
+}
 
 /** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
 export function tellingLine(...texts: readonly string[]): string | undefined {
-  const all = texts.flatMap(text => text.split('\n')).filter(line => line.trim() !== '')
-  const reasons = all.filter(line => !FRAME.test(line))
-  const lines = reasons.length > 0 ? reasons : all
-  const failing = lines.filter(line =>
-    /error|fatal|panic|exception|fail|cannot|can't|unable|denied|invalid|critical|refus|missing|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such)/i.test(
-      line,
-    ),
-  )
+  const lines = reasons(texts.flatMap(text => text.split('\n')))
   const says = (list: readonly string[]) => list.findLast(each => !ENDING.test(each)) ?? list.at(-1)
-  const line = says(failing) ?? says(lines)
-  if (line === undefined) return undefined
-  return short(withNext(line, lines), 200)
+  const line = says(failing(lines)) ?? says(lines)
+  return line === undefined ? undefined : short(withNext(line, lines), 200)
 }

@@ -189,15 +189,26 @@ export function timesSeen(event: KubeObject): number {
   return event.series?.count ?? event.count ?? 1
 }
 
+/** Rules that tell only that a pod does not work: a pod of the same workload may say why. */
+const BARE = /^pod-(not-ready|crash-looping)$/
+
 /**
- * Pods of one workload that are in the same trouble are one finding: the others only repeat the first. Pure.
+ * Pods of one workload that are in the same trouble are one finding: the others only repeat the first, and those that
+ * do not say why what another one says. Pure.
  */
 export function oncePerWorkload(found: readonly (Finding & { of: KubeObject })[]): Finding[] {
   const first = new Map<string, Finding>()
+  for (const { of, ...finding } of found)
+    for (const key of [finding.rule, ...(BARE.test(finding.rule) || finding.symptom ? [] : ['why'])]) {
+      const place = `${key} ${keyOf(refOf(of))}`
+      if (!first.has(place)) first.set(place, finding)
+    }
   return found.map(({ of, ...finding }) => {
-    const key = `${finding.rule} ${keyOf(refOf(of))}`
-    const earlier = first.get(key)
-    if (!earlier) first.set(key, finding)
-    return earlier ? { ...finding, symptom: true, causedBy: [earlier.subject] } : finding
+    const place = keyOf(refOf(of))
+    const why = BARE.test(finding.rule) ? first.get(`why ${place}`) : undefined
+    const earlier = why ?? first.get(`${finding.rule} ${place}`)!
+    return keyOf(earlier.subject) === keyOf(finding.subject)
+      ? finding
+      : { ...finding, symptom: true, causedBy: [earlier.subject] }
   })
 }

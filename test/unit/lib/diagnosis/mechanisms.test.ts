@@ -7,7 +7,7 @@ import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { meaningOf } from '../../../../lib/diagnosis/rules/last-words.ts'
 import { fits } from '../../../../lib/diagnosis/rules/policy-facts.ts'
 import { probeMistake } from '../../../../lib/diagnosis/rules/probes.ts'
-import { namedIn, tellingLine } from '../../../../lib/diagnosis/rules/telling-lines.ts'
+import { namedIn, tellingLine, tellingTail } from '../../../../lib/diagnosis/rules/telling-lines.ts'
 import type { Snapshot } from '../../../../lib/diagnosis/snapshot.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { NOW, objectOf, snapshotOf } from './snapshots.ts'
@@ -507,6 +507,39 @@ function crashing(text: string, fields: { exitCode?: number; restarts?: number; 
   const lastLines = [{ namespace: 'shop', pod: 'web', container: 'main', text }]
   return { pod, lastLines }
 }
+
+test('of a log the lines are kept that say why, not the stack or the help below them', () => {
+  const stack = Array.from({ length: 40 }, (_, i) => `\tat com.example.Main.run(Main.java:${i})`)
+  assert.equal(tellingTail(['INFO starting', 'OutOfMemoryError: Java heap space', ...stack].join('\n'), 6), [
+    'INFO starting',
+    'OutOfMemoryError: Java heap space',
+  ])
+  const help = ['Usage:', '  agent [flags]', '', 'Flags:', '  -v, --level int   how much is said', '']
+  const lines = ['Error: dial tcp 10.43.0.1:443: i/o timeout', ...help, 'error creating manager']
+  assert.equal(tellingTail(lines.join('\n'), 6), [lines[0], lines.at(-1)])
+  // What is said often is one line, and what comes first may have brought about the rest.
+  const often = Array.from({ length: 50 }, (_, i) => `12:00:${i} ERROR health check failed`)
+  assert.equal(tellingTail(['ERROR no route to db', ...often].join('\n'), 6), [
+    'ERROR no route to db',
+    '12:00:49 ERROR health check failed',
+  ])
+  assert.equal(tellingTail('all is well\nstill is', 6), ['all is well', 'still is'])
+})
+
+test('what resembles a missing object is named beside the remedy', () => {
+  const waiting = (name: string) => {
+    const pod = running('web', { app: 'web' })
+    pod.spec = { ...pod.spec, volumes: [{ name: 'd', configMap: { name } }] }
+    pod.status = { phase: 'Pending', startTime: LONG_AGO }
+    return pod
+  }
+  const maps = [old('ConfigMap', 'settings-7d9hk2c4bf'), old('ConfigMap', 'login', {}, 'other')]
+  const remedy = (name: string) => causes([waiting(name), ...maps])[0]!.remedy.text
+  assert.match(remedy('settings-5h2m9t7gk8'), /; there is ConfigMap shop\/settings-7d9hk2c4bf$/)
+  assert.match(remedy('setings-7d9hk2c4bf'), /; there is ConfigMap shop\/settings-7d9hk2c4bf$/)
+  assert.match(remedy('login'), /; there is ConfigMap other\/login$/)
+  assert.not.match(remedy('certificates'), /there is/)
+})
 
 const database = (endpoints: number) => [
   old('Service', 'db', {

@@ -1,0 +1,77 @@
+/** What is missing is mostly there under another name, or in another namespace: both are said beside the remedy. */
+import leven from 'leven'
+import { type Ref, refText } from '../kubectl/kubectl.ts'
+import type { Finding } from './finding.ts'
+import type { Index } from './snapshot.ts'
+
+/** An object as this toolkit writes it (`Secret shop/login`), and as the API server does (`secrets "login" not found`). */
+const WRITTEN = /\b([A-Z][A-Za-z]{2,40}) (?:([a-z0-9-]{1,63})\/)?([a-z0-9][a-z0-9.-]{1,252})/g
+const QUOTED = /\b([a-z]{3,40}?)s?(?:\.[a-z0-9.-]{1,100})? "([a-z0-9][a-z0-9.-]{1,252})" not found/g
+/** A Service as programs call it. */
+const CALLED = /\b([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc\b/g
+
+/** A remedy with the names that resemble what a finding says to be missing. Pure. */
+export function withLikeness<T extends Finding>(finding: T, index: Index): T {
+  const { subject, cause, evidence, remedy } = finding
+  const { namespace } = subject
+  const kinds = new Map([...index.kinds(), 'Secret'].map(kind => [kind.toLowerCase(), kind]))
+  const named = [...`${cause}\n${remedy.text}`.matchAll(WRITTEN)].map(([, kind = '', place, name = '']) =>
+    refTo(kind, place ?? namespace, name),
+  )
+  const called = [...[cause, ...evidence].join('\n').matchAll(CALLED)].map(([, name = '', place]) =>
+    refTo('Service', place, name),
+  )
+  const quoted = [...cause.matchAll(QUOTED)].flatMap(([, word = '', name = '']) => {
+    const kind = kinds.get(word)
+    return kind ? [refTo(kind, namespace, name)] : []
+  })
+  const hints = [subject, ...named, ...quoted, ...called].flatMap(ref => alike(ref, index))
+  const said = hints.filter(hint => !`${cause} ${remedy.text}`.includes(hint)).slice(0, 2)
+  if (said.length === 0) return finding
+  const names = [...new Set(said)]
+  const text = `${remedy.text}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(' and ')}`
+  return { ...finding, remedy: { ...remedy, text } }
+}
+
+const refTo = (kind: string, namespace: string | undefined, name: string): Ref => ({
+  apiVersion: '',
+  kind,
+  name: name.replace(/\.$/, ''),
+  ...(namespace ? { namespace } : {}),
+})
+
+/** The objects that resemble one that does not exist, nearest first: its name elsewhere, or another name in its place. */
+function alike(ref: Ref, index: Index): string[] {
+  const { kind, name } = ref
+  const isSecret = kind === 'Secret'
+  const all: Ref[] = isSecret
+    ? index.snapshot.secrets.map(each => refTo(kind, each.namespace, each.name))
+    : index.all(kind).map(({ metadata }) => refTo(kind, metadata.namespace, metadata.name))
+  if (index.blind(kind) || all.length === 0) return []
+  const isThere = all.some(
+    each => each.name === name && (!ref.namespace || !each.namespace || each.namespace === ref.namespace),
+  )
+  if (isThere) return []
+  return all
+    .map(each => ({ each, far: distance(each, ref) }))
+    .filter(({ far }) => far < FAR)
+    .sort((a, b) => a.far - b.far)
+    .slice(0, 1)
+    .map(({ each }) => refText(each))
+}
+
+const FAR = 100
+
+/** A name without the hash that kustomize and others append. */
+const stem = (name: string) => name.replace(/-(?=[a-z]{0,9}\d)[a-z0-9]{5,10}$/, '')
+
+/** How far a name is from another one: none is as near as the same one in another namespace. */
+function distance(one: Ref, other: Ref): number {
+  if (one.name === other.name) return 0
+  if (other.namespace && one.namespace && one.namespace !== other.namespace) return FAR
+  const [a, b] = [one.name, other.name].sort((x, y) => x.length - y.length) as [string, string]
+  if (stem(a) === stem(b)) return 1
+  if (a.length > 2 && (b.startsWith(`${a}-`) || b.endsWith(`-${a}`))) return 1 + b.length - a.length
+  const typed = leven(a, b)
+  return typed <= Math.max(1, Math.floor(a.length / 5)) ? typed : FAR
+}
