@@ -26,6 +26,18 @@ test('browsers are told to come back over https only', async () => {
   assert.is(headers['strict-transport-security'], 'max-age=15768000')
 })
 
+test('no header reaches an application under a name that it takes for one of the ingress', async () => {
+  const headers = { X_Forwarded_For: '192.0.2.1', 'X.Forwarded.Proto': 'http', 'X-Own': 'kept' }
+  const { status, body } = await traefik.exchange({ host: HOST, path: '/headers', headers })
+  assert.is(status, 200)
+  const names = body.split(' ')
+  assert.ok(names.includes('x-forwarded-for') && names.includes('x-own'), body)
+  assert.equal(
+    names.filter(name => /[^a-z0-9-]/.test(name)),
+    [],
+  )
+})
+
 test('an answer and an upload that take 90 seconds pass', async () => {
   const [answer, upload] = await Promise.all([
     traefik.exchange({ host: HOST, path: `/slow?seconds=${SECONDS}` }, { patience: 2 * SECONDS }),

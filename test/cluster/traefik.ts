@@ -24,15 +24,19 @@ import type { Bed } from './harness.ts'
 
 const DEPLOYMENT = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'traefik', namespace: 'oas' }
 
-/** Plays a pod: reads all of a request, and answers after `?seconds=` with the number of bytes that it got. */
+/**
+ * Plays a pod: reads all of a request, and answers after `?seconds=` with the number of bytes that it got, or for
+ * `/headers` with the names of the headers.
+ */
 function playPod(request: IncomingMessage, response: ServerResponse): void {
   let bytes = 0
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length
   })
   request.on('end', () => {
-    const { searchParams } = new URL(request.url ?? '/', 'http://pod')
-    setTimeout(() => response.end(String(bytes)), 1000 * Number(searchParams.get('seconds') ?? 0))
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://pod')
+    const answer = pathname === '/headers' ? Object.keys(request.headers).join(' ') : String(bytes)
+    setTimeout(() => response.end(answer), 1000 * Number(searchParams.get('seconds') ?? 0))
   })
 }
 
@@ -50,6 +54,7 @@ export interface Visit {
   path?: string
   secure?: boolean
   forwarded?: string
+  headers?: Record<string, string>
 }
 
 /** Traefik, started again whenever its Deployment changes. */
@@ -151,7 +156,7 @@ export class Traefik {
 
   /** What a client gets within so many seconds, who sends a byte of his body each second for a while. */
   exchange(
-    { from, host, path = '/', secure = true, forwarded }: Visit,
+    { from, host, path = '/', secure = true, forwarded, headers }: Visit,
     { upload = 0, patience = 10 } = {},
   ): Promise<Visited> {
     return new Promise((resolve, reject) => {
@@ -165,7 +170,7 @@ export class Traefik {
           agent: false,
           rejectUnauthorized: false,
           servername: host,
-          headers: { host, ...(forwarded ? { 'x-forwarded-for': forwarded } : {}) },
+          headers: { host, ...(forwarded ? { 'x-forwarded-for': forwarded } : {}), ...headers },
         },
         response => {
           let body = ''

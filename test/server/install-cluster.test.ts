@@ -84,7 +84,7 @@ const journals = (name: string) =>
 test('a dry run shows the plan and changes nothing', async () => {
   const before = await state(first)
   const { stderr } = succeeded(await install('one', ['--dry-run']))
-  for (const line of ['install k3s v1.36.4+k3s1', '+   - oas.example.org', 'install velero v1.18.1'])
+  for (const line of ['install k3s v1.36.4+k3s1', '+   - oas.example.org', 'install velero v1.18.3'])
     assert.match(stderr, line)
   assert.is(await state(first), before)
 })

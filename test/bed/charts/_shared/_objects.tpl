@@ -291,9 +291,9 @@ stringData:
       key: {{ index . 2 | quote }}
 {{- end }}
 
-{{/* An image that values give as registry, repository and tag; the tag is the chart's appVersion if not said. */}}
+{{/* An image that values give as registry, repository and tag; the tag is the chart's appVersion if not said. A digest is left out: the bed's images have their own. */}}
 {{- define "standin.image" -}}
 {{- $ := index . 0 -}}
 {{- $image := index . 1 -}}
-{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $image.tag | default $.Chart.AppVersion }}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $image.tag | default $.Chart.AppVersion | toString | splitList "@" | first }}
 {{- end }}

@@ -258,7 +258,7 @@ test('the version is found in what k3s says', () => {
 test('a tool has its version only when it says exactly that', () => {
   assert.ok(hasVersion('flux: v2.9.5', 'v2.9.5'))
   assert.ok(hasVersion('v4.2.4+g1234', 'v4.2.4'))
-  assert.ok(hasVersion('Client:\n\tVersion: v1.18.1', 'v1.18.1'))
+  assert.ok(hasVersion('Client:\n\tVersion: v1.18.3', 'v1.18.3'))
   assert.not(hasVersion('v4.2.40', 'v4.2.4'))
   assert.not(hasVersion('v14.2.4', 'v4.2.4'))
   assert.not(hasVersion('', 'v4.2.4'))
@@ -284,7 +284,7 @@ const fresh = await factsOf({ ...noTools, arch: 'x86_64\n', hostname: 'OAS\n' })
 const said = {
   flux: { said: 'flux: v2.9.5', isOurs: true },
   helm: { said: 'v4.2.4', isOurs: true },
-  velero: { said: 'v1.18.1', isOurs: true },
+  velero: { said: 'v1.18.3', isOurs: true },
   krew: { said: 'GitTag v0.5.0', isOurs: true },
 }
 const installed: K3sFacts = {

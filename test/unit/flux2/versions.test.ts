@@ -1,0 +1,57 @@
+/** Versions in flux2/ that belong to others: what the tests run, the program on the server, the data on a volume. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { loadReleases } from '../../../lib/k3s/releases.ts'
+import { ROOT } from '../../../lib/script/files.ts'
+import { KUSTOMIZATIONS, manifestsOf, valuesIn } from '../../fixtures/manifests.ts'
+
+/** What is looked at in the values of a release. */
+interface Values {
+  image: { tag: string }
+  additionalArguments: string[]
+  initContainers: { image: string }[]
+}
+
+/** The values of each release, by their name without `oas-` and `-values`. */
+const values = new Map(
+  KUSTOMIZATIONS.flatMap(manifestsOf)
+    .filter(({ object }) => (object.stringData ?? object.data)?.['values.yaml'] !== undefined)
+    .map(({ object }) => [object.metadata.name.replace(/^oas-(.*)-values$/, '$1'), valuesIn(object)]),
+)
+const of = (release: string) => values.get(release) as unknown as Values
+
+/** The version of a module from which the tests build a program. */
+function built(folder: string, module: string): string {
+  const text = readFileSync(join(ROOT, 'test/bed', folder, 'go.mod'), 'utf8')
+  return text.split(`${module} `)[1]!.split(/\s/)[0]!
+}
+
+test('Traefik and Velero have the versions that the tests run, and velero on the server is as new', async () => {
+  assert.is(of('ingress').image.tag.split('@')[0], built('traefik', 'github.com/traefik/traefik/v3'))
+  const velero = of('velero')
+  assert.is(velero.image.tag, built('velero', 'github.com/vmware-tanzu/velero'))
+  const plugin = built('velero', 'github.com/vmware-tanzu/velero-plugin-for-aws')
+  assert.match(velero.initContainers[0]!.image, new RegExp(`:${plugin.replaceAll('.', '\\.')}$`))
+  assert.is((await loadReleases()).entries.velero.version, velero.image.tag)
+})
+
+test('the version of a database is its own, not that of a chart, and one content', () => {
+  for (const name of [
+    'single-sign-on-database',
+    'nextcloud-mariadb',
+    'wordpress-mariadb',
+    'rocketchat-mongodb',
+  ])
+    assert.match(of(name).image.tag, /^[1-9][\d.]+\d@sha256:[0-9a-f]{64}$/, name)
+  assert.is(of('nextcloud-mariadb').image.tag, of('wordpress-mariadb').image.tag)
+})
+
+test('no header reaches an application under a name that it takes for one of the ingress', () => {
+  const { additionalArguments } = of('ingress')
+  for (const entry of ['web', 'websecure'])
+    assert.ok(additionalArguments.includes(`--entryPoints.${entry}.http.aliasHeadersStrategy=delete`), entry)
+})
+
+test.run()
