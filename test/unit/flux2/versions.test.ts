@@ -54,4 +54,17 @@ test('no header reaches an application under a name that it takes for one of the
     assert.ok(additionalArguments.includes(`--entryPoints.${entry}.http.aliasHeadersStrategy=delete`), entry)
 })
 
+test('the release notes of every version that is pinned were read: its line in upgrade-0.7 names it', () => {
+  const page = readFileSync(join(ROOT, 'runbooks/upgrade-0.7.md'), 'utf8')
+  const lines = page.split('\n').flatMap(line => (line.startsWith('| ') ? [`${line.split('|')[1]!}`] : []))
+  const releases = KUSTOMIZATIONS.flatMap(manifestsOf).filter(({ object }) => object.kind === 'HelmRelease')
+  for (const { object } of releases) {
+    const { chart, version } = object.spec.chart.spec
+    const tag = of(object.metadata.name)?.image?.tag?.split('@')[0]?.replace(/^v/, '') ?? ''
+    const named = lines.filter(line => line.includes(` ${chart} ${version}`) && line.includes(tag))
+    assert.is(named.length, 1, `${chart} ${version} ${tag}`)
+  }
+  assert.ok(releases.length > 15)
+})
+
 test.run()
