@@ -10,6 +10,7 @@ import {
   secretPlaceOf,
 } from '../../lib/secret-backup/secret-backup.ts'
 import { OAS_SECRETS, type UpgradeFacts } from './facts.ts'
+import { oldPrograms } from './programs.ts'
 import type { UpgradeState } from './state.ts'
 
 /** The branch that the platform's GitRepository follows. Throws when there is none, or when it follows no branch. */
@@ -145,6 +146,7 @@ export function upgradePlan(
         ]
       : []),
     `reconcile: ${facts.scope.join(', ')}`,
+    ...oldPrograms(facts),
     ...plan.users,
     'compare every value with the backup',
   ]

@@ -27,7 +27,7 @@ import {
   writeUpgradeState,
 } from '../../../../scripts/upgrade-0.7/state.ts'
 import { beginning, branchOf, checkHealth, upgradePlan } from '../../../../scripts/upgrade-0.7/upgrade.ts'
-import { facts, fluxObject, kustomization, type Parts, ready, release } from '../../flux-objects.ts'
+import { facts, fluxObject, kustomization, type Parts, pod, ready, release } from '../../flux-objects.ts'
 import { temporaryFolder } from '../../helpers.ts'
 
 const NOW = Date.parse('2026-01-02T04:00:00Z')
@@ -356,6 +356,26 @@ test('the plan says what will happen, and what is missing', () => {
   ])
     assert.match(plan, text)
   assert.not.match(plan, /grafana_oauth/)
+})
+
+test('the plan names programs whose data the ones of 0.7 do not open', () => {
+  const planned = (image: string, namespace = 'oas-apps') => {
+    const old = { ...pod('app', {}), metadata: { name: 'app', namespace }, spec: { containers: [{ image }] } }
+    const plan = { from: 'v0.6', target: 'v0.7', folder: '/b', secrets: [], absent: [], users: [] }
+    return upgradePlan(seen({ pods: [old] }), plan).filter(line => line.startsWith('!'))
+  }
+  assert.match(planned('docker.io/library/nextcloud:22.2.0-apache').join(), '! nextcloud 22.2.0-apache: ')
+  assert.match(planned('registry.example:5000/bitnami/mongodb:4.4.6@sha256:0').join(), '! mongodb 4.4.6: ')
+  for (const image of [
+    'nextcloud:33.0.1',
+    'nextcloud:latest',
+    'nextcloud',
+    'rocket.chat:8.6.1',
+    'constructor:1',
+    '',
+  ])
+    assert.equal(planned(image), [], image)
+  assert.equal(planned('nextcloud:22', 'shop'), [])
 })
 
 test('the branches in the answer of a Git server are read', () => {
