@@ -173,7 +173,7 @@ async function maintained(
   { parts, skipMaintenance }: BackupRequest,
 ): Promise<(() => Promise<void>) | undefined> {
   if (skipMaintenance || (parts && parts.app !== 'nextcloud')) return undefined
-  const nextcloud = nextcloudOf(await kubectl.list('v1', 'Pod'))
+  const nextcloud = nextcloudOf(await kubectl.list('v1', 'Pod', {}, pod => nextcloudOf([pod]) !== undefined))
   if (!nextcloud) return undefined
   // Without the run's signal: an interruption does not keep it from being ended.
   const begun = await beginMaintenance(runIn(cluster.kubeconfig), nextcloud)

@@ -6,7 +6,7 @@
  */
 
 import type { KubeObject } from '../kubectl/kubectl.ts'
-import { claimsOfPod } from '../kubectl/volumes.ts'
+import { podsByClaim } from '../kubectl/volumes.ts'
 import { durationText } from '../script/duration.ts'
 import { sizeText } from '../script/size.ts'
 
@@ -205,12 +205,6 @@ export function judgeBackup(
 
 /** What the claims are judged with, found once. */
 function lookup({ pods, volumes, volumeBackups }: BackupObjects) {
-  const users = new Map<string, KubeObject[]>()
-  for (const pod of pods)
-    for (const name of claimsOfPod(pod)) {
-      const place = `${pod.metadata.namespace}/${name}`
-      users.set(place, [...(users.get(place) ?? []), pod])
-    }
   const agents = pods.filter(
     ({ metadata: { namespace, labels } }) =>
       namespace === VELERO && (labels?.role === 'node-agent' || labels?.name === 'node-agent'),
@@ -222,7 +216,7 @@ function lookup({ pods, volumes, volumeBackups }: BackupObjects) {
       .map(({ metadata }) => metadata.labels?.['velero.io/pvc-uid']),
   )
   return {
-    users,
+    users: podsByClaim(pods),
     filled,
     volumes: new Map(volumes.map(volume => [volume.metadata.name, volume])),
     agents: new Set(

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { HELM_RELEASE } from '../flux/flux.ts'
 import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
+import { mountsClaim } from '../kubectl/volumes.ts'
 import type { Config } from '../platform/config.ts'
 import type { Cluster } from '../script/cluster.ts'
 import { sha256 } from '../script/digest.ts'
@@ -50,7 +51,7 @@ export async function readBackupObjects(kubectl: Kubectl): Promise<BackupObjects
     kubectl.list('velero.io/v1', 'PodVolumeBackup', { namespace: VELERO }),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     kubectl.list('v1', 'PersistentVolume'),
-    kubectl.list('v1', 'Pod'),
+    kubectl.list('v1', 'Pod', {}, pod => mountsClaim(pod) || pod.metadata.namespace === VELERO),
   ])
   return { volumeBackups, claims, volumes, pods }
 }

@@ -97,9 +97,11 @@ const SECTIONS: readonly [
   ['Certificates', ['Certificate'], certificateItem],
 ]
 
-/** What of a snapshot belongs on one screen, with the causes of the diagnosis for what is not ready. Pure. */
-export function statusOf(snapshot: Snapshot): StatusSection[] {
-  const index = new Index(snapshot)
+/**
+ * What of a snapshot belongs on one screen, with the causes of the diagnosis for what is not ready; `index` is the
+ * snapshot’s, where there is one already. Pure.
+ */
+export function statusOf(snapshot: Snapshot, index = new Index(snapshot)): StatusSection[] {
   const { causes } = diagnose(snapshot, RULES, { index })
   const told = new Map<string, RootCause>()
   for (const cause of causes)

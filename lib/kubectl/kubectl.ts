@@ -3,6 +3,7 @@ import { notKubernetes } from './answer.ts'
 import { ApiError } from './api-error.ts'
 import { Discovery } from './discovery.ts'
 import type { KubeClient } from './kube-client.ts'
+import { Room } from './memory.ts'
 
 /** Any Kubernetes object. Only what every object has is typed; the rest is the kind's own matter. */
 export interface KubeObject {
@@ -70,7 +71,8 @@ export interface LogOptions {
 /** The manager of the fields that our server-side applies set. */
 export const FIELD_MANAGER = 'openappstack-runbooks'
 
-/** Pages of a list: an answer beyond that is not one. */
+/** Objects of a page, and pages of a list: an answer beyond that is not one. */
+const PAGE = 500
 const MOST_PAGES = 2000
 /** Objects that are kept at most: memory has no room for more, and no platform of ours has as many. */
 export const MOST_OBJECTS = 120_000
@@ -135,6 +137,7 @@ export class Kubectl {
   readonly client: KubeClient
   readonly #signal: AbortSignal | undefined
   readonly #discovery: Discovery
+  readonly #room = new Room()
 
   constructor(client: KubeClient, signal?: AbortSignal) {
     this.client = client
@@ -213,15 +216,20 @@ export class Kubectl {
     })
   }
 
-  /** All objects of a kind, in one namespace or in all. An empty list when the kind is not served. */
+  /**
+   * All objects of a kind, in one namespace or in all; an empty list when the kind is not served. Those that `keep` does
+   * not take go with their page: memory has no room for thousands of pods that have ended.
+   */
   async list<T extends KubeObject = KubeObject>(
     apiVersion: string,
     kind: string,
     options: ListOptions = {},
+    keep: (object: T) => boolean = () => true,
   ): Promise<T[]> {
     const items: T[] = []
     for await (const page of this.pages<T>(apiVersion, kind, options))
       for (const item of page) {
+        if (!keep(item)) continue
         if (items.length === MOST_OBJECTS) throw tooMany(kind, `more than ${MOST_OBJECTS} objects`)
         items.push(item)
       }
@@ -229,7 +237,7 @@ export class Kubectl {
   }
 
   /**
-   * The same in pages of 500, for lists that are too long to be kept. Items of a list carry no apiVersion and
+   * The same in pages, for lists that are too long to be kept. Items of a list carry no apiVersion and
    * kind of their own: they are filled in.
    */
   async *pages<T extends KubeObject = KubeObject>(
@@ -245,7 +253,7 @@ export class Kubectl {
         try {
           return await this.call<{ items?: T[] | null; metadata?: { continue?: string } }>({
             path: await this.#path({ apiVersion, kind, namespace }),
-            query: { ...query, limit: 500, continue: token },
+            query: { ...query, limit: PAGE, continue: token },
             accept: metadataOnly ? METADATA_ONLY : undefined,
           })
         } catch (error) {
@@ -264,6 +272,12 @@ export class Kubectl {
         return { ...item, apiVersion, kind }
       })
       token = page.metadata?.continue || undefined
+      // What one page holds may lie in memory beside anything else.
+      if ((token !== undefined || items.length > PAGE) && !this.#room.isLeft())
+        throw new ExpectedError(
+          `listing ${kind}: the objects of this cluster do not fit into memory`,
+          'delete what is not needed, e.g. finished Jobs and evicted pods: npx tsx scripts/delete-evicted-pods.ts',
+        )
       if (token === undefined) return
       if (tokens.has(token) || tokens.size === MOST_PAGES)
         throw tooMany(kind, tokens.has(token) ? 'the same page repeatedly' : `more than ${MOST_PAGES} pages`)

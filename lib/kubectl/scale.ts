@@ -1,7 +1,7 @@
 import { ExpectedError } from '../script/errors.ts'
 import { until } from '../script/wait.ts'
 import type { Kubectl, KubeObject, Ref } from './kubectl.ts'
-import { claimsOfPod } from './volumes.ts'
+import { claimsOfPod, mountsClaim } from './volumes.ts'
 
 /** An owner of pods, and its number of replicas. */
 export interface Workload {
@@ -139,7 +139,7 @@ export async function untilUnused(
 ): Promise<void> {
   await until(
     async () => {
-      const using = podsUsing(await kubectl.list('v1', 'Pod'), claims)
+      const using = podsUsing(await kubectl.list('v1', 'Pod', {}, mountsClaim), claims)
       return using.length === 0 ? { done: true } : { last: using }
     },
     {

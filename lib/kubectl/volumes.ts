@@ -75,6 +75,22 @@ export function claimsOfPod(pod: KubeObject): string[] {
   )
 }
 
+/** The pods by each claim (`namespace/name`) that they use. Pure. */
+export function podsByClaim(pods: readonly KubeObject[]): Map<string, KubeObject[]> {
+  const found = new Map<string, KubeObject[]>()
+  for (const pod of pods)
+    for (const claim of new Set(claimsOfPod(pod))) {
+      const name = `${pod.metadata.namespace}/${claim}`
+      const known = found.get(name)
+      if (known) known.push(pod)
+      else found.set(name, [pod])
+    }
+  return found
+}
+
+/** Whether a pod uses a claim. Most of the pods of a large list do not. */
+export const mountsClaim = (pod: KubeObject): boolean => claimsOfPod(pod).length > 0
+
 /**
  * The volumes of a cluster that are folders. Volumes without a claim are included: their data may be
  * the only copy. Pure.
@@ -88,6 +104,7 @@ export function volumesOfCluster({
   const others: VolumeMap['others'] = []
   const byName = new Map(claims.map(claim => [`${claim.metadata.namespace}/${claim.metadata.name}`, claim]))
   const bound = new Set<string>()
+  const using = podsByClaim(pods)
   for (const { spec } of volumes) {
     const ref = spec.claimRef
     if (!ref) continue
@@ -100,9 +117,7 @@ export function volumesOfCluster({
       others.push({ claim: name, why: `it is not a folder, but ${kindOfStorage(spec)}` })
       continue
     }
-    const users = isCurrent
-      ? pods.filter(pod => pod.metadata.namespace === ref.namespace && claimsOfPod(pod).includes(ref.name))
-      : []
+    const users = isCurrent ? (using.get(name) ?? []) : []
     const labels = [claim, ...users].map(object => object?.metadata.labels ?? {})
     const node = nodeOf(spec)
     found.push({
@@ -155,7 +170,7 @@ export async function readVolumes(kubectl: Kubectl): Promise<VolumeMap> {
     kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'kube-system' }),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     kubectl.list('v1', 'PersistentVolume'),
-    kubectl.list('v1', 'Pod'),
+    kubectl.list('v1', 'Pod', {}, mountsClaim),
   ])
   const madeAt = new Date(Date.now() + kubectl.client.clockOffset).toISOString()
   return {

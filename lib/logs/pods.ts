@@ -30,7 +30,7 @@ export async function findWorkloads(kubectl: Kubectl, target: LogTarget): Promis
     return { pods: pod ? [pod] : [], workloads: [] }
   }
   if ('matchers' in target) {
-    const pods = (await kubectl.list('v1', 'Pod')).filter(pod => isSelected(pod, target.matchers))
+    const pods = await kubectl.list('v1', 'Pod', {}, pod => isSelected(pod, target.matchers))
     return { pods: pods.sort(byName), workloads: [] }
   }
   const everywhere = async (apiVersion: string, kind: string) =>

@@ -44,7 +44,8 @@ export async function findTarget(
   const [namespace, pod, rest] = name.split('/')
   if (namespace && pod && rest === undefined) {
     if (!mayBeGone && !(await kubectl.get({ ...POD, namespace, name: pod }))) {
-      const pods = (await kubectl.list('v1', 'Pod', { namespace })).map(({ metadata }) => metadata.name)
+      const all = await kubectl.list('v1', 'Pod', { namespace, metadataOnly: true })
+      const pods = all.map(({ metadata }) => metadata.name)
       throw new UsageError(
         `there is no pod ${name}`,
         `${pods.length > 0 ? suggestion(pod, pods) : `there are no pods in ${namespace}`}; for a deleted one give --source loki`,

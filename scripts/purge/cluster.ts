@@ -4,6 +4,7 @@ import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
 import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import type { ServerSurvey } from './survey.ts'
 
 /** A persistent volume of the cluster, or a folder that looks like one while nobody can be asked. */
@@ -44,13 +45,15 @@ export interface ClusterSurvey {
   now: number
 }
 
+const isRunning = ({ status }: KubeObject) => status?.phase === 'Running'
+
 /** Asks the API server. Changes nothing. */
 export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
   const [volumes, claims, releases, pods, nodes, backups, saved, proof] = await Promise.all([
     kubectl.list('v1', 'PersistentVolume'),
     kubectl.list('v1', 'PersistentVolumeClaim'),
     helmReleases(kubectl),
-    kubectl.list('v1', 'Pod'),
+    kubectl.list('v1', 'Pod', {}, pod => isRunning(pod) || mountsClaim(pod)),
     kubectl.list('v1', 'Node'),
     kubectl.list('velero.io/v1', 'Backup'),
     kubectl.list('velero.io/v1', 'PodVolumeBackup'),
@@ -65,7 +68,7 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
     volumes,
     claims,
     releases: releases.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(),
-    pods: pods.filter(({ status }) => status?.phase === 'Running').length,
+    pods: pods.filter(isRunning).length,
     nodes: nodes.map(({ metadata }) => metadata.name),
     backup: backup &&
       judged && {
@@ -136,14 +139,14 @@ export function volumesOf(
     cluster?.claims.map(({ metadata }) => [`${metadata.namespace}/${metadata.name}`, metadata.uid]),
   )
   const known = (cluster?.volumes ?? []).map(({ metadata, spec }): Volume => {
-    const path: string | undefined = spec.hostPath?.path ?? spec.local?.path
+    const path: string | undefined = spec?.hostPath?.path ?? spec?.local?.path
     const size = path === undefined ? undefined : left.get(path)
     if (path !== undefined) left.delete(path)
-    const claim = spec.claimRef ? `${spec.claimRef.namespace}/${spec.claimRef.name}` : ''
+    const claim = spec?.claimRef ? `${spec.claimRef.namespace}/${spec.claimRef.name}` : ''
     return {
       name: metadata.name,
       claim,
-      place: path ?? spec.nfs?.server ?? spec.csi?.driver ?? 'elsewhere',
+      place: path ?? spec?.nfs?.server ?? spec?.csi?.driver ?? 'elsewhere',
       size,
       backedUp: cluster?.backup?.claims.has(uids.get(claim) ?? '-') ?? false,
     }

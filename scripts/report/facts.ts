@@ -64,7 +64,7 @@ export function reportOf(read: {
 }): Report {
   const { snapshot, diagnosis } = read
   const index = new Index(snapshot)
-  const sections = statusOf(snapshot)
+  const sections = statusOf(snapshot, index)
   const name = ({ namespace, name }: { namespace?: string; name: string }) =>
     namespace ? `${namespace}/${name}` : name
   const backups = index.all('Backup')

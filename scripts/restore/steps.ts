@@ -7,6 +7,7 @@ import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
 import { Kubectl, type KubeObject, type Ref } from '../../lib/kubectl/kubectl.ts'
 import { ownersOf, podsUsing, untilUnused } from '../../lib/kubectl/scale.ts'
+import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import { countText } from '../../lib/script/count.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
@@ -132,7 +133,7 @@ export async function removeData(
       spec: { persistentVolumeReclaimPolicy: 'Retain' },
     })
   }
-  const using = podsUsing(await kubectl.list('v1', 'Pod'), claims)
+  const using = podsUsing(await kubectl.list('v1', 'Pod', {}, mountsClaim), claims)
   const { workloads, problems } = await ownersOf(kubectl, using)
   throwAll(problems)
   for (const { ref } of workloads) await kubectl.delete(ref)

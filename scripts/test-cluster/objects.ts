@@ -69,7 +69,7 @@ function belongs(app: string | undefined, index: Index): (item: StatusItem) => b
  * them. What only follows from a cause elsewhere is skipped and names it: it fails nothing of its own. Pure.
  */
 export function objectChecks({ index, causes }: Judged, app?: string): TestCheck[] {
-  const items = statusOf(index.snapshot)
+  const items = statusOf(index.snapshot, index)
     .filter(({ title }) => title !== 'Certificates' && title !== 'Nodes')
     .flatMap(section => section.items)
     .filter(({ namespace }) => namespace !== 'velero')

@@ -1,5 +1,6 @@
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { podsUsing } from '../../lib/kubectl/scale.ts'
+import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import { commandLine } from '../../lib/script/quote.ts'
 
 /** The releases that the docs ("Upgrading to 0.3.0") remove, since Flux installs their successors. */
@@ -56,8 +57,12 @@ export async function readReleases(kubectl: Kubectl): Promise<StoredRelease[]> {
   // Tiller's default is ConfigMaps, and Helm 3's Secrets; both can be configured to use the other.
   const lists = await Promise.all(
     ['ConfigMap', 'Secret'].flatMap(kind => [
-      kubectl.list('v1', kind, { namespace: 'kube-system', labelSelector: 'OWNER=TILLER' }),
-      kubectl.list('v1', kind, { labelSelector: 'owner=helm' }),
+      kubectl.list('v1', kind, {
+        namespace: 'kube-system',
+        labelSelector: 'OWNER=TILLER',
+        metadataOnly: true,
+      }),
+      kubectl.list('v1', kind, { labelSelector: 'owner=helm', metadataOnly: true }),
     ]),
   )
   return releasesIn(lists.flat())
@@ -133,7 +138,7 @@ export async function readOldClaims(kubectl: Kubectl): Promise<OldClaim[]> {
     kubectl.list('v1', 'PersistentVolume'),
     ...OLD_NAMESPACES.flatMap(namespace => [
       kubectl.list('v1', 'PersistentVolumeClaim', { namespace }),
-      kubectl.list('v1', 'Pod', { namespace }),
+      kubectl.list('v1', 'Pod', { namespace }, mountsClaim),
     ]),
   ])
   const [claims, pods] = [0, 1].map(part => rest.filter((_, i) => i % 2 === part).flat()) as [

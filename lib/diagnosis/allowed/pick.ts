@@ -34,7 +34,8 @@ export function allowedPart(value: unknown, shape: Shape): unknown {
   if (Array.isArray(shape)) {
     if (!Array.isArray(value)) return undefined
     const items = value.slice(0, MOST_ITEMS).map(item => allowedPart(item, shape[0]))
-    return items.filter(item => item !== undefined)
+    // What `filter` makes has room for 16 more items: of ten thousands of pods that is memory.
+    return items.includes(undefined) ? items.filter(item => item !== undefined) : items
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
   const fields = shape as Fields

@@ -231,4 +231,31 @@ test('transport: a list of pages without end is bounded', () => {
   )
 })
 
+test('transport: a list that does not fit into memory ends with an error', () => {
+  const text = 'x'.repeat(4 << 20)
+  let page = 0
+  const answer = () => {
+    const items = [0, 1].map(i => ({ metadata: { name: `${page}-${i}` }, data: { text } }))
+    return { body: { items, metadata: { continue: `${++page}` } } }
+  }
+  return against({ ...served, 'GET /api/v1/secrets': answer }, async kubectl => {
+    const error = await expectedFrom(() => kubectl.list('v1', 'Secret'))
+    assert.is(error.message, 'listing Secret: the objects of this cluster do not fit into memory')
+    assert.ok(page < 20, `${page} pages`)
+  })
+})
+
+test('transport: of a long list only what is wanted is held', () => {
+  const text = 'x'.repeat(4 << 20)
+  let page = 0
+  const answer = () => {
+    const items = [0, 1].map(i => ({ metadata: { name: `${page}-${i}` }, data: i === 0 ? { text } : {} }))
+    return { body: { items, metadata: ++page < 40 ? { continue: `${page}` } : {} } }
+  }
+  return against({ ...served, 'GET /api/v1/secrets': answer }, async kubectl => {
+    const found = await kubectl.list('v1', 'Secret', {}, ({ data }) => !data.text)
+    assert.is(found.length, 40)
+  })
+})
+
 test.run()

@@ -7,6 +7,7 @@ import {
   isVolumeFolder,
   mapText,
   parseMap,
+  podsByClaim,
   type VolumeMap,
   volumeName,
   volumeOfFolder,
@@ -280,6 +281,13 @@ test('a cluster tells folders, labels and pods; hostPath of old provisioners and
       },
     ])
   }
+})
+
+test('a pod counts once for a claim that it mounts twice', () => {
+  const { pods } = objects({})
+  const [pod] = pods
+  pod!.spec.volumes.push({ name: 'z', persistentVolumeClaim: { claimName: 'data' } })
+  assert.equal([...podsByClaim(pods)], [['oas-apps/data', [pod]]])
 })
 
 test('volumes of claims that are gone are kept in mind, and those without a folder told', () => {
