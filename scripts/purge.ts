@@ -68,7 +68,7 @@ await script({
     }
     const mark = markFor(identity, known)
     run.result = factsDocument(identity, facts)
-    for (const line of plans.inventoryLines(facts)) run.log.printLine(line)
+    for (const lines of plans.inventoryLines(facts)) run.log.print(lines) // tables, each cell on one line
     const note = plans.dockerNote(server, options)
     if (note) run.log.info(note)
     if (mark.purging)

@@ -68,13 +68,19 @@ export async function saveSecrets(
   return `${countText(secrets.length, 'Secret')}${token === undefined ? '' : " and k3s' token"}`
 }
 
-/** The token of the server's k3s, with which its datastore is encrypted in part; undefined without such a server. */
-async function tokenOf(run: ServerRun): Promise<string | undefined> {
+/** Bytes that a server may say in place of a token, which has a hundred. */
+const LONGEST_TOKEN = 4096
+
+/**
+ * The token of the server's k3s, with which its datastore is encrypted in part; undefined, with a warning, where the
+ * server cannot be reached or has none.
+ */
+export async function tokenOf(run: ServerRun): Promise<string | undefined> {
   try {
     const ssh = await connectServer(run)
-    const { code, stdout } = await ssh.exec(['cat', K3S.token], { sudo: true })
+    const { code, stdout } = await ssh.exec(['cat', K3S.token], { sudo: true, most: LONGEST_TOKEN })
     const token = stdout.toString().trim()
-    if (code !== 0 || token === '') throw new ExpectedError(`${K3S.token} cannot be read`, '')
+    if (code !== 0 || !/^[!-~]+$/.test(token)) throw new ExpectedError(`${K3S.token} cannot be read`, '')
     registerSecret(token)
     return token
   } catch (error) {

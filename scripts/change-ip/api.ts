@@ -65,19 +65,24 @@ async function valid(api: Kubectl, { signal }: ServerRun): Promise<string> {
   )
 }
 
-/** The API server at the first of these addresses that answers, whatever name its certificate has. */
+/**
+ * The API server at the first of these addresses that answers, whatever name its certificate has. They are asked at
+ * once: one that is silent takes its time.
+ */
 export async function answering(run: ServerRun, hosts: readonly string[]): Promise<Kubectl | undefined> {
-  for (const host of hosts) {
+  const asked = hosts.map(async host => {
     const api = await apiAt(run.cluster, host, { anyName: true, signal: run.signal })
     try {
-      if (api && (await api.serverVersion())) return api
+      await api?.serverVersion()
+      return api
     } catch (error) {
       run.signal.throwIfAborted()
       if (!(error instanceof ExpectedError)) throw error
       run.log.detail(error.message)
+      return undefined
     }
-  }
-  return undefined
+  })
+  return (await Promise.all(asked)).find(api => api !== undefined)
 }
 
 /**

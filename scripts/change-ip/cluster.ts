@@ -1,7 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Kubectl, type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import { allowedPart, type Shape } from '../../lib/diagnosis/allowed/pick.ts'
+import {
+  explainApiError,
+  Kubectl,
+  type KubeObject,
+  MOST_OBJECTS,
+  type Ref,
+  refOf,
+  refText,
+} from '../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
@@ -101,6 +110,9 @@ const FOLLOWING = new Set([
 /** Objects of k3s itself: it writes them again, or they only tell what its certificate was once asked for. */
 const OF_K3S = /^kube-system\/(k3s-serving|coredns|.*\.node-password\.k3s)$/
 
+/** Levels of an object that are looked through; kinds of Kubernetes have 20. */
+const DEEPEST = 100
+
 /** Where an object holds an address, as paths into it; values of Secrets are decoded. Pure. */
 export function placesIn(object: KubeObject, address: string): string[] {
   const { kind, metadata, status: _status, ...rest } = object
@@ -111,38 +123,71 @@ export function placesIn(object: KubeObject, address: string): string[] {
     return []
   const { 'kubectl.kubernetes.io/last-applied-configuration': _last, ...annotations } = meta.annotations ?? {}
   const places: string[] = []
-  const walk = (value: unknown, path: string): void => {
+  const walk = (value: unknown, path: string, depth = 0): void => {
+    if (depth === DEEPEST) return
     if (typeof value === 'string') {
       const text =
         kind === 'Secret' && path.startsWith('data.') ? Buffer.from(value, 'base64').toString() : value
       if (mentions(text, address)) places.push(path)
-    } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${path}[${i}]`)
+    } else if (Array.isArray(value))
+      for (const [i, item] of value.entries()) walk(item, `${path}[${i}]`, depth + 1)
     else if (typeof value === 'object' && value !== null)
-      for (const [key, item] of Object.entries(value)) walk(item, path === '' ? key : `${path}.${key}`)
+      for (const [key, item] of Object.entries(value))
+        walk(item, path === '' ? key : `${path}.${key}`, depth + 1)
   }
   walk({ ...rest, metadata: { ...meta, annotations } }, '')
   return places
 }
 
-/** Everything in the cluster that holds an address and does not follow by itself, as `Kind namespace/name: path`. */
+/** What an API server tells of what it serves. */
+const SERVED: Shape = {
+  groups: [{ preferredVersion: { groupVersion: 'text' } }],
+  resources: [{ name: 'text', kind: 'text', verbs: ['text'] }],
+}
+interface Served {
+  groups?: { preferredVersion?: { groupVersion?: string } }[]
+  resources?: { name?: string; kind?: string; verbs?: string[] }[]
+}
+
+/** Places that are told at most. */
+const MOST_PLACES = 200
+
+/**
+ * Everything in the cluster that holds an address and does not follow by itself, as `Kind namespace/name: path`. Throws
+ * an ExpectedError for more objects than a cluster of ours has.
+ */
 export async function findInCluster(kubectl: Kubectl, address: string): Promise<string[]> {
-  const { groups } = await kubectl.call<{ groups: { preferredVersion: { groupVersion: string } }[] }>({
-    path: '/apis',
-  })
-  const versions = ['v1', ...groups.map(group => group.preferredVersion.groupVersion)]
-  const found: string[] = []
-  for (const version of versions) {
-    const { resources } = await kubectl.call<{
-      resources: { name: string; kind: string; verbs: string[] }[]
-    }>({
-      path: version === 'v1' ? '/api/v1' : `/apis/${version}`,
-    })
-    for (const { name, kind, verbs } of resources) {
-      if (name.includes('/') || !verbs.includes('list') || FOLLOWING.has(kind)) continue
-      for await (const page of kubectl.pages(version, kind))
-        for (const object of page)
-          for (const path of placesIn(object, address)) found.push(`${refText(refOf(object))}: ${path}`)
+  const served = async (path: string) => {
+    try {
+      return allowedPart(await kubectl.call({ path }), SERVED) as Served
+    } catch (error) {
+      throw explainApiError(error, `looking for ${address}`)
     }
   }
-  return found.filter(place => !place.startsWith(`${refText(VARIABLES)}: data.`)).sort()
+  const { groups = [] } = await served('/apis')
+  const found: string[] = []
+  const ofVariables = `${refText(VARIABLES)}: data.`
+  let [count, more] = [0, 0]
+  for (const version of ['v1', ...groups.flatMap(group => group.preferredVersion?.groupVersion ?? [])]) {
+    const { resources = [] } = await served(version === 'v1' ? '/api/v1' : `/apis/${version}`)
+    for (const { name, kind, verbs } of resources) {
+      if (!kind || name?.includes('/') || !verbs?.includes('list') || FOLLOWING.has(kind)) continue
+      for await (const page of kubectl.pages(version, kind)) {
+        count += page.length
+        if (count > MOST_OBJECTS)
+          throw new ExpectedError(
+            `looking for ${address}: the cluster has more than ${MOST_OBJECTS} objects`,
+            'delete what is not needed, e.g. finished Jobs, then run the same command again',
+          )
+        for (const object of page)
+          for (const path of placesIn(object, address)) {
+            const place = `${refText(refOf(object))}: ${path}`
+            if (place.startsWith(ofVariables)) continue
+            if (found.length < MOST_PLACES) found.push(place)
+            else more++
+          }
+      }
+    }
+  }
+  return [...found.sort(), ...(more > 0 ? [`${more} more fields of objects`] : [])]
 }

@@ -8,6 +8,7 @@ import { settingsSources } from '../../lib/server/k3s-files.ts'
 import { connectServer, type ServerRun } from '../../lib/server/server.ts'
 import { identityProblem, knownIdentity, readIdentity } from '../../lib/server/server-identity.ts'
 import { HostKeyError, type Ssh, type SshTarget } from '../../lib/ssh/ssh.ts'
+import { inUrl } from './address.ts'
 import { answering } from './api.ts'
 import { apiAt, findInCluster, planVariables } from './cluster.ts'
 import { findElsewhere, findHere, planHere, targetAt } from './local.ts'
@@ -125,7 +126,7 @@ export async function look(run: ServerRun, wanted: AddressChange): Promise<Situa
       `${address} is the address of the node ${strangers.join(', ')} already`,
       'give the address of the server',
     )
-  if (server.k3s === 'active') problems.push(...(await apiProblems(run, wanted, api, bound)))
+  if (server.k3s === 'active') problems.push(...apiProblems(run, wanted, api, bound))
   if (server.k3s !== 'absent' && !['active', 'activating'].includes(server.k3s) && wasHere && !state)
     refuse(
       `k3s is not running on the server (${server.k3s}), though the server still has ${old}`,
@@ -192,13 +193,13 @@ async function isValid(run: ServerRun, address: string): Promise<boolean> {
   }
 }
 
-/** Whether the port of the API server is open where it will be needed. */
-async function apiProblems(
+/** Whether the port of the API server is open where it will be needed: there it was asked first. */
+function apiProblems(
   run: ServerRun,
   { old, address }: AddressChange,
   api: Kubectl | undefined,
   bound: readonly string[],
-): Promise<ExpectedError[]> {
+): ExpectedError[] {
   if (!existsSync(run.cluster.kubeconfig))
     return [
       new ExpectedError(
@@ -207,7 +208,8 @@ async function apiProblems(
         { exitCode: EXIT.refused },
       ),
     ]
-  if (bound.includes('bind-address') || (await answering(run, [address]))) return []
+  const isThere = api !== undefined && new URL(api.client.server).hostname === inUrl(address)
+  if (bound.includes('bind-address') || isThere) return []
   return [
     new ExpectedError(
       api

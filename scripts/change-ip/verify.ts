@@ -1,5 +1,6 @@
 import { condition, HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import { listed } from '../../lib/preflight/findings.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
 import { mentions } from './address.ts'
@@ -44,9 +45,9 @@ export async function waitForNodes(
       )
       if (nodes.length > 0 && last.length === 0) {
         const shown = nodes.map(node => `${nameOf(node)} is Ready with ${addresses(node)[0]?.address}`)
-        return { done: shown.join(', ') }
+        return { done: listed(shown) }
       }
-      const state = last.join('; ') || 'there is no node'
+      const state = listed(last) || 'there is no node'
       options.log.progress(state)
       return { last: state }
     },
@@ -90,21 +91,18 @@ export function silentKubelet(
  * balancer keep the address of Services (github.com/k3s-io/k3s/issues/7036).
  */
 export async function replacePods(kubectl: Kubectl, old: string): Promise<string> {
-  const [all, services] = await Promise.all([kubectl.list('v1', 'Pod'), kubectl.list('v1', 'Service')])
+  const services = await kubectl.list('v1', 'Service')
   const stale = services
     .filter(({ status }) => mentions(JSON.stringify(status?.loadBalancer?.ingress ?? ''), old))
     .map(({ metadata }) => metadata.name)
-  const pods = all.filter(
-    ({ spec, status, metadata }) =>
-      !metadata.deletionTimestamp &&
-      metadata.ownerReferences?.some(owner => owner.controller) &&
-      ((spec?.hostNetwork === true && mentions(String(status?.podIP ?? ''), old)) ||
-        stale.includes(metadata.labels?.['svccontroller.k3s.cattle.io/svcname'] ?? '')),
-  )
+  const isStale = ({ spec, status, metadata }: KubeObject) =>
+    !metadata.deletionTimestamp &&
+    metadata.ownerReferences?.some(owner => owner.controller) === true &&
+    ((spec?.hostNetwork === true && mentions(String(status?.podIP ?? ''), old)) ||
+      stale.includes(metadata.labels?.['svccontroller.k3s.cattle.io/svcname'] ?? ''))
+  const pods = await kubectl.list('v1', 'Pod', {}, isStale)
   for (const pod of pods) await kubectl.delete(refOf(pod), { uid: pod.metadata.uid })
-  return pods.length === 0
-    ? 'unchanged'
-    : pods.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(', ')
+  return listed(pods.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)) || 'unchanged'
 }
 
 /** What Flux applies; nothing where it is not installed. */
@@ -131,11 +129,11 @@ export async function waitForHealth(
     async () => {
       const open = (await unhealthy(kubectl)).filter(name => !before.includes(name))
       if (open.length === 0) {
-        if (before.length > 0) return { done: `as before; not ready then: ${before.join(', ')}` }
+        if (before.length > 0) return { done: `as before; not ready then: ${listed(before)}` }
         return { done: (await ofFlux(kubectl)).length > 0 ? 'everything is ready' : 'not installed' }
       }
-      options.log.progress(`not ready: ${open.join(', ')}`)
-      return { last: open.join(', ') }
+      options.log.progress(`not ready: ${listed(open)}`)
+      return { last: listed(open) }
     },
     {
       deadline: options.deadline,

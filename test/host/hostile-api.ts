@@ -104,14 +104,19 @@ export function apiServer(objects: Objects): Answer {
       return send({
         groups: Object.keys(GROUPS)
           .filter(group => group !== 'v1')
-          .map(groupVersion => ({ versions: [{ groupVersion }] })),
+          .map(groupVersion => ({ versions: [{ groupVersion }], preferredVersion: { groupVersion } })),
       })
     const [, group = '', rest = ''] =
       /^\/(?:api|apis)\/(v1|[^/]+\/v\d\w*)(?:\/(.*))?$/.exec(url.pathname) ?? []
     const served = GROUPS[group]
     if (served && rest === '')
       return send({
-        resources: served.map(([name, kind, namespaced = true]) => ({ name, kind, namespaced })),
+        resources: served.map(([name, kind, namespaced = true]) => ({
+          name,
+          kind,
+          namespaced,
+          verbs: ['get', 'list'],
+        })),
       })
     const [, , resource = ''] = /^(namespaces\/[^/]+\/)?([^/]+)$/.exec(rest) ?? []
     const kind = served?.find(([name]) => name === resource)?.[1]
@@ -236,6 +241,13 @@ export const manyObjects: Objects = (kind, i) => {
       ],
     },
   }
+}
+
+/** As many, of which no two have a part in common, and each says as much of itself as an object may. */
+export const largeObjects: Objects = (kind, i) => {
+  const object = manyObjects(kind, i)
+  const text = `${kind} ${i} `.repeat(80)
+  return object && { ...object, message: text, status: { ...(object.status as object), message: text } }
 }
 
 /** Starts a server that answers so. */

@@ -11,7 +11,7 @@ const SECONDS = 20
 /** How often the time that four scripts take for --help is added to that: on an idle machine it is three seconds together. */
 const STARTS = 10
 /** What a script may take of the memory. */
-export const MEMORY = 300 << 20
+const MEMORY = 300 << 20
 
 /** How a script ended, and the most memory that it had, in bytes. */
 export type Measured = Outcome & { peak: number }
@@ -28,9 +28,11 @@ export async function measured(
   args: readonly string[],
   clusters: string,
   env: Readonly<Record<string, string | undefined>> = {},
+  within?: readonly string[],
 ): Promise<Measured> {
   const peak = join(temporaryFolder(), 'peak')
   const outcome = await runScript(name, args, {
+    within,
     env: {
       OAS_CLUSTERS_DIR: clusters,
       OAS_CLUSTER: 'oas',
@@ -48,7 +50,6 @@ export async function measured(
  */
 export async function tryAll(
   scripts: readonly string[],
-  memory: number,
   run: (name: string) => Promise<Measured>,
   check: (name: string, outcome: Measured) => void,
 ): Promise<void> {
@@ -63,7 +64,7 @@ export async function tryAll(
       const outcome = await run(name)
       try {
         assert.ok(outcome.seconds < limit, `${outcome.seconds} s of ${limit}`)
-        assert.ok(outcome.peak < memory, `${outcome.peak >> 20} MB`)
+        assert.ok(outcome.peak < MEMORY, `${outcome.peak >> 20} MB`)
         const said = outcome.stdout + outcome.stderr
         assert.is(said, printable(said))
         assert.not.match(said, /^✓ everything is healthy/m)

@@ -181,6 +181,11 @@ export class Sshd {
     }
   }
 
+  /** The process that was started, in the namespaces that `within` has made. */
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   /** The pids of its sessions; that of a user who is not root consists of two processes. */
   sessions(): number[] {
     const sshdsOf = (pid: number) => {
