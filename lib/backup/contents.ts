@@ -111,30 +111,28 @@ function mountsOf({ metadata, spec }: KubeObject, claim: string): ClaimPlace['co
 }
 
 /**
- * Counts what claims have; with `known`, the sample of each is the one that is known. Of a claim that cannot be counted
- * it says why.
+ * Counts what claims have; with `known`, the sample of each is the one that is known, and with its paths one call reads
+ * it with the rest. Of a claim that cannot be counted it says why.
  */
 export async function countContents(
   counting: Counting,
   places: readonly ClaimPlace[],
-  known: readonly Pick<ClaimContents, 'claim' | 'sample'>[] = [],
+  known: readonly Known[] = [],
 ): Promise<ClaimContents[]> {
-  const samples = new Map(known.map(({ claim, sample }) => [claim, sample]))
+  const earlier = new Map(known.map(each => [each.claim, each]))
   const counted: ClaimContents[] = []
   const waiting = [...places]
   const worker = async () => {
     for (let place = waiting.shift(); place; place = waiting.shift())
-      counted.push(await countOne(counting, place, Object.keys(samples.get(place.claim) ?? {})))
+      counted.push(await countOne(counting, place, earlier.get(place.claim)))
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   return counted.sort((a, b) => (a.claim < b.claim ? -1 : 1))
 }
 
-async function countOne(
-  counting: Counting,
-  place: ClaimPlace,
-  wanted: readonly string[],
-): Promise<ClaimContents> {
+type Known = Pick<ClaimContents, 'claim' | 'sample' | 'paths'>
+
+async function countOne(counting: Counting, place: ClaimPlace, known?: Known): Promise<ClaimContents> {
   const { claim, database, containers } = place
   let unread = 'no running container mounts it'
   for (const each of containers)
@@ -143,7 +141,7 @@ async function countOne(
         const tables = await rowsIn(counting.run, each.place, database)
         return { claim, database: database.name, tables }
       }
-      return { claim, ...(await filesIn(counting, each, wanted)) }
+      return { claim, ...(await filesIn(counting, each, known)) }
     } catch (error) {
       unread = asOneLine(messageOf(error)).slice(0, 300)
     }
@@ -159,25 +157,33 @@ export async function rowsIn(
   return tablesOf(await said(run, place, ['sh', '-c', count], `counting the rows of ${name}`))
 }
 
+/**
+ * Writes the files below each folder, with a NUL behind each; then, behind an empty one, the checksums of the files that
+ * follow an empty argument. One that is gone has none.
+ */
+const READ = [
+  ...['sh', '-c'],
+  'while [ -n "$1" ]; do find "$1" -xdev -type f -print0 || exit; shift; done; shift; printf "\\0"; [ $# = 0 ] || sha256sum "$@" || [ $? = 1 ]',
+  'sh',
+]
+
 async function filesIn(
   { run, key }: Counting,
   { place, paths }: ClaimPlace['containers'][number],
-  wanted: readonly string[],
+  known?: Known,
 ): Promise<Pick<ClaimContents, 'files' | 'sample' | 'paths'>> {
   const seal = (text: string | Buffer) => createHmac('sha256', key).update(text).digest('hex')
-  const listing = new Listing(seal, wanted, paths)
-  const find = ['sh', '-c', 'exec find "$@" -xdev -type f -print0', 'sh', ...paths]
-  await said(run, place, find, 'listing its files', piece => listing.add(piece))
+  const listing = new Listing(seal, Object.keys(known?.sample ?? {}), paths)
+  const asked = Object.values(known?.paths ?? {})
+  const take = (piece: Buffer) => listing.add(piece)
+  await said(run, place, [...READ, ...paths, '', ...asked], 'listing its files', take)
   const { count, chosen } = listing
-  const sums = await said(
-    run,
-    place,
-    ['sh', '-c', 'for f; do sha256sum < "$f" || echo; done', 'sh'].concat(chosen.map(({ path }) => path)),
-    'reading a sample of its files',
-  )
-  const lines = sums.split('\n')
-  const read = chosen.flatMap(({ path, digest }, at) => {
-    const sum = /^[0-9a-f]{64}/.exec(lines[at] ?? '')?.[0]
+  const files = chosen.map(({ path }) => path)
+  if (asked.length === 0 && files.length > 0)
+    await said(run, place, [...READ, '', ...files], 'reading a sample of its files', take)
+  const sums = listing.sums()
+  const read = chosen.flatMap(({ path, digest }) => {
+    const sum = sums.get(path)
     return sum ? [{ path, digest, sum: seal(sum) }] : []
   })
   return {
@@ -204,7 +210,8 @@ async function said(
 
 /**
  * Counts a stream of paths, each with a NUL behind it, and keeps a few of them: those that are wanted by their seals,
- * or else those with the smallest seals, so that the same files are taken in whatever order they come.
+ * or else those with the smallest seals, so that the same files are taken in whatever order they come. What follows an
+ * empty path are checksums, as `sha256sum` writes them.
  */
 export class Listing {
   count = 0
@@ -213,6 +220,7 @@ export class Listing {
   readonly #seal: (text: Buffer) => string
   readonly #wanted: ReadonlySet<string> | undefined
   #rest: Buffer = Buffer.alloc(0)
+  #sums: Buffer[] | undefined
 
   constructor(seal: (text: Buffer) => string, wanted: readonly string[], roots: readonly string[] = []) {
     this.#roots = roots
@@ -222,13 +230,30 @@ export class Listing {
 
   /** Takes a piece. */
   add(piece: Buffer): void {
+    if (this.#sums) {
+      this.#sums.push(Buffer.from(piece))
+      return
+    }
     let bytes = this.#rest.length > 0 ? Buffer.concat([this.#rest, piece]) : piece
     for (let end = bytes.indexOf(0); end >= 0; end = bytes.indexOf(0)) {
-      this.#path(bytes.subarray(0, end))
+      const path = bytes.subarray(0, end)
       bytes = bytes.subarray(end + 1)
+      if (path.length === 0) {
+        this.#sums = [Buffer.from(bytes)]
+        return
+      }
+      this.#path(path)
     }
     // A path of the kernel has at most 4096 bytes.
     this.#rest = Buffer.from(bytes.subarray(-8192))
+  }
+
+  /** The checksums by path. */
+  sums(): Map<string, string> {
+    const text = Buffer.concat(this.#sums ?? []).toString()
+    return new Map(
+      [...text.matchAll(/([0-9a-f]{64}) [ *](.+)/g)].map(([, sum = '', path = '']) => [path, sum]),
+    )
   }
 
   #path(bytes: Buffer): void {
@@ -236,8 +261,8 @@ export class Listing {
     const root = this.#roots.find(each => path.startsWith(each)) ?? ''
     if (PASSING.test(path.slice(root.length))) return
     this.count++
-    // A name that is not UTF-8 cannot be asked for again.
-    if (path.includes('\uFFFD') || path.length > 1000) return
+    // A name that is not UTF-8 cannot be asked for again, and `sha256sum` writes these characters as others.
+    if (/[\uFFFD\\\n\r]/.test(path) || path.length > 1000) return
     const digest = this.#seal(bytes)
     if (this.#wanted) {
       if (this.#wanted.has(digest)) this.chosen.push({ path, digest })

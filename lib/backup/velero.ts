@@ -12,6 +12,8 @@ export const VELERO_API = 'velero.io/v1'
 export const MADE_BY = 'openappstack.net/made-by'
 /** Milliseconds without any change after which something hangs. */
 const STILL = 15 * 60_000
+/** Milliseconds between two looks at how far the volumes are. */
+const PROGRESS = 1000
 /** Milliseconds in which Velero starts what it has not started: it does one thing at a time, so another may run. */
 const UNSTARTED = 3 * 60_000
 
@@ -66,20 +68,21 @@ export function backupObject(
 export async function untilEnded(
   kubectl: Kubectl,
   ref: Ref,
-  options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal; every?: number },
+  options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<KubeObject> {
   const copies = ref.kind === 'Backup' ? 'PodVolumeBackup' : 'PodVolumeRestore'
   const labelSelector = `velero.io/${ref.kind.toLowerCase()}-name=${ref.name}`
   let [moved, seen] = [performance.now(), '']
+  let listed = Number.NEGATIVE_INFINITY
   return until<string, KubeObject>(
     async () => {
-      const [object, volumes] = await Promise.all([
-        kubectl.get(ref),
-        kubectl.list(VELERO_API, copies, { namespace: VELERO, labelSelector }),
-      ])
+      const object = await kubectl.get(ref)
       if (!object)
         throw new ExpectedError(`${ref.kind} ${ref.name} was deleted meanwhile`, 'run the same command again')
       if (!isUnfinished(object)) return { done: object }
+      if (performance.now() - listed < PROGRESS) return { last: seen }
+      listed = performance.now()
+      const volumes = await kubectl.list(VELERO_API, copies, { namespace: VELERO, labelSelector })
       const isNew = isUnstarted(object)
       const before = isNew ? await anotherUnder(kubectl, ref) : undefined
       const text = before ? `${ref.name}: waits for ${before}` : veleroProgress(object, volumes)
@@ -100,7 +103,7 @@ export async function untilEnded(
     },
     {
       deadline: options.deadline,
-      every: options.every ?? 1000,
+      every: 250,
       patience: 120_000,
       describe: last => last ?? 'nothing',
       signal: options.signal,

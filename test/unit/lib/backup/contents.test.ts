@@ -1,6 +1,6 @@
 /** Counting is tried on files of this machine: the commands that run in a container run here. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import { test } from 'uvu'
@@ -75,6 +75,22 @@ test('a file that changed during the backup is not compared', async () => {
   writeFileSync(join(folder, 'later'), '2')
   const [known] = countedAround([before], [await count(folder, [before])])
   assert.equal(known, { claim: 'oas-apps/data', files: [1, 2], sample: {} })
+})
+
+test('a container without sha256sum is not counted, with the reason', async () => {
+  const [folder, bin] = [temporaryFolder(), temporaryFolder()]
+  writeFileSync(join(folder, 'file'), 'content')
+  for (const [name, path] of [
+    ['sh', '/bin/sh'],
+    ['find', '/usr/bin/find'],
+  ] as const)
+    symlinkSync(path, join(bin, name))
+  const without: Counting = {
+    ...counting,
+    run: (place, command, limits) => counting.run(place, ['env', '-i', `PATH=${bin}`, ...command], limits),
+  }
+  const [found] = await countContents(without, [place(folder)])
+  assert.match(found!.unread!, /reading a sample of its files in container app .*sha256sum: not found/)
 })
 
 test('a folder that does not exist is not counted, with the reason', async () => {
