@@ -8,7 +8,7 @@
  */
 
 import { ageFlags } from '../lib/age/flags.ts'
-import { APP_NAMES } from '../lib/platform/apps.ts'
+import { DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
@@ -20,7 +20,7 @@ await script({
   group: 'back up',
   summary: 'Back up the cluster with Velero and prove that every volume is in the backup (exit code 1: not).',
   flags: {
-    app: { type: 'string', value: 'APP', help: `one application only: ${APP_NAMES.join(', ')}` },
+    app: { type: 'string', value: 'APP', help: `one application only: ${DATA_NAMES.join(', ')}` },
     list: { type: 'boolean', help: 'list the backups and what each holds' },
     verify: {
       type: 'string',
@@ -57,10 +57,10 @@ await script({
     const { app, list, verify, delete: doomed, confirm, keep } = run.flags
     if ([list, verify !== undefined, doomed !== undefined].filter(Boolean).length > 1)
       throw new UsageError('--list, --verify and --delete are different things to do', 'give one of them')
-    if (app !== undefined && !APP_NAMES.includes(app))
+    if (app !== undefined && !DATA_NAMES.includes(app))
       throw new UsageError(
-        `unknown application ${JSON.stringify(app)}`,
-        `take one of ${APP_NAMES.join(', ')}`,
+        `--app ${JSON.stringify(app)} is not an application with data`,
+        `take one of ${DATA_NAMES.join(', ')}`,
       )
     if (confirm !== undefined && doomed === undefined)
       throw new UsageError('--confirm belongs to --delete', 'add --delete NAME')

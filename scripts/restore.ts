@@ -8,7 +8,7 @@
  */
 
 import type { Proof } from '../lib/backup/proof.ts'
-import { APP_NAMES } from '../lib/platform/apps.ts'
+import { DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { EXIT, ExpectedError, throwAll, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
@@ -22,7 +22,7 @@ await script({
     app: {
       type: 'string',
       value: 'APP',
-      help: `the application: core, ${APP_NAMES.filter(name => name !== 'velero').join(', ')}`,
+      help: `the application: ${DATA_NAMES.join(', ')}`,
     },
     into: {
       type: 'string',
@@ -59,7 +59,7 @@ await script({
     const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
     const [backup = ''] = run.args
     const { app, into, confirm } = run.flags
-    if (!app || app === 'velero' || !['core', ...APP_NAMES].includes(app))
+    if (!app || !DATA_NAMES.includes(app))
       throw new UsageError(`--app ${app ?? ''} is not an application with data`, 'give one, as --app wekan')
     const deadline = timeoutOf(run.flags.timeout, 300)
     const config = storageConfig(run.cluster)

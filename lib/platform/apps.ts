@@ -41,6 +41,9 @@ export const APPS: readonly App[] = [
 /** The names of the applications. */
 export const APP_NAMES: readonly string[] = APPS.map(app => app.name)
 
+/** What has data that can be backed up and restored by itself: the users of the core, and the applications. */
+export const DATA_NAMES: readonly string[] = ['core', ...APP_NAMES.filter(name => name !== 'velero')]
+
 /** The Kustomizations of the platform itself, in the order in which they become ready. */
 export const CORE_KUSTOMIZATIONS = [
   'openappstack',

@@ -1,6 +1,6 @@
 /**
- * restore beside the running application with the real Velero on the bed (see velero-bed.ts): killed in the middle,
- * and run again. backup-faults.test.ts has that of an application in place.
+ * restore with the real Velero on the bed (see velero-bed.ts): beside the running application, killed in the middle and
+ * run again; and the core in place. backup-faults.test.ts has that of an application in place.
  */
 import * as assert from 'uvu/assert'
 import { suite } from '../suite.ts'
@@ -81,6 +81,46 @@ test('a volume was not restored: the same command begins again; other data, or a
   const foreign = await restore([backup, '--app', 'wekan', '--into', 'oas-apps', '--yes'])
   assert.is(foreign.code, 4)
   assert.match(foreign.stderr, /the namespace oas-apps exists/)
+})
+
+test('the core: backed up by itself, and restored in place; of it only the database and Grafana are replaced', async () => {
+  const args = ['--cluster', 'sandbox', '--app', 'core', '--yes', '--json']
+  const made = await runScript('backup', args, { timeout: 600_000 })
+  assert.is(made.code, 0, made.stderr)
+  const { proof } = JSON.parse(made.stdout).result
+  assert.is(proof.app, 'core')
+  const captured: string[] = proof.backup.claims
+    .filter(({ state }: { state: string }) => state === 'captured')
+    .map(({ claim }: { claim: string }) => claim)
+  assert.equal(captured, ['oas/kube-prometheus-stack-grafana', 'oas/postgres-data-single-sign-on-database-0'])
+  const uids = async () => {
+    const workloads = ['Deployment', 'StatefulSet', 'DaemonSet'].map(kind =>
+      bed.kubectl.list('apps/v1', kind),
+    )
+    const all = [
+      ...(await Promise.all(workloads)).flat(),
+      ...(await bed.kubectl.list('v1', 'PersistentVolumeClaim')),
+    ]
+    return new Map(
+      all.map(({ kind, metadata }) => [`${kind} ${metadata.namespace}/${metadata.name}`, metadata.uid]),
+    )
+  }
+  const before = await uids()
+  const { code, stdout, stderr } = await restore([
+    ...[proof.backup.name, '--app', 'core', '--confirm', 'core', '--json'],
+  ])
+  assert.is(code, 0, stderr)
+  assert.match(JSON.parse(stdout).result.safety, /^manual-core-/)
+  const after = await uids()
+  assert.equal([...after.keys()].sort(), [...before.keys()].sort())
+  const replaced = [...before].filter(([name, uid]) => after.get(name) !== uid).map(([name]) => name)
+  assert.equal(replaced.sort(), [
+    'Deployment oas/kube-prometheus-stack-grafana',
+    ...captured.map(claim => `PersistentVolumeClaim ${claim}`),
+    'StatefulSet oas/single-sign-on-database',
+  ])
+  const status = await runScript('status', ['--cluster', 'sandbox', '--watch'], { timeout: 300_000 })
+  assert.is(status.code, 0, status.stdout)
 })
 
 test.run()
