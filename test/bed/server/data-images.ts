@@ -1,7 +1,7 @@
 /**
  * Images of real programs that keep data: Velero from its sources, MariaDB and PostgreSQL from Debian's packages, for
  * servers whose containerd imports them. The databases start as the charts' images do, under the charts' restrictions:
- * another user than root, a read-only root, no capabilities.
+ * another user than root, a read-only root, no capabilities; where a chart leaves them root, they become that user.
  */
 import { chmodSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export const DATA_IMAGES = {
 } as const
 
 /** Raise it when a change of this file leads to other images of the same programs and packages. */
-const RECIPE = 1
+const RECIPE = 2
 const TOOLS = [
   'base-files',
   'bash',
@@ -34,8 +34,15 @@ const TOOLS = [
   'hostname',
 ]
 
+/** Has root go on as the user that owns these folders. */
+const as = (user: number, ...folders: string[]) => `if [ "$(id -u)" = 0 ]; then
+  mkdir -p ${folders.join(' ')}
+  chown -R ${user}:${user} ${folders.join(' ')}
+  exec setpriv --reuid=${user} --regid=${user} --clear-groups "$0" "$@"
+fi`
 const MARIADB = `#!/bin/bash
 set -e
+${as(999, '/var/lib/mysql', '/run/mysqld')}
 data=/var/lib/mysql
 if [ ! -d $data/mysql ]; then
   mariadb-install-db --no-defaults --datadir=$data --auth-root-authentication-method=normal --skip-test-db --force >/dev/null
@@ -48,12 +55,13 @@ exec mariadbd --no-defaults --datadir=$data --socket=/run/mysqld/mysqld.sock --s
 `
 const POSTGRES = `#!/bin/bash
 set -e
+${as(998, '/var/lib/postgresql/data', '/var/run/postgresql')}
 mkdir -p /var/run/postgresql "$PGDATA"
 chmod 700 "$PGDATA" # a kubelet gives the group more, and PostgreSQL refuses that
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   initdb --pwfile=<(printf '%s' "$POSTGRES_PASSWORD") --username=postgres --auth-local=trust --auth-host=scram-sha-256 --locale=C.UTF-8 >/dev/null
 fi
-exec postgres -c listen_addresses= -c unix_socket_directories=/var/run/postgresql "$@"
+exec postgres -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql "$@"
 `
 const USERS = [
   ['root', 0],
@@ -146,7 +154,7 @@ async function debianLayer(
     ...['doc', 'man', 'locale', 'info'].map(each => join(root, 'usr/share', each)),
   ])
   symlinkSync('bash', join(root, 'bin/sh'))
-  for (const program of ['initdb', 'postgres', 'psql', 'pg_dumpall', 'pg_dump'])
+  for (const program of ['initdb', 'postgres', 'psql', 'pg_dumpall', 'pg_dump', 'pg_isready'])
     if (name === 'postgres')
       await run('ln', ['-sf', `/usr/lib/postgresql/15/bin/${program}`, join(root, 'usr/bin', program)])
   writeFileSync(
@@ -156,6 +164,7 @@ async function debianLayer(
   writeFileSync(join(root, 'etc/group'), USERS.map(([user, id]) => `${user}:x:${id}:\n`).join(''))
   for (const folder of ['var/lib/mysql', 'var/lib/postgresql/data', 'tmp'])
     mkdirSync(join(root, folder), { recursive: true })
+  chmodSync(join(root, 'tmp'), 0o1777)
   writeFileSync(join(root, 'entry'), entry)
   chmodSync(join(root, 'entry'), 0o755)
   return layerOf(root, name)

@@ -5,7 +5,8 @@ Service, ConfigMaps and Secret. SPEC: port and portName, mountPath, password (th
 take the administrator's name and password (user, password) and the database made at first
 start (database, databaseUser, databasePassword). Where they differ from the others:
 replicas, selector, headless (the name of a headless Service in the place of the usual
-one), and secret (one that is mounted as a volume).
+one), ready (the command that says whether a real server is), and secret (one that is
+mounted as a volume).
 */}}
 {{- define "standin.database" -}}
 {{- $ := index . 0 }}
@@ -77,6 +78,14 @@ pod:
         - secretRef:
             name: {{ . }}
         {{- end }}
+      {{- end }}
+      {{- with $spec.ready }}
+      readinessProbe:
+        exec:
+          # An image without this program is a stand-in.
+          command: {{ concat (list "sh" "-c" "command -v \"$0\" >/dev/null || exit 0; exec \"$0\" \"$@\"") . | toJson }}
+        periodSeconds: 2
+        timeoutSeconds: 10
       {{- end }}
       {{- with .customLivenessProbe }}
       livenessProbe: {{ toJson . }}
