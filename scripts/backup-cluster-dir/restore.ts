@@ -67,6 +67,7 @@ export async function restoreToFolder(run: ArchiveRun, archive: OpenArchive): Pr
     run.next([
       'the state of the cluster itself is in the archive, too. To give it back to a server on which k3s is installed:',
       `npx tsx scripts/backup-cluster-dir.ts --cluster ${cluster.name} --restore ${archive.name} --server`,
+      'a new server that gets its data from the backups: "On a new server" in runbooks/restore.md',
     ])
 }
 
