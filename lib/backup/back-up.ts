@@ -1,5 +1,6 @@
 /** A backup from its beginning to its proof, as steps of a run: of `backup`, and of what must not go on without one. */
 import { HELM_RELEASE } from '../flux/flux.ts'
+import { readKubeconfig } from '../kubectl/kubeconfig.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { claimsOfPods } from '../kubectl/scale.ts'
 import type { Config } from '../platform/config.ts'
@@ -142,7 +143,8 @@ export interface BackupRequest {
 
 /** How the contents of a cluster's claims are counted by a run. */
 export async function countingOf(run: Pick<Run, 'cluster' | 'signal'>, kubectl: Kubectl): Promise<Counting> {
-  return countingWith(run.cluster.kubeconfig, await repositoryPassword(kubectl), run.signal)
+  const access = await readKubeconfig(run.cluster.kubeconfig)
+  return countingWith(access, await repositoryPassword(kubectl), run.signal)
 }
 
 /** Counts what a backup would have now. Returns a way to count the same again, for both in one. */
