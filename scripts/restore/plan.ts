@@ -63,6 +63,19 @@ export function otherVersions(
     )
 }
 
+/** Whether a pod belongs to a release, by the names that charts give. */
+const isPodOf = (pod: string, release: string) => pod === release || pod.startsWith(`${release}-`)
+
+/**
+ * The releases whose pods have this data: of the core only its database, so that nothing else of it is started twice. All
+ * of them where a chart calls its pods otherwise. Pure.
+ */
+export function releasesWith(held: readonly Held[], releases: readonly string[]): readonly string[] {
+  const ofData = releases.filter(release => held.some(({ pod }) => isPodOf(pod, release)))
+  const isKnown = held.every(({ pod }) => ofData.some(release => isPodOf(pod, release)))
+  return isKnown ? ofData : releases
+}
+
 /** The data of an application in a backup, the claims that it lacks, and how old it is. Throws when it has none. */
 export async function dataOf(
   kubectl: Kubectl,
@@ -77,8 +90,7 @@ export async function dataOf(
   // While a restore is unfinished its claims are gone: those of the backup's own pods count then.
   const isOurs = ({ claim, pod }: Held) =>
     ours.has(claim) ||
-    (parts.namespaces.includes(claim.split('/')[0]!) &&
-      parts.releases.some(release => pod === release || pod.startsWith(`${release}-`)))
+    (parts.namespaces.includes(claim.split('/')[0]!) && parts.releases.some(release => isPodOf(pod, release)))
   const held = heldBy(backup, objects.volumeBackups).filter(isOurs)
   if (held.length === 0)
     throw new ExpectedError(

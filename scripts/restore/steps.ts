@@ -13,6 +13,7 @@ import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
+import { releasesWith } from './plan.ts'
 
 /** The label of a volume that a restore has replaced: its data is still on the server. */
 export const REPLACED = 'openappstack.net/replaced-by-restore'
@@ -171,10 +172,9 @@ export async function restoreData(
     if (useless) await again()
     state.restore = `${state.backup}-${Math.floor(Date.now() / 1000)}`
     await keepRestoreState(kubectl, state)
-    const { releases, namespaces } = parts
-    await kubectl.create(
-      restoreObject(state.restore, { backup: state.backup, madeBy: 'restore', releases, namespaces }),
-    )
+    const releases = releasesWith(held, parts.releases)
+    const options = { backup: state.backup, madeBy: 'restore', releases, namespaces: parts.namespaces }
+    await kubectl.create(restoreObject(state.restore, options))
   }
   const ended = await untilEnded(kubectl, veleroRef('Restore', state.restore!), wait)
   throwAll((await flawsOf(kubectl, ended, held)).map(({ what, fix }) => new ExpectedError(what, fix)))

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { otherVersions } from '../../../../scripts/restore/plan.ts'
+import { otherVersions, releasesWith } from '../../../../scripts/restore/plan.ts'
 import { standText, wayBack } from '../../../../scripts/restore/steps.ts'
 
 test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
@@ -14,6 +14,14 @@ test('another chart version than in the backup is named; one that is not known, 
     'the backup is of oas-apps/wekan 9.1.0, and the cluster has 9.2.0: restore before you upgrade',
   ])
   assert.equal(otherVersions(parts, {}, { 'oas-apps/wekan': '9.2.0' }), [])
+})
+
+test('only releases whose pods have the data are restored; all, when a pod is called otherwise', () => {
+  const held = (...pods: string[]) => pods.map(pod => ({ claim: 'oas/data', bytes: 1, volume: 'data', pod }))
+  const core = ['alloy', 'hydra', 'single-sign-on-database']
+  assert.equal(releasesWith(held('single-sign-on-database-0'), core), ['single-sign-on-database'])
+  assert.equal(releasesWith(held('hydra', 'alloy-x'), core), ['alloy', 'hydra'])
+  assert.equal(releasesWith(held('hydra-0', 'prometheus-0'), core), core)
 })
 
 test('an interrupted restore says where it stands', () => {
