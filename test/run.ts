@@ -60,6 +60,7 @@ const LONGEST = [
   'test/cluster/diagnose-flux.test.ts',
   'test/cluster/install.test.ts',
   'test/cluster/diagnose-certificates.test.ts',
+  'test/server/lost-server.test.ts',
   'test/server/backup.test.ts',
   'test/server/lifecycle.test.ts',
 ]

@@ -1,4 +1,4 @@
-/** What backup.test.ts runs on a server: an application called wekan with files and two databases. */
+/** The data that is backed up on servers, and what backup.test.ts runs: an application called wekan. */
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
@@ -156,12 +156,12 @@ function workloads(): KubeObject[] {
   ]
 }
 
-/** Writes what is hard to keep into /data of a container: run by its shell. */
+/** Writes what is hard to keep into a folder, /data unless told: 100,000 small files among it. For `sh -s`, as root. */
 export const WRITE_FILES = `set -e
-cd /data
+cd "\${1:-/data}"
 mkdir -p many deep 'with space' empty -- '-n'
 i=0
-while [ $i -lt 20 ]; do
+while [ $i -lt 100 ]; do
   mkdir many/$i; j=0
   while [ $j -lt 1000 ]; do echo $i/$j > many/$i/$j; j=$((j+1)); done
   i=$((i+1))

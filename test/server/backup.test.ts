@@ -3,9 +3,7 @@
  * `local` volumes, MariaDB and PostgreSQL of Debian, Flux, and a bucket outside of the servers. Of the platform nothing
  * else is there; the application is called wekan, and is none (backup-objects.ts).
  */
-import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { opensRepository } from '../../lib/backup/repository.ts'
@@ -19,15 +17,14 @@ import { VELERO_SET } from '../bed/build/programs.ts'
 import { run as runLocal } from '../bed/build/shell.ts'
 import { DATA_IMAGES, dataImages } from '../bed/server/data-images.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
-import { netnsFile } from '../bed/server/machine-network.ts'
-import { s3Access, s3Program } from '../host/servers.ts'
+import { s3Access } from '../host/servers.ts'
 import { suite } from '../suite.ts'
 import { installed, LIST_FILES, WRITE_FILES } from './backup-objects.ts'
+import { type Bucket, startBucket } from './bucket.ts'
 import { type Machine, type Outcome, ServerBed } from './harness.ts'
 
 const test = suite('backup')
 const CLUSTER = 'oas.example.org'
-const S3 = 'http://10.77.0.1:9000'
 /** Of the repositories: not the published one. */
 const REPOSITORY = 'a password of its own'
 const PUBLISHED = 'static-passw0rd'
@@ -40,8 +37,7 @@ const building = {
 let bed: ServerBed
 let server: Machine
 let programs: string
-const bucket = mkdtempSync(join(tmpdir(), 'oas-bucket-'))
-let stopS3 = () => {}
+let bucket: Bucket
 
 const began = performance.now()
 const tell = (text: string) => console.log(`# ${((performance.now() - began) / 1000).toFixed(0)} s: ${text}`)
@@ -146,7 +142,7 @@ async function veleroManifest(): Promise<string> {
   )
   // It wants to know a cluster, and asks it nothing.
   const env = { KUBECONFIG: join(bed.folder, CLUSTER, 'kube_config_cluster.yml') }
-  const location = `region=ceph,s3ForcePathStyle=true,s3Url=${S3},checksumAlgorithm=`
+  const location = `region=ceph,s3ForcePathStyle=true,s3Url=${bucket.url},checksumAlgorithm=`
   try {
     const args = [
       ...['install', '--dry-run', '-o', 'json', '--provider', 'aws', '--bucket', 'backups'],
@@ -173,33 +169,6 @@ async function available(): Promise<void> {
   )
 }
 
-async function startS3(): Promise<void> {
-  mkdirSync(join(bucket, 'backups'))
-  const child = spawn(
-    'nsenter',
-    [
-      ...[`--net=${netnsFile(bed.netns)}`, '--', await s3Program(), '--port', '10.77.0.1:9000'],
-      ...['--region', 'ceph', '--quiet', 'posix', bucket],
-    ],
-    {
-      stdio: 'ignore',
-      env: { PATH: process.env.PATH, ROOT_ACCESS_KEY: s3Access.id, ROOT_SECRET_KEY: s3Access.secret },
-    },
-  )
-  stopS3 = () => child.kill('SIGKILL')
-  process.on('exit', stopS3)
-  await until(
-    async () =>
-      (await bed.run('curl', ['-s', '-o', '/dev/null', S3]).then(
-        () => true,
-        () => false,
-      ))
-        ? { done: true }
-        : { last: S3 },
-    { deadline: MINUTE, describe: String },
-  )
-}
-
 test.before(async () => {
   ;[programs = ''] = await builtSets(building, [VELERO_SET])
   const images = await dataImages(building)
@@ -208,18 +177,13 @@ test.before(async () => {
     binds: { '/opt/data-images': dirname(images) },
   })
   tell('servers run')
+  bucket = await startBucket(bed)
   mkdirSync(join(bed.folder, CLUSTER))
   const env = {
     domain: CLUSTER,
     admin_email: 'admin@example.org',
     ip_address: bed.servers[0]!.address,
-    backup_s3_enabled: 'true',
-    backup_s3_url: S3,
-    backup_s3_region: 'ceph',
-    backup_s3_bucket: 'backups',
-    backup_s3_prefix: '',
-    backup_s3_aws_access_key_id: s3Access.id,
-    backup_s3_aws_secret_access_key: s3Access.secret,
+    ...bucket.settings,
   }
   writeFileSync(
     join(bed.folder, CLUSTER, '.flux.env'),
@@ -227,14 +191,12 @@ test.before(async () => {
       .map(([key, value]) => `${key}=${value}\n`)
       .join(''),
   )
-  await startS3()
   await install(bed.servers[0]!)
   await installApp()
 })
 test.after(async () => {
-  stopS3()
+  bucket?.stop()
   await bed?.stop()
-  rmSync(bucket, { recursive: true, force: true })
 })
 
 /** The folder on the server of the volume that has the files now: a restore leaves the one before. */
@@ -270,7 +232,7 @@ let backup: string
 let grown: string
 let busiest: number
 
-test('data is written: 20,000 files, a sparse one of 1 GB, odd names, owners and modes; rows of two databases', async () => {
+test('data is written: 100,000 files, a sparse one of 1 GB, odd names, owners and modes; rows of two databases', async () => {
   await inPod('files', 'sh -s', WRITE_FILES)
   await inPod(
     'mariadb',
@@ -289,7 +251,7 @@ test('data is written: 20,000 files, a sparse one of 1 GB, odd names, owners and
   )
   before = await listing()
   rows = await rowsNow()
-  assert.ok(before.split('\n').length > 20_050)
+  assert.ok(before.split('\n').length > 100_050)
   assert.match(rows.mariadb, /^5000\s/)
   assert.match(rows.postgres, /^5000\|/)
   tell('data is written')
@@ -320,7 +282,7 @@ test('backup, while rows and a file are written: every volume is captured, and i
     assert.ok(/^[0-9a-f]{32}$/.test(snapshot) && bytes > 1_000_000, `${claim}: ${snapshot}, ${bytes} bytes`)
   const of = (name: string) =>
     proof.contents.find(({ claim }: { claim: string }) => claim === `oas-apps/wekan-${name}`)
-  assert.ok(of('files').files[0] > 20_000, JSON.stringify(of('files')))
+  assert.ok(of('files').files[0] > 100_000, JSON.stringify(of('files')))
   assert.equal(of('mariadb').tables['shop.items'], [5000, 5000])
   const [least, most] = of('mariadb').tables['shop.busy']
   assert.ok(most > least, `${least} to ${most}`)
@@ -351,14 +313,14 @@ async function opened(password: string, frequency: string): Promise<string> {
 }
 
 test('the bucket alone tells nothing: kopia does not open it with the published password, and no file can be read in it', async () => {
-  const file = readFileSync(join(bucket, 'backups/kopia/oas-apps/kopia.repository'))
+  const file = readFileSync(join(bucket.folder, 'kopia/oas-apps/kopia.repository'))
   assert.is(await opensRepository(file, PUBLISHED), 'refused')
   assert.is(await opensRepository(file, REPOSITORY), 'opened')
   const found = await runLocal('sh', [
     '-c',
     `grep -rlE "the-marker-that-nobody-may-read|item 4999" "$1" || true`,
     'sh',
-    bucket,
+    bucket.folder,
   ])
   assert.is(found, '')
   assert.match(await opened(PUBLISHED, '1s'), /^Failed .*invalid repository password/)
@@ -410,6 +372,60 @@ test('a drill starts both databases, loads their dumps, and finds everything', a
     /12 checksums compared/,
   )
   assert.is(await kubectl(['get', 'namespace', 'restore-drill-wekan', '--ignore-not-found']), '')
+})
+
+/** Holds that a run has failed, with this cause, and has proved nothing. */
+async function fails(cause: RegExp, name: string, ...args: string[]): Promise<void> {
+  const { code, stderr, seconds } = await script(name, args)
+  tell(`${name} failed after ${seconds.toFixed(0)} s`)
+  assert.is(code, 1, `${name} ended with ${code}:\n${stderr}`)
+  assert.match(stderr, cause)
+  assert.not.match(stderr, /✓ Prove/)
+}
+
+const inPlace = () => ['restore', backup, '--app', 'wekan', '--confirm', 'wekan', '--skip-safety'] as const
+
+test('the password of the repositories is changed, and lost: named, and nothing is touched; with it again, all is well', async () => {
+  const had = [await folder(), await rowsNow()]
+  const [refused, lost] = [/does not open kopia\/oas-apps\/kopia\.repository/, /credentials does not exist/]
+  const byVelero =
+    /Failed: .*invalid repository password|copying it has failed: .*invalid repository password/
+  await setPassword('another password')
+  await fails(byVelero, 'backup', '--yes')
+  await fails(refused, 'backup', '--verify', backup)
+  await fails(byVelero, 'restore-drill', '--yes')
+  await fails(refused, ...inPlace())
+  await kubectl(['-n', 'velero', 'delete', 'secret', 'velero-repo-credentials'])
+  await fails(/velero-repo-credentials/, 'backup', '--yes')
+  await fails(lost, 'backup', '--verify', backup)
+  await fails(lost, ...inPlace())
+  assert.equal([await folder(), await rowsNow()], had)
+  await setPassword(REPOSITORY)
+  await does('backup', '--verify', backup)
+  const { proof } = await does('backup', '--yes')
+  assert.equal(proof.wrong, [])
+})
+
+test('volumes in the bucket are tampered with: a drill and a restore fail by that, the data stays; healed, the same command restores', async () => {
+  const repository = join(bucket.folder, 'kopia/oas-apps')
+  const packs = readdirSync(repository)
+    .filter(name => name.startsWith('p'))
+    .map(name => join(repository, name))
+  const good = packs.map(pack => readFileSync(pack))
+  // In the middle of each: neither the beginning nor the index at the end is needed to read a file.
+  for (const [i, pack] of packs.entries()) {
+    const bad = Buffer.from(good[i]!)
+    bad.fill(0x55, bad.length >> 2, bad.length >> 1)
+    writeFileSync(pack, bad)
+  }
+  const cause = /the volume of oas-apps\/wekan-\w+ was not restored \(Failed: \S/
+  const path = await folder()
+  await fails(cause, 'restore-drill', backup, '--yes')
+  await fails(cause, ...inPlace())
+  const kept = await server.exec(['sh', '-c', LIST_FILES, 'sh', path], { timeout: 10 * MINUTE })
+  assert.is(kept, before)
+  for (const [i, pack] of packs.entries()) writeFileSync(pack, good[i]!)
+  await restored()
 })
 
 test.run()

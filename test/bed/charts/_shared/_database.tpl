@@ -84,7 +84,7 @@ pod:
         exec:
           # An image without this program is a stand-in.
           command: {{ concat (list "sh" "-c" "command -v \"$0\" >/dev/null || exit 0; exec \"$0\" \"$@\"") . | toJson }}
-        periodSeconds: 2
+        periodSeconds: 5
         timeoutSeconds: 10
       {{- end }}
       {{- with .customLivenessProbe }}
