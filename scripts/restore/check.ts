@@ -45,27 +45,42 @@ export async function loadAndCompare(
 
 /**
  * Asks every service behind an ingress of the application over HTTP, through the API server. Any answer below 500 is
- * one. Returns what does not answer, one line each.
+ * one. Of a service without any pod, ready or not, Flux knows whether that is right: an operator has made none. Returns
+ * what does not answer, one line each.
  */
 export async function silentServices(
   kubectl: Kubectl,
   { releases, namespaces }: AppParts,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const lists = await Promise.all(
-    namespaces.map(namespace => kubectl.list('networking.k8s.io/v1', 'Ingress', { namespace })),
-  )
+  const listed = async (apiVersion: string, kind: string) =>
+    (await Promise.all(namespaces.map(namespace => kubectl.list(apiVersion, kind, { namespace })))).flat()
+  const [ingresses, all, pods] = await Promise.all([
+    listed('networking.k8s.io/v1', 'Ingress'),
+    listed('v1', 'Service'),
+    listed('v1', 'Pod'),
+  ])
+  const hasPods = (namespace?: string, name?: string) => {
+    const found = all.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)
+    const selector = Object.entries(found?.spec?.selector ?? {})
+    return pods.some(
+      ({ metadata }) =>
+        metadata.namespace === namespace &&
+        selector.every(([label, value]) => metadata.labels?.[label] === value),
+    )
+  }
   const isOf = (labels: Record<string, string> = {}) =>
     [labels['app.kubernetes.io/instance'], labels.release].some(name => releases.includes(name ?? ''))
   const services = new Set(
-    lists
-      .flat()
+    ingresses
       .filter(({ metadata }) => isOf(metadata.labels))
       .flatMap(ingress =>
-        backendsOf(ingress).map(
-          ({ name, port }) =>
-            `${ingress.metadata.namespace}/services/${name}:${port?.number ?? port?.name ?? 80}`,
-        ),
+        backendsOf(ingress)
+          .filter(({ name }) => hasPods(ingress.metadata.namespace, name))
+          .map(
+            ({ name, port }) =>
+              `${ingress.metadata.namespace}/services/${name}:${port?.number ?? port?.name ?? 80}`,
+          ),
       ),
   )
   const silent: string[] = []
