@@ -26,7 +26,8 @@ export function withLikeness<T extends Finding>(finding: T, index: Index): T {
     return kind ? [refTo(kind, namespace, name)] : []
   })
   const hints = [subject, ...named, ...quoted, ...called].flatMap(ref => alike(ref, index))
-  const said = hints.filter(hint => !`${cause} ${remedy.text}`.includes(hint)).slice(0, 2)
+  const words = `${cause} ${remedy.text}`.split(/[\s,;:]+/)
+  const said = hints.filter(hint => !words.includes(hint.split(' ').at(-1)!)).slice(0, 2)
   if (said.length === 0) return finding
   const names = [...new Set(said)]
   const text = `${remedy.text}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(' and ')}`
@@ -43,6 +44,7 @@ const refTo = (kind: string, namespace: string | undefined, name: string): Ref =
 /** The objects that resemble one that does not exist, nearest first: its name elsewhere, or another name in its place. */
 function alike(ref: Ref, index: Index): string[] {
   const { kind, name } = ref
+  if (index.find(ref)) return []
   const isSecret = kind === 'Secret'
   const all: Ref[] = isSecret
     ? index.snapshot.secrets.map(each => refTo(kind, each.namespace, each.name))
