@@ -44,7 +44,7 @@ const now = () => readFileSync(mode, 'utf8').trim()
 const timers = () => spawnSync('pgrep', ['-f', `sh ${root}`], { encoding: 'utf8' }).stdout
 const untilTimerEnds = () =>
   until(async () => (timers() === '' ? { done: true } : { last: timers() }), {
-    deadline: 20_000,
+    deadline: 120_000,
     every: 100,
     describe: String,
   })
@@ -69,7 +69,7 @@ test('whoever has begun it is killed: it ends by itself', async () => {
   await beginMaintenance(run, place, 1)
   assert.is(now(), 'on')
   await until(async () => (now() === 'off' ? { done: true } : { last: 'on' }), {
-    deadline: 20_000,
+    deadline: 120_000,
     every: 100,
     describe: String,
   })
