@@ -4,7 +4,7 @@ import type { Counted } from '../../lib/backup/compare.ts'
 import type { Counting } from '../../lib/backup/contents.ts'
 import { compareRestored, loadDumps, untilStarted, type Waiting } from '../../lib/backup/restored.ts'
 import type { Held } from '../../lib/backup/restoring.ts'
-import { backendsOf } from '../../lib/diagnosis/graph.ts'
+import { backendsOf, leadsTo } from '../../lib/diagnosis/graph.ts'
 import { ApiError } from '../../lib/kubectl/api-error.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { countText } from '../../lib/script/count.ts'
@@ -62,11 +62,9 @@ export async function silentServices(
   ])
   const hasPods = (namespace?: string, name?: string) => {
     const found = all.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)
-    const selector = Object.entries(found?.spec?.selector ?? {})
-    return pods.some(
-      ({ metadata }) =>
-        metadata.namespace === namespace &&
-        selector.every(([label, value]) => metadata.labels?.[label] === value),
+    return (
+      !found?.spec?.selector ||
+      pods.some(({ metadata }) => metadata.namespace === namespace && leadsTo(found, metadata.labels))
     )
   }
   const isOf = (labels: Record<string, string> = {}) =>

@@ -35,15 +35,14 @@ const MINUTE = 60_000
 /** What our releases say of an image. */
 const released = (file: string, pattern: RegExp) =>
   pattern.exec(readFileSync(join(ROOT, 'flux2', file), 'utf8'))?.[1] ?? ''
+/** The tag of an image, without the digest that the charts of the bed leave out. */
+const tagIn = (file: string) => released(file, /tag: "?([\w.]+)/)
 /** How the charts call the images that are real here. */
 const CALLED: readonly [string, string][] = [
-  [DATA_IMAGES.velero, 'docker.io/velero/velero:stand-in'],
+  [DATA_IMAGES.velero, `docker.io/velero/velero:${tagIn('apps/velero/values.yaml')}`],
   [DATA_IMAGES.plugin, released('apps/velero/values.yaml', /image: (\S*velero-plugin-for-aws:\S+)/)],
-  [DATA_IMAGES.mariadb, 'docker.io/library/mariadb:stand-in'],
-  [
-    DATA_IMAGES.postgres,
-    `docker.io/library/postgres:${released('core/single-sign-on/database/values.yaml', /tag: "(.+)"/)}`,
-  ],
+  [DATA_IMAGES.mariadb, `docker.io/library/mariadb:${tagIn('apps/nextcloud/values-mariadb.yaml')}`],
+  [DATA_IMAGES.postgres, `docker.io/library/postgres:${tagIn('core/single-sign-on/database/values.yaml')}`],
 ]
 const building = {
   progress: (text: string) => console.log(`# ${text}`),
