@@ -46,8 +46,9 @@ await script({
     if (run.flags.versions) {
       const { chartVersions } = await import('./status/versions.ts')
       const { imagesText, runningImages } = await import('./status/images.ts')
+      const { isEvicted } = await import('../lib/diagnosis/eviction.ts')
       const charts = await chartVersions(kubectl, run.signal)
-      const images = runningImages(await kubectl.list('v1', 'Pod'))
+      const images = runningImages(await kubectl.list('v1', 'Pod', {}, pod => !isEvicted(pod)))
       const behind = charts.filter(chart => chart.behind)
       const unknown = charts.filter(chart => chart.gap)
       run.result = { behind, unknown, charts, images }

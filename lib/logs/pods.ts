@@ -33,12 +33,15 @@ export async function findWorkloads(kubectl: Kubectl, target: LogTarget): Promis
     const pods = await kubectl.list('v1', 'Pod', {}, pod => isSelected(pod, target.matchers))
     return { pods: pods.sort(byName), workloads: [] }
   }
-  const everywhere = async (apiVersion: string, kind: string) =>
+  const everywhere = async (apiVersion: string, kind: string, keep?: (object: KubeObject) => boolean) =>
     (
-      await Promise.all(target.namespaces.map(namespace => kubectl.list(apiVersion, kind, { namespace })))
+      await Promise.all(
+        target.namespaces.map(namespace => kubectl.list(apiVersion, kind, { namespace }, keep)),
+      )
     ).flat()
   const [pods, ...owners] = await Promise.all([
-    everywhere('v1', 'Pod'),
+    // An evicted pod has no log any more, and there may be thousands of them.
+    everywhere('v1', 'Pod', ({ status }) => status?.reason !== 'Evicted'),
     ...OWNERS.map(([apiVersion, kind]) => everywhere(apiVersion, kind)),
   ])
   return partsOf(target, pods!, owners.flat())
