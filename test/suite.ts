@@ -51,5 +51,17 @@ export function suite(name?: string): Test {
   return test
 }
 
+/** Adds parts of one course to a suite: what comes after one that failed would fail for the same reason, and slowly. */
+export function partsOf(test: Test): (title: string, work: () => Promise<void>) => void {
+  let alive = true
+  return (title, work) =>
+    test(title, async () => {
+      if (!alive) throw new Error('an earlier part has failed')
+      alive = false
+      await work()
+      alive = true
+    })
+}
+
 /** A suite without a name. */
 export const test = suite()

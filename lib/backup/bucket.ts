@@ -87,6 +87,9 @@ const isDamage = (failure: unknown) => /^Z_/.test((failure as { code?: string })
 /** The file with our proof of a backup, in the bucket; its SHA-256 is beside it. */
 export const proofPath = (name: string) => `backups/${name}/openappstack-proof.json`
 
+/** What to do about a file in the bucket that is missing, damaged, or not what it was. */
+export const BUCKET_CHANGED_FIX = 'take another backup, and find out who changes the bucket'
+
 /** The SHA-256 of files of a backup, by their paths in the bucket. */
 export type FileSums = Record<string, string>
 
@@ -103,8 +106,7 @@ export async function checkFiles(
   const { name } = verdict
   const folder = `backups/${name}`
   const [flaws, files]: [BackupFlaw[], FileSums] = [[], {}]
-  const again = 'take another backup, and find out who changes the bucket'
-  const flaw = (what: string, fix = again) => flaws.push({ what, fix })
+  const flaw = (what: string, fix = BUCKET_CHANGED_FIX) => flaws.push({ what, fix })
   const summed = (path: string, sum: string) => {
     files[path] = sum
     if (known[path] !== undefined && known[path] !== sum) flaw(`${path} was changed after it was proved`)

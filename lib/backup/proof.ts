@@ -12,7 +12,7 @@ import { markdownText } from '../script/printable.ts'
 import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
-import { BackupBucket, checkFiles, type FileSums, proofPath } from './bucket.ts'
+import { BackupBucket, BUCKET_CHANGED_FIX, checkFiles, type FileSums, proofPath } from './bucket.ts'
 import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
 import {
   type BackupFlaw,
@@ -155,7 +155,7 @@ async function checkBucket(
   ])
   const changed = {
     what: `backup ${name}: ${proofPath(name)} was changed after it was written`,
-    fix: 'take another backup, and find out who changes the bucket',
+    fix: BUCKET_CHANGED_FIX,
   }
   return {
     files: { ...files, ...known }, // the first sums count, whatever was found later

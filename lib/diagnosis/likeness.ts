@@ -2,6 +2,7 @@
 import leven from 'leven'
 import { type Ref, refText } from '../kubectl/kubectl.ts'
 import type { Finding } from './finding.ts'
+import { refTo } from './rules/failure.ts'
 import type { Index } from './snapshot.ts'
 
 /** An object as this toolkit writes it (`Secret shop/login`), and as the API server does (`secrets "login" not found`). */
@@ -16,7 +17,8 @@ export function withLikeness<T extends Finding>(finding: T, index: Index): T {
   const { namespace } = subject
   const kinds = new Map([...index.kinds(), 'Secret'].map(kind => [kind.toLowerCase(), kind]))
   const named = [...`${cause}\n${remedy.text}`.matchAll(WRITTEN)].map(([, kind = '', place, name = '']) =>
-    refTo(kind, place ?? namespace, name),
+    // A sentence may end behind it.
+    refTo(kind, place ?? namespace, name.replace(/\.$/, '')),
   )
   const called = [...[cause, ...evidence].join('\n').matchAll(CALLED)].map(([, name = '', place]) =>
     refTo('Service', place, name),
@@ -33,13 +35,6 @@ export function withLikeness<T extends Finding>(finding: T, index: Index): T {
   const text = `${remedy.text}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(' and ')}`
   return { ...finding, remedy: { ...remedy, text } }
 }
-
-const refTo = (kind: string, namespace: string | undefined, name: string): Ref => ({
-  apiVersion: '',
-  kind,
-  name: name.replace(/\.$/, ''),
-  ...(namespace ? { namespace } : {}),
-})
 
 /** The objects that resemble one that does not exist, nearest first: its name elsewhere, or another name in its place. */
 function alike(ref: Ref, index: Index): string[] {

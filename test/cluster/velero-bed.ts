@@ -21,7 +21,7 @@ import { VELERO_SET } from '../bed/build/programs.ts'
 import { run } from '../bed/build/shell.ts'
 import { freePort } from '../bed/cluster/ports.ts'
 import { FaultyStorage } from '../bed/s3/faulty.ts'
-import { type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
+import { bucketSettings, type S3Server, s3Access, s3Server, start, stopServers } from '../host/servers.ts'
 import { type Bed, type Outcome, runScript } from './harness.ts'
 
 /** What the stand-in for the node-agent says of a volume. */
@@ -125,15 +125,7 @@ export class VeleroBed {
 
   async #begin(bed: Bed): Promise<void> {
     const { kubectl } = bed
-    const { url } = this.storage
-    this.configure(bed, {
-      backup_s3_url: url,
-      backup_s3_region: 'ceph',
-      backup_s3_bucket: 'backups',
-      backup_s3_prefix: '',
-      backup_s3_aws_access_key_id: s3Access.id,
-      backup_s3_aws_secret_access_key: s3Access.secret,
-    })
+    this.configure(bed, bucketSettings(this.storage.url))
     // What kwok plays of Velero, and what the chart has of another bucket.
     for (const name of ['backupstoragelocation-available', 'schedule-enabled'])
       await kubectl.delete({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind: 'Stage', name })
@@ -144,7 +136,12 @@ export class VeleroBed {
       {
         spec: {
           objectStorage: { bucket: 'backups', prefix: null },
-          config: { region: 'ceph', s3Url: url, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+          config: {
+            region: 'ceph',
+            s3Url: this.storage.url,
+            s3ForcePathStyle: 'true',
+            checksumAlgorithm: '',
+          },
         },
         status: { phase: null },
       },

@@ -171,6 +171,16 @@ ${offers.map((name, i) => `a${i}:\n  ${authenticators[name]}\n`).join('')}`,
 /** The access of the S3 server's administrator. */
 export const s3Access = { id: 'AKIAOPENAPPSTACK', secret: 'a/secret+Key=0123456789abcdef' }
 
+/** What `.flux.env` says of its bucket `backups`. */
+export const bucketSettings = (url: string) => ({
+  backup_s3_url: url,
+  backup_s3_region: 'ceph',
+  backup_s3_bucket: 'backups',
+  backup_s3_prefix: '',
+  backup_s3_aws_access_key_id: s3Access.id,
+  backup_s3_aws_secret_access_key: s3Access.secret,
+})
+
 /** The S3 server: built from test/bed/s3 by Go once, and kept. */
 export async function s3Program(): Promise<string> {
   const cwd = join(ROOT, 'test', 'bed', 's3')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../../lib/script/wait.ts'
 import { netnsFile } from '../bed/server/machine-network.ts'
-import { s3Access, s3Program } from '../host/servers.ts'
+import { bucketSettings, s3Access, s3Program } from '../host/servers.ts'
 import type { ServerBed } from './harness.ts'
 
 const ADDRESS = '10.77.0.1:9000'
@@ -49,14 +49,6 @@ export async function startBucket(bed: ServerBed): Promise<Bucket> {
       (error: Error) => ({ last: error.message }),
     )
   await until(answers, { deadline: 60_000, describe: String })
-  const settings = {
-    backup_s3_enabled: 'true',
-    backup_s3_url: url,
-    backup_s3_region: 'ceph',
-    backup_s3_bucket: 'backups',
-    backup_s3_prefix: '',
-    backup_s3_aws_access_key_id: s3Access.id,
-    backup_s3_aws_secret_access_key: s3Access.secret,
-  }
+  const settings = { backup_s3_enabled: 'true', ...bucketSettings(url) }
   return { url, folder, settings, stop }
 }

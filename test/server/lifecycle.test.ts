@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { until } from '../../lib/script/wait.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
-import { suite } from '../suite.ts'
+import { partsOf, suite } from '../suite.ts'
 import { type Machine, ServerBed } from './harness.ts'
 
 const test = suite('lifecycle')
@@ -74,16 +74,7 @@ test.before(async () => {
 })
 test.after(() => bed?.stop())
 
-let alive = true
-/** A part of this life; what comes after one that failed would fail for the same reason, and slowly. */
-function part(title: string, work: () => Promise<void>): void {
-  test(title, async () => {
-    assert.ok(alive, 'an earlier part has failed')
-    alive = false
-    await work()
-    alive = true
-  })
-}
+const part = partsOf(test)
 
 part(
   'create-cluster, preflight of what is there, install-cluster, install-core, install-app, status',

@@ -24,7 +24,7 @@ import { VELERO_SET } from '../bed/build/programs.ts'
 import { run as runLocal } from '../bed/build/shell.ts'
 import { DATA_IMAGES, dataImages } from '../bed/server/data-images.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
-import { suite } from '../suite.ts'
+import { partsOf, suite } from '../suite.ts'
 import { LIST_FILES, WRITE_FILES } from './backup-objects.ts'
 import { type Bucket, startBucket } from './bucket.ts'
 import { type Machine, ServerBed } from './harness.ts'
@@ -149,16 +149,7 @@ const listing = async () =>
   server.exec(['sh', '-c', LIST_FILES, 'sh', await files()], { timeout: 10 * MINUTE })
 let [before, had] = ['', [] as string[]]
 
-let alive = true
-/** A part of this life; what comes after one that failed would fail for the same reason, and slowly. */
-function part(title: string, work: () => Promise<void>): void {
-  test(title, async () => {
-    assert.ok(alive, 'an earlier part has failed')
-    alive = false
-    await work()
-    alive = true
-  })
-}
+const part = partsOf(test)
 
 part('the platform with its data: 100,000 files, a sparse one of 1 GB, users, rows', async () => {
   await does(
