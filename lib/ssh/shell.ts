@@ -14,10 +14,11 @@ const TOLD = 120
 
 /**
  * Runs a command that says a word, and holds that it says this word alone: a shell that writes something of its own, a
- * forced command or a file system that hangs would spoil whatever is read from the server later. Throws an
- * ExpectedError that tells what came instead.
+ * forced command or a file system that hangs would spoil whatever is read from the server later. Returns what the shell
+ * itself says on stderr, which is harmless, but no command's reason to fail: an unknown locale, for example. Throws an
+ * ExpectedError that tells what came instead of the word.
  */
-export async function checkShell(connection: Connection): Promise<void> {
+export async function checkShell(connection: Connection): Promise<Buffer> {
   const word = `oas-${randomBytes(8).toString('hex')}`
   const { stdout, stderr } = await execute(
     connection,
@@ -29,7 +30,7 @@ export async function checkShell(connection: Connection): Promise<void> {
     },
   )
   const said = stdout.toString()
-  if (said.trim() === word) return
+  if (said.trim() === word) return stderr
   const instead = asOneLine((said.trim() ? stdout : stderr).subarray(0, MOST).toString().trim())
   throw new ExpectedError(
     said.includes(word)

@@ -28,6 +28,10 @@ exit 0
 /** The commands of this process, on all its connections, that somebody waits for. */
 const running = new Set<string>()
 
+function withoutStart(bytes: Buffer, start: Buffer): Buffer {
+  return bytes.subarray(0, start.length).equals(start) ? bytes.subarray(start.length) : bytes
+}
+
 /** A connection to a server, over which commands are run and files are transferred. */
 export class Ssh {
   /**
@@ -38,6 +42,8 @@ export class Ssh {
   readonly #target: SshTarget
   readonly #connection: Connection
   #sudo: Promise<string | undefined> | undefined
+  /** What the shell says on stderr before each command. */
+  #shellSays: Buffer = Buffer.alloc(0)
 
   private constructor(target: SshTarget, options: ConnectOptions) {
     this.#target = target
@@ -49,7 +55,7 @@ export class Ssh {
     const ssh = new Ssh(target, options)
     try {
       await ssh.#connection.open()
-      await checkShell(ssh.#connection)
+      ssh.#shellSays = await checkShell(ssh.#connection)
     } catch (error) {
       ssh.close()
       throw error
@@ -110,7 +116,8 @@ export class Ssh {
     const id = `${this.changing ? 'change' : 'look'}-${randomBytes(16).toString('hex')}`
     running.add(id)
     try {
-      return await this.#exec(id, command, options)
+      const result = await this.#exec(id, command, options)
+      return { ...result, stderr: withoutStart(result.stderr, this.#shellSays) }
     } finally {
       running.delete(id)
     }
@@ -198,7 +205,7 @@ export class Ssh {
           this.close()
           this.#sudo = undefined
           await this.#connection.open()
-          await checkShell(this.#connection)
+          this.#shellSays = await checkShell(this.#connection)
           if (options.afterBoot === undefined || (await this.bootId()) !== options.afterBoot)
             return { done: true }
           return { last: 'it has not rebooted yet' }

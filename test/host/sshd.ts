@@ -161,6 +161,9 @@ export class Sshd {
         'PermitRootLogin prohibit-password',
         'MaxStartups 100',
         config,
+        // A user of this machine, not of the test: its ~/.bashrc is left out (run_startup_files in bash' shell.c).
+        `Match User ${me}`,
+        'SetEnv SHLVL=1',
         '',
       ].join('\n'),
     )
