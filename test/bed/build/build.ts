@@ -48,9 +48,9 @@ const TELL = 3000
 
 /**
  * The flags of the build. Without a version Kubernetes calls itself v0.0.0-master, and charts refuse to be
- * installed on that.
+ * installed on that. `variables` are those that a set wants with another value.
  */
-export function buildFlags(kubernetes: string): string[] {
+export function buildFlags(kubernetes: string, variables: ProgramSet['variables'] = {}): string[] {
   const [major, minor] = kubernetes.replace(/^v/, '').split('.')
   const set = (name: string, value: string | undefined) => `-X k8s.io/component-base/version.${name}=${value}`
   const ldflags = [
@@ -60,6 +60,7 @@ export function buildFlags(kubernetes: string): string[] {
     set('gitMajor', major),
     set('gitMinor', minor),
     set('gitTreeState', 'clean'),
+    ...Object.entries(variables).map(([name, value]) => `-X ${name}=${value}`),
   ]
   return ['-mod=readonly', '-trimpath', `-ldflags=${ldflags.join(' ')}`]
 }
@@ -71,9 +72,12 @@ export function buildFlags(kubernetes: string): string[] {
  * next build continues.
  */
 export async function builtSets(building: Building, sets: readonly ProgramSet[]): Promise<string[]> {
-  const flags = buildFlags(requiredVersion(readGoMod(), 'k8s.io/kubernetes'))
+  const kubernetes = requiredVersion(readGoMod(), 'k8s.io/kubernetes')
   const version = await goVersion()
-  const wanted = sets.map(set => ({ set, entry: `programs-${keyOfSet(set, flags, version)}` }))
+  const wanted = sets.map(set => {
+    const flags = buildFlags(kubernetes, set.variables)
+    return { set, flags, entry: `programs-${keyOfSet(set, flags, version)}` }
+  })
   const missing = async () => {
     const damages = await Promise.all(wanted.map(({ entry }) => damageOf(join(cacheFolder(), entry))))
     const all = wanted.filter((_, i) => damages[i] !== undefined)
@@ -83,7 +87,7 @@ export async function builtSets(building: Building, sets: readonly ProgramSet[])
   if ((await missing()).length > 0)
     await withLock(goCache, building, async () => {
       const left = await missing() // another process may have built some of them while we waited
-      await buildMissing(left, flags, goCache, building)
+      await buildMissing(left, goCache, building)
       rmSync(goCache, { recursive: true, force: true })
     })
   return wanted.map(({ entry }) => join(cacheFolder(), entry))
@@ -119,6 +123,8 @@ function ownSources(folder: string): string[] {
 /** A set, and the name of its folder in the cache. */
 interface Missing {
   set: ProgramSet
+  /** Those of its build. */
+  flags: readonly string[]
   entry: string
 }
 
@@ -141,12 +147,7 @@ export function groupsOf<T extends { set: ProgramSet }>(missing: readonly T[]): 
   return groups
 }
 
-async function buildMissing(
-  missing: readonly Missing[],
-  flags: readonly string[],
-  goCache: string,
-  building: Building,
-): Promise<void> {
+async function buildMissing(missing: readonly Missing[], goCache: string, building: Building): Promise<void> {
   if (missing.length === 0) return
   const { progress, signal } = building
   const groups = groupsOf(missing).map(sets => {
@@ -189,7 +190,7 @@ async function buildMissing(
       [
         'build',
         '-v',
-        ...flags,
+        ...sets[0]!.flags,
         ...(await moduleFlags(sets[0]!.set, work)),
         '-o',
         `${out}/`,

@@ -56,6 +56,8 @@ export interface ProgramSet {
   alone?: true
   /** Build tags, where they leave out what is large and never used here. */
   tags?: string
+  /** Variables of its packages that are linked with another value, where it has no flag for them. */
+  variables?: Readonly<Record<string, string>>
   /**
    * A dependency of which one file is replaced by a file of ours: what that file alone needs cannot be fetched, or is
    * large and never used here.
@@ -137,9 +139,13 @@ export const TRAEFIK: ProgramSet = {
   },
 }
 
-/** Velero, and the plugin by which it speaks to S3. */
+/**
+ * Velero, and the plugin by which it speaks to S3. Its controllers would serve figures at port 8080, whatever it is
+ * told (controller-runtime, pkg/metrics/server): two of them on one machine could not run.
+ */
 export const VELERO_SET: ProgramSet = {
   folder: join(BED, 'velero'),
+  variables: { 'sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress': '0' },
   programs: [
     tool('velero', 'github.com/vmware-tanzu/velero/cmd/velero'),
     tool('velero-restore-helper', 'github.com/vmware-tanzu/velero/cmd/velero-restore-helper'),
