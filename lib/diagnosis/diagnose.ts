@@ -50,7 +50,7 @@ export function diagnose(
   const broken = told.filter(({ verdict }) => verdict === 'broken')
   const subjects = broken.flatMap(cause => [cause, ...cause.explains]).map(({ subject }) => subject)
   return {
-    causes: told.map(cause => withLikeness(cause, index)),
+    causes: withLikeness(told, index),
     ignored,
     gaps,
     affected: new Set(subjects.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size,

@@ -11,11 +11,16 @@ const QUOTED = /\b([a-z]{3,40}?)s?(?:\.[a-z0-9.-]{1,100})? "([a-z0-9][a-z0-9.-]{
 /** A Service as programs call it. */
 const CALLED = /\b([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc\b/g
 
-/** A remedy with the names that resemble what a finding says to be missing. Pure. */
-export function withLikeness<T extends Finding>(finding: T, index: Index): T {
+/** Remedies with the names that resemble what their findings say to be missing. Pure. */
+export function withLikeness<T extends Finding>(findings: readonly T[], index: Index): T[] {
+  const kinds = new Map([...index.kinds(), 'Secret'].map(kind => [kind.toLowerCase(), kind]))
+  return findings.map(finding => withNames(finding, index, kinds))
+}
+
+/** `kinds` are by the name that the API server has for them in its refusals. */
+function withNames<T extends Finding>(finding: T, index: Index, kinds: ReadonlyMap<string, string>): T {
   const { subject, cause, evidence, remedy } = finding
   const { namespace } = subject
-  const kinds = new Map([...index.kinds(), 'Secret'].map(kind => [kind.toLowerCase(), kind]))
   const named = [...`${cause}\n${remedy.text}`.matchAll(WRITTEN)].map(([, kind = '', place, name = '']) =>
     // A sentence may end behind it.
     refTo(kind, place ?? namespace, name.replace(/\.$/, '')),

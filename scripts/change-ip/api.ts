@@ -67,22 +67,24 @@ async function valid(api: Kubectl, { signal }: ServerRun): Promise<string> {
 
 /**
  * The API server at the first of these addresses that answers, whatever name its certificate has. They are asked at
- * once: one that is silent takes its time.
+ * once, and nobody waits for those that are silent.
  */
 export async function answering(run: ServerRun, hosts: readonly string[]): Promise<Kubectl | undefined> {
   const asked = hosts.map(async host => {
     const api = await apiAt(run.cluster, host, { anyName: true, signal: run.signal })
-    try {
-      await api?.serverVersion()
-      return api
-    } catch (error) {
-      run.signal.throwIfAborted()
-      if (!(error instanceof ExpectedError)) throw error
-      run.log.detail(error.message)
-      return undefined
-    }
+    await api?.serverVersion()
+    return api
   })
-  return (await Promise.all(asked)).find(api => api !== undefined)
+  try {
+    return await Promise.any(asked)
+  } catch (error) {
+    run.signal.throwIfAborted()
+    for (const each of (error as AggregateError).errors) {
+      if (!(each instanceof ExpectedError)) throw each
+      run.log.detail(each.message)
+    }
+    return undefined
+  }
 }
 
 /**

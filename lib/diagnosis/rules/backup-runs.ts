@@ -1,12 +1,12 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
 import { isUnderWay, isUnstarted } from '../../backup/judge.ts'
-import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { each, type Finding, type Rule, type Telling, tell } from '../finding.ts'
+import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
-import { containersOf, podsIn, podsOf, since } from './workload-facts.ts'
+import { containersOf, since } from './workload-facts.ts'
 
 /** Seconds after which a backup that still runs hangs: Velero gives volumes four hours. */
 const HANGING = 6 * 3600
@@ -313,67 +313,6 @@ const restores = each('Restore', (restore, index) => {
   }
 })
 
-/** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
-const onNoNode = each('DaemonSet', (daemon, index) => {
-  const { namespace, name, creationTimestamp } = daemon.metadata
-  const { desiredNumberScheduled } = daemon.status ?? {}
-  if (index.all('Node').length === 0 || since(index, creationTimestamp) < 300) return undefined
-  if (name === 'node-agent' && desiredNumberScheduled > 0) return notEverywhere(daemon, index)
-  if (desiredNumberScheduled !== 0) return undefined
-  if (daemon.metadata.labels?.['svccontroller.k3s.cattle.io/svcname']) return undefined // told of its Service
-  const agent = name === 'node-agent'
-  return {
-    rule: 'daemonset-on-no-node',
-    verdict: agent ? 'broken' : 'warning',
-    cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
-    evidence: selection(daemon),
-    text: 'correct its nodeSelector, affinity or tolerations, or label the node',
-    command: `kubectl -n ${namespace} describe daemonset ${name}`,
-  }
-})
-
-/** A node-agent that does not run on a node with volumes that it should read. */
-function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
-  const { namespace } = daemon.metadata
-  const reads =
-    index.within('PodVolumeBackup', namespace).length > 0 ||
-    index.within('Backup', namespace).some(({ spec }) => spec?.defaultVolumesToFsBackup)
-  const there = new Set(
-    podsIn(namespace, index)
-      .filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === daemon.metadata.uid))
-      .map(({ spec }) => spec?.nodeName),
-  )
-  const lacking = podsOf(index).find(
-    ({ spec, status }) =>
-      spec?.nodeName &&
-      !there.has(spec.nodeName) &&
-      status?.phase === 'Running' &&
-      spec.volumes?.some((volume: { persistentVolumeClaim?: object }) => volume.persistentVolumeClaim),
-  )
-  if (!reads || !lacking || there.size === 0) return undefined
-  const { nodeName } = lacking.spec ?? {}
-  const taints: { key?: string; effect?: string }[] =
-    index.get('Node', undefined, nodeName)?.spec?.taints ?? []
-  const keys = taints.filter(({ effect }) => effect !== 'PreferNoSchedule').map(({ key }) => key)
-  return {
-    rule: 'daemonset-not-on-node',
-    cause: `does not run on Node ${nodeName}: no volume of ${refText(refOf(lacking))} is backed up`,
-    evidence: keys.length > 0 ? [`Node ${nodeName} has the taint ${keys.join(', ')}`] : selection(daemon),
-    text:
-      keys.length > 0
-        ? `add a toleration of ${keys.join(' and ')} in the manifest of DaemonSet node-agent`
-        : 'correct its nodeSelector or affinity, or label the node',
-    command: `kubectl -n ${namespace} describe daemonset node-agent`,
-  }
-}
-
-function selection({ spec }: KubeObject): string[] {
-  const labels = Object.entries(spec?.template?.spec?.nodeSelector ?? {}).map(
-    ([key, value]) => `${key}=${value}`,
-  )
-  return labels.length > 0 ? [`nodeSelector ${labels.join(', ')}`] : []
-}
-
 /** What a failed backup may have failed by: the readers and the stores of volumes. Pure. */
 export function behindBackups(namespace: string | undefined, index: Index): Ref[] {
   const here = (kind: string) => index.all(kind).filter(({ metadata }) => metadata.namespace === namespace)
@@ -387,13 +326,4 @@ export function behindBackups(namespace: string | undefined, index: Index): Ref[
   ].map(refOf)
 }
 
-export const rules: Rule[] = [
-  hanging,
-  notBegun,
-  endless,
-  repositories,
-  maintenance,
-  volumeRuns,
-  restores,
-  onNoNode,
-]
+export const rules: Rule[] = [hanging, notBegun, endless, repositories, maintenance, volumeRuns, restores]

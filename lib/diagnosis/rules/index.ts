@@ -8,8 +8,10 @@ import { rules as claims } from './claims.ts'
 import { rules as cluster } from './cluster.ts'
 import { rules as containers } from './containers.ts'
 import { rules as creation } from './creation.ts'
+import { rules as daemonSets } from './daemon-sets.ts'
 import { rules as flux } from './flux.ts'
 import { rules as hosts } from './hosts.ts'
+import { rules as ingressBackends } from './ingress-backends.ts'
 import { rules as ingresses } from './ingresses.ts'
 import { rules as issuers } from './issuers.ts'
 import { rules as jobs } from './jobs.ts'
@@ -58,8 +60,10 @@ export const RULES: readonly Rule[] = [
   ...creation,
   ...workloads,
   ...services,
+  ...ingressBackends,
   ...backups,
   ...backupRuns,
+  ...daemonSets,
   ...nodeEvents,
   ...signOn,
   ...signOnAddresses,

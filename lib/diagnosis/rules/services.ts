@@ -138,86 +138,6 @@ const stale = each('Service', (service, index) => {
   }
 })
 
-/** Words in the names of ingress controllers that do not tell one from the other. */
-const GENERIC = /^(k8s|io|org|com|net|sigs|ingress|controller|kubernetes)$/
-
-/** Whether some program of the cluster may be the controller that a class names: `k8s.io/ingress-nginx`. */
-function isServed({ spec }: KubeObject, index: Index): boolean {
-  const words = String(spec?.controller ?? '')
-    .split(/[./-]/)
-    .filter(word => word && !GENERIC.test(word))
-  return ['Deployment', 'DaemonSet', 'StatefulSet']
-    .flatMap(kind => index.all(kind))
-    .some(({ metadata, spec: of }) => {
-      const images = ((of?.template?.spec?.containers ?? []) as { image?: string }[]).map(each => each.image)
-      const named = [metadata.name, ...images].join(' ')
-      return words.length === 0 || words.some(word => named.includes(word))
-    })
-}
-
-/** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
-const ingresses = each('Ingress', (ingress, index) => {
-  const { namespace, name, annotations } = ingress.metadata
-  const finding = (rule: string, cause: string, text: string, command: string): Finding =>
-    tell(ingress, { rule, cause, text, command })
-  const where = whereToChange(ingress, index)
-  const found: Finding[] = []
-  const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
-  const classes = index.all('IngressClass')
-  if (wanted && !index.blind('IngressClass') && !classes.some(({ metadata }) => metadata.name === wanted)) {
-    const others = classes.map(({ metadata }) => metadata.name).join(', ')
-    found.push(
-      finding(
-        'ingress-class-missing',
-        `its IngressClass ${wanted} does not exist: nobody serves it`,
-        others
-          ? `correct the class ${where}: there is ${others}`
-          : 'the release `ingress` in oas brings the class: see whether it is ready',
-        'kubectl get ingressclass',
-      ),
-    )
-  }
-  const known = classes.find(({ metadata }) => metadata.name === wanted)
-  const isNew = since(index, ingress.metadata.creationTimestamp) < 600
-  const addresses = ingress.status?.loadBalancer?.ingress ?? []
-  // Where the controllers of other classes are known, a class without one is told.
-  const served = classes.filter(each => isServed(each, index))
-  const isUnserved = known && served.length > 0 && !served.includes(known)
-  if (isUnserved && addresses.length === 0 && !isNew && !index.blind('Deployment'))
-    found.push(
-      finding(
-        'ingress-class-unserved',
-        `its class ${wanted} is for the controller ${known.spec?.controller}, which does not run here: nobody serves it`,
-        `install that controller, or name another class ${where}: ${served.map(({ metadata }) => metadata.name).join(', ')}`,
-        'kubectl get ingressclass',
-      ),
-    )
-  for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
-    const service = index.get('Service', namespace, target)
-    const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
-    if (!service)
-      found.push(
-        finding(
-          'ingress-service-missing',
-          `it leads to the Service ${target}, which does not exist`,
-          `correct the name of the Service ${where}, or have made it what should have`,
-          `kubectl -n ${namespace} describe ingress ${name}`,
-        ),
-      )
-    else if (port && !ports.some(each => (port.name ? each.name === port.name : each.port === port.number)))
-      found.push(
-        finding(
-          'ingress-port-missing',
-          `it leads to port ${port.name ?? port.number} of the Service ${target}, which has no such port`,
-          `correct the port ${where}: the Service has ${ports.map(each => each.port).join(', ') || 'none'}`,
-          `kubectl -n ${namespace} describe ingress ${name}`,
-        ),
-      )
-  }
-  // Several hosts of one Ingress mostly lead to the same Service.
-  return found.filter((each, i) => found.findIndex(other => other.cause === each.cause) === i)
-})
-
 /** Services that wait for an address: nobody from outside gets in without. */
 const withoutAddress = each('Service', (service, index) => {
   const addresses = service.status?.loadBalancer?.ingress ?? []
@@ -289,4 +209,4 @@ export function serviceRef(service: { namespace?: string; name?: string } | unde
   return service?.name ? refTo('Service', service.namespace, service.name) : undefined
 }
 
-export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, ingresses, withoutAddress]
+export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, withoutAddress]

@@ -48,7 +48,7 @@ const TELL = 3000
 
 /**
  * The flags of the build. Without a version Kubernetes calls itself v0.0.0-master, and charts refuse to be
- * installed on that. `variables` are those that a set wants with another value.
+ * installed on that. `variables` are those that a set needs with another value.
  */
 export function buildFlags(kubernetes: string, variables: ProgramSet['variables'] = {}): string[] {
   const [major, minor] = kubernetes.replace(/^v/, '').split('.')

@@ -23,7 +23,7 @@ import {
   unready,
 } from '../faults.ts'
 import type { Bed } from '../harness.ts'
-import { edited } from './courses.ts'
+import { edited, overriding } from './courses.ts'
 
 const source: Ref = { ...GIT_REPOSITORY, namespace: 'flux-system', name: 'openappstack' }
 const charts: Ref = { ...HELM_REPOSITORY, namespace: 'flux-system', name: 'wekan' }
@@ -55,22 +55,6 @@ function commit(edits: Parameters<Repository['commit']>[0]): Pick<Fault, 'seed' 
     async heal(bed) {
       repository(bed).revert()
       await repository(bed).fetched()
-    },
-  }
-}
-
-/** An override of wekan's values that does not work. */
-function overriding(values: string): Pick<Fault, 'seed' | 'heal'> {
-  return {
-    async seed(bed) {
-      // A change that cuts off the upgrade of the fault before is another fault.
-      await reaches(bed, wekan, object => !unready(object))
-      await bed.kubectl.apply(override('wekan', values))
-      await reaches(bed, wekan, unready)
-    },
-    async heal(bed) {
-      await bed.kubectl.delete(refOf(override('wekan', '')))
-      await reconcile(bed.kubectl, wekan, { reset: true })
     },
   }
 }
@@ -537,7 +521,7 @@ const releases: Fault[] = [
   {
     name: 'An override has a value of the wrong type',
     layer: 'HelmRelease',
-    ...overriding('replicaCount: many\n'),
+    ...overriding('wekan', 'replicaCount: many\n'),
     expect: {
       rule: 'release-values-rejected',
       subject: /^HelmRelease oas-apps\/wekan$/,
@@ -547,7 +531,7 @@ const releases: Fault[] = [
   {
     name: 'An override is not valid YAML',
     layer: 'HelmRelease',
-    ...overriding('replicaCount: [1\n  x: }\n'),
+    ...overriding('wekan', 'replicaCount: [1\n  x: }\n'),
     expect: {
       rule: 'release-values-rejected',
       subject: /^HelmRelease oas-apps\/wekan$/,
@@ -557,7 +541,7 @@ const releases: Fault[] = [
   {
     name: 'An override has an unknown key',
     layer: 'HelmRelease',
-    ...overriding('replicaCuont: 2\n'),
+    ...overriding('wekan', 'replicaCuont: 2\n'),
     expect: [
       { rule: 'release-values-rejected', subject: /^HelmRelease oas-apps\/wekan$/ },
       {
@@ -599,7 +583,7 @@ const releases: Fault[] = [
   {
     name: 'A chart template fails',
     layer: 'HelmRelease',
-    ...overriding('extraEnvFrom: \'{{ fail "no mail server" }}\'\n'),
+    ...overriding('wekan', 'extraEnvFrom: \'{{ fail "no mail server" }}\'\n'),
     expect: {
       rule: 'release-values-rejected',
       subject: /^HelmRelease oas-apps\/wekan$/,
@@ -688,7 +672,7 @@ const releases: Fault[] = [
   {
     name: 'A change touches an immutable field: the volume size of a StatefulSet',
     layer: 'HelmRelease',
-    ...overriding('ferretdb: {storage: {size: 6Gi}}\n'),
+    ...overriding('wekan', 'ferretdb: {storage: {size: 6Gi}}\n'),
     expect: {
       rule: 'field-immutable',
       subject: /^HelmRelease oas-apps\/wekan$/,

@@ -6,6 +6,7 @@ import { rules as claims } from '../../../../lib/diagnosis/rules/claims.ts'
 import { rules as cluster } from '../../../../lib/diagnosis/rules/cluster.ts'
 import { rules as containers } from '../../../../lib/diagnosis/rules/containers.ts'
 import { rules as creation } from '../../../../lib/diagnosis/rules/creation.ts'
+import { rules as ingressBackends } from '../../../../lib/diagnosis/rules/ingress-backends.ts'
 import { rules as needs } from '../../../../lib/diagnosis/rules/needs.ts'
 import { rules as nodes } from '../../../../lib/diagnosis/rules/nodes.ts'
 import { rules as podRules } from '../../../../lib/diagnosis/rules/pods.ts'
@@ -28,6 +29,7 @@ export const RULES: readonly Rule[] = [
   ...creation,
   ...workloads,
   ...services,
+  ...ingressBackends,
   ...backups,
 ]
 
