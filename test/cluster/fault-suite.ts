@@ -199,7 +199,7 @@ async function worthALook(
       const snapshot = await gather(kubectl, { config: { git_url, git_branch } })
       return wanted(snapshot) ? { done: undefined } : { last: undefined }
     },
-    { deadline: 30_000, every: 300, describe: () => '' },
+    { deadline: 30_000, every: 1000, describe: () => '' },
   ).catch(() => {}) // the script tells what is wrong
   kubectl.client.close()
 }
