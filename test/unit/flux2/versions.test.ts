@@ -12,6 +12,9 @@ interface Values {
   image: { tag: string }
   additionalArguments: string[]
   initContainers: { image: string }[]
+  extraInitContainers: { image: string }[]
+  helperImage: { tag: string }
+  init: { image: { tag: string } }
 }
 
 /** The values of each release, by their name without `oas-` and `-values`. */
@@ -48,6 +51,21 @@ test('the version of a database is its own, not that of a chart, and one content
   assert.is(of('nextcloud-mariadb').image.tag, of('wordpress-mariadb').image.tag)
 })
 
+test('the images that docker-library records and a chart takes are one content each', () => {
+  const [setup] = of('wordpress').extraInitContainers
+  for (const [image, start] of [
+    [of('nextcloud').image.tag, /^[1-9][\d.]+\d-apache@/],
+    [of('wordpress').image.tag, /^[1-9][\d.]+\d-apache@/],
+    [setup!.image, /^docker\.io\/library\/wordpress:cli-[\d.]+-php[\d.]+@/],
+    [of('local-path-provisioner').helperImage.tag, /^[1-9][\d.]+\d@/],
+    [of('wekan').init.image.tag, /^[1-9][\d.]+\d@/],
+  ] as const) {
+    assert.match(image, start)
+    assert.match(image, /@sha256:[0-9a-f]{64}$/)
+  }
+  assert.is(of('wekan').init.image.tag, of('local-path-provisioner').helperImage.tag)
+})
+
 test('no header reaches an application under a name that it takes for one of the ingress', () => {
   const { additionalArguments } = of('ingress')
   for (const entry of ['web', 'websecure'])
@@ -60,7 +78,7 @@ test('the release notes of every version that is pinned were read: its line in u
   const releases = KUSTOMIZATIONS.flatMap(manifestsOf).filter(({ object }) => object.kind === 'HelmRelease')
   for (const { object } of releases) {
     const { chart, version } = object.spec.chart.spec
-    const tag = of(object.metadata.name)?.image?.tag?.split('@')[0]?.replace(/^v/, '') ?? ''
+    const tag = of(object.metadata.name)?.image?.tag?.match(/\d[\d.]*/)?.[0] ?? ''
     const named = lines.filter(line => line.includes(` ${chart} ${version}`) && line.includes(tag))
     assert.is(named.length, 1, `${chart} ${version} ${tag}`)
   }
