@@ -15,7 +15,7 @@ import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
 import { kindsOfOthers } from './kinds-of-others.ts'
-import { readLastLines } from './last-lines.ts'
+import { readWords } from './last-lines.ts'
 import { factLister } from './lister.ts'
 import { readOverrides } from './overrides.ts'
 import { readSignOn, signOnAnswers } from './sign-on.ts'
@@ -196,7 +196,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     kubernetes,
     groups: await groups,
     objects,
-    lastLines: await readLastLines(kubectl, objects),
+    ...(await readWords(kubectl, objects)),
     signOn: await readSignOn(kubectl, await signOn),
     signOnSettings: await signOnSettings,
     overrides: await read('the overrides', () => readOverrides(kubectl, objects, secrets), []),

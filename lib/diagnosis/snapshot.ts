@@ -69,6 +69,14 @@ export interface OverrideFact {
   changed: boolean
 }
 
+/** What is kept of a container's log. */
+export interface Said {
+  namespace: string
+  pod: string
+  container: string
+  text: string
+}
+
 /** Everything that a diagnosis knows: read once, then judged by rules alone. Holds no secret. */
 export interface Snapshot {
   version: 1
@@ -91,7 +99,9 @@ export interface Snapshot {
   /** What `.flux.env` says of the repository, where there is such a file. */
   config?: { git_url?: string; git_branch?: string }
   /** The last lines of crashing containers, of the run before; known secrets are blacked out. */
-  lastLines?: { namespace: string; pod: string; container: string; text: string }[]
+  lastLines?: Said[]
+  /** What ready containers have kept saying in the last minutes: that something fails. */
+  complaints?: Said[]
   /** What hydra and kratos say of themselves, where they were reached. */
   signOn?: SignOnFacts
   /** The addresses that they were given. */

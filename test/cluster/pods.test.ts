@@ -7,6 +7,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
+import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { condition } from '../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { findPods } from '../../lib/logs/pods.ts'
@@ -393,6 +394,31 @@ test('--previous shows the run before the restart', async () => {
     shown(await runScript('logs', [`oas-apps/${name}`, ...args])).map(each => each.split(' ').at(-1))
   assert.equal(await text('--previous'), ['before'])
   assert.equal(await text(), ['after'])
+})
+
+test('a diagnosis tells what a container that is ready says again and again', async () => {
+  const complaining = pod('others', 'complaining')
+  await bed.kubectl.create({ ...complaining, spec: { ...complaining.spec, nodeName: 'sandbox' } })
+  await eventually('it is ready', async () => {
+    const status = (await bed.kubectl.get(podRef('others', 'complaining')))?.status
+    return status?.containerStatuses?.[0]?.ready
+  })
+  const lines = (before: number) =>
+    Array.from({ length: 40 }, (_, i) => {
+      const at = new Date(Date.now() - before + i).toISOString()
+      return `${at} stderr F Error from server (Forbidden): pods is forbidden: User "system:serviceaccount:others:default" cannot list resource "pods" in API group "" in the namespace "others" (${i})\n`
+    }).join('')
+  const told = async () => {
+    const { causes } = resultOf(await runScript('diagnose', ['--json']))
+    return (causes as RootCause[]).filter(({ subject }) => subject.name === 'complaining')
+  }
+  const container = complaining.spec!.containers[0].name
+  // What was so an hour ago is over.
+  await serveLogs('others', 'complaining', { [container]: lines(3_600_000) })
+  assert.equal(await told(), [])
+  await serveLogs('others', 'complaining', { [container]: lines(60_000) })
+  const [cause, ...others] = await told()
+  assert.equal([cause!.rule, cause!.verdict, others.length], ['container-rights-missing', 'warning', 0])
 })
 
 test('a long log is shown whole, and ends in silence, as interrupted, when its reader closes the pipe', async () => {

@@ -65,6 +65,7 @@ export const FACTS: Shape = {
     },
   ],
   lastLines: [{ namespace: 'text', pod: 'text', container: 'text', text: 'message' }],
+  complaints: [{ namespace: 'text', pod: 'text', container: 'text', text: 'message' }],
 }
 
 const SECRET: Shape = {

@@ -6,6 +6,7 @@ import { rules as certificates } from './certificates.ts'
 import { rules as challenges } from './challenges.ts'
 import { rules as claims } from './claims.ts'
 import { rules as cluster } from './cluster.ts'
+import { rules as complaints } from './complaints.ts'
 import { rules as containers } from './containers.ts'
 import { rules as creation } from './creation.ts'
 import { rules as daemonSets } from './daemon-sets.ts'
@@ -57,6 +58,7 @@ export const RULES: readonly Rule[] = [
   ...needs,
   ...containers,
   ...pods,
+  ...complaints,
   ...creation,
   ...workloads,
   ...services,

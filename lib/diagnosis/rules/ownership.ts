@@ -5,7 +5,14 @@ import type { Action } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 
 /** Where the platform, and what k3s brings with it, lives. */
-const OURS = new Set(['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero', 'kube-system'])
+export const OURS: ReadonlySet<string> = new Set([
+  'flux-system',
+  'oas',
+  'oas-apps',
+  'cert-manager',
+  'velero',
+  'kube-system',
+])
 
 /** Whether a Kustomization is one of the platform: built from its repository. Pure. */
 export function isOurs({ metadata, spec }: KubeObject): boolean {

@@ -111,3 +111,28 @@ export function tellingLine(...texts: readonly string[]): string | undefined {
   const line = says(failing(lines)) ?? says(lines)
   return line === undefined ? undefined : short(withNext(line, lines), 200)
 }
+
+/** How often a failure is said that lasts: once or twice, a program has got over it. */
+const OFTEN = 3
+/** The part of a log, one of so many lines, that nobody overlooks who reads it. */
+const MUCH = 5
+
+/**
+ * The failures that a log repeats, the most frequent first, and whether much of it consists of them: then they matter
+ * whatever they say, and otherwise as far as their words are known. Pure.
+ */
+export function repeatedFailures(log: string): { lines: string[]; much: boolean } {
+  const all = log.split('\n').filter(line => line.trim() !== '')
+  const said = reasons(all, ASIDE).filter(line => FAILING.test(line) && !WARNING.test(line))
+  const byForm = new Map<string, string[]>()
+  for (const line of said) {
+    const form = line.replace(/\b[0-9a-f]{8,}\b|\d+/gi, '')
+    byForm.set(form, [...(byForm.get(form) ?? []), line])
+  }
+  const often = [...byForm.values()].filter(({ length }) => length >= OFTEN)
+  const times = often.reduce((sum, { length }) => sum + length, 0)
+  return {
+    lines: often.sort((a, b) => b.length - a.length).map(lines => lines.at(-1)!),
+    much: MUCH * times >= all.length,
+  }
+}

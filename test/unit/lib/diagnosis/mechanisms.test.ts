@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
+import { complaintsIn } from '../../../../lib/diagnosis/last-lines.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { meaningOf } from '../../../../lib/diagnosis/rules/last-words.ts'
 import { fits } from '../../../../lib/diagnosis/rules/policy-facts.ts'
@@ -524,6 +525,31 @@ test('of a log the lines are kept that say why, not the stack or the help below 
     '12:00:49 ERROR health check failed',
   ])
   assert.equal(tellingTail('all is well\nstill is', 6), ['all is well', 'still is'])
+})
+
+test('of the log of a container that is ready, failures are kept that it repeats', () => {
+  const often = (line: string, times: number) => Array.from({ length: times }, (_, i) => `12:00:${i} ${line}`)
+  const calm = often('GET /health 200', 40)
+  const known = 'dial tcp 10.43.0.9:5432: connect: connection refused'
+  const unknown = 'ERROR division by zero'
+  // Twice is got over; known words matter among many others, unknown ones where much of the log consists of them.
+  assert.is(complaintsIn([...calm, ...often(known, 2)].join('\n')), '')
+  assert.is(complaintsIn([...calm, ...often(known, 3)].join('\n')), `12:00:2 ${known}`)
+  assert.is(complaintsIn([...calm, ...often(unknown, 9)].join('\n')), '')
+  assert.is(complaintsIn([...calm, ...often(unknown, 10)].join('\n')), `12:00:9 ${unknown}`)
+  assert.is(complaintsIn([...calm, ...often(`WARN ${known}`, 20)].join('\n')), '')
+})
+
+test('what a container that is ready repeats is a warning, once of a workload', () => {
+  const { pod } = crashing('', { ready: true, restarts: 0 })
+  const said = (text: string) => [{ namespace: 'shop', pod: 'web', container: 'main', text }]
+  const one = causes([pod], { complaints: said('ERROR division by zero') })
+  assert.equal(
+    one.map(({ rule, verdict, remedy }) => [rule, verdict, remedy.command]),
+    [['container-complains', 'warning', 'npx tsx scripts/logs.ts shop/web --container main']],
+  )
+  const twice = [...said('ERROR division by zero'), ...said('ERROR division by zero')]
+  assert.is(causes([pod], { complaints: twice }).length, 1)
 })
 
 test('what resembles a missing object is named beside the remedy', () => {

@@ -1,0 +1,31 @@
+/** Containers that are ready, and keep saying that something fails: no object tells of it. */
+import { refOf } from '../../kubectl/kubectl.ts'
+import { type Finding, type Rule, tell } from '../finding.ts'
+import { keyOf } from '../graph.ts'
+import type { Index, Said } from '../snapshot.ts'
+import { meaningIn } from './called.ts'
+import { logsOf } from './readiness.ts'
+import { tellingLine } from './telling-lines.ts'
+import { whereToChange, workloadOf } from './workload-facts.ts'
+
+/** A warning: it may well do the rest of its work. */
+function complaint({ namespace, pod: name, container, text }: Said, index: Index): [string, Finding][] {
+  const pod = index.get('Pod', namespace, name)
+  if (!pod) return []
+  const workload = workloadOf(pod, index)
+  const known = meaningIn(pod, [text], index)
+  const finding = tell(pod, {
+    rule: known?.rule ?? 'container-complains',
+    verdict: 'warning',
+    cause: `container ${container} is ready, and keeps saying: ${known?.cause ?? tellingLine(text)}`,
+    text: known?.fix(whereToChange(workload, index)) ?? 'read its log, and correct what it says',
+    command: known?.command ?? logsOf(pod, container, ''),
+    ...(known?.by ? { symptom: true, causedBy: known.by } : {}),
+  })
+  return [[`${finding.rule} ${keyOf(refOf(workload))}`, finding]]
+}
+
+/** The rule for what ready containers repeat: once of a workload, whose pods mostly say the same. */
+export const rules: readonly Rule[] = [
+  index => [...new Map((index.snapshot.complaints ?? []).flatMap(said => complaint(said, index))).values()],
+]
