@@ -61,7 +61,7 @@ function ready(pods: readonly KubeObject[]) {
     .flatMap(pod =>
       ((pod.status?.containerStatuses ?? []) as ContainerStatus[])
         .filter(({ ready, state }) => ready && state?.running)
-        .map(({ name, state }) => ({ pod, name, startedAt: state?.running?.startedAt ?? '' })),
+        .map(({ name, state }) => ({ pod, name, startedAt: String(state?.running?.startedAt) })),
     )
     .sort((a, b) => b.startedAt.localeCompare(a.startedAt))
 }
