@@ -10,9 +10,37 @@ const TYPES = /^(string|integer|number|boolean|object|array|null|true|false|map|
 /** What may stay of a quoted value: it tells nothing. */
 const isOpen = (value: string) => value.length < 4 || value === '***' || TYPES.test(value)
 
-/** Text in which a parser of YAML complains about what was substituted. */
+/**
+ * Text in which a parser of YAML complains about what was substituted. Flux writes `envsubst error: variable
+ * substitution failed: …` and `envsubst error: YAMLToJSON: …` (fluxcd/pkg kustomize/substitute.go); that a program is
+ * called envsubst, as in the log of each container of nginx, is not a complaint.
+ */
 const PARSER =
-  /(?<![\w.])(YAMLToJSON|envsubst|unmarshal|yaml: (line|unmarshal|unknown|mapping|did not|could not|found|control|invalid|anchor|document|input|exceeded|cannot))/
+  /(?<![\w.])(YAMLToJSON|envsubst( error| failed)?:|envsubst failed|(failed to|cannot|could not)( run)? envsubst|variable substitution failed|unmarshal|yaml: (line|unmarshal|unknown|mapping|did not|could not|found|control|invalid|anchor|document|input|exceeded|cannot))/
+
+/** By which a line of a log begins, and no part of an error that goes on from the line before: a time, or a level. */
+const RECORD =
+  /^(?:time=\S*\s+|ts=\S*\s+)?(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d:\d\d|level=\w+\s|\{"(?:level|lvl|severity|time|ts|t)":)/
+
+/**
+ * The parts of a text that are judged each by itself: the lines of a log, each with those below it that have no time
+ * and no level of their own, as the errors of parsers go on below their first line. A text that is not a log is one.
+ */
+function recordsOf(text: string): string[] {
+  const records: string[] = []
+  let before = ':'
+  for (const line of text.split('\n')) {
+    // What was announced, or is still in quotes, belongs to the line before, whatever it looks like.
+    const goesOn = /[:=,]\s*$/.test(before.slice(-100)) || isOdd(before, '"') || isOdd(before, '`')
+    if (!goesOn && RECORD.test(line.slice(0, 200))) records.push(line)
+    else if (records.length === 0) records.push(line)
+    else records[records.length - 1] += `\n${line}`
+    before = line
+  }
+  return records
+}
+
+const isOdd = (line: string, quote: string) => line.split(quote).length % 2 === 0
 
 /** Words before a quoted token that is a name and no value. */
 const NAMED =
@@ -30,7 +58,13 @@ export function cutMangled(text: string): string {
     result = result.replaceAll(/\bparsing (time )?"[^"\n]{4,}"/g, 'parsing $1"***"')
   result = result.replaceAll(/'[^'\n]{4,1000}' (does not match|is not valid)/g, "'***' $1")
   if (!PARSER.test(result)) return result
-  return cutQuoted(result).replaceAll(/\b(number|float|int|integer) -?[\d.e+_x]{4,}/gi, '$1 ***')
+  return recordsOf(result)
+    .map(record =>
+      PARSER.test(record)
+        ? cutQuoted(record).replaceAll(/\b(number|float|int|integer) -?[\d.e+_x]{4,}/gi, '$1 ***')
+        : record,
+    )
+    .join('\n')
 }
 
 /** Cuts `{…}` after a marker, to the last brace of the line. */

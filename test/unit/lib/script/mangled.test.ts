@@ -56,8 +56,28 @@ test('what tells an administrator something stays', () => {
     'Pod "wekan-1" is invalid: spec.x: Forbidden: "no"',
     'error in release.yaml: "hunter" is not known',
     "accumulating resources from 'x.yaml': no such file",
+    '/docker-entrypoint.sh: Launching /docker-entrypoint.d/20-envsubst-on-templates.sh\n[emerg] host not found in upstream "backend"',
+    '20-envsubst-on-templates.sh: Running envsubst on /etc/nginx/templates/a.template\n[emerg] unknown directive "servr"',
   ])
     assert.is(cutMangled(text), text)
+})
+
+test('of a log the lines are judged each by itself, with those that go on below them', () => {
+  const parser = '2026-11-28T16:58:01Z ERROR yaml: unmarshal errors:\n  line 5: mapping key "hunter2hunter2" twice'
+  assert.is(
+    cutMangled(`2026-11-28 16:58:00 cannot open "settings.ini"\n${parser}\nlevel=info msg="serves \\"shop\\""`),
+    `2026-11-28 16:58:00 cannot open "settings.ini"\n${parser.replace('hunter2hunter2', '***')}\nlevel=info msg="serves \\"shop\\""`,
+  )
+  for (const text of [
+    // What is announced is no line of its own, and neither is what only looks like one.
+    'yaml: line 3: could not find expected\n"hunter2"',
+    'ERROR envsubst error: YAMLToJSON:\n{"level":"info","password":"hunter2hunter2"}',
+    'yaml: line 3: cannot unmarshal:\n{"password":"hunter2"}',
+    '2026-11-28 16:58:00 ERROR yaml: line 2: found\n\n  password: "hunter2"\n',
+    '2026-11-28 16:58:00 ERROR envsubst: variable substitution failed:\nlevel=info "hunter2"',
+    '"hunter2" in\nenvsubst failed',
+  ])
+    assert.not.match(cutMangled(text), /hunter2/)
 })
 
 test('a registered value is found as YAML makes it, too', () => {
