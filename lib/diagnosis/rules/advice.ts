@@ -7,6 +7,11 @@ import { describing } from './workload-facts.ts'
 
 /** What may be done about words of any program, besides what the last words of containers mean. The first counts. */
 const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string])[] = [
+  [
+    /\bsealed"?[\s:=|]{1,40}"?(true|yes)\b|\bis sealed\b/i,
+    () =>
+      'unseal it with its keys (`vault operator unseal` in its pod, as often as it needs keys), or set up auto-unseal: it is sealed after each start',
+  ],
   [/unrecoverable/i, () => 'restore it from its last backup'],
   [
     /converting YAML/,

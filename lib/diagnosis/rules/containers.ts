@@ -6,13 +6,14 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
+import { placeOf, repairOf } from './configured.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
 import { busError, processorLacks } from './known-words.ts'
 import { lastLinesOf } from './last-words.ts'
-import { probeMistake } from './probes.ts'
+import { probeMistake, unserved } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
-import { adviceIn, namedIn, tellingLine } from './telling-lines.ts'
+import { adviceIn, answerOf, lackingProgram, namedIn, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   containersOf,
@@ -158,7 +159,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
     return { ...notStarted(pod, container, String(last.message ?? ''), where), evidence }
   const probes = eventsOf(index, pod, /^(Killing|Unhealthy)$/).filter(isOfLiveness)
   const probed = probes.find(({ reason }) => reason === 'Unhealthy') ?? probes[0]
-  const mistaken = probed && probeMistake(container, String(probed.message ?? ''))
+  const mistaken = probed && probeMistake(container, String(probed.message ?? ''), pod)
   if (mistaken && !init)
     return {
       rule: 'pod-liveness-failing',
@@ -167,16 +168,33 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       command: describing(pod),
       evidence: [short(probed.message ?? ''), ...evidence],
     }
+  const lacking = lackingProgram(words, last.exitCode)
+  if (lacking) return withoutProgram(container, lacking, where, { command, evidence })
   const known = meaningIn(pod, words, index)
   // What is not of a connection is what a command has written.
-  const [, written] =
-    / probe failed: (?!Get |HTTP |dial |command |rpc |service |timeout)([^\n]+)/.exec(
+  const [, which, written] =
+    /(\w+) probe failed: (?!Get |HTTP |dial |command |rpc |service |timeout)([\s\S]+)/.exec(
       probed?.message ?? '',
     ) ?? []
+  const refused = unserved(
+    pod,
+    container,
+    probes.flatMap(({ reason, message }) => (reason === 'Unhealthy' ? String(message ?? '') : [])),
+  )
+  // What ends as it is asked to has started; what has to be killed may still be on its way to its port.
+  const isOrderly = last.exitCode === 0 || last.exitCode === 143
+  if (refused && !init && !known && (isOrderly || !refused.declared))
+    return {
+      rule: 'pod-liveness-failing',
+      cause: `${title} keeps being killed: ${refused.cause}`,
+      fix: `${refused.fix(where)}; if it only starts slowly, give it a startupProbe`,
+      command,
+      evidence: [short(probed?.message ?? ''), ...evidence],
+    }
   if (probed && !init && !known)
     return {
       rule: 'pod-liveness-failing',
-      cause: `${title} keeps being killed: ${written ? `the command of its probe fails: ${short(written, 200)}` : 'it does not answer its liveness or startup probe'}`,
+      cause: `${title} keeps being killed: ${written ? `the command of its ${which!.toLowerCase()} probe fails: ${answerOf(written)}` : 'it does not answer its liveness or startup probe'}`,
       fix: `read what it does; if it is only slow, give the probe more time ${where}${written ? ', or correct that command there' : ''}`,
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
@@ -185,7 +203,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
     return {
       rule: known.rule,
       cause: `${title} keeps crashing: ${known.cause}`,
-      fix: known.fix(where),
+      fix: repairOf(known, pod, name, words, index),
       command: known.command ?? command,
       evidence,
       ...(known.by ? { symptom: true, causedBy: known.by } : {}),
@@ -212,9 +230,25 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
         ? busError(where)
         : last.exitCode === 132
           ? processorLacks(where)
-          : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${where}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
+          : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${placeOf(pod, name, words, index)}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
     command,
     evidence,
+  }
+}
+
+/** A container whose command names a program that its image does not have. */
+function withoutProgram(
+  { name, init, status }: Container,
+  { program, line }: { program: string; line: string },
+  where: string,
+  more: Pick<Trouble, 'command' | 'evidence'>,
+): Trouble {
+  const last = status.lastState?.terminated ?? status.state?.terminated ?? {}
+  return {
+    rule: init ? 'pod-init-failing' : 'pod-crash-looping',
+    cause: `${init ? 'init container' : 'container'} ${name} keeps crashing with exit code ${last.exitCode}: its image has no program ${program}: ${short(line, 200)}`,
+    fix: `correct its command ${where}, or use an image that has ${program}`,
+    ...more,
   }
 }
 
@@ -227,12 +261,21 @@ function endangered(pod: KubeObject, container: Container, index: Index): Troubl
   const failed = starts ? [] : eventsOf(index, pod, /^Unhealthy$/, 300).filter(isOfLiveness)
   if (failed.reduce((sum, event) => sum + timesSeen(event), 0) < 20) return undefined
   const message = String(failed[0]?.message ?? '')
-  const mistaken = probeMistake(container, message)
+  const mistaken = probeMistake(container, message, pod)
+  const refused = unserved(
+    pod,
+    container,
+    failed.map(each => String(each.message ?? '')),
+  )
+  const where = whereToChange(workloadOf(pod, index), index)
   return {
     rule: 'pod-liveness-failing',
     verdict: 'warning',
-    cause: `container ${container.name} runs, but ${mistaken?.cause ?? 'its liveness probe keeps failing: it will be killed for that'}`,
-    fix: `${mistaken?.fix ?? 'correct the livenessProbe, or read what the program does'} ${whereToChange(workloadOf(pod, index), index)}`,
+    cause: `container ${container.name} runs, but ${mistaken?.cause ?? `${refused?.cause ?? 'its liveness probe keeps failing'}: it will be killed for that`}`,
+    fix:
+      mistaken || !refused
+        ? `${mistaken?.fix ?? 'correct the livenessProbe, or read what the program does'} ${where}`
+        : refused.fix(where),
     command: describing(pod),
     evidence: [short(message)],
   }

@@ -5,10 +5,11 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
+import { placeOf, repairOf } from './configured.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
-import { tellingLine } from './telling-lines.ts'
+import { lackingProgram, tellingLine, tellsFailure } from './telling-lines.ts'
 import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -288,10 +289,24 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
           cause: `container ${name} needs more memory than ${limit ? `its limit of ${limit}` : 'the server has'}`,
           fix: limit ? `raise its memory limit ${where}` : 'give the server more memory',
         }
-      const known = meaningIn(pod, [String(last.message ?? ''), lastLinesOf(pod, name, index)], index)
-      if (known) return { cause: known.cause, fix: known.fix(where) }
-      const said = tellingLine(String(last.message ?? ''), lastLinesOf(pod, name, index))
-      if (said) return { cause: said, fix: `correct what it says ${where}` }
+      const words = [String(last.message ?? ''), lastLinesOf(pod, name, index)]
+      const lacking = lackingProgram(words, last.exitCode)
+      if (lacking)
+        return {
+          cause: `the image of container ${name} has no program ${lacking.program}: ${short(lacking.line, 200)}`,
+          fix: `correct its command ${where}, or use an image that has ${lacking.program}`,
+        }
+      const known = meaningIn(pod, words, index)
+      if (known) return { cause: known.cause, fix: repairOf(known, pod, name, words, index) }
+      const said = tellingLine(...words)
+      // What it was about before it failed is not the reason.
+      if (said && tellsFailure(words.join('\n')))
+        return { cause: said, fix: `correct what it says ${placeOf(pod, name, words, index)}` }
+      if (said)
+        return {
+          cause: `container ${name} ends with exit code ${last.exitCode} without saying why; its last line: ${said}`,
+          fix: `see what its command does, and with which exit code it ends: correct it ${where}`,
+        }
     }
   return undefined
 }

@@ -6,6 +6,10 @@ import { refTo } from './failure.ts'
 export interface Words {
   rule: string
   pattern: RegExp
+  /** What the line has to have, too: the words alone may be about something else. */
+  beside?: RegExp
+  /** A line with this is about something else. */
+  unless?: RegExp
   what: string
   fix: (where: string) => string
   command?: string
@@ -24,9 +28,21 @@ export const busError = (where: string) =>
 export const processorLacks = (where: string) =>
   `use an image built for this processor ${where}, or give the server one with the instructions (a virtual machine: CPU type host)`
 
+/** What only a request to another program has: then it is that one which refuses something. */
+const REQUEST =
+  /https?:\/\/[^\n]{0,200}permission denied|\b(code|status)( ?code)?[:= ]{1,2}[45]\d\d\b|\bHTTP[ /][\d. ]{0,6}[45]\d\d\b|\bauthenticating\b|\brpc error\b/i
+
+/** A path, or what is done with files. */
+const FILE =
+  /(^|[\s"'`([=])\.{0,2}\/[\w.-]|\.\w{1,5}['"`]?: |\b(open\w{0,3}|creat\w{0,3}|mkdir|stat|lstat|chmod|chown|chgrp|unlink|rename|touch|cp|mv|rm|ln|cat|tee|tar|exec|writ\w{1,3}|read\w{0,3}|files?|folder|director(y|ies)|socket|device|errno|errcode|os error)\b/i
+
 const NO_ANSWER = 'a service that it needs does not answer'
 const whetherItRuns = (where: string) =>
   `see whether that service runs, and whether its address is right ${where}`
+
+const NO_FILE = 'it may not write or read a file'
+const mayWrite = (where: string) =>
+  `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`
 
 /**
  * Kinds of words, never those of one program. The first that matches counts: what the system says comes before what
@@ -215,6 +231,21 @@ export const WORDS: readonly Words[] = [
     fix: whetherItRuns,
   },
   {
+    rule: 'container-certificate-unusable',
+    pattern:
+      /(certificate|private key|keystore|\.(pem|crt|cert|key|p12|jks|pfx))\b[^\n]{0,200}(no such file|\bENOENT\b|file not found)/i,
+    what: 'the file with its certificate or key is missing',
+    fix: where =>
+      `mount the Secret with the certificate and key where it reads them, correct the path, or switch TLS off in its configuration ${where}`,
+  },
+  {
+    rule: 'container-certificate-unusable',
+    pattern: /key values mismatch|private key does not match|SSL_CTX_use_(PrivateKey|certificate)/i,
+    what: 'its certificate and key do not fit each other, or cannot be read',
+    fix: where =>
+      `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
+  },
+  {
     rule: 'container-certificate-refused',
     pattern:
       /x509: |\btls: (protocol|private key|no cipher|handshake|bad)|ssl (alert|error|handshake)|certificate (verify failed|(has |is )?expired|is not yet valid)|unable to (get local issuer|verify the first) certificate|self[- ]signed certificate|PKIX path|host key (verification failed|mismatch|is unknown)/i,
@@ -253,6 +284,14 @@ export const WORDS: readonly Words[] = [
     what: 'the service that it logs in to does not allow that to its user',
     fix: where =>
       `grant its user that right there (in a database: GRANT to the user at any host, or make it the owner; PostgreSQL asks for it on schema public since version 15), or name another user ${where}`,
+  },
+  {
+    rule: 'container-request-refused',
+    pattern:
+      /\b403\b[^\n]{0,80}(permission|access) ?denied|(permission|access) ?denied\b[^\n]{0,80}\b403\b|(https?:\/\/|\bauthenticating\b|\brpc error\b)[^\n]{0,200}permission ?denied/i,
+    what: 'a service refuses its request',
+    fix: where =>
+      `let that service allow it: bind the ServiceAccount and namespace of the pod to the role by which it logs in there, or grant its account the right; or correct the role, account or serviceAccountName ${where}`,
   },
   {
     rule: 'container-login-refused',
@@ -442,10 +481,17 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /unable to open database file|permission denied|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
-    what: 'it may not write or read a file',
-    fix: where =>
-      `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`,
+      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+    what: NO_FILE,
+    fix: mayWrite,
+  },
+  {
+    rule: 'container-permission-denied',
+    pattern: /permission denied/i,
+    beside: FILE,
+    unless: REQUEST,
+    what: NO_FILE,
+    fix: mayWrite,
   },
   {
     rule: 'container-setting-missing',
@@ -459,7 +505,8 @@ export const WORDS: readonly Words[] = [
     pattern:
       /no such file or directory|\bENOENT\b|\bis a directory\b|\bEISDIR\b|file (does not exist|not found)|FileNotFoundError/i,
     what: 'a file is missing that it needs',
-    fix: where => `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key`,
+    fix: where =>
+      `mount the file, or correct its path ${where}: a ConfigMap or Secret may lack the key, or be mounted over the folder that it is in`,
   },
   {
     rule: 'container-setting-invalid',

@@ -2,7 +2,7 @@
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { WORDS } from './known-words.ts'
-import { around, FRAME, withNext } from './telling-lines.ts'
+import { around, FRAME, saidBy, wholeMessages, withNext } from './telling-lines.ts'
 
 /** The meaning of a container's last words. */
 export interface Meaning {
@@ -48,24 +48,32 @@ const POINTER = /(?<=^>>> .{1,200})\n|\n[ \t]*(?=\^--)/gm
 /** What the last words of a container mean; undefined where they are not known. Pure. */
 export function meaningOf(...said: readonly string[]): Meaning | undefined {
   const texts = said.map(text =>
-    text
+    wholeMessages(text)
       .replaceAll(POINTER, ' ')
       .replaceAll(NUMBERED, (found, _word, number: string) =>
         ERRORS[number] ? `${found} (${ERRORS[number]})` : found,
       ),
   )
-  for (const { pattern, what, bare, ...meaning } of WORDS)
+  for (const { pattern, what, bare, beside, unless, ...meaning } of WORDS)
     for (const text of texts) {
-      const lines = text.split('\n').filter(each => pattern.test(each))
+      const lines = text
+        .split('\n')
+        .filter(each => pattern.test(each) && (beside?.test(each) ?? true) && !unless?.test(each))
       const line = lines.findLast(each => !FRAME.test(each)) ?? lines.at(-1)
       if (line !== undefined)
         return {
           ...meaning,
           line,
-          cause: bare ? what : `${what}: ${around(withNext(line, text.split('\n')), pattern)}`,
+          cause: bare ? what : `${what}: ${aboutIt(withNext(line, text.split('\n')), pattern)}`,
         }
     }
   return undefined
+}
+
+/** What a line says of the matter of a pattern: of a structured one its error, if that is what the pattern knows. */
+function aboutIt(line: string, pattern: RegExp): string {
+  const said = saidBy(line)
+  return around(pattern.test(said) ? said : line, pattern)
 }
 
 /** What a message of others means as far as the system below them is at fault: the kernel, or a disk. Pure. */

@@ -6,6 +6,7 @@ import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
+import { repairOf } from './configured.ts'
 import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -150,12 +151,16 @@ function saying(pod: KubeObject, where: string, index: Index) {
         cause: `container ${name} was killed when it needed more memory than it may have`,
         remedy: { text: `raise its memory limit ${where}` },
       }
-    const known = meaningIn(pod, [String(message ?? ''), lastLinesOf(pod, name, index)], index)
+    const words = [String(message ?? ''), lastLinesOf(pod, name, index)]
+    const known = meaningIn(pod, words, index)
     if (known)
       return {
         rule: known.rule,
         cause: `container ${name} has ended with exit code ${exitCode}: ${known.cause}`,
-        remedy: { text: known.fix(where), command: known.command ?? logsOf(pod, name, '') },
+        remedy: {
+          text: repairOf(known, pod, name, words, index),
+          command: known.command ?? logsOf(pod, name, ''),
+        },
       }
   }
   return undefined

@@ -1,4 +1,5 @@
 /** What kubelet's words about a failed probe mean beside the manifest. */
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Container } from './workload-facts.ts'
 
 interface Probe {
@@ -18,6 +19,55 @@ function probeIn({ spec }: Container, message: string): { name: string; probe: P
   return probe ? { name, probe } : undefined
 }
 
+/** The ports that the containers of a pod declare: they share one network. */
+const declaredPorts = (pod: KubeObject): number[] => [
+  ...new Set(
+    [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].flatMap(
+      ({ ports }: { ports?: { containerPort?: number }[] }) =>
+        (ports ?? []).flatMap(({ containerPort }) => containerPort ?? []),
+    ),
+  ),
+]
+
+/** A probe whose connections are refused: nothing listens on its port. */
+export interface Unserved {
+  cause: string
+  /** Whether a container of the pod declares the port. */
+  declared: boolean
+  /** What to do about it. */
+  fix: (where: string) => string
+}
+
+/**
+ * What it means that each connection of a probe was refused, by the kubelet's messages: nothing listens on the port, as
+ * the kernel of the pod itself says. One that times out says nothing of that: undefined. Pure.
+ */
+export function unserved(
+  pod: KubeObject,
+  container: Container,
+  messages: readonly string[],
+): Unserved | undefined {
+  const found = probeIn(container, messages[0] ?? '')
+  if (!found) return undefined
+  const asked = messages.map(message =>
+    /dial tcp (\S{1,60}):(\d{1,5}): connect: connection refused/.exec(message),
+  )
+  const [, address = '', port = ''] = asked[0] ?? []
+  if (asked.some(each => each?.[2] !== port) || port === '') return undefined
+  const ports = declaredPorts(pod)
+  const declared = ports.includes(Number(port))
+  const others = ports.length > 0 && !declared ? `; its containers declare ${ports.join(', ')}` : ''
+  const everywhere = /^(127\.|\[?::1)/.test(address) ? '' : ', on 0.0.0.0 and not on 127.0.0.1'
+  return {
+    cause: `nothing listens on port ${port} that its ${found.name} probe asks (connection refused)${others}`,
+    declared,
+    fix: where =>
+      declared
+        ? `see on which port the program listens: correct the port of the ${found.name} probe ${where}, or have it listen on ${port}${everywhere}`
+        : `correct the port of the ${found.name} probe ${where}, or remove the probe; or have the program listen on ${port}${everywhere}`,
+  }
+}
+
 /** Another path that a probe of the same container asks for: one of the two was mistaken. */
 function otherPath({ spec }: Container, path: string): { name: string; path: string } | undefined {
   return ['readiness', 'liveness', 'startup'].flatMap(name => {
@@ -34,6 +84,7 @@ function otherPath({ spec }: Container, path: string): { name: string; path: str
 export function probeMistake(
   container: Container,
   message: string,
+  pod?: KubeObject,
 ): { cause: string; fix: string } | undefined {
   const found = probeIn(container, message)
   if (!found) return undefined
@@ -89,7 +140,15 @@ export function probeMistake(
       cause: `its ${name} probe speaks HTTP, and the container does not`,
       fix: `set scheme: HTTPS, grpc or tcpSocket in the ${name} probe`,
     }
-  if (port !== undefined && listed.length > 0 && !has && /refused|timeout|deadline|Timeout/.test(message))
+  // Another container of the pod may have it.
+  const beside = pod !== undefined && declaredPorts(pod).includes(Number(port))
+  if (
+    port !== undefined &&
+    listed.length > 0 &&
+    !has &&
+    !beside &&
+    /refused|timeout|deadline|Timeout/.test(message)
+  )
     return {
       cause: `its ${name} probe asks port ${port}, and the container has ${listed.map(each => each.containerPort).join(', ')}`,
       fix: `correct the port of the ${name} probe`,

@@ -7,11 +7,12 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
 import { meaningIn } from './called.ts'
+import { repairOf } from './configured.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
-import { probeMistake } from './probes.ts'
-import { adviceIn, tellingLine } from './telling-lines.ts'
+import { probeMistake, unserved } from './probes.ts'
+import { adviceIn, answerOf, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   describing,
@@ -52,7 +53,7 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
     rule: 'pod-init-unfinished',
     cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}${said ? `: ${said}` : ''}`,
     fix:
-      known?.fix(whereToChange(workloadOf(pod, index), index)) ??
+      (known && repairOf(known, pod, container.name, [lines], index)) ??
       'read what it waits for: most often a database or a service that does not answer',
     command: logsOf(pod, container.name, ''),
     ...(restores.length > 0
@@ -83,7 +84,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   if (!(wasReady && often >= 3) && age < (failed.length > 0 ? patience + 120 : Math.max(patience, 300)))
     return undefined
   const message = String(failed[0]?.message ?? '')
-  const mistaken = probeMistake(container, message)
+  const mistaken = probeMistake(container, message, pod)
   if (mistaken)
     return {
       rule: 'pod-not-ready',
@@ -101,7 +102,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     return {
       rule: known.rule,
       cause: `container ${name} runs, but is not ready: ${known.cause}`,
-      fix: known.fix(whereToChange(workloadOf(pod, index), index)),
+      fix: repairOf(known, pod, name, [lines, message], index),
       command: known.command ?? logsOf(pod, name, ''),
       evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
       ...(known.by ? { symptom: true, causedBy: known.by } : waitsForOthers(pod, index)),
@@ -115,17 +116,26 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       evidence: [short(message)],
     }
   const advice = adviceIn(lines)
-  const [, which, answer] =
+  const where = whereToChange(workloadOf(pod, index), index)
+  const [, which, words = ''] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
+  const answer = answerOf(words)
+  const refused = unserved(
+    pod,
+    container,
+    failed.map(each => String(each.message ?? '')).filter(each => each.startsWith(which ?? '')),
+  )
+  const read = `read what it waits for or complains about: most often a database or a service that does not answer`
+  const probe = (which ?? '').toLowerCase()
+  const isCommand = container.spec?.[`${probe}Probe`]?.exec !== undefined
   return {
     rule: 'pod-not-ready',
     cause: which
-      ? `container ${name} runs, but its ${which.toLowerCase()} probe fails: ${short(answer ?? '', 200)}`
+      ? `container ${name} runs, but ${refused?.cause ?? `${isCommand ? `the command of its ${probe} probe (${probe}Probe.exec)` : `its ${probe} probe`} fails: ${answer}`}`
       : `container ${name} runs, but is not ready`,
     fix:
-      (!/^(Get|HTTP|dial)\b/.test(answer ?? '') &&
-        adviceOn(answer ?? '', whereToChange(workloadOf(pod, index), index))) ||
-      `read what it waits for or complains about: most often a database or a service that does not answer${/connection refused/.test(message) ? '; if nothing, have it listen on 0.0.0.0 and not on 127.0.0.1' : ''}${advice ? `; it advises: ${advice}` : ''}`,
+      (!/^(Get|HTTP|dial)\b/.test(answer) && adviceOn(answer, where)) ||
+      `${refused && !refused.declared ? refused.fix(where) : `${read}${refused ? `; if nothing, ${refused.fix(where)}` : ''}`}${advice ? `; it advises: ${advice}` : ''}`,
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
     ...waitsForOthers(pod, index),

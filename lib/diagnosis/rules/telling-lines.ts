@@ -18,9 +18,12 @@ const LINE =
 /** A file of a program: where it has failed, not why. */
 const CODE = /\.(go|[cm]?[jt]s|py|rb|php|java|lua|c|h|cc|cpp|rs)$/
 
+/** A program or script at the beginning of a line, which speaks in it: it is not what the line is about. */
+const SPEAKER = /^\s*(?:\/[\w.-]{1,60}){0,8}\/(?:s?bin\/[\w.-]{1,60}|[\w.-]{1,60}\.sh): /
+
 /** What words name that can be looked at: an address, a file, a variable; with what to do about it. Pure. */
 export function namedIn(words: string | undefined): string | undefined {
-  const text = words ?? ''
+  const text = (words ?? '').replace(SPEAKER, '')
   const address = /\bhttps?:\/\/[\w.-]{3,80}(?::\d{2,5})?|\b[\w-]{1,60}(?:\.[\w-]{1,60}){1,6}:\d{2,5}\b/.exec(
     text,
   )?.[0]
@@ -30,6 +33,103 @@ export function namedIn(words: string | undefined): string | undefined {
   if (file && !CODE.test(file)) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
   const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
   return variable ? `set or correct ${variable}` : undefined
+}
+
+/**
+ * What shells say of a command that does not exist, after their own name and the number of a line: dash `sh: 1: X: not
+ * found`, bash `bash: line 1: X: command not found`, busybox `sh: X: not found`, `env: 'X': No such file or directory`.
+ */
+const LACKING =
+  /^\s*(?:([\w./-]{1,120}): )?(?:exec: )?(?:(?:line )?(\d{1,6}): )?(?:exec: )?['"‘]?([\w./+@-]{1,120})['"’]?: (?:(?:command )?(not found)|No such file or directory)\s*$/i
+
+/** A shell, or a script that one runs. */
+const SHELL = /(?:^|\/)(?:ba|da|a|k|z)?sh$|\.sh$/
+
+/** The program that a command names and a shell does not find, with the line that says so. Pure. */
+export function lackingProgram(
+  texts: readonly string[],
+  exitCode?: number,
+): { program: string; line: string } | undefined {
+  for (const line of texts.flatMap(text => text.split('\n')).reverse()) {
+    const [, speaker = '', number, program, found] = LACKING.exec(line.slice(0, 400)) ?? []
+    // Shells end with 127 for that, and with nothing else of these words.
+    if (program && (exitCode === 127 || (found && (SHELL.test(speaker) || (speaker && number)))))
+      return { program, line: line.trim() }
+  }
+  return undefined
+}
+
+/** A line on which a message goes on: behind a bar or as a field of hclog's, an item of a list, a part of a request. */
+const GOES_ON = /^\s+\|(?:\s|$)|^ {2}\w{1,30}=|^(?:URL: [A-Z]{3,7} \S|Code: \d{3}\b)/
+
+/**
+ * A text in which each message is one line, where programs write them on several: hashicorp/go-hclog puts the lines of
+ * a value behind bars, hashicorp/vault/api the request and its status below "Error making API request.", and the errors
+ * of others are items below a line that announces them. What is said below may not be told without what is above. Pure.
+ */
+export function wholeMessages(text: string): string {
+  const lines: string[] = []
+  let last = -1
+  let inList = false
+  for (const line of text.split('\n')) {
+    const before = lines[last]
+    const item = /^\s*\* \S/.test(line)
+    const goesOn: boolean =
+      before !== undefined && (GOES_ON.test(line) || (item && (inList || /:\s*$/.test(before))))
+    if (goesOn) {
+      lines.splice(last + 1)
+      lines[last] = `${before!.trimEnd()} ${line.replace(/^\s*\|/, '').trim()}`.trimEnd()
+    } else lines.push(line)
+    if (line.trim() !== '') inList = goesOn && (item || inList)
+    if (!goesOn && line.trim() !== '') last = lines.length - 1
+  }
+  return lines.join('\n')
+}
+
+/** A line of a structured log: `time=… level=error msg="…"`, or JSON. */
+const STRUCTURED = /^\s*(?:\{\s{0,2}"\w|(?:time|ts|t|level|lvl|severity)=)/
+
+const FIELD = /\b(\w{1,30})(?:=|": ?)("(?:[^"\\]|\\.)*"?|[^\s,{}[\]"]+)/g
+
+/**
+ * What a line of a structured log says, without its time, its level and where in the program it was written: the
+ * message and the error, and the files that its fields name. Any other line as it is. Pure.
+ */
+export function saidBy(line: string): string {
+  if (!STRUCTURED.test(line)) return line
+  const fields = [...line.matchAll(FIELD)].map(([, name = '', value = '']) => ({
+    name,
+    value: value
+      .replace(/^"|"$/g, '')
+      .replaceAll(/\\[nrt]/g, ' ')
+      .replaceAll(/\\(["\\/])/g, '$1')
+      .trim(),
+  }))
+  const texts = (names: RegExp) =>
+    fields.filter(({ name, value }) => names.test(name) && value !== '').map(({ value }) => value)
+  const errors = texts(/^(error|err|errmsg|error_?message|exception|reason|cause)$/i)
+  const [message = ''] = texts(/^(msg|message|event)$/i)
+  const said = [...new Set([...(errors.some(each => each.includes(message)) ? [] : [message]), ...errors])]
+  if (said.length === 0) return line
+  const text = said.join(': ')
+  const files = fields.filter(
+    ({ value }) => /^\/\w/.test(value) && !CODE.test(value) && !LINE.test(value) && !text.includes(value),
+  )
+  const named = files.map(({ name, value }) => `${name} ${value}`).join(', ')
+  return named ? `${text} (${named})` : text
+}
+
+/** States of a program in a table or list of them that are not as they have to be: `Sealed  true`, `ready: false`. */
+const BAD_STATE =
+  /^\s*"?(?:(?:sealed|locked|degraded|failed|stopped|paused|suspended|stale|unhealthy|maintenance)"?\s{0,40}[:=|]?\s{0,40}"?(?:true|yes|on|1)|(?:ready|healthy|initiali[sz]ed|running|available|alive|connected|synced|active|online)"?\s{0,40}[:=|]?\s{0,40}"?(?:false|no|off|0))"?,?\s*$/i
+
+/** What the command of a probe says of a failure: states that are bad, else the lines that speak of it. Pure. */
+export function answerOf(text: string): string {
+  const lines = text.slice(0, 20_000).trim().split('\n')
+  const bad = lines.filter(line => BAD_STATE.test(line)).map(line => line.trim().replaceAll(/\s+/g, ' '))
+  if (bad.length > 0) return short(bad.slice(0, 4).join(', '), 200)
+  const [line] = lines.length > 1 ? failing(lines).slice(-1) : []
+  return short(line === undefined ? text : saidBy(line), 200)
 }
 
 /** A line, with the next one of them if it announces that. */
@@ -71,6 +171,9 @@ function withoutHelp(lines: readonly string[]): string[] {
 const FAILING =
   /error(?![a-z])|fatal|panic|exception|fail|terminate called|cannot|can't|unable|(was|were|is|could)n['’]t|could not|denied|invalid|critical|refus|missing|illegal|timed? ?out|no such|\bmust\b|\bnot? (permitted|allowed|found|supported|available|such|defined|known|valid)/i
 
+/** Whether a line says that something fails, and not only what it does. Pure. */
+export const tellsFailure = (line: string): boolean => FAILING.test(line)
+
 const WARNING = /\bwarn(ing)?\b|^W\d{4} /i
 
 /** The lines of several that say why something fails; those that say that it ends only where there is no other. */
@@ -92,7 +195,7 @@ function reasons(all: readonly string[], ...others: readonly RegExp[]): string[]
 
 /** The few lines of a log that tell the most, in their order: the last that speak of a failure, and the last. Pure. */
 export function tellingTail(log: string, most: number): string[] {
-  const all = withoutHelp(log.trimEnd().split('\n'))
+  const all = withoutHelp(wholeMessages(log.trimEnd()).split('\n'))
   // What is said often is one line: times and numbers apart.
   const said = reasons(all, ASIDE)
   const kept = failing(said).length > 0 ? said : reasons(all)
@@ -106,10 +209,10 @@ export function tellingTail(log: string, most: number): string[] {
 
 /** The line of several that tells the most: the last that speaks of a failure, else the last. Pure. */
 export function tellingLine(...texts: readonly string[]): string | undefined {
-  const lines = reasons(texts.flatMap(text => text.split('\n')))
+  const lines = reasons(texts.flatMap(text => wholeMessages(text).split('\n')))
   const says = (list: readonly string[]) => list.findLast(each => !ENDING.test(each)) ?? list.at(-1)
   const line = says(failing(lines)) ?? says(lines)
-  return line === undefined ? undefined : short(withNext(line, lines), 200)
+  return line === undefined ? undefined : short(saidBy(withNext(line, lines)), 200)
 }
 
 /** How often a failure is said that lasts: once or twice, a program has got over it. */

@@ -63,9 +63,12 @@ test('what tells an administrator something stays', () => {
 })
 
 test('of a log the lines are judged each by itself, with those that go on below them', () => {
-  const parser = '2026-11-28T16:58:01Z ERROR yaml: unmarshal errors:\n  line 5: mapping key "hunter2hunter2" twice'
+  const parser =
+    '2026-11-28T16:58:01Z ERROR yaml: unmarshal errors:\n  line 5: mapping key "hunter2hunter2" twice'
   assert.is(
-    cutMangled(`2026-11-28 16:58:00 cannot open "settings.ini"\n${parser}\nlevel=info msg="serves \\"shop\\""`),
+    cutMangled(
+      `2026-11-28 16:58:00 cannot open "settings.ini"\n${parser}\nlevel=info msg="serves \\"shop\\""`,
+    ),
     `2026-11-28 16:58:00 cannot open "settings.ini"\n${parser.replace('hunter2hunter2', '***')}\nlevel=info msg="serves \\"shop\\""`,
   )
   for (const text of [
