@@ -8,8 +8,8 @@ import { whereToChange, workloadOf } from './workload-facts.ts'
 interface Source {
   kind: 'ConfigMap' | 'Secret'
   name: string
-  /** Its keys, as far as they are known, and the variables that are set from it. */
-  names: readonly string[]
+  /** Its keys, as far as they are known, and the variables that are set from it, with their key. */
+  names: readonly { as: string; key?: string }[]
   /** Mounted as files, and not read as variables. */
   mounted: boolean
 }
@@ -30,21 +30,21 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
     each => each.name === container,
   )
   const found: Source[] = []
-  const add = (
-    kind: Source['kind'],
-    of: Named | undefined,
-    mounted: boolean,
-    ...names: (string | undefined)[]
-  ) => {
+  const add = (kind: Source['kind'], of: Named | undefined, mounted: boolean, variable?: string) => {
     const name = of?.name ?? of?.secretName
     if (!name || GIVEN.test(name)) return
-    const keys = [...names, of?.key, ...(of?.items ?? []).map(({ key }) => key)]
+    const keys = [of?.key, ...(of?.items ?? []).map(({ key }) => key)].filter(key => key !== undefined)
     const known = kind === 'Secret' ? index.secret(pod.metadata.namespace ?? '', name)?.keys : undefined
-    const all = [...keys, ...Object.keys(known ?? {})].filter(each => each !== undefined)
+    const names = [
+      ...(variable ? [{ as: variable, ...(of?.key ? { key: of.key } : {}) }] : []),
+      ...[...keys, ...Object.keys(known ?? {})].map(key => ({ as: key })),
+    ]
     const earlier = found.find(each => each.kind === kind && each.name === name)
-    if (earlier)
-      Object.assign(earlier, { names: [...earlier.names, ...all], mounted: earlier.mounted || mounted })
-    else found.push({ kind, name, names: all, mounted })
+    if (!earlier) found.push({ kind, name, names, mounted })
+    else {
+      earlier.names = [...earlier.names, ...names]
+      earlier.mounted ||= mounted
+    }
   }
   const mounts = new Set(((spec?.volumeMounts ?? []) as Named[]).map(({ name }) => name))
   // biome-ignore lint/suspicious/noExplicitAny: a Volume
@@ -71,13 +71,19 @@ const isWord = (text: string, name: string): boolean => {
   return false
 }
 
-/** The source that words are about: whose key or variable they name, else the only one of its kind that there is. */
-function sourceOf(sources: readonly Source[], words: readonly string[]): Source | undefined {
+/** The source that words are about: whose key or variable they name, else the only ConfigMap, else the only one. */
+function sourceOf(
+  sources: readonly Source[],
+  words: readonly string[],
+): (Source & { key?: string }) | undefined {
   const text = words.join('\n')
-  const named = sources.find(({ names }) => names.some(each => each.length > 2 && isWord(text, each)))
+  for (const source of sources) {
+    const name = source.names.find(({ as }) => as.length > 2 && isWord(text, as))
+    if (name) return name.key && name.key !== name.as ? { ...source, key: name.key } : source
+  }
   const maps = sources.filter(({ kind }) => kind === 'ConfigMap')
   const only = maps.length > 0 ? maps : sources
-  return named ?? (only.length === 1 ? only[0] : undefined)
+  return only.length === 1 ? only[0] : undefined
 }
 
 /**
@@ -85,12 +91,18 @@ function sourceOf(sources: readonly Source[], words: readonly string[]): Source 
  * them from, where the manifest of its workload only names that. Pure.
  */
 export function placeOf(pod: KubeObject, container: string, words: readonly string[], index: Index): string {
-  const workload = workloadOf(pod, index)
-  const where = whereToChange(workload, index)
+  const where = whereToChange(workloadOf(pod, index), index)
   // What a chart brings is changed by its values.
   if (!where.startsWith('in the manifest of')) return where
   const source = sourceOf(sourcesOf(pod, container, index), words)
-  return source ? `in ${source.kind} ${source.name}, which it reads, or ${where}` : where
+  if (!source) return where
+  const { kind, name, key, mounted } = source
+  const how = key
+    ? `whose key ${key} it takes that from`
+    : mounted
+      ? 'which it has mounted'
+      : 'which it reads'
+  return `in ${kind} ${name}, ${how}, or ${where}`
 }
 
 /** Meanings that are about the settings of the program itself. */
@@ -109,7 +121,7 @@ export function repairOf(
   if (known.rule === 'container-login-refused') {
     const secrets = sourcesOf(pod, container, index).filter(({ kind }) => kind === 'Secret')
     const [only] = secrets.length > 1 ? [sourceOf(secrets, words)] : secrets
-    if (only) return `${known.fix(where)}: Secret ${only.name}`
+    if (only) return known.fix(where).replace('the Secret is named', `it is Secret ${only.name}, named`)
     return secrets.length > 0 || !where.startsWith('in the manifest of')
       ? known.fix(where)
       : `${known.fix(where)}; if it names none, its account may no longer exist in that service: create it there again, or correct the password that it is given`

@@ -232,18 +232,17 @@ export const WORDS: readonly Words[] = [
   },
   {
     rule: 'container-certificate-unusable',
-    pattern:
-      /(certificate|private key|keystore|\.(pem|crt|cert|key|p12|jks|pfx))\b[^\n]{0,200}(no such file|\bENOENT\b|file not found)/i,
+    pattern: /(certificate|private key|keystore)\b[^\n]{0,200}(no such file|\bENOENT\b|file not found)/i,
     what: 'the file with its certificate or key is missing',
     fix: where =>
-      `mount the Secret with the certificate and key where it reads them, correct the path, or switch TLS off in its configuration ${where}`,
+      `mount the Secret with the certificate and key where it reads them, correct the path, or switch TLS off, ${where}`,
   },
   {
     rule: 'container-certificate-unusable',
     pattern: /key values mismatch|private key does not match|SSL_CTX_use_(PrivateKey|certificate)/i,
     what: 'its certificate and key do not fit each other, or cannot be read',
     fix: where =>
-      `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
+      `put a certificate and its key, which fit each other, in PEM, where it reads them, ${where}`,
   },
   {
     rule: 'container-certificate-refused',
@@ -267,7 +266,7 @@ export const WORDS: readonly Words[] = [
       /InvalidSSLConfiguration|no (server )?certificate (was )?(specified|configured)|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
     what: 'it cannot use its own certificate or key',
     fix: where =>
-      `put a certificate and its key, which fit each other, in PEM, into the Secret or file that it reads ${where}`,
+      `put a certificate and its key, which fit each other, in PEM, where it reads them, ${where}`,
   },
   {
     rule: 'container-login-method-unknown',

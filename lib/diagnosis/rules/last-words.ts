@@ -73,7 +73,8 @@ export function meaningOf(...said: readonly string[]): Meaning | undefined {
 /** What a line says of the matter of a pattern: of a structured one its error, if that is what the pattern knows. */
 function aboutIt(line: string, pattern: RegExp): string {
   const said = saidBy(line)
-  return around(pattern.test(said) ? said : line, pattern)
+  // Of a structured line only what counts is left.
+  return said !== line && pattern.test(said) ? around(said, pattern, 300) : around(line, pattern)
 }
 
 /** What a message of others means as far as the system below them is at fault: the kernel, or a disk. Pure. */

@@ -56,7 +56,9 @@ export function unserved(
   if (asked.some(each => each?.[2] !== port) || port === '') return undefined
   const ports = declaredPorts(pod)
   const declared = ports.includes(Number(port))
-  const others = ports.length > 0 && !declared ? `; its containers declare ${ports.join(', ')}` : ''
+  const others = declared
+    ? ', although a container declares it'
+    : `; its containers declare ${ports.length > 0 ? ports.join(', ') : 'no port'}`
   const everywhere = /^(127\.|\[?::1)/.test(address) ? '' : ', on 0.0.0.0 and not on 127.0.0.1'
   return {
     cause: `nothing listens on port ${port} that its ${found.name} probe asks (connection refused)${others}`,

@@ -128,8 +128,9 @@ export function answerOf(text: string): string {
   const lines = text.slice(0, 20_000).trim().split('\n')
   const bad = lines.filter(line => BAD_STATE.test(line)).map(line => line.trim().replaceAll(/\s+/g, ' '))
   if (bad.length > 0) return short(bad.slice(0, 4).join(', '), 200)
-  const [line] = lines.length > 1 ? failing(lines).slice(-1) : []
-  return short(line === undefined ? text : saidBy(line), 200)
+  const kept = reasons(lines, ASIDE)
+  const line = kept.length === 1 ? kept[0]! : failing(kept).at(-1)
+  return short(line === undefined ? kept.map(each => each.trim()).join(' ') : saidBy(line.trim()), 200)
 }
 
 /** A line, with the next one of them if it announces that. */
