@@ -28,6 +28,7 @@ const TITLES: Record<string, string> = {
   k8sgpt: 'k8sgpt',
   kubernetes: 'messages of Kubernetes and its runtime',
   'kubernetes-demos': 'kubernetes-demos',
+  labs: 'public labs',
   network: 'ways of requests',
   nodes: 'states of nodes',
   'pod-states': 'states of pods (bare, of a Job, of a Deployment)',

@@ -124,7 +124,7 @@ export function repairOf(
     if (only) return known.fix(where).replace('the Secret is named', `it is Secret ${only.name}, named`)
     return secrets.length > 0 || !where.startsWith('in the manifest of')
       ? known.fix(where)
-      : `${known.fix(where)}; if it names none, its account may no longer exist in that service: create it there again, or correct the password that it is given`
+      : `${known.fix(where).replace('the Secret is named', 'no Secret is named')}: correct the password in whatever else it takes it from, or create its account in that service again, as it may no longer exist there`
   }
   return known.fix(SETTINGS.test(known.rule) ? placeOf(pod, container, words, index) : where)
 }

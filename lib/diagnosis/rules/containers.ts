@@ -13,7 +13,7 @@ import { lastLinesOf } from './last-words.ts'
 import { probeMistake, unserved } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
-import { adviceIn, answerOf, lackingProgram, namedIn, tellingLine } from './telling-lines.ts'
+import { adviceIn, answerOf, lackingProgram, namedIn, programFix, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   containersOf,
@@ -169,11 +169,13 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   const lacking = lackingProgram(words, last.exitCode)
-  if (lacking) return withoutProgram(container, lacking, where, { command, evidence })
   const known = meaningIn(pod, words, index)
+  // A script may go on without a program, and fail by something else.
+  if (lacking && (last.exitCode === 127 || !(known || probed)))
+    return withoutProgram(container, lacking, where, { command, evidence })
   // What is not of a connection is what a command has written.
   const [, which, written] =
-    /(\w+) probe failed: (?!Get |HTTP |dial |command |rpc |service |timeout)([\s\S]+)/.exec(
+    /\b(liveness|startup) probe failed: (?!Get |HTTP |dial |command |rpc |service |timeout)([\s\S]+)/i.exec(
       probed?.message ?? '',
     ) ?? []
   const refused = unserved(
@@ -247,7 +249,7 @@ function withoutProgram(
   return {
     rule: init ? 'pod-init-failing' : 'pod-crash-looping',
     cause: `${init ? 'init container' : 'container'} ${name} keeps crashing with exit code ${last.exitCode}: its image has no program ${program}: ${short(line, 200)}`,
-    fix: `correct its command ${where}, or use an image that has ${program}`,
+    fix: programFix(program, where),
     ...more,
   }
 }

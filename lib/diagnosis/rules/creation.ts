@@ -9,7 +9,7 @@ import { placeOf, repairOf } from './configured.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
-import { lackingProgram, tellingLine, tellsFailure } from './telling-lines.ts'
+import { lackingProgram, programFix, tellingLine, tellsFailure } from './telling-lines.ts'
 import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -291,12 +291,12 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
         }
       const words = [String(last.message ?? ''), lastLinesOf(pod, name, index)]
       const lacking = lackingProgram(words, last.exitCode)
-      if (lacking)
+      const known = meaningIn(pod, words, index)
+      if (lacking && (last.exitCode === 127 || !known))
         return {
           cause: `the image of container ${name} has no program ${lacking.program}: ${short(lacking.line, 200)}`,
-          fix: `correct its command ${where}, or use an image that has ${lacking.program}`,
+          fix: programFix(lacking.program, where),
         }
-      const known = meaningIn(pod, words, index)
       if (known) return { cause: known.cause, fix: repairOf(known, pod, name, words, index) }
       const said = tellingLine(...words)
       // What it was about before it failed is not the reason.

@@ -59,6 +59,10 @@ export function lackingProgram(
   return undefined
 }
 
+/** What to do about a program that an image does not have; of a file, its interpreter may be what is not there. Pure. */
+export const programFix = (program: string, where: string): string =>
+  `correct its command ${where}, or use an image that has ${program}${program.includes('/') ? ', and the interpreter that its first line names' : ''}`
+
 /** A line on which a message goes on: behind a bar or as a field of hclog's, an item of a list, a part of a request. */
 const GOES_ON = /^\s+\|(?:\s|$)|^ {2}\w{1,30}=|^(?:URL: [A-Z]{3,7} \S|Code: \d{3}\b)/
 
@@ -110,8 +114,8 @@ export function saidBy(line: string): string {
   const errors = texts(/^(error|err|errmsg|error_?message|exception|reason|cause)$/i)
   const [message = ''] = texts(/^(msg|message|event)$/i)
   const said = [...new Set([...(errors.some(each => each.includes(message)) ? [] : [message]), ...errors])]
-  if (said.length === 0) return line
-  const text = said.join(': ')
+  const text = said.filter(Boolean).join(': ')
+  if (text === '') return line
   const files = fields.filter(
     ({ value }) => /^\/\w/.test(value) && !CODE.test(value) && !LINE.test(value) && !text.includes(value),
   )
