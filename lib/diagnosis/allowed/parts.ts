@@ -159,7 +159,7 @@ const CONTAINERS: Shape = [
     ports: [{ name: 'text', containerPort: 'number', hostPort: 'number', protocol: 'text' }],
     env: [{ name: 'text', valueFrom: { secretKeyRef: NAMED, configMapKeyRef: NAMED } }],
     envFrom: [{ secretRef: NAMED, configMapRef: NAMED }],
-    volumeMounts: [{ name: 'text', readOnly: 'flag' }],
+    volumeMounts: [{ name: 'text', readOnly: 'flag', mountPath: 'folder' }],
     livenessProbe: PROBE,
     readinessProbe: PROBE,
     startupProbe: PROBE,

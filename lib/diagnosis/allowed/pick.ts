@@ -4,7 +4,8 @@ import { scrub } from '../../script/scrub.ts'
  * Which part of a value is kept, and of what type it has to be:
  * `text` and `message` are strings (a message is written by programs: bounded, without what looks like a secret, and
  * without words that look random),
- * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, of a `path` only usual words are left, `certificates` are PEM in
+ * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, of a `path` only usual words are left, of a
+ * `folder` those that folders of programs are usually called by, `certificates` are PEM in
  * base64. A list holds the same in each item, a record named fields of its own, and with `'*'` fields of any name.
  */
 export type Shape =
@@ -15,6 +16,7 @@ export type Shape =
   | 'scalar'
   | 'url'
   | 'path'
+  | 'folder'
   | 'certificates'
   | readonly [Shape]
   | Fields
@@ -56,7 +58,8 @@ function pickScalar(value: unknown, shape: Extract<Shape, string>): unknown {
       return shared(texts, value, text => text.slice(0, LONGEST_TEXT))
     if (shape === 'url') return withoutQuery(withoutCredentials(value.slice(0, LONGEST_TEXT)))
     if (shape === 'certificates') return isCertificates(value) ? value : undefined
-    if (shape === 'path') return usualPath(value.slice(0, LONGEST_TEXT))
+    if (shape === 'path') return usualPath(value.slice(0, LONGEST_TEXT), USUAL)
+    if (shape === 'folder') return usualPath(value.slice(0, LONGEST_TEXT), FOLDERS)
     return shape === 'message' ? shared(messages, value, messageOf) : undefined
   }
   if (typeof value === 'number') return shape === 'number' || shape === 'scalar' ? value : undefined
@@ -98,11 +101,15 @@ export function withoutCredentials(text: string): string {
 const USUAL =
   /^(|-|_?health(z|y|_check|check)?|livez?|liveness|alive|readyz?|readiness|startup|started|status(\.php)?|ping|up|ok|metrics|api|v\d|info|version|login|index\.(html|php)|actuator|admin|system|robots\.txt|favicon\.ico)$/
 
-const usualPath = (path: string) =>
+/** Parts of the paths of folders and files that are the same everywhere: any other is a name that somebody has given. */
+const FOLDERS =
+  /^(|etc|usr|local|share|lib|libexec|var|run|opt|srv|tmp|home|root|app|bin|data|db|www|html|public|log|logs|cache|conf|config|configs|configuration|conf\.d|settings|secret|secrets|ssl|tls|pki|cert|certs|certificates|keys|private|env|templates|scripts|rules|provisioning|dashboards|datasources|plugins|nginx|apache2|httpd|caddy|traefik|haproxy|envoy|php|mysql|mariadb|postgresql|redis|mongo|mongodb|rabbitmq|kafka|prometheus|alertmanager|grafana|loki|tempo|otel|fluent-bit|fluentd|vault|consul|coredns|kubernetes|docker-entrypoint\.d|docker-entrypoint-initdb\.d|tls\.(crt|key)|ca\.crt|nginx\.conf|default\.conf|my\.cnf|redis\.conf|mongod\.conf|config\.(ya?ml|json|toml)|prometheus\.yml|grafana\.ini|Corefile|Caddyfile)$/
+
+const usualPath = (path: string, usual: RegExp) =>
   path
     .replace(/[?#].*$/s, '')
     .split('/')
-    .map(part => (USUAL.test(part) ? part : '***'))
+    .map(part => (usual.test(part) ? part : '***'))
     .join('/')
 
 const withoutQuery = (url: string) => url.replace(/\?.*$/s, '?***')

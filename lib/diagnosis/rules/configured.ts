@@ -1,5 +1,6 @@
 /** Where a container takes its settings from: the ConfigMaps and Secrets that its files and its variables come from. */
 import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { allowedPart } from '../allowed/pick.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
 import { whereToChange, workloadOf } from './workload-facts.ts'
@@ -10,8 +11,8 @@ interface Source {
   name: string
   /** Its keys, as far as they are known, and the variables that are set from it, with their key. */
   names: readonly { as: string; key?: string }[]
-  /** Mounted as files, and not read as variables. */
-  mounted: boolean
+  /** Where it is mounted as files, as far as that is known; undefined where it is read as variables alone. */
+  mounts?: readonly string[]
 }
 
 interface Named {
@@ -30,7 +31,12 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
     each => each.name === container,
   )
   const found: Source[] = []
-  const add = (kind: Source['kind'], of: Named | undefined, mounted: boolean, variable?: string) => {
+  const add = (
+    kind: Source['kind'],
+    of: Named | undefined,
+    mounts?: readonly string[],
+    variable?: string,
+  ) => {
     const name = of?.name ?? of?.secretName
     if (!name || GIVEN.test(name)) return
     const keys = [of?.key, ...(of?.items ?? []).map(({ key }) => key)].filter(key => key !== undefined)
@@ -40,27 +46,31 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
       ...[...keys, ...Object.keys(known ?? {})].map(key => ({ as: key })),
     ]
     const earlier = found.find(each => each.kind === kind && each.name === name)
-    if (!earlier) found.push({ kind, name, names, mounted })
+    if (!earlier) found.push({ kind, name, names, ...(mounts ? { mounts } : {}) })
     else {
       earlier.names = [...earlier.names, ...names]
-      earlier.mounted ||= mounted
+      if (mounts) earlier.mounts = [...(earlier.mounts ?? []), ...mounts]
     }
   }
-  const mounts = new Set(((spec?.volumeMounts ?? []) as Named[]).map(({ name }) => name))
+  const mounted = (spec?.volumeMounts ?? []) as { name?: string; mountPath?: string }[]
   // biome-ignore lint/suspicious/noExplicitAny: a Volume
-  for (const volume of ((pod.spec?.volumes ?? []) as any[]).filter(({ name }) => mounts.has(name)))
+  for (const volume of (pod.spec?.volumes ?? []) as any[]) {
+    const mounts = mounted.filter(({ name }) => name === volume.name)
+    if (mounts.length === 0) continue
+    const places = mounts.flatMap(({ mountPath }) => mountPath ?? [])
     for (const each of [volume, ...(volume.projected?.sources ?? [])]) {
-      add('ConfigMap', each.configMap, true)
-      add('Secret', each.secret, true)
+      add('ConfigMap', each.configMap, places)
+      add('Secret', each.secret, places)
     }
+  }
   // biome-ignore lint/suspicious/noExplicitAny: an EnvVar
   for (const { name, valueFrom } of (spec?.env ?? []) as any[]) {
-    add('ConfigMap', valueFrom?.configMapKeyRef, false, name)
-    add('Secret', valueFrom?.secretKeyRef, false, name)
+    add('ConfigMap', valueFrom?.configMapKeyRef, undefined, name)
+    add('Secret', valueFrom?.secretKeyRef, undefined, name)
   }
   for (const { configMapRef, secretRef } of spec?.envFrom ?? []) {
-    add('ConfigMap', configMapRef, false)
-    add('Secret', secretRef, false)
+    add('ConfigMap', configMapRef)
+    add('Secret', secretRef)
   }
   return found
 }
@@ -71,16 +81,35 @@ const isWord = (text: string, name: string): boolean => {
   return false
 }
 
-/** The source that words are about: whose key or variable they name, else the only ConfigMap, else the only one. */
+/** A path as facts hold that of a mount, by its parts: what is not known of the one is not known of the other. */
+const partsOf = (path: string) => String(allowedPart(path, 'folder')).split('/').filter(Boolean)
+
+/** How many known parts a folder has that one of several paths is in: 0 when none of them is. */
+function depthIn(paths: readonly string[][], folder: string): number {
+  const parts = partsOf(folder)
+  const isIn = (path: readonly string[]) => parts.every((part, at) => part === path[at])
+  return paths.some(isIn) ? parts.filter(part => part !== '***').length : 0
+}
+
+/** The source that words are about: whose key, variable or mount they name, else the only ConfigMap, else the only one. */
 function sourceOf(
   sources: readonly Source[],
   words: readonly string[],
 ): (Source & { key?: string }) | undefined {
   const text = words.join('\n')
   for (const source of sources) {
-    const name = source.names.find(({ as }) => as.length > 2 && isWord(text, as))
+    // A key that is a plain word may stand in any message.
+    const name = source.names.find(({ as }) => !/^([a-z]+|.{1,2})$/.test(as) && isWord(text, as))
     if (name) return name.key && name.key !== name.as ? { ...source, key: name.key } : source
   }
+  const paths = (text.match(/(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/g) ?? []).map(partsOf)
+  const deep = sources
+    .map(source => ({
+      source,
+      depth: Math.max(0, ...(source.mounts ?? []).map(each => depthIn(paths, each))),
+    }))
+    .sort((a, b) => b.depth - a.depth)
+  if (deep[0] && deep[0].depth > (deep[1]?.depth ?? 0)) return deep[0].source
   const maps = sources.filter(({ kind }) => kind === 'ConfigMap')
   const only = maps.length > 0 ? maps : sources
   return only.length === 1 ? only[0] : undefined
@@ -96,12 +125,8 @@ export function placeOf(pod: KubeObject, container: string, words: readonly stri
   if (!where.startsWith('in the manifest of')) return where
   const source = sourceOf(sourcesOf(pod, container, index), words)
   if (!source) return where
-  const { kind, name, key, mounted } = source
-  const how = key
-    ? `whose key ${key} it takes that from`
-    : mounted
-      ? 'which it has mounted'
-      : 'which it reads'
+  const { kind, name, key, mounts } = source
+  const how = key ? `whose key ${key} it takes that from` : mounts ? 'which it has mounted' : 'which it reads'
   return `in ${kind} ${name}, ${how}, or ${where}`
 }
 

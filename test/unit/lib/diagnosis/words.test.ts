@@ -199,6 +199,13 @@ test('a setting is corrected where the container takes it from', () => {
     /^in Secret tls, /,
   )
   assert.match(place(configured(mounts('a', 'b'), volumes), 'bad'), /^in ConfigMap settings, /)
+  const at = {
+    volumeMounts: ['a', 'b'].map(name => ({ name, mountPath: name === 'a' ? '/etc/nginx' : '/etc/***' })),
+  }
+  const others = [volumes[0]!, { name: 'b', configMap: { name: 'more' } }]
+  assert.match(place(configured(at, others), 'open() "/etc/nginx/x" failed'), /^in ConfigMap settings, /)
+  assert.match(place(configured(at, others), 'open() "/etc/more/x" failed'), /^in ConfigMap more, /)
+  assert.is(place(configured(at, others), 'open() "/srv/x" failed'), MANIFEST)
   const env = [
     { name: 'STORE_URL', valueFrom: { configMapKeyRef: { name: 'one', key: 'STORE_DSN' } } },
     { name: 'PORT', valueFrom: { configMapKeyRef: { name: 'two', key: 'PORT' } } },
