@@ -119,7 +119,12 @@ function sourceOf(
  * Where an administrator changes the settings that words of a container are about: the ConfigMap or Secret that it takes
  * them from, where the manifest of its workload only names that. Pure.
  */
-export function placeOf(pod: KubeObject, container: string, words: readonly string[], index: Index): string {
+export function settingsPlace(
+  pod: KubeObject,
+  container: string,
+  words: readonly string[],
+  index: Index,
+): string {
   const where = whereToChange(workloadOf(pod, index), index)
   // What a chart brings is changed by its values.
   if (!where.startsWith('in the manifest of')) return where
@@ -151,5 +156,5 @@ export function repairOf(
       ? known.fix(where)
       : `${known.fix(where).replace('the Secret is named', 'no Secret is named')}: correct the password in whatever else it takes it from, or create its account in that service again, as it may no longer exist there`
   }
-  return known.fix(SETTINGS.test(known.rule) ? placeOf(pod, container, words, index) : where)
+  return known.fix(SETTINGS.test(known.rule) ? settingsPlace(pod, container, words, index) : where)
 }

@@ -6,14 +6,14 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
-import { placeOf, repairOf } from './configured.ts'
+import { repairOf, settingsPlace } from './configured.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
 import { busError, processorLacks } from './known-words.ts'
 import { lastLinesOf } from './last-words.ts'
 import { probeMistake, unserved } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
-import { adviceIn, answerOf, lackingProgram, namedIn, programFix, tellingLine } from './telling-lines.ts'
+import { adviceIn, lackingProgram, namedIn, probeAnswer, programFix, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   containersOf,
@@ -196,7 +196,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   if (probed && !init && !known)
     return {
       rule: 'pod-liveness-failing',
-      cause: `${title} keeps being killed: ${written ? `the command of its ${which!.toLowerCase()} probe fails: ${answerOf(written)}` : 'it does not answer its liveness or startup probe'}`,
+      cause: `${title} keeps being killed: ${written ? `the command of its ${which!.toLowerCase()} probe fails: ${probeAnswer(written)}` : 'it does not answer its liveness or startup probe'}`,
       fix: `read what it does; if it is only slow, give the probe more time ${where}${written ? ', or correct that command there' : ''}`,
       command,
       evidence: [short(probed.message ?? ''), ...evidence],
@@ -232,7 +232,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
         ? busError(where)
         : last.exitCode === 132
           ? processorLacks(where)
-          : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${placeOf(pod, name, words, index)}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
+          : `${said ? 'correct what it says' : 'read why it ends, then correct its configuration'} ${settingsPlace(pod, name, words, index)}${named ? `; ${named}` : ''}${advice && advice !== said ? `; it advises: ${advice}` : ''}`,
     command,
     evidence,
   }

@@ -5,7 +5,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
-import { placeOf, repairOf } from './configured.ts'
+import { repairOf, settingsPlace } from './configured.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
@@ -301,7 +301,7 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
       const said = tellingLine(...words)
       // What it was about before it failed is not the reason.
       if (said && tellsFailure(words.join('\n')))
-        return { cause: said, fix: `correct what it says ${placeOf(pod, name, words, index)}` }
+        return { cause: said, fix: `correct what it says ${settingsPlace(pod, name, words, index)}` }
       if (said)
         return {
           cause: `container ${name} ends with exit code ${last.exitCode} without saying why; its last line: ${said}`,

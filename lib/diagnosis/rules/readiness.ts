@@ -12,7 +12,7 @@ import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { probeMistake, unserved } from './probes.ts'
-import { adviceIn, answerOf, tellingLine } from './telling-lines.ts'
+import { adviceIn, probeAnswer, tellingLine } from './telling-lines.ts'
 import {
   type Container,
   describing,
@@ -119,7 +119,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   const where = whereToChange(workloadOf(pod, index), index)
   const [, which, words = ''] =
     /^(Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: ([\s\S]+)/.exec(message) ?? []
-  const answer = answerOf(words)
+  const answer = probeAnswer(words)
   const refused = unserved(
     pod,
     container,

@@ -128,7 +128,7 @@ const BAD_STATE =
   /^\s*"?(?:(?:sealed|locked|degraded|failed|stopped|paused|suspended|stale|unhealthy|maintenance)"?\s{0,40}[:=|]?\s{0,40}"?(?:true|yes|on|1)|(?:ready|healthy|initiali[sz]ed|running|available|alive|connected|synced|active|online)"?\s{0,40}[:=|]?\s{0,40}"?(?:false|no|off|0))"?,?\s*$/i
 
 /** What the command of a probe says of a failure: states that are bad, else the lines that speak of it. Pure. */
-export function answerOf(text: string): string {
+export function probeAnswer(text: string): string {
   const lines = text.slice(0, 20_000).trim().split('\n')
   const bad = lines.filter(line => BAD_STATE.test(line)).map(line => line.trim().replaceAll(/\s+/g, ' '))
   if (bad.length > 0) return short(bad.slice(0, 4).join(', '), 200)

@@ -1,13 +1,13 @@
 /** How the words of programs, of shells and of the kubelet are read. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { placeOf, repairOf } from '../../../../lib/diagnosis/rules/configured.ts'
+import { repairOf, settingsPlace } from '../../../../lib/diagnosis/rules/configured.ts'
 import { meaningOf } from '../../../../lib/diagnosis/rules/last-words.ts'
 import { probeMistake, unserved } from '../../../../lib/diagnosis/rules/probes.ts'
 import {
-  answerOf,
   lackingProgram,
   namedIn,
+  probeAnswer,
   saidBy,
   tellingLine,
   wholeMessages,
@@ -123,12 +123,12 @@ test('the file of a certificate that is missing counts more than what follows fr
 test('of what a probe’s command writes the telling part is told', () => {
   const status =
     'Key         Value\n---         -----\nSeal Type   shamir\nSealed      true\nVersion     1.15\nHA Enabled  false\n'
-  assert.is(answerOf(status), 'Sealed true')
-  assert.is(answerOf('checks:\n  database: ok\n  "ready": false,\n'), '"ready": false,')
-  assert.is(answerOf('2026 [INFO] 3 checks\nstore is not reached yet'), 'store is not reached yet')
-  assert.is(answerOf('one\nERROR no route\ntwo'), 'ERROR no route')
-  assert.is(answerOf('one\ntwo'), 'one two')
-  assert.is(answerOf(''), '')
+  assert.is(probeAnswer(status), 'Sealed true')
+  assert.is(probeAnswer('checks:\n  database: ok\n  "ready": false,\n'), '"ready": false,')
+  assert.is(probeAnswer('2026 [INFO] 3 checks\nstore is not reached yet'), 'store is not reached yet')
+  assert.is(probeAnswer('one\nERROR no route\ntwo'), 'ERROR no route')
+  assert.is(probeAnswer('one\ntwo'), 'one two')
+  assert.is(probeAnswer(''), '')
 })
 
 const http = { httpGet: { port: 8080 } }
@@ -180,7 +180,8 @@ const index = new Index(
 const MANIFEST = 'in the manifest of Pod web'
 
 test('a setting is corrected where the container takes it from', () => {
-  const place = (pod: ReturnType<typeof configured>, words: string) => placeOf(pod, 'main', [words], index)
+  const place = (pod: ReturnType<typeof configured>, words: string) =>
+    settingsPlace(pod, 'main', [words], index)
   assert.is(place(configured({}), 'bad'), MANIFEST)
   const volumes = [
     { name: 'a', configMap: { name: 'settings', items: [{ key: 'app.ini' }] } },
