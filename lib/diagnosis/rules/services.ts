@@ -1,4 +1,5 @@
 /** Services without pods behind them, and what sends its requests to them. */
+import leven from 'leven'
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
@@ -84,14 +85,59 @@ const labelText = (labels: Labels) =>
 function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
   const users = usersOf(service, index)
   const webhook = users.find(({ kind }) => kind.endsWith('WebhookConfiguration'))
+  const { namespace, name } = service.metadata
+  const isOfCluster = OF_CLUSTER.test(`${namespace}/${name}`)
+  const near = nearestTo(service, selector, index)
   return tell(service, {
     rule: 'service-selects-nothing',
-    verdict: users.length > 0 ? 'broken' : 'warning',
+    // What has an address of its own is there for somebody outside.
+    verdict: users.length > 0 || isOfCluster || service.spec?.type === 'LoadBalancer' ? 'broken' : 'warning',
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
-    text: `correct its selector ${whereToChange(service, index)}, or delete it${webhook ? ` and the ${webhook.kind} ${webhook.name}, which the API server waits for,` : ''} if its application was removed`,
+    text: `correct its selector ${whereToChange(service, index)}${near ? ` (${near})` : ''}${isOfCluster ? '' : `, or delete it${webhook ? ` and the ${webhook.kind} ${webhook.name}, which the API server waits for,` : ''} if its application was removed`}`,
     command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
   })
+}
+
+/** The name server and the API server, which every cluster has. */
+const OF_CLUSTER = /^(kube-system\/kube-dns|default\/kubernetes)$/
+
+/**
+ * The workload of which the labels are nearest to what a Service selects, in words: another value stands under the
+ * same key, or the same value under another key. One that no Service leads to is the more likely one. Pure.
+ */
+function nearestTo(service: KubeObject, selector: Labels, index: Index): string | undefined {
+  const { namespace } = service.metadata
+  const services = index.within('Service', namespace)
+  const [best, second] = ['Deployment', 'StatefulSet', 'DaemonSet', 'Pod']
+    .flatMap(kind => index.within(kind, namespace))
+    .filter(({ kind, metadata }) => kind !== 'Pod' || !metadata.ownerReferences?.length)
+    .flatMap(each => {
+      const labels: Labels =
+        (each.kind === 'Pod' ? each.metadata.labels : each.spec?.template?.metadata?.labels) ?? {}
+      const parts = Object.entries(selector).map(([key, value]) => likenessOf(key, value, labels))
+      if (parts.some(part => part === undefined)) return []
+      const known = parts.filter(part => part !== undefined)
+      const isFree = !services.some(other => leadsTo(other, labels))
+      const mean = known.reduce((sum, { score }) => sum + score, 0) / known.length
+      return [{ each, has: known.flatMap(({ has }) => has ?? []), score: mean + (isFree ? 0.35 : 0) }]
+    })
+    .filter(({ score }) => score >= 0.5)
+    .sort((a, b) => b.score - a.score)
+  if (!best || second?.score === best.score) return undefined
+  return `the pods of ${best.each.kind} ${best.each.metadata.name} have ${best.has.join(', ')}`
+}
+
+/** How near labels are to one that is selected, from 0 to 1, and the label that differs; undefined without any. */
+function likenessOf(key: string, value: string, labels: Labels): { score: number; has?: string } | undefined {
+  const there = labels[key]
+  if (there === value) return { score: 1 }
+  if (there !== undefined) {
+    const far = leven(there, value) / Math.max(there.length, value.length, 1)
+    return { score: Math.max(0.2, 1 - far), has: `${key}=${there}` }
+  }
+  const [other] = Object.entries(labels).find(([, own]) => own === value) ?? []
+  return other ? { score: 0.8, has: `${other}=${value}` } : undefined
 }
 
 /** What sends requests to a Service: Ingresses, webhooks and APIs. */
@@ -144,7 +190,9 @@ const withoutAddress = each('Service', (service, index) => {
   if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return undefined
   if (since(index, service.metadata.creationTimestamp) < 120) return undefined
   const why =
-    balancerRefuses(service, index) ?? balancerWithoutNode(service, index) ?? balancerElsewhere(service)
+    balancerRefuses(service, index) ??
+    balancerWithoutNode(service, index) ??
+    (isOfK3s(index) ? balancerElsewhere(service) : withoutBalancer(service))
   return { rule: 'service-without-address', symptom: true, causedBy: balancersOf(service, index), ...why }
 })
 
@@ -191,6 +239,19 @@ const balancerElsewhere = ({ metadata: { namespace, name } }: KubeObject): Witho
   cause: UNREACHED,
   text: 'k3s gives it the address of the server, unless something else has its ports: see the pods svclb-… in kube-system',
   command: `kubectl -n kube-system get pods -l svccontroller.k3s.cattle.io/svcname=${name},svccontroller.k3s.cattle.io/svcnamespace=${namespace}`,
+})
+
+/** Whether k3s, which gives Services the addresses of its nodes, runs the cluster. */
+const isOfK3s = (index: Index) =>
+  /\+k3s/.test(index.snapshot.kubernetes ?? '') ||
+  index.all('Node').some(({ status }) => /\+k3s/.test(status?.nodeInfo?.kubeletVersion ?? '')) ||
+  index.within('DaemonSet', 'kube-system').some(({ metadata }) => /^svclb-/.test(metadata.name))
+
+/** Other clusters give no addresses by themselves. */
+const withoutBalancer = (service: KubeObject): WithoutAddress => ({
+  cause: UNREACHED,
+  text: `see whether something that gives addresses to Services runs (a cloud controller, MetalLB), and what it logs; or give it the type NodePort or ClusterIP in the manifest of Service ${service.metadata.name}`,
+  command: describing(service),
 })
 
 /** Whether something is that by which k3s gives a Service the ports of its nodes. */
