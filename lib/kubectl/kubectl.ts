@@ -37,6 +37,18 @@ function statusTimes({ metadata }: KubeObject): { subresource: string; time?: st
     .map(({ time }) => ({ subresource: 'status', time }))
 }
 
+/** Which fields of its data an object has, without their values, from its managedFields. */
+function dataFields({ metadata }: KubeObject): { fieldsV1: Record<string, unknown> }[] {
+  const fields = Array.isArray(metadata.managedFields) ? metadata.managedFields : []
+  return fields.map(field => ({
+    fieldsV1: Object.fromEntries(
+      ['f:data', 'f:binaryData'].flatMap(name =>
+        field?.fieldsV1?.[name] ? [[name, field.fieldsV1[name]]] : [],
+      ),
+    ),
+  }))
+}
+
 /** What identifies an object. `namespace` is left out for kinds without one. */
 export interface Ref {
   apiVersion: string
@@ -268,6 +280,8 @@ export class Kubectl {
       yield items.map(item => {
         // Who set which field is half of an object, and asked of Secrets alone.
         if (UNDATED.has(kind)) item.metadata.managedFields = statusTimes(item)
+        // The keys of its data are listed there, where the data itself is not asked for.
+        else if (kind === 'ConfigMap' && metadataOnly) item.metadata.managedFields = dataFields(item)
         else if (kind !== 'Secret') delete item.metadata.managedFields
         return { ...item, apiVersion, kind }
       })

@@ -128,6 +128,8 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
       volumesInUse: ['text'],
     },
   },
+  // The names of its keys alone: `withDerived` takes them from where its fields are listed.
+  ConfigMap: { keys: ['text'] },
   Namespace: { status: { phase: 'text', conditions: CONDITIONS } },
   ServiceAccount: { imagePullSecrets: [{ name: 'text' }], secrets: [{ name: 'text' }] },
   RoleBinding: { roleRef: REF, subjects: [REF] },

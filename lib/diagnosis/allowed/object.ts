@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { withDerived } from './derived.ts'
 import { kindOf } from './kinds.ts'
 import { KUBERNETES_KINDS } from './kubernetes.ts'
 import { CONDITIONS, METADATA, REF, UNKNOWN } from './parts.ts'
@@ -29,7 +30,7 @@ export function factOf(object: KubeObject): KubeObject {
     metadata,
     spec: picked,
     ...rest
-  } = allowedPart(object, {
+  } = allowedPart(withDerived(object), {
     metadata: kind === 'Event' ? OF_EVENTS : METADATA,
     ...fields,
   }) as Partial<KubeObject>

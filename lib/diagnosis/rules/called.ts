@@ -98,6 +98,8 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
       }
     )
   const [named] = calledIn(known.line ?? known.cause, namespace, index)
+  const elsewhere = known.rule === RESOLVED ? askedElsewhere(known, named, pod, index) : undefined
+  if (elsewhere) return elsewhere
   const called = named ?? silent
   const meaning = called ? whenCalled(known, called, pod, index) : known
   const by = [...(meaning.by ?? []), ...waysOut(pod, index)]
@@ -132,6 +134,41 @@ const behind = (service: KubeObject, index: Index): Ref[] => [
   ...workloadsBehind(service, index),
 ]
 
+/**
+ * What it means that a name is not resolved where the pod asks the name server of its node, and not that of the
+ * cluster: neither the name nor CoreDNS is at fault then.
+ * Source: https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy
+ */
+function askedElsewhere(
+  known: Meaning,
+  called: Called | undefined,
+  pod: KubeObject,
+  index: Index,
+): Meaning | undefined {
+  const { hostNetwork, dnsPolicy = 'ClusterFirst', dnsConfig } = pod.spec ?? {}
+  const isOnNode = hostNetwork === true && dnsPolicy === 'ClusterFirst'
+  const own = index.get('Service', 'kube-system', 'kube-dns')?.spec?.clusterIP
+  const isOther = dnsPolicy === 'None' && own && !dnsConfig?.nameservers?.includes(own)
+  // The name server of the cluster asks that of the node itself.
+  const isDns = pod.metadata.labels?.['k8s-app'] === 'kube-dns'
+  if (isDns || !(isOnNode || isOther || dnsPolicy === 'Default')) return undefined
+  if (called && !called.inside)
+    return {
+      ...known,
+      cause: `${known.cause}; it asks the name servers of its ${isOther ? 'dnsConfig' : 'node'}`,
+      fix: where =>
+        `correct the name ${where}, or see the name servers ${isOther ? 'in its dnsConfig' : 'of the node (/etc/resolv.conf)'}`,
+      by: undefined,
+    }
+  const who = isOnNode ? 'a pod on the network of the node' : `by dnsPolicy ${dnsPolicy} it`
+  return {
+    ...known,
+    cause: `${known.cause}; ${who} asks ${isOther ? 'other name servers' : 'the name server of the node'}, which ${isOther ? 'know' : 'knows'} no Services`,
+    fix: where => `set dnsPolicy: ${isOnNode ? 'ClusterFirstWithHostNet' : 'ClusterFirst'} ${where}`,
+    by: undefined,
+  }
+}
+
 /** What a failed call means, beside the Service that was called, or is not there. */
 function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Index): Meaning {
   const { namespace } = pod.metadata
@@ -144,14 +181,6 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
   const { service, host, port, inside } = called
   // A name server that does not answer says nothing of the name.
   const unanswered = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
-  const { hostNetwork, dnsPolicy = 'ClusterFirst' } = pod.spec ?? {}
-  // https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy
-  if (known.rule === RESOLVED && inside && hostNetwork && dnsPolicy === 'ClusterFirst')
-    return {
-      ...known,
-      cause: `${known.cause}; a pod on the network of the node asks the name server of the node`,
-      fix: where => `set dnsPolicy: ClusterFirstWithHostNet ${where}`,
-    }
   // Neither does the name of a pod alone.
   if (!service)
     return !inside || unanswered || /-\d+$/.test(host) ? known : withoutService(known, host, namespace, index)

@@ -7,6 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { meaningIn } from './called.ts'
 import { repairOf, settingsPlace } from './configured.ts'
+import { asGiven } from './given.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
 import { busError, processorLacks } from './known-words.ts'
 import { lastLinesOf } from './last-words.ts'
@@ -169,7 +170,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   const lacking = lackingProgram(words, last.exitCode)
-  const known = meaningIn(pod, words, index)
+  const known = asGiven(meaningIn(pod, words, index), pod, container, words, index)
   // A script may go on without a program, and fail by something else.
   if (lacking && (last.exitCode === 127 || !(known || probed)))
     return withoutProgram(container, lacking, where, { command, evidence })

@@ -35,6 +35,7 @@ import { rules as signOn } from './sign-on.ts'
 import { rules as signOnAddresses } from './sign-on-addresses.ts'
 import { rules as sources } from './sources.ts'
 import { unexplained } from './unexplained.ts'
+import { rules as variables } from './variables.ts'
 import { rules as volumes } from './volumes.ts'
 import { rules as workloads } from './workloads.ts'
 
@@ -75,6 +76,7 @@ export const RULES: readonly Rule[] = [
   ...policies,
   ...jobs,
   ...autoscaling,
+  ...variables,
   ...overrides,
   ...ownSources,
   unexplained, // last: it tells what no other rule has told

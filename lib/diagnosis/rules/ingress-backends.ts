@@ -85,5 +85,36 @@ const ingresses = each('Ingress', (ingress, index) => {
   return found.filter((each, i) => found.findIndex(other => other.cause === each.cause) === i)
 })
 
-/** The rule for what ingresses lead to. */
-export const rules: readonly Rule[] = [ingresses]
+/** How many groups a path captures, as a regular expression. */
+const groupsOf = (path: string) =>
+  [...path.matchAll(/\\.|\((?!\?[:=!])/g)].filter(([found]) => found === '(').length
+
+/**
+ * Ingresses that rewrite requests by a group which their path does not have: whatever stands there is lost.
+ * Source: https://kubernetes.github.io/ingress-nginx/examples/rewrite/
+ */
+const rewriting = each('Ingress', (ingress, index) => {
+  const target = ingress.metadata.annotations?.['nginx.ingress.kubernetes.io/rewrite-target'] ?? ''
+  const named = Math.max(0, ...[...target.matchAll(/\$(\d)/g)].map(([, group]) => Number(group)))
+  const rules = (ingress.spec?.rules ?? []) as {
+    http?: { paths?: { path?: string; pathType?: string }[] }
+  }[]
+  // A path that fits exactly has nothing to be kept.
+  const paths = rules
+    .flatMap(({ http }) => http?.paths ?? [])
+    .flatMap(({ path = '/', pathType }) => (pathType === 'Exact' ? [] : path))
+  const lacking = paths.filter(path => groupsOf(path) < named)
+  const [path = ''] = lacking
+  if (lacking.length === 0) return undefined
+  const count = groupsOf(path)
+  return {
+    rule: 'ingress-rewrite-group-missing',
+    verdict: lacking.length === paths.length ? 'broken' : 'warning',
+    cause: `rewrite-target names the group $${named}, and its path ${path} has ${count === 0 ? 'none' : `only ${count}`}: what follows in a request is lost`,
+    text: `${count > 0 ? `name $${count} in nginx.ingress.kubernetes.io/rewrite-target` : 'give the path its groups'} ${whereToChange(ingress, index)}, or write the path with ${named} ${named > 1 ? 'groups' : 'group'}, as /PATH(/|$)(.*) with $2`,
+    command: `kubectl -n ${ingress.metadata.namespace} describe ingress ${ingress.metadata.name}`,
+  }
+})
+
+/** The rules for what ingresses lead to. */
+export const rules: readonly Rule[] = [ingresses, rewriting]

@@ -3,6 +3,7 @@ import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
+import { keysOf, nearestKey } from './given.ts'
 import { containersOf, eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** An object that a pod cannot start without, and the key of it where one is meant. */
@@ -58,10 +59,13 @@ export function needsOf(pod: KubeObject): Need[] {
   ]
 }
 
-/** Whether an object or a key of it is not there, as far as the snapshot knows: it holds no keys of ConfigMaps. */
+/** Whether an object or a key of it is not there, as far as the snapshot knows: the keys of a ConfigMap may be unknown. */
 function lacks({ kind, name, key }: Need, namespace: string, index: Index): boolean {
   if (index.blind(kind)) return false
-  if (kind === 'ConfigMap') return index.get(kind, namespace, name) === undefined
+  if (kind === 'ConfigMap') {
+    const map = index.get(kind, namespace, name)
+    return !map || (key !== undefined && map.keys !== undefined && !map.keys.includes(key))
+  }
   const secret = index.secret(namespace, name)
   return !secret || (key !== undefined && !(key in secret.keys))
 }
@@ -145,6 +149,8 @@ function objectFinding(
   const absent = lacks({ kind, name }, namespace, index)
   const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const where = whereToChange(workloadOf(pods[0]!, index), index)
+  const keys = absent ? undefined : keysOf({ kind, name }, namespace, index)
+  const near = keys && key && (nearestKey([key], keys) ?? (keys.length === 1 ? keys[0] : undefined))
   return [
     tell(
       { ...subject, apiVersion: 'v1' },
@@ -159,7 +165,7 @@ function objectFinding(
           : {
               text: absent
                 ? `create it, or correct its name ${where}`
-                : `add the key, or correct its name ${where}`,
+                : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
               command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),
         ...(makers.length > 0 ? { symptom: true, causedBy: makers } : {}),
