@@ -8,6 +8,8 @@ import type { Index } from './snapshot.ts'
 /** An object as this toolkit writes it (`Secret shop/login`), and as the API server does (`secrets "login" not found`). */
 const WRITTEN = /\b([A-Z][A-Za-z]{2,40}) (?:([a-z0-9-]{1,63})\/)?([a-z0-9][a-z0-9.-]{1,252})/g
 const QUOTED = /\b([a-z]{3,40}?)s?(?:\.[a-z0-9.-]{1,100})? "([a-z0-9][a-z0-9.-]{1,252})" not found/g
+/** What a controller could not create: that it is not there is no mistake in a name. */
+const MAKING = /\b(?:create|update) [A-Z][A-Za-z]{2,40} [\w.-]{1,252} in [A-Z]/g
 /** A Service as programs call it. */
 const CALLED = /\b([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc\b/g
 
@@ -21,9 +23,10 @@ export function withLikeness<T extends Finding>(findings: readonly T[], index: I
 function withNames<T extends Finding>(finding: T, index: Index, kinds: ReadonlyMap<string, string>): T {
   const { subject, cause, evidence, remedy } = finding
   const { namespace } = subject
-  const named = [...`${cause}\n${remedy.text}`.matchAll(WRITTEN)].map(([, kind = '', place, name = '']) =>
-    // A sentence may end behind it.
-    refTo(kind, place ?? namespace, name.replace(/\.$/, '')),
+  const named = [...`${cause.replaceAll(MAKING, '')}\n${remedy.text}`.matchAll(WRITTEN)].map(
+    ([, kind = '', place, name = '']) =>
+      // A sentence may end behind it.
+      refTo(kind, place ?? namespace, name.replace(/\.$/, '')),
   )
   const called = [...[cause, ...evidence].join('\n').matchAll(CALLED)].map(([, name = '', place]) =>
     refTo('Service', place, name),
@@ -67,6 +70,13 @@ const FAR = 100
 /** A name without the hash that kustomize and others append. */
 const stem = (name: string) => name.replace(/-(?=[a-z]{0,9}\d)[a-z0-9]{5,10}$/, '')
 
+/** How many characters two names begin with alike. */
+function commonStart(a: string, b: string): number {
+  let count = 0
+  while (count < a.length && a[count] === b[count]) count++
+  return count
+}
+
 /** How far a name is from another one: none is as near as the same one in another namespace. */
 function distance(one: Ref, other: Ref): number {
   if (one.name === other.name) return 0
@@ -75,5 +85,8 @@ function distance(one: Ref, other: Ref): number {
   if (stem(a) === stem(b)) return 1
   if (a.length > 2 && (b.startsWith(`${a}-`) || b.endsWith(`-${a}`))) return 1 + b.length - a.length
   const typed = leven(a, b)
+  // The shorter one may be the longer one cut off: `app-config` and `app-configuration`.
+  const common = commonStart(a, b)
+  if (common >= 5 && common >= 0.8 * a.length && typed > 1) return 10 + b.length - common
   return typed <= Math.max(1, Math.floor(a.length / 5)) ? typed : FAR
 }

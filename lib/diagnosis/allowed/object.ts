@@ -58,6 +58,25 @@ const WORDS = /^[\w.]{0,60}(message|error|\.description)s?$/i
 /** Parts of a status that say how the whole is: `ceph.health`, `applicationState.state`. */
 const INNER =
   /^(?!last|prev|former)[\w.]{0,60}(health|(state|status)\.)|^last(Update|Operation)\.(message|description)$/i
+/** Parts of what is done in steps (`nodes`, `children`, `steps`), by their names or in a list, that have not worked. */
+const STEPS = /^(nodes|children|steps|tasks|stages)$/i
+const STUCK = /^(pending|error|failed)$/i
+const MOST_STUCK = 20
+
+/** What the steps of a status that are not done say. */
+function stuckIn(status: Record<string, unknown>): object[] {
+  return Object.entries(status)
+    .filter(([field]) => STEPS.test(field))
+    .flatMap(([, steps]) => (typeof steps === 'object' && steps !== null ? Object.values(steps) : []))
+    .flatMap(step => {
+      const { phase = step?.state ?? step?.status, message } = step ?? {}
+      if (typeof phase !== 'string' || !STUCK.test(phase) || typeof message !== 'string' || !message)
+        return []
+      return [{ phase, message: allowedPart(message, 'message') }]
+    })
+    .slice(0, MOST_STUCK)
+}
+
 const PARTS: Shape = [{ conditions: CONDITIONS, errors: [{ message: 'message' }] }]
 
 /** What a status says by whatever field, in its parts and of each of those that it lists. */
@@ -73,7 +92,9 @@ function saidIn(status: Record<string, unknown>): Record<string, unknown> {
     const list = allowedPart(value, PARTS) as object[] | undefined
     return list?.some(each => Object.keys(each).length > 0) ? [[field, list]] : []
   })
+  const stuck = stuckIn(status)
   return Object.fromEntries([
+    ...(stuck.length > 0 ? [['stuck', stuck]] : []),
     ...lists,
     ...parts.flatMap(([field, value]) => {
       const isSaid = STATE.test(field)

@@ -41,6 +41,8 @@ export const UNKNOWN: Fields = {
   phaseReason: 'message',
   message: 'message',
   errors: ['message'],
+  // The steps of it that have not worked, of whatever field: `stuckIn` takes them out.
+  stuck: [{ phase: 'text', message: 'message' }],
   error: { message: 'message' },
   health: { status: 'text', message: 'message' },
   robustness: 'text',

@@ -72,6 +72,9 @@ const volumeBackup: Fields = {
   status: velero,
 }
 
+/** Where requests are sent. */
+const ROUTES: Shape = [{ route: [{ destination: { host: 'text', subset: 'text' } }] }]
+
 /** The fields of the kinds of Flux, cert-manager, hydra and Velero, besides their metadata. */
 export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   GitRepository: { spec: source, status: fluxStatus },
@@ -171,6 +174,19 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   Challenge: {
     spec: { dnsName: 'text', type: 'text', token: 'text', key: 'text', issuerRef: REF, wildcard: 'flag' },
     status: { state: 'text', reason: 'message', processing: 'flag', presented: 'flag' },
+  },
+  // Of the plugins for networks and meshes: whom they select, and where they lead.
+  BGPPeer: { spec: { nodeSelector: 'text', peerSelector: 'text' }, status: UNKNOWN },
+  IPPool: { spec: { nodeSelector: 'text' }, status: UNKNOWN },
+  VirtualService: {
+    spec: { hosts: ['text'], http: ROUTES, tcp: ROUTES, tls: ROUTES },
+    status: UNKNOWN,
+  },
+  DestinationRule: { spec: { host: 'text', subsets: [{ name: 'text' }] }, status: UNKNOWN },
+  ServiceEntry: { spec: { hosts: ['text'] }, status: UNKNOWN },
+  'Gateway.networking.istio.io': {
+    spec: { selector: LABELS, servers: [{ hosts: ['text'], tls: { mode: 'text', credentialName: 'text' } }] },
+    status: UNKNOWN,
   },
   ImageUpdateAutomation: { spec: { policySelector: SELECTOR, sourceRef: REF }, status: UNKNOWN },
   Gateway: { spec: { gatewayClassName: 'text' }, status: UNKNOWN },

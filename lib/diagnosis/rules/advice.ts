@@ -2,6 +2,7 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Remedy } from '../finding.ts'
 import { meaningOf } from './last-words.ts'
+import { invalidField } from './refusals.ts'
 import { sourceFix } from './sources.ts'
 import { describing } from './workload-facts.ts'
 
@@ -78,9 +79,15 @@ export function remedyOf(object: KubeObject, words: string): Remedy {
   const read = object.kind === 'ImageRepository' ? sourceFix(object, words) : undefined
   const known = meaningOf(words)
   const meant = known && !known.rule.startsWith('container-setting') ? known.fix(where) : undefined
+  const field = invalidField(words)
+  const refused = field && `correct what the API server does not accept${field} ${where}`
   return {
     text:
-      read ?? adviceOn(words, where) ?? meant ?? 'correct what it says; its events and conditions tell more',
+      read ??
+      adviceOn(words, where) ??
+      refused ??
+      meant ??
+      'correct what it says; its events and conditions tell more',
     command: describing(object),
   }
 }

@@ -18,6 +18,7 @@ import { rules as issuers } from './issuers.ts'
 import { rules as jobs } from './jobs.ts'
 import { rules as kustomizations } from './kustomizations.ts'
 import { rules as needs } from './needs.ts'
+import { rules as networkSelectors } from './network-selectors.ts'
 import { rules as nodeEvents } from './node-events.ts'
 import { rules as nodes } from './nodes.ts'
 import { rules as overrides } from './overrides.ts'
@@ -74,6 +75,7 @@ export const RULES: readonly Rule[] = [
   ...references,
   ...rights,
   ...policies,
+  ...networkSelectors,
   ...jobs,
   ...autoscaling,
   ...variables,

@@ -164,7 +164,7 @@ function objectFinding(
           ? { text: `see why ${refText(makers[0]!)}, which makes it, has not` }
           : {
               text: absent
-                ? `create it, or correct its name ${where}`
+                ? (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
                 : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
               command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),
@@ -172,6 +172,18 @@ function objectFinding(
       },
     ),
   ]
+}
+
+/**
+ * What a hook that runs before an installation lacks: Helm creates everything else after it.
+ * Source: https://helm.sh/docs/topics/charts_hooks/#writing-a-hook
+ */
+function ofHook({ kind, metadata }: KubeObject): string | undefined {
+  const [hook] = /\bpre-(install|upgrade)\b/.exec(metadata.annotations?.['helm.sh/hook'] ?? '') ?? []
+  const weight = Number(metadata.annotations?.['helm.sh/hook-weight'] ?? 0)
+  return hook
+    ? `${kind} ${metadata.name} is a hook of Helm that runs before anything else is created: make what it needs a hook, too (helm.sh/hook: ${hook}), with a helm.sh/hook-weight below ${weight}; or create it before the installation`
+    : undefined
 }
 
 /** What makes a Secret: a Certificate its TLS secret, an OAuth2Client that of its credentials. */

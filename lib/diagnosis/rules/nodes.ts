@@ -8,7 +8,7 @@ import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { fits } from './policy-facts.ts'
-import { eventsOf, podsIn, podsOf, since } from './workload-facts.ts'
+import { eventsOf, podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
 
 const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
@@ -44,6 +44,36 @@ const CONDITIONS: readonly { type: string; rule: string; cause: string; text: st
   },
 ]
 
+/** Taints that the program of an agent sets itself until that runs on the node, and takes off again. */
+export const OF_AGENT = /\/agent-not-ready$/
+
+/** Names by which the network of pods, or what a taint belongs to, is set up: those of its DaemonSets and images. */
+const NETWORK =
+  /cilium|calico|canal|flannel|weave|antrea|kube-router|aws-node|azure-cni|multus|ovn|kindnet|\bcni\b/i
+const GENERIC = /^(agent|not|ready|node|csi|aws|com|io|k8s)$/
+
+/** The pods on a node that set up its network, or that one of its taints waits for, and that do not work. */
+function agentsOn(node: KubeObject, index: Index): Ref[] {
+  const waited = ((node.spec?.taints ?? []) as Taint[])
+    .filter(({ key }) => OF_AGENT.test(key ?? ''))
+    .flatMap(({ key = '' }) => key.split(/[./-]/).filter(word => word && !GENERIC.test(word)))
+  return podsOf(index)
+    .filter(pod => pod.spec?.nodeName === node.metadata.name && condition(pod, 'Ready')?.status !== 'True')
+    .filter(pod => {
+      const owner = workloadOf(pod, index)
+      const images = ((pod.spec?.containers ?? []) as { image?: string }[]).map(({ image }) => image)
+      const names = [owner.metadata.name, ...images].join(' ')
+      return owner.kind === 'DaemonSet' && (NETWORK.test(names) || waited.some(word => names.includes(word)))
+    })
+    .map(refOf)
+}
+
+/** What on a node only repeats that the pods of its network do not work. */
+const byAgents = (node: KubeObject, index: Index): Pick<Finding, 'symptom' | 'causedBy'> => {
+  const agents = agentsOn(node, index)
+  return agents.length > 0 ? { symptom: true, causedBy: agents } : {}
+}
+
 /** Nodes that are not ready, or short of something. */
 const conditions: Rule = index =>
   index.all('Node').flatMap((node): Finding[] => {
@@ -61,6 +91,7 @@ const conditions: Rule = index =>
           subject: refOf(node),
           evidence: [seen(state)],
           remedy: { text, command },
+          ...(type === 'NetworkUnavailable' ? byAgents(node, index) : {}),
         },
       ]
     })
@@ -146,6 +177,16 @@ function reserved(node: KubeObject, index: Index): Finding[] {
     ({ key, effect }) =>
       effect === 'NoExecute' && !/\/(not-ready|unreachable|etcd|control-plane|master)$/.test(key ?? ''),
   )
+  if (evicting && OF_AGENT.test(evicting.key ?? ''))
+    return [
+      tell(node, {
+        rule: 'node-out-of-service',
+        cause: `its agent is not ready, and lets no pod stay on it until then: taint ${evicting.key}:NoExecute`,
+        text: 'see why the pod of that agent on this node does not run: the taint is taken off by it',
+        command: `kubectl get pods -A -o wide --field-selector spec.nodeName=${node.metadata.name}`,
+        ...byAgents(node, index),
+      }),
+    ]
   if (evicting)
     return [
       tell(node, {
@@ -170,7 +211,7 @@ function reserved(node: KubeObject, index: Index): Finding[] {
 /** Taints of a node that no pod tolerates, so that nothing runs on it. */
 function unused(node: KubeObject, index: Index): Finding[] {
   const taint = ((node.spec?.taints ?? []) as Taint[]).find(
-    ({ key = '', effect }) => effect === 'NoSchedule' && !/kubernetes\.io\//.test(key),
+    ({ key = '', effect }) => effect === 'NoSchedule' && !/kubernetes\.io\//.test(key) && !OF_AGENT.test(key),
   )
   if (!taint || since(index, node.metadata.creationTimestamp) < 3600) return []
   const used = podsOf(index).some(
@@ -225,8 +266,16 @@ const seen = ({ type, status, reason, message }: Condition) =>
 
 function notReady(node: KubeObject, ready: Condition | undefined, index: Index): Finding[] {
   const lasts = since(index, ready?.lastTransitionTime, node.metadata.creationTimestamp)
+  const network = /network (plugin )?(is )?not ready|cni/i.test(ready?.message ?? '')
   const finding = (rule: string, cause: string, text: string, command: string): Finding[] => [
-    tell(node, { rule, cause, evidence: ready ? [seen(ready)] : [], text, command }),
+    tell(node, {
+      rule,
+      cause,
+      evidence: ready ? [seen(ready)] : [],
+      text,
+      command,
+      ...(network ? byAgents(node, index) : {}),
+    }),
   ]
   if (ready?.status === 'Unknown' || ready === undefined)
     return ready === undefined && lasts < 60
@@ -237,7 +286,6 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
           'see whether the server runs, and start k3s on it',
           ssh('systemctl restart k3s'),
         )
-  const network = /network (plugin )?(is )?not ready|cni/i.test(ready.message ?? '')
   // A kubelet that has just started says so for some seconds.
   if (lasts < 30) return []
   if (network && eventsOf(index, node, /^CIDRNotAvailable$/).length > 0)

@@ -8,8 +8,9 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { remedyOf } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
-import { goDurationSeconds } from './failure.ts'
-import { describing, since } from './workload-facts.ts'
+import { goDurationSeconds, recognise } from './failure.ts'
+import { refusals } from './refusals.ts'
+import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 export const START_PATIENCE = 600
@@ -80,6 +81,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     ofExperiment(object) ??
     ofConditions(object, index) ??
     ofPhase(object, index) ??
+    ofSteps(object, index) ??
     ofReplicas(object, index)
   )
 }
@@ -144,11 +146,46 @@ function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
   // A phase that says so, or why, says more than a condition without a reason.
   const more = status.phaseReason || statesOf(object).some(state => FAILED.test(state) || RESTS.test(state))
+  const words = `${telling.reason ?? ''} ${telling.message ?? ''}`
+  const warning = isBare(telling) ? warningOf(object, index) : undefined
+  if (warning)
+    return {
+      ...ofCondition(object, telling, index),
+      cause: `${telling.type} is ${telling.status}: ${short(String(warning.message ?? ''))}`,
+      remedy: remedyOf(object, String(warning.message ?? words)),
+    }
   if (TROUBLE.test(telling.message ?? '')) return ofCondition(object, telling, index)
   const [, why] =
     Object.entries(status).find(([field]) => /^last\w+\.(message|description)$/.test(field)) ?? []
   const message = TROUBLE.test(String(why)) ? `${telling.message}: ${why}` : telling.message
   return more ? undefined : ofCondition(object, { ...telling, message }, index)
+}
+
+/** Words that say no more than that something does not work. */
+const BARE =
+  /^(?:(?:[\w()'/"-]{1,60} ){0,6}(?:is|are|was|were)(?: still)? )?(?:not|n't|un)[ -]?(?:yet )?(?:healthy|ready|available|running)\b.{0,20}$/i
+
+/** Whether a condition says that its object does not work, and not why. */
+const isBare = ({ message = '' }: Condition) => message.trim() === '' || BARE.test(message.trim())
+
+/** What the controller of an object has warned of again and again within the last hour: mostly that is the reason. */
+const warningOf = (object: KubeObject, index: Index): KubeObject | undefined =>
+  eventsOf(index, object, /./).find(event => event.type === 'Warning' && timesSeen(event) >= 3)
+
+/** A step of something that is under way, and waits for what it was refused. */
+function ofSteps(object: KubeObject, index: Index): Unsettled | undefined {
+  const { status = {} } = object
+  const [waiting] = ((status.stuck ?? []) as { phase: string; message: string }[]).filter(
+    ({ phase, message }) => /^pending$/i.test(phase) && TROUBLE.test(message),
+  )
+  if (!waiting || !isOfOthers(object)) return undefined
+  const known = recognise(refusals, object, waiting.message)
+  return {
+    object,
+    cause: `a step of it is ${waiting.phase}: ${short(waiting.message)}`,
+    lasts: age(object, index),
+    ...(known ? { remedy: { text: known.fix, command: describing(object) } } : {}),
+  }
 }
 
 /** Conditions by which an object says that it works as a whole, or is done. */

@@ -14,6 +14,9 @@ export const OURS: ReadonlySet<string> = new Set([
   'kube-system',
 ])
 
+/** Whether a namespace is one of the platform’s. Pure. */
+export const isHome = (namespace: string | undefined): boolean => OURS.has(namespace ?? '')
+
 /** Whether a Kustomization is one of the platform: built from its repository. Pure. */
 export function isOurs({ metadata, spec }: KubeObject): boolean {
   const { name, namespace = metadata.namespace } = spec?.sourceRef ?? {}

@@ -6,6 +6,7 @@ import { type Finding, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
+import { OF_AGENT } from './nodes.ts'
 import { quantity } from './quantity.ts'
 import { whereToChange, workloadOf } from './workload-facts.ts'
 
@@ -59,6 +60,14 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   const short_ = [...message.matchAll(/Insufficient ([\w./-]*\w)|(Too many pods)/g)].map(
     match => match[1] ?? 'pods',
   )
+  const beyond = short_.length > 0 ? beyondAll(pod, short_, nodes) : []
+  if (beyond.length > 0)
+    return finding(
+      'pod-unschedulable-resources',
+      `it requests more than any node has: ${beyond.join('; ')}`,
+      `lower what the pod requests ${where} (resources.requests), or give it a node that is as large`,
+      { evidence: [...room(pod, short_, nodes, index), short(message)] },
+    )
   if (short_.length > 0)
     return finding(
       'pod-unschedulable-resources',
@@ -112,6 +121,13 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     const tainted = (isMeant ? meant : nodes).flatMap(node =>
       ((node.spec?.taints ?? []) as Taint[]).map(taint => ({ node, taint })),
     )[0]
+    if (tainted && OF_AGENT.test(tainted.taint.key ?? ''))
+      return finding(
+        'pod-unschedulable-taint',
+        `every node${isMeant ? ' that it selects' : ''} waits for an agent that is not ready there`,
+        `see why the pods of that agent do not run: they take the taint ${tainted.taint.key} off`,
+        { symptom: true, causedBy: [refOf(tainted.node)] },
+      )
     return finding(
       'pod-unschedulable-taint',
       `every node${isMeant ? ' that it selects' : ''} has a taint that it does not tolerate`,
@@ -193,8 +209,24 @@ const taintText = ({ key, value, effect }: Taint) => `${key}${value ? `=${value}
 
 function wanted(pod: KubeObject): string {
   const labels = Object.entries(pod.spec?.nodeSelector ?? {}).map(([label, value]) => `${label}=${value}`)
-  return labels.length > 0 ? labels.join(', ') : 'see spec.affinity.nodeAffinity'
+  const terms: { matchExpressions?: Expression[]; matchFields?: Expression[] }[] =
+    pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []
+  const texts = terms.flatMap(({ matchExpressions = [], matchFields = [] }) => {
+    const all = [...matchExpressions, ...matchFields].map(expressionText)
+    return all.length > 0 ? [all.join(' and ')] : []
+  })
+  return [...labels, ...(texts.length > 0 ? [texts.join(', or ')] : [])].join(', ') || 'see its affinity'
 }
+
+interface Expression {
+  key?: string
+  operator?: string
+  values?: string[]
+}
+
+/** What a node has to have: `disktype In [ssd]`. */
+const expressionText = ({ key, operator, values = [] }: Expression) =>
+  `${key} ${operator}${values.length > 0 ? ` [${values.slice(0, 5).join(', ')}]` : ''}`
 
 function volumesOf(pod: KubeObject, index: Index): Ref[] {
   return (pod.spec?.volumes ?? []).flatMap(
@@ -234,6 +266,28 @@ function freeOf(resource: string, nodes: readonly KubeObject[], index: Index): n
   return amounts
 }
 
+/** An amount of a resource in words. */
+const amountText = (resource: string, amount: number) =>
+  resource === 'cpu'
+    ? amount >= 10 || Number.isInteger(amount)
+      ? String(Math.round(amount))
+      : `${Math.round(amount * 1000)}m`
+    : /^(memory|ephemeral-storage|hugepages-)/.test(resource)
+      ? sizeText(amount)
+      : String(amount)
+
+/** What a pod requests that no node has, even when it is empty, with the figures. */
+function beyondAll(pod: KubeObject, resources: readonly string[], nodes: readonly KubeObject[]): string[] {
+  return [...new Set(resources)].flatMap(resource => {
+    const most = Math.max(0, ...nodes.map(({ status }) => quantity(status?.allocatable?.[resource])))
+    const wanted = requested(pod, resource)
+    if (resource === 'pods' || most === 0 || wanted <= most) return []
+    return [
+      `${resource} ${amountText(resource, wanted)}, and the largest node has ${amountText(resource, most)}`,
+    ]
+  })
+}
+
 /** What is wanted and what is free of each resource, on the node with the most room. */
 function room(
   pod: KubeObject,
@@ -244,14 +298,7 @@ function room(
   return [...new Set(resources)].flatMap(resource => {
     if (resource === 'pods') return []
     const left = freeOf(resource, nodes, index)
-    const text = (amount: number) =>
-      resource === 'cpu'
-        ? amount >= 10
-          ? String(Math.round(amount))
-          : `${Math.round(amount * 1000)}m`
-        : resource === 'memory'
-          ? sizeText(amount)
-          : String(amount)
+    const text = (amount: number) => amountText(resource, amount)
     return [`${resource}: ${text(requested(pod, resource))} requested, ${text(Math.max(0, ...left))} free`]
   })
 }

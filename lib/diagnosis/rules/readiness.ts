@@ -11,6 +11,7 @@ import { repairOf } from './configured.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
+import { blindNetworks } from './network-selectors.ts'
 import { probeMistake, unserved } from './probes.ts'
 import { adviceIn, probeAnswer, tellingLine } from './telling-lines.ts'
 import {
@@ -148,6 +149,8 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
  */
 function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' | 'causedBy'> {
   const own = workloadOf(pod, index)
+  const networks = blindNetworks(pod, index)
+  if (networks.length > 0) return { symptom: true, causedBy: networks.map(refOf) }
   const release = releaseOf(own, index)
   if (!release) return {}
   const others = ['StatefulSet', 'Deployment']

@@ -4,7 +4,7 @@ import { isOfOwnSource } from '../../flux/own-sources.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
-import { keyOf } from '../graph.ts'
+import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { fits, selectorText } from './policy-facts.ts'
@@ -156,6 +156,31 @@ const REFERENCES: readonly Reference[] = [
     effect: 'requests to it are answered with 500',
   },
   {
+    // https://istio.io/latest/docs/reference/config/networking/virtual-service/#Destination
+    kind: 'VirtualService',
+    field: 'spec.http.route.destination.host',
+    to: (object, index) =>
+      [...new Set(destinationsOf(object).map(({ host }) => host))].flatMap(
+        host => serviceOf(object, host, index) ?? [],
+      ),
+    effect: 'requests to it are answered with 503',
+  },
+  {
+    // The certificates of a gateway lie beside its pods: https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings
+    kind: 'Gateway.networking.istio.io',
+    field: 'spec.servers.tls.credentialName',
+    to: ({ spec }, index) => {
+      const pods = index.all('Pod').filter(({ metadata }) => leadsTo({ spec } as KubeObject, metadata.labels))
+      const [namespace, other] = [...new Set(pods.map(({ metadata }) => metadata.namespace))]
+      const names = ((spec?.servers ?? []) as { tls?: { credentialName?: string } }[])
+        .flatMap(({ tls }) => tls?.credentialName ?? [])
+        .filter(name => !name.includes('://'))
+      // With pods in several namespaces one of them may be meant.
+      return namespace && !other ? names.map(name => ({ kind: 'Secret', name, namespace })) : []
+    },
+    effect: 'its hosts are not served over TLS (it has to lie beside the pods of the gateway)',
+  },
+  {
     kind: 'IngressRoute',
     field: 'spec.tls.secretName',
     to: object => here(object, 'Secret', object.spec?.tls?.secretName),
@@ -178,6 +203,50 @@ const REFERENCES: readonly Reference[] = [
     effect: 'its chart cannot be fetched',
   },
 ]
+
+interface Destination {
+  host: string
+  subset?: string
+}
+
+/** Where a VirtualService of Istio sends requests. */
+const destinationsOf = ({ spec }: KubeObject): Destination[] =>
+  (['http', 'tcp', 'tls'] as const)
+    .flatMap(protocol => (spec?.[protocol] ?? []) as { route?: { destination?: Destination }[] }[])
+    .flatMap(({ route = [] }) => route)
+    .flatMap(({ destination }) => (destination?.host ? [destination] : []))
+
+/** The Service that a host of Istio means; undefined for one outside of the cluster, or of a ServiceEntry. */
+function serviceOf({ metadata }: KubeObject, host: string, index: Index): Named | undefined {
+  const [name = '', namespace = metadata.namespace, svc] = host.split('.')
+  const isEntry = index.all('ServiceEntry').some(({ spec }) => spec?.hosts?.includes(host))
+  const isInside =
+    svc === 'svc' ||
+    !host.includes('.') ||
+    (svc === undefined && index.get('Namespace', undefined, namespace ?? ''))
+  return isEntry || !isInside || host.includes('*') ? undefined : { kind: 'Service', name, namespace }
+}
+
+/** Subsets that a VirtualService names and that no DestinationRule of the same host has. */
+const subsets = each('VirtualService', (object, index) => {
+  for (const { host, subset } of destinationsOf(object)) {
+    const service = serviceOf(object, host, index)
+    if (!subset || !service?.name || !exists({ ...service, name: service.name }, index)) continue
+    const same = index.all('DestinationRule').filter(rule => {
+      const other = serviceOf(rule, String(rule.spec?.host ?? ''), index)
+      return other?.name === service.name && other.namespace === service.namespace
+    })
+    const known = same.flatMap(({ spec }) => ((spec?.subsets ?? []) as Named[]).map(({ name }) => name))
+    if (known.includes(subset) || index.all('DestinationRule').length === 0) continue
+    return {
+      rule: 'reference-missing',
+      cause: `its route names the subset ${subset} of ${host}, which no DestinationRule has: requests to it are answered with 503`,
+      text: `correct the subset ${whereToChange(object, index)}${known.length > 0 ? ` (there is ${known.join(', ')})` : ''}, or add it to the DestinationRule of ${host}`,
+      command: describing(object),
+    }
+  }
+  return undefined
+})
 
 /** Namespaces whose objects Kubernetes creates itself, before what they name. */
 const SYSTEM = /^kube-/
@@ -322,4 +391,4 @@ const ofFormerGroup: Rule = index =>
       ),
   )
 
-export const rules: Rule[] = [missing, missingOfOthers, selectsNoPolicy, ofFormerGroup]
+export const rules: Rule[] = [missing, subsets, missingOfOthers, selectsNoPolicy, ofFormerGroup]

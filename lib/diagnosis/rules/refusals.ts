@@ -59,10 +59,12 @@ export const refusals: readonly KnownFailure[] = [
   storeFailing,
   {
     rule: 'rights-missing',
-    pattern: /is forbidden: User "([^"]+)" cannot (\w+) resource "([^"]+)"/,
-    cause: (_object, [, user, verb, resource]) => `${accountIn(user!)} may not ${verb} ${resource}`,
-    fix: (_object, [, user, , resource]) =>
-      `grant ${accountIn(user!)} the right to ${resource} by a Role and a RoleBinding, or correct spec.serviceAccountName`,
+    pattern:
+      /is forbidden: User "([^"]+)" cannot (\w+) resource "([^"]+)"(?: in API group "[^"\n]{0,200}")?(?: in the namespace "([\w-]+)")?/,
+    cause: (_object, [, user, verb, resource, place]) =>
+      `${accountIn(user!)} may not ${verb} ${resource}${place ? ` in the namespace ${place}` : ''}`,
+    fix: (_object, [, user, verb, resource, place]) =>
+      `grant ${accountIn(user!)} the right to ${verb} ${resource} by a Role and a RoleBinding${place ? ` in the namespace ${place}` : ''}, or correct ${isElsewhere(user!, place) ? 'the namespace of the manifests or ' : ''}spec.serviceAccountName`,
     timing: 'rule',
   },
   {
@@ -263,6 +265,10 @@ function accountIn(user: string): string {
   const [, namespace, name] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user) ?? []
   return name ? `ServiceAccount ${namespace}/${name}` : `the user ${user}`
 }
+
+/** Whether a namespace is another one than that of a ServiceAccount. */
+const isElsewhere = (user: string, place: string | undefined) =>
+  place !== undefined && !user.startsWith(`system:serviceaccount:${place}:`)
 
 const namespaceOf = ({ spec, metadata }: KubeObject) => spec?.targetNamespace ?? metadata.namespace
 

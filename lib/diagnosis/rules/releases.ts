@@ -16,6 +16,7 @@ import {
   recognise,
   refTo,
 } from './failure.ts'
+import { isHome } from './ownership.ts'
 import { rules as pending } from './pending.ts'
 import { isGone, passing, refusals, refusedBy, releaseLocked, retryOf } from './refusals.ts'
 import { lackingKeys } from './secrets.ts'
@@ -115,7 +116,9 @@ export function releaseFailure(release: KubeObject): Failure | undefined {
             rule: 'release-values-missing',
             fix: /missing key/i.test(message)
               ? 'add the key to that object, or correct valuesKey in spec.valuesFrom; what the platform’s scripts create they also complete'
-              : 'create what is missing: the script that installs it does',
+              : isHome(release.metadata.namespace)
+                ? 'create what is missing: the script that installs it does'
+                : `create what is missing, or correct its name in spec.valuesFrom of HelmRelease ${release.metadata.name}`,
             symptom: true,
           }
         : { rule: 'release-values-rejected', fix: values(release) }),

@@ -4,17 +4,34 @@ import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CHECK_LABEL } from '../../platform/overrides.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
+import { keyOf } from '../graph.ts'
 import { short } from '../text.ts'
+import { refTo } from './failure.ts'
 import { since } from './workload-facts.ts'
 
-const FORBIDDEN = /User "system:serviceaccount:([\w-]+):([\w.-]+)" cannot (\w+) resource "([\w./-]+)"/
+const FORBIDDEN =
+  /User "system:serviceaccount:([\w-]+):([\w.-]+)" cannot (\w+) resource "([\w./-]+)"(?: in API group "[^"\n]{0,200}")?(?: in the namespace "([\w-]+)")?/
+
+/** What an account was refused: an event tells it. */
+interface Refused {
+  account: Ref
+  event: KubeObject
+  verb: string
+  resource: string
+  /** The namespace in which. */
+  place?: string
+}
 
 /** Accounts that were refused something within the last hour. */
-const forbidden: Rule = index => {
-  const refused = new Map<string, { account: Ref; event: KubeObject; verb: string; resource: string }>()
+const forbidden: Rule = (index, told = []) => {
+  const refused = new Map<string, Refused>()
+  // Whoever acts as that account may say so itself.
+  const known = new Set(
+    told.filter(({ rule }) => rule === 'rights-missing').map(({ subject }) => keyOf(subject)),
+  )
   for (const event of index.snapshot.objects) {
     if (event.kind !== 'Event' || event.type !== 'Warning') continue
-    const [, namespace, name, verb, resource] = FORBIDDEN.exec(String(event.message ?? '')) ?? []
+    const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(String(event.message ?? '')) ?? []
     if (!name || !verb || !resource) continue
     // An own source is refused on purpose; its Kustomization tells it.
     if (name === SOURCE_ACCOUNT) continue
@@ -23,18 +40,31 @@ const forbidden: Rule = index => {
     const there = index.get('ServiceAccount', namespace, name)
     if (there ? there.metadata.labels?.[CHECK_LABEL] : !index.blind('ServiceAccount')) continue
     const account: Ref = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }
-    refused.set(`${namespace}/${name} ${verb} ${resource}`, { account, event, verb, resource })
+    refused.set(`${namespace}/${name} ${verb} ${resource} ${place}`, {
+      account,
+      event,
+      verb,
+      resource,
+      place,
+    })
   }
-  return [...refused.values()].map(({ account, event, verb, resource }): Finding => {
+  return [...refused.values()].map(({ account, event, verb, resource, place }): Finding => {
+    const about = refTo(
+      event.involvedObject?.kind ?? '',
+      event.involvedObject?.namespace,
+      event.involvedObject?.name ?? '',
+    )
+    const there = place ? ` in the namespace ${place}` : ''
     const { namespace, name } = account
     return tell(account, {
       rule: 'rights-missing',
-      cause: `may not ${verb} ${resource}: no Role that is bound to it grants that`,
+      cause: `may not ${verb} ${resource}${there}: no Role that is bound to it grants that`,
       evidence: [
         `event ${event.reason} of ${event.involvedObject?.kind} ${event.involvedObject?.name}: ${short(String(event.message))}`,
       ],
-      text: 'grant the right by a Role and a RoleBinding of this ServiceAccount',
-      command: `kubectl auth can-i ${verb} ${resource} --as system:serviceaccount:${namespace}:${name}`,
+      text: `grant the right by a Role and a RoleBinding of this ServiceAccount${there}`,
+      command: `kubectl auth can-i ${verb} ${resource}${place ? ` -n ${place}` : ''} --as system:serviceaccount:${namespace}:${name}`,
+      ...(known.has(keyOf(about)) ? { symptom: true, causedBy: [about] } : {}),
     })
   })
 }
