@@ -169,10 +169,10 @@ const REFERENCES: readonly Reference[] = [
     // The certificates of a gateway lie beside its pods: https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings
     kind: 'Gateway.networking.istio.io',
     field: 'spec.servers.tls.credentialName',
-    to: ({ spec }, index) => {
-      const pods = index.all('Pod').filter(({ metadata }) => leadsTo({ spec } as KubeObject, metadata.labels))
+    to: (object, index) => {
+      const pods = index.all('Pod').filter(({ metadata }) => leadsTo(object, metadata.labels))
       const [namespace, other] = [...new Set(pods.map(({ metadata }) => metadata.namespace))]
-      const names = ((spec?.servers ?? []) as { tls?: { credentialName?: string } }[])
+      const names = ((object.spec?.servers ?? []) as { tls?: { credentialName?: string } }[])
         .flatMap(({ tls }) => tls?.credentialName ?? [])
         .filter(name => !name.includes('://'))
       // With pods in several namespaces one of them may be meant.
@@ -234,7 +234,7 @@ const subsets = each('VirtualService', (object, index) => {
     if (!subset || !service?.name || !exists({ ...service, name: service.name }, index)) continue
     const same = index.all('DestinationRule').filter(rule => {
       const other = serviceOf(rule, String(rule.spec?.host ?? ''), index)
-      return other?.name === service.name && other.namespace === service.namespace
+      return other && other.name === service.name && other.namespace === service.namespace
     })
     const known = same.flatMap(({ spec }) => ((spec?.subsets ?? []) as Named[]).map(({ name }) => name))
     if (known.includes(subset) || index.all('DestinationRule').length === 0) continue

@@ -138,6 +138,23 @@ test('transport: of who has set which field a list keeps what is asked of it', (
   })
 })
 
+test('transport: of a ConfigMap whose data is not asked for its keys are listed', () => {
+  const fieldsV1 = { 'f:data': { 'f:MODE': {} }, 'f:metadata': { 'f:labels': {} } }
+  const body = { items: [{ metadata: { name: 'a', managedFields: [{ manager: 'helm', fieldsV1 }] } }] }
+  const core = { resources: [{ name: 'configmaps', kind: 'ConfigMap', namespaced: true }] }
+  const pages = {
+    ...served,
+    'GET /api/v1': () => ({ body: core }),
+    'GET /api/v1/configmaps': () => ({ body }),
+  }
+  return against(pages, async kubectl => {
+    const of = async (options?: { metadataOnly: boolean }) =>
+      (await kubectl.list('v1', 'ConfigMap', options))[0]!.metadata.managedFields
+    assert.equal(await of({ metadataOnly: true }), [{ fieldsV1: { 'f:data': { 'f:MODE': {} } } }])
+    assert.is(await of(), undefined)
+  })
+})
+
 test('transport: names cannot leave their place in the path', () =>
   against(served, async (kubectl, asked) => {
     await kubectl.get({ ...ref, name: '../x?y#z', namespace: 'a/b' })
