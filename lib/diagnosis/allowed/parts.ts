@@ -58,7 +58,10 @@ export const UNKNOWN: Fields = {
   ancestors: [{ conditions: CONDITIONS }],
 }
 
-/** Annotations of the platform's own programs; no value of others is kept. */
+/**
+ * Annotations of the platform's own programs, and which hook of Helm something is; no value of others is kept. Of the
+ * path that ingress-nginx rewrites to only the groups are left: `withDerived` sees to it.
+ */
 const ANNOTATIONS: Shape = Object.fromEntries(
   [
     'acme.cert-manager.io/http01-edit-in-place',

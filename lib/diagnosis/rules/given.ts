@@ -59,7 +59,7 @@ function distance(a: string, b: string): number {
 const ABSENT =
   /\b(empty|missing|required|not set|unset|undefined|not (found|defined|provided|specified|present)|must be set|KeyError)\b/i
 
-/** What programs write in capitals and is no variable. */
+/** How programs write the name of a variable. */
 const VARIABLE = /(?<![\w.-])[A-Z][A-Z0-9]{1,40}(?:_[A-Z0-9]{1,40}){0,6}(?![\w-])/g
 
 /** Why a variable that a program misses is not set, by where its container takes it from. Pure. */
@@ -194,7 +194,7 @@ function hiddenFile(
       fix: where =>
         near
           ? `name the key ${near} as the program does (${file}), or correct the path ${where}`
-          : `mount the one key with subPath (mountPath ${folder}/${only}, subPath ${only}), or the volume elsewhere, ${where}; if ${file} was to be in it, add it to ${title(source)}`,
+          : `mount the one key with subPath (mountPath ${folder}/${only}, subPath ${only}), or the volume elsewhere, ${where}; if ${file} belongs there, add it to ${title(source)}`,
     }
   }
   return undefined

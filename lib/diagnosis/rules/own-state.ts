@@ -168,14 +168,23 @@ const BARE =
 /** Whether a condition says that its object does not work, and not why. */
 const isBare = ({ message = '' }: Condition) => message.trim() === '' || BARE.test(message.trim())
 
-/** What the controller of an object has warned of again and again within the last hour: mostly that is the reason. */
+/** What the controller of an object has warned of several times within the last hour: mostly that is the reason. */
 const warningOf = (object: KubeObject, index: Index): KubeObject | undefined =>
   eventsOf(index, object, /./).find(event => event.type === 'Warning' && timesSeen(event) >= 3)
+
+/** A step of an object that is not done. */
+interface Step {
+  phase: string
+  message: string
+}
+
+/** By these words something says that a part of it has failed, and not why. */
+const OF_CHILD = /^(child|step|task|stage|node) \S{1,200} (has )?failed$/i
 
 /** A step of something that is under way, and waits for what it was refused. */
 function ofSteps(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
-  const [waiting] = ((status.stuck ?? []) as { phase: string; message: string }[]).filter(
+  const [waiting] = ((status.stuck ?? []) as Step[]).filter(
     ({ phase, message }) => /^pending$/i.test(phase) && TROUBLE.test(message),
   )
   if (!waiting || !isOfOthers(object)) return undefined
@@ -228,7 +237,10 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const ofParts = partsOf(status).flatMap(({ errors = [] }) => errors.map(({ message }) => message))
   const [error] = [status.errors, status.error?.message ?? status.error, ofParts].flat().filter(Boolean)
   const { message = named(status), health, phaseReason, reason, failureReason } = status
-  const words = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
+  const told = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason
+  // What names only a part of it, or nothing, is told by that part.
+  const [step] = ((status.stuck ?? []) as Step[]).filter(({ phase: of }) => !/^pending$/i.test(of))
+  const words = step && (!told || OF_CHILD.test(String(told))) ? step.message : told
   const hasBad = conditionsOf(object).some(isBad)
   if (!isFailed(phase) && !error && !(hasBad && phaseReason) && !(phase === 'pending' && words))
     return undefined

@@ -269,7 +269,7 @@ function freeOf(resource: string, nodes: readonly KubeObject[], index: Index): n
 /** An amount of a resource in words. */
 const amountText = (resource: string, amount: number) =>
   resource === 'cpu'
-    ? amount >= 10 || Number.isInteger(amount)
+    ? amount >= 10
       ? String(Math.round(amount))
       : `${Math.round(amount * 1000)}m`
     : /^(memory|ephemeral-storage|hugepages-)/.test(resource)
@@ -282,9 +282,8 @@ function beyondAll(pod: KubeObject, resources: readonly string[], nodes: readonl
     const most = Math.max(0, ...nodes.map(({ status }) => quantity(status?.allocatable?.[resource])))
     const wanted = requested(pod, resource)
     if (resource === 'pods' || most === 0 || wanted <= most) return []
-    return [
-      `${resource} ${amountText(resource, wanted)}, and the largest node has ${amountText(resource, most)}`,
-    ]
+    const text = (amount: number) => (resource === 'cpu' ? String(amount) : amountText(resource, amount))
+    return [`${resource} ${text(wanted)}, and the largest node has ${text(most)}`]
   })
 }
 
