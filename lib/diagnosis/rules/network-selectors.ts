@@ -2,7 +2,7 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { each, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { describing, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import { describing, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 const KINDS = ['BGPPeer', 'IPPool'] as const
@@ -56,7 +56,7 @@ const isFelt = (index: Index) =>
   index.all('DaemonSet').some(set => {
     const { wanted, available } = pods(set)
     return /calico/.test(set.metadata.name) && available < wanted
-  }) && podsOf(index).length > 0
+  })
 
 const withoutNode = each(KINDS, (object, index) => {
   const blind = blindSelectors(object, index)
