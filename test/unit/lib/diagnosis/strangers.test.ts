@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { factOf } from '../../../../lib/diagnosis/allowed/object.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { refText } from '../../../../lib/kubectl/kubectl.ts'
@@ -60,7 +61,8 @@ test('a stranger’s fault and one of the platform are both named', () => {
   const others = STRANGERS.filter(({ suite }) => !PLATFORM.has(suite) && suite !== 'pod-states')
   for (const [i, stranger] of others.entries()) {
     if (/^(applications|kubernetes|network)$/.test(stranger.suite) && i % 5 > 0) continue // more of the same
-    const facts = factsOf({ ...stranger, takenAt: '2026-11-28T17:00:00Z' }, own.objects)
+    const objects = stranger.objects.map(factOf)
+    const facts = factsOf({ ...stranger, objects, takenAt: '2026-11-28T17:00:00Z' }, own.objects)
     const rules = diagnose(facts, RULES).causes.map(({ rule }) => rule)
     assert.ok(rules.includes(own.expect.rule), `${stranger.name}: ${rules}`)
     assert.ok(rules.includes(stranger.expect.rule), `${stranger.name}: ${rules}`)
