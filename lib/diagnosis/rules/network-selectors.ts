@@ -3,7 +3,6 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { each, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { describing, since, whereToChange, workloadOf } from './workload-facts.ts'
-import { pods } from './workloads.ts'
 
 const KINDS = ['BGPPeer', 'IPPool'] as const
 const FIELDS = ['nodeSelector', 'peerSelector'] as const
@@ -53,10 +52,9 @@ export const blindNetworks = (pod: KubeObject, index: Index): KubeObject[] =>
 
 /** Whether the agents of the network do not work, so that a selector without a node is more than untidy. */
 const isFelt = (index: Index) =>
-  index.all('DaemonSet').some(set => {
-    const { wanted, available } = pods(set)
-    return /calico/.test(set.metadata.name) && available < wanted
-  })
+  index
+    .all('DaemonSet')
+    .some(({ metadata, status }) => /calico/.test(metadata.name) && status?.numberUnavailable > 0)
 
 const withoutNode = each(KINDS, (object, index) => {
   const blind = blindSelectors(object, index)
