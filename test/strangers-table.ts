@@ -29,7 +29,6 @@ const TITLES: Record<string, string> = {
   kubernetes: 'messages of Kubernetes and its runtime',
   'kubernetes-demos': 'kubernetes-demos',
   labs: 'public labs',
-  'labs-shapes': 'public labs: shapes',
   network: 'ways of requests',
   nodes: 'states of nodes',
   'pod-states': 'states of pods (bare, of a Job, of a Deployment)',
