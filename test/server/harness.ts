@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { ExpectedErrors } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
+import { withLock } from '../bed/build/lock.ts'
 import { type Layout, serversLayoutOf } from '../bed/cluster/layout.ts'
 import type { Machine } from '../bed/server/machine.ts'
 import { checkMachineNeeds } from '../bed/server/machine-needs.ts'
@@ -67,7 +68,8 @@ export class ServerBed {
       console.error(text) // uvu does not show why a test file could not begin
       throw new Error(text)
     })
-    await removeOrphans()
+    // Several test files start at once, and only one can remove a network.
+    await withLock(join(tmpdir(), `${PREFIX}orphans`), { waiting: () => {} }, removeOrphans)
     const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${began(process.pid)}-`))
     process.env.OAS_CLUSTERS_DIR = folder
     const layout = serversLayoutOf(NAME)
