@@ -26,7 +26,10 @@ export function obstacleError({ subject, cause, fix }: Obstacle): ExpectedError 
   return new ExpectedError(`${subject}: ${cause}`, fix)
 }
 
-/** A cause of the diagnosis as an obstacle: whatever it explains may end the wait as well. Pure. */
+/**
+ * A cause of the diagnosis as an obstacle: whatever it explains may end the wait as well, unless the cause passes by
+ * itself. Pure.
+ */
 export function obstacleOf(cause: RootCause): Obstacle {
   const { text, command, action } = cause.remedy
   const fix = command && !text.includes(command) ? `${text}: ${command}` : text
@@ -34,7 +37,7 @@ export function obstacleOf(cause: RootCause): Obstacle {
     subject: refText(cause.subject),
     cause: cause.cause,
     fix: action?.do === 'script' ? fix : `${fix}; then run the same command again`,
-    grace: Math.min(...[cause, ...cause.explains].map(graceOf)),
+    grace: Math.min(...[cause, ...(cause.timing === 'passing' ? [] : cause.explains)].map(graceOf)),
     explains: cause.explains.map(({ subject }) => refText(subject)),
   }
 }

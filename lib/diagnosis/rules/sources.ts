@@ -222,6 +222,13 @@ export function sourceFailure(source: KubeObject): Failure | undefined {
   )
 }
 
+/** Whether the repository of a chart is being fetched and has not failed: at the first start that takes its time. */
+function isAtWork({ metadata, spec }: KubeObject, index: Index): boolean {
+  const { kind = '', name = '' } = spec?.sourceRef ?? {}
+  const repository = index.get(kind, metadata.namespace, name)
+  return repository !== undefined && messageOfFailure(repository) === undefined
+}
+
 const failing: Rule = index =>
   SOURCES.flatMap(kind => index.all(kind)).flatMap(source => {
     const message = messageOfFailure(source)
@@ -241,6 +248,7 @@ const failing: Rule = index =>
         cause: short(message),
         fix: `repair HelmRepository ${source.spec?.sourceRef?.name} first`,
         symptom: true,
+        ...(isAtWork(source, index) ? { timing: 'passing' } : {}),
       }),
     ]
   })

@@ -62,6 +62,36 @@ const repository = (message: string) =>
     },
   )
 
+test('a chart whose repository is still being fetched may wait, whatever waits for it; one that failed ends the wait', () => {
+  const waiting = fluxObject(
+    'HelmChart',
+    'oas-loki',
+    ['FetchFailed=True', 'Ready=False'].map(
+      type => `${type} NoSourceArtifact: no artifact available for HelmRepository source 'grafana'`,
+    ),
+    { spec: { chart: 'loki', version: '18.11.0', sourceRef: { kind: 'HelmRepository', name: 'grafana' } } },
+  )
+  const fetching = fluxObject(
+    'HelmRepository',
+    'grafana',
+    ['Reconciling=True Progressing: building artifact', 'Ready=Unknown Progressing: building artifact'],
+    { spec: { url: 'http://127.0.0.1:40403/charts' } },
+  )
+  const told = (sources: KubeObject[]) =>
+    diagnose(facts({ sources }).snapshot, RULES)
+      .causes.flatMap(cause => [cause, ...cause.explains])
+      .find(({ rule }) => rule === 'chart-waits-for-repository')!
+  const passing = told([waiting, fetching])
+  const unhealthy = { ...passing, rule: 'kustomization-unhealthy', timing: undefined }
+  assert.is(obstacleOf({ ...passing, explains: [unhealthy] }).grace, 90)
+  const lasting = told([waiting, repository('404 Not Found')])
+  assert.is(obstacleOf({ ...lasting, explains: [unhealthy] }).grace, 30)
+  assert.is(
+    only({ sources: [waiting, repository('404 Not Found')] }).subject,
+    'HelmRepository flux-system/grafana',
+  )
+})
+
 for (const [what, source, fix] of [
   [
     'a branch that does not exist',
