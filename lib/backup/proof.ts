@@ -14,6 +14,7 @@ import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, BUCKET_CHANGED_FIX, checkFiles, type FileSums, proofPath } from './bucket.ts'
 import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
+import { heldBy } from './held.ts'
 import {
   type BackupFlaw,
   type BackupObjects,
@@ -140,18 +141,18 @@ export async function earlierFacts(bucket: BackupBucket, name: string): Promise<
   return { contents, versions, files }
 }
 
-/** What is wrong with a backup in the bucket, and the checksums of its files. */
+/** What is wrong with a backup in the bucket, which has the data of these claims, and the checksums of its files. */
 async function checkBucket(
   kubectl: Kubectl,
   bucket: BackupBucket,
   verdict: BackupVerdict,
+  held: readonly string[],
   { files: known, isChanged }: EarlierFacts,
 ): Promise<{ files?: FileSums; flaws: BackupFlaw[] }> {
-  const { name, claims } = verdict
-  const read = claims.filter(({ snapshot }) => snapshot !== undefined).map(({ claim }) => claim)
+  const { name } = verdict
   const [{ files, flaws }, ofRepositories] = await Promise.all([
     checkFiles(bucket, verdict, known),
-    checkRepositories(kubectl, bucket, name, read),
+    checkRepositories(kubectl, bucket, name, held),
   ])
   const changed = {
     what: `backup ${name}: ${proofPath(name)} was changed after it was written`,
@@ -211,7 +212,11 @@ export async function makeProof(
   const bucket = await BackupBucket.open(subject.config, subject.signal)
   const earlier = await earlierFacts(bucket, name)
   const isWhole = verdict.phase === 'Completed'
-  const { files, flaws } = isWhole ? await checkBucket(kubectl, bucket, verdict, earlier) : { flaws: [] }
+  // By their names: those of a restored application are other objects now.
+  const held = heldBy(name, objects.volumeBackups).map(({ claim }) => claim)
+  const { files, flaws } = isWhole
+    ? await checkBucket(kubectl, bucket, verdict, held, earlier)
+    : { flaws: [] }
   const contents = subject.contents ?? earlier.contents
   const wrong = [
     ...wrongWith(verdict),

@@ -4,41 +4,10 @@ import type { KubeletSummary } from '../kubectl/kubelet-stats.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
 import type { BackupBucket } from './bucket.ts'
+import type { Held } from './held.ts'
 import { type BackupFlaw, VELERO } from './judge.ts'
 import { type Proof, storedProof } from './proof.ts'
 import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
-
-/** The copy of one claim in a backup. */
-export interface Held {
-  /** `namespace/name`, as it was at the time of the backup. */
-  claim: string
-  bytes: number
-  /** The pod that it was read through, and what that calls the volume. */
-  pod: string
-  volume: string
-}
-
-/**
- * The claims of which a backup has data, by what Velero writes on its copies: on another server the claims have other
- * uids, so names count. Pure.
- */
-export function heldBy(backup: string, volumeBackups: readonly KubeObject[]): Held[] {
-  return volumeBackups
-    .filter(
-      ({ metadata, status }) =>
-        metadata.labels?.['velero.io/backup-name'] === backup &&
-        status?.phase === 'Completed' &&
-        status.snapshotID &&
-        metadata.annotations?.['velero.io/pvc-name'] !== undefined,
-    )
-    .map(({ metadata, spec, status }) => ({
-      claim: `${spec?.pod?.namespace}/${metadata.annotations!['velero.io/pvc-name']}`,
-      bytes: Number(status?.progress?.totalBytes) || 0,
-      pod: String(spec?.pod?.name ?? ''),
-      volume: String(spec?.volume ?? ''),
-    }))
-    .sort((a, b) => (a.claim < b.claim ? -1 : 1))
-}
 
 /** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
 const DATA = [

@@ -4,8 +4,9 @@ import { EXIT, ExpectedError, throwAll } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
 import type { AppParts } from './back-up.ts'
+import type { Held } from './held.ts'
 import { isUnfinished, VELERO } from './judge.ts'
-import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
+import { readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
 import { MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
 
 /** The annotation of such a namespace with the Restore that fills it: that of a killed run is continued. */

@@ -1,14 +1,9 @@
 /** A restore beside the running application: `--into NAMESPACE`. */
 import { isDeepStrictEqual } from 'node:util'
 import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
+import type { Held } from '../../lib/backup/held.ts'
 import { isUnfinished } from '../../lib/backup/judge.ts'
-import {
-  claimIn,
-  type Held,
-  heldLines,
-  readVolumeRestores,
-  wrongWithRestore,
-} from '../../lib/backup/restoring.ts'
+import { claimIn, heldLines, readVolumeRestores, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { releaseSelectors, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'

@@ -1,10 +1,11 @@
 /** What a restore would do: whether the backup may be used, and which data it would bring back. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
+import { type Held, heldBy } from '../../lib/backup/held.ts'
 import { type BackupObjects, startOf, VELERO } from '../../lib/backup/judge.ts'
 import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
-import { type Held, heldBy, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
+import { readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'

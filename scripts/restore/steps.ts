@@ -1,8 +1,9 @@
 /** The steps of a restore that change the cluster. Each looks at the cluster first, so that it can be run again. */
 
 import type { AppParts } from '../../lib/backup/back-up.ts'
+import type { Held } from '../../lib/backup/held.ts'
 import { isUnfinished, VELERO } from '../../lib/backup/judge.ts'
-import { type Held, readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
+import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
 import { Kubectl, type KubeObject, type Ref } from '../../lib/kubectl/kubectl.ts'

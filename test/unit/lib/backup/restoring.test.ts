@@ -1,12 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  type Held,
-  heldBy,
-  restoreObject,
-  spaceProblems,
-  wrongWithRestore,
-} from '../../../../lib/backup/restoring.ts'
+import { type Held, heldBy } from '../../../../lib/backup/held.ts'
+import { restoreObject, spaceProblems, wrongWithRestore } from '../../../../lib/backup/restoring.ts'
 import { scratchObjects } from '../../../../lib/backup/scratch.ts'
 import { backupObject, veleroProgress } from '../../../../lib/backup/velero.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
