@@ -191,15 +191,20 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
   ])
   if (failures.length === readings) throw failures[0]
   const objects = [...flux, ...kinds, ...foreign].flat()
+  const [words, answers, overrides] = await Promise.all([
+    readWords(kubectl, objects),
+    signOn.then(found => readSignOn(kubectl, found)),
+    read('the overrides', () => readOverrides(kubectl, objects, secrets), []),
+  ])
   return {
     ...origin(kubectl),
     kubernetes,
     groups: await groups,
     objects,
-    ...(await readWords(kubectl, objects)),
-    signOn: await readSignOn(kubectl, await signOn),
+    ...words,
+    signOn: answers,
     signOnSettings: await signOnSettings,
-    overrides: await read('the overrides', () => readOverrides(kubectl, objects, secrets), []),
+    overrides,
     secrets: [...secrets, ...pending],
     catalogue: catalogue.map(entry => ({
       namespace: entry.namespace,

@@ -101,7 +101,7 @@ export function withoutCredentials(text: string): string {
 const USUAL =
   /^(|-|_?health(z|y|_check|check)?|livez?|liveness|alive|readyz?|readiness|startup|started|status(\.php)?|ping|up|ok|metrics|api|v\d|info|version|login|index\.(html|php)|actuator|admin|system|robots\.txt|favicon\.ico)$/
 
-/** Parts of the paths of folders and files that are the same everywhere: any other is a name that somebody has given. */
+/** Parts of the paths of folders and files that are the same everywhere: any other is a name that was chosen. */
 const FOLDERS =
   /^(|etc|usr|local|share|lib|libexec|var|run|opt|srv|tmp|home|root|app|bin|data|db|www|html|public|log|logs|cache|conf|config|configs|configuration|conf\.d|settings|secret|secrets|ssl|tls|pki|cert|certs|certificates|keys|private|env|templates|scripts|rules|provisioning|dashboards|datasources|plugins|nginx|apache2|httpd|caddy|traefik|haproxy|envoy|php|mysql|mariadb|postgresql|redis|mongo|mongodb|rabbitmq|kafka|prometheus|alertmanager|grafana|loki|tempo|otel|fluent-bit|fluentd|vault|consul|coredns|kubernetes|docker-entrypoint\.d|docker-entrypoint-initdb\.d|tls\.(crt|key)|ca\.crt|nginx\.conf|default\.conf|my\.cnf|redis\.conf|mongod\.conf|config\.(ya?ml|json|toml)|prometheus\.yml|grafana\.ini|Corefile|Caddyfile)$/
 

@@ -151,10 +151,10 @@ export function repairOf(
   if (known.rule === 'container-login-refused') {
     const secrets = sourcesOf(pod, container, index).filter(({ kind }) => kind === 'Secret')
     const [only] = secrets.length > 1 ? [sourceOf(secrets, words)] : secrets
-    if (only) return known.fix(where).replace('the Secret is named', `it is Secret ${only.name}, named`)
+    if (only) return known.fix(where, `it is Secret ${only.name}, named`)
     return secrets.length > 0 || !where.startsWith('in the manifest of')
       ? known.fix(where)
-      : `${known.fix(where).replace('the Secret is named', 'no Secret is named')}: correct the password in whatever else it takes it from, or create its account in that service again, as it may no longer exist there`
+      : `${known.fix(where, 'no Secret is named')}: correct the password in whatever else it takes it from, or create its account in that service again, as it may no longer exist there`
   }
   return known.fix(SETTINGS.test(known.rule) ? settingsPlace(pod, container, words, index) : where)
 }

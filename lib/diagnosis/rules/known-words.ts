@@ -11,7 +11,8 @@ export interface Words {
   /** A line with this is about something else. */
   unless?: RegExp
   what: string
-  fix: (where: string) => string
+  /** `secret` says of which Secret it takes a password from, where more is known than that the manifest names it. */
+  fix: (where: string, secret?: string) => string
   command?: string
   by?: readonly Ref[]
   /** What it says itself adds nothing. */
@@ -297,8 +298,8 @@ export const WORDS: readonly Words[] = [
     pattern:
       /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|log ?in (was |has )?(refused|failed)|login incorrect|AuthenticationFailure|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
-    fix: where =>
-      `make the Secret that it takes the password from agree with the service that refuses it; the Secret is named ${where}`,
+    fix: (where, secret = 'the Secret is named') =>
+      `make the Secret that it takes the password from agree with the service that refuses it; ${secret} ${where}`,
   },
   {
     rule: 'container-rights-missing',

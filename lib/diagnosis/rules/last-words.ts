@@ -8,7 +8,8 @@ import { around, FRAME, saidBy, wholeMessages, withNext } from './telling-lines.
 export interface Meaning {
   rule: string
   cause: string
-  fix: (where: string) => string
+  /** As that of `Words`. */
+  fix: (where: string, secret?: string) => string
   command?: string
   /** The line that says so. */
   line?: string

@@ -62,12 +62,9 @@ export function needsOf(pod: KubeObject): Need[] {
 /** Whether an object or a key of it is not there, as far as the snapshot knows: the keys of a ConfigMap may be unknown. */
 function lacks({ kind, name, key }: Need, namespace: string, index: Index): boolean {
   if (index.blind(kind)) return false
-  if (kind === 'ConfigMap') {
-    const map = index.get(kind, namespace, name)
-    return !map || (key !== undefined && map.keys !== undefined && !map.keys.includes(key))
-  }
-  const secret = index.secret(namespace, name)
-  return !secret || (key !== undefined && !(key in secret.keys))
+  if (!(kind === 'ConfigMap' ? index.get(kind, namespace, name) : index.secret(namespace, name))) return true
+  const keys = keysOf({ kind, name }, namespace, index)
+  return key !== undefined && keys !== undefined && !keys.includes(key)
 }
 
 const MESSAGES: readonly [RegExp, (match: RegExpExecArray) => Need][] = [

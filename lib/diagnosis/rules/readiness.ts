@@ -126,7 +126,8 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     container,
     failed.map(each => String(each.message ?? '')).filter(each => each.startsWith(which ?? '')),
   )
-  const read = `read what it waits for or complains about: most often a database or a service that does not answer`
+  const read =
+    'read what it waits for or complains about: most often a database or a service that does not answer'
   const probe = (which ?? '').toLowerCase()
   const isCommand = container.spec?.[`${probe}Probe`]?.exec !== undefined
   return {
