@@ -18,7 +18,14 @@ import {
   countingWith,
   runIn,
 } from './contents.ts'
-import { type BackupObjects, type BackupVerdict, isUnfinished, judgeBackup, VELERO } from './judge.ts'
+import {
+  type BackupObjects,
+  type BackupVerdict,
+  coverage,
+  isUnfinished,
+  judgeBackup,
+  VELERO,
+} from './judge.ts'
 import { beginMaintenance, nextcloudOf } from './maintenance.ts'
 import { makeProof, type Proof, readBackupObjects } from './proof.ts'
 import { repositoryPassword } from './repository.ts'
@@ -247,8 +254,7 @@ export async function proveStep(
     })
     const { wrong, backup } = made.proof
     throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
-    const captured = backup.claims.filter(({ state }) => state === 'captured').length
-    return `${captured} of ${backup.claims.length} volumes, ${backup.claims.length - captured} left out on purpose or created later`
+    return coverage(backup)
   })
   return made!
 }

@@ -9,6 +9,7 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { podsByClaim } from '../kubectl/volumes.ts'
 import { durationText } from '../script/duration.ts'
 import { sizeText } from '../script/size.ts'
+import { heldBy } from './held.ts'
 
 /** The namespace of Velero. */
 export const VELERO = 'velero'
@@ -55,6 +56,8 @@ export interface ClaimVerdict {
   snapshot?: string
   /** Velero has found nothing in it. */
   empty?: boolean
+  /** Of one that came later: how many bytes the backup has of the claim that had its name then. */
+  earlier?: number
 }
 
 /** Something that is wrong with a backup as a whole, and what to do about it. */
@@ -184,10 +187,11 @@ export function judgeBackup(
     copies.set(uid, [...(copies.get(uid) ?? []), copy])
   }
   const look = lookup(objects)
+  const held = new Map(heldBy(metadata.name, objects.volumeBackups).map(({ claim, bytes }) => [claim, bytes]))
   const claims = objects.claims
     .filter(({ status }) => status?.phase === 'Bound')
     .filter(claim => only?.(claim) ?? true)
-    .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look))
+    .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look, held))
     .sort((a, b) => (a.claim < b.claim ? -1 : 1))
   const flaws = flawsOf(backup, now).filter(({ what }) => !only || !what.startsWith('takes only objects'))
   return {
@@ -232,6 +236,7 @@ function judgeClaim(
   copies: readonly KubeObject[],
   backup: KubeObject,
   look: ReturnType<typeof lookup>,
+  held: ReadonlyMap<string, number>,
 ): ClaimVerdict {
   const { namespace = '', name, uid, labels } = claim.metadata
   const place = `${namespace}/${name}`
@@ -276,8 +281,16 @@ function judgeClaim(
   const purposely = users.find(pod => excludedVolumes(pod).has(volumeOf(pod, name)))
   if (purposely && users.every(pod => excludedVolumes(pod).has(volumeOf(pod, name))))
     return verdict('excluded', { reason: `left out by the annotation of pod ${purposely.metadata.name}` })
-  if (Date.parse(claim.metadata.creationTimestamp ?? '') > startOf(backup))
-    return verdict('later', { reason: 'it was created after the backup was started' })
+  if (Date.parse(claim.metadata.creationTimestamp ?? '') > startOf(backup)) {
+    const reason = 'it was created after the backup was started'
+    const earlier = held.get(place)
+    return earlier === undefined
+      ? verdict('later', { reason })
+      : verdict('later', {
+          reason: `${reason}, which has ${sizeText(earlier)} of the claim that had its name then`,
+          earlier,
+        })
+  }
   if (namespace && !takesNamespace({ ...backup, spec: withoutSelectors(backup.spec) }, namespace))
     return missing(`the backup leaves out the namespace ${namespace}`, 'take a backup of everything')
   if (kind === 'hostPath') {
@@ -341,6 +354,20 @@ function mounts(pod: KubeObject, claim: string): boolean {
   return containers.some((container: { volumeMounts?: { name: string }[] }) =>
     (container.volumeMounts ?? []).some(({ name }) => name === volume),
   )
+}
+
+/** How many of the claims of today a backup has, and why it does not have the others, for people. Pure. */
+export function coverage({ claims }: Pick<BackupVerdict, 'claims'>): string {
+  const count = (state: ClaimVerdict['state']) => claims.filter(claim => claim.state === state).length
+  const [excluded, later] = [count('excluded'), count('later')]
+  const earlier = claims.filter(claim => claim.earlier !== undefined).length
+  return [
+    `${count('captured')} of ${claims.length} volumes`,
+    ...(excluded > 0 ? [`${excluded} left out on purpose`] : []),
+    ...(later > 0
+      ? [`${later} created later${earlier > 0 ? `, ${earlier} of them in it as they were before` : ''}`]
+      : []),
+  ].join('; ')
 }
 
 /** Everything that is wrong with a backup, each with what to do about it. Pure. */

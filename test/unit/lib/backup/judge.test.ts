@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type BackupObjects, judgeBackup, wrongWith } from '../../../../lib/backup/judge.ts'
+import { type BackupObjects, coverage, judgeBackup, wrongWith } from '../../../../lib/backup/judge.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
 const NOW = Date.parse('2026-03-01T03:00:00Z')
@@ -188,6 +188,20 @@ test('a claim that came later is not missing, one that is not bound has no data'
   const metadata = { creationTimestamp: '2026-03-01T02:50:00Z' }
   assert.match(reason({ claims: [claim('data', { metadata })] }), /^later: /)
   assert.equal(judged(cluster({ claims: [claim('data', { status: { phase: 'Pending' } })] })).claims, [])
+})
+
+test('a backup whose application was restored since tells what it has of each claim', () => {
+  const restored = claim('data', { metadata: { uid: 'new', creationTimestamp: '2026-03-01T02:50:00Z' } })
+  const earlier = copy()
+  earlier.metadata.annotations = { 'velero.io/pvc-name': 'data' }
+  earlier.spec = { pod: { namespace: 'oas-apps', name: 'pod-data' }, volume: 'storage' }
+  const verdict = judged(cluster({ claims: [restored], volumeBackups: [earlier] }))
+  assert.match(verdict.claims[0]!.reason ?? '', /, which has .+ of the claim that had its name then$/)
+  assert.is(coverage(verdict), '0 of 1 volumes; 1 created later, 1 of them in it as they were before')
+})
+
+test('the coverage of a backup counts what is left out only when there is such', () => {
+  assert.is(coverage(judged(cluster({ volumeBackups: [copy()] }))), '1 of 1 volumes')
 })
 
 for (const [name, status, expected] of [
