@@ -73,6 +73,19 @@ export function lasted(index: Index, found: Condition | undefined): number {
 /** The most seconds for which a diagnosis keeps quiet about a failure: somebody is looking for it already. */
 export const LONGEST_GRACE = 30
 
+/** What Flux says of a source that it has only begun to fetch (source-controller, internal/reconcile/summarize). */
+const UNFETCHED =
+  /latest generation of object has not been reconciled|^Source artifact not found, retrying|no artifact available for \w{1,40} source/
+
+/**
+ * Whether an object only waits for a source that is being fetched, as everything does while it is installed: its
+ * message says no more than that, and has not lasted. Pure.
+ */
+export function isFetching(object: KubeObject, message: string, index: Index): boolean {
+  const ready = condition(object, 'Ready')
+  return UNFETCHED.test(message) && !!ready?.lastTransitionTime && lasted(index, ready) < LONGEST_GRACE
+}
+
 /** A known failure as a finding. `action` is what --fix does; the script of the failure unless told. */
 export function findingOf(
   object: KubeObject,

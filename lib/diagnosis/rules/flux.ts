@@ -5,6 +5,7 @@ import { controllerOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { type Failure, findingOf, fluxKind, goDurationSeconds, LONGEST_GRACE, lasted } from './failure.ts'
 import { SOURCES } from './sources.ts'
+import { since } from './workload-facts.ts'
 
 const KINDS = [...SOURCES, 'Kustomization', 'HelmRelease'] as const
 const CONTROLLERS = ['source-controller', 'kustomize-controller', 'helm-controller'] as const
@@ -48,8 +49,14 @@ export function controllerFailure(deployment: KubeObject): Failure | undefined {
 
 const down: Rule = index => {
   if (!installed(index) || index.blind('Deployment') || index.blind('the served APIs')) return []
+  // While Flux is installed, its controllers come one after another.
+  const isNew = CONTROLLERS.some(name => {
+    const created = index.get('Deployment', 'flux-system', name)?.metadata.creationTimestamp
+    return created !== undefined && since(index, created) < LONGEST_GRACE
+  })
   return CONTROLLERS.flatMap((name): Finding[] => {
     const deployment = index.get('Deployment', 'flux-system', name)
+    if (!deployment && isNew) return []
     if (!deployment)
       return [
         findingOf(

@@ -3,6 +3,7 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
+import { isSolver } from './ingresses.ts'
 import { since, whereToChange } from './workload-facts.ts'
 
 /** Words in the names of ingress controllers that do not tell one from the other. */
@@ -24,6 +25,7 @@ function isServed({ spec }: KubeObject, index: Index): boolean {
 
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
 const ingresses = each('Ingress', (ingress, index) => {
+  if (isSolver(ingress)) return undefined // cert-manager removes its Service first: the Challenge tells
   const { namespace, name, annotations } = ingress.metadata
   const finding = (rule: string, cause: string, text: string, command: string): Finding =>
     tell(ingress, { rule, cause, text, command })

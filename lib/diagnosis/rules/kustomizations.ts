@@ -9,6 +9,7 @@ import {
   type Failure,
   findingOf,
   goDurationSeconds,
+  isFetching,
   type KnownFailure,
   LONGEST_GRACE,
   lasted,
@@ -189,7 +190,7 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
 
 const failing = each('Kustomization', (kustomization, index) => {
   const { state, message } = standing(kustomization)
-  if (state !== 'failed') return undefined
+  if (state !== 'failed' || isFetching(kustomization, message, index)) return undefined
   const failure = kustomizationFailure(kustomization)
   if (!failure)
     return [

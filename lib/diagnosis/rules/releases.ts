@@ -10,6 +10,7 @@ import {
   type Failure,
   findingOf,
   goDurationSeconds,
+  isFetching,
   type KnownFailure,
   LONGEST_GRACE,
   lasted,
@@ -192,6 +193,7 @@ const failing = each('HelmRelease', (release, index) => {
         causedBy: [refTo(kind!, chartHome(release), name)],
       }),
     ]
+  if (isFetching(release, last.message, index)) return undefined
   if (waitsForChart(last.reason, last.message))
     return [
       findingOf(release, {

@@ -1,5 +1,5 @@
 /** OAuth2Clients: registered at hydra, for a host that is served. */
-import { condition } from '../../flux/flux.ts'
+import { condition, standing } from '../../flux/flux.ts'
 import { SOURCE_LABEL } from '../../flux/own-sources.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, restarting, tell } from '../finding.ts'
@@ -8,7 +8,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { hostsOf } from './ingresses.ts'
 import { meaningOf } from './last-words.ts'
-import { endpointsOf, podsBehind, since } from './workload-facts.ts'
+import { endpointsOf, kustomizationOf, podsBehind, since } from './workload-facts.ts'
 
 /**
  * Clients that hydra-maester could not register.
@@ -53,6 +53,8 @@ const elsewhere = each('OAuth2Client', (client, index) => {
   const served = index.all('Ingress').flatMap((ingress: KubeObject) => hostsOf(ingress))
   if (hosts.length === 0 || served.length === 0 || index.blind('Ingress')) return undefined
   if (hosts.some(host => served.some(name => name === host || isBelow(host, name)))) return undefined
+  const owner = kustomizationOf(client, index)
+  if (owner && standing(owner).state === 'waiting') return undefined // it brings the Ingress, too
   const { namespace, name, labels } = client.metadata
   const own = index
     .all('Ingress')

@@ -41,6 +41,12 @@ test('controllers that are scaled down, not running or gone', () => {
   assert.equal(judge([], { gaps: [{ what: 'Deployment', why: 'Forbidden' }] }), [])
 })
 
+test('controllers that come one after another while Flux is installed are waited for', () => {
+  const source = controller('source')
+  source.metadata.creationTimestamp = '2026-03-01T11:59:50Z'
+  assert.equal(judge([source]), [])
+})
+
 const asked = (at: string, conditions = [ready]) =>
   fluxObject('HelmRelease', 'wekan', conditions, {
     annotations: { 'reconcile.fluxcd.io/requestedAt': at },

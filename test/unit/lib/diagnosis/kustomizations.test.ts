@@ -138,6 +138,16 @@ for (const [message, reason, rule, remedy, symptom] of [
     assert.is(finding!.symptom, symptom)
   })
 
+test('a source that is being fetched is waited for a while', () => {
+  const told = (lastTransitionTime: string) => {
+    const object = failed('Source artifact not found, retrying in 5s', 'ArtifactFailed')
+    for (const each of object.status.conditions) each.lastTransitionTime = lastTransitionTime
+    return judge(indexOf([object, source])).map(({ rule }) => rule)
+  }
+  assert.equal(told('2026-03-01T11:59:50Z'), [])
+  assert.equal(told('2026-03-01T11:59:00Z'), ['kustomization-waits-for-source'])
+})
+
 test('what the API server waits for is named by the objects that it is about', () => {
   const refs = (message: string) =>
     (judge(indexOf([failed(message), source]))[0]!.causedBy ?? []).map(refText)
