@@ -244,8 +244,8 @@ for (const [title, values, what, fix] of [
   [
     'has no room on any node',
     'resources: {requests: {cpu: "500"}}\n',
-    /Pod oas-apps\/wekan-\S+: no node has enough cpu for it/,
-    /give the server more, .*lower what the pod requests/,
+    /Pod oas-apps\/wekan-\S+: it requests more than any node has: cpu 500/,
+    /lower what the pod requests .*\(resources\.requests\), or give it a node that is as large/,
   ],
 ] as const)
   test(`a pod ${title}`, async () => {

@@ -13,6 +13,7 @@ import { sleep, until } from '../../lib/script/wait.ts'
 import { OAUTH_KEYS } from '../../lib/secret-backup/secret-backup.ts'
 import { knownIssue } from '../../scripts/upgrade-0.7/reconcile.ts'
 import { all, suite } from '../suite.ts'
+import { alarms, alarmsUntilReady } from './alarms-heard.ts'
 import { repair, signal, told } from './faults.ts'
 import type { Bed, Outcome, ScriptOptions } from './harness.ts'
 import { base64, Platform, secretRef, type Values } from './upgrading.ts'
@@ -72,8 +73,14 @@ test('all applications, and secrets that a user has edited: every value is as be
     data: { pass: base64('newline-at-the-end\n') },
   })
   const before = await secrets()
+  const known = await alarms(bed) // of a platform that is smaller than the real one
   const outcome = await upgrade()
   assert.equal(await upgraded(outcome, before), [])
+  const heard = await alarmsUntilReady(bed)
+  assert.equal(
+    heard.filter(alarm => !known.includes(alarm)),
+    [],
+  )
   const folder = join(bed.cluster, 'upgrade-0.7')
   assert.is(statSync(folder).mode & 0o777, 0o700)
   assert.is(statSync(join(folder, 'state.json')).mode & 0o777, 0o600)
