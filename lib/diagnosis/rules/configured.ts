@@ -3,6 +3,7 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { allowedPart } from '../allowed/pick.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
+import { type Read, readsOfVariables, readsOfVolume } from './reads.ts'
 import { whereToChange, workloadOf } from './workload-facts.ts'
 
 /** A ConfigMap or Secret that a container reads, with the names by which a message may mean it. */
@@ -15,13 +16,6 @@ interface Source {
   mounts?: readonly string[]
 }
 
-interface Named {
-  name?: string
-  secretName?: string
-  key?: string
-  items?: { key?: string }[]
-}
-
 /** What each pod is given, and nobody configures a program by. */
 const GIVEN = /^(kube-root-ca\.crt|openshift-service-ca\.crt)$/
 
@@ -31,19 +25,12 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
     each => each.name === container,
   )
   const found: Source[] = []
-  const add = (
-    kind: Source['kind'],
-    of: Named | undefined,
-    mounts?: readonly string[],
-    variable?: string,
-  ) => {
-    const name = of?.name ?? of?.secretName
-    if (!name || GIVEN.test(name)) return
-    const keys = [of?.key, ...(of?.items ?? []).map(({ key }) => key)].filter(key => key !== undefined)
+  const add = ({ kind, name, key, variable }: Read, mounts?: readonly string[]) => {
+    if (GIVEN.test(name)) return
     const known = kind === 'Secret' ? index.secret(pod.metadata.namespace ?? '', name)?.keys : undefined
     const names = [
-      ...(variable ? [{ as: variable, ...(of?.key ? { key: of.key } : {}) }] : []),
-      ...[...keys, ...Object.keys(known ?? {})].map(key => ({ as: key })),
+      ...(variable ? [{ as: variable, ...(key ? { key } : {}) }] : []),
+      ...[...(key ? [key] : []), ...Object.keys(known ?? {})].map(each => ({ as: each })),
     ]
     const earlier = found.find(each => each.kind === kind && each.name === name)
     if (!earlier) found.push({ kind, name, names, ...(mounts ? { mounts } : {}) })
@@ -53,25 +40,12 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
     }
   }
   const mounted = (spec?.volumeMounts ?? []) as { name?: string; mountPath?: string }[]
-  // biome-ignore lint/suspicious/noExplicitAny: a Volume
-  for (const volume of (pod.spec?.volumes ?? []) as any[]) {
+  for (const volume of (pod.spec?.volumes ?? []) as { name?: string }[]) {
     const mounts = mounted.filter(({ name }) => name === volume.name)
-    if (mounts.length === 0) continue
     const places = mounts.flatMap(({ mountPath }) => mountPath ?? [])
-    for (const each of [volume, ...(volume.projected?.sources ?? [])]) {
-      add('ConfigMap', each.configMap, places)
-      add('Secret', each.secret, places)
-    }
+    if (mounts.length > 0) for (const each of readsOfVolume(volume)) add(each, places)
   }
-  // biome-ignore lint/suspicious/noExplicitAny: an EnvVar
-  for (const { name, valueFrom } of (spec?.env ?? []) as any[]) {
-    add('ConfigMap', valueFrom?.configMapKeyRef, undefined, name)
-    add('Secret', valueFrom?.secretKeyRef, undefined, name)
-  }
-  for (const { configMapRef, secretRef } of spec?.envFrom ?? []) {
-    add('ConfigMap', configMapRef)
-    add('Secret', secretRef)
-  }
+  for (const each of readsOfVariables(spec)) add(each)
   return found
 }
 

@@ -4,14 +4,12 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import type { Meaning } from './last-words.ts'
+import { type Read, readsOfVariables, readsOfVolume } from './reads.ts'
 import { tellingLine } from './telling-lines.ts'
 import type { Container } from './workload-facts.ts'
 
 /** A ConfigMap or a Secret. */
-interface Source {
-  kind: 'ConfigMap' | 'Secret'
-  name: string
-}
+type Source = Pick<Read, 'kind' | 'name'>
 
 /** What is missing, and what to do about it. */
 interface Lack {
@@ -74,10 +72,11 @@ function missingVariable(
   for (const [variable] of line.matchAll(VARIABLE)) {
     // The last of several entries of one name counts.
     const entry = ((spec?.env ?? []) as Part[]).findLast(each => each?.name === variable)
+    const [from] = entry ? readsOfVariables({ env: [entry] }) : []
     const found = entry
-      ? ofEntry(variable, entry.valueFrom, namespace, index)
+      ? from && ofEntry(variable, from, namespace, index)
       : variable.includes('_')
-        ? ofNobody(variable, (spec?.envFrom ?? []) as Part[], namespace, index)
+        ? ofNobody(variable, spec, namespace, index)
         : undefined
     if (found) return found
   }
@@ -86,43 +85,38 @@ function missingVariable(
 
 function ofEntry(
   variable: string,
-  from: Part,
+  source: Read,
   namespace: string | undefined,
   index: Index,
 ): Lack | undefined {
-  const ref = from?.configMapKeyRef ?? from?.secretKeyRef
-  if (!ref?.name || !ref.key) return undefined
-  const source: Source = { kind: from.configMapKeyRef ? 'ConfigMap' : 'Secret', name: ref.name }
+  const { kind, name, key } = source
+  if (!key) return undefined
   const keys = keysOf(source, namespace, index)
-  const size =
-    source.kind === 'Secret' ? index.secret(namespace ?? '', source.name)?.keys[ref.key] : undefined
+  const size = kind === 'Secret' ? index.secret(namespace ?? '', name)?.keys[key] : undefined
   if (size === 0)
     return {
-      cause: `the key ${ref.key} of ${title(source)}, which ${variable} is read from, is empty`,
-      fix: () => `put a value under the key ${ref.key} of ${title(source)}, then restart it`,
+      cause: `the key ${key} of ${title(source)}, which ${variable} is read from, is empty`,
+      fix: () => `put a value under the key ${key} of ${title(source)}, then restart it`,
     }
-  if (!keys || keys.includes(ref.key)) return undefined
-  const near = nearestKey([variable, ref.key], keys)
+  if (!keys || keys.includes(key)) return undefined
+  const near = nearestKey([variable, key], keys)
   return {
-    cause: `${title(source)} has no key ${ref.key}, which ${variable} is read from${ref.optional ? ' (optional, so that it starts without)' : ''}`,
+    cause: `${title(source)} has no key ${key}, which ${variable} is read from${source.isOptional ? ' (optional, so that it starts without)' : ''}`,
     fix: where =>
       near
-        ? `read ${variable} from the key ${near}, which it has, ${where}; or add ${ref.key} to ${title(source)}`
-        : `add the key ${ref.key} to ${title(source)}, or correct the key ${where}`,
+        ? `read ${variable} from the key ${near}, which it has, ${where}; or add ${key} to ${title(source)}`
+        : `add the key ${key} to ${title(source)}, or correct the key ${where}`,
   }
 }
 
 /** A variable that no entry sets: what is taken over as a whole lacks it, or something beside it has it. */
 function ofNobody(
   variable: string,
-  envFrom: readonly Part[],
+  container: Part,
   namespace: string | undefined,
   index: Index,
 ): Lack | undefined {
-  const sources = envFrom.flatMap(({ configMapRef, secretRef }: Part): Source[] => [
-    ...(configMapRef?.name ? [{ kind: 'ConfigMap' as const, name: configMapRef.name }] : []),
-    ...(secretRef?.name ? [{ kind: 'Secret' as const, name: secretRef.name }] : []),
-  ])
+  const sources: Source[] = readsOfVariables({ envFrom: container?.envFrom })
   const known = sources.map(source => ({ source, keys: keysOf(source, namespace, index) }))
   if (known.some(({ keys }) => keys?.includes(variable))) return undefined
   const near = known.flatMap(({ source, keys = [] }) => {
@@ -176,13 +170,9 @@ function hiddenFile(
       .filter(each => each?.mountPath && path.startsWith(`${each.mountPath.replace(/\/$/, '')}/`))
       .sort((a, b) => b.mountPath.length - a.mountPath.length)[0]
     const volume = ((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)
-    const source: Source | undefined = volume?.configMap?.name
-      ? { kind: 'ConfigMap', name: volume.configMap.name }
-      : volume?.secret?.secretName
-        ? { kind: 'Secret', name: volume.secret.secretName }
-        : undefined
+    const [source, another] = readsOfVolume(volume)
     // With items, what the files are called is not among the facts.
-    if (!source || mount.subPath || (volume.configMap ?? volume.secret).items?.length) continue
+    if (!source || another || source.key || mount.subPath) continue
     const files = keysOf(source, pod.metadata.namespace, index)
     const folder = mount.mountPath.replace(/\/$/, '')
     const file = path.slice(folder.length + 1)

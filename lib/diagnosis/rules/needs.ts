@@ -4,60 +4,14 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { keysOf, nearestKey } from './given.ts'
+import { type Read, readsOf } from './reads.ts'
 import { containersOf, eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** An object that a pod cannot start without, and the key of it where one is meant. */
-interface Need {
-  kind: 'Secret' | 'ConfigMap'
-  name: string
-  key?: string
-}
+type Need = Pick<Read, 'kind' | 'name' | 'key'>
 
-// biome-ignore lint/suspicious/noExplicitAny: parts of a PodSpec
-type Part = any
-
-const need = (kind: Need['kind'], name: unknown, part: Part, key?: unknown): Need[] =>
-  typeof name === 'string' && part?.optional !== true
-    ? [{ kind, name, ...(typeof key === 'string' ? { key } : {}) }]
-    : []
-
-/** The same for the files of a volume: each item is a key. */
-const files = (kind: Need['kind'], name: unknown, part: Part): Need[] =>
-  part?.items?.length > 0
-    ? part.items.flatMap((item: Part) => need(kind, name, part, item?.key))
-    : need(kind, name, part)
-
-/** Everything that a pod's spec names and does not call optional. Pure. */
-export function needsOf(pod: KubeObject): Need[] {
-  const containers: Part[] = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]
-  const sources = (pod.spec?.volumes ?? []).flatMap((volume: Part) => volume?.projected?.sources ?? [])
-  return [
-    ...[...(pod.spec?.volumes ?? []), ...sources].flatMap((volume: Part) => [
-      ...files('Secret', volume?.secret?.secretName ?? volume?.secret?.name, volume?.secret),
-      ...files('ConfigMap', volume?.configMap?.name, volume?.configMap),
-    ]),
-    ...containers.flatMap(container => [
-      ...(container?.env ?? []).flatMap(({ valueFrom }: Part) => [
-        ...need(
-          'Secret',
-          valueFrom?.secretKeyRef?.name,
-          valueFrom?.secretKeyRef,
-          valueFrom?.secretKeyRef?.key,
-        ),
-        ...need(
-          'ConfigMap',
-          valueFrom?.configMapKeyRef?.name,
-          valueFrom?.configMapKeyRef,
-          valueFrom?.configMapKeyRef?.key,
-        ),
-      ]),
-      ...(container?.envFrom ?? []).flatMap(({ secretRef, configMapRef }: Part) => [
-        ...need('Secret', secretRef?.name, secretRef),
-        ...need('ConfigMap', configMapRef?.name, configMapRef),
-      ]),
-    ]),
-  ]
-}
+/** Everything that a pod's spec names and does not call optional. */
+const needsOf = (pod: KubeObject): Need[] => readsOf(pod).filter(({ isOptional }) => !isOptional)
 
 /** Whether an object or a key of it is not there, as far as the snapshot knows: the keys of a ConfigMap may be unknown. */
 function lacks({ kind, name, key }: Need, namespace: string, index: Index): boolean {
