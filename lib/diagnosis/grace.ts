@@ -57,6 +57,7 @@ const GRACE: Readonly<Record<string, number>> = {
   'rights-missing': 4,
   'object-of-others': 0,
   'port-allocated': 4,
+  'claim-not-expandable': 4,
   'release-too-large': 0,
   'denied-by-policy': 4,
   'hook-failed': 45,

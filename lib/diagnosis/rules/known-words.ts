@@ -177,7 +177,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-library-missing',
     pattern:
-      /error while loading shared libraries|GLIBC(XX)?_[\d.]+' not found|invalid locale name|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|could not (access|load) (file|library|extension|plugin) ["']|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
+      /error (while )?loading shared librar|error relocating|install or update \.NET|GLIBC(XX)?_[\d.]+' not found|invalid locale name|no module named|cannot import name|ModuleNotFoundError|cannot find module|ClassNotFoundException|NoClassDefFoundError|undefined (symbol|function)|UnsupportedClassVersion|GemNotFound|could not (access|load) (file|library|extension|plugin) ["']|please install \w|package installed|(module|extension)\b[^\n]{0,40}\b(not (loaded|installed|enabled)|installed|missing)/i,
     what: 'its image lacks a library, module or locale that the program needs',
     fix: where =>
       `use an image in which it is, or another version of the image ${where}; a module of PHP may only be off, as for the command line`,
@@ -363,7 +363,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|cannot upgrade from|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|cannot upgrade from|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version|migration checksum mismatch|migrations? (have|has) failed validation|must be (enabled|upgraded|migrated)\b[^\n]{0,20} before upgrading/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -455,6 +455,14 @@ export const WORDS: readonly Words[] = [
       `set runAsUser and runAsGroup in its security context ${where}: another user than root, or the one that it names`,
   },
   {
+    rule: 'container-privilege-missing',
+    pattern:
+      /no new privileges|'nosuid' option|\bCAP_[A-Z_]{3,30}\b|\bcapabilit(y|ies)\b[^\n]{0,60}(missing|required|needed|not (set|granted|available))/i,
+    what: 'it uses a privilege that its security context does not give it',
+    fix: where =>
+      `use an image that does without it (no sudo), or add what it needs in its security context ${where}: allowPrivilegeEscalation: true, or the capability that it names`,
+  },
+  {
     rule: 'container-migration-pending',
     pattern:
       /migrations? (are|is) pending|pending ?migration|(run|execute) [^\n]{0,60}migrat|(relation|table) \S{1,80} (does not|doesn't) exist|no such table|\bns not found\b/i,
@@ -481,7 +489,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|\b(file|folder|directory|drive|disk)\b[^\n]{0,40} access denied|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: NO_FILE,
     fix: mayWrite,
   },
@@ -496,7 +504,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-missing',
     pattern:
-      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|\b[a-z]\w{1,30}\.\w{2,30} is (required|missing|not set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)|\brequired (propert|field|value|key|setting)\w{1,4} [^\n]{0,10}missing/,
+      /((environment|env) ?var(iable)?|setting|option)\b[^\n]*\b(missing|required|not set|undefined|not found)|\b[A-Z][A-Z0-9_]{2,} (is |must be )?(not set|required|missing|undefined|set)|\b[a-z]\w{1,30}\.\w{2,30} is (required|missing|not set)|missing (required )?(environment|env|setting|config)|\b(mkdir|open|stat|chdir) ?: no such file|NoCredentialProviders|[Nn]o (valid )?(credentials?|credential providers?)\b|([Uu]nable to|[Cc]ould not|[Cc]annot) (locate|find|load) [\w ]{0,20}credentials\b|\b[Mm]issing [`'"]\w[\w.-]{1,40}[`'"] for\b|[Pp]lease (configure|specify|provide) (one|a|an|the)\b|IMDS role|\b(set|provide|define) [A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bno [\w .-]{2,40} (was )?(provided|given|specified|configured)\b|^KeyError: ["'][A-Z][A-Z0-9_]+["']|(configuration|config)\b[^\n]{0,40}\b(missing|required|not set|undefined)|\brequired (propert|field|value|key|setting)\w{1,4} [^\n]{0,10}missing/,
     what: 'a setting is missing',
     fix: where => `set what it names ${where}`,
   },
@@ -511,7 +519,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-setting-invalid',
     pattern:
-      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat|instantiat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|already (registered|defined)|\bmust be (>=?|<=?|at least|at most|one of|between)|insufficient parameter|lower setting|invalid configuration|configuration contains|config(uration)? is invalid|config(uration)?( file)? error/i,
+      /(?<!\.)(yaml|toml|json|xml): |\b(unmarshal|pars|syntax|decod|load|read|validat)\w{0,8} (error|failed)|(error|failed|cannot|unable|could not)( to)? (pars|decod|unmarshal|load|read|validat|instantiat)|(unknown|unrecognized|invalid|unexpected) (\w{1,30} )?(flag|option|argument|field|directive|attribute|key|value|setting|property|parameter|variable|config)|bad directive|provision(ing)? error|field \S{1,100} not found|field not found|flag provided but not defined|already (registered|defined)|\bmust be (>=?|<=?|at least|at most|one of|between)|insufficient parameter|lower setting|(larger|greater|smaller|less|higher|lower) (value )?than the (max|min)|\b(variable|setting|option)\b[^\n]{0,60}\b(needs to|must|has to) (contain|start|end|match)|invalid configuration|configuration contains|config(uration)? is invalid|config(uration)?( file)? error/i,
     what: 'its configuration is not valid',
     fix: where =>
       `correct the setting that it names ${where}; a newer version may have dropped or renamed it`,
@@ -519,14 +527,14 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-out-of-memory',
     pattern:
-      /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory|memory (size )?(of \d+ bytes )?exhausted/i,
+      /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory|memory (size )?(of \d+ bytes )?exhausted|\bbad_alloc\b|reserve enough space for/i,
     what: 'it has not enough memory',
     fix: where => `raise its memory limit ${where}, or the limit that the program sets itself`,
   },
   {
     rule: 'container-service-unreachable',
     pattern:
-      /connection timed out|connection reset|(can(no|')t|could not|unable to|failed to|error while) connect|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|(was|were|is)n['’]t able to connect|deadline exceeded|leader election lost/i,
+      /connection timed out|connection reset|(can(no|')t|could not|unable to|failed to|error while) (connect|contact)|timed out waiting for a\b|no available connection|(all|no) (host|server|node|broker|peer)s?\b[^\n]{0,30}(tried|available|reachable|down)|no (servers|reachable servers)|(was|were|is)n['’]t able to connect|deadline exceeded|leader election lost/i,
     what: NO_ANSWER,
     fix: whetherItRuns,
   },

@@ -4,6 +4,7 @@ import { type Action, each, type Finding, type Rule, tell } from '../finding.ts'
 import { graceOf } from '../grace.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { buildMistake } from './build-mistakes.ts'
 import { rules as depending } from './dependencies.ts'
 import {
   type Failure,
@@ -65,7 +66,8 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'kustomization-build-failed',
     pattern: /kustomize build failed|accumulating resources|yaml|unmarshal|post build failed/i,
-    fix: ({ spec }) => `correct ${folderOf(spec)} in the repository: its manifests cannot be built`,
+    fix: ({ spec }, { input }) =>
+      `correct ${folderOf(spec)} in the repository: ${buildMistake(input) ?? 'its manifests cannot be built'}`,
   },
   {
     rule: 'kustomization-refused',

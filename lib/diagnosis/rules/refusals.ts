@@ -109,6 +109,15 @@ export const refusals: readonly KnownFailure[] = [
       `create ServiceAccount ${name} in ${metadata.namespace} with a RoleBinding, or correct spec.serviceAccountName`,
   },
   {
+    // kubernetes plugin/pkg/admission/storage/persistentvolume/resize/admission.go
+    rule: 'claim-not-expandable',
+    pattern: /persistentvolumeclaims "([\w.-]+)" is forbidden: only dynamically provisioned/,
+    cause: (_object, [, name]) =>
+      `claim ${name} cannot grow: its StorageClass does not allow it (allowVolumeExpansion)`,
+    fix: () =>
+      'bring its former size back in the manifests or values; for more room create a larger claim, and copy the data',
+  },
+  {
     rule: 'object-of-others',
     pattern: /\b([A-Z]\w{1,60}) "([\w.:-]+)" in namespace "([\w.-]*)" exists and cannot be imported/,
     cause: (_object, [, kind, name, namespace]) =>

@@ -22,8 +22,10 @@ const isPlatform = ({ kind, metadata }: KubeObject) =>
   kind === 'GitRepository' && metadata.name === 'openappstack'
 
 /** What of a repository is followed, in words. */
-function refNamed({ spec }: KubeObject): string {
-  const { branch = 'master', tag, semver, commit, name } = spec?.ref ?? {}
+function refNamed({ kind, spec }: KubeObject): string {
+  const { branch = 'master', tag, semver, commit, digest, name } = spec?.ref ?? {}
+  if (kind === 'OCIRepository' && !semver)
+    return digest ? `the digest ${digest}` : `the tag ${tag ?? 'latest'}`
   if (name) return `the reference ${name}`
   if (semver) return `a tag that fits semver ${semver}`
   return tag ? `the tag ${tag}` : commit ? `the commit ${commit}` : `the branch ${JSON.stringify(branch)}`
@@ -59,6 +61,14 @@ const known: readonly KnownFailure[] = [
       `the host key of ${placeOf(object)} is not the one in ${secretOf(object)} (key known_hosts)`,
     fix: object =>
       `compare the new host key with what the Git host publishes; only if they are equal, put it into ${secretOf(object)} (key known_hosts)`,
+  },
+  {
+    rule: 'source-host-key',
+    pattern: /no common algorithm for host key/i,
+    cause: object =>
+      `${placeOf(object)} has no host key of the kind that is in ${secretOf(object)} (key known_hosts)`,
+    fix: object =>
+      `put a host key of a kind that the Git host offers and publishes into ${secretOf(object)} (key known_hosts; ssh-keyscan shows them)`,
   },
   {
     rule: 'source-key-refused',
@@ -130,7 +140,8 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-branch-missing',
-    pattern: /couldn't find remote ref|reference not found|branch .* not found|no match found for semver/i,
+    pattern:
+      /couldn't find remote ref|reference not found|branch .* not found|no match found for semver|\bobject not found\b/i,
     fix: object =>
       `${refNamed(object)} is not in ${placeOf(object)}: correct ${isPlatform(object) ? 'git_branch in .flux.env, then run install-core again' : 'spec.ref of the source, or push it'}`,
   },
@@ -150,8 +161,10 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'source-unauthorized',
     pattern: /authentication required|authorization failed|\b40[13]\b|invalid credentials|\bdenied\b/i,
-    fix: object => {
+    fix: (object, { input }) => {
       const secret = object.spec?.secretRef?.name
+      if (/\bsubmodule\b/.test(input))
+        return 'the submodule that it names requires credentials: give those of this source access to it, use a public address in .gitmodules, or set spec.recurseSubmodules: false'
       return secret
         ? `${placeOf(object)} refuses the credentials in Secret ${object.metadata.namespace}/${secret}: put a valid token there (it may have expired or been revoked)`
         : `${placeOf(object)} requires credentials: use a public address, or add a secretRef to this source`
@@ -160,8 +173,10 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'source-not-found',
     pattern: /repository not found|manifest unknown|\b4(04|10)\b/i,
-    fix: object =>
-      `nothing is served at ${placeOf(object)}: correct the address (git_url or charts_mirror in .flux.env)`,
+    fix: (object, { input }) =>
+      object.kind === 'OCIRepository' && /manifest unknown/i.test(input)
+        ? `${refNamed(object)} is not at ${placeOf(object)}: correct spec.ref of the source, or push it`
+        : `nothing is served at ${placeOf(object)}: correct the address (git_url or charts_mirror in .flux.env)`,
   },
   {
     rule: 'source-name-unresolved',

@@ -31,7 +31,7 @@ export function namedIn(words: string | undefined): string | undefined {
     return `see whether ${address} answers, and whether it is the right address`
   const file = /(?<![\w.:/])\/[\w.-]{2,60}(?:\/[\w.-]{1,80}){1,8}/.exec(text)?.[0]
   if (file && !CODE.test(file)) return `see what is mounted for ${file}: a volume, ConfigMap or Secret`
-  const variable = /\b[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
+  const variable = /(?<![\w.])[A-Z][A-Z0-9]{1,30}(?:_[A-Z0-9]{1,30}){1,6}\b/.exec(text)?.[0]
   return variable ? `set or correct ${variable}` : undefined
 }
 
