@@ -71,8 +71,11 @@ const AT_ONCE = 8
 const SAMPLE = 12
 /** Milliseconds for one volume: a million files are listed in less. */
 const PATIENCE = 300_000
-/** Files that come and go while an application does nothing: neither counted nor compared. */
-const PASSING = /(^|\/)(cache|sessions?|tmp|temp)\/|\.(log|pid|lock|sock)$|-(wal|shm)$/
+/**
+ * Files that come and go while an application does nothing: neither counted nor compared. Velero leaves a file in the
+ * folder .velero of each volume that it restores, and removes earlier ones (velero v1.18, pkg/podvolume/restore_micro_service.go).
+ */
+const PASSING = /(^|\/)(cache|sessions?|tmp|temp|\.velero)\/|\.(log|pid|lock|sock)$|-(wal|shm)$/
 
 const HOOK = 'pre.hook.backup.velero.io'
 
