@@ -205,7 +205,7 @@ const PARTS: Record<string, () => Promise<void>> = {
   },
   server: async () => {
     await makeServers()
-    await runAll(each('test/server'), 2, 25 * MINUTE)
+    await runAll(each('test/server'), 2, 45 * MINUTE)
   },
   browser: async () => {
     await makeLogin()
