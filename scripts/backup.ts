@@ -48,9 +48,8 @@ await script({
     const { storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { backUp, backupChecks, foresee, partsOfApp, proveStep, unfinishedBackup } = await import(
-      '../lib/backup/back-up.ts'
-    )
+    const { backUp, backupChecks, foresee, partsOfApp, passwordCheck, proveStep, unfinishedBackup } =
+      await import('../lib/backup/back-up.ts')
     const { claimLines, readBackupObjects } = await import('../lib/backup/proof.ts')
     const { deleteBackup, keptFor, listBackups, backupNamed, unsaved } = await import('./backup/backups.ts')
     const { recipientsOfRun, saveSecrets } = await import('./backup/secrets.ts')
@@ -102,6 +101,7 @@ await script({
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
       ...backupChecks(kubectl, run, config),
+      passwordCheck(kubectl, run, config),
     ])
     const to = await recipientsOfRun(run)
     const unfinished = await unfinishedBackup(kubectl, 'backup')

@@ -39,7 +39,7 @@ await script({
     const { installedConfig, storageConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { backupChecks, countingOf } = await import('../lib/backup/back-up.ts')
+    const { backupChecks, countingOf, passwordCheck } = await import('../lib/backup/back-up.ts')
     const { readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
     const drills = await import('./restore-drill/drill.ts')
@@ -62,6 +62,7 @@ await script({
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
       ...backupChecks(kubectl, run, config),
+      passwordCheck(kubectl, run, config),
     ])
     const { backup, proof } = await drills.chooseProved(kubectl, config, run.args[0], run.signal)
     const objects = await readBackupObjects(kubectl)

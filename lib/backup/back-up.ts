@@ -9,6 +9,7 @@ import { checkBackup } from '../preflight/s3.ts'
 import { ExpectedError, messageOf, throwAll } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
+import { BackupBucket } from './bucket.ts'
 import { type Counted, countedAround } from './compare.ts'
 import {
   type ClaimContents,
@@ -28,7 +29,7 @@ import {
 } from './judge.ts'
 import { beginMaintenance, nextcloudOf } from './maintenance.ts'
 import { makeProof, type Proof, readBackupObjects } from './proof.ts'
-import { repositoryPassword } from './repository.ts'
+import { checkPresentRepositories, repositoryPassword } from './repository.ts'
 import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */
@@ -124,6 +125,18 @@ export function backupChecks(
     },
     async () => refuse(await checkBackup(config, run.signal), run.log),
   ]
+}
+
+/** The check that the password of the cluster opens what is in the bucket already. For `run.preflight`. */
+export function passwordCheck(
+  kubectl: Kubectl,
+  run: Pick<Run, 'signal'>,
+  config: Config,
+): () => Promise<void> {
+  return async () => {
+    const flaws = await checkPresentRepositories(kubectl, await BackupBucket.open(config, run.signal))
+    throwAll(flaws.map(({ what, fix }) => new ExpectedError(what, fix)))
+  }
 }
 
 /** The unfinished backup that a script has started before: it is continued in place of another one. */

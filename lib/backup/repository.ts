@@ -3,6 +3,7 @@ import { createDecipheriv, hkdfSync, type ScryptOptions, scrypt } from 'node:cry
 import type { Kubectl } from '../kubectl/kubectl.ts'
 import type { BackupBucket } from './bucket.ts'
 import { type BackupFlaw, VELERO } from './judge.ts'
+import { VELERO_API } from './velero.ts'
 
 /** What kopia calls `scrypt-65536-8-1`, and the memory that it needs (internal/crypto/pb_key_deriver_scrypt.go). */
 const SCRYPT: ScryptOptions = { N: 65536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 }
@@ -49,9 +50,41 @@ export async function repositoryPassword(kubectl: Kubectl): Promise<string> {
   return Buffer.from(String(secret?.data?.['repository-password'] ?? ''), 'base64').toString()
 }
 
+const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
+
+/** What is wrong with the repository of a namespace. Throws when the bucket cannot be reached. */
+async function flawOf(
+  bucket: BackupBucket,
+  namespace: string,
+  password: string,
+): Promise<(BackupFlaw & { isAbsent?: true }) | undefined> {
+  const path = `kopia/${namespace}/kopia.repository`
+  const file = await bucket.read(path)
+  const damaged = (what: string) => ({
+    what: `${path} ${what}: the volumes of ${namespace} cannot be read`,
+    fix: 'take another backup, and find out who changes the bucket',
+  })
+  if (!file) return { ...damaged('is not in the bucket'), isAbsent: true }
+  if (password === '')
+    return {
+      what: `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
+      fix: restore,
+    }
+  try {
+    return (await opensRepository(file, password)) === 'refused'
+      ? {
+          what: `the password of the cluster does not open ${path}: it was changed after the first backup`,
+          fix: restore,
+        }
+      : undefined
+  } catch {
+    return damaged('in the bucket is damaged')
+  }
+}
+
 /**
- * What is wrong with the repositories that have the claims (`namespace/name`) of a backup, one a namespace: each has to be in the bucket,
- * and to be opened by the password that the cluster has. Throws when the bucket cannot be reached.
+ * What is wrong with the repositories that have the claims (`namespace/name`) of a backup, one a namespace: each has to
+ * be in the bucket, and to be opened by the password that the cluster has. Throws when the bucket cannot be reached.
  */
 export async function checkRepositories(
   kubectl: Kubectl,
@@ -60,34 +93,22 @@ export async function checkRepositories(
   claims: readonly string[],
 ): Promise<BackupFlaw[]> {
   const password = await repositoryPassword(kubectl)
-  const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
-  /** What is wrong with that of one namespace. */
-  const check = async (namespace: string): Promise<BackupFlaw[]> => {
-    const path = `kopia/${namespace}/kopia.repository`
-    const file = await bucket.read(path)
-    const flaw = (what: string, fix: string) => [{ what: `backup ${backup}: ${what}`, fix }]
-    const damaged = (what: string) =>
-      flaw(
-        `${path} ${what}: the volumes of ${namespace} cannot be read`,
-        'take another backup, and find out who changes the bucket',
-      )
-    if (!file) return damaged('is not in the bucket')
-    if (password === '')
-      return flaw(
-        `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
-        restore,
-      )
-    try {
-      return (await opensRepository(file, password)) === 'refused'
-        ? flaw(
-            `the password of the cluster does not open ${path}: it was changed after the first backup`,
-            restore,
-          )
-        : []
-    } catch {
-      return damaged('in the bucket is damaged')
-    }
-  }
   const namespaces = new Set(claims.map(claim => claim.split('/')[0]!))
-  return (await Promise.all([...namespaces].map(check))).flat()
+  const flaws = await Promise.all([...namespaces].map(namespace => flawOf(bucket, namespace, password)))
+  return flaws.flatMap(flaw => (flaw ? [{ what: `backup ${backup}: ${flaw.what}`, fix: flaw.fix }] : []))
+}
+
+/**
+ * What is wrong with the repositories that Velero writes to already: with another password it tries each volume for a
+ * minute before it says so. One that is not in the bucket is made by Velero. Throws when the bucket cannot be reached.
+ */
+export async function checkPresentRepositories(
+  kubectl: Kubectl,
+  bucket: BackupBucket,
+): Promise<BackupFlaw[]> {
+  const repositories = await kubectl.list(VELERO_API, 'BackupRepository', { namespace: VELERO })
+  const namespaces = new Set(repositories.flatMap(({ spec }) => spec?.volumeNamespace ?? []))
+  const password = await repositoryPassword(kubectl)
+  const flaws = await Promise.all([...namespaces].map(namespace => flawOf(bucket, namespace, password)))
+  return flaws.flatMap(flaw => (flaw && !flaw.isAbsent ? [{ what: flaw.what, fix: flaw.fix }] : []))
 }

@@ -24,18 +24,6 @@ function permitted(finding: Finding, index: Index): Finding {
   return action && !isAllowed(action, finding.subject, index) ? { ...finding, remedy: told } : finding
 }
 
-/**
- * Seconds in which an object is not judged: lists are read one after another, and what it refers to may have come
- * between them.
- */
-const NEW = 5
-
-/** Whether what a finding is about exists for a few seconds only. */
-function isNew({ subject }: Finding, index: Index): boolean {
-  const age = index.now - Date.parse(index.find(subject)?.metadata.creationTimestamp ?? '')
-  return Math.abs(age) < NEW * 1000
-}
-
 /** Every rule, or those that are given, on a snapshot. A rule that fails leaves a gap and not a lost diagnosis. Pure. */
 export function diagnose(
   snapshot: Snapshot,
@@ -52,11 +40,7 @@ export function diagnose(
   const findings: Finding[] = []
   for (const rule of rules)
     try {
-      findings.push(
-        ...rule(index, findings)
-          .filter(finding => !isNew(finding, index))
-          .map(finding => permitted(finding, index)),
-      )
+      findings.push(...rule(index, findings).map(finding => permitted(finding, index)))
     } catch (error) {
       gaps.push({ what: `rule ${rule.name}`, why: `a defect of the toolkit: ${messageOf(error)}` })
     }

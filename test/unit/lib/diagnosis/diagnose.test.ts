@@ -8,7 +8,7 @@ import { actionText, causeLines, headline } from '../../../../lib/diagnosis/show
 import { refOf } from '../../../../lib/kubectl/kubectl.ts'
 import { writeFileAtomic } from '../../../../lib/script/files.ts'
 import { temporaryFolder } from '../../helpers.ts'
-import { NOW, objectOf, snapshotOf } from './snapshots.ts'
+import { objectOf, snapshotOf } from './snapshots.ts'
 
 const pod = objectOf('Pod', 'oas', 'a')
 const broken: Finding = {
@@ -30,15 +30,6 @@ test('a rule that fails leaves a gap, and the others tell what they find', () =>
   )
   assert.is(gaps.length, 1)
   assert.match(gaps[0]!.why, 'a defect of the toolkit')
-})
-
-test('an object is not judged in its first seconds: what it refers to may come while the lists are read', () => {
-  const told = (seconds: number) => {
-    const creationTimestamp = Date.parse(NOW) - seconds * 1000
-    const metadata = { ...pod.metadata, creationTimestamp: new Date(creationTimestamp).toISOString() }
-    return diagnose(snapshotOf([{ ...pod, metadata }]), [rule]).causes.length
-  }
-  assert.equal([0, 4, 6, -3600].map(told), [0, 0, 1, 1])
 })
 
 test('how much is wrong is told in one line', () => {
