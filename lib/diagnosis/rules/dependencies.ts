@@ -3,7 +3,7 @@ import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl
 import type { Action, Finding, Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { findingOf, refTo, sourceOf } from './failure.ts'
+import { findingOf, isFetching, refTo, sourceOf } from './failure.ts'
 import { kustomizationOf } from './workload-facts.ts'
 
 /** What a Kustomization or a release waits for, by its dependsOn. Pure. */
@@ -45,8 +45,8 @@ function blocked(object: KubeObject, index: Index, seen: Set<string> = new Set()
     if (seen.has(keyOf(ref))) return true // they wait for each other
     const found = index.find(ref)
     if (!found) return true
-    const { state } = standing(found)
-    if (state === 'failed') return true
+    const { state, message } = standing(found)
+    if (state === 'failed') return !isFetching(found, message, index)
     if (state === 'suspended') return condition(found, 'Ready')?.status !== 'True'
     return blocked(found, index, new Set([...seen, keyOf(ref)]))
   })

@@ -3,7 +3,15 @@ import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { type Action, each, type Rule } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { evidenceOf, type Failure, findingOf, type KnownFailure, recognise, refTo } from './failure.ts'
+import {
+  evidenceOf,
+  type Failure,
+  findingOf,
+  isFetching,
+  type KnownFailure,
+  recognise,
+  refTo,
+} from './failure.ts'
 import { NAMES, OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 import { kustomizationOf } from './workload-facts.ts'
 
@@ -257,6 +265,7 @@ const failing: Rule = index =>
           : failure.fix
       return [findingOf(source, { ...failure, fix }, { action, evidence: evidence(source, index, failure) })]
     }
+    if (isAtWork(source, index) && isFetching(source, message, index)) return []
     return [
       findingOf(source, {
         rule: 'chart-waits-for-repository',
