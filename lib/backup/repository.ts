@@ -82,6 +82,18 @@ async function flawOf(
   }
 }
 
+type RepositoryFlaw = NonNullable<Awaited<ReturnType<typeof flawOf>>>
+
+async function flawsOf(
+  kubectl: Kubectl,
+  bucket: BackupBucket,
+  namespaces: string[],
+): Promise<RepositoryFlaw[]> {
+  const password = await repositoryPassword(kubectl)
+  const flaws = [...new Set(namespaces)].map(namespace => flawOf(bucket, namespace, password))
+  return (await Promise.all(flaws)).filter(flaw => flaw !== undefined)
+}
+
 /**
  * What is wrong with the repositories that have the claims (`namespace/name`) of a backup, one a namespace: each has to
  * be in the bucket, and to be opened by the password that the cluster has. Throws when the bucket cannot be reached.
@@ -92,10 +104,9 @@ export async function checkRepositories(
   backup: string,
   claims: readonly string[],
 ): Promise<BackupFlaw[]> {
-  const password = await repositoryPassword(kubectl)
-  const namespaces = new Set(claims.map(claim => claim.split('/')[0]!))
-  const flaws = await Promise.all([...namespaces].map(namespace => flawOf(bucket, namespace, password)))
-  return flaws.flatMap(flaw => (flaw ? [{ what: `backup ${backup}: ${flaw.what}`, fix: flaw.fix }] : []))
+  const namespaces = claims.map(claim => claim.split('/')[0]!)
+  const flaws = await flawsOf(kubectl, bucket, namespaces)
+  return flaws.map(({ what, fix }) => ({ what: `backup ${backup}: ${what}`, fix }))
 }
 
 /**
@@ -107,8 +118,10 @@ export async function checkPresentRepositories(
   bucket: BackupBucket,
 ): Promise<BackupFlaw[]> {
   const repositories = await kubectl.list(VELERO_API, 'BackupRepository', { namespace: VELERO })
-  const namespaces = new Set(repositories.flatMap(({ spec }) => spec?.volumeNamespace ?? []))
-  const password = await repositoryPassword(kubectl)
-  const flaws = await Promise.all([...namespaces].map(namespace => flawOf(bucket, namespace, password)))
-  return flaws.flatMap(flaw => (flaw && !flaw.isAbsent ? [{ what: flaw.what, fix: flaw.fix }] : []))
+  const flaws = await flawsOf(
+    kubectl,
+    bucket,
+    repositories.flatMap(({ spec }) => spec?.volumeNamespace ?? []),
+  )
+  return flaws.filter(({ isAbsent }) => !isAbsent)
 }
