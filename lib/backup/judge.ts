@@ -356,6 +356,10 @@ function mounts(pod: KubeObject, claim: string): boolean {
   )
 }
 
+/** Whether a backup has the data of a claim, or of the one that had its name then: it may have been restored since. Pure. */
+export const hasData = ({ state, earlier }: ClaimVerdict): boolean =>
+  state === 'captured' || earlier !== undefined
+
 /** How many of the claims of today a backup has, and why it does not have the others, for people. Pure. */
 export function coverage({ claims }: Pick<BackupVerdict, 'claims'>): string {
   const count = (state: ClaimVerdict['state']) => claims.filter(claim => claim.state === state).length

@@ -111,7 +111,7 @@ export async function checkRepositories(
 
 /**
  * What is wrong with the repositories that Velero writes to already: with another password it tries each volume for a
- * minute before it says so. One that is not in the bucket is made by Velero. Throws when the bucket cannot be reached.
+ * minute before it says so. One that is not in the bucket is created by Velero. Throws when the bucket cannot be reached.
  */
 export async function checkPresentRepositories(
   kubectl: Kubectl,

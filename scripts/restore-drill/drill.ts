@@ -4,7 +4,7 @@ import { type AppParts, partsOfApp } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import { type ClaimContents, type Counting, contentsText } from '../../lib/backup/contents.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
-import { type BackupObjects, DRILL_MARK } from '../../lib/backup/judge.ts'
+import { type BackupObjects, DRILL_MARK, hasData } from '../../lib/backup/judge.ts'
 import { mark, type Proof } from '../../lib/backup/proof.ts'
 import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/restored.ts'
 import { claimIn, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
@@ -80,9 +80,7 @@ export async function subjects(
   const installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(
     ({ metadata }) => metadata.name,
   )
-  const proved = new Set(
-    proof.backup.claims.filter(({ state }) => state === 'captured').map(({ claim }) => claim),
-  )
+  const proved = new Set(proof.backup.claims.filter(hasData).map(({ claim }) => claim))
   const found: DrillSubject[] = []
   for (const name of app ? [app] : APP_NAMES.filter(each => each !== 'velero' && installed.includes(each))) {
     const parts = await partsOfApp(kubectl, name, objects)

@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type BackupObjects, coverage, judgeBackup, wrongWith } from '../../../../lib/backup/judge.ts'
+import {
+  type BackupObjects,
+  coverage,
+  hasData,
+  judgeBackup,
+  wrongWith,
+} from '../../../../lib/backup/judge.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
 const NOW = Date.parse('2026-03-01T03:00:00Z')
@@ -197,6 +203,9 @@ test('a backup whose application was restored since tells what it has of each cl
   earlier.spec = { pod: { namespace: 'oas-apps', name: 'pod-data' }, volume: 'storage' }
   const verdict = judged(cluster({ claims: [restored], volumeBackups: [earlier] }))
   assert.match(verdict.claims[0]!.reason ?? '', /, which has .+ of the claim that had its name then$/)
+  assert.ok(hasData(verdict.claims[0]!))
+  const none = judged(cluster({ claims: [restored] }))
+  assert.not.ok(hasData(none.claims[0]!))
   assert.is(coverage(verdict), '0 of 1 volumes; 1 created later, 1 of them in it as they were before')
 })
 
