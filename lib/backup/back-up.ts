@@ -6,7 +6,7 @@ import { claimsOfPods } from '../kubectl/scale.ts'
 import type { Config } from '../platform/config.ts'
 import { refuse } from '../preflight/findings.ts'
 import { checkBackup } from '../preflight/s3.ts'
-import { ExpectedError, messageOf, throwAll } from '../script/errors.ts'
+import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket } from './bucket.ts'
@@ -25,6 +25,7 @@ import {
   coverage,
   isUnfinished,
   judgeBackup,
+  throwFlaws,
   VELERO,
 } from './judge.ts'
 import { beginMaintenance, nextcloudOf } from './maintenance.ts'
@@ -134,8 +135,7 @@ export function passwordCheck(
   config: Config,
 ): () => Promise<void> {
   return async () => {
-    const flaws = await checkPresentRepositories(kubectl, await BackupBucket.open(config, run.signal))
-    throwAll(flaws.map(({ what, fix }) => new ExpectedError(what, fix)))
+    throwFlaws(await checkPresentRepositories(kubectl, await BackupBucket.open(config, run.signal)))
   }
 }
 
@@ -266,7 +266,7 @@ export async function proveStep(
       contents,
     })
     const { wrong, backup } = made.proof
-    throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+    throwFlaws(wrong)
     return coverage(backup)
   })
   return made!

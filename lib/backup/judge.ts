@@ -8,6 +8,7 @@
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import { podsByClaim } from '../kubectl/volumes.ts'
 import { durationText } from '../script/duration.ts'
+import { ExpectedError, throwAll } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
 import { heldBy } from './held.ts'
 
@@ -186,12 +187,11 @@ export function judgeBackup(
     const uid = labels['velero.io/pvc-uid'] ?? ''
     copies.set(uid, [...(copies.get(uid) ?? []), copy])
   }
-  const look = lookup(objects)
-  const held = new Map(heldBy(metadata.name, objects.volumeBackups).map(({ claim, bytes }) => [claim, bytes]))
+  const look = lookup(metadata.name, objects)
   const claims = objects.claims
     .filter(({ status }) => status?.phase === 'Bound')
     .filter(claim => only?.(claim) ?? true)
-    .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look, held))
+    .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look))
     .sort((a, b) => (a.claim < b.claim ? -1 : 1))
   const flaws = flawsOf(backup, now).filter(({ what }) => !only || !what.startsWith('takes only objects'))
   return {
@@ -207,8 +207,8 @@ export function judgeBackup(
   }
 }
 
-/** What the claims are judged with, found once. */
-function lookup({ pods, volumes, volumeBackups }: BackupObjects) {
+/** What the claims are judged with for a backup, found once. */
+function lookup(backup: string, { pods, volumes, volumeBackups }: BackupObjects) {
   const agents = pods.filter(
     ({ metadata: { namespace, labels } }) =>
       namespace === VELERO && (labels?.role === 'node-agent' || labels?.name === 'node-agent'),
@@ -222,6 +222,8 @@ function lookup({ pods, volumes, volumeBackups }: BackupObjects) {
   return {
     users: podsByClaim(pods),
     filled,
+    /** The bytes that the backup has of a claim, by `namespace/name`. */
+    held: new Map(heldBy(backup, volumeBackups).map(({ claim, bytes }) => [claim, bytes])),
     volumes: new Map(volumes.map(volume => [volume.metadata.name, volume])),
     agents: new Set(
       agents.filter(({ status }) => status?.phase === 'Running').map(({ spec }) => spec?.nodeName as string),
@@ -236,7 +238,6 @@ function judgeClaim(
   copies: readonly KubeObject[],
   backup: KubeObject,
   look: ReturnType<typeof lookup>,
-  held: ReadonlyMap<string, number>,
 ): ClaimVerdict {
   const { namespace = '', name, uid, labels } = claim.metadata
   const place = `${namespace}/${name}`
@@ -282,14 +283,10 @@ function judgeClaim(
   if (purposely && users.every(pod => excludedVolumes(pod).has(volumeOf(pod, name))))
     return verdict('excluded', { reason: `left out by the annotation of pod ${purposely.metadata.name}` })
   if (Date.parse(claim.metadata.creationTimestamp ?? '') > startOf(backup)) {
-    const reason = 'it was created after the backup was started'
-    const earlier = held.get(place)
-    return earlier === undefined
-      ? verdict('later', { reason })
-      : verdict('later', {
-          reason: `${reason}, which has ${sizeText(earlier)} of the claim that had its name then`,
-          earlier,
-        })
+    const earlier = look.held.get(place)
+    const has =
+      earlier === undefined ? '' : `, which has ${sizeText(earlier)} of the claim that had its name then`
+    return verdict('later', { reason: `it was created after the backup was started${has}`, earlier })
   }
   if (namespace && !takesNamespace({ ...backup, spec: withoutSelectors(backup.spec) }, namespace))
     return missing(`the backup leaves out the namespace ${namespace}`, 'take a backup of everything')
@@ -372,6 +369,11 @@ export function coverage({ claims }: Pick<BackupVerdict, 'claims'>): string {
       ? [`${later} created later${earlier > 0 ? `, ${earlier} of them in it as they were before` : ''}`]
       : []),
   ].join('; ')
+}
+
+/** Throws an ExpectedError for each of these; nothing when there are none. */
+export function throwFlaws(flaws: readonly BackupFlaw[]): void {
+  throwAll(flaws.map(({ what, fix }) => new ExpectedError(what, fix)))
 }
 
 /** Everything that is wrong with a backup, each with what to do about it. Pure. */

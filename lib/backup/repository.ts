@@ -50,14 +50,19 @@ export async function repositoryPassword(kubectl: Kubectl): Promise<string> {
   return Buffer.from(String(secret?.data?.['repository-password'] ?? ''), 'base64').toString()
 }
 
-const restore = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
+const RESTORE = `restore the password of the time: kubectl apply -f clusters/NAME/secrets/${SECRET}.yaml, or from a backup: npx tsx scripts/restore-secrets.ts --overwrite ${SECRET}`
+
+interface RepositoryFlaw extends BackupFlaw {
+  /** It is not in the bucket. */
+  isAbsent?: true
+}
 
 /** What is wrong with the repository of a namespace. Throws when the bucket cannot be reached. */
 async function flawOf(
   bucket: BackupBucket,
   namespace: string,
   password: string,
-): Promise<(BackupFlaw & { isAbsent?: true }) | undefined> {
+): Promise<RepositoryFlaw | undefined> {
   const path = `kopia/${namespace}/kopia.repository`
   const file = await bucket.read(path)
   const damaged = (what: string) => ({
@@ -68,21 +73,19 @@ async function flawOf(
   if (password === '')
     return {
       what: `the Secret ${VELERO}/${SECRET} does not exist: nobody can read the volumes of ${namespace}`,
-      fix: restore,
+      fix: RESTORE,
     }
   try {
     return (await opensRepository(file, password)) === 'refused'
       ? {
           what: `the password of the cluster does not open ${path}: it was changed after the first backup`,
-          fix: restore,
+          fix: RESTORE,
         }
       : undefined
   } catch {
     return damaged('in the bucket is damaged')
   }
 }
-
-type RepositoryFlaw = NonNullable<Awaited<ReturnType<typeof flawOf>>>
 
 async function flawsOf(
   kubectl: Kubectl,

@@ -1,11 +1,11 @@
 /** A namespace beside the running one: nothing in it is public, and it reaches nothing outside. */
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
-import { EXIT, ExpectedError, throwAll } from '../script/errors.ts'
+import { EXIT, ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
 import type { AppParts } from './back-up.ts'
 import type { Held } from './held.ts'
-import { isUnfinished, VELERO } from './judge.ts'
+import { isUnfinished, throwFlaws, VELERO } from './judge.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
 import { MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
 
@@ -127,6 +127,6 @@ export async function restoreToScratch(
     await kubectl.create(restoreObject(name, { backup, madeBy, releases, namespaces, into }))
   const restore = await untilEnded(kubectl, ref, wait)
   const wrong = wrongWithRestore(restore, await readVolumeRestores(kubectl), held)
-  throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+  throwFlaws(wrong)
   return { restore, took: performance.now() - began }
 }

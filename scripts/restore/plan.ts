@@ -2,7 +2,7 @@
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
-import { type BackupObjects, startOf, VELERO } from '../../lib/backup/judge.ts'
+import { type BackupObjects, startOf, throwFlaws, VELERO } from '../../lib/backup/judge.ts'
 import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
 import { readProof, spaceProblems } from '../../lib/backup/restoring.ts'
@@ -44,8 +44,7 @@ export async function restorable(
   const proof = run.flags['accept-unproved'] ? undefined : await readProof(bucket, name)
   const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
   const claims = heldBy(name, copies).map(({ claim }) => claim)
-  const wrong = await checkRepositories(kubectl, bucket, name, claims)
-  throwAll(wrong.map(({ what, fix }) => new ExpectedError(what, fix)))
+  throwFlaws(await checkRepositories(kubectl, bucket, name, claims))
   return proof
 }
 

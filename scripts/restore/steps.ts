@@ -2,7 +2,7 @@
 
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Held } from '../../lib/backup/held.ts'
-import { isUnfinished, VELERO } from '../../lib/backup/judge.ts'
+import { isUnfinished, throwFlaws, VELERO } from '../../lib/backup/judge.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
@@ -10,7 +10,7 @@ import { Kubectl, type KubeObject, type Ref } from '../../lib/kubectl/kubectl.ts
 import { ownersOf, podsUsing, untilUnused } from '../../lib/kubectl/scale.ts'
 import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import { countText } from '../../lib/script/count.ts'
-import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
+import { throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -178,7 +178,7 @@ export async function restoreData(
     await kubectl.create(restoreObject(state.restore, options))
   }
   const ended = await untilEnded(kubectl, veleroRef('Restore', state.restore!), wait)
-  throwAll((await flawsOf(kubectl, ended, held)).map(({ what, fix }) => new ExpectedError(what, fix)))
+  throwFlaws(await flawsOf(kubectl, ended, held))
   return `${held.length} of ${held.length} volumes`
 }
 

@@ -1,7 +1,7 @@
 /** What kustomize says of manifests that it cannot build, and what to do about it. */
 
 /** A path below the temporary folder that kustomize-controller builds in, as it is in the repository. */
-const inRepository = (path = '') => path.replace(/^\/tmp\/[\w-]{1,80}\//, '')
+const inRepository = (path: string) => path.replace(/^\/tmp\/[\w-]{1,80}\//, '')
 
 /**
  * Mistakes by their messages, the first that matches counts.

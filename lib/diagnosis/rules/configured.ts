@@ -27,14 +27,16 @@ function sourcesOf(pod: KubeObject, container: string, index: Index): Source[] {
   const found: Source[] = []
   const add = ({ kind, name, key, variable }: Read, mounts?: readonly string[]) => {
     if (GIVEN.test(name)) return
-    const known = kind === 'Secret' ? index.secret(pod.metadata.namespace ?? '', name)?.keys : undefined
     const names = [
       ...(variable ? [{ as: variable, ...(key ? { key } : {}) }] : []),
-      ...[...(key ? [key] : []), ...Object.keys(known ?? {})].map(each => ({ as: each })),
+      ...(key ? [{ as: key }] : []),
     ]
     const earlier = found.find(each => each.kind === kind && each.name === name)
-    if (!earlier) found.push({ kind, name, names, ...(mounts ? { mounts } : {}) })
-    else {
+    if (!earlier) {
+      const keys = kind === 'Secret' ? index.secret(pod.metadata.namespace ?? '', name)?.keys : undefined
+      const known = Object.keys(keys ?? {}).map(each => ({ as: each }))
+      found.push({ kind, name, names: [...names, ...known], ...(mounts ? { mounts } : {}) })
+    } else {
       earlier.names = [...earlier.names, ...names]
       if (mounts) earlier.mounts = [...(earlier.mounts ?? []), ...mounts]
     }

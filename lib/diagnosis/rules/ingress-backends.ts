@@ -25,7 +25,6 @@ function isServed({ spec }: KubeObject, index: Index): boolean {
 
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
 const ingresses = each('Ingress', (ingress, index) => {
-  if (isSolver(ingress)) return undefined // cert-manager removes its Service first: the Challenge tells
   const { namespace, name, annotations } = ingress.metadata
   const finding = (rule: string, cause: string, text: string, command: string): Finding =>
     tell(ingress, { rule, cause, text, command })
@@ -64,6 +63,7 @@ const ingresses = each('Ingress', (ingress, index) => {
   for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
     const service = index.get('Service', namespace, target)
     const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
+    if (!service && isSolver(ingress)) continue // cert-manager removes the Service first: the Challenge tells
     if (!service)
       found.push(
         finding(

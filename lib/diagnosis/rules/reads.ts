@@ -18,7 +18,7 @@ type Part = any
 function read(kind: Read['kind'], part: Part, more: { key?: unknown; variable?: unknown } = {}): Read[] {
   const name = part?.name ?? part?.secretName
   const { key, variable } = more
-  if (typeof name !== 'string') return []
+  if (typeof name !== 'string' || name === '') return []
   return [
     {
       kind,

@@ -265,14 +265,15 @@ const failing: Rule = index =>
           : failure.fix
       return [findingOf(source, { ...failure, fix }, { action, evidence: evidence(source, index, failure) })]
     }
-    if (isAtWork(source, index) && isFetching(source, message, index)) return []
+    const atWork = isAtWork(source, index)
+    if (atWork && isFetching(source, message, index)) return []
     return [
       findingOf(source, {
         rule: 'chart-waits-for-repository',
         cause: short(message),
         fix: `repair HelmRepository ${source.spec?.sourceRef?.name} first`,
         symptom: true,
-        ...(isAtWork(source, index) ? { timing: 'passing' } : {}),
+        ...(atWork ? { timing: 'passing' } : {}),
       }),
     ]
   })

@@ -264,6 +264,15 @@ test('an Ingress that leads nowhere', () => {
   ])
 })
 
+test('the Ingress of a challenge has a class; its Service is removed first', () => {
+  const labels = { 'acme.cert-manager.io/http01-solver': 'true' }
+  const solver = { ...ingress, metadata: { ...ingress.metadata, labels } }
+  assert.equal(told(platformWith(solver).filter(({ kind }) => kind !== 'Service')), [])
+  assert.equal(told(platformWith({ ...solver, spec: { ...ingress.spec, ingressClassName: 'none' } })), [
+    'ingress-class-missing Ingress oas-apps/wekan',
+  ])
+})
+
 test('a Service that gets no address', () => {
   const outside = { ...service, spec: { ...service.spec, type: 'LoadBalancer' } }
   assert.equal(told(platformWith(outside)), ['service-without-address Service oas-apps/wekan'])
