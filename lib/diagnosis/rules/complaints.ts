@@ -3,26 +3,23 @@ import { refOf } from '../../kubectl/kubectl.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index, Said } from '../snapshot.ts'
-import { meaningIn } from './called.ts'
-import { repairOf } from './configured.ts'
-import { asGiven } from './given.ts'
 import { logsOf } from './readiness.ts'
 import { tellingLine } from './telling-lines.ts'
+import { understood } from './understood.ts'
 import { containersOf, workloadOf } from './workload-facts.ts'
 
 /** A warning: it may well do the rest of its work. */
 function complaint({ namespace, pod: name, container, text }: Said, index: Index): [string, Finding][] {
   const pod = index.get('Pod', namespace, name)
-  if (!pod) return []
+  const of = pod && containersOf(pod).find(each => each.name === container)
+  if (!of) return []
   const workload = workloadOf(pod, index)
-  const of = containersOf(pod).find(each => each.name === container)
-  const meaning = meaningIn(pod, [text], index)
-  const known = of ? asGiven(meaning, pod, of, [text], index) : meaning
+  const known = understood(pod, of, [text], index)
   const finding = tell(pod, {
     rule: known?.rule ?? 'container-complains',
     verdict: 'warning',
     cause: `container ${container} is ready, and keeps saying: ${known?.cause ?? tellingLine(text)}`,
-    text: known ? repairOf(known, pod, container, [text], index) : 'read its log, and correct what it says',
+    text: known?.fix ?? 'read its log, and correct what it says',
     command: known?.command ?? logsOf(pod, container, ''),
     ...(known?.by ? { symptom: true, causedBy: known.by } : {}),
   })

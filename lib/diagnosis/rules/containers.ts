@@ -5,9 +5,7 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { meaningIn } from './called.ts'
-import { repairOf, settingsPlace } from './configured.ts'
-import { asGiven } from './given.ts'
+import { settingsPlace } from './configured.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
 import { busError, processorLacks } from './known-words.ts'
 import { lastLinesOf } from './last-words.ts'
@@ -15,6 +13,7 @@ import { probeMistake, unserved } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
 import { startTrouble } from './starting.ts'
 import { adviceIn, lackingProgram, namedIn, probeAnswer, programFix, tellingLine } from './telling-lines.ts'
+import { understood } from './understood.ts'
 import {
   type Container,
   containersOf,
@@ -170,7 +169,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
       evidence: [short(probed.message ?? ''), ...evidence],
     }
   const lacking = lackingProgram(words, last.exitCode)
-  const known = asGiven(meaningIn(pod, words, index), pod, container, words, index)
+  const known = understood(pod, container, words, index)
   // A script may go on without a program, and fail by something else.
   if (lacking && (last.exitCode === 127 || !(known || probed)))
     return withoutProgram(container, lacking, where, { command, evidence })
@@ -206,7 +205,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
     return {
       rule: known.rule,
       cause: `${title} keeps crashing: ${known.cause}`,
-      fix: repairOf(known, pod, name, words, index),
+      fix: known.fix,
       command: known.command ?? command,
       evidence,
       ...(known.by ? { symptom: true, causedBy: known.by } : {}),

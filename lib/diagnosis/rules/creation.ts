@@ -4,12 +4,12 @@ import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { meaningIn } from './called.ts'
-import { repairOf, settingsPlace } from './configured.ts'
+import { settingsPlace } from './configured.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
 import { lackingProgram, programFix, tellingLine, tellsFailure } from './telling-lines.ts'
+import { understood } from './understood.ts'
 import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -280,7 +280,8 @@ const failedJobs = each('Job', (job, index) => {
 export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {
   const where = whereToChange(workloadOf(job, index), index)
   for (const pod of index.ownedBy(job))
-    for (const { name, status, spec } of containersOf(pod)) {
+    for (const container of containersOf(pod)) {
+      const { name, status, spec } = container
       const last = status.state?.terminated ?? status.lastState?.terminated
       if (!last || last.exitCode === 0) continue
       const limit = spec?.resources?.limits?.memory
@@ -291,13 +292,13 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
         }
       const words = [String(last.message ?? ''), lastLinesOf(pod, name, index)]
       const lacking = lackingProgram(words, last.exitCode)
-      const known = meaningIn(pod, words, index)
+      const known = understood(pod, container, words, index)
       if (lacking && (last.exitCode === 127 || !known))
         return {
           cause: `the image of container ${name} has no program ${lacking.program}: ${short(lacking.line, 200)}`,
           fix: programFix(lacking.program, where),
         }
-      if (known) return { cause: known.cause, fix: repairOf(known, pod, name, words, index) }
+      if (known) return { cause: known.cause, fix: known.fix }
       const said = tellingLine(...words)
       // What it was about before it failed is not the reason.
       if (said && tellsFailure(words.join('\n')))

@@ -5,11 +5,10 @@ import { isEvicted } from '../eviction.ts'
 import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { meaningIn } from './called.ts'
-import { repairOf } from './configured.ts'
 import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
+import { understood } from './understood.ts'
 import { containersOf, describing, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
@@ -142,7 +141,8 @@ const eventOf = (pod: KubeObject, index: Index) =>
 
 /** A failed pod whose container has said why. */
 function saying(pod: KubeObject, where: string, index: Index) {
-  for (const { name, status } of containersOf(pod)) {
+  for (const container of containersOf(pod)) {
+    const { name, status } = container
     const { exitCode, reason, message } = status.state?.terminated ?? {}
     if (!exitCode) continue
     if (reason === 'OOMKilled')
@@ -152,13 +152,13 @@ function saying(pod: KubeObject, where: string, index: Index) {
         remedy: { text: `raise its memory limit ${where}` },
       }
     const words = [String(message ?? ''), lastLinesOf(pod, name, index)]
-    const known = meaningIn(pod, words, index)
+    const known = understood(pod, container, words, index)
     if (known)
       return {
         rule: known.rule,
         cause: `container ${name} has ended with exit code ${exitCode}: ${known.cause}`,
         remedy: {
-          text: repairOf(known, pod, name, words, index),
+          text: known.fix,
           command: known.command ?? logsOf(pod, name, ''),
         },
       }

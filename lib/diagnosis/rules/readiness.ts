@@ -6,7 +6,6 @@ import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { meaningIn } from './called.ts'
 import { repairOf } from './configured.ts'
 import { refTo } from './failure.ts'
 import type { ImageTrouble } from './images.ts'
@@ -14,6 +13,7 @@ import { lastLinesOf, meaningOf } from './last-words.ts'
 import { blindNetworks } from './network-selectors.ts'
 import { probeMistake, unserved } from './probes.ts'
 import { adviceIn, probeAnswer, tellingLine } from './telling-lines.ts'
+import { understood } from './understood.ts'
 import {
   type Container,
   describing,
@@ -42,7 +42,7 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
   const age = since(index, container.status.state.running.startedAt)
   if (age < 600) return undefined
   const lines = lastLinesOf(pod, container.name, index)
-  const known = meaningIn(pod, [lines], index)
+  const known = understood(pod, container, [lines], index)
   // Velero's waits for the volumes that its node-agent restores.
   const restores = index
     .all('PodVolumeRestore')
@@ -53,9 +53,7 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
   return {
     rule: 'pod-init-unfinished',
     cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}${said ? `: ${said}` : ''}`,
-    fix:
-      (known && repairOf(known, pod, container.name, [lines], index)) ??
-      'read what it waits for: most often a database or a service that does not answer',
+    fix: known?.fix ?? 'read what it waits for: most often a database or a service that does not answer',
     command: logsOf(pod, container.name, ''),
     ...(restores.length > 0
       ? {
@@ -98,12 +96,15 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   // A program that the probe runs may say why; that it does not connect says nothing of what it connects to.
   const own = /: (Get "|dial |HTTP probe|command )/.test(message) ? undefined : meaningOf(message)
   const known =
-    meaningIn(pod, [lines], index) ?? (/unreachable|address-missing/.test(own?.rule ?? '') ? undefined : own)
+    understood(pod, container, [lines], index) ??
+    (own && !/unreachable|address-missing/.test(own.rule)
+      ? { ...own, fix: repairOf(own, pod, name, [lines, message], index) }
+      : undefined)
   if (known && since(index, condition(pod, 'Ready')?.lastTransitionTime) > 300)
     return {
       rule: known.rule,
       cause: `container ${name} runs, but is not ready: ${known.cause}`,
-      fix: repairOf(known, pod, name, [lines, message], index),
+      fix: known.fix,
       command: known.command ?? logsOf(pod, name, ''),
       evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
       ...(known.by ? { symptom: true, causedBy: known.by } : waitsForOthers(pod, index)),

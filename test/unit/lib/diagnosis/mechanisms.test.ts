@@ -414,6 +414,10 @@ test('a failed pod whose container has said why is told with that', () => {
     ],
   }
   assert.equal(told([pod]), ['container-setting-missing Pod lost'])
+  const configMapKeyRef = { name: 'settings', key: 'STAGE', optional: true }
+  pod.spec.containers = [{ name: 'main', env: [{ name: 'APP_STAGE', valueFrom: { configMapKeyRef } }] }]
+  const [cause] = causes([pod, old('ConfigMap', 'settings', { keys: ['stage'] })])
+  assert.match(cause!.cause, 'ConfigMap settings has no key STAGE, which APP_STAGE is read from')
 })
 
 for (const [text, rule] of [
