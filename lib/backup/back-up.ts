@@ -10,6 +10,7 @@ import { ExpectedError, messageOf } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket } from './bucket.ts'
+import type { BackupObjects } from './claim.ts'
 import { type Counted, countedAround } from './compare.ts'
 import {
   type ClaimContents,
@@ -19,16 +20,9 @@ import {
   countingWith,
   runIn,
 } from './contents.ts'
-import {
-  type BackupObjects,
-  type BackupVerdict,
-  coverage,
-  isUnfinished,
-  judgeBackup,
-  throwFlaws,
-  VELERO,
-} from './judge.ts'
+import { type BackupVerdict, coverage, judgeBackup, throwFlaws } from './judge.ts'
 import { beginMaintenance, nextcloudOf } from './maintenance.ts'
+import { isUnfinished, VELERO } from './objects.ts'
 import { makeProof, type Proof, readBackupObjects } from './proof.ts'
 import { checkPresentRepositories, repositoryPassword } from './repository.ts'
 import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'

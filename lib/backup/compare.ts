@@ -3,8 +3,8 @@
  * counted before and after the backup, since people go on working: what is restored lies between the two.
  */
 import { countText } from '../script/count.ts'
+import type { ClaimVerdict } from './claim.ts'
 import { type ClaimContents, contentsText } from './contents.ts'
-import type { ClaimVerdict } from './judge.ts'
 
 /** What a claim had before and after a backup: at least and at most. The sample has what stayed the same. */
 export interface Counted extends Pick<ClaimContents, 'claim' | 'database' | 'sample' | 'unread'> {

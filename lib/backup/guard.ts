@@ -2,7 +2,9 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { durationText } from '../script/duration.ts'
 import { EXIT, ExpectedError } from '../script/errors.ts'
-import { type BackupObjects, judgeBackup, PROOF_MARK, startOf, VELERO, wrongWith } from './judge.ts'
+import type { BackupObjects } from './claim.ts'
+import { judgeBackup, wrongWith } from './judge.ts'
+import { PROOF_MARK, startOf, VELERO } from './objects.ts'
 import { readBackupObjects } from './proof.ts'
 import { veleroRef } from './velero.ts'
 

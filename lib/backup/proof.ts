@@ -13,18 +13,11 @@ import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, BUCKET_CHANGED_FIX, checkFiles, type FileSums, proofPath } from './bucket.ts'
+import type { BackupObjects } from './claim.ts'
 import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
 import { heldBy } from './held.ts'
-import {
-  type BackupFlaw,
-  type BackupObjects,
-  type BackupVerdict,
-  judgeBackup,
-  PROOF_MARK,
-  VELERO,
-  WRONG_IN_BUCKET,
-  wrongWith,
-} from './judge.ts'
+import { type BackupFlaw, type BackupVerdict, judgeBackup, wrongWith } from './judge.ts'
+import { PROOF_MARK, VELERO, WRONG_IN_BUCKET } from './objects.ts'
 import { checkRepositories } from './repository.ts'
 
 /** A proof, as it is written. */

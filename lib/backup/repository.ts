@@ -2,7 +2,8 @@
 import { createDecipheriv, hkdfSync, type ScryptOptions, scrypt } from 'node:crypto'
 import type { Kubectl } from '../kubectl/kubectl.ts'
 import type { BackupBucket } from './bucket.ts'
-import { type BackupFlaw, VELERO } from './judge.ts'
+import type { BackupFlaw } from './judge.ts'
+import { VELERO } from './objects.ts'
 import { VELERO_API } from './velero.ts'
 
 /** What kopia calls `scrypt-65536-8-1`, and the memory that it needs (internal/crypto/pb_key_deriver_scrypt.go). */

@@ -4,7 +4,7 @@ import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { sizeText } from '../script/size.ts'
 import { until } from '../script/wait.ts'
-import { isUnderWay, isUnfinished, isUnstarted, startOf, VELERO } from './judge.ts'
+import { isUnderWay, isUnfinished, isUnstarted, startOf, VELERO } from './objects.ts'
 
 /** The API of Velero. */
 export const VELERO_API = 'velero.io/v1'

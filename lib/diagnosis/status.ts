@@ -1,4 +1,4 @@
-import { DRILL_MARK, PROOF_MARK, startOf, VELERO } from '../backup/judge.ts'
+import { DRILL_MARK, PROOF_MARK, startOf, VELERO } from '../backup/objects.ts'
 import { type Condition, condition, standing } from '../flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
 import { durationText } from '../script/duration.ts'

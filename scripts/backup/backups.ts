@@ -1,7 +1,9 @@
 /** The backups that exist: listed with what each holds, found by name, deleted. */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type BackupObjects, judgeBackup, startOf, VELERO } from '../../lib/backup/judge.ts'
+import type { BackupObjects } from '../../lib/backup/claim.ts'
+import { judgeBackup } from '../../lib/backup/judge.ts'
+import { startOf, VELERO } from '../../lib/backup/objects.ts'
 import { MADE_BY, newestBackups, veleroRef } from '../../lib/backup/velero.ts'
 import { periodOf } from '../../lib/diagnosis/rules/backups.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'

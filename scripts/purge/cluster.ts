@@ -1,5 +1,6 @@
 import { newestProof } from '../../lib/backup/guard.ts'
-import { type BackupFlaw, judgeBackup, takesNamespace, wrongWith } from '../../lib/backup/judge.ts'
+import { type BackupFlaw, judgeBackup, wrongWith } from '../../lib/backup/judge.ts'
+import { takesNamespace } from '../../lib/backup/objects.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
 import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'

@@ -1,4 +1,4 @@
-import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/judge.ts'
+import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/objects.ts'
 import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { statusOf } from '../../lib/diagnosis/status.ts'

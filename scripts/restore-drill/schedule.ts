@@ -1,7 +1,7 @@
 /** The drill as a CronJob: its script in a ConfigMap, an account with few rights, and a policy that bounds them. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { VELERO } from '../../lib/backup/judge.ts'
+import { VELERO } from '../../lib/backup/objects.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { clusterChecks } from '../../lib/preflight/preflight.ts'

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
 import type { Held } from '../../lib/backup/held.ts'
-import { isUnfinished } from '../../lib/backup/judge.ts'
+import { isUnfinished } from '../../lib/backup/objects.ts'
 import { claimIn, heldLines, readVolumeRestores, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { releaseSelectors, veleroRef } from '../../lib/backup/velero.ts'

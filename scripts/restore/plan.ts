@@ -1,8 +1,10 @@
 /** What a restore would do: whether the backup may be used, and which data it would bring back. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
+import type { BackupObjects } from '../../lib/backup/claim.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
-import { type BackupObjects, startOf, throwFlaws, VELERO } from '../../lib/backup/judge.ts'
+import { throwFlaws } from '../../lib/backup/judge.ts'
+import { startOf, VELERO } from '../../lib/backup/objects.ts'
 import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
 import { readProof, spaceProblems } from '../../lib/backup/restoring.ts'

@@ -2,7 +2,8 @@
 
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Held } from '../../lib/backup/held.ts'
-import { isUnfinished, throwFlaws, VELERO } from '../../lib/backup/judge.ts'
+import { throwFlaws } from '../../lib/backup/judge.ts'
+import { isUnfinished, VELERO } from '../../lib/backup/objects.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'

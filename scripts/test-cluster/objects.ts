@@ -1,4 +1,4 @@
-import { PROOF_MARK, VELERO } from '../../lib/backup/judge.ts'
+import { PROOF_MARK, VELERO } from '../../lib/backup/objects.ts'
 import { appChainOf, concernsApp } from '../../lib/diagnosis/app-chain.ts'
 import { concernsHost } from '../../lib/diagnosis/certificates/scope.ts'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'

@@ -1,6 +1,8 @@
 /** Which backup holds the data of an application, if one does. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
-import { type BackupObjects, judgeBackup, startOf } from '../../lib/backup/judge.ts'
+import type { BackupObjects } from '../../lib/backup/claim.ts'
+import { judgeBackup } from '../../lib/backup/judge.ts'
+import { startOf } from '../../lib/backup/objects.ts'
 import { readBackupObjects } from '../../lib/backup/proof.ts'
 import { VELERO_API } from '../../lib/backup/velero.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'

@@ -8,7 +8,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isUnfinished } from '../../lib/backup/judge.ts'
+import { isUnfinished } from '../../lib/backup/objects.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/judge.ts'
+import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/objects.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import type { Report } from '../../scripts/report/facts.ts'

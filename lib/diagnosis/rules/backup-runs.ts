@@ -1,5 +1,5 @@
 /** Backups that do not come to an end, and what their volumes are read and stored by. */
-import { isUnderWay, isUnstarted } from '../../backup/judge.ts'
+import { isUnderWay, isUnstarted } from '../../backup/objects.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'

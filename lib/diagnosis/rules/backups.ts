@@ -1,6 +1,7 @@
 /** Backups by Velero: where they go, whether they come to a good end, and whether there are any. */
 
-import { type BackupFlaw, type BackupObjects, judgeBackup, wrongWith } from '../../backup/judge.ts'
+import type { BackupObjects } from '../../backup/claim.ts'
+import { type BackupFlaw, judgeBackup, wrongWith } from '../../backup/judge.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule } from '../finding.ts'

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { unprovedData } from '../../../../lib/backup/guard.ts'
-import { WRONG_IN_BUCKET } from '../../../../lib/backup/judge.ts'
+import { WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
 const NOW = Date.parse('2026-03-02T00:00:00Z')

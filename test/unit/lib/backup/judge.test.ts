@@ -1,13 +1,8 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  type BackupObjects,
-  coverage,
-  hasData,
-  judgeBackup,
-  wrongWith,
-} from '../../../../lib/backup/judge.ts'
+import { type BackupObjects, hasData } from '../../../../lib/backup/claim.ts'
+import { coverage, judgeBackup, wrongWith } from '../../../../lib/backup/judge.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
 const NOW = Date.parse('2026-03-01T03:00:00Z')

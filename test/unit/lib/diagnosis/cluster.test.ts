@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { WRONG_IN_BUCKET } from '../../../../lib/backup/judge.ts'
+import { WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
