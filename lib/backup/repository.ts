@@ -9,10 +9,22 @@ import { VELERO_API } from './velero.ts'
 /** What kopia calls `scrypt-65536-8-1`, and the memory that it needs (internal/crypto/pb_key_deriver_scrypt.go). */
 const SCRYPT: ScryptOptions = { N: 65536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 }
 
-const derived = (password: string, salt: Buffer) =>
-  new Promise<Buffer>((resolve, reject) =>
+/**
+ * The keys that were derived: each takes a part of a second of the processor, and a backup needs them before it begins
+ * and for its proof.
+ */
+const keys = new Map<string, Promise<Buffer>>()
+
+function derived(password: string, salt: Buffer): Promise<Buffer> {
+  const of = `${salt.toString('base64')} ${password}`
+  const known = keys.get(of)
+  if (known) return known
+  const key = new Promise<Buffer>((resolve, reject) =>
     scrypt(password, salt, 32, SCRYPT, (error, key) => (error ? reject(error) : resolve(key))),
   )
+  keys.set(of, key)
+  return key
+}
 
 /**
  * Whether a password opens a repository of kopia, by its file `kopia.repository`; `unknown` when kopia has encrypted
