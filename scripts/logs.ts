@@ -6,7 +6,6 @@
  * Usage: npx tsx scripts/logs.ts [APP|PRESET]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
-import { Kubectl } from '../lib/kubectl/kubectl.ts'
 import type { LogContainer } from '../lib/logs/containers.ts'
 import type { Line } from '../lib/logs/lines.ts'
 import type { LogReadOptions } from '../lib/logs/read.ts'
@@ -84,6 +83,7 @@ await script({
     }
     const tail = tailLines(run.flags)
 
+    const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await registerClusterSecrets(kubectl)
     const now = () => Date.now() + kubectl.client.clockOffset

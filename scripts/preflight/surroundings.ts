@@ -1,6 +1,5 @@
-import { type Config, completeConfig, readConfig } from '../../lib/platform/config.ts'
+import type { Config } from '../../lib/platform/config.ts'
 import type { PreflightFinding } from '../../lib/preflight/findings.ts'
-import { platformHosts } from '../../lib/preflight/hosts.ts'
 import { type ExpectedError, ExpectedErrors, toExpected, UsageError } from '../../lib/script/errors.ts'
 import type { ServerRun } from '../../lib/server/server.ts'
 
@@ -35,6 +34,7 @@ export async function lookAround(
   wanted: readonly SectionName[],
   resolvers: readonly string[],
 ): Promise<{ sections: Section[]; problems: ExpectedError[] }> {
+  const { completeConfig, readConfig } = await import('../../lib/platform/config.ts')
   const config = completeConfig(readConfig(run.cluster.env))
   const problems: ExpectedError[] = []
   const look = async (name: SectionName, work: () => Promise<Seen | undefined>): Promise<Section[]> => {
@@ -122,6 +122,7 @@ async function dns(
   signal: AbortSignal,
 ): Promise<Seen> {
   const { checkDns, defaultResolvers } = await import('../../lib/preflight/dns.ts')
+  const { platformHosts } = await import('../../lib/preflight/hosts.ts')
   const { ip_address: address = '', domain = '' } = config
   const hosts = platformHosts(config)
   const resolvers = given.length > 0 ? given : defaultResolvers(address)
