@@ -35,6 +35,7 @@ const KINDS: readonly [apiVersion: string, kind: string, options?: ListOptions][
   ['v1', 'PersistentVolume'],
   ['v1', 'ConfigMap', { metadataOnly: true }],
   ['v1', 'ResourceQuota'],
+  ['v1', 'LimitRange'],
   ['v1', 'Event'],
   ['apps/v1', 'Deployment'],
   ['apps/v1', 'ReplicaSet'],

@@ -21,7 +21,7 @@ const workload: Fields = {
     serviceName: 'text',
     minReadySeconds: 'number',
     progressDeadlineSeconds: 'number',
-    strategy: { type: 'text' },
+    strategy: { type: 'text', rollingUpdate: { maxSurge: 'scalar', maxUnavailable: 'scalar' } },
     updateStrategy: { type: 'text', rollingUpdate: { partition: 'scalar' } },
     volumeClaimTemplates: [
       { metadata: { name: 'text' }, spec: { storageClassName: 'text', resources: RESOURCES } },
@@ -31,6 +31,7 @@ const workload: Fields = {
 }
 const jobSpec: Fields = {
   suspend: 'flag',
+  managedBy: 'text',
   parallelism: 'number',
   completions: 'number',
   backoffLimit: 'number',

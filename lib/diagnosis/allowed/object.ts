@@ -59,8 +59,10 @@ const WORDS = /^[\w.]{0,60}(message|error|\.description)s?$/i
 const INNER =
   /^(?!last|prev|former)[\w.]{0,60}(health|(state|status)\.)|^last(Update|Operation)\.(message|description)$/i
 /** Parts of what is done in steps (`nodes`, `children`, `steps`), by their names or in a list, that have not worked. */
-const STEPS = /^(nodes|children|steps|tasks|stages)$/i
+const STEPS = /^(nodes|children|steps|tasks|stages|experiments)$/i
 const STUCK = /^(pending|error|failed)$/i
+/** How a part that is over is judged, in a word of its own: `verdict: Fail`, beside a status in words. */
+const VERDICT = /^fail(ed)?$/i
 const MOST_STUCK = 20
 
 /** What the steps of a status that are not done say. */
@@ -69,8 +71,15 @@ function stuckIn(status: Record<string, unknown>): object[] {
     .filter(([field]) => STEPS.test(field))
     .flatMap(([, steps]) => (typeof steps === 'object' && steps !== null ? Object.values(steps) : []))
     .flatMap(step => {
-      const { phase = step?.state ?? step?.status, message } = step ?? {}
-      if (typeof phase !== 'string' || !STUCK.test(phase) || typeof message !== 'string' || !message)
+      const judged = VERDICT.test(String(step?.verdict ?? ''))
+      const { phase = judged ? step.verdict : (step?.state ?? step?.status) } = step ?? {}
+      const { message = judged && step.status ? `${step.name}: ${step.status}` : undefined } = step ?? {}
+      if (
+        typeof phase !== 'string' ||
+        !(STUCK.test(phase) || judged) ||
+        typeof message !== 'string' ||
+        !message
+      )
         return []
       return [{ phase, message: allowedPart(message, 'message') }]
     })

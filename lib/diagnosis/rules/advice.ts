@@ -13,6 +13,25 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
     () =>
       'unseal it with its keys (`vault operator unseal` in its pod, as often as it needs keys), or set up auto-unseal: it is sealed after each start',
   ],
+  [
+    /RefNotPermitted|not permitted by any ReferenceGrant/,
+    () =>
+      'create a ReferenceGrant in the namespace of what it names, which admits that kind from the namespace of this route; or name something of its own namespace',
+  ],
+  [
+    /NoMatchingListenerHostname|no (matching|intersecting) (listener )?hostnames?/i,
+    where =>
+      `have one of its hostnames fit the hostname of a listener of its Gateway: correct spec.hostnames ${where}, or add a listener`,
+  ],
+  [
+    /NoMatchingParent|no matching (parent|listener)/i,
+    where => `correct sectionName and port in parentRefs ${where}: they name a listener of the Gateway`,
+  ],
+  [
+    /is not allowed in config|not (?:with)?in (?:any|the) (?:address )?pools?\b/i,
+    where =>
+      `choose an address of a pool ${where} (loadBalancerIP or the annotation), or extend the pool: IPAddressPool with MetalLB`,
+  ],
   [/unrecoverable/i, () => 'restore it from its last backup'],
   [
     /converting YAML/,

@@ -113,6 +113,7 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
     'autoscaler-without-metrics',
     `it gets no metrics: ${short(active.message ?? '', 200)}`,
     adapterFix(active.reason ?? '') ??
+      containerFix(active.message ?? '', target, namespace, index) ??
       'see whether metrics-server runs (k3s brings it), and whether the metric exists',
   ).map(found => ({
     ...found,
@@ -124,6 +125,21 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
     ].map(refOf),
   }))
 })
+
+/** A metric of a container that the pods do not have. */
+function containerFix(
+  message: string,
+  target: { kind: string; name: string },
+  namespace: string | undefined,
+  index: Index,
+): string | undefined {
+  const [, named] = /container (\S+) not present in metrics/.exec(message) ?? []
+  const template = index.get(target.kind, namespace, target.name)?.spec?.template
+  const there = ((template?.spec?.containers ?? []) as { name: string }[]).map(({ name }) => name)
+  return named && there.length > 0 && !there.includes(named)
+    ? `name a container of the pods in its metric (containerResource.container): ${there.join(' or ')}, not ${named}`
+    : undefined
+}
 
 /** Metrics other than those of metrics-server come from adapters, one for each API. */
 function adapterFix(reason: string): string | undefined {

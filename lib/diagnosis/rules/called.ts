@@ -8,7 +8,7 @@ import { clockAhead } from './nodes.ts'
 import { fits } from './policy-facts.ts'
 import { refusals, releaseLocked } from './refusals.ts'
 import { tellingLine } from './telling-lines.ts'
-import { endpointsOf, podsBehind, workloadOf } from './workload-facts.ts'
+import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
@@ -75,12 +75,35 @@ const CALLS = /^container-(names-unresolved|service-unreachable|no-primary)$/
 /** Whether nobody answers for a Service. */
 const isSilent = (service: KubeObject, index: Index) => endpointsOf(service.metadata, index) === 0
 
+/** The requests of kubelets for certificates by which they answer, which nobody has approved. */
+const waitingForCertificates = (index: Index) =>
+  index
+    .all('CertificateSigningRequest')
+    .filter(
+      ({ spec, status }) =>
+        spec?.signerName === 'kubernetes.io/kubelet-serving' && (status?.conditions ?? []).length === 0,
+    )
+
 /** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
 export function meaningIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
   const known = meaningOf(...texts)
   const refused =
     !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
   if (refused) return refused
+  const unserved = /:10250\b[\s\S]{0,200}remote error: tls: internal error/.test(texts.join('\n'))
+    ? waitingForCertificates(index)
+    : []
+  if (unserved[0])
+    return {
+      rule: 'container-service-unreachable',
+      cause: `kubelets have no certificate to answer with: their requests for one wait (${unserved[0].metadata.name})`,
+      fix: () => 'approve them, and have something approve the next ones',
+      command: `kubectl certificate approve ${unserved
+        .slice(0, 5)
+        .map(({ metadata }) => metadata.name)
+        .join(' ')}`,
+      by: unserved.map(refOf),
+    }
   if (known?.rule === 'container-certificate-refused') return byClock(known, pod, index)
   if ((known && !CALLS.test(known.rule)) || index.blind('Service')) return known
   const { namespace, labels } = pod.metadata
@@ -97,6 +120,8 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
         by: behind(silent.service!, index),
       }
     )
+  const kept = known.rule === RESOLVED ? keptFromNames(known, pod, index) : undefined
+  if (kept) return kept
   const [named] = calledIn(known.line ?? known.cause, namespace, index)
   const elsewhere = known.rule === RESOLVED ? askedElsewhere(known, named, pod, index) : undefined
   if (elsewhere) return elsewhere
@@ -112,6 +137,32 @@ const waysOut = ({ metadata }: KubeObject, index: Index): Ref[] =>
     .within('NetworkPolicy', metadata.namespace)
     .filter(({ spec }) => spec?.policyTypes?.includes('Egress') && fits(spec.podSelector, metadata.labels))
     .map(refOf)
+
+/**
+ * What it means that a name server does not answer, where no policy on the pod lets it out to that address: one that is
+ * neither of a pod nor of a Service, as a cache on the node, fits an ipBlock alone.
+ * Source: https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
+ */
+function keptFromNames(known: Meaning, pod: KubeObject, index: Index): Meaning | undefined {
+  const [, server = ''] =
+    /\bon ([\d.]{7,15}):53\b[^\n]{0,200}(?:timeout|timed out)/.exec(known.line ?? known.cause) ?? []
+  if (!server || index.all('Service').some(({ spec }) => spec?.clusterIP === server)) return undefined
+  if (index.all('Pod').some(({ spec, status }) => status?.podIP === server && !spec?.hostNetwork))
+    return undefined
+  type Way = { to?: { ipBlock?: { cidr?: string } }[] }
+  const by = waysOut(pod, index)
+  const ways = by.flatMap(ref => (index.find(ref)?.spec?.egress ?? []) as Way[])
+  const leads = ways.some(({ to }) => !to?.length || to.some(({ ipBlock }) => ipBlock))
+  if (by.length === 0 || leads) return undefined
+  return {
+    ...known,
+    cause: `${by.map(refText).join(' and ')} does not let it out to ${server}, which it asks for names: ${known.cause}`,
+    fix: () =>
+      `add an egress rule with an ipBlock ${server}/32 and port 53, UDP and TCP: that address is of no pod, so that no selector fits it`,
+    command: `kubectl -n ${pod.metadata.namespace} edit networkpolicy ${by[0]!.name}`,
+    by: undefined,
+  }
+}
 
 /** The policies on who may call the pods behind a Service. */
 const waysIn = (service: KubeObject, index: Index): Ref[] =>
@@ -131,7 +182,7 @@ function byClock(known: Meaning, pod: KubeObject, index: Index): Meaning {
 /** A Service and what should answer for it. */
 const behind = (service: KubeObject, index: Index): Ref[] => [
   refOf(service),
-  ...workloadsBehind(service, index),
+  ...workloadsBehind(service, index).map(refOf),
 ]
 
 /**
@@ -222,10 +273,3 @@ function withoutService(known: Meaning, host: string, namespace: string | undefi
     by: lacking.length > 0 ? lacking.map(refOf) : undefined,
   }
 }
-
-/** The workloads whose pods a Service would send requests to, scaled to 0 as they may be. */
-const workloadsBehind = (service: KubeObject, index: Index) =>
-  ['Deployment', 'StatefulSet', 'DaemonSet']
-    .flatMap(kind => index.within(kind, service.metadata.namespace))
-    .filter(({ spec }) => leadsTo(service, spec?.template?.metadata?.labels))
-    .map(refOf)

@@ -109,6 +109,14 @@ function leaving(claim: KubeObject, index: Index): Telling | undefined {
 function pending(claim: KubeObject, index: Index): Telling | undefined {
   const { spec, metadata } = claim
   const age = since(index, metadata.creationTimestamp)
+  const [unfilled] = eventsOf(index, claim, /^UnrecognizedDataSourceKind$/)
+  if (unfilled)
+    return {
+      rule: 'claim-not-provisioned',
+      cause: `nothing fills a volume from its dataSourceRef: ${short(String(unfilled.message ?? ''))}`,
+      text: 'install the populator of that kind (its controller and a VolumePopulator), or correct dataSourceRef: a claim is immutable, so recreate it',
+      command: describe(refOf(claim)),
+    }
   const failed = eventsOf(index, claim, /^(ProvisioningFailed|FailedBinding|VolumeMismatch)$/)[0]
   const evidence = failed ? [`${failed.reason}: ${short(failed.message ?? '')}`] : []
   if (spec?.volumeName) {
@@ -164,6 +172,22 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
   return unprovisioned(claim, storage, failed, index)
 }
 
+/** A claim that waits for the scheduler to place its pod, which names its node itself. */
+function passedBy(claim: KubeObject, index: Index): Telling | undefined {
+  const pod = podsOf(index).find(
+    ({ metadata, spec, status }) =>
+      spec?.nodeName && status?.phase === 'Pending' && metadata.namespace === claim.metadata.namespace,
+  )
+  const waits = pod && claimsOfPod(pod).includes(claim.metadata.name)
+  if (!waits || since(index, pod.metadata.creationTimestamp) < 120) return undefined
+  return {
+    rule: 'claim-not-provisioned',
+    cause: `it waits until the scheduler has chosen a node, and ${refText(refOf(pod))} passes the scheduler by (spec.nodeName)`,
+    text: `name the node by nodeSelector (kubernetes.io/hostname) in place of nodeName ${whereToChange(workloadOf(pod, index), index)}`,
+    command: describe(refOf(claim)),
+  }
+}
+
 /** A claim that its provisioner does not serve. Until a pod is placed there may be nothing to do. */
 function unprovisioned(
   claim: KubeObject,
@@ -174,7 +198,7 @@ function unprovisioned(
   const waitsForPod = storage.volumeBindingMode === 'WaitForFirstConsumer'
   const provisioner = String(storage.provisioner ?? '')
   if (provisioner === 'kubernetes.io/no-provisioner') return unfitting(claim, index)
-  if (waitsForPod && !failed && !claim.metadata.annotations?.[SELECTED]) return undefined
+  if (waitsForPod && !failed && !claim.metadata.annotations?.[SELECTED]) return passedBy(claim, index)
   const servers = serversOf(provisioner, index)
   const down = servers.every(server => pods(server).available === 0)
   const age = since(index, claim.metadata.creationTimestamp)
@@ -209,14 +233,16 @@ function unprovisioned(
       rule: 'claim-not-provisioned',
       cause: `${provisioner} cannot create its volume: ${known?.cause ?? short(lastClause(reason), 200)}`,
       evidence: [`${failed!.reason}: ${short(reason)}`],
-      text: helper
-        ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder by the scripts in ConfigMap ${helper.metadata.namespace}/local-path-config: these have to fit the version of the provisioner`
-        : /access mode/i.test(reason)
-          ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
-          : /config|\bpath\b/i.test(reason)
-            ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
-            : (adviceOn(reason, `in the parameters of class ${storage.metadata.name}`) ??
-              `correct what ${provisioner} names: free or enlarge its storage, or name another class`),
+      text: /selector is not supported/i.test(reason)
+        ? 'recreate the claim without spec.selector: a volume is created for it, not chosen; to choose one, create it by hand and name it in spec.volumeName'
+        : helper
+          ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder by the scripts in ConfigMap ${helper.metadata.namespace}/local-path-config: these have to fit the version of the provisioner`
+          : /access mode/i.test(reason)
+            ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
+            : /config|\bpath\b/i.test(reason)
+              ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
+              : (adviceOn(reason, `in the parameters of class ${storage.metadata.name}`) ??
+                `correct what ${provisioner} names: free or enlarge its storage, or name another class`),
       command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
       ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
     }

@@ -10,7 +10,7 @@ import { recognise } from './failure.ts'
 import { quantity } from './quantity.ts'
 import { refusals } from './refusals.ts'
 import { serviceRef } from './services.ts'
-import { endpointsOf, eventsOf, since } from './workload-facts.ts'
+import { endpointsOf, eventsOf, since, workloadsBehind } from './workload-facts.ts'
 
 /** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
 const apis = each('APIService', (api, index) => {
@@ -99,7 +99,8 @@ const webhooks: Rule = index =>
         since(index, configuration.metadata.creationTimestamp) < (index.find(service) ? 120 : 10)
       )
         return []
-      const missing = !index.find(service)
+      const there = index.find(service)
+      const missing = !there
       const place = `Service ${service.namespace}/${service.name}`
       const blocks = worst.failurePolicy !== 'Ignore'
       return [
@@ -118,7 +119,9 @@ const webhooks: Rule = index =>
                 text: 'see why the pods behind it do not run',
                 command: `kubectl -n ${service.namespace} get pods`,
               }),
-          ...(missing ? {} : { symptom: true, causedBy: [service] }),
+          ...(there
+            ? { symptom: true, causedBy: [service, ...workloadsBehind(there, index).map(refOf)] }
+            : {}),
         }),
       ]
     }),

@@ -2,6 +2,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
+import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { settingsPlace } from './configured.ts'
@@ -77,6 +78,30 @@ const REFUSALS: readonly Refusal[] = [
     cause: () => 'does not exist, but pods need it to run',
     fix: ([, name], where) => `create ServiceAccount ${name}, or correct the name ${where}`,
     subject: ([, name], namespace) => ({ apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: name! }),
+  },
+  {
+    rule: 'pods-refused',
+    pattern: /metadata\.labels: Invalid value: [^\n]{1,200}must be no more than 63 (?:bytes|characters)/,
+    cause: () =>
+      'its name is too long: with a hash behind it, it is a label of its pods, which has 63 characters at most',
+    fix: (_match, where) => `give it a name of at most 52 characters ${where}`,
+  },
+  {
+    rule: 'pods-refused',
+    pattern:
+      /resources\.requests: Invalid value: "([^"]+)": must be less than or equal to (\S+) limit(?: of (\S+))?/,
+    cause: ([, wanted, resource, limit]) =>
+      `it requests ${wanted} of ${resource}, and its limit is ${limit ?? 'lower'}; where it sets none, a LimitRange of its namespace does`,
+    fix: ([, wanted, resource], where) =>
+      `set resources.limits.${resource} to ${wanted} or more ${where}, or raise the default of the LimitRange`,
+  },
+  {
+    rule: 'pods-refused-by-webhook',
+    pattern: /failed calling webhook "([\w./-]+)"[\s\S]*?no service port (\d+) found for service "([\w.-]+)"/,
+    cause: ([, webhook, port, service]) =>
+      `its pods need the consent of the webhook ${webhook}, which is asked at port ${port} of Service ${service}, and that has no such port`,
+    fix: ([, webhook, port, service]) =>
+      `correct clientConfig.service.port in the configuration of ${webhook}, or give Service ${service} the port ${port}`,
   },
   {
     rule: 'webhook-untrusted',
@@ -212,6 +237,20 @@ const refused: Rule = index =>
           command: `kubectl -n ${namespace} describe ${maker.kind.toLowerCase()} ${maker.metadata.name}`,
         }
         const subject = refusal.subject?.(match, namespace)
+        const own = servesItself(refusal.by?.(match, namespace, index) ?? [], maker, index)
+        if (own)
+          return [
+            {
+              ...told,
+              subject: refOf(workload),
+              evidence,
+              cause: `its pods need the consent of a webhook that they serve themselves (Service ${own.name})`,
+              remedy: {
+                text: `delete the configuration of that webhook until they run; then have it leave out the namespace ${own.namespace} (namespaceSelector), so that this does not come back`,
+                command: 'kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations',
+              },
+            },
+          ]
         const by = subject ? [subject] : refusal.by?.(match, namespace, index)
         const suffers: Finding = {
           ...told,
@@ -226,6 +265,13 @@ const refused: Rule = index =>
       return []
     }),
   )
+
+/** The Service among these behind which the pods that it makes would be. */
+const servesItself = (refs: readonly Ref[], maker: KubeObject, index: Index): Ref | undefined =>
+  refs.find(ref => {
+    const service = ref.kind === 'Service' && index.find(ref)
+    return service && leadsTo(service, maker.spec?.template?.metadata?.labels)
+  })
 
 /** Why a maker of pods has failed to make one it still lacks; undefined when it has not. */
 function refusalOf(maker: KubeObject, index: Index): string | undefined {

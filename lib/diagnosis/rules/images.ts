@@ -80,6 +80,13 @@ const KINDS: readonly Kind[] = [
       `see whether a proxy or firewall lets the server through to what ${registry} redirects to, and whether the clock of the server is right; then it is pulled again by itself`,
   },
   {
+    rule: 'image-login-expired',
+    pattern: /token (is |has |was )?expired|expired token|ExpiredToken/i,
+    cause: (image, registry) => `${registry} does not accept the login for ${image} any more: it has expired`,
+    fix: (_registry, where) =>
+      `renew what its pull secret holds (imagePullSecrets ${where}), and have that done regularly: a token of Amazon's registries lasts 12 hours`,
+  },
+  {
     rule: 'image-unauthorized',
     pattern:
       /unauthorized|\b401\b|\b403\b|forbidden|authorization failed|insufficient_scope|access denied|no basic auth credentials/i,
@@ -149,7 +156,7 @@ export function registryOf(image: string): string {
 /** What is wrong with the image of a waiting container; `where` is the place to correct it. Pure. */
 export function imageTrouble(
   pod: KubeObject,
-  image: string,
+  own: string,
   reason: string,
   message: string,
   where: string,
@@ -158,13 +165,13 @@ export function imageTrouble(
   if (reason === 'InvalidImageName')
     return {
       rule: 'image-name-invalid',
-      cause: `${JSON.stringify(image)} is not a valid name of an image`,
+      cause: `${JSON.stringify(own)} is not a valid name of an image`,
       fix: `correct the name of the image ${where}`,
     }
   if (reason === 'ErrImageNeverPull')
     return {
       rule: 'image-not-found',
-      cause: `the node does not have the image ${image}, and its imagePullPolicy is Never`,
+      cause: `the node does not have the image ${own}, and its imagePullPolicy is Never`,
       fix: `set imagePullPolicy to IfNotPresent ${where}`,
     }
   // The image is there: what does not answer is the runtime.
@@ -172,11 +179,16 @@ export function imageTrouble(
   if (stalled)
     return {
       rule: 'pod-cannot-start',
-      cause: `${image} is not read: ${stalled.cause}`,
+      cause: `${own} is not read: ${stalled.cause}`,
       fix: stalled.fix(where),
     }
   // A back-off repeats the last refusal since Kubernetes 1.31 only; the events have it always.
   const told = [message, ...eventsOf(index, pod, /^Failed$/).map(event => String(event.message ?? ''))]
+  // A volume may be an image, too.
+  const quoted = (name?: string) => name !== undefined && told.some(text => text.includes(`"${name}"`))
+  const volumes = (pod.spec?.volumes ?? []) as { name?: string; image?: { reference?: string } }[]
+  const ofVolume = quoted(own) ? undefined : volumes.find(each => quoted(each.image?.reference))
+  const image = ofVolume?.image?.reference ?? own
   const registry = registryOf(image)
   const kind = told.flatMap(
     text => KINDS.find(({ pattern }) => pattern.test(withoutName(text, image))) ?? [],
@@ -202,7 +214,7 @@ export function imageTrouble(
   const node = kind.rule === 'image-disk-full' ? pod.spec?.nodeName : undefined
   return {
     rule: kind.rule,
-    cause: kind.cause(image, registry),
+    cause: `${ofVolume ? `its volume ${ofVolume.name} is an image: ` : ''}${kind.cause(image, registry)}`,
     fix: kind.fix(registry, where, image),
     ...(node ? { causedBy: [refTo('Node', undefined, node)] } : {}),
   }

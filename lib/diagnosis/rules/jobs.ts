@@ -67,6 +67,13 @@ const cron = each('CronJob', (object, index) => {
       'correct spec.schedule or spec.timeZone',
       `kubectl -n ${namespace} describe cronjob ${name}`,
     )
+  if (isNeverDue(String(object.spec?.schedule ?? '')))
+    return finding(
+      'cronjob-schedule-invalid',
+      `its schedule ${JSON.stringify(object.spec?.schedule)} names a day that none of its months has: it never runs`,
+      'correct spec.schedule',
+      `kubectl -n ${namespace} describe cronjob ${name}`,
+    )
   const last = failed.at(-1)
   if (last && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded)) {
     const why = whyEnded(last, index)
@@ -89,6 +96,15 @@ const cron = each('CronJob', (object, index) => {
       [...(known?.causedBy ?? [])],
     ).map(found => (known?.symptom ? { ...found, symptom: true } : found))
   }
+  const [replaced] = eventsOf(index, object, /^SuccessfulDelete$/)
+  const unfinished = since(index, lastSuccessfulTime, creationTimestamp)
+  if (object.spec?.concurrencyPolicy === 'Replace' && replaced && unfinished > 2 * period)
+    return finding(
+      'cronjob-never-succeeds',
+      `none of its Jobs has come to its end for ${durationText(unfinished * 1000)}: each is replaced by the next one (concurrencyPolicy Replace)`,
+      'give it more time between two runs, or set concurrencyPolicy to Forbid; and see why one takes that long',
+      `kubectl -n ${namespace} describe cronjob ${name}`,
+    )
   const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
   const quiet = since(index, lastScheduleTime, creationTimestamp)
@@ -111,6 +127,18 @@ const cron = each('CronJob', (object, index) => {
     )
   return undefined
 })
+
+/** The days of the months, of a leap year. */
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/** Whether a schedule names only days that its months do not have, as 31 February. Pure. */
+export function isNeverDue(schedule: string): boolean {
+  const [, , days = '', months = '', weekdays] = schedule.trim().split(/\s+/)
+  const lists = /^\d+(,\d+)*$/
+  if (weekdays !== '*' || !lists.test(days) || !lists.test(months)) return false
+  const longest = Math.max(...months.split(',').map(month => DAYS[Number(month) - 1] ?? 31))
+  return days.split(',').every(day => Number(day) > longest)
+}
 
 /** The Jobs that a CronJob has made, the oldest first. */
 function jobsOf(cronJob: KubeObject, index: Index): KubeObject[] {

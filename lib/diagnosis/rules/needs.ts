@@ -2,6 +2,7 @@
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
+import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { keysOf, nearestKey } from './given.ts'
 import { type Read, readsOf } from './reads.ts'
@@ -98,6 +99,11 @@ function objectFinding(
 ): Finding[] {
   const subject = refTo(kind, namespace, name)
   const absent = lacks({ kind, name }, namespace, index)
+  const [orphaned] = absent
+    ? index
+        .events({ ...subject, apiVersion: 'v1' })
+        .filter(({ reason }) => reason === 'OwnerRefInvalidNamespace')
+    : []
   const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const where = whereToChange(workloadOf(pods[0]!, index), index)
   const keys = absent ? undefined : keysOf({ kind, name }, namespace, index)
@@ -108,14 +114,19 @@ function objectFinding(
       {
         rule: `${kind.toLowerCase()}-${absent ? 'missing' : 'key-missing'}`,
         cause: absent
-          ? `${refText(refOf(pods[0]!))} needs it, and it does not exist`
+          ? `${refText(refOf(pods[0]!))} needs it, and it does not exist${orphaned ? ': Kubernetes deletes it, since its owner is not in its namespace' : ''}`
           : `${refText(refOf(pods[0]!))} needs its key ${key}, which it does not have`,
-        evidence: pods.map(pod => `${refText(refOf(pod))} waits for it`),
+        evidence: [
+          ...pods.map(pod => `${refText(refOf(pod))} waits for it`),
+          ...(orphaned ? [short(String(orphaned.message ?? ''))] : []),
+        ],
         ...(makers.length > 0
           ? { text: `see why ${refText(makers[0]!)}, which makes it, has not` }
           : {
               text: absent
-                ? (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
+                ? orphaned
+                  ? 'create it again without these ownerReferences: an owner has to be in the same namespace'
+                  : (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
                 : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
               command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),

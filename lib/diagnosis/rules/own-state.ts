@@ -181,17 +181,17 @@ interface Step {
 /** By these words something says that a part of it has failed, and not why. */
 const OF_CHILD = /^(child|step|task|stage|node) \S{1,200} (has )?failed$/i
 
-/** A step of something that is under way, and waits for what it was refused. */
+/** A step of something that is under way and waits for what it was refused, or that has failed by its verdict. */
 function ofSteps(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
   const [waiting] = ((status.stuck ?? []) as Step[]).filter(
-    ({ phase, message }) => /^pending$/i.test(phase) && TROUBLE.test(message),
+    ({ phase, message }) => /^(pending|fail)$/i.test(phase) && TROUBLE.test(message),
   )
   if (!waiting || !isOfOthers(object)) return undefined
   const known = recognise(refusals, object, waiting.message)
   return {
     object,
-    cause: `a step of it is ${waiting.phase}: ${short(waiting.message)}`,
+    cause: `a step of it ${/^fail/i.test(waiting.phase) ? 'has failed' : `is ${waiting.phase}`}: ${short(waiting.message)}`,
     lasts: age(object, index),
     ...(known ? { remedy: { text: known.fix, command: describing(object) } } : {}),
   }
@@ -300,6 +300,22 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
   const { kind, metadata } = object
   const lasts = since(index, metadata.deletionTimestamp)
   const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  // Karpenter says of the node why its claim stays.
+  const node = object.status?.nodeName && index.get('Node', undefined, object.status.nodeName)
+  const said = [object, ...(node ? [node] : [])].flatMap(each => index.events(each))
+  const [, budget] =
+    /PodDisruptionBudget=\[([\w./-]{3,300})\]/.exec(said.map(({ message }) => message).join('\n')) ?? []
+  if (budget)
+    return {
+      object,
+      rule: 'stuck-terminating',
+      cause: `was deleted ${durationText(lasts * 1000)} ago, and waits for its pods: PodDisruptionBudget ${budget} lets none of them go`,
+      lasts,
+      remedy: {
+        text: `raise the replicas of the pods of PodDisruptionBudget ${budget}, or lower its minAvailable: then it ends by itself. Do not remove its finalizer: what it stands for would be left behind`,
+        command: `kubectl get poddisruptionbudget -n ${budget.replace('/', ' ')}`,
+      },
+    }
   return {
     object,
     rule: 'stuck-terminating',

@@ -7,6 +7,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { OF_AGENT } from './nodes.ts'
+import { fits, type Selector, selectorText } from './policy-facts.ts'
 import { quantity } from './quantity.ts'
 import { whereToChange, workloadOf } from './workload-facts.ts'
 
@@ -39,9 +40,11 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       taken
         ? `port ${taken.port} of the node is taken by ${taken.holder}`
         : 'a port of the node that it needs is taken',
-      taken?.service
-        ? `make ${taken.holder} a ClusterIP or give it another port; if both are Traefik, disable that of k3s (--disable traefik)`
-        : 'free the port, or correct hostPort',
+      taken?.isOwn
+        ? `set strategy Recreate ${where} (or maxSurge: 0): it is its own earlier pod, and two of them cannot run on one node`
+        : taken?.service
+          ? `make ${taken.holder} a ClusterIP or give it another port; if both are Traefik, disable that of k3s (--disable traefik)`
+          : 'free the port, or correct hostPort',
     )
   }
   const preempted = index
@@ -60,6 +63,10 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   const short_ = [...message.matchAll(/Insufficient ([\w./-]*\w)|(Too many pods)/g)].map(
     match => match[1] ?? 'pods',
   )
+  const isPolite = /preemptionPolicy=Never/.test(message)
+  // https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#what-events-are-emitted-by-ca
+  const [kept] = index.events(pod).filter(({ reason }) => reason === 'NotTriggerScaleUp')
+  const unscaled = kept && short(String(kept.message).replace(/^pod didn't trigger scale-up: /, ''))
   const beyond = short_.length > 0 ? beyondAll(pod, short_, nodes) : []
   if (beyond.length > 0)
     return finding(
@@ -71,10 +78,10 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   if (short_.length > 0)
     return finding(
       'pod-unschedulable-resources',
-      `no node has enough ${[...new Set(short_)].join(' and ')} for it`,
+      `no node has enough ${[...new Set(short_)].join(' and ')} for it${isPolite ? ', and its priority class displaces no other pod (preemptionPolicy Never)' : ''}${unscaled ? `; the autoscaler adds none: ${unscaled}` : ''}`,
       short_.every(each => each === 'pods')
         ? 'remove pods that are not needed (completed Jobs, evicted pods), or raise max-pods of the kubelet (kubelet-arg in the configuration of k3s)'
-        : `give the server more, remove what it does not need, or lower what the pod requests ${where}`,
+        : `${unscaled ? 'let the autoscaler add a node (raise the maximum of its node group, or add a group whose nodes fit), ' : ''}give the server more, remove what it does not need, or lower what the pod requests ${where}${isPolite ? '; or name a priority class that may displace others' : ''}`,
       { evidence: [...room(pod, short_, nodes, index), short(message)] },
     )
   if (/PersistentVolume's node affinity|volume node affinity conflict/.test(message)) {
@@ -98,6 +105,13 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       'pod-unschedulable-affinity',
       `its pods have to spread over ${spread.map(({ topologyKey }) => topologyKey).join(' and ') || 'nodes'}, and no node is left for it`,
       `lower its replicas to the number of nodes or zones, set whenUnsatisfiable: ScheduleAnyway in topologySpreadConstraints ${where}, or label or add nodes`,
+    )
+  const elsewhere = /pod affinity rules/.test(message) ? affineElsewhere(pod, index) : undefined
+  if (elsewhere)
+    return finding(
+      'pod-unschedulable-affinity',
+      `it has to run beside a pod with ${elsewhere.labels} in its own namespace; ${elsewhere.found ? `there is one in namespace ${elsewhere.found}` : 'there is none'}`,
+      `${elsewhere.found ? `set namespaces: [${elsewhere.found}] in that term of podAffinity` : 'correct that term of podAffinity, or install what it is to run beside,'} ${where}`,
     )
   if (/anti-affinity|pod affinity|topology spread/.test(message))
     return finding(
@@ -149,6 +163,20 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
   )
 }
 
+/** A term of a pod's affinity that no pod of its own namespace fits, and the namespace with one that would. */
+function affineElsewhere(pod: KubeObject, index: Index): { labels: string; found?: string } | undefined {
+  type Term = { labelSelector?: Selector; namespaces?: string[]; namespaceSelector?: object }
+  const terms: Term[] = pod.spec?.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []
+  const { namespace } = pod.metadata
+  for (const { labelSelector, namespaces, namespaceSelector } of terms) {
+    if (!labelSelector || namespaces?.length || namespaceSelector) continue
+    const fitting = index.all('Pod').filter(each => each !== pod && fits(labelSelector, each.metadata.labels))
+    if (fitting.some(each => each.metadata.namespace === namespace)) continue
+    return { labels: selectorText(labelSelector), found: fitting[0]?.metadata.namespace }
+  }
+  return undefined
+}
+
 /** What to do about reasons that are told in the scheduler's words. */
 const OTHERS: readonly [pattern: RegExp, fix: string][] = [
   [/resource ?claim/i, 'see whether the driver of the device of this ResourceClaim runs, and has one free'],
@@ -194,7 +222,8 @@ function portHolder(pod: KubeObject, index: Index) {
     const holder = service
       ? `Service ${labels['svccontroller.k3s.cattle.io/svcnamespace']}/${service}`
       : `Pod ${namespace}/${name}`
-    return { port, holder, service: service !== undefined }
+    const isOwn = workloadOf(other, index) === workloadOf(pod, index)
+    return { port, holder, service: service !== undefined, isOwn }
   }
   return undefined
 }
@@ -245,6 +274,17 @@ function requested(pod: KubeObject, resource: string): number {
   return Math.max(all, ...(pod.spec?.initContainers ?? []).map(of))
 }
 
+/** The init container that requests more of something than all other containers together, if one does. */
+function initAsking(pod: KubeObject, resource: string): string | undefined {
+  type Asking = { name?: string; resources?: { requests?: Record<string, unknown> } }
+  const most = requested(pod, resource)
+  const others = requested({ ...pod, spec: { ...pod.spec, initContainers: [] } }, resource)
+  if (others >= most) return undefined
+  return ((pod.spec?.initContainers ?? []) as Asking[]).find(
+    ({ resources }) => quantity(resources?.requests?.[resource]) === most,
+  )?.name
+}
+
 const free = new WeakMap<Index, Map<string, number[]>>()
 
 /** What each node has left of a resource: looked up for many pods, computed once. */
@@ -283,7 +323,10 @@ function beyondAll(pod: KubeObject, resources: readonly string[], nodes: readonl
     const wanted = requested(pod, resource)
     if (resource === 'pods' || most === 0 || wanted <= most) return []
     const text = (amount: number) => (resource === 'cpu' ? String(amount) : amountText(resource, amount))
-    return [`${resource} ${text(wanted)}, and the largest node has ${text(most)}`]
+    const init = initAsking(pod, resource)
+    return [
+      `${resource} ${text(wanted)}${init ? ` by its init container ${init}` : ''}, and the largest node has ${text(most)}`,
+    ]
   })
 }
 

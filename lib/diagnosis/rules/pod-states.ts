@@ -16,6 +16,9 @@ import { pods as podsOfWorkload } from './workloads.ts'
 export function isWorking(pod: KubeObject, index: Index): boolean {
   const phase = pod.status?.phase
   if (phase === 'Succeeded' || isEvicted(pod)) return true // evicted pods are told by pods.ts
+  // Somebody has looked around with `kubectl debug`, and left.
+  if (phase === 'Failed' && pod.metadata.labels?.['app.kubernetes.io/managed-by'] === 'kubectl-debug')
+    return true
   if (phase === 'Running') return condition(pod, 'Ready')?.status !== 'False'
   const job = jobMaking(pod, index)
   if (phase === 'Failed' && job)
@@ -56,6 +59,10 @@ const REASONS: Readonly<Record<string, (pod: KubeObject, where: string, said: st
   Terminated: () => 'the server was shut down: delete the pod, its workload recreates it',
   NodeAffinity: (_pod, where) =>
     `the labels of its node do not fit any more: correct nodeSelector or affinity ${where}, or label the node`,
+  PodOSNotSupported: (_pod, where) =>
+    `it needs another operating system than that of its node: correct spec.os and nodeSelector (kubernetes.io/os) ${where}, or add such a node; then delete the failed pods`,
+  PodOSSelectorNodeLabelDoesNotMatch: (_pod, where) =>
+    `its nodeSelector kubernetes.io/os and the operating system of its node differ: correct it ${where}; then delete the failed pods`,
   SysctlForbidden: (_pod, where) =>
     `the node does not allow this sysctl: allow it by --kubelet-arg allowed-unsafe-sysctls of k3s, or omit it ${where}`,
   NodeLost: () => 'its node is silent: see whether the server runs',
@@ -90,7 +97,7 @@ export function podTrouble(pod: KubeObject, index: Index): { cause: string; reme
   const [, lacking] = /^OutOf([\w.-]+)$/.exec(reason) ?? []
   const known = REASONS[reason]
   const where = whereToChange(workloadOf(pod, index), index)
-  const slow = pulling(pod, index) ?? saying(pod, where, index)
+  const slow = hooked(pod, where, index) ?? pulling(pod, index) ?? saying(pod, where, index)
   if (slow) return slow
   const said = message ? `: ${short(message)}` : ''
   const phase =
@@ -164,6 +171,31 @@ function saying(pod: KubeObject, where: string, index: Index) {
       }
   }
   return undefined
+}
+
+/** A pod of which a container was started, and that still counts as being created: its hook goes on. */
+function hooked(pod: KubeObject, where: string, index: Index) {
+  // What a kubelet warns of since then, as of a new sandbox, says more.
+  const events = index.events(pod)
+  const warned = events.findIndex(({ type }) => type === 'Warning')
+  const started = events
+    .slice(0, warned < 0 ? undefined : warned)
+    .filter(({ reason }) => reason === 'Started')
+  const held = containersOf(pod).find(
+    ({ name, status }) =>
+      /^(ContainerCreating|PodInitializing)$/.test(status.state?.waiting?.reason ?? '') &&
+      started.some(({ involvedObject: about }) => about?.fieldPath === `spec.containers{${name}}`),
+  )
+  return (
+    held && {
+      rule: 'pod-not-working',
+      cause: `container ${held.name} was started, and its postStart hook has not come to its end`,
+      remedy: {
+        text: `have the command of lifecycle.postStart end ${where}: nothing else limits its time`,
+        command: describing(pod),
+      },
+    }
+  )
 }
 
 /** A pod whose image has been pulled for minutes: the last event about it says so. */

@@ -12,7 +12,16 @@ import { adviceOn } from './advice.ts'
 import { refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { podAge, rules as setUp } from './setup.ts'
-import { describing, oncePerWorkload, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  controlPlane,
+  describing,
+  oncePerWorkload,
+  podsOf,
+  since,
+  suffersFrom,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** Pods without a node. */
 const unplaced: Rule = index =>
@@ -64,6 +73,7 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
   return tell(subject, {
     rule: 'scheduler-silent',
     cause: `${scheduler} has not handled it for ${durationText(age * 1000)}`,
+    ...suffersFrom(controlPlane('kube-scheduler', index)),
     ...(scheduler === 'default-scheduler'
       ? {
           text: 'the scheduler runs in the k3s service of the server: restart that',

@@ -241,19 +241,32 @@ const cutOff = each('NetworkPolicy', (policy, index) => {
   const wanted = peers.map(peer =>
     selectorText({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }),
   )
+  const elsewhere = elsewhereOf(peers, namespace, index)
   const what =
     wanted.length > 0
-      ? `it admits only ${wanted.join(' or ')}, and no other pod has that label`
+      ? `it admits only ${wanted.join(' or ')}${elsewhere ? ` of its own namespace, and those pods are in namespace ${elsewhere}` : ', and no other pod has that label'}`
       : 'it admits nobody, and no other policy does'
   return {
     rule: 'policy-admits-nobody',
     verdict: served ? 'broken' : 'warning',
     cause: `${what}: its pods are cut off`,
     evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
-    text: 'correct the labels that it admits, or label the pods or the namespace that have to pass',
+    text: elsewhere
+      ? `add a namespaceSelector (kubernetes.io/metadata.name: ${elsewhere}) to that podSelector, in one item of the list`
+      : 'correct the labels that it admits, or label the pods or the namespace that have to pass',
     command: describing(policy),
   }
 })
+
+/** The namespace of pods that a peer without a namespaceSelector fits: alone it means its own namespace. */
+const elsewhereOf = (peers: readonly Peer[], own: string | undefined, index: Index): string | undefined =>
+  peers
+    .filter(peer => peer.podSelector && !peer.namespaceSelector && !selectsAll(peer.podSelector))
+    .flatMap(({ podSelector }) =>
+      podsOf(index).filter(
+        ({ metadata }) => metadata.namespace !== own && fits(podSelector, metadata.labels),
+      ),
+    )[0]?.metadata.namespace
 
 /** Whether requests are expected: a Service leads to one of the pods. */
 function isServed(pods: readonly KubeObject[], index: Index): boolean {

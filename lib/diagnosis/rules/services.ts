@@ -19,6 +19,7 @@ import {
   startsOnDemand,
   whereToChange,
   workloadOf,
+  workloadsBehind,
 } from './workload-facts.ts'
 import { troubledPods } from './workloads.ts'
 
@@ -53,11 +54,8 @@ const withoutEndpoints = each('Service', (service, index) => {
   if (!plain || Object.keys(selector).length === 0 || endpointsOf({ namespace, name }, index) !== 0)
     return undefined
   if (since(index, service.metadata.creationTimestamp) < 60 || index.blind('Pod')) return undefined
-  const here = (kind: string) => index.within(kind, namespace)
-  const pods = here('Pod').filter(({ metadata }) => leadsTo(service, metadata.labels))
-  const workloads = ['Deployment', 'StatefulSet', 'DaemonSet']
-    .flatMap(here)
-    .filter(({ spec }) => leadsTo(service, spec?.template?.metadata?.labels))
+  const pods = index.within('Pod', namespace).filter(({ metadata }) => leadsTo(service, metadata.labels))
+  const workloads = workloadsBehind(service, index)
   if (pods.length === 0 && workloads.length === 0)
     return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
       ? undefined
@@ -179,10 +177,48 @@ const stale = each('Service', (service, index) => {
   return {
     rule: 'service-endpoints-stale',
     cause: `its endpoints are those of pods that are gone (${listed.slice(0, 3).join(', ')}), not of ${ready[0]!.metadata.name}`,
-    text: 'the controllers of Kubernetes do not update them: they run in the k3s service of the server, restart that',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+    ...RESTART,
   }
 })
+
+/** Services without endpoints, although pods that they select have been ready for minutes. */
+const unlisted = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  const { clusterIP, type, selector = {} } = service.spec ?? {}
+  const isSelecting = type !== 'ExternalName' && Object.keys(selector).length > 0
+  if (!isSelecting || index.all('EndpointSlice').length === 0) return undefined
+  if (endpointsOf({ namespace, name }, index) !== 0) return undefined
+  const [ready] = podsBehind(service, index).filter(pod => {
+    const { status, lastTransitionTime } = condition(pod, 'Ready') ?? {}
+    return status === 'True' && since(index, lastTransitionTime) > 300
+  })
+  if (!ready || since(index, service.metadata.creationTimestamp) < 300 || index.blind('Pod')) return undefined
+  // A port that its pods do not name is told of by references.ts.
+  const named = ((service.spec?.ports ?? []) as { targetPort?: unknown }[]).some(
+    ({ targetPort }) => typeof targetPort === 'string',
+  )
+  if (named) return undefined
+  const family = (address: unknown) => (String(address).includes(':') ? 'IPv6' : 'IPv4')
+  const [ofService, ofPod] = [family(clusterIP), family(ready.status?.podIP)]
+  if (clusterIP && clusterIP !== 'None' && ready.status?.podIP && ofService !== ofPod)
+    return {
+      rule: 'service-without-endpoints',
+      cause: `it has an ${ofService} address, and its pods have ${ofPod} addresses only (${ready.metadata.name}: ${ready.status.podIP}): nothing answers its requests`,
+      text: `recreate it with ipFamilies: [${ofPod}], or without ipFamilies, ${whereToChange(service, index)}`,
+      command: `kubectl -n ${namespace} describe service ${name}`,
+    }
+  return {
+    rule: 'service-endpoints-stale',
+    cause: `it has no endpoints, although ${ready.metadata.name} is ready: nothing answers its requests`,
+    ...RESTART,
+  }
+})
+
+/** What the controllers of Kubernetes leave undone. */
+const RESTART: Remedy = {
+  text: 'the controllers of Kubernetes do not update them: they run in the k3s service of the server, restart that',
+  command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+}
 
 /** Services that wait for an address: nobody from outside gets in without. */
 const withoutAddress = each('Service', (service, index) => {
@@ -270,4 +306,4 @@ export function serviceRef(service: { namespace?: string; name?: string } | unde
   return service?.name ? refTo('Service', service.namespace, service.name) : undefined
 }
 
-export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, withoutAddress]
+export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, unlisted, withoutAddress]

@@ -1,6 +1,7 @@
 /** What a kubelet says when it cannot set a placed pod up: volumes, sandboxes, or nothing at all. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -16,6 +17,7 @@ import {
   oncePerWorkload,
   podsOf,
   since,
+  suffersFrom,
   timesSeen,
   whereToChange,
   workloadOf,
@@ -74,7 +76,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
       ? `its folder ${path} is not on the server any more`
       : `a volume cannot be mounted: ${short(message, 200)}`,
     evidence: [`${event.reason}: ${short(message)}`],
-    ...(stored.length > 0 ? { symptom: true, causedBy: stored.map(refOf) } : {}),
+    ...suffersFrom([...stored, ...unboundOf(pod, message, index)].map(refOf)),
     ...(onDisk
       ? {
           text: 'bring the folder back from a backup, or create it empty if the data may be lost',
@@ -86,6 +88,15 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
         }),
   })
 }
+
+/** The claims of a pod that are not bound, where that is what the kubelet says. */
+const unboundOf = (pod: KubeObject, message: string, index: Index): KubeObject[] =>
+  /PVC is not bound/.test(message)
+    ? claimsOfPod(pod).flatMap(name => {
+        const claim = index.get('PersistentVolumeClaim', pod.metadata.namespace, name)
+        return claim && claim.status?.phase !== 'Bound' ? [claim] : []
+      })
+    : []
 
 /** What kubelet's and mount's words ask for. The first that matches counts. */
 const MOUNTS: readonly [pattern: RegExp, fix: (where: string) => string][] = [

@@ -112,6 +112,12 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
       `have the server share its mounts, at each start: mount --make-rshared /; or omit mountPropagation ${where}`,
   },
   {
+    // The kubelet's expansion of subPathExpr.
+    pattern: /missing value for \w/,
+    cause: 'the path of a volume mount (subPathExpr) uses a variable that it does not have',
+    fix: where => `define the variable that it names in env ${where}, or correct subPathExpr`,
+  },
+  {
     pattern: /error mounting|not a directory|is a directory|subPath|file exists/i,
     cause: 'something cannot be mounted into it',
     fix: where =>

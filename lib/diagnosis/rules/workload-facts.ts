@@ -1,6 +1,7 @@
 /** What the rules on workloads, their pods and their volumes share. */
 
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { condition } from '../../flux/flux.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -61,6 +62,13 @@ export function podsIn(namespace: string | undefined, index: Index): readonly Ku
 /** The pods that count to which a Service sends its requests. */
 export function podsBehind(service: KubeObject, index: Index): KubeObject[] {
   return podsIn(service.metadata.namespace, index).filter(({ metadata }) => leadsTo(service, metadata.labels))
+}
+
+/** The workloads whose pods are, or would be, behind a Service. */
+export function workloadsBehind(service: KubeObject, index: Index): KubeObject[] {
+  return ['Deployment', 'StatefulSet', 'DaemonSet']
+    .flatMap(kind => index.within(kind, service.metadata.namespace))
+    .filter(({ spec }) => leadsTo(service, spec?.template?.metadata?.labels))
 }
 
 const slices = new WeakMap<Index, Map<string, number>>()
@@ -145,11 +153,28 @@ export function isOfOldRevision(pod: KubeObject, set: KubeObject): boolean {
   )
 }
 
+/**
+ * The pods of a part of the control plane that are not ready, where it runs in pods: k3s runs it in its own process.
+ * Source: https://kubernetes.io/docs/reference/setup-tools/kubeadm/implementation-details/
+ */
+export function controlPlane(component: 'kube-scheduler' | 'kube-controller-manager', index: Index): Ref[] {
+  return podsIn('kube-system', index)
+    .filter(pod => pod.metadata.labels?.component === component && condition(pod, 'Ready')?.status !== 'True')
+    .map(refOf)
+}
+
+/** That something suffers from these, where there are any. */
+export const suffersFrom = (causes: Ref[]) =>
+  causes.length > 0 ? { symptom: true as const, causedBy: causes } : {}
+
 /** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
   // k3s installs charts by Jobs of this name.
   const chart = workload.kind === 'Job' && /^helm-(?:install|delete)-(.+)/.exec(workload.metadata.name)?.[1]
   if (chart) return `in HelmChart ${workload.metadata.namespace}/${chart}, or its HelmChartConfig`
+  const node = workload.metadata.ownerReferences?.find(({ kind }) => kind === 'Node')?.name
+  if (workload.kind === 'Pod' && node)
+    return `in its file on node ${node} (/etc/kubernetes/manifests, with k3s agent/pod-manifests; the pod itself is a copy)`
   const release = releaseOf(workload, index)
   const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]
   const override = sources.find(({ kind, optional }) => kind === 'ConfigMap' && optional)

@@ -11,6 +11,7 @@ import { rules as ofContainers } from './containers.ts'
 import { rules as ofNeeds } from './needs.ts'
 import { rules as ofPods } from './pods.ts'
 import {
+  controlPlane,
   describing,
   eventsOf,
   isOfOldRevision,
@@ -19,6 +20,7 @@ import {
   releaseOf,
   since,
   startsOnDemand,
+  suffersFrom,
   whereToChange,
   workloadOf,
 } from './workload-facts.ts'
@@ -221,9 +223,18 @@ const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet', 'Job'], (workloa
   const age = since(index, workload.metadata.creationTimestamp)
   const isHandled = Object.keys(workload.status ?? {}).length > 0 || index.ownedBy(workload).length > 0
   if (isHandled || workload.spec?.suspend || age < 120) return undefined
+  const { managedBy } = workload.spec ?? {}
+  if (managedBy)
+    return {
+      rule: 'controller-silent',
+      cause: `is left to the controller ${managedBy} (spec.managedBy), which has not handled it for ${durationText(age * 1000)}`,
+      text: `see whether ${managedBy} is installed and works, or recreate it without managedBy`,
+      command: describing(workload),
+    }
   return {
     rule: 'controller-silent',
     cause: `nothing has handled it for ${durationText(age * 1000)}: the controllers of Kubernetes do not work`,
+    ...suffersFrom(controlPlane('kube-controller-manager', index)),
     text: 'they run in the k3s service of the server: read what it says, then restart it',
     command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50 --no-pager',
   }

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
+import { isNeverDue } from '../../../../lib/diagnosis/rules/jobs.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { objectOf, snapshotOf } from './snapshots.ts'
 import {
@@ -177,6 +178,12 @@ test('how often a schedule runs', () => {
     ].map(periodOf),
     [86_400, 3600, 21_600, 604_800, 2_678_400, 86_400, 43_200, 86_400, undefined],
   )
+})
+
+test('a schedule is never due when its months do not have its days', () => {
+  for (const never of ['0 3 31 2 *', '0 3 30,31 2 *', '0 3 31 4,6 *']) assert.ok(isNeverDue(never), never)
+  for (const due of ['0 3 29 2 *', '0 3 31 2 1', '0 3 31 * *', '0 3 31 1,2 *', '@daily', '0 3 */31 2 *', ''])
+    assert.not.ok(isNeverDue(due), due)
 })
 
 /** A platform on which many rules have something to look at. */

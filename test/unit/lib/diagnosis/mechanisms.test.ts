@@ -402,6 +402,50 @@ test('a repository that Velero cannot open any more is told by its last maintena
   assert.equal(told([repository()]), [])
 })
 
+test('ready pods without endpoints are told, unless their Service is young', () => {
+  const slice = (name: string) =>
+    old('EndpointSlice', `${name}-1`, {
+      metadata: { labels: { 'kubernetes.io/service-name': name } },
+      endpoints: name === 'web' ? [] : [{ conditions: { ready: true } }],
+    })
+  const service = (port: object) =>
+    old('Service', 'web', { spec: { clusterIP: '10.43.0.9', selector: { app: 'web' }, ports: [port] } })
+  const web = running('web-1', { app: 'web' }, [80])
+  assert.equal(told([service({ port: 80 }), web, slice('web'), slice('other')]), [
+    'service-endpoints-stale Service web',
+  ])
+  const young = service({ port: 80 })
+  young.metadata.creationTimestamp = NOW
+  assert.equal(told([young, web, slice('web'), slice('other')]), [])
+})
+
+test('a hook that goes on is told until the kubelet warns of something else', () => {
+  const pod = old('Pod', 'held', {
+    spec: { nodeName: 'server', containers: [{ name: 'main' }] },
+    status: {
+      phase: 'Pending',
+      containerStatuses: [{ name: 'main', state: { waiting: { reason: 'ContainerCreating' } } }],
+    },
+  })
+  const event = (reason: string, type: string, lastTimestamp: string) =>
+    old('Event', `held.${reason}`, {
+      involvedObject: {
+        kind: 'Pod',
+        namespace: 'shop',
+        name: 'held',
+        ...(reason === 'Started' ? { fieldPath: 'spec.containers{main}' } : {}),
+      },
+      reason,
+      type,
+      message: reason,
+      lastTimestamp,
+    })
+  const started = event('Started', 'Normal', '2026-01-01T00:01:00Z')
+  assert.match(causes([pod, started])[0]!.cause, 'its postStart hook has not come to its end')
+  const warned = event('FailedCreatePodSandBox', 'Warning', '2026-01-01T00:02:00Z')
+  assert.not.match(causes([pod, started, warned])[0]?.cause ?? '', 'postStart')
+})
+
 test('a failed pod whose container has said why is told with that', () => {
   const pod = failed('')
   pod.status = {
