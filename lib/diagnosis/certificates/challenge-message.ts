@@ -24,6 +24,7 @@ export type ChallengeProblem =
   | 'dns-credentials-refused'
   | 'dns-zone'
   | 'dns-propagating'
+  | 'dns-name-servers'
   | 'dns-other-record'
   | 'dns-webhook'
   | 'unknown'
@@ -142,6 +143,7 @@ export function parseRecord(message: string): ChallengeReason {
   )
     return { problem: 'dns-webhook' }
   if (/\bSERVFAIL\b/.test(message)) return { problem: 'dns-fails' }
+  if (/determine (the )?authoritative name ?servers/i.test(message)) return { problem: 'dns-name-servers' }
   if (
     /secrets? "[\w.-]+" not found|error getting .*secret|no data for|not found in secret|NoCredentialProviders|no valid providers|IMDS role/i.test(
       message,

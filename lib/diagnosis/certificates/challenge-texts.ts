@@ -98,6 +98,12 @@ export function challengeTexts(
         text: 'Wait some minutes; then check that the domain’s name servers are those of this provider, and that no CNAME or older record is in the way',
         look: `dig +short TXT ${record}`,
       }
+    case 'dns-name-servers':
+      return {
+        cause: `cert-manager does not find the name servers of the domain of ${host}, and so cannot look the record up`,
+        text: 'See whether the domain has NS and SOA records in public, and whether the name server that cert-manager asks hides them (split DNS): --dns01-recursive-nameservers=1.1.1.1:53 --dns01-recursive-nameservers-only in its arguments',
+        look: `dig +trace NS ${host}`,
+      }
     case 'dns-other-record':
       return {
         cause: `DNS has another record than that of the challenge at ${record}`,

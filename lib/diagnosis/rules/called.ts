@@ -75,6 +75,10 @@ const CALLS = /^container-(names-unresolved|service-unreachable|no-primary)$/
 /** Whether nobody answers for a Service. */
 const isSilent = (service: KubeObject, index: Index) => endpointsOf(service.metadata, index) === 0
 
+/** An address that is not reached by its network: a refusal would come from the program there. */
+const NODE_CALL =
+  /\b(\d{1,3}(?:\.\d{1,3}){3}):\d{2,5}\b[^\n]{0,120}(?:no route to host|i\/o timeout|connection timed out)/
+
 /** The requests of kubelets for certificates by which they answer, which nobody has approved. */
 const waitingForCertificates = (index: Index) =>
   index
@@ -90,6 +94,21 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const refused =
     !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
   if (refused) return refused
+  const ofNode = NODE_CALL.exec(texts.join('\n'))?.[1]
+  const node = index
+    .all('Node')
+    .find(({ status }) =>
+      ((status?.addresses ?? []) as { address?: string }[]).some(
+        ({ address }) => address && address === ofNode,
+      ),
+    )
+  if (node && known?.rule === 'container-service-unreachable')
+    return {
+      ...known,
+      cause: `${refText(refOf(node))} does not let pods in: ${known.cause}`,
+      fix: () =>
+        `let the network of pods (10.42.0.0/16 with k3s) reach that port through the firewall of the server`,
+    }
   const unserved = /:10250\b[\s\S]{0,200}remote error: tls: internal error/.test(texts.join('\n'))
     ? waitingForCertificates(index)
     : []

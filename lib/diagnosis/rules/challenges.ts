@@ -115,9 +115,11 @@ function orderFinding(
             cause: `the authority has ended it as ${state}${reason ? `: ${short(reason, 160)}` : ', and does not say why'}`,
             text: /accountDoesNotExist/.test(reason)
               ? 'Delete the Secret with the account’s key that the issuer names: cert-manager registers a new account'
-              : /invalidProfile/.test(reason)
-                ? 'Correct spec.acme.profile of the issuer: the directory of the authority lists those that it has; then reissue the certificate'
-                : 'Correct what it names, then reissue the certificate',
+              : /orderNotReady|badNonce|serverInternal/.test(reason)
+                ? 'Nothing has to be corrected: request and answer have crossed each other; reissue the certificate'
+                : /invalidProfile/.test(reason)
+                  ? 'Correct spec.acme.profile of the issuer: the directory of the authority lists those that it has; then reissue the certificate'
+                  : 'Correct what it names, then reissue the certificate',
             look: `kubectl describe order -n ${order.metadata.namespace} ${order.metadata.name}`,
           }
         : {

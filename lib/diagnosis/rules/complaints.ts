@@ -8,6 +8,9 @@ import { tellingLine } from './telling-lines.ts'
 import { understood } from './understood.ts'
 import { containersOf, workloadOf } from './workload-facts.ts'
 
+const OF_CLIENT = /^container-(login-refused|object-missing|rights-refused)$/
+const DATABASE = /(^|\/)(postgres|postgresql|mysql|mariadb|mongo|mongodb|redis|valkey)(:|@|-|$)/
+
 /** A warning: it may well do the rest of its work. */
 function complaint({ namespace, pod: name, container, text }: Said, index: Index): [string, Finding][] {
   const pod = index.get('Pod', namespace, name)
@@ -15,6 +18,8 @@ function complaint({ namespace, pod: name, container, text }: Said, index: Index
   if (!of) return []
   const workload = workloadOf(pod, index)
   const known = understood(pod, of, [text], index)
+  // What a database says of a login is about whoever wanted in: that one complains itself, or is its own probe.
+  if (known && OF_CLIENT.test(known.rule) && DATABASE.test(String(of.spec?.image ?? ''))) return []
   const finding = tell(pod, {
     rule: known?.rule ?? 'container-complains',
     verdict: 'warning',

@@ -18,7 +18,7 @@ import {
   type Container,
   containersOf,
   describing,
-  eventsOf,
+  eventsOfContainer,
   isOfOldRevision,
   oncePerWorkload,
   podsOf,
@@ -45,6 +45,9 @@ const containerTroubles: Rule = index =>
     }),
   )
 
+/** Meanings about what a program reads, not about how it is run. */
+const OF_SETTINGS = /^container-(setting|file|names|service|address|certificate)/
+
 /** The trouble of a pod of CoreDNS is that of everybody: no name is resolved. */
 function ofNames(trouble: Trouble | undefined, { metadata }: KubeObject): Trouble | undefined {
   if (!trouble || metadata.namespace !== 'kube-system' || metadata.name !== 'coredns') return trouble
@@ -56,7 +59,9 @@ function ofNames(trouble: Trouble | undefined, { metadata }: KubeObject): Troubl
       ? /: /.test(trouble.cause) && !/\bloop\b|resolv|nameserver|probe/i.test(trouble.cause)
         ? 'correct what it says in the ConfigMaps coredns and coredns-custom in kube-system'
         : 'read its log: for `Loop … detected` correct /etc/resolv.conf of the server, which leads back to CoreDNS (or give k3s another one by --resolv-conf)'
-      : trouble.fix.replace('in the manifest of Deployment coredns', 'in ConfigMap kube-system/coredns'),
+      : OF_SETTINGS.test(trouble.rule)
+        ? trouble.fix.replace('in the manifest of Deployment coredns', 'in ConfigMap kube-system/coredns')
+        : trouble.fix,
     symptom: undefined,
     causedBy: undefined,
   }
@@ -94,7 +99,7 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   if (/^(Run|Create)Container(Config)?Error$|^(PostStart|PreStart)HookError$/.test(reason)) {
     if (age < 10 || waitsForObject(message)) return undefined
     // A kubelet that was started again has forgotten its words; the event has them.
-    const [failed] = message ? [] : eventsOf(index, pod, /^Failed$/)
+    const [failed] = message ? [] : eventsOfContainer(index, pod, container.name, /^Failed$/)
     return notStarted(pod, container, `${reason}: ${message || (failed?.message ?? '')}`, where)
   }
   if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
@@ -157,7 +162,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
   if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
     return { ...notStarted(pod, container, String(last.message ?? ''), where), evidence }
-  const probes = eventsOf(index, pod, /^(Killing|Unhealthy)$/).filter(isOfLiveness)
+  const probes = eventsOfContainer(index, pod, name, /^(Killing|Unhealthy)$/).filter(isOfLiveness)
   const probed = probes.find(({ reason }) => reason === 'Unhealthy') ?? probes[0]
   const mistaken = probed && probeMistake(container, String(probed.message ?? ''), pod)
   if (mistaken && !init)
@@ -260,7 +265,9 @@ const isOfLiveness = ({ message }: KubeObject) => /(liveness|startup) probe/i.te
 function endangered(pod: KubeObject, container: Container, index: Index): Trouble | undefined {
   // Until its startup probe has succeeded, that one gives it its time.
   const starts = container.spec?.startupProbe && container.status.started === false
-  const failed = starts ? [] : eventsOf(index, pod, /^Unhealthy$/, 300).filter(isOfLiveness)
+  const failed = starts
+    ? []
+    : eventsOfContainer(index, pod, container.name, /^Unhealthy$/, 300).filter(isOfLiveness)
   if (failed.reduce((sum, event) => sum + timesSeen(event), 0) < 20) return undefined
   const message = String(failed[0]?.message ?? '')
   const mistaken = probeMistake(container, message, pod)
@@ -341,7 +348,9 @@ function restarting(pod: KubeObject, container: Container, index: Index): Troubl
   const killed = last.reason === 'OOMKilled'
   const restarts = status.restartCount ?? 0
   const often = restarts >= 3
-  const byProbe = eventsOf(index, pod, /^(Killing|Unhealthy)$/, 900).some(isOfLiveness)
+  const byProbe = eventsOfContainer(index, pod, container.name, /^(Killing|Unhealthy)$/, 900).some(
+    isOfLiveness,
+  )
   // A program may end by itself now and then, as to read its settings again: more often than every hour it is at fault.
   const byItself = last.exitCode === 0 && !byProbe
   const each = since(index, pod.status?.startTime, pod.metadata.creationTimestamp) / restarts

@@ -11,7 +11,15 @@ import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
 import { lackingProgram, programFix, tellingLine, tellsFailure } from './telling-lines.ts'
 import { understood } from './understood.ts'
-import { containersOf, endpointsOf, eventsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  containersOf,
+  endpointsOf,
+  eventsOf,
+  isFollowed,
+  REPOSITORY,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
 interface Refusal {
@@ -301,19 +309,8 @@ const failedJobs = each('Job', (job, index) => {
   const failed = condition(job, 'Failed')
   if (failed?.status !== 'True') return undefined
   const cron = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.uid
-  const repository = job.metadata.labels?.['velero.io/repo-name']
-  const alike = (other: KubeObject) =>
-    (cron && other.metadata.ownerReferences?.some(({ uid }) => uid === cron)) ||
-    (repository && other.metadata.labels?.['velero.io/repo-name'] === repository)
-  const later = index
-    .all('Job')
-    .some(
-      other =>
-        alike(other) &&
-        other !== job &&
-        since(index, other.metadata.creationTimestamp) < since(index, job.metadata.creationTimestamp),
-    )
-  if (later) return undefined
+  const repository = job.metadata.labels?.[REPOSITORY]
+  if (isFollowed(job, index)) return undefined
   const found = jobFinding(job, failed, cron || repository ? 'warning' : 'broken', index)
   const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
   // That a CronJob never succeeds is told of it; one failed run among others is not.

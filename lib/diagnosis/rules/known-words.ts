@@ -43,7 +43,7 @@ const whetherItRuns = (where: string) =>
 
 const NO_FILE = 'it may not write or read a file'
 const mayWrite = (where: string) =>
-  `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}`
+  `correct the owner of the folder on the volume, or fsGroup and runAsUser in its security context ${where}; of a Secret or ConfigMap also defaultMode`
 
 /**
  * Kinds of words, never those of one program. The first that matches counts: what the system says comes before what
@@ -124,6 +124,56 @@ export const WORDS: readonly Words[] = [
     fix: () =>
       'check the disk of the node (`dmesg`, its SMART state) and its file system; restore the data from the last backup if it is damaged',
     command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
+  },
+  {
+    rule: 'container-database-read-only',
+    pattern: /SQLSTATE[: [(]{0,2}25006|read-only transaction|--read-only option|super-read-only/i,
+    what: 'the database that it works with takes no changes: it is a standby, or was set read-only',
+    fix: where =>
+      `correct the address of the database ${where}: that of the primary; if it is the only one, see why it is read-only (its log)`,
+  },
+  {
+    rule: 'container-database-wraparound',
+    pattern: /to avoid wraparound data loss/i,
+    what: 'its database takes no more commands until it was vacuumed (wraparound of transaction ids)',
+    fix: () =>
+      'end old transactions, prepared ones and replication slots in the database, then run VACUUM in the one that it names; PostgreSQL says how in a HINT of its log',
+  },
+  {
+    rule: 'container-data-damaged',
+    pattern:
+      /SQLSTATE[: [(]{0,2}XX00\d|not a valid data directory|data file [^\n]{0,120} is of a different size/i,
+    what: 'the files of its database are damaged, or not complete',
+    fix: () =>
+      'restore the database from its last backup; where its first start was cut off, start it on an empty volume',
+  },
+  {
+    rule: 'container-binary-log-format',
+    pattern: /BINLOG_FORMAT = STATEMENT/,
+    what: 'its database logs statements, and the application needs rows to be logged',
+    fix: () => 'set binlog_format=ROW in the configuration of the database, then restart it',
+  },
+  {
+    rule: 'container-collation-unknown',
+    pattern: /unknown (collation|character set)/i,
+    what: 'what it loads was written by another database (MySQL 8 and MariaDB name their collations differently)',
+    fix: () =>
+      'replace the collation in the dump by one that this database has (SHOW COLLATION), as utf8mb4_unicode_ci, and load it again',
+  },
+  {
+    rule: 'container-replica-set-config',
+    pattern:
+      /NodeNotFound|No host described in [^\n]{0,80}maps to this node|replica set configuration does not have a valid entry for the current node|our replica set config is invalid/i,
+    what: 'the configuration of its replica set names other hosts than its own',
+    fix: () =>
+      'reconfigure it by the name that the pod has now: in mongosh c=rs.conf(), correct the host of each member, rs.reconfig(c, {force: true}); or give the pod its former name back',
+  },
+  {
+    rule: 'container-key-readable',
+    pattern: /private key file [^\n]{0,200} has (group or world|liberal) access/i,
+    what: 'others may read the file with its key, and it does not take such a one',
+    fix: where =>
+      `set defaultMode: 0640 (or 0600 with the user of the program as the owner) of the Secret among the volumes, and fsGroup, ${where}`,
   },
   {
     rule: 'container-own-address',
@@ -241,6 +291,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-certificate-unusable',
     pattern: /key values mismatch|private key does not match|SSL_CTX_use_(PrivateKey|certificate)/i,
+    unless: /permission denied/i,
     what: 'its certificate and key do not fit each other, or cannot be read',
     fix: where =>
       `put a certificate and its key, which fit each other, in PEM, where it reads them, ${where}`,
@@ -265,6 +316,7 @@ export const WORDS: readonly Words[] = [
     rule: 'container-certificate-unusable',
     pattern:
       /InvalidSSLConfiguration|no (server )?certificate (was )?(specified|configured)|\bPEM (key )?(file|data|block)|(load|read|set up|pars)\w{0,4} [^\n]{0,40}(certificate|private key|key ?pair|keystore)|(certificate|private key|keystore)\b[^\n]{0,40}(cannot|could not|unable to) (be )?(read|load|pars|open)/i,
+    unless: /permission denied/i,
     what: 'it cannot use its own certificate or key',
     fix: where =>
       `put a certificate and its key, which fit each other, in PEM, where it reads them, ${where}`,
@@ -363,7 +415,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-data-of-other-version',
     pattern:
-      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|cannot upgrade from|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version|migration checksum mismatch|migrations? (have|has) failed validation|must be (enabled|upgraded|migrated)\b[^\n]{0,20} before upgrading/i,
+      /downgrad(e|ing)|(incompatible|not compatible) with|was initialized by|too (old|new) for|is for a (newer|older)|invalid featureCompatibilityVersion|(requires|created by|written by|from) a (newer|later|older|previous) version|upgrad\w{1,5} from \S{1,40} to \S{1,40} is not supported|cannot upgrade from|unsupported (data|schema|database|storage) (format|version)|(data|schema|database) version [^.\n]{0,60}(higher|newer|lower|older)|(created|written|formatted) (with|by) [\w .-]{2,40} \d+\.\d|detected data files in [^\n]{0,80}created by|upgrade after a crash|\bpg_upgrade\b|can(not|'t) (handle|read|load|find)\b[^\n]{0,40}\bversion\b|can(not|'t) locate revision|applied migration not resolved|driver may require|wire version|migration checksum mismatch|migrations? (have|has) failed validation|must be (enabled|upgraded|migrated)\b[^\n]{0,20} before upgrading/i,
     what: 'its data was written by another version of the program',
     fix: where =>
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
@@ -457,7 +509,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-privilege-missing',
     pattern:
-      /no new privileges|'nosuid' option|\bCAP_[A-Z_]{3,30}\b|\bcapabilit(y|ies)\b[^\n]{0,60}(missing|required|needed|not (set|granted|available))/i,
+      /no new privileges|'nosuid' option|(set (groups|uid|gid)|set(e?[ug]id|groups)\w{0,3})[^\n]{0,40}operation not permitted|\bCAP_[A-Z_]{3,30}\b|\bcapabilit(y|ies)\b[^\n]{0,60}(missing|required|needed|not (set|granted|available))/i,
     what: 'it uses a privilege that its security context does not give it',
     fix: where =>
       `use an image that does without it (no sudo), or add what it needs in its security context ${where}: allowPrivilegeEscalation: true, or the capability that it names`,
@@ -489,7 +541,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|\b(file|folder|directory|drive|disk)\b[^\n]{0,40} access denied|not writable|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|\b(file|folder|directory|drive|disk)\b[^\n]{0,40} access denied|not writable|read-only directory|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
     what: NO_FILE,
     fix: mayWrite,
   },

@@ -9,7 +9,7 @@ import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
 import { understood } from './understood.ts'
-import { containersOf, describing, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
+import { containersOf, describing, isFollowed, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
 /** Whether a pod does what it is for, or its workload does so without it. Pure. */
@@ -23,7 +23,7 @@ export function isWorking(pod: KubeObject, index: Index): boolean {
   const job = jobMaking(pod, index)
   if (phase === 'Failed' && job)
     // A Job creates another pod, and tells itself when it gives up.
-    return Boolean(job.status?.completionTime) || index.ownedBy(job).some(isRunning)
+    return Boolean(job.status?.completionTime) || index.ownedBy(job).some(isRunning) || isFollowed(job, index)
   const workload = workloadOf(pod, index)
   // The one that has taken its place tells why that does not work.
   if (phase === 'Failed' && podsIn(pod.metadata.namespace, index).some(each => replaces(each, pod)))

@@ -87,7 +87,7 @@ export function probeMistake(
   container: Container,
   message: string,
   pod?: KubeObject,
-): { cause: string; fix: string } | undefined {
+): { cause: string; fix: string; isSilent?: true } | undefined {
   const found = probeIn(container, message)
   if (!found) return undefined
   const { name, probe } = found
@@ -169,6 +169,7 @@ export function probeMistake(
     return {
       cause: `the command of its ${name} probe fails without a word`,
       fix: `run the command in the container, and correct it: ${name}Probe.exec`,
+      isSilent: true,
     }
   return undefined
 }

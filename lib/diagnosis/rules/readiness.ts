@@ -17,7 +17,7 @@ import { understood } from './understood.ts'
 import {
   type Container,
   describing,
-  eventsOf,
+  eventsOfContainer,
   releaseOf,
   since,
   timesSeen,
@@ -75,7 +75,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   const { name, spec, status } = container
   const age = since(index, status.state.running.startedAt)
   const starting = spec?.startupProbe && status.started === false
-  const failed = eventsOf(index, pod, /^(Unhealthy|ProbeWarning)$/, 600)
+  const failed = eventsOfContainer(index, pod, name, /^(Unhealthy|ProbeWarning)$/, 600)
   const often = failed.reduce((sum, event) => sum + timesSeen(event), 0)
   const patience = allowance(starting ? spec.startupProbe : spec?.readinessProbe)
   const wasReady = since(index, condition(pod, 'Ready')?.lastTransitionTime) < age - 5
@@ -83,8 +83,11 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   if (!(wasReady && often >= 3) && age < (failed.length > 0 ? patience + 120 : Math.max(patience, 300)))
     return undefined
   const message = String(failed[0]?.message ?? '')
+  const lines = lastLinesOf(pod, name, index)
+  const said = understood(pod, container, [lines], index)
   const mistaken = probeMistake(container, message, pod)
-  if (mistaken)
+  // Where the command of a probe says nothing, the program may.
+  if (mistaken && !(mistaken.isSilent && said))
     return {
       rule: 'pod-not-ready',
       cause: `container ${name} runs, but ${mistaken.cause}`,
@@ -92,11 +95,10 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       command: describing(pod),
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
     }
-  const lines = lastLinesOf(pod, name, index)
   // A program that the probe runs may say why; that it does not connect says nothing of what it connects to.
   const own = /: (Get "|dial |HTTP probe|command )/.test(message) ? undefined : meaningOf(message)
   const known =
-    understood(pod, container, [lines], index) ??
+    said ??
     (own && !/unreachable|address-missing/.test(own.rule)
       ? { ...own, fix: repairOf(own, pod, name, [lines, message], index) }
       : undefined)
@@ -138,6 +140,9 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       : `container ${name} runs, but is not ready`,
     fix:
       (!/^(Get|HTTP|dial)\b/.test(answer) && adviceOn(answer, where)) ||
+      (which === 'Liveness' && /rejecting connections|starting up|in recovery/.test(answer)
+        ? `give it a startupProbe, or its liveness probe more time, ${where}: it is still starting, as after a crash, and is killed before it is done`
+        : undefined) ||
       `${refused && !refused.declared ? refused.fix(where) : `${read}${refused ? `; if nothing, ${refused.fix(where)}` : ''}`}${advice ? `; it advises: ${advice}` : ''}`,
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],

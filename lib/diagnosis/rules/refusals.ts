@@ -48,6 +48,16 @@ export const storeFailing: KnownFailure = {
   timing: 'passing',
 }
 
+/** A controller whose own requests to the API server are not answered in time: client-go, controller-runtime. */
+const apiSlow: KnownFailure = {
+  rule: 'api-server-slow',
+  pattern: /(failed to wait for object to sync in-cache)/,
+  cause: (_object, [, why]) => `the API server answers too slowly: ${why}`,
+  fix: () =>
+    'see load and disk of the server (npx tsx scripts/ssh.ts -- uptime): it goes on by itself when that is over',
+  timing: 'passing',
+}
+
 /** What passes by itself: another release brings the kind, a webhook's pod starts. */
 export const passing = /no matches for kind|failed calling webhook|connection refused|timed? ?out/i
 
@@ -57,6 +67,7 @@ export const passing = /no matches for kind|failed calling webhook|connection re
  */
 export const refusals: readonly KnownFailure[] = [
   storeFailing,
+  apiSlow,
   {
     rule: 'rights-missing',
     pattern:

@@ -147,9 +147,15 @@ const known: readonly KnownFailure[] = [
     fix: object => `correct the address: open ${placeOf(object)}/index.yaml in a browser`,
   },
   {
+    // A commit, tree or file that a branch names: go-git, plumbing/object.go.
+    rule: 'source-objects-missing',
+    pattern: /\bobject not found\b/i,
+    fix: object =>
+      `${placeOf(object)} does not give all objects of ${refNamed(object)}: its history was rewritten or is damaged, or the commit in spec.ref is gone; check it there (git fsck), push a new commit, and omit spec.ref.commit`,
+  },
+  {
     rule: 'source-branch-missing',
-    pattern:
-      /couldn't find remote ref|reference not found|branch .* not found|no match found for semver|\bobject not found\b/i,
+    pattern: /couldn't find remote ref|reference not found|branch .* not found|no match found for semver/i,
     fix: object =>
       `${refNamed(object)} is not in ${placeOf(object)}: correct ${isPlatform(object) ? 'git_branch in .flux.env, then run install-core again' : 'spec.ref of the source, or push it'}`,
   },
@@ -203,7 +209,7 @@ const known: readonly KnownFailure[] = [
   {
     rule: 'source-unreachable',
     pattern:
-      /no such host|connection refused|connection reset|timeout|timed out|deadline|unreachable|no route to host|server misbehaving|EOF|unable to connect/i,
+      /no such host|connection refused|connection reset|timeout|timed out|deadline|unreachable|no route to host|server misbehaving|EOF|unable to connect|stream error|INTERNAL_ERROR|GOAWAY/i,
     fix: object =>
       `the cluster cannot reach ${placeOf(object)}: check the address, DNS and the firewall of the server`,
   },

@@ -112,6 +112,14 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
       `have the server share its mounts, at each start: mount --make-rshared /; or omit mountPropagation ${where}`,
   },
   {
+    pattern: /failed to mkdir "?\/[^\n]{1,600}: file exists/,
+    cause:
+      'the folder of a volume on the node is there and cannot be read: a broken link, or a mount that is gone',
+    fix: () =>
+      'look at that path on the server (ls -la, findmnt): unmount or remove what is broken there, then delete the pod',
+    command: 'npx tsx scripts/ssh.ts --sudo -- findmnt',
+  },
+  {
     // The kubelet's expansion of subPathExpr.
     pattern: /missing value for \w/,
     cause: 'the path of a volume mount (subPathExpr) uses a variable that it does not have',

@@ -96,12 +96,25 @@ const STRUCTURED = /^\s*(?:\{\s{0,2}"\w|(?:time|ts|t|level|lvl|severity)=)/
 const FIELD = /\b(\w{1,30})(?:=|": ?)("(?:[^"\\]|\\.)*"?|[^\s,{}[\]"]+)/g
 
 /**
+ * A field of a log whose values stand without quotes, as that of Ory's programs: up to the next field; of a `map[…]`
+ * what its `message` says.
+ */
+const UNQUOTED =
+  /\b(\w{1,30})=(?:map\[message:(.{1,2000}?)\](?= \w{1,30}=|$)|((?!map\[)[^"\n]{1,2000}?)(?= \w{1,30}=|$))/g
+
+/** The fields of a structured line, as they are written. */
+const fieldsOf = (line: string): [name: string, value: string][] =>
+  /^\s*\{|="/.test(line)
+    ? [...line.matchAll(FIELD)].map(([, name = '', value = '']) => [name, value])
+    : [...line.matchAll(UNQUOTED)].map(([, name = '', message, value = '']) => [name, message ?? value])
+
+/**
  * What a line of a structured log says, without its time, its level and where in the program it was written: the
  * message and the error, and the files that its fields name. Any other line as it is. Pure.
  */
 export function saidBy(line: string): string {
   if (!STRUCTURED.test(line)) return line
-  const fields = [...line.matchAll(FIELD)].map(([, name = '', value = '']) => ({
+  const fields = fieldsOf(line).map(([name, value]) => ({
     name,
     value: value
       .replace(/^"|"$/g, '')
@@ -150,9 +163,12 @@ export function around(line: string, pattern: RegExp, max = 200): string {
   return short(`… ${line.slice(at - max / 4, at + max)}`, max)
 }
 
-/** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
+/**
+ * A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting", or explains what it has said: the
+ * reason is above it.
+ */
 const ENDING =
-  /\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
+  /\b(DETAIL|STATEMENT|CONTEXT): |registration as a \w[\w ]{0,30} failed|unsupported storage engine|init function returned error|^Installing of \w{1,40} failed|\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
 
 /** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
 export const FRAME =

@@ -169,6 +169,8 @@ export const suffersFrom = (causes: Ref[]) =>
 
 /** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
+  if (workload.kind === 'Job' && workload.metadata.labels?.[REPOSITORY])
+    return "in what Velero's chart sets for its maintenance Jobs (configuration.repositoryMaintenanceJob: podResources)"
   // k3s installs charts by Jobs of this name.
   const chart = workload.kind === 'Job' && /^helm-(?:install|delete)-(.+)/.exec(workload.metadata.name)?.[1]
   if (chart) return `in HelmChart ${workload.metadata.namespace}/${chart}, or its HelmChartConfig`
@@ -197,6 +199,33 @@ export function eventsOf(index: Index, object: KubeObject, reason: RegExp, withi
           event.metadata.creationTimestamp,
         ) < within,
     )
+}
+
+/** The same about one container of a pod: what names another one is not about it. */
+export function eventsOfContainer(
+  index: Index,
+  pod: KubeObject,
+  name: string,
+  reason: RegExp,
+  within?: number,
+): KubeObject[] {
+  return eventsOf(index, pod, reason, within).filter(
+    ({ involvedObject: about }) => !about?.fieldPath || about.fieldPath.endsWith(`{${name}}`),
+  )
+}
+
+/** The label of the Jobs by which Velero maintains a repository. */
+export const REPOSITORY = 'velero.io/repo-name'
+
+/** Whether a later Job of the same CronJob, or for the same repository of Velero, has taken the place of one. */
+export function isFollowed(job: KubeObject, index: Index): boolean {
+  const cron = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.uid
+  const repository = job.metadata.labels?.[REPOSITORY]
+  const isAlike = ({ metadata }: KubeObject) =>
+    (cron && metadata.ownerReferences?.some(({ uid }) => uid === cron)) ||
+    (repository && metadata.labels?.[REPOSITORY] === repository)
+  const age = ({ metadata }: KubeObject) => since(index, metadata.creationTimestamp)
+  return index.all('Job').some(other => other !== job && isAlike(other) && age(other) < age(job))
 }
 
 /** Whether KEDA runs the pods of a workload only while there is work for them. */
