@@ -277,6 +277,10 @@ test('a drill killed while Velero copies: the next one has it give that up, and 
   const saved = (await copies('PodVolumeBackup')).find(({ spec }) => spec.pod.name.startsWith('wekan'))!
   velero.copying.set(`restore-drill-wekan/${saved.spec.volume}`, 'hangs')
   await dies('restore-drill', [first, '--yes'], killedAt(/ of \d+ volumes/), 'while it copies')
+  // It may be killed before the copy has begun.
+  await wait('no copy that hangs', async () =>
+    (await copies('PodVolumeRestore')).some(({ status }) => status?.phase === 'InProgress'),
+  )
   velero.copying.clear()
   const before = await bed.live()
   const { code, stderr } = await run('restore-drill', [first, '--yes'])
