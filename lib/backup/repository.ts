@@ -1,6 +1,7 @@
 /** The encryption of the volumes in the bucket: whether the password of the cluster opens what was written with it. */
 import { createDecipheriv, hkdfSync, type ScryptOptions, scrypt } from 'node:crypto'
 import type { Kubectl } from '../kubectl/kubectl.ts'
+import { sha256 } from '../script/digest.ts'
 import type { BackupBucket } from './bucket.ts'
 import type { BackupFlaw } from './judge.ts'
 import { VELERO } from './objects.ts'
@@ -16,13 +17,14 @@ const SCRYPT: ScryptOptions = { N: 65536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 
 const keys = new Map<string, Promise<Buffer>>()
 
 function derived(password: string, salt: Buffer): Promise<Buffer> {
-  const of = `${salt.toString('base64')} ${password}`
+  const of = sha256(`${salt.toString('base64')} ${password}`)
   const known = keys.get(of)
   if (known) return known
   const key = new Promise<Buffer>((resolve, reject) =>
     scrypt(password, salt, 32, SCRYPT, (error, key) => (error ? reject(error) : resolve(key))),
   )
   keys.set(of, key)
+  key.catch(() => keys.delete(of))
   return key
 }
 

@@ -21,7 +21,7 @@ const workload: Fields = {
     serviceName: 'text',
     minReadySeconds: 'number',
     progressDeadlineSeconds: 'number',
-    strategy: { type: 'text', rollingUpdate: { maxSurge: 'scalar', maxUnavailable: 'scalar' } },
+    strategy: { type: 'text' },
     updateStrategy: { type: 'text', rollingUpdate: { partition: 'scalar' } },
     volumeClaimTemplates: [
       { metadata: { name: 'text' }, spec: { storageClassName: 'text', resources: RESOURCES } },

@@ -71,16 +71,12 @@ function stuckIn(status: Record<string, unknown>): object[] {
     .filter(([field]) => STEPS.test(field))
     .flatMap(([, steps]) => (typeof steps === 'object' && steps !== null ? Object.values(steps) : []))
     .flatMap(step => {
-      const judged = VERDICT.test(String(step?.verdict ?? ''))
-      const { phase = judged ? step.verdict : (step?.state ?? step?.status) } = step ?? {}
-      const { message = judged && step.status ? `${step.name}: ${step.status}` : undefined } = step ?? {}
-      if (
-        typeof phase !== 'string' ||
-        !(STUCK.test(phase) || judged) ||
-        typeof message !== 'string' ||
-        !message
-      )
-        return []
+      const isJudged = VERDICT.test(String(step?.verdict ?? ''))
+      const phase = step?.phase ?? (isJudged ? step.verdict : (step?.state ?? step?.status))
+      const words = isJudged && typeof step.status === 'string' ? `${step.name}: ${step.status}` : undefined
+      const message = step?.message ?? words
+      if (typeof phase !== 'string' || typeof message !== 'string' || !message) return []
+      if (!STUCK.test(phase) && !isJudged) return []
       return [{ phase, message: allowedPart(message, 'message') }]
     })
     .slice(0, MOST_STUCK)

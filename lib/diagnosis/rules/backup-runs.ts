@@ -111,12 +111,13 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   ],
   [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
   [
-    /\b(content|blob|object|snapshot|manifest)\b[^\n]{0,80} not found|BLOB not found/i,
-    'the data is not in the repository any more: use another backup; see whether a rule of the bucket deletes files, and whether somebody else maintains the same repository',
-  ],
-  [
     /not initialized|invalid repository format|no such file.*config|is there a repository at/i,
     'the repository is gone from the bucket: restore the bucket, or delete this BackupRepository, so that velero creates a new one (older backups of volumes are lost)',
+  ],
+  [
+    // Kopia's repo/content and repo/blob.
+    /\b(content|blob|object|manifest) (?:[\w/*-]{1,80} )?not found/i,
+    'the data is not in the repository any more: use another backup; see whether a rule of the bucket deletes files, and whether somebody else maintains the same repository',
   ],
   [
     /permission denied|operation not permitted/i,

@@ -1,4 +1,5 @@
 /** Services that the last words of a container name: they tell what the container suffers from, or calls wrongly. */
+import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -85,7 +86,9 @@ const waitingForCertificates = (index: Index) =>
     .all('CertificateSigningRequest')
     .filter(
       ({ spec, status }) =>
-        spec?.signerName === 'kubernetes.io/kubelet-serving' && (status?.conditions ?? []).length === 0,
+        spec?.signerName === 'kubernetes.io/kubelet-serving' &&
+        /^system:node:/.test(spec.username) &&
+        (status?.conditions ?? []).length === 0,
     )
 
 /** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
@@ -94,7 +97,7 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const refused =
     !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
   if (refused) return refused
-  const ofNode = NODE_CALL.exec(texts.join('\n'))?.[1]
+  const ofNode = NODE_CALL.exec(known?.line ?? '')?.[1]
   const node = index
     .all('Node')
     .find(({ status }) =>
@@ -103,12 +106,14 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
       ),
     )
   if (node && known?.rule === 'container-service-unreachable')
-    return {
-      ...known,
-      cause: `${refText(refOf(node))} does not let pods in: ${known.cause}`,
-      fix: () =>
-        `let the network of pods (10.42.0.0/16 with k3s) reach that port through the firewall of the server`,
-    }
+    return condition(node, 'Ready')?.status !== 'True'
+      ? { ...known, by: [refOf(node)] }
+      : {
+          ...known,
+          cause: `${refText(refOf(node))} does not let pods in: ${known.cause}`,
+          fix: () =>
+            `let the network of pods (10.42.0.0/16 with k3s) reach that port through the firewall of the server`,
+        }
   const unserved = /:10250\b[\s\S]{0,200}remote error: tls: internal error/.test(texts.join('\n'))
     ? waitingForCertificates(index)
     : []
@@ -116,7 +121,7 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
     return {
       rule: 'container-service-unreachable',
       cause: `kubelets have no certificate to answer with: their requests for one wait (${unserved[0].metadata.name})`,
-      fix: () => 'approve them, and have something approve the next ones',
+      fix: () => 'approve those that are of nodes that you know, and have something approve the next ones',
       command: `kubectl certificate approve ${unserved
         .slice(0, 5)
         .map(({ metadata }) => metadata.name)
@@ -165,7 +170,8 @@ const waysOut = ({ metadata }: KubeObject, index: Index): Ref[] =>
 function keptFromNames(known: Meaning, pod: KubeObject, index: Index): Meaning | undefined {
   const [, server = ''] =
     /\bon ([\d.]{7,15}):53\b[^\n]{0,200}(?:timeout|timed out)/.exec(known.line ?? known.cause) ?? []
-  if (!server || index.all('Service').some(({ spec }) => spec?.clusterIP === server)) return undefined
+  if (!server || pod.spec?.hostNetwork || index.all('Service').some(({ spec }) => spec?.clusterIP === server))
+    return undefined
   if (index.all('Pod').some(({ spec, status }) => status?.podIP === server && !spec?.hostNetwork))
     return undefined
   type Way = { to?: { ipBlock?: { cidr?: string } }[] }

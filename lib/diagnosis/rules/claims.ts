@@ -110,7 +110,8 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
   const { spec, metadata } = claim
   const age = since(index, metadata.creationTimestamp)
   const [unfilled] = eventsOf(index, claim, /^UnrecognizedDataSourceKind$/)
-  if (unfilled)
+  // Whatever is applied beside it may come a little later.
+  if (unfilled && age >= 120)
     return {
       rule: 'claim-not-provisioned',
       cause: `nothing fills a volume from its dataSourceRef: ${short(String(unfilled.message ?? ''))}`,
@@ -175,11 +176,13 @@ function pending(claim: KubeObject, index: Index): Telling | undefined {
 /** A claim that waits for the scheduler to place its pod, which names its node itself. */
 function passedBy(claim: KubeObject, index: Index): Telling | undefined {
   const pod = podsOf(index).find(
-    ({ metadata, spec, status }) =>
-      spec?.nodeName && status?.phase === 'Pending' && metadata.namespace === claim.metadata.namespace,
+    each =>
+      each.spec?.nodeName &&
+      each.status?.phase === 'Pending' &&
+      each.metadata.namespace === claim.metadata.namespace &&
+      claimsOfPod(each).includes(claim.metadata.name),
   )
-  const waits = pod && claimsOfPod(pod).includes(claim.metadata.name)
-  if (!waits || since(index, pod.metadata.creationTimestamp) < 120) return undefined
+  if (!pod || since(index, pod.metadata.creationTimestamp) < 120) return undefined
   return {
     rule: 'claim-not-provisioned',
     cause: `it waits until the scheduler has chosen a node, and ${refText(refOf(pod))} passes the scheduler by (spec.nodeName)`,

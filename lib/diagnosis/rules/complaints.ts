@@ -8,8 +8,9 @@ import { tellingLine } from './telling-lines.ts'
 import { understood } from './understood.ts'
 import { containersOf, workloadOf } from './workload-facts.ts'
 
-const OF_CLIENT = /^container-(login-refused|object-missing|rights-refused)$/
-const DATABASE = /(^|\/)(postgres|postgresql|mysql|mariadb|mongo|mongodb|redis|valkey)(:|@|-|$)/
+const OF_CLIENT = /^container-(login-refused|object-missing|rights-refused|database-read-only)$/
+const DATABASE =
+  /(^|\/)(postgres|postgresql|mysql|mariadb|mongo|mongodb|redis|valkey)(?!-(exporter|express|backup|commander))(:|@|-|$)/
 
 /** A warning: it may well do the rest of its work. */
 function complaint({ namespace, pod: name, container, text }: Said, index: Index): [string, Finding][] {

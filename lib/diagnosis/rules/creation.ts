@@ -277,7 +277,8 @@ const refused: Rule = index =>
 /** The Service among these behind which the pods that it makes would be. */
 const servesItself = (refs: readonly Ref[], maker: KubeObject, index: Index): Ref | undefined =>
   refs.find(ref => {
-    const service = ref.kind === 'Service' && index.find(ref)
+    const isHere = ref.kind === 'Service' && ref.namespace === maker.metadata.namespace
+    const service = isHere ? index.find(ref) : undefined
     return service && leadsTo(service, maker.spec?.template?.metadata?.labels)
   })
 

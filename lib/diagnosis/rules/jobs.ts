@@ -98,7 +98,8 @@ const cron = each('CronJob', (object, index) => {
   }
   const [replaced] = eventsOf(index, object, /^SuccessfulDelete$/)
   const unfinished = since(index, lastSuccessfulTime, creationTimestamp)
-  if (object.spec?.concurrencyPolicy === 'Replace' && replaced && unfinished > 2 * period)
+  const isReplaced = object.spec?.concurrencyPolicy === 'Replace' && replaced && failed.length === 0
+  if (isReplaced && unfinished > 2 * period)
     return finding(
       'cronjob-never-succeeds',
       `none of its Jobs has come to its end for ${durationText(unfinished * 1000)}: each is replaced by the next one (concurrencyPolicy Replace)`,

@@ -142,7 +142,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-data-damaged',
     pattern:
-      /SQLSTATE[: [(]{0,2}XX00\d|not a valid data directory|data file [^\n]{0,120} is of a different size/i,
+      /SQLSTATE[: [(]{0,2}XX00[12]|not a valid data directory|data file [^\n]{0,120} is of a different size/i,
     what: 'the files of its database are damaged, or not complete',
     fix: () =>
       'restore the database from its last backup; where its first start was cut off, start it on an empty volume',
@@ -156,17 +156,10 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-collation-unknown',
     pattern: /unknown (collation|character set)/i,
+    unless: /\[2019\]/,
     what: 'what it loads was written by another database (MySQL 8 and MariaDB name their collations differently)',
     fix: () =>
       'replace the collation in the dump by one that this database has (SHOW COLLATION), as utf8mb4_unicode_ci, and load it again',
-  },
-  {
-    rule: 'container-replica-set-config',
-    pattern:
-      /NodeNotFound|No host described in [^\n]{0,80}maps to this node|replica set configuration does not have a valid entry for the current node|our replica set config is invalid/i,
-    what: 'the configuration of its replica set names other hosts than its own',
-    fix: () =>
-      'reconfigure it by the name that the pod has now: in mongosh c=rs.conf(), correct the host of each member, rs.reconfig(c, {force: true}); or give the pod its former name back',
   },
   {
     rule: 'container-key-readable',
@@ -273,6 +266,14 @@ export const WORDS: readonly Words[] = [
     what: 'it cannot resolve a name',
     fix: where => `correct the name ${where}; if other names fail too, see coredns`,
     by: [DNS],
+  },
+  {
+    rule: 'container-replica-set-config',
+    pattern:
+      /No host described in [^\n]{0,80}maps to this node|replica set configuration does not have a valid entry for the current node/i,
+    what: 'the configuration of its replica set names other hosts than its own',
+    fix: () =>
+      'see first whether the host in rs.conf() is resolved in the pod; if that name is gone for good, correct it in mongosh: c=rs.conf(), the host of each member, rs.reconfig(c, {force: true}); or give the pod its former name back',
   },
   {
     rule: 'container-service-unreachable',

@@ -185,7 +185,7 @@ const OF_CHILD = /^(child|step|task|stage|node) \S{1,200} (has )?failed$/i
 function ofSteps(object: KubeObject, index: Index): Unsettled | undefined {
   const { status = {} } = object
   const [waiting] = ((status.stuck ?? []) as Step[]).filter(
-    ({ phase, message }) => /^(pending|fail)$/i.test(phase) && TROUBLE.test(message),
+    ({ phase, message }) => /^(pending|fail(ed)?)$/i.test(phase) && TROUBLE.test(message),
   )
   if (!waiting || !isOfOthers(object)) return undefined
   const known = recognise(refusals, object, waiting.message)
@@ -301,8 +301,9 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
   const lasts = since(index, metadata.deletionTimestamp)
   const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
   // Karpenter says of the node why its claim stays.
-  const node = object.status?.nodeName && index.get('Node', undefined, object.status.nodeName)
-  const said = [object, ...(node ? [node] : [])].flatMap(each => index.events(each))
+  const node =
+    object.kind === 'NodeClaim' ? index.get('Node', undefined, object.status?.nodeName ?? '') : undefined
+  const said = [object, ...(node ? [node] : [])].flatMap(each => eventsOf(index, each, /./, lasts))
   const [, budget] =
     /PodDisruptionBudget=\[([\w./-]{3,300})\]/.exec(said.map(({ message }) => message).join('\n')) ?? []
   if (budget)

@@ -222,7 +222,11 @@ function portHolder(pod: KubeObject, index: Index) {
     const holder = service
       ? `Service ${labels['svccontroller.k3s.cattle.io/svcnamespace']}/${service}`
       : `Pod ${namespace}/${name}`
-    const isOwn = workloadOf(other, index) === workloadOf(pod, index)
+    // Of another revision of the same Deployment: the new one waits for the old one, and that for the new one.
+    const isOwn =
+      workloadOf(other, index).kind === 'Deployment' &&
+      workloadOf(other, index) === workloadOf(pod, index) &&
+      other.metadata.labels?.['pod-template-hash'] !== pod.metadata.labels?.['pod-template-hash']
     return { port, holder, service: service !== undefined, isOwn }
   }
   return undefined

@@ -173,18 +173,19 @@ function saying(pod: KubeObject, where: string, index: Index) {
   return undefined
 }
 
-/** A pod of which a container was started, and that still counts as being created: its hook goes on. */
+/**
+ * A pod of which a container was started last, and that still counts as being created: its hook goes on. A kubelet starts
+ * the next container, or pulls its image, when the hook has ended.
+ */
 function hooked(pod: KubeObject, where: string, index: Index) {
-  // What a kubelet warns of since then, as of a new sandbox, says more.
-  const events = index.events(pod)
-  const warned = events.findIndex(({ type }) => type === 'Warning')
-  const started = events
-    .slice(0, warned < 0 ? undefined : warned)
-    .filter(({ reason }) => reason === 'Started')
+  const newest = index
+    .events(pod)
+    .find(({ type, reason }) => type === 'Warning' || /^(Pull|Created|Started|SandboxChanged)/.test(reason))
   const held = containersOf(pod).find(
     ({ name, status }) =>
-      /^(ContainerCreating|PodInitializing)$/.test(status.state?.waiting?.reason ?? '') &&
-      started.some(({ involvedObject: about }) => about?.fieldPath === `spec.containers{${name}}`),
+      newest?.reason === 'Started' &&
+      newest.involvedObject?.fieldPath === `spec.containers{${name}}` &&
+      /^(ContainerCreating|PodInitializing)$/.test(status.state?.waiting?.reason ?? ''),
   )
   return (
     held && {

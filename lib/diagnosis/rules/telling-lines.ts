@@ -100,13 +100,16 @@ const FIELD = /\b(\w{1,30})(?:=|": ?)("(?:[^"\\]|\\.)*"?|[^\s,{}[\]"]+)/g
  * what its `message` says.
  */
 const UNQUOTED =
-  /\b(\w{1,30})=(?:map\[message:(.{1,2000}?)\](?= \w{1,30}=|$)|((?!map\[)[^"\n]{1,2000}?)(?= \w{1,30}=|$))/g
+  /\b(\w{1,30})=(?:map\[message:(.{1,600}?)\](?= \w{1,30}=|$)|((?!map\[)[^"\n]{1,600}?)(?= \w{1,30}=|$))/g
 
 /** The fields of a structured line, as they are written. */
 const fieldsOf = (line: string): [name: string, value: string][] =>
   /^\s*\{|="/.test(line)
     ? [...line.matchAll(FIELD)].map(([, name = '', value = '']) => [name, value])
-    : [...line.matchAll(UNQUOTED)].map(([, name = '', message, value = '']) => [name, message ?? value])
+    : [...line.slice(0, 4000).matchAll(UNQUOTED)].map(([, name = '', message, value = '']) => [
+        name,
+        message ?? value,
+      ])
 
 /**
  * What a line of a structured log says, without its time, its level and where in the program it was written: the
@@ -163,12 +166,9 @@ export function around(line: string, pattern: RegExp, max = 200): string {
   return short(`… ${line.slice(at - max / 4, at + max)}`, max)
 }
 
-/**
- * A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting", or explains what it has said: the
- * reason is above it.
- */
+/** A line by which a program only says that it ends, e.g. "[ERROR] Aborting", "exiting": the reason is above it. */
 const ENDING =
-  /\b(DETAIL|STATEMENT|CONTEXT): |registration as a \w[\w ]{0,30} failed|unsupported storage engine|init function returned error|^Installing of \w{1,40} failed|\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
+  /registration as a \w[\w ]{0,30} failed|unsupported storage engine|init function returned error|^Installing of \w{1,40} failed|\b(abort(ing|ed)?|exit(ing|ed)?|shut(ting)? ?down|terminat(ing|ed)|stopp(ing|ed)|bye|giving up|--help|(initiali[sz]ation|start-?up) (has )?failed)\b/i
 
 /** A line of a stack, of a shell that says each command, or by which npm and Node.js end: it says where, not why. */
 export const FRAME =
@@ -197,9 +197,12 @@ export const tellsFailure = (line: string): boolean => FAILING.test(line)
 
 const WARNING = /\bwarn(ing)?\b|^W\d{4} /i
 
+/** A line by which PostgreSQL explains the one above it. */
+const EXPLAINING = /\b(DETAIL|STATEMENT|CONTEXT): /
+
 /** The lines of several that say why something fails; those that say that it ends only where there is no other. */
 function failing(lines: readonly string[]): string[] {
-  const said = lines.filter(each => FAILING.test(each))
+  const said = lines.filter(each => FAILING.test(each) && !EXPLAINING.test(each))
   const grave = said.filter(each => !WARNING.test(each))
   return grave.length > 0 ? grave : said
 }

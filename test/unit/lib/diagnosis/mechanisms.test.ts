@@ -444,6 +444,9 @@ test('a hook that goes on is told until the kubelet warns of something else', ()
   assert.match(causes([pod, started])[0]!.cause, 'its postStart hook has not come to its end')
   const warned = event('FailedCreatePodSandBox', 'Warning', '2026-01-01T00:02:00Z')
   assert.not.match(causes([pod, started, warned])[0]?.cause ?? '', 'postStart')
+  // The kubelet pulls the image of the next container when the hook has ended.
+  const pulling = event('Pulling', 'Normal', '2026-01-01T00:02:00Z')
+  assert.not.match(causes([pod, started, pulling])[0]?.cause ?? '', 'postStart')
 })
 
 test('a failed pod whose container has said why is told with that', () => {
