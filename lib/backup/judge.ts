@@ -1,8 +1,6 @@
 /**
- * Whether a backup of Velero holds the data of a cluster, by the objects that the API server has. Velero's own word
- * is not enough: a backup is `Completed` although it has left out volumes that no pod mounts, those of pods that do
- * not run, and hostPath volumes (velero v1.18, pkg/podvolume/backupper.go). One judgement for `backup`, `restore`,
- * `status`, `diagnose` and `purge`.
+ * Whether a backup of Velero holds the data of a cluster, by the objects that the API server has: Velero's own word is
+ * not enough (claim.ts). One judgement for `backup`, `restore`, `status`, `diagnose` and `purge`.
  */
 
 import type { KubeObject } from '../kubectl/kubectl.ts'

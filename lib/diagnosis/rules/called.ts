@@ -80,9 +80,32 @@ const isSilent = (service: KubeObject, index: Index) => endpointsOf(service.meta
 const NODE_CALL =
   /\b(\d{1,3}(?:\.\d{1,3}){3}):\d{2,5}\b[^\n]{0,120}(?:no route to host|i\/o timeout|connection timed out)/
 
-/** The requests of kubelets for certificates by which they answer, which nobody has approved. */
-const waitingForCertificates = (index: Index) =>
-  index
+/** What it means that a node itself does not answer: it is away, or its firewall lets no pods in. */
+function withoutNode(known: Meaning, index: Index): Meaning | undefined {
+  const called =
+    known.rule === 'container-service-unreachable' ? NODE_CALL.exec(known.line ?? '')?.[1] : undefined
+  const node =
+    called === undefined
+      ? undefined
+      : index
+          .all('Node')
+          .find(({ status }) =>
+            ((status?.addresses ?? []) as { address?: string }[]).some(({ address }) => address === called),
+          )
+  if (!node) return undefined
+  if (condition(node, 'Ready')?.status !== 'True') return { ...known, by: [refOf(node)] }
+  return {
+    ...known,
+    cause: `${refText(refOf(node))} does not let pods in: ${known.cause}`,
+    fix: () =>
+      'let the network of pods (10.42.0.0/16 with k3s) reach that port through the firewall of the server',
+  }
+}
+
+/** What it means that kubelets break off: nobody has approved their requests for certificates by which they answer. */
+function withoutServingCertificate(texts: readonly string[], index: Index): Meaning | undefined {
+  if (!/:10250\b[\s\S]{0,200}remote error: tls: internal error/.test(texts.join('\n'))) return undefined
+  const waiting = index
     .all('CertificateSigningRequest')
     .filter(
       ({ spec, status }) =>
@@ -90,6 +113,18 @@ const waitingForCertificates = (index: Index) =>
         /^system:node:/.test(spec.username) &&
         (status?.conditions ?? []).length === 0,
     )
+    .map(refOf)
+  const names = waiting.slice(0, 5).map(({ name }) => name)
+  return waiting[0]
+    ? {
+        rule: 'container-service-unreachable',
+        cause: `kubelets have no certificate to answer with: their requests for one wait (${waiting[0].name})`,
+        fix: () => 'approve those that are of nodes that you know, and have something approve the next ones',
+        command: `kubectl certificate approve ${names.join(' ')}`,
+        by: waiting,
+      }
+    : undefined
+}
 
 /** What the last words of a container of a pod mean, beside the Services that they name. Pure. */
 export function meaningIn(pod: KubeObject, texts: readonly string[], index: Index): Meaning | undefined {
@@ -97,37 +132,8 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const refused =
     !known || /^container-(setting|permission)/.test(known.rule) ? refusedIn(pod, texts, index) : undefined
   if (refused) return refused
-  const ofNode = NODE_CALL.exec(known?.line ?? '')?.[1]
-  const node = index
-    .all('Node')
-    .find(({ status }) =>
-      ((status?.addresses ?? []) as { address?: string }[]).some(
-        ({ address }) => address && address === ofNode,
-      ),
-    )
-  if (node && known?.rule === 'container-service-unreachable')
-    return condition(node, 'Ready')?.status !== 'True'
-      ? { ...known, by: [refOf(node)] }
-      : {
-          ...known,
-          cause: `${refText(refOf(node))} does not let pods in: ${known.cause}`,
-          fix: () =>
-            `let the network of pods (10.42.0.0/16 with k3s) reach that port through the firewall of the server`,
-        }
-  const unserved = /:10250\b[\s\S]{0,200}remote error: tls: internal error/.test(texts.join('\n'))
-    ? waitingForCertificates(index)
-    : []
-  if (unserved[0])
-    return {
-      rule: 'container-service-unreachable',
-      cause: `kubelets have no certificate to answer with: their requests for one wait (${unserved[0].metadata.name})`,
-      fix: () => 'approve those that are of nodes that you know, and have something approve the next ones',
-      command: `kubectl certificate approve ${unserved
-        .slice(0, 5)
-        .map(({ metadata }) => metadata.name)
-        .join(' ')}`,
-      by: unserved.map(refOf),
-    }
+  const cutOff = (known && withoutNode(known, index)) ?? withoutServingCertificate(texts, index)
+  if (cutOff) return cutOff
   if (known?.rule === 'container-certificate-refused') return byClock(known, pod, index)
   if ((known && !CALLS.test(known.rule)) || index.blind('Service')) return known
   const { namespace, labels } = pod.metadata

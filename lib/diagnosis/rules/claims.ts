@@ -17,6 +17,7 @@ import {
   kustomizationOf,
   podsOf,
   since,
+  suffersFrom,
   whereToChange,
   workloadOf,
 } from './workload-facts.ts'
@@ -236,18 +237,11 @@ function unprovisioned(
       rule: 'claim-not-provisioned',
       cause: `${provisioner} cannot create its volume: ${known?.cause ?? short(lastClause(reason), 200)}`,
       evidence: [`${failed!.reason}: ${short(reason)}`],
-      text: /selector is not supported/i.test(reason)
-        ? 'recreate the claim without spec.selector: a volume is created for it, not chosen; to choose one, create it by hand and name it in spec.volumeName'
-        : helper
-          ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder by the scripts in ConfigMap ${helper.metadata.namespace}/local-path-config: these have to fit the version of the provisioner`
-          : /access mode/i.test(reason)
-            ? 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
-            : /config|\bpath\b/i.test(reason)
-              ? `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
-              : (adviceOn(reason, `in the parameters of class ${storage.metadata.name}`) ??
-                `correct what ${provisioner} names: free or enlarge its storage, or name another class`),
+      text: helper
+        ? `${known ? `${known.fix('on the server')}, or allow it in SELinux; ` : ''}see ${refText(refOf(helper))}, which creates the folder by the scripts in ConfigMap ${helper.metadata.namespace}/local-path-config: these have to fit the version of the provisioner`
+        : provisionFix(reason, provisioner, storage.metadata.name),
       command: `kubectl -n ${claim.metadata.namespace} describe pvc ${claim.metadata.name}`,
-      ...(helper ? { symptom: true, causedBy: [refOf(helper)] } : {}),
+      ...suffersFrom(helper ? [refOf(helper)] : []),
     }
   }
   return {
@@ -261,8 +255,22 @@ function unprovisioned(
     command: servers[0]
       ? `kubectl -n ${servers[0].metadata.namespace} logs deployment/${servers[0].metadata.name}`
       : 'kubectl get storageclass',
-    ...(down && servers.length > 0 ? { symptom: true, causedBy: servers.map(refOf) } : {}),
+    ...suffersFrom(down ? servers.map(refOf) : []),
   }
+}
+
+/** What to do about what a provisioner refuses. */
+function provisionFix(reason: string, provisioner: string, storageClass: string): string {
+  if (/selector is not supported/i.test(reason))
+    return 'recreate the claim without spec.selector: a volume is created for it, not chosen; to choose one, create it by hand and name it in spec.volumeName'
+  if (/access mode/i.test(reason))
+    return 'set accessModes to ReadWriteOnce, with which all pods of one node may use it, or name a class that can do more'
+  if (/config|\bpath\b/i.test(reason))
+    return `correct the configuration of ${provisioner}: its nodes and their folders (nodePathMap in ConfigMap local-path-config), or what it names there`
+  return (
+    adviceOn(reason, `in the parameters of class ${storageClass}`) ??
+    `correct what ${provisioner} names: free or enlarge its storage, or name another class`
+  )
 }
 
 /** Parts of the name of a CSI driver that many have, besides its own: `ebs.csi.aws.com`, `driver.longhorn.io`. */

@@ -10,7 +10,7 @@ import { recognise } from './failure.ts'
 import { quantity } from './quantity.ts'
 import { refusals } from './refusals.ts'
 import { serviceRef } from './services.ts'
-import { endpointsOf, eventsOf, since, workloadsBehind } from './workload-facts.ts'
+import { endpointsOf, eventsOf, since, suffersFrom, workloadsBehind } from './workload-facts.ts'
 
 /** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
 const apis = each('APIService', (api, index) => {
@@ -153,7 +153,7 @@ const namespaces = each('Namespace', (namespace, index) => {
       known?.fix ??
       'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
     command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
-    ...(apis.length > 0 ? { symptom: true, causedBy: apis.map(refOf) } : {}),
+    ...suffersFrom(apis.map(refOf)),
   }
 })
 

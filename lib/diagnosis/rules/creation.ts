@@ -245,7 +245,8 @@ const refused: Rule = index =>
           command: `kubectl -n ${namespace} describe ${maker.kind.toLowerCase()} ${maker.metadata.name}`,
         }
         const subject = refusal.subject?.(match, namespace)
-        const own = servesItself(refusal.by?.(match, namespace, index) ?? [], maker, index)
+        const by = subject ? [subject] : refusal.by?.(match, namespace, index)
+        const own = servesItself(by ?? [], maker, index)
         if (own)
           return [
             {
@@ -259,7 +260,6 @@ const refused: Rule = index =>
               },
             },
           ]
-        const by = subject ? [subject] : refusal.by?.(match, namespace, index)
         const suffers: Finding = {
           ...told,
           ...(subject ? { rule: 'pods-refused', cause: 'the API server refuses its pods' } : {}),

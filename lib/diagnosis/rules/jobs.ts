@@ -11,7 +11,7 @@ import { periodOf } from './backups.ts'
 import { whyEnded } from './creation.ts'
 import { recognise } from './failure.ts'
 import { refusals } from './refusals.ts'
-import { containersOf, eventsOf, releaseOf, since } from './workload-facts.ts'
+import { containersOf, describing, eventsOf, releaseOf, since, suffersFrom } from './workload-facts.ts'
 
 const resumed = ({ kind, metadata }: KubeObject) =>
   `kubectl -n ${metadata.namespace} patch ${kind.toLowerCase()} ${metadata.name} -p '{"spec":{"suspend":false}}'`
@@ -38,7 +38,7 @@ const suspended: Rule = index =>
             ? `kubectl -n ${object.metadata.namespace} patch job ${object.metadata.name} -p '{"spec":{"parallelism":1}}'`
             : resumed(object),
           // A queue lets it go on, and says of an object of its own why it does not.
-          ...(queued.length > 0 ? { symptom: true, causedBy: queued.map(refOf) } : {}),
+          ...suffersFrom(queued.map(refOf)),
         }),
       ]
     }),
@@ -47,7 +47,7 @@ const suspended: Rule = index =>
 /** CronJobs that never succeed, or do not run. */
 const cron = each('CronJob', (object, index) => {
   if (object.spec?.suspend === true) return undefined
-  const { namespace, name, creationTimestamp } = object.metadata
+  const { namespace, creationTimestamp } = object.metadata
   const period = periodOf(String(object.spec?.schedule ?? '')) ?? 3600
   const { lastSuccessfulTime, lastScheduleTime } = object.status ?? {}
   const jobs = jobsOf(object, index)
@@ -65,14 +65,14 @@ const cron = each('CronJob', (object, index) => {
       'cronjob-schedule-invalid',
       `its schedule ${JSON.stringify(object.spec?.schedule)} or time zone is not valid: it never runs`,
       'correct spec.schedule or spec.timeZone',
-      `kubectl -n ${namespace} describe cronjob ${name}`,
+      describing(object),
     )
   if (isNeverDue(String(object.spec?.schedule ?? '')))
     return finding(
       'cronjob-schedule-invalid',
       `its schedule ${JSON.stringify(object.spec?.schedule)} names a day that none of its months has: it never runs`,
       'correct spec.schedule',
-      `kubectl -n ${namespace} describe cronjob ${name}`,
+      describing(object),
     )
   const last = failed.at(-1)
   if (last && !lastSuccessfulTime && !jobs.some(job => job.status?.succeeded)) {
@@ -92,7 +92,7 @@ const cron = each('CronJob', (object, index) => {
       'cronjob-not-running',
       `its Jobs are refused: ${known?.cause ?? short(message)}`,
       known?.fix ?? 'correct what it names in its jobTemplate',
-      `kubectl -n ${namespace} describe cronjob ${name}`,
+      describing(object),
       [...(known?.causedBy ?? [])],
     ).map(found => (known?.symptom ? { ...found, symptom: true } : found))
   }
@@ -104,7 +104,7 @@ const cron = each('CronJob', (object, index) => {
       'cronjob-never-succeeds',
       `none of its Jobs has come to its end for ${durationText(unfinished * 1000)}: each is replaced by the next one (concurrencyPolicy Replace)`,
       'give it more time between two runs, or set concurrencyPolicy to Forbid; and see why one takes that long',
-      `kubectl -n ${namespace} describe cronjob ${name}`,
+      describing(object),
     )
   const [missed] = eventsOf(index, object, /^(TooManyMissedTimes|FailedNeedsStart|MissSchedule)$/, 86_400)
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
@@ -124,7 +124,7 @@ const cron = each('CronJob', (object, index) => {
       missed
         ? 'set spec.startingDeadlineSeconds to more than 10 s and less than the time between two runs, and check the clock of the server'
         : 'see its events: the controller may be away',
-      `kubectl -n ${namespace} describe cronjob ${name}`,
+      describing(object),
     )
   return undefined
 })

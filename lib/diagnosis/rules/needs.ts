@@ -6,7 +6,15 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { keysOf, nearestKey } from './given.ts'
 import { type Read, readsOf } from './reads.ts'
-import { containersOf, eventsOf, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  containersOf,
+  eventsOf,
+  podsOf,
+  since,
+  suffersFrom,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 
 /** An object that a pod cannot start without, and the key of it where one is meant. */
 type Need = Pick<Read, 'kind' | 'name' | 'key'>
@@ -104,8 +112,11 @@ function objectFinding(
         .events({ ...subject, apiVersion: 'v1' })
         .filter(({ reason }) => reason === 'OwnerRefInvalidNamespace')
     : []
-  const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const where = whereToChange(workloadOf(pods[0]!, index), index)
+  const created = orphaned
+    ? 'create it again without these ownerReferences: an owner has to be in the same namespace'
+    : (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
+  const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const keys = absent ? undefined : keysOf({ kind, name }, namespace, index)
   const near = keys && key && (nearestKey([key], keys) ?? (keys.length === 1 ? keys[0] : undefined))
   return [
@@ -124,13 +135,11 @@ function objectFinding(
           ? { text: `see why ${refText(makers[0]!)}, which makes it, has not` }
           : {
               text: absent
-                ? orphaned
-                  ? 'create it again without these ownerReferences: an owner has to be in the same namespace'
-                  : (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
+                ? created
                 : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
               command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),
-        ...(makers.length > 0 ? { symptom: true, causedBy: makers } : {}),
+        ...suffersFrom(makers),
       },
     ),
   ]

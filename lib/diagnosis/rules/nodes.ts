@@ -8,7 +8,7 @@ import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { fits } from './policy-facts.ts'
-import { eventsOf, podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
+import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
 
 const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
@@ -69,10 +69,7 @@ function agentsOn(node: KubeObject, index: Index): Ref[] {
 }
 
 /** What on a node only repeats that the pods of its network do not work. */
-const byAgents = (node: KubeObject, index: Index): Pick<Finding, 'symptom' | 'causedBy'> => {
-  const agents = agentsOn(node, index)
-  return agents.length > 0 ? { symptom: true, causedBy: agents } : {}
-}
+const byAgents = (node: KubeObject, index: Index) => suffersFrom(agentsOn(node, index))
 
 /** Nodes that are not ready, or short of something. */
 const conditions: Rule = index =>

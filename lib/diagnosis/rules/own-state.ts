@@ -300,12 +300,7 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
   const { kind, metadata } = object
   const lasts = since(index, metadata.deletionTimestamp)
   const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
-  // Karpenter says of the node why its claim stays.
-  const node =
-    object.kind === 'NodeClaim' ? index.get('Node', undefined, object.status?.nodeName ?? '') : undefined
-  const said = [object, ...(node ? [node] : [])].flatMap(each => eventsOf(index, each, /./, lasts))
-  const [, budget] =
-    /PodDisruptionBudget=\[([\w./-]{3,300})\]/.exec(said.map(({ message }) => message).join('\n')) ?? []
+  const budget = budgetOf(object, lasts, index)
   if (budget)
     return {
       object,
@@ -327,6 +322,15 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
       command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
     },
   }
+}
+
+/** The budget (`namespace/name`) that keeps the pods of an object that was deleted so many seconds ago, as it was told since. */
+function budgetOf(object: KubeObject, lasts: number, index: Index): string | undefined {
+  // Karpenter says of the node why its claim stays.
+  const node =
+    object.kind === 'NodeClaim' ? index.get('Node', undefined, object.status?.nodeName ?? '') : undefined
+  const said = [object, ...(node ? [node] : [])].flatMap(each => eventsOf(index, each, /./, lasts))
+  return /PodDisruptionBudget=\[([\w./-]{3,300})\]/.exec(said.map(({ message }) => message).join('\n'))?.[1]
 }
 
 function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {

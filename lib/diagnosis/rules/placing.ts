@@ -9,7 +9,7 @@ import { refTo } from './failure.ts'
 import { OF_AGENT } from './nodes.ts'
 import { fits, type Selector, selectorText } from './policy-facts.ts'
 import { quantity } from './quantity.ts'
-import { whereToChange, workloadOf } from './workload-facts.ts'
+import { suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** Taints that the control plane sets itself: the node's own finding says why. */
 const OF_NODE =
@@ -90,7 +90,7 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       'pod-volume-elsewhere',
       `its volume ${volume?.name ?? ''} lies on another node`,
       'bring that node back: data on a local volume exists nowhere else; or restore it from a backup into a new claim',
-      volume ? { symptom: true, causedBy: [volume] } : {},
+      suffersFrom(volume ? [volume] : []),
     )
   }
   if (/ReadWriteOncePod/.test(message))
@@ -213,6 +213,7 @@ function portHolder(pod: KubeObject, index: Index) {
       (ports ?? []).flatMap(({ hostPort }) => hostPort ?? []),
     )
   const wanted = portsOf(pod)
+  const own = workloadOf(pod, index)
   for (const other of index.all('Pod')) {
     const port =
       other === pod || !other.spec?.nodeName ? undefined : portsOf(other).find(each => wanted.includes(each))
@@ -224,8 +225,8 @@ function portHolder(pod: KubeObject, index: Index) {
       : `Pod ${namespace}/${name}`
     // Of another revision of the same Deployment: the new one waits for the old one, and that for the new one.
     const isOwn =
-      workloadOf(other, index).kind === 'Deployment' &&
-      workloadOf(other, index) === workloadOf(pod, index) &&
+      own.kind === 'Deployment' &&
+      workloadOf(other, index) === own &&
       other.metadata.labels?.['pod-template-hash'] !== pod.metadata.labels?.['pod-template-hash']
     return { port, holder, service: service !== undefined, isOwn }
   }

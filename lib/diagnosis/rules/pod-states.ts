@@ -16,7 +16,7 @@ import { pods as podsOfWorkload } from './workloads.ts'
 export function isWorking(pod: KubeObject, index: Index): boolean {
   const phase = pod.status?.phase
   if (phase === 'Succeeded' || isEvicted(pod)) return true // evicted pods are told by pods.ts
-  // Somebody has looked around with `kubectl debug`, and left.
+  // What `kubectl debug` has started, and somebody has ended.
   if (phase === 'Failed' && pod.metadata.labels?.['app.kubernetes.io/managed-by'] === 'kubectl-debug')
     return true
   if (phase === 'Running') return condition(pod, 'Ready')?.status !== 'False'

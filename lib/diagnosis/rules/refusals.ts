@@ -51,8 +51,8 @@ export const storeFailing: KnownFailure = {
 /** A controller whose own requests to the API server are not answered in time: client-go, controller-runtime. */
 const apiSlow: KnownFailure = {
   rule: 'api-server-slow',
-  pattern: /(failed to wait for object to sync in-cache)/,
-  cause: (_object, [, why]) => `the API server answers too slowly: ${why}`,
+  pattern: /failed to wait for object to sync in-cache/,
+  cause: (_object, [said]) => `the API server answers too slowly: ${said}`,
   fix: () =>
     'see load and disk of the server (npx tsx scripts/ssh.ts -- uptime): it goes on by itself when that is over',
   timing: 'passing',

@@ -42,7 +42,7 @@ const withoutSelector = each('Service', (service, index) => {
     rule: 'service-without-endpoints',
     cause: `it has no selector, and no EndpointSlice says where its requests go: ${user.kind} ${user.name} leads nowhere`,
     text: 'give it a selector, or create an EndpointSlice for it with the addresses that are meant',
-    command: `kubectl -n ${metadata.namespace} describe service ${metadata.name}`,
+    command: describing(service),
   }
 })
 
@@ -160,6 +160,13 @@ function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): R
   ].map(refOf)
 }
 
+/** The pods behind a Service that have been ready for minutes. */
+const readyBehind = (service: KubeObject, index: Index) =>
+  podsBehind(service, index).filter(pod => {
+    const { status, lastTransitionTime } = condition(pod, 'Ready') ?? {}
+    return status === 'True' && since(index, lastTransitionTime) > 300
+  })
+
 /** Services whose endpoints are those of pods that are gone, although others have been ready for minutes. */
 const stale = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
@@ -168,10 +175,7 @@ const stale = each('Service', (service, index) => {
     .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
     .flatMap(({ endpoints }) => (endpoints ?? []) as { targetRef?: Ref }[])
     .flatMap(({ targetRef }) => (targetRef?.kind === 'Pod' ? [targetRef.name] : []))
-  const ready = podsBehind(service, index).filter(pod => {
-    const { status, lastTransitionTime } = condition(pod, 'Ready') ?? {}
-    return status === 'True' && since(index, lastTransitionTime) > 300
-  })
+  const ready = readyBehind(service, index)
   const isGone = listed.every(pod => !index.get('Pod', namespace, pod))
   if (listed.length === 0 || ready.length === 0 || !isGone || index.blind('Pod')) return undefined
   return {
@@ -188,12 +192,9 @@ const unlisted = each('Service', (service, index) => {
   const isSelecting = type !== 'ExternalName' && Object.keys(selector).length > 0
   if (!isSelecting || index.all('EndpointSlice').length === 0) return undefined
   if (endpointsOf({ namespace, name }, index) !== 0) return undefined
-  const [ready] = podsBehind(service, index).filter(pod => {
-    const { status, lastTransitionTime } = condition(pod, 'Ready') ?? {}
-    return status === 'True' && since(index, lastTransitionTime) > 300
-  })
+  const [ready] = readyBehind(service, index)
   if (!ready || since(index, service.metadata.creationTimestamp) < 300 || index.blind('Pod')) return undefined
-  // A port that its pods do not name is told of by references.ts.
+  // A port that its pods do not name is told by routes.ts.
   const named = ((service.spec?.ports ?? []) as { targetPort?: unknown }[]).some(
     ({ targetPort }) => typeof targetPort === 'string',
   )
@@ -205,7 +206,7 @@ const unlisted = each('Service', (service, index) => {
       rule: 'service-without-endpoints',
       cause: `it has an ${ofService} address, and its pods have ${ofPod} addresses only (${ready.metadata.name}: ${ready.status.podIP}): nothing answers its requests`,
       text: `recreate it with ipFamilies: [${ofPod}], or without ipFamilies, ${whereToChange(service, index)}`,
-      command: `kubectl -n ${namespace} describe service ${name}`,
+      command: describing(service),
     }
   return {
     rule: 'service-endpoints-stale',

@@ -203,7 +203,7 @@ function attachedElsewhere(pod: KubeObject, message: string, index: Index): Find
           text: 'set strategy Recreate: a rolling update needs the volume on two nodes at once',
           command: `kubectl -n ${pod.metadata.namespace} get pods -o wide`,
         }),
-    ...(ending.length > 0 ? { symptom: true, causedBy: ending.map(refOf) } : {}),
+    ...suffersFrom(ending.map(refOf)),
   })
 }
 

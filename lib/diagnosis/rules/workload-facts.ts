@@ -164,7 +164,7 @@ export function controlPlane(component: 'kube-scheduler' | 'kube-controller-mana
 }
 
 /** That something suffers from these, where there are any. */
-export const suffersFrom = (causes: Ref[]) =>
+export const suffersFrom = (causes: readonly Ref[]) =>
   causes.length > 0 ? { symptom: true as const, causedBy: causes } : {}
 
 /** Where an administrator changes the values of a workload. */
