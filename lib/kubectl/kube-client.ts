@@ -1,7 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ExpectedError } from '../script/errors.ts'
+import { codeOf, ExpectedError } from '../script/errors.ts'
 import { warnOnce } from '../script/log.ts'
 import { Bodies, parseObject } from './answer.ts'
 import { ApiError } from './api-error.ts'
@@ -56,6 +56,11 @@ const PATIENCE = 15_000
 const RETRIES = 5
 /** Seconds of Retry-After that are waited for. */
 const LONGEST_PAUSE = 2
+/**
+ * A connection that ends without an answer: the server closed an idle one at this moment, or has too much to do for a
+ * handshake. What only reads is asked again after a second, as client-go does (rest/request.go).
+ */
+const RESET = new Set(['ECONNRESET', 'EPIPE'])
 
 /**
  * Reads a kubeconfig and prepares a connection. Nothing is sent yet; a connection that anybody in between could read
@@ -105,8 +110,18 @@ export async function connectTo(access: Access, name: string): Promise<KubeClien
     request: ApiRequest,
     connection: { agent: http.Agent; signal?: AbortSignal },
   ): Promise<http.IncomingMessage> {
+    const reads = (request.method ?? 'GET') === 'GET'
     for (let tries = 0; ; tries++) {
-      const response = await answerTo(request, connection)
+      let response: http.IncomingMessage
+      try {
+        response = await answerTo(request, connection)
+      } catch (error) {
+        if (!reads || tries === RETRIES || !RESET.has(codeOf(error) ?? '')) throw error
+        await sleep(1000, undefined, { signal: connection.signal }).catch(() => {
+          throw error
+        })
+        continue
+      }
       const code = response.statusCode ?? 0
       if (code >= 200 && code < 300) return response
       const pause = Number(response.headers['retry-after'])

@@ -66,25 +66,23 @@ async function valid(api: Kubectl, { signal }: ServerRun): Promise<string> {
 }
 
 /**
- * The API server at the first of these addresses that answers, whatever name its certificate has. They are asked at
- * once, and nobody waits for those that are silent.
+ * The API server at the first in this list that answers, whatever name its certificate has. They are asked at once;
+ * the answer of an earlier one is awaited even if a later one has answered, as callers conclude from it which do not.
  */
 export async function answering(run: ServerRun, hosts: readonly string[]): Promise<Kubectl | undefined> {
   const asked = hosts.map(async host => {
     const api = await apiAt(run.cluster, host, { anyName: true, signal: run.signal })
-    await api?.serverVersion()
-    return api
-  })
-  try {
-    return await Promise.any(asked)
-  } catch (error) {
-    run.signal.throwIfAborted()
-    for (const each of (error as AggregateError).errors) {
-      if (!(each instanceof ExpectedError)) throw each
-      run.log.detail(each.message)
+    try {
+      await api?.serverVersion()
+      return api
+    } catch (error) {
+      run.signal.throwIfAborted()
+      if (!(error instanceof ExpectedError)) throw error
+      run.log.detail(error.message)
+      return undefined
     }
-    return undefined
-  }
+  })
+  return (await Promise.all(asked)).find(api => api !== undefined)
 }
 
 /**

@@ -187,11 +187,11 @@ sync
 `
 
 /**
- * Lists what is below a folder, for GNU find: kind, owner, mode, size, target, the time of files and folders. Without the
- * pipe, which kopia does not keep, the file that grows during the backup, and the mark that Velero leaves in a restored
- * volume.
+ * Lists what is below a folder, for GNU find: kind, owner, mode, size, target, the time of files. Without what kopia does
+ * not keep, the pipe and the times of folders (each gets that of the newest entry below it: snapshot/snapshotfs/repofs.go
+ * of project-velero/kopia), the file that grows during the backup, and the mark that Velero leaves in a restored volume.
  */
 export const LIST_FILES = `cd "$1" || exit 1
-find . -mindepth 1 \\( -name growing -o -path ./.velero \\) -prune -o -type f -printf '%P|f|%U|%G|%m|%s|%Ts\\0' -o -type l -printf '%P|l|%U|%G|%l\\0' -o -mindepth 1 -type d -printf '%P|d|%U|%G|%m|%Ts\\0' | sort -z | tr '\\0\\n' '\\n?'
+find . -mindepth 1 \\( -name growing -o -path ./.velero \\) -prune -o -type f -printf '%P|f|%U|%G|%m|%s|%Ts\\0' -o -type l -printf '%P|l|%U|%G|%l\\0' -o -mindepth 1 -type d -printf '%P|d|%U|%G|%m\\0' | sort -z | tr '\\0\\n' '\\n?'
 find . -type f ! -name growing ! -path './.velero/*' -print0 | sort -z | xargs -0 sha256sum -z | sha256sum
 `

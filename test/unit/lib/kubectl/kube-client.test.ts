@@ -73,6 +73,19 @@ test('a request is sent again when the server has not looked at it yet, and says
   }
 })
 
+test('what only reads is asked again when its connection was reset; what writes is not', async () => {
+  let asked = 0
+  const resets: RequestListener = (request, response) =>
+    asked++ % 2 === 0 ? request.socket.resetAndDestroy() : response.end('{"kind":"Thing"}')
+  await against(resets, async client => {
+    assert.equal(await client.request({ path: '/x' }), { kind: 'Thing' })
+    assert.is(asked, 2)
+    const write = () => client.request({ method: 'POST', path: '/x', body: {} })
+    assert.match((await expectedFrom(write)).message, 'cannot be reached (ECONNRESET)')
+    assert.is(asked, 3)
+  })
+})
+
 test('a service behind the proxy gets a form, and is told in its own words', async () => {
   const words = async (body: object) => {
     const answer: RequestListener = async (request, response) => {
