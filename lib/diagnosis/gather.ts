@@ -266,6 +266,13 @@ async function servedGroups(kubectl: Kubectl): Promise<string[]> {
   }
 }
 
+/** When the values of a Secret were set last, by what is noted of each manager of its fields. */
+function dataChanged({ metadata }: KubeObject): string | undefined {
+  const managers = Array.isArray(metadata.managedFields) ? metadata.managedFields : []
+  const times = managers.flatMap(each => (each?.fieldsV1?.['f:data'] ? [String(each.time)] : []))
+  return times.sort().at(-1)
+}
+
 /** What a Secret has, without its values. Pure. */
 export function secretShape(secret: KubeObject): SecretShape {
   const { metadata, type, data } = secret
@@ -283,6 +290,7 @@ export function secretShape(secret: KubeObject): SecretShape {
     name: metadata.name,
     uid: metadata.uid,
     created: metadata.creationTimestamp,
+    changed: dataChanged(secret),
     type: type ?? '',
     labels: metadata.labels,
     annotations: metadata.annotations,

@@ -15,6 +15,8 @@ export interface SecretShape {
   uid?: string
   /** ISO 8601. */
   created?: string
+  /** When its values, or what else its manager set, were changed last: ISO 8601. */
+  changed?: string
   type: string
   labels?: Record<string, string>
   annotations?: Record<string, string>

@@ -73,6 +73,7 @@ const SECRET: Shape = {
   name: 'text',
   uid: 'text',
   created: 'text',
+  changed: 'text',
   type: 'text',
   labels: LABELS,
   annotations: METADATA.annotations!,

@@ -58,7 +58,7 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   ],
   [
     /read-only file ?system/i,
-    'let velero and node-agent write: mount an emptyDir for their home, /tmp and /scratch, or omit readOnlyRootFilesystem',
+    'let velero and node-agent write: mount an emptyDir at the folder that it names (/udmrepo, /scratch, /tmp or their home), or omit readOnlyRootFilesystem',
   ],
   [
     /existing data in storage location/i,

@@ -13,7 +13,7 @@ import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup |\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup (?:for host ["'`])?|\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^localhost$/i
@@ -22,6 +22,10 @@ interface Called {
   host: string
   port?: number
   service?: KubeObject
+  /** The pod that has this address. */
+  pod?: KubeObject
+  /** The name begins with that of a pod of a StatefulSet. */
+  ofPod: boolean
   /** It is written as Services of the cluster are. */
   inside: boolean
 }
@@ -39,9 +43,14 @@ function calledIn(words: string, namespace: string | undefined, index: Index): C
     const service = isAddress
       ? index.all('Service').find(({ spec }) => spec?.clusterIP === host)
       : index.get('Service', place, name)
+    const pod =
+      isAddress && !service
+        ? index.all('Pod').find(({ spec, status }) => status?.podIP === host && !spec?.hostNetwork)
+        : undefined
     const port = Number(firstPort ?? secondPort) || undefined
     const inside = !isAddress && !ELSEWHERE.test(host) && (svc === 'svc' || !host.includes('.'))
-    return { host, inside, ...(port ? { port } : {}), ...(service ? { service } : {}) }
+    const found = { ...(port ? { port } : {}), ...(service ? { service } : {}), ...(pod ? { pod } : {}) }
+    return { host, inside, ofPod: host !== said, ...found }
   })
 }
 
@@ -260,9 +269,12 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
       fix: () =>
         'let pods reach the API server: allow the networks of pods and of Services (10.42.0.0/16 and 10.43.0.0/16 with k3s) in the firewall of the server; with several servers their VXLAN port, too (8472/udp)',
     }
-  const { service, host, port, inside } = called
+  const { service, host, port, inside, ofPod } = called
   // A name server that does not answer says nothing of the name.
   const unanswered = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
+  const answers = called.pod && workloadOf(called.pod, index)
+  if (called.pod && answers && answers !== workloadOf(pod, index))
+    return { ...known, by: [called.pod, answers].map(refOf) }
   // Neither does the name of a pod alone.
   if (!service)
     return !inside || unanswered || /-\d+$/.test(host) ? known : withoutService(known, host, namespace, index)
@@ -271,13 +283,15 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
   if (known.rule === RESOLVED)
     return unanswered
       ? known
-      : {
-          rule: 'cluster-dns-wrong',
-          cause: `${known.cause}; ${title} exists, so that the name server of the cluster answers wrongly`,
-          fix: () =>
-            'correct the Corefile in ConfigMap kube-system/coredns (and coredns-custom): a template, rewrite or hosts entry answers for this name; then restart coredns',
-          command: 'kubectl -n kube-system get configmap coredns -o yaml',
-        }
+      : ofPod && service.spec?.clusterIP && service.spec.clusterIP !== 'None'
+        ? withoutNamesOfPods(known, service)
+        : {
+            rule: 'cluster-dns-wrong',
+            cause: `${known.cause}; ${title} exists, so that the name server of the cluster answers wrongly`,
+            fix: () =>
+              'correct the Corefile in ConfigMap kube-system/coredns (and coredns-custom): a template, rewrite or hosts entry answers for this name; then restart coredns',
+            command: 'kubectl -n kube-system get configmap coredns -o yaml',
+          }
   const ports = ((service.spec?.ports ?? []) as { port?: number }[]).flatMap(each => each.port ?? [])
   // It answers others: a policy may keep this one out, or it leads to a port that its pods do not have.
   if (!port || ports.includes(port))
@@ -288,6 +302,18 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
     fix: where => `correct the port of its address ${where}`,
   }
 }
+
+/**
+ * Pods have names of their own below a headless Service alone.
+ * Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-network-id
+ */
+const withoutNamesOfPods = (known: Meaning, service: KubeObject): Meaning => ({
+  ...known,
+  cause: `${refText(refOf(service))} is not headless, so that its pods have no names of their own: ${known.cause}`,
+  fix: () =>
+    `create that Service again with clusterIP: None, or one beside it that the StatefulSet names in serviceName`,
+  by: undefined,
+})
 
 /** A Service that is called and does not exist: it is elsewhere, a StatefulSet lacks it, or its name is wrong. */
 function withoutService(known: Meaning, host: string, namespace: string | undefined, index: Index): Meaning {

@@ -143,6 +143,15 @@ const namespaces = each('Namespace', (namespace, index) => {
   })
   const known = recognise(refusals, namespace, text)
   const [, finalizer] = /Some content in the namespace has finalizers remaining: ([^\s,]+)/.exec(text) ?? []
+  // What has it, and was read, tells why.
+  const kept = finalizer
+    ? index.snapshot.objects.filter(
+        ({ metadata }) =>
+          metadata.namespace === name &&
+          metadata.deletionTimestamp &&
+          (metadata as { finalizers?: string[] }).finalizers?.includes(finalizer),
+      )
+    : []
   return {
     rule: 'namespace-stuck-terminating',
     cause: finalizer
@@ -153,7 +162,7 @@ const namespaces = each('Namespace', (namespace, index) => {
       known?.fix ??
       'see what it still contains; the program that owns the finalizer removes it, and has to run for that',
     command: `kubectl get namespace ${name} -o jsonpath='{.status.conditions}'`,
-    ...suffersFrom(apis.map(refOf)),
+    ...suffersFrom([...apis, ...kept].map(refOf)),
   }
 })
 

@@ -1,4 +1,5 @@
 import type { Rule } from '../finding.ts'
+import { rules as appliedTwice } from './applied-twice.ts'
 import { rules as autoscaling } from './autoscaling.ts'
 import { rules as backupRuns } from './backup-runs.ts'
 import { rules as backups } from './backups.ts'
@@ -52,6 +53,7 @@ export const RULES: readonly Rule[] = [
   ...sharedCauses,
   ...secrets,
   ...kustomizations,
+  ...appliedTwice,
   ...releases,
   ...nodes,
   ...cluster,

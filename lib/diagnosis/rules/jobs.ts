@@ -110,6 +110,8 @@ const cron = each('CronJob', (object, index) => {
   const [blocked] = eventsOf(index, object, /^JobAlreadyActive$/, 86_400)
   const quiet = since(index, lastScheduleTime, creationTimestamp)
   const running = jobs.find(job => job.status?.active)
+  // Why that one does not end is told by itself.
+  if (running && besideWork(running, index)) return undefined
   if (running && (blocked || object.spec?.concurrencyPolicy === 'Forbid') && quiet > 2 * period)
     return finding(
       'cronjob-blocked',
@@ -166,6 +168,20 @@ function lastEnd(job: KubeObject, index: Index): string[] {
     )
 }
 
+/** The container that runs on in a pod of a Job, and the one beside it that has done the work for minutes. */
+function besideWork(job: KubeObject, index: Index): { ended: string; goesOn: string } | undefined {
+  for (const pod of index.ownedBy(job)) {
+    const states = containersOf(pod).filter(({ init }) => !init)
+    const ended = states.find(
+      ({ status }) =>
+        status.state?.terminated?.exitCode === 0 && since(index, status.state.terminated.finishedAt) >= 300,
+    )
+    const goesOn = ended && states.find(({ status }) => status.state?.running)
+    if (goesOn) return { ended: ended.name, goesOn: goesOn.name }
+  }
+  return undefined
+}
+
 /** Jobs that do not come to an end: a container beside the one that has done the work runs on, or the work does. */
 const unending: Rule = index => {
   const told = new Map<string, Finding>()
@@ -174,15 +190,7 @@ const unending: Rule = index => {
     const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
     const subject = (owner && index.get('CronJob', job.metadata.namespace, owner)) || job
     const lasts = since(index, job.status.startTime, job.metadata.creationTimestamp)
-    const beside = index.ownedBy(job).flatMap(pod => {
-      const states = containersOf(pod).filter(({ init }) => !init)
-      const ended = states.find(
-        ({ status }) =>
-          status.state?.terminated?.exitCode === 0 && since(index, status.state.terminated.finishedAt) >= 300,
-      )
-      const goesOn = ended && states.find(({ status }) => status.state?.running)
-      return goesOn ? [{ ended: ended.name, goesOn: goesOn.name }] : []
-    })[0]
+    const beside = besideWork(job, index)
     // A CronJob that such a Job keeps from running tells it itself.
     const blocks = subject.spec?.concurrencyPolicy === 'Forbid'
     const endless = !blocks && lasts > 24 * 3600 && job.spec?.activeDeadlineSeconds === undefined
@@ -194,7 +202,7 @@ const unending: Rule = index => {
         rule: 'job-unending',
         verdict: beside ? 'broken' : 'warning',
         cause: beside
-          ? `its work is done, but container ${beside.goesOn} runs on after ${beside.ended} has ended: ${subject === job ? 'it' : `Job ${name}`} never completes`
+          ? `its work is done, but container ${beside.goesOn} runs on after ${beside.ended} has ended: ${subject === job ? 'it' : `Job ${name}`} never completes${blocks ? ', and concurrencyPolicy Forbid lets no second one begin' : ''}`
           : `${subject === job ? '' : `Job ${name} `}has been running for ${durationText(lasts * 1000)}, and has no deadline`.trim(),
         text: beside
           ? `make ${beside.goesOn} an init container with restartPolicy: Always (a sidecar), or have it end with ${beside.ended}`

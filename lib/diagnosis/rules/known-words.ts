@@ -347,9 +347,25 @@ export const WORDS: readonly Words[] = [
       `let that service allow it: bind the ServiceAccount and namespace of the pod to the role by which it logs in there, or grant its account the right; or correct the role, account or serviceAccountName ${where}`,
   },
   {
+    rule: 'container-eviction-refused',
+    // https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/registry/core/pod/storage/eviction.go
+    pattern: /more than one PodDisruptionBudget|violate the pod's disruption budget/,
+    what: 'pods that it evicts are kept by their PodDisruptionBudgets',
+    fix: () =>
+      'raise the replicas of those pods or lower minAvailable of their budget; of several budgets that select the same pods, delete all but one',
+  },
+  {
+    rule: 'container-external-names',
+    // https://github.com/traefik/traefik/blob/v3.5.0/pkg/provider/kubernetes/ingress/kubernetes.go
+    pattern: /externalName services not allowed/,
+    what: 'it leads to no Service of type ExternalName unless it is told to, and answers 404',
+    fix: where =>
+      `set allowExternalNameServices: true at its provider ${where}, or give that Service a selector and pods`,
+  },
+  {
     rule: 'container-login-refused',
     pattern:
-      /(password|SASL|SCRAM|token)? ?authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|log ?in (was |has )?(refused|failed)|login incorrect|AuthenticationFailure|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
+      /(?<!message )authentication failed|access denied for user|WRONGPASS|without any password configured|no password is set|invalid (username or )?password|bad credentials|\bNOAUTH\b|protected mode|\bunauthorized\b|must be logged in|log ?in (was |has )?(refused|failed)|login incorrect|AuthenticationFailure|no pg_hba\.conf entry|InvalidAccessKeyId|SignatureDoesNotMatch|invalid (api )?(key|token)/i,
     what: 'its password or key is refused',
     fix: (where, secret = 'the Secret is named') =>
       `make the Secret that it takes the password from agree with the service that refuses it; ${secret} ${where}`,

@@ -119,6 +119,8 @@ function objectFinding(
   const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const keys = absent ? undefined : keysOf({ kind, name }, namespace, index)
   const near = keys && key && (nearestKey([key], keys) ?? (keys.length === 1 ? keys[0] : undefined))
+  // https://github.com/k3s-io/k3s/blob/v1.34.1+k3s1/pkg/node/controller.go
+  const isOfK3s = namespace === 'kube-system' && name === 'coredns' && key === 'NodeHosts'
   return [
     tell(
       { ...subject, apiVersion: 'v1' },
@@ -136,8 +138,12 @@ function objectFinding(
           : {
               text: absent
                 ? created
-                : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
-              command: `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
+                : isOfK3s
+                  ? 'restart k3s: it writes that key itself'
+                  : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
+              command: isOfK3s
+                ? 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s'
+                : `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),
         ...suffersFrom(makers),
       },

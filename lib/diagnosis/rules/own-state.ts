@@ -1,6 +1,6 @@
 /** What an object of whatever kind says of itself: conditions, phases, replicas, and whether it is being deleted. */
 import { type Condition, condition, standing } from '../../flux/flux.ts'
-import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { type KubeObject, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import type { Remedy } from '../finding.ts'
@@ -10,6 +10,7 @@ import { remedyOf } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
 import { goDurationSeconds, recognise } from './failure.ts'
 import { refusals } from './refusals.ts'
+import { rightLackingFor } from './refused-rights.ts'
 import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
@@ -312,6 +313,20 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
         command: `kubectl get poddisruptionbudget -n ${budget.replace('/', ' ')}`,
       },
     }
+  const right = rightLackingFor(object, index)
+  if (right) {
+    const there = right.place ? ` in the namespace ${right.place}` : ''
+    return {
+      object,
+      rule: 'stuck-terminating',
+      cause: `was deleted ${durationText(lasts * 1000)} ago, and keeps its finalizer ${finalizers.join(', ')}: ${refText(right.account)} may not ${right.verb} ${right.resource}${there}`,
+      lasts,
+      remedy: {
+        text: `grant the right by a Role and a RoleBinding of that ServiceAccount${there}: then it ends by itself`,
+        command: `kubectl auth can-i ${right.verb} ${right.resource}${right.place ? ` -n ${right.place}` : ''} --as system:serviceaccount:${right.account.namespace}:${right.account.name}`,
+      },
+    }
+  }
   return {
     object,
     rule: 'stuck-terminating',

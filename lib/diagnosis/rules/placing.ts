@@ -1,6 +1,6 @@
 /** Why the scheduler finds no node for a pod. */
 import { condition } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { sizeText } from '../../script/size.ts'
 import { type Finding, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -9,6 +9,7 @@ import { refTo } from './failure.ts'
 import { OF_AGENT } from './nodes.ts'
 import { fits, type Selector, selectorText } from './policy-facts.ts'
 import { quantity } from './quantity.ts'
+import { nodesOfVolume } from './volumes.ts'
 import { suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** Taints that the control plane sets itself: the node's own finding says why. */
@@ -86,6 +87,17 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     )
   if (/PersistentVolume's node affinity|volume node affinity conflict/.test(message)) {
     const volume = volumesOf(pod, index)[0]
+    const object = volume && index.find(volume)
+    const [home] = object ? nodesOfVolume(object, index).there : []
+    // That node is there and well: something else keeps the pod off it.
+    if (home && !inTheWay.includes(home))
+      return finding(
+        'pod-volume-elsewhere',
+        `its volume ${volume?.name} lies on ${refText(refOf(home))}, ${/anti-affinity/.test(message) ? 'where its rules about other pods do not let it run' : 'which does not take it'}`,
+        /anti-affinity/.test(message)
+          ? `lower its replicas to 1, give each a claim of its own (volumeClaimTemplates of a StatefulSet), or omit that rule ${where}`
+          : `correct its nodeSelector, affinity or tolerations ${where}, so that it may run where its data lies`,
+      )
     return finding(
       'pod-volume-elsewhere',
       `its volume ${volume?.name ?? ''} lies on another node`,

@@ -9,7 +9,15 @@ import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
 import { understood } from './understood.ts'
-import { containersOf, describing, isFollowed, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
+import {
+  containersOf,
+  describing,
+  isFollowed,
+  makerOf,
+  podsIn,
+  whereToChange,
+  workloadOf,
+} from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
 /** Whether a pod does what it is for, or its workload does so without it. Pure. */
@@ -37,8 +45,6 @@ export function isWorking(pod: KubeObject, index: Index): boolean {
 
 const replaces = (pod: KubeObject, failed: KubeObject) =>
   isRunning(pod) && makerOf(pod) !== undefined && makerOf(pod) === makerOf(failed)
-
-const makerOf = ({ metadata }: KubeObject) => metadata.ownerReferences?.find(each => each.controller)?.uid
 
 /** The Job of a pod, which tells of its pods itself. Pure. */
 export function jobMaking({ metadata }: KubeObject, index: Index): KubeObject | undefined {

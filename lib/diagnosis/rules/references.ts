@@ -8,6 +8,7 @@ import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
 import { fits, selectorText } from './policy-facts.ts'
+import { middlewareCalled } from './routes.ts'
 import { describing, since, whereToChange } from './workload-facts.ts'
 import { pods } from './workloads.ts'
 
@@ -98,20 +99,12 @@ const REFERENCES: readonly Reference[] = [
   {
     kind: 'Ingress',
     field: 'annotation traefik.ingress.kubernetes.io/router.middlewares (NAMESPACE-NAME@kubernetescrd)',
-    // Namespaces have hyphens, too, so that the longest that exists is meant.
     to: (object, index) =>
       String(object.metadata.annotations?.['traefik.ingress.kubernetes.io/router.middlewares'] ?? '')
         .split(',')
         .flatMap(each => {
           const full = /^\s*([\w.-]+)@kubernetescrd\s*$/.exec(each)?.[1]
-          const homes = index.all('Namespace').map(({ metadata }) => metadata.name)
-          const namespace = homes
-            .filter(home => full?.startsWith(`${home}-`))
-            .sort((a, b) => b.length - a.length)[0]
-          if (!full || homes.length === 0) return []
-          return [
-            { kind: 'Middleware', name: namespace ? full.slice(namespace.length + 1) : full, namespace },
-          ]
+          return full && index.all('Namespace').length > 0 ? [middlewareCalled(full, index)] : []
         }),
     effect: 'Traefik does not serve it, and answers 404',
   },

@@ -1,25 +1,18 @@
 /** Rights that are missing, as events tell; what waits to be granted; and classes of which two are the default. */
 import { SOURCE_ACCOUNT } from '../../flux/own-sources.ts'
-import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
+import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { CHECK_LABEL } from '../../platform/overrides.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
-import { since } from './workload-facts.ts'
-
-const FORBIDDEN =
-  /User "system:serviceaccount:([\w-]+):([\w.-]+)" cannot (\w+) resource "([\w./-]+)"(?: in API group "[^"\n]{0,200}")?(?: in the namespace "([\w-]+)")?/
+import { boundElsewhere, type RefusedRight, refusedRight } from './refused-rights.ts'
+import { since, suffersFrom } from './workload-facts.ts'
 
 /** What an account was refused: an event tells it. */
-interface Refused {
-  account: Ref
+interface Refused extends RefusedRight {
   event: KubeObject
-  verb: string
-  resource: string
-  /** The namespace in which. */
-  place?: string
 }
 
 /** Accounts that were refused something within the last hour. */
@@ -31,24 +24,19 @@ const forbidden: Rule = (index, told = []) => {
   )
   for (const event of index.snapshot.objects) {
     if (event.kind !== 'Event' || event.type !== 'Warning') continue
-    const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(String(event.message ?? '')) ?? []
-    if (!name || !verb || !resource) continue
+    const right = refusedRight(String(event.message ?? ''))
+    if (!right) continue
+    const { namespace, name } = right.account
     // An own source is refused on purpose; its Kustomization tells it.
     if (name === SOURCE_ACCOUNT) continue
     if (since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp) > 3600) continue
     // A check of override-app is refused on purpose; and who is gone needs no rights.
     const there = index.get('ServiceAccount', namespace, name)
     if (there ? there.metadata.labels?.[CHECK_LABEL] : !index.blind('ServiceAccount')) continue
-    const account: Ref = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }
-    refused.set(`${namespace}/${name} ${verb} ${resource} ${place}`, {
-      account,
-      event,
-      verb,
-      resource,
-      place,
-    })
+    refused.set(`${namespace}/${name} ${right.verb} ${right.resource} ${right.place}`, { ...right, event })
   }
-  return [...refused.values()].map(({ account, event, verb, resource, place }): Finding => {
+  return [...refused.values()].map((right): Finding => {
+    const { account, event, verb, resource, place } = right
     const about = refTo(
       event.involvedObject?.kind ?? '',
       event.involvedObject?.namespace,
@@ -64,7 +52,7 @@ const forbidden: Rule = (index, told = []) => {
       ],
       text: `grant the right by a Role and a RoleBinding of this ServiceAccount${there}`,
       command: `kubectl auth can-i ${verb} ${resource}${place ? ` -n ${place}` : ''} --as system:serviceaccount:${namespace}:${name}`,
-      ...(known.has(keyOf(about)) ? { symptom: true, causedBy: [about] } : {}),
+      ...suffersFrom([...(known.has(keyOf(about)) ? [about] : []), ...boundElsewhere(right, index)]),
     })
   })
 }

@@ -1,10 +1,25 @@
 /** The way of a request: hosts that two Ingresses claim, Ingresses that nobody serves, ports that nobody listens on. */
-import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
+import type { Index } from '../snapshot.ts'
+import { refTo } from './failure.ts'
 import { isSolver } from './ingresses.ts'
 import { describing, podsBehind, releaseOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 const DEFAULT = 'ingressclass.kubernetes.io/is-default-class'
+
+/**
+ * The Middleware that Traefik calls NAMESPACE-NAME. Namespaces have hyphens, too, so that the longest that exists is
+ * meant. Pure.
+ */
+export function middlewareCalled(full: string, index: Index): Ref {
+  const namespace = index
+    .all('Namespace')
+    .map(({ metadata }) => metadata.name)
+    .filter(home => full.startsWith(`${home}-`))
+    .sort((a, b) => b.length - a.length)[0]
+  return refTo('Middleware', namespace, namespace ? full.slice(namespace.length + 1) : full)
+}
 
 interface Route {
   host?: string

@@ -1,6 +1,7 @@
 /** The last words of a container: what they mean where it runs, and what to do about it. */
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
+import { asBeside } from './beside.ts'
 import { meaningIn } from './called.ts'
 import { repairOf } from './configured.ts'
 import { asGiven } from './given.ts'
@@ -11,8 +12,8 @@ import type { Container } from './workload-facts.ts'
 export type Understood = Omit<Meaning, 'fix'> & { fix: string }
 
 /**
- * What the last words of a container mean, by the Services that they name and by what its pod is given; undefined when
- * they are not known. Pure.
+ * What the last words of a container mean, by the Services that they name, by what its pod is given, and by what is
+ * beside it; undefined when they are not known. Pure.
  */
 export function understood(
   pod: KubeObject,
@@ -20,6 +21,7 @@ export function understood(
   words: readonly string[],
   index: Index,
 ): Understood | undefined {
-  const known = asGiven(meaningIn(pod, words, index), pod, container, words, index)
+  const given = asGiven(meaningIn(pod, words, index), pod, container, words, index)
+  const known = asBeside(given, pod, container, words, index)
   return known && { ...known, fix: repairOf(known, pod, container.name, words, index) }
 }

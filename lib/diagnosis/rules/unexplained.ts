@@ -69,9 +69,18 @@ function recreated(pod: KubeObject, index: Index): number {
   return event && timesSeen(event) > 2 ? since(index, event.firstTimestamp) : 0
 }
 
+/** The Job of a pod with its CronJob, which tell of the pod themselves; without one the pod. */
+function makersOf(pod: KubeObject, index: Index): KubeObject[] {
+  const job = jobMaking(pod, index)
+  if (!job) return [pod]
+  const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
+  const cronJob = owner ? index.get('CronJob', job.metadata.namespace, owner) : undefined
+  return cronJob ? [job, cronJob] : [job]
+}
+
 function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {
   return podsOf(index).flatMap(pod => {
-    if (isWorking(pod, index) || known.has(keyOf(refOf(jobMaking(pod, index) ?? pod)))) return []
+    if (isWorking(pod, index) || makersOf(pod, index).some(maker => known.has(keyOf(refOf(maker))))) return []
     const lasts = Math.max(
       Math.min(
         since(index, pod.metadata.creationTimestamp),

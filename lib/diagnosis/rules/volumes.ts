@@ -51,22 +51,27 @@ const volumes = each('PersistentVolume', (volume, index) => {
   return phase === 'Bound' ? elsewhere(volume, index) : undefined
 })
 
-/** A local volume whose node is not in the cluster (any more). */
-function elsewhere(volume: KubeObject, index: Index): Finding[] {
-  const nodes = index.all('Node')
-  const wanted = (
-    (volume.spec?.nodeAffinity?.required?.nodeSelectorTerms ?? []) as {
-      matchExpressions?: { key?: string; values?: string[] }[]
-    }[]
-  ).flatMap(term =>
+/** The names of the nodes that a local volume lies on, and those of them that are in the cluster. Pure. */
+export function nodesOfVolume(
+  volume: KubeObject,
+  index: Index,
+): { wanted: readonly string[]; there: readonly KubeObject[] } {
+  type Term = { matchExpressions?: { key?: string; values?: string[] }[] }
+  const wanted = ((volume.spec?.nodeAffinity?.required?.nodeSelectorTerms ?? []) as Term[]).flatMap(term =>
     (term?.matchExpressions ?? []).flatMap(({ key, values }) =>
       key === 'kubernetes.io/hostname' ? (values ?? []) : [],
     ),
   )
-  const there = nodes.some(({ metadata }) =>
-    wanted.includes(metadata.labels?.['kubernetes.io/hostname'] ?? metadata.name),
-  )
-  if (wanted.length === 0 || there || nodes.length === 0) return []
+  const there = index
+    .all('Node')
+    .filter(({ metadata }) => wanted.includes(metadata.labels?.['kubernetes.io/hostname'] ?? metadata.name))
+  return { wanted, there }
+}
+
+/** A local volume whose node is not in the cluster (any more). */
+function elsewhere(volume: KubeObject, index: Index): Finding[] {
+  const { wanted, there } = nodesOfVolume(volume, index)
+  if (wanted.length === 0 || there.length > 0 || index.all('Node').length === 0) return []
   return [
     tell(volume, {
       rule: 'volume-node-missing',

@@ -167,6 +167,10 @@ export function controlPlane(component: 'kube-scheduler' | 'kube-controller-mana
 export const suffersFrom = (causes: readonly Ref[]) =>
   causes.length > 0 ? { symptom: true as const, causedBy: causes } : {}
 
+/** The uid of what created a pod: its ReplicaSet, Job … Pure. */
+export const makerOf = ({ metadata }: KubeObject) =>
+  metadata.ownerReferences?.find(each => each.controller)?.uid
+
 /** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
   if (workload.kind === 'Job' && workload.metadata.labels?.[REPOSITORY])

@@ -47,7 +47,14 @@ test('of a Secret names and sizes are kept, and what is public of a certificate'
   const { cert, key } = await certificate(-1, 10)
   const shape = secretShape(
     objectOf('Secret', 'oas', 'tls', {
-      metadata: { annotations: { 'kubectl.kubernetes.io/last-applied-configuration': b64(SECRET) } },
+      metadata: {
+        annotations: { 'kubectl.kubernetes.io/last-applied-configuration': b64(SECRET) },
+        managedFields: [
+          { time: '2026-11-28T10:00:00Z', fieldsV1: { 'f:data': { 'f:password': {} } } },
+          { time: '2026-11-28T09:00:00Z', fieldsV1: { 'f:data': {} } },
+          { time: '2026-11-28T11:00:00Z', fieldsV1: { 'f:metadata': {} } },
+        ],
+      },
       type: 'kubernetes.io/tls',
       data: { 'tls.crt': b64(cert), 'tls.key': b64(key), password: b64(`${SECRET}\n`), empty: '' },
     }),
@@ -55,6 +62,7 @@ test('of a Secret names and sizes are kept, and what is public of a certificate'
   assert.equal(shape.keys.password, SECRET.length + 1)
   assert.equal(shape.keys.empty, 0)
   assert.equal(shape.newline, ['password'])
+  assert.is(shape.changed, '2026-11-28T10:00:00Z')
   assert.ok(shape.certificate && 'notAfter' in shape.certificate)
   const text = JSON.stringify(shape)
   assert.not.match(text, SECRET)

@@ -1,0 +1,49 @@
+/** What the API server has refused an account, in its words: whom the account belongs to, and what was to grant it. */
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import type { Index } from '../snapshot.ts'
+
+const FORBIDDEN =
+  /User "system:serviceaccount:([\w-]+):([\w.-]+)" cannot (\w+) resource "([\w./-]+)"(?: in API group "[^"\n]{0,200}")?(?: in the namespace "([\w-]+)")?/
+
+/** What an account may not do. */
+export interface RefusedRight {
+  account: Ref
+  verb: string
+  /** In the plural, as in a Role. */
+  resource: string
+  /** The namespace in which; undefined for all. */
+  place: string | undefined
+}
+
+/** The right that words say an account lacks; undefined when they say none. Pure. */
+export function refusedRight(words: string): RefusedRight | undefined {
+  const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(words) ?? []
+  if (!name || !verb || !resource) return undefined
+  return { account: { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }, verb, resource, place }
+}
+
+/** The bindings that mean an account, and name it in a namespace where it is not. Pure. */
+export function boundElsewhere({ account, place }: RefusedRight, index: Index): Ref[] {
+  type Subject = { kind?: string; name?: string; namespace?: string }
+  const found = [...index.within('RoleBinding', place), ...index.all('ClusterRoleBinding')].filter(
+    ({ subjects = [] }: KubeObject) => {
+      const named = (subjects as Subject[]).filter(
+        ({ kind, name }) => kind === 'ServiceAccount' && name === account.name,
+      )
+      return named.length > 0 && named.every(({ namespace }) => namespace !== account.namespace)
+    },
+  )
+  return found.map(refOf)
+}
+
+/** The right that some container says it lacks for an object. Pure. */
+export function rightLackingFor({ kind, metadata }: KubeObject, index: Index): RefusedRight | undefined {
+  const { complaints = [], lastLines = [] } = index.snapshot
+  for (const line of [...complaints, ...lastLines].flatMap(({ text }) => text.split('\n'))) {
+    const right = line.includes(metadata.name) ? refusedRight(line) : undefined
+    const isHere = right?.place === undefined || right.place === metadata.namespace
+    // The plural of a kind is not known here: `ingresses`, `networkpolicies`.
+    if (right && isHere && right.resource.startsWith(kind.toLowerCase().slice(0, -1))) return right
+  }
+  return undefined
+}
