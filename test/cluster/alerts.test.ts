@@ -143,10 +143,10 @@ test('every rule fires when it has to, and only then', async () => {
     }),
   )
   const checked = await runLocal([promtool, 'check', 'rules', join(folder, 'rules.yaml')], {
-    timeout: 60_000,
+    timeout: 600_000,
   })
   assert.ok(checked.ok, `${checked.stdout}${checked.stderr}`)
-  const tested = await runLocal([promtool, 'test', 'rules', file], { timeout: 120_000 })
+  const tested = await runLocal([promtool, 'test', 'rules', file], { timeout: 600_000 })
   assert.ok(tested.ok, `${tested.stdout}${tested.stderr}`)
 })
 
