@@ -22,7 +22,7 @@ import {
 import { refusedToSource } from './own-sources.ts'
 import { isOurs } from './ownership.ts'
 import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
-import { since } from './workload-facts.ts'
+import { READING, since } from './workload-facts.ts'
 
 /** The folder of a Kustomization; without one it is the root of its repository (kustomize-controller's API reference). */
 const folderOf = (spec: KubeObject['spec']): string => spec?.path ?? './'
@@ -234,8 +234,7 @@ const missing = each('Kustomization', (kustomization, index) => {
   const { status, reason = '', lastTransitionTime } = condition(kustomization, 'Ready') ?? {}
   // What keeps Flux from applying it again is told, be it that its kind is gone.
   if (status === 'False' && !reason.startsWith('HealthCheck')) return undefined
-  // Kinds are read one after the other: what was applied at that moment may have come after its kind was read.
-  if (since(index, lastTransitionTime, kustomization.metadata.creationTimestamp) < 30) return undefined
+  if (since(index, lastTransitionTime, kustomization.metadata.creationTimestamp) < READING) return undefined
   const owner = refOf(kustomization)
   return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
     if (!WATCHED.has(kind) || index.blind(kind)) return []
