@@ -4,23 +4,18 @@ import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-import { refTo } from './failure.ts'
+import { refTo, sourceOf } from './failure.ts'
 
 /** Kinds whose objects differ where they are applied twice; several folders may well bring the same Namespace. */
 const DIFFERS = /^(Deployment|StatefulSet|DaemonSet|CronJob|Job|HelmRelease|Ingress|Service|ConfigMap)$/
 
 /** Whether a Kustomization has applied what its source has: an object that moves from one to another is in both until then. */
 function isSettled(kustomization: KubeObject, index: Index): boolean {
-  const { sourceRef = {}, suspend } = kustomization.spec ?? {}
-  const source = index.get(
-    sourceRef.kind,
-    sourceRef.namespace ?? kustomization.metadata.namespace,
-    sourceRef.name,
-  )
+  const { spec, status } = kustomization
   return (
-    !suspend &&
+    !spec?.suspend &&
     condition(kustomization, 'Ready')?.status === 'True' &&
-    source?.status?.artifact?.revision === kustomization.status?.lastAppliedRevision
+    sourceOf(kustomization, index)?.status?.artifact?.revision === status?.lastAppliedRevision
   )
 }
 

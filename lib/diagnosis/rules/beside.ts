@@ -47,7 +47,6 @@ function withNewerSecret(
   })
   if (!newer) return known
   const workload = workloadOf(pod, index)
-  const what = `${workload.kind.toLowerCase()}${workload.kind === 'Pod' ? '' : 's'}`
   return {
     ...known,
     cause: `Secret ${newer.name} was changed after it was started, and its variables are from before: ${known.cause}`,
@@ -56,7 +55,7 @@ function withNewerSecret(
     ...(workload.kind === 'Pod'
       ? {}
       : {
-          command: `kubectl -n ${pod.metadata.namespace} rollout restart ${what}/${workload.metadata.name}`,
+          command: `kubectl -n ${pod.metadata.namespace} rollout restart ${workload.kind.toLowerCase()}s/${workload.metadata.name}`,
         }),
   }
 }

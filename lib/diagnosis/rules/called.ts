@@ -22,8 +22,6 @@ interface Called {
   host: string
   port?: number
   service?: KubeObject
-  /** The pod that has this address. */
-  pod?: KubeObject
   /** The name begins with that of a pod of a StatefulSet. */
   ofPod: boolean
   /** It is written as Services of the cluster are. */
@@ -43,14 +41,10 @@ function calledIn(words: string, namespace: string | undefined, index: Index): C
     const service = isAddress
       ? index.all('Service').find(({ spec }) => spec?.clusterIP === host)
       : index.get('Service', place, name)
-    const pod =
-      isAddress && !service
-        ? index.all('Pod').find(({ spec, status }) => status?.podIP === host && !spec?.hostNetwork)
-        : undefined
     const port = Number(firstPort ?? secondPort) || undefined
     const inside = !isAddress && !ELSEWHERE.test(host) && (svc === 'svc' || !host.includes('.'))
-    const found = { ...(port ? { port } : {}), ...(service ? { service } : {}), ...(pod ? { pod } : {}) }
-    return { host, inside, ofPod: host !== said, ...found }
+    const ofPod = host !== said
+    return { host, inside, ofPod, ...(port ? { port } : {}), ...(service ? { service } : {}) }
   })
 }
 
@@ -272,26 +266,28 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
   const { service, host, port, inside, ofPod } = called
   // A name server that does not answer says nothing of the name.
   const unanswered = /timeout|timed out|temporary|misbehaving|EAI_AGAIN/i.test(known.cause)
-  const answers = called.pod && workloadOf(called.pod, index)
-  if (called.pod && answers && answers !== workloadOf(pod, index))
-    return { ...known, by: [called.pod, answers].map(refOf) }
+  const meant = service
+    ? undefined
+    : index.all('Pod').find(({ spec, status }) => status?.podIP === host && !spec?.hostNetwork)
+  if (meant && workloadOf(meant, index) !== workloadOf(pod, index))
+    return { ...known, by: [meant, workloadOf(meant, index)].map(refOf) }
   // Neither does the name of a pod alone.
   if (!service)
     return !inside || unanswered || /-\d+$/.test(host) ? known : withoutService(known, host, namespace, index)
   if (isSilent(service, index)) return { ...known, by: behind(service, index) }
   const title = refText(refOf(service))
-  if (known.rule === RESOLVED)
-    return unanswered
-      ? known
-      : ofPod && service.spec?.clusterIP && service.spec.clusterIP !== 'None'
-        ? withoutNamesOfPods(known, service)
-        : {
-            rule: 'cluster-dns-wrong',
-            cause: `${known.cause}; ${title} exists, so that the name server of the cluster answers wrongly`,
-            fix: () =>
-              'correct the Corefile in ConfigMap kube-system/coredns (and coredns-custom): a template, rewrite or hosts entry answers for this name; then restart coredns',
-            command: 'kubectl -n kube-system get configmap coredns -o yaml',
-          }
+  if (known.rule === RESOLVED) {
+    if (unanswered) return known
+    const { clusterIP } = service.spec ?? {}
+    if (ofPod && clusterIP && clusterIP !== 'None') return withoutNamesOfPods(known, service)
+    return {
+      rule: 'cluster-dns-wrong',
+      cause: `${known.cause}; ${title} exists, so that the name server of the cluster answers wrongly`,
+      fix: () =>
+        'correct the Corefile in ConfigMap kube-system/coredns (and coredns-custom): a template, rewrite or hosts entry answers for this name; then restart coredns',
+      command: 'kubectl -n kube-system get configmap coredns -o yaml',
+    }
+  }
   const ports = ((service.spec?.ports ?? []) as { port?: number }[]).flatMap(each => each.port ?? [])
   // It answers others: a policy may keep this one out, or it leads to a port that its pods do not have.
   if (!port || ports.includes(port))
@@ -311,7 +307,7 @@ const withoutNamesOfPods = (known: Meaning, service: KubeObject): Meaning => ({
   ...known,
   cause: `${refText(refOf(service))} is not headless, so that its pods have no names of their own: ${known.cause}`,
   fix: () =>
-    `create that Service again with clusterIP: None, or one beside it that the StatefulSet names in serviceName`,
+    'create that Service again with clusterIP: None, or one beside it that the StatefulSet names in serviceName',
   by: undefined,
 })
 

@@ -10,7 +10,7 @@ import { remedyOf } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
 import { goDurationSeconds, recognise } from './failure.ts'
 import { refusals } from './refusals.ts'
-import { rightLackingFor } from './refused-rights.ts'
+import { askForRight, placeOfRight, rightLackingFor } from './refused-rights.ts'
 import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
@@ -315,7 +315,7 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
     }
   const right = rightLackingFor(object, index)
   if (right) {
-    const there = right.place ? ` in the namespace ${right.place}` : ''
+    const there = placeOfRight(right)
     return {
       object,
       rule: 'stuck-terminating',
@@ -323,7 +323,7 @@ function leaving(object: KubeObject, finalizers: readonly string[], index: Index
       lasts,
       remedy: {
         text: `grant the right by a Role and a RoleBinding of that ServiceAccount${there}: then it ends by itself`,
-        command: `kubectl auth can-i ${right.verb} ${right.resource}${right.place ? ` -n ${right.place}` : ''} --as system:serviceaccount:${right.account.namespace}:${right.account.name}`,
+        command: askForRight(right),
       },
     }
   }

@@ -90,11 +90,12 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     const object = volume && index.find(volume)
     const [home] = object ? nodesOfVolume(object, index).there : []
     // That node is there and well: something else keeps the pod off it.
+    const byOthers = /anti-affinity/.test(message)
     if (home && !inTheWay.includes(home))
       return finding(
         'pod-volume-elsewhere',
-        `its volume ${volume?.name} lies on ${refText(refOf(home))}, ${/anti-affinity/.test(message) ? 'where its rules about other pods do not let it run' : 'which does not take it'}`,
-        /anti-affinity/.test(message)
+        `its volume ${volume?.name} lies on ${refText(refOf(home))}, ${byOthers ? 'where its rules about other pods do not let it run' : 'which does not take it'}`,
+        byOthers
           ? `lower its replicas to 1, give each a claim of its own (volumeClaimTemplates of a StatefulSet), or omit that rule ${where}`
           : `correct its nodeSelector, affinity or tolerations ${where}, so that it may run where its data lies`,
       )

@@ -15,6 +15,13 @@ export interface RefusedRight {
   place: string | undefined
 }
 
+/** Where a right is lacking, in words: nothing where it is everywhere. */
+export const placeOfRight = ({ place }: RefusedRight) => (place ? ` in the namespace ${place}` : '')
+
+/** What says whether an account has a right by now. */
+export const askForRight = ({ account, verb, resource, place }: RefusedRight) =>
+  `kubectl auth can-i ${verb} ${resource}${place ? ` -n ${place}` : ''} --as system:serviceaccount:${account.namespace}:${account.name}`
+
 /** The right that words say an account lacks; undefined when they say none. Pure. */
 export function refusedRight(words: string): RefusedRight | undefined {
   const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(words) ?? []

@@ -7,7 +7,13 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
-import { boundElsewhere, type RefusedRight, refusedRight } from './refused-rights.ts'
+import {
+  askForRight,
+  boundElsewhere,
+  placeOfRight,
+  type RefusedRight,
+  refusedRight,
+} from './refused-rights.ts'
 import { since, suffersFrom } from './workload-facts.ts'
 
 /** What an account was refused: an event tells it. */
@@ -36,14 +42,13 @@ const forbidden: Rule = (index, told = []) => {
     refused.set(`${namespace}/${name} ${right.verb} ${right.resource} ${right.place}`, { ...right, event })
   }
   return [...refused.values()].map((right): Finding => {
-    const { account, event, verb, resource, place } = right
+    const { account, event, verb, resource } = right
     const about = refTo(
       event.involvedObject?.kind ?? '',
       event.involvedObject?.namespace,
       event.involvedObject?.name ?? '',
     )
-    const there = place ? ` in the namespace ${place}` : ''
-    const { namespace, name } = account
+    const there = placeOfRight(right)
     return tell(account, {
       rule: 'rights-missing',
       cause: `may not ${verb} ${resource}${there}: no Role that is bound to it grants that`,
@@ -51,7 +56,7 @@ const forbidden: Rule = (index, told = []) => {
         `event ${event.reason} of ${event.involvedObject?.kind} ${event.involvedObject?.name}: ${short(String(event.message))}`,
       ],
       text: `grant the right by a Role and a RoleBinding of this ServiceAccount${there}`,
-      command: `kubectl auth can-i ${verb} ${resource}${place ? ` -n ${place}` : ''} --as system:serviceaccount:${namespace}:${name}`,
+      command: askForRight(right),
       ...suffersFrom([...(known.has(keyOf(about)) ? [about] : []), ...boundElsewhere(right, index)]),
     })
   })

@@ -69,13 +69,10 @@ function recreated(pod: KubeObject, index: Index): number {
   return event && timesSeen(event) > 2 ? since(index, event.firstTimestamp) : 0
 }
 
-/** The Job of a pod with its CronJob, which tell of the pod themselves; without one the pod. */
+/** The Job of a pod, and the CronJob of that, which tell of the pod themselves; without one the pod. */
 function makersOf(pod: KubeObject, index: Index): KubeObject[] {
   const job = jobMaking(pod, index)
-  if (!job) return [pod]
-  const owner = job.metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name
-  const cronJob = owner ? index.get('CronJob', job.metadata.namespace, owner) : undefined
-  return cronJob ? [job, cronJob] : [job]
+  return job ? [job, workloadOf(job, index)] : [pod]
 }
 
 function pods(index: Index, known: ReadonlySet<string>): Unsettled[] {

@@ -118,9 +118,13 @@ export function containersOf(pod: KubeObject): Container[] {
   ]
 }
 
+/** The owner that has created an object. */
+const controllerOf = ({ metadata }: KubeObject) =>
+  metadata.ownerReferences?.find(({ controller }) => controller)
+
 /** The workload that a pod belongs to, past its ReplicaSet; the pod itself when nothing has made it. */
 export function workloadOf(object: KubeObject, index: Index): KubeObject {
-  const owner = object.metadata.ownerReferences?.find(({ controller }) => controller)
+  const owner = controllerOf(object)
   const found = owner && index.get(owner.kind, object.metadata.namespace, owner.name)
   return found ? workloadOf(found, index) : object
 }
@@ -174,8 +178,7 @@ export const suffersFrom = (causes: readonly Ref[]) =>
 export const READING = 30
 
 /** The uid of what created a pod: its ReplicaSet, Job … Pure. */
-export const makerOf = ({ metadata }: KubeObject) =>
-  metadata.ownerReferences?.find(each => each.controller)?.uid
+export const makerOf = (pod: KubeObject) => controllerOf(pod)?.uid
 
 /** Where an administrator changes the values of a workload. */
 export function whereToChange(workload: KubeObject, index: Index): string {
