@@ -16,7 +16,7 @@ import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'
 import { kindsOfOthers } from './kinds-of-others.ts'
 import { readWords } from './last-lines.ts'
-import { factLister } from './lister.ts'
+import { factLister, revisionToRead } from './lister.ts'
 import { readOverrides } from './overrides.ts'
 import { readSignOn, signOnAnswers } from './sign-on.ts'
 import { readSignOnSettings } from './sign-on-settings.ts'
@@ -142,8 +142,8 @@ function origin({ client }: Kubectl) {
 }
 
 /**
- * Reads everything that a diagnosis needs: once, in parallel, in pages, and only reading. What cannot be read
- * becomes a gap, with the reason. Throws an ExpectedError when nothing at all could be read.
+ * Reads everything that a diagnosis needs: once, as of one moment, in parallel, in pages, and only reading. What
+ * cannot be read becomes a gap, with the reason. Throws an ExpectedError when nothing at all could be read.
  */
 export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Promise<Snapshot> {
   const gaps: Gap[] = []
@@ -159,7 +159,9 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
       return otherwise
     }
   }
-  const facts = factLister(kubectl)
+  const revision = await revisionToRead(kubectl)
+  const taken = origin(kubectl)
+  const facts = factLister(kubectl, revision)
   const list = (apiVersion: string, kind: string, options?: ListOptions) =>
     read(kind, () => facts(apiVersion, kind, options), [])
 
@@ -198,7 +200,7 @@ export async function gather(kubectl: Kubectl, options: GatherOptions = {}): Pro
     read('the overrides', () => readOverrides(kubectl, objects, secrets), []),
   ])
   return {
-    ...origin(kubectl),
+    ...taken,
     kubernetes,
     groups: await groups,
     objects,

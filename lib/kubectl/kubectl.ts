@@ -64,6 +64,8 @@ export interface ListOptions {
   fieldSelector?: string
   /** Only the metadata of each object: of Secrets and ConfigMaps the names and labels, but no value. */
   metadataOnly?: boolean
+  /** The objects as they were at this revision (see `revision`), and not as they are now. */
+  resourceVersion?: string
 }
 
 /** The media type by which the API server leaves everything but the metadata away. */
@@ -257,7 +259,9 @@ export class Kubectl {
     kind: string,
     options: ListOptions = {},
   ): AsyncGenerator<T[], void> {
-    const { namespace, metadataOnly, ...query } = options
+    const { namespace, metadataOnly, resourceVersion, ...query } = options
+    // Further pages are of the revision of the first: their token says which.
+    const first = resourceVersion ? { resourceVersion, resourceVersionMatch: 'Exact' } : {}
     const tokens = new Set<string>()
     let token: string | undefined
     do {
@@ -265,7 +269,7 @@ export class Kubectl {
         try {
           return await this.call<{ items?: T[] | null; metadata?: { continue?: string } }>({
             path: await this.#path({ apiVersion, kind, namespace }),
-            query: { ...query, limit: PAGE, continue: token },
+            query: { ...query, limit: PAGE, ...(token ? { continue: token } : first) },
             accept: metadataOnly ? METADATA_ONLY : undefined,
           })
         } catch (error) {
@@ -297,6 +301,22 @@ export class Kubectl {
         throw tooMany(kind, tokens.has(token) ? 'the same page repeatedly' : `more than ${MOST_PAGES} pages`)
       tokens.add(token)
     } while (token)
+  }
+
+  /**
+   * The revision that the storage of the cluster has reached: kinds that are listed at it are of one moment. All of
+   * them are kept in one etcd (Events perhaps in another: --etcd-servers-overrides of kube-apiserver). Undefined where
+   * the API server does not say.
+   */
+  async revision(): Promise<string | undefined> {
+    return this.#try('asking for the revision of the cluster', async () => {
+      const list = await this.call<{ metadata?: { resourceVersion?: unknown } }>({
+        path: '/api/v1/namespaces',
+        query: { limit: 1 },
+      })
+      const revision = list.metadata?.resourceVersion
+      return typeof revision === 'string' && /^[1-9]\d{0,19}$/.test(revision) ? revision : undefined
+    })
   }
 
   /** The log of a container, in pieces as they come. Ends with the log, or with the container when it follows. */

@@ -5,6 +5,8 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { factLister } from '../../lib/diagnosis/lister.ts'
+import { refOf } from '../../lib/kubectl/kubectl.ts'
 import { until } from '../../lib/script/wait.ts'
 import { all, suite } from '../suite.ts'
 import { diagnosis, healthy } from './fault-suite.ts'
@@ -95,6 +97,54 @@ test('an object of a kind that nobody here knows is told in its own words', asyn
   } finally {
     await kubectl.delete({ ...crd, name })
   }
+})
+
+test('what comes while kinds are read one after the other is no reference that leads nowhere', async () => {
+  const { kubectl } = bed
+  const metadata = { namespace: 'default', name: 'late' }
+  const service = { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port: 80 }] } }
+  const backend = { service: { name: 'late', port: { number: 80 } } }
+  const path = { path: '/', pathType: 'Prefix', backend }
+  const ingress = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata,
+    spec: { ingressClassName: 'nginx', rules: [{ host: 'late.example.org', http: { paths: [path] } }] },
+  }
+  let services: () => void
+  const servicesRead = new Promise<void>(resolve => {
+    services = resolve
+  })
+  let isCreated = false
+  try {
+    await through(
+      async (request, response, pass) => {
+        const { pathname } = new URL(request.url!, 'https://localhost')
+        if (pathname === '/api/v1/services') response.on('finish', services)
+        if (pathname === '/apis/networking.k8s.io/v1/ingresses') {
+          await servicesRead
+          for (const object of [service, ingress]) await kubectl.apply(object)
+          isCreated = true
+        }
+        pass()
+      },
+      async flags => {
+        const { causes } = await diagnosis(flags)
+        assert.ok(isCreated, 'nothing came in between')
+        assert.equal(
+          causes.filter(({ subject }) => subject.name === 'late').map(({ cause }) => cause),
+          [],
+        )
+      },
+    )
+  } finally {
+    for (const object of [ingress, service]) await kubectl.delete(refOf(object))
+  }
+})
+
+test('a revision that the storage does not have: what is there now is read', async () => {
+  const namespaces = await factLister(bed.kubectl, '9'.repeat(15))('v1', 'Namespace')
+  assert.ok(namespaces.some(({ metadata }) => metadata.name === 'default'))
 })
 
 test('a snapshot is kept for its owner alone, and holds no secret', async () => {

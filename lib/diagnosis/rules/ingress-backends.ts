@@ -4,7 +4,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { isSolver } from './ingresses.ts'
-import { READING, since, whereToChange } from './workload-facts.ts'
+import { since, whereToChange } from './workload-facts.ts'
 
 /** Words in the names of ingress controllers that do not tell one from the other. */
 const GENERIC = /^(k8s|io|org|com|net|sigs|ingress|controller|kubernetes)$/
@@ -25,7 +25,7 @@ function isServed({ spec }: KubeObject, index: Index): boolean {
 
 /** Ingresses that lead nowhere: their Service or its port does not exist, or no controller is meant. */
 const ingresses = each('Ingress', (ingress, index) => {
-  const { namespace, name, annotations, creationTimestamp } = ingress.metadata
+  const { namespace, name, annotations } = ingress.metadata
   const finding = (rule: string, cause: string, text: string, command: string): Finding =>
     tell(ingress, { rule, cause, text, command })
   const where = whereToChange(ingress, index)
@@ -46,7 +46,7 @@ const ingresses = each('Ingress', (ingress, index) => {
     )
   }
   const known = classes.find(({ metadata }) => metadata.name === wanted)
-  const isNew = since(index, creationTimestamp) < 600
+  const isNew = since(index, ingress.metadata.creationTimestamp) < 600
   const addresses = ingress.status?.loadBalancer?.ingress ?? []
   // Where the controllers of other classes are known, a class without one is told.
   const served = classes.filter(each => isServed(each, index))
@@ -64,7 +64,6 @@ const ingresses = each('Ingress', (ingress, index) => {
     const service = index.get('Service', namespace, target)
     const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
     if (!service && isSolver(ingress)) continue // cert-manager removes the Service first: the Challenge tells
-    if (!service && creationTimestamp && since(index, creationTimestamp) < READING) continue
     if (!service)
       found.push(
         finding(

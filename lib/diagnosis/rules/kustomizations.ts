@@ -22,7 +22,6 @@ import {
 import { refusedToSource } from './own-sources.ts'
 import { isOurs } from './ownership.ts'
 import { installerOf, invalidField, isGone, passing, refusals, refusedBy, retryOf } from './refusals.ts'
-import { READING, since } from './workload-facts.ts'
 
 /** The folder of a Kustomization; without one it is the root of its repository (kustomize-controller's API reference). */
 const folderOf = (spec: KubeObject['spec']): string => spec?.path ?? './'
@@ -231,10 +230,9 @@ function mend(kustomization: KubeObject, failure: Failure, index: Index): Action
 /** What a Kustomization has applied and was deleted: Flux notices only after hours. */
 const missing = each('Kustomization', (kustomization, index) => {
   if (kustomization.metadata.deletionTimestamp || kustomization.spec?.suspend) return undefined
-  const { status, reason = '', lastTransitionTime } = condition(kustomization, 'Ready') ?? {}
+  const { status, reason = '' } = condition(kustomization, 'Ready') ?? {}
   // What keeps Flux from applying it again is told, be it that its kind is gone.
   if (status === 'False' && !reason.startsWith('HealthCheck')) return undefined
-  if (since(index, lastTransitionTime, kustomization.metadata.creationTimestamp) < READING) return undefined
   const owner = refOf(kustomization)
   return inventory(kustomization).flatMap(({ kind, namespace, name, group, version }): Finding[] => {
     if (!WATCHED.has(kind) || index.blind(kind)) return []

@@ -171,12 +171,6 @@ export function controlPlane(component: 'kube-scheduler' | 'kube-controller-mana
 export const suffersFrom = (causes: readonly Ref[]) =>
   causes.length > 0 ? { symptom: true as const, causedBy: causes } : {}
 
-/**
- * Seconds within which kinds are read one after the other: what was created or applied within them may name what has
- * come after its own kind was read.
- */
-export const READING = 30
-
 /** The uid of what created a pod: its ReplicaSet, Job … Pure. */
 export const makerOf = (pod: KubeObject) => controllerOf(pod)?.uid
 

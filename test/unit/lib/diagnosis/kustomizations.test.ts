@@ -273,24 +273,6 @@ test('while Flux cannot apply, what is missing is not told beside the reason', (
   assert.ok(told(ready))
 })
 
-test('what a Kustomization applies at this moment may have come after its kind was read', () => {
-  const told = (seconds: number) => {
-    const object = fluxObject(
-      'Kustomization',
-      'wekan',
-      ['Ready=Unknown Progressing: Running health checks'],
-      {
-        status: inventoryOf('oas-apps_wekan_hydra.ory.sh_OAuth2Client'),
-      },
-    )
-    const index = indexOf([object])
-    object.status.conditions[0].lastTransitionTime = new Date(index.now - seconds * 1000).toISOString()
-    return judge(index).some(({ rule }) => rule === 'applied-object-missing')
-  }
-  assert.not(told(20))
-  assert.ok(told(40))
-})
-
 test('a Kustomization that has long not looked at what is fetched is told', () => {
   const fetched = git()
   fetched.status.artifact.lastUpdateTime = '2026-03-01T11:50:00Z'

@@ -114,6 +114,38 @@ test('transport: a list is read to its last page, and its items know their kind'
     },
   ))
 
+test('transport: the revision of a list is named with its first page, as the API server refuses it with a token', () => {
+  const asked: string[] = []
+  return against(
+    {
+      ...served,
+      'GET /api/v1/namespaces/oas/secrets': url => {
+        asked.push(url.search)
+        return { body: { items: [], metadata: { continue: asked.length < 2 ? 'next' : '' } } }
+      },
+    },
+    async kubectl => {
+      await kubectl.list('v1', 'Secret', { namespace: 'oas', resourceVersion: '7' })
+      assert.equal(asked, [
+        '?limit=500&resourceVersion=7&resourceVersionMatch=Exact',
+        '?limit=500&continue=next',
+      ])
+    },
+  )
+})
+
+test('transport: the revision is a number, or none is told', () => {
+  const answers: unknown[] = ['417', '0', '7 or so', 417, undefined]
+  return against(
+    { 'GET /api/v1/namespaces': () => ({ body: { metadata: { resourceVersion: answers.shift() } } }) },
+    async kubectl => {
+      const told = []
+      while (answers.length > 0) told.push(await kubectl.revision())
+      assert.equal(told, ['417', undefined, undefined, undefined, undefined])
+    },
+  )
+})
+
 test('transport: of who has set which field a list keeps what is asked of it', () => {
   const managedFields = [
     { manager: 'helm', time: '2026-03-01T00:00:00Z', fieldsV1: { 'f:spec': {} } },
