@@ -8,7 +8,7 @@ import { each, type Finding, patching, type Rule, type Telling, tell } from '../
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { refTo } from './failure.ts'
+import { asRoot, refTo } from './failure.ts'
 import { lastLinesOf, meaningOf } from './last-words.ts'
 import { quantity } from './quantity.ts'
 import {
@@ -70,7 +70,7 @@ function lost(claim: KubeObject): Telling {
     rule: 'claim-lost',
     cause: `its volume ${claim.spec?.volumeName ?? ''} is gone, and its data with it as far as Kubernetes knows`,
     text: 'the folder may still be in the local storage of the server: check there before the claim is recreated; else restore the data from a backup',
-    command: 'npx tsx scripts/ssh.ts --sudo -- ls -l /var/lib/OpenAppStack/local-storage',
+    command: asRoot('ls -l /var/lib/OpenAppStack/local-storage'),
   }
 }
 

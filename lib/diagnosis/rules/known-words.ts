@@ -1,6 +1,6 @@
 /** The kinds of words by which programs say why they end, and what to do about each: a table. */
 import type { Ref } from '../../kubectl/kubectl.ts'
-import { refTo } from './failure.ts'
+import { asRoot, refTo } from './failure.ts'
 
 /** One kind of words. */
 export interface Words {
@@ -70,7 +70,7 @@ export const WORDS: readonly Words[] = [
     pattern: /inotify|fsnotify|max_user_(instances|watches)/i,
     what: 'the node has no inotify instances left: it is a limit of the kernel, not of the pod',
     fix: () => 'raise fs.inotify.max_user_instances (and max_user_watches) on the server, in /etc/sysctl.d',
-    command: 'npx tsx scripts/ssh.ts --sudo -- sysctl -w fs.inotify.max_user_instances=1024',
+    command: asRoot('sysctl -w fs.inotify.max_user_instances=1024'),
     bare: true,
   },
   {
@@ -92,7 +92,7 @@ export const WORDS: readonly Words[] = [
       /\b(vm|net|kernel|fs)\.[a-z_.]{3,60}\b[^\n]{0,60} (too low|increase|must be|should be)|\bsysctl\b/i,
     what: 'a setting of the node’s kernel is too low for it',
     fix: () => 'raise what it names on the server: in /etc/sysctl.d, then `sysctl --system`',
-    command: 'npx tsx scripts/ssh.ts --sudo -- sysctl --system',
+    command: asRoot('sysctl --system'),
   },
   {
     rule: 'container-shared-memory',
@@ -123,7 +123,7 @@ export const WORDS: readonly Words[] = [
     what: 'a disk or volume that it uses fails',
     fix: () =>
       'check the disk of the node (`dmesg`, its SMART state) and its file system; restore the data from the last backup if it is damaged',
-    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
+    command: asRoot('journalctl -k -n 50 --no-pager'),
   },
   {
     rule: 'container-database-read-only',
@@ -186,7 +186,7 @@ export const WORDS: readonly Words[] = [
     pattern: /too many open files|\bEMFILE\b/i,
     what: 'it may open no more files',
     fix: () => 'raise the limit of open files: LimitNOFILE of k3s.service, or that of the program itself',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl show k3s -p LimitNOFILE',
+    command: asRoot('systemctl show k3s -p LimitNOFILE'),
   },
   {
     rule: 'container-process-limit',

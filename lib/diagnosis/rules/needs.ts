@@ -3,7 +3,7 @@ import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
-import { refTo } from './failure.ts'
+import { RESTART_K3S, refTo } from './failure.ts'
 import { keysOf, nearestKey } from './given.ts'
 import { type Read, readsOf } from './reads.ts'
 import {
@@ -141,9 +141,7 @@ function objectFinding(
                 : isOfK3s
                   ? 'restart k3s: it writes that key itself'
                   : `add the key, or correct its name ${where}${near ? ` (it has ${near})` : ''}`,
-              command: isOfK3s
-                ? 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s'
-                : `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
+              command: isOfK3s ? RESTART_K3S : `kubectl -n ${namespace} get ${kind.toLowerCase()}s`,
             }),
         ...suffersFrom(makers),
       },

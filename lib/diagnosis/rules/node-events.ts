@@ -5,10 +5,9 @@ import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { asRoot, RESTART_K3S } from './failure.ts'
 import { startTrouble } from './starting.ts'
 import { eventsOf, timesSeen } from './workload-facts.ts'
-
-const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
 /** Starts of a kubelet within an hour that are no longer a reboot and an upgrade. */
 const RESTARTS = 4
@@ -59,7 +58,7 @@ function expiring(node: KubeObject, index: Index): Finding[] {
       `the certificates of k3s on it end on ${days[0]}: after that nobody gets in`,
       event,
       'restart k3s, which renews them, then fetch the kubeconfig from the server again',
-      ssh('systemctl restart k3s'),
+      RESTART_K3S,
     ),
   ]
 }
@@ -80,7 +79,7 @@ function collecting(node: KubeObject, index: Index): Finding[] {
       'its disk is nearly full, and the kubelet finds no images to remove: it is about to evict pods',
       event,
       'make room: see what is large (logs, /var), and remove unused images with `k3s crictl rmi --prune`',
-      ssh('df -h'),
+      asRoot('df -h'),
     ),
   ]
 }
@@ -114,7 +113,7 @@ const STARTS = [
     rule: 'node-rebooting',
     cause: 'its server keeps rebooting',
     text: 'read what the kernel says before it ends (power, memory, a watchdog), and correct that',
-    command: ssh('journalctl -b -1 -n 100 --no-pager'),
+    command: asRoot('journalctl -b -1 -n 100 --no-pager'),
   },
   {
     reason: /^Starting$/,
@@ -122,7 +121,7 @@ const STARTS = [
     rule: 'k3s-restarting',
     cause: 'k3s keeps restarting on it',
     text: 'read what k3s says before it ends, and correct that',
-    command: ssh('journalctl -u k3s -n 100 --no-pager'),
+    command: asRoot('journalctl -u k3s -n 100 --no-pager'),
   },
 ]
 
@@ -148,7 +147,7 @@ function failing(node: KubeObject, index: Index): Finding[] {
         : 'correct what it says; the log of k3s on that server tells more',
       password
         ? `kubectl -n kube-system delete secret ${node.metadata.name}.node-password.k3s`
-        : ssh('journalctl -u k3s -n 100 --no-pager'),
+        : asRoot('journalctl -u k3s -n 100 --no-pager'),
     ),
   ]
 }
@@ -171,7 +170,7 @@ function limits(node: KubeObject, index: Index): Finding[] {
         : `its kernel reports a problem: ${short(String(event.message ?? ''), 150)}`,
       event,
       memory ? 'give the server more memory, or remove what it does not need' : 'read the log of the kernel',
-      memory ? ssh('free -m') : ssh('dmesg --level=err,crit'),
+      memory ? asRoot('free -m') : asRoot('dmesg --level=err,crit'),
     ),
   ]
 }

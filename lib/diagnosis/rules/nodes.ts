@@ -7,10 +7,9 @@ import { isEvicted } from '../eviction.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { asRoot, RESTART_K3S } from './failure.ts'
 import { fits } from './policy-facts.ts'
 import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
-
-const ssh = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
 /** What each bad condition of a node means. */
 const CONDITIONS: readonly { type: string; rule: string; cause: string; text: string; command: string }[] = [
@@ -19,28 +18,28 @@ const CONDITIONS: readonly { type: string; rule: string; cause: string; text: st
     rule: 'node-disk-pressure',
     cause: 'its disk is full: it evicts pods, and takes no new ones',
     text: 'make room: see what is large; `k3s crictl rmi --prune` removes images that nobody uses',
-    command: ssh('du -xh --max-depth=2 /var --threshold=1G'),
+    command: asRoot('du -xh --max-depth=2 /var --threshold=1G'),
   },
   {
     type: 'MemoryPressure',
     rule: 'node-memory-pressure',
     cause: 'its memory is full: it evicts pods, and takes no new ones',
     text: 'give the server more memory, or remove what it does not need: see what needs most',
-    command: ssh('ps aux --sort=-rss'),
+    command: asRoot('ps aux --sort=-rss'),
   },
   {
     type: 'PIDPressure',
     rule: 'node-pid-pressure',
     cause: 'it has too many processes: it evicts pods, and takes no new ones',
     text: 'see which container starts so many processes',
-    command: ssh('systemd-cgtop --order=tasks --iterations=1'),
+    command: asRoot('systemd-cgtop --order=tasks --iterations=1'),
   },
   {
     type: 'NetworkUnavailable',
     rule: 'node-network-failing',
     cause: 'its network for pods does not work',
     text: 'k3s sets the network up when it starts: restart it, and read what it says',
-    command: ssh('systemctl restart k3s'),
+    command: RESTART_K3S,
   },
 ]
 
@@ -119,7 +118,7 @@ const clock = (node: KubeObject, index: Index): Finding[] =>
           rule: 'node-clock-differs',
           cause: `its clock is ${durationText(clockAhead(node, index) * 1000)} ahead: certificates and tokens fail by a wrong time`,
           text: 'have its clock set by NTP (systemd-timesyncd or chrony), then restart k3s on it',
-          command: ssh('timedatectl'),
+          command: asRoot('timedatectl'),
         }),
       ]
     : []
@@ -146,21 +145,21 @@ function others(node: KubeObject, index: Index): Finding[] {
         ...(/clock|ntp|time/i.test(state.type)
           ? {
               text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
-              command: ssh('timedatectl'),
+              command: asRoot('timedatectl'),
             }
           : /disk|file ?system|inode/i.test(state.type)
             ? {
                 text: 'read what the kernel says of the disk or file system; check it, replace a failing disk, then restart the server',
-                command: ssh('dmesg --level=err,crit'),
+                command: asRoot('dmesg --level=err,crit'),
               }
             : state.type.startsWith('Etcd')
               ? {
                   text: 'see what k3s says of etcd, and whether the servers reach each other on ports 2379 and 2380',
-                  command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50 --no-pager',
+                  command: asRoot('journalctl -u k3s -n 50 --no-pager'),
                 }
               : {
                   text: 'read what the kernel says, then restart the server',
-                  command: ssh('dmesg --level=err,crit'),
+                  command: asRoot('dmesg --level=err,crit'),
                 }),
       }),
     )
@@ -254,7 +253,7 @@ function inodesFinding(node: KubeObject, state: Condition): Finding {
       'its inodes are used up, not its space: too many small files; it evicts pods, and takes no new ones',
     evidence: [seen(state)],
     text: 'see which file system has none left (df -i), and which folder holds that many files',
-    command: ssh('du --inodes -xS /var | sort -n | tail'),
+    command: asRoot('du --inodes -xS /var | sort -n | tail'),
   })
 }
 
@@ -281,7 +280,7 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
           'node-silent',
           `its kubelet has said nothing for ${durationText(lasts * 1000)}: the server is down, cut off, or k3s does not run on it`,
           'see whether the server runs, and start k3s on it',
-          ssh('systemctl restart k3s'),
+          RESTART_K3S,
         )
   // A kubelet that has just started says so for some seconds.
   if (lasts < 30) return []
@@ -298,7 +297,7 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
       ? 'its network for pods is not set up'
       : `its kubelet says that it is not ready: ${short(ready.message ?? '', 200)}`,
     'read what k3s says on the server, then restart it',
-    ssh('journalctl -u k3s -n 50 --no-pager'),
+    asRoot('journalctl -u k3s -n 50 --no-pager'),
   )
 }
 
@@ -393,7 +392,7 @@ const none: Rule = index => {
       rule: 'cluster-without-nodes',
       cause: 'the cluster has no node: nothing can run',
       text: 'start k3s on the server',
-      command: ssh('systemctl restart k3s'),
+      command: RESTART_K3S,
     }),
   ]
 }
@@ -412,7 +411,7 @@ const clocks: Rule = index => {
       verdict: 'warning',
       cause: `its clock is ${far} ${offset > 0 ? 'ahead of' : 'behind'} that of this machine`,
       text: 'see which of the two is wrong, and have it set by NTP: certificates and tokens fail by wrong clocks',
-      command: ssh('timedatectl'),
+      command: asRoot('timedatectl'),
     }),
   ]
 }

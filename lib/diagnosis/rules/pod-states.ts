@@ -5,6 +5,7 @@ import { isEvicted } from '../eviction.ts'
 import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { asRoot } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
 import { startTrouble } from './starting.ts'
@@ -217,7 +218,7 @@ function pulling(pod: KubeObject, index: Index) {
     cause: `the image ${image} is still being pulled: it is large, or the line is slow`,
     remedy: {
       text: 'wait, or check the line of the server and the size of the image',
-      command: 'npx tsx scripts/ssh.ts --sudo -- k3s crictl images',
+      command: asRoot('k3s crictl images'),
     },
   }
 }

@@ -9,7 +9,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { refTo } from './failure.ts'
+import { RESTART_K3S, refTo } from './failure.ts'
 import { placing } from './placing.ts'
 import { podAge, rules as setUp } from './setup.ts'
 import {
@@ -77,7 +77,7 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
     ...(scheduler === 'default-scheduler'
       ? {
           text: 'the scheduler runs in the k3s service of the server: restart that',
-          command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+          command: RESTART_K3S,
         }
       : { text: `install ${scheduler}, or omit spec.schedulerName` }),
   })

@@ -7,7 +7,7 @@ import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { refTo } from './failure.ts'
+import { RESTART_K3S, refTo } from './failure.ts'
 import { meaningOf } from './last-words.ts'
 import {
   describing,
@@ -218,7 +218,7 @@ const unlisted = each('Service', (service, index) => {
 /** What the controllers of Kubernetes leave undone. */
 const RESTART: Remedy = {
   text: 'the controllers of Kubernetes do not update them: they run in the k3s service of the server, restart that',
-  command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+  command: RESTART_K3S,
 }
 
 /** Services that wait for an address: nobody from outside gets in without. */

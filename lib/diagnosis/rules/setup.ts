@@ -7,7 +7,7 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { refTo } from './failure.ts'
+import { asRoot, refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { systemMeaning } from './last-words.ts'
 import { READ_ONLY, startTrouble, writableAgain } from './starting.ts'
@@ -80,7 +80,7 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
     ...(onDisk
       ? {
           text: 'bring the folder back from a backup, or create it empty if the data may be lost',
-          command: `npx tsx scripts/ssh.ts --sudo -- ls -l ${path?.replace(/\/[^/]*$/, '')}`,
+          command: asRoot(`ls -l ${path?.replace(/\/[^/]*$/, '')}`),
         }
       : {
           text: mountFix(message, whereToChange(workloadOf(pod, index), index)),
@@ -255,7 +255,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
         : 'correct what it says; the log of k3s on the server tells more',
     command: agent
       ? `kubectl -n ${agent.metadata.namespace} rollout restart daemonset ${agent.metadata.name}`
-      : `npx tsx scripts/ssh.ts --sudo -- ${network ? 'systemctl restart k3s' : 'journalctl -u k3s -n 100 --no-pager'}`,
+      : asRoot(`${network ? 'systemctl restart k3s' : 'journalctl -u k3s -n 100 --no-pager'}`),
     ...(network && isTold
       ? { symptom: true, causedBy: [node] }
       : agent
@@ -330,7 +330,7 @@ function notBegun(pod: KubeObject, index: Index): Finding | undefined {
     rule: 'kubelet-silent',
     cause: `the kubelet of ${pod.spec?.nodeName} has not started it for ${durationText(age * 1000)}`,
     text: 'see whether k3s runs on the server',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl status k3s',
+    command: asRoot('systemctl status k3s'),
     symptom: true,
   })
 }

@@ -1,4 +1,5 @@
 /** Why a runtime cannot start a container or set a pod's sandbox up, by kinds of its words. */
+import { asRoot, RESTART_K3S } from './failure.ts'
 
 /** What keeps a container from being started. */
 export interface StartTrouble {
@@ -36,7 +37,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     pattern: /is reserved for|name .* (is )?already in use|no running task found/i,
     cause: 'containerd has lost track of it: an earlier try to create it, or a sandbox that has ended',
     fix: () => 'delete the pod, so that it is recreated; if that does not help, restart k3s',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+    command: RESTART_K3S,
   },
   {
     pattern: /attr\/(keycreate|exec|sockcreate)/,
@@ -47,7 +48,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     pattern: /resolv\.conf: no such file/,
     cause: 'the node does not have the list of name servers that its kubelet hands to pods',
     fix: () => 'start what writes it (systemd-resolved), or name another one to k3s (--resolv-conf)',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl status systemd-resolved',
+    command: asRoot('systemctl status systemd-resolved'),
   },
   {
     pattern: /network-attachment-definition/i,
@@ -66,14 +67,14 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     cause: 'kubelet and runtime of the node use different cgroup drivers',
     fix: () =>
       'set the same cgroup driver for both: SystemdCgroup of containerd and cgroup-driver of the kubelet, then restart k3s',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+    command: RESTART_K3S,
   },
   {
     pattern: /failed to resolve rootfs|content digest \S+: not found|parent snapshot \S+ does not exist/,
     cause: 'an image on the node is not complete any more',
     fix: () =>
       'remove the image on the server (k3s crictl rmi), so that it is pulled again; after a power failure check the disk, too',
-    command: 'npx tsx scripts/ssh.ts --sudo -- k3s crictl rmi --prune',
+    command: asRoot('k3s crictl rmi --prune'),
   },
   {
     pattern: /failed to mount rootfs|(fstype|filesystem): overlay.*invalid argument/,
@@ -87,13 +88,13 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     cause: 'the kernel of the node has no room left for filters of system calls',
     fix: () =>
       'raise net.core.bpf_jit_limit on the server, in /etc/sysctl.d; restart the server if it is used up again',
-    command: 'npx tsx scripts/ssh.ts --sudo -- sysctl -w net.core.bpf_jit_limit=528482304',
+    command: asRoot('sysctl -w net.core.bpf_jit_limit=528482304'),
   },
   {
     pattern: /setting rlimit/,
     cause: 'the runtime of the node may not raise a limit as far as the container needs it',
     fix: () => 'set LimitNOFILE=infinity for k3s (systemctl edit k3s), then restart it',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl show k3s -p LimitNOFILE',
+    command: asRoot('systemctl show k3s -p LimitNOFILE'),
   },
   {
     pattern: /seccomp|apparmor|selinux/i,
@@ -117,7 +118,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
       'the folder of a volume on the node is there and cannot be read: a broken link, or a mount that is gone',
     fix: () =>
       'look at that path on the server (ls -la, findmnt): unmount or remove what is broken there, then delete the pod',
-    command: 'npx tsx scripts/ssh.ts --sudo -- findmnt',
+    command: asRoot('findmnt'),
   },
   {
     // The kubelet's expansion of subPathExpr.
@@ -145,7 +146,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     pattern: READ_ONLY,
     cause: 'the disk of the node is read-only',
     fix: () => writableAgain,
-    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -k -n 50 --no-pager',
+    command: asRoot('journalctl -k -n 50 --no-pager'),
   },
   {
     pattern: /exec(utable)?\b.*(not found|no such file|permission denied|not executable)/i,
@@ -162,7 +163,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     pattern: /ttrpc: closed|(DeadlineExceeded desc =|Error:|operation timeout:) context deadline exceeded$/,
     cause: 'the container runtime of the node does not answer in time',
     fix: () => 'see load and disk of the server (uptime, df -h), then restart k3s',
-    command: 'npx tsx scripts/ssh.ts --sudo -- systemctl restart k3s',
+    command: RESTART_K3S,
   },
   {
     pattern: /cgroup|too many open files|resource temporarily unavailable|cannot allocate memory/i,

@@ -8,6 +8,7 @@ import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { rules as ofContainers } from './containers.ts'
+import { asRoot } from './failure.ts'
 import { rules as ofNeeds } from './needs.ts'
 import { rules as ofPods } from './pods.ts'
 import {
@@ -236,7 +237,7 @@ const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet', 'Job'], (workloa
     cause: `nothing has handled it for ${durationText(age * 1000)}: the controllers of Kubernetes do not work`,
     ...suffersFrom(controlPlane('kube-controller-manager', index)),
     text: 'they run in the k3s service of the server: read what it says, then restart it',
-    command: 'npx tsx scripts/ssh.ts --sudo -- journalctl -u k3s -n 50 --no-pager',
+    command: asRoot('journalctl -u k3s -n 50 --no-pager'),
   }
 })
 
