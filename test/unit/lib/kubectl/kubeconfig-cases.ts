@@ -4,13 +4,13 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { certificate } from '../../certificates.ts'
+import { temporaryFolder } from '../../helpers.ts'
 
 /** What a kubeconfig is for: a server that tells who asks, and its certificate. */
 export interface Surroundings {
@@ -164,7 +164,7 @@ export const KUBECONFIG_CASES: readonly KubeconfigCase[] = [
   [
     'a link to a file',
     (folder, around) => {
-      const target = edited(() => {})(mkdtempSync(join(tmpdir(), 'oas-unit-')), around)
+      const target = edited(() => {})(temporaryFolder(), around)
       symlinkSync(target, join(folder, 'config'))
       return join(folder, 'config')
     },
