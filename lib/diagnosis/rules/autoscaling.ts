@@ -43,8 +43,12 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
   const { namespace, name } = autoscaler.metadata
   const { currentReplicas = 0 } = autoscaler.status ?? {}
   const { maxReplicas = 0, minReplicas = 1 } = autoscaler.spec ?? {}
-  const active = condition(autoscaler, 'ScalingActive')
-  const able = condition(autoscaler, 'AbleToScale')
+  // A single refusal is overcome by the next try, 15 seconds later.
+  const [active, able] = ['ScalingActive', 'AbleToScale'].map(type => {
+    const found = condition(autoscaler, type)
+    const isNew = found?.status === 'False' && since(index, found.lastTransitionTime) < 120
+    return isNew ? { ...found, status: 'Unknown' } : found
+  })
   const limited = condition(autoscaler, 'ScalingLimited')
   const lasts = since(index, active?.lastTransitionTime, autoscaler.metadata.creationTimestamp)
   const seen = [active, able]
@@ -71,10 +75,12 @@ const autoscalers = each('HorizontalPodAutoscaler', (autoscaler, index) => {
       `set resources.requests.${lacking.resource} of container ${lacking.container}`,
     )
   const full = currentReplicas >= maxReplicas && maxReplicas > minReplicas
-  if (
-    full &&
-    (active?.status === 'False' || (limited?.status === 'True' && limited.reason === 'TooManyReplicas'))
-  )
+  // For some minutes that is what its maximum is for.
+  const isLimited =
+    limited?.status === 'True' &&
+    limited.reason === 'TooManyReplicas' &&
+    since(index, limited.lastTransitionTime, autoscaler.metadata.creationTimestamp) > 900
+  if (full && (active?.status === 'False' || isLimited))
     return told(
       'autoscaler-at-maximum',
       `it runs at its maximum of ${maxReplicas} replicas, and cannot add more`,

@@ -254,6 +254,8 @@ export function periodOf(schedule: string): number | undefined {
     midnight: day,
     weekly: 7 * day,
     monthly: 31 * day,
+    yearly: 366 * day,
+    annually: 366 * day,
   }
   const word = /^@(\w+)$/.exec(schedule)?.[1]
   if (word) return named[word]

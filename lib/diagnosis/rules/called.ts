@@ -13,7 +13,7 @@ import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup (?:for host ["'`])?|\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup (?:for host ["'`])?|\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream|server (?:at|on)) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^localhost$/i
@@ -158,10 +158,34 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const [named] = calledIn(known.line ?? known.cause, namespace, index)
   const elsewhere = known.rule === RESOLVED ? askedElsewhere(known, named, pod, index) : undefined
   if (elsewhere) return elsewhere
-  const called = named ?? silent
+  const called = named ?? silent ?? (known.rule === UNREACHABLE ? meantBy(known, pod, index) : undefined)
   const meaning = called ? whenCalled(known, called, pod, index) : known
   const by = [...(meaning.by ?? []), ...waysOut(pod, index)]
   return by.length > 0 ? { ...meaning, by } : meaning
+}
+
+const UNREACHABLE = 'container-service-unreachable'
+
+/** What clients are named after, as in RedisException or SQLSTATE of pgsql, and so is the Service that they call. */
+const PRODUCTS = [
+  /redis|valkey/i,
+  /mysql|mariadb/i,
+  /postgres|pgsql/i,
+  /mongo/i,
+  /rabbitmq|amqp/i,
+  /memcache/i,
+  /elastic|opensearch/i,
+]
+
+/** The silent Service beside a pod that is of the product which its client names, where no host is named. */
+function meantBy(known: Meaning, { metadata }: KubeObject, index: Index): Called | undefined {
+  const product = PRODUCTS.find(each => each.test(known.line ?? known.cause))
+  const service = index
+    .within('Service', metadata.namespace)
+    .find(
+      each => product?.test(each.metadata.name) && !leadsTo(each, metadata.labels) && isSilent(each, index),
+    )
+  return service && { host: service.metadata.name, service, inside: true, ofPod: false }
 }
 
 /** The policies on what a pod may call: where they cut it off, nothing that it calls is at fault. */

@@ -375,6 +375,7 @@ function resizing(claim: KubeObject, index: Index): Telling | undefined {
   const told = /Error$/.test(waits?.type ?? '') ? waits : event?.type === 'Warning' ? event : undefined
   const refused =
     told?.message && !/plugin capable of expanding/.test(told.message) ? told.message : undefined
+  if (!refused && waits && since(index, waits.lastTransitionTime) < 600) return undefined
   return {
     rule: 'claim-resize-pending',
     verdict: 'warning',

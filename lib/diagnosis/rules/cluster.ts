@@ -1,7 +1,7 @@
 /** What concerns the whole cluster or a whole namespace: APIs, webhooks, deletions, quotas. */
 
 import { type Condition, condition } from '../../flux/flux.ts'
-import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
@@ -10,13 +10,14 @@ import { recognise } from './failure.ts'
 import { quantity } from './quantity.ts'
 import { refusals } from './refusals.ts'
 import { serviceRef } from './services.ts'
-import { endpointsOf, eventsOf, since, suffersFrom, workloadsBehind } from './workload-facts.ts'
+import { endpointsOf, eventsOf, podsBehind, since, suffersFrom, workloadsBehind } from './workload-facts.ts'
 
 /** APIs whose own server does not answer: lists of everything, and deletions of namespaces, fail with them. */
 const apis = each('APIService', (api, index) => {
   const available = condition(api, 'Available')
   if (available?.status !== 'False' || since(index, available.lastTransitionTime) < 15) return undefined
   const service = serviceRef(api.spec?.service)
+  if (service && isBeingReplaced(service, index)) return undefined
   const missing = service && !index.find(service) && !index.blind('Service')
   const [, why, fix] = ANSWERS.find(([pattern]) => pattern.test(available.message ?? '')) ?? []
   return {
@@ -43,6 +44,20 @@ const apis = each('APIService', (api, index) => {
       : {}),
   }
 })
+
+/** Seconds that a pod in the place of another one may take to start, before it is known whether it works. */
+const STARTING = 60
+
+/** Whether a pod behind a Service has just been created, and has not failed yet. */
+const isBeingReplaced = (ref: Ref, index: Index): boolean =>
+  [index.find(ref) ?? []]
+    .flat()
+    .flatMap(service => podsBehind(service, index))
+    .some(
+      ({ metadata, status }) =>
+        since(index, metadata.creationTimestamp) < STARTING &&
+        ((status?.containerStatuses ?? []) as { restartCount?: number }[]).every(each => !each.restartCount),
+    )
 
 /**
  * What the API server hears from the server of an API, and what to do about it.
@@ -96,7 +111,8 @@ const webhooks: Rule = index =>
       if (
         !worst ||
         !service ||
-        since(index, configuration.metadata.creationTimestamp) < (index.find(service) ? 120 : 10)
+        since(index, configuration.metadata.creationTimestamp) < (index.find(service) ? 120 : 10) ||
+        isBeingReplaced(service, index)
       )
         return []
       const there = index.find(service)
@@ -130,11 +146,13 @@ const webhooks: Rule = index =>
 /** Namespaces that are being deleted and do not go. */
 const namespaces = each('Namespace', (namespace, index) => {
   const age = since(index, namespace.metadata.deletionTimestamp)
-  if (!namespace.metadata.deletionTimestamp || age < 20) return undefined
   const { name } = namespace.metadata
   const conditions = ((namespace.status?.conditions ?? []) as Condition[]).filter(
     ({ status, message }) => status === 'True' && message,
   )
+  // What it holds may take some minutes to end, as pods with a grace period do.
+  const isKept = conditions.some(({ type }) => type !== 'NamespaceContentRemaining')
+  if (!namespace.metadata.deletionTimestamp || age < (isKept ? 20 : 300)) return undefined
   const text = conditions.map(({ message }) => message).join('\n')
   // `metrics.k8s.io/v1beta1: stale GroupVersion discovery` is told of an API that does not answer.
   const apis = index.all('APIService').filter(api => {

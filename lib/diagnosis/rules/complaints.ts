@@ -27,7 +27,8 @@ function complaint({ namespace, pod: name, container, text }: Said, index: Index
     cause: `container ${container} is ready, and keeps saying: ${known?.cause ?? tellingLine(text)}`,
     text: known?.fix ?? 'read its log, and correct what it says',
     command: known?.command ?? logsOf(pod, container, ''),
-    ...(known?.by ? { symptom: true, causedBy: known.by } : {}),
+    // One that is not understood may well be about what another finding explains.
+    ...(known?.by ? { symptom: true, causedBy: known.by } : known ? {} : { symptom: true }),
   })
   return [[`${finding.rule} ${keyOf(refOf(workload))}`, finding]]
 }

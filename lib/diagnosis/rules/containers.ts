@@ -23,6 +23,7 @@ import {
   oncePerWorkload,
   podsOf,
   since,
+  timesAnHour,
   timesSeen,
   whereToChange,
   workloadOf,
@@ -267,7 +268,10 @@ function endangered(pod: KubeObject, container: Container, index: Index): Troubl
   const starts = container.spec?.startupProbe && container.status.started === false
   const failed = starts
     ? []
-    : eventsOfContainer(index, pod, container.name, /^Unhealthy$/, 300).filter(isOfLiveness)
+    : eventsOfContainer(index, pod, container.name, /^Unhealthy$/, 300)
+        .filter(isOfLiveness)
+        // One in hours is a moment of much work.
+        .filter(event => timesAnHour(event) > 30)
   if (failed.reduce((sum, event) => sum + timesSeen(event), 0) < 20) return undefined
   const message = String(failed[0]?.message ?? '')
   const mistaken = probeMistake(container, message, pod)
@@ -354,7 +358,10 @@ function restarting(pod: KubeObject, container: Container, index: Index): Troubl
   // A program may end by itself now and then, as to read its settings again: more often than every hour it is at fault.
   const byItself = last.exitCode === 0 && !byProbe
   const each = since(index, pod.status?.startTime, pod.metadata.creationTimestamp) / restarts
-  if (killed ? ago > 24 * 3600 : !often || ago > 900 || (byItself && each > 3600)) return undefined
+  // So may any program within months; one that crashes now is backed off from.
+  const isRare =
+    each > 6 * 3600 && eventsOfContainer(index, pod, container.name, /^BackOff$/, 900).length === 0
+  if (killed ? ago > 24 * 3600 : !often || ago > 900 || isRare || (byItself && each > 3600)) return undefined
   const trouble = crash(pod, container, index)
   // Between two ends it runs for a moment, and may even be ready.
   const lives = since(index, status.state.running.startedAt) > 60 || (killed && !often)

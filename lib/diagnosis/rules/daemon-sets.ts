@@ -13,6 +13,7 @@ const onNoNode = each('DaemonSet', (daemon, index) => {
   if (desiredNumberScheduled !== 0) return undefined
   if (daemon.metadata.labels?.['svccontroller.k3s.cattle.io/svcname']) return undefined // told of its Service
   const agent = name === 'node-agent'
+  if (!agent && isForOtherMachines(daemon, index)) return undefined
   return {
     rule: 'daemonset-on-no-node',
     verdict: agent ? 'broken' : 'warning',
@@ -22,6 +23,22 @@ const onNoNode = each('DaemonSet', (daemon, index) => {
     command: `kubectl -n ${namespace} describe daemonset ${name}`,
   }
 })
+
+/** Labels of a node that its kubelet sets from its machine. */
+const OF_MACHINE = /^(beta\.)?kubernetes\.io\/(os|arch)$/
+
+/**
+ * Whether it is for machines that this cluster does not have: another system or processor, or hardware that the maker
+ * of its driver marks by labels of a domain of their own. Charts bring such ones to every cluster.
+ */
+function isForOtherMachines({ spec }: KubeObject, index: Index): boolean {
+  const labels = index.all('Node').map(({ metadata }) => metadata.labels ?? {})
+  return Object.entries(spec?.template?.spec?.nodeSelector ?? {}).some(([key, value]) =>
+    OF_MACHINE.test(key)
+      ? !labels.some(each => each[key] === value)
+      : key.includes('/') && !/(kubernetes|k8s)\.io\//.test(key) && !labels.some(each => key in each),
+  )
+}
 
 /** A node-agent that does not run on a node with volumes that it should read. */
 function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {

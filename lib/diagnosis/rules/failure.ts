@@ -134,7 +134,7 @@ export function scriptCommand([name, ...args]: ScriptCall): string {
 /** A command on the server, as root. */
 export const asRoot = (command: string) => `npx tsx scripts/ssh.ts --sudo -- ${command}`
 
-/** What has k3s, and with it the kubelet and the network of its node, start anew; pods go on running. */
+/** Restarts k3s, and with it the kubelet and the network of its node; pods go on running. */
 export const RESTART_K3S = asRoot('systemctl restart k3s')
 
 /** What the flux command calls a kind. */

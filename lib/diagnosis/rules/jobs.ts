@@ -48,7 +48,8 @@ const suspended: Rule = index =>
 const cron = each('CronJob', (object, index) => {
   if (object.spec?.suspend === true) return undefined
   const { namespace, creationTimestamp } = object.metadata
-  const period = periodOf(String(object.spec?.schedule ?? '')) ?? 3600
+  const known = periodOf(String(object.spec?.schedule ?? ''))
+  const period = known ?? 3600
   const { lastSuccessfulTime, lastScheduleTime } = object.status ?? {}
   const jobs = jobsOf(object, index)
   const failed = jobs.filter(job => condition(job, 'Failed')?.status === 'True')
@@ -119,7 +120,7 @@ const cron = each('CronJob', (object, index) => {
       'see what that Job waits for, then delete it; activeDeadlineSeconds in its template ends such a one by itself',
       `kubectl -n ${namespace} logs job/${running.metadata.name} --all-containers`,
     )
-  if (quiet > Math.max(2 * period, 600) + 60)
+  if (known && quiet > Math.max(2 * known, 600) + 60)
     return finding(
       'cronjob-not-running',
       `it has not run for ${durationText(quiet * 1000)}, although its schedule is ${JSON.stringify(object.spec?.schedule)}`,

@@ -438,6 +438,14 @@ export const WORDS: readonly Words[] = [
       `use the version of the image that has written the data ${where}, then upgrade one version after the other as the program asks for; else restore a backup that fits`,
   },
   {
+    rule: 'container-cluster-unsafe-to-bootstrap',
+    // Galera, wsrep_provider: grastate.dat has safe_to_bootstrap: 0 on each node after a power failure.
+    pattern: /not (be )?safe to bootstrap/i,
+    what: 'no member of its database cluster knows that it has the newest data, as after a power failure',
+    fix: where =>
+      `find the member with the highest seqno (grastate.dat in each volume; -1: mysqld --wsrep-recover), and bootstrap from that one alone ${where}: safe_to_bootstrap: 1 there, MARIADB_GALERA_FORCE_SAFETOBOOTSTRAP=yes with Bitnami’s image; take it out when all have joined`,
+  },
+  {
     rule: 'container-data-of-another',
     pattern:
       /\b(id|uuid|identity)\b[^\n]{0,80} (does not|doesn't) match[^\n]{0,30} stored|belongs to (another|a different)|join the wrong cluster|(cluster|system) ?id\w* mismatch/i,

@@ -67,7 +67,10 @@ const COLLECTED = /^(ImageGCFailed|FreeDiskSpaceFailed|ContainerGCFailed)$/
 
 /** A kubelet that cannot free enough space, or is not answered. A node with DiskPressure says so itself. */
 function collecting(node: KubeObject, index: Index): Finding[] {
-  const [event] = eventsOf(index, node, COLLECTED)
+  // A kubelet reports any failure of the collection of containers so, once also of a runtime that is being restarted.
+  const [event] = eventsOf(index, node, COLLECTED).filter(
+    each => each.reason !== 'ContainerGCFailed' || timesSeen(each) >= 3,
+  )
   if (!event || condition(node, 'DiskPressure')?.status === 'True') return []
   const stalled = startTrouble(String(event.message ?? ''))
   if (stalled?.command)
@@ -158,7 +161,8 @@ function limits(node: KubeObject, index: Index): Finding[] {
     index,
     node,
     /^(SystemOOM|OOMKilling|KernelOops|TaskHung|FilesystemIsReadOnly|ReadonlyFilesystem)$/,
-  )
+    // A container that has reached its own limit: its pod tells it.
+  ).filter(({ message }) => !/memory cgroup out of memory/i.test(message ?? ''))
   if (!event) return []
   const memory = /OOM/.test(String(event.reason))
   return [

@@ -3,12 +3,14 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { sizeText } from '../../script/size.ts'
 import { isEvicted } from '../eviction.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { asRoot, RESTART_K3S } from './failure.ts'
 import { fits } from './policy-facts.ts'
+import { quantity } from './quantity.ts'
 import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */
@@ -80,6 +82,8 @@ const conditions: Rule = index =>
       const state = condition(node, type)
       if (state?.status !== 'True') return []
       if (type === 'DiskPressure' && isShortOfInodes(node, index)) return [inodesFinding(node, state)]
+      const kept = type === 'DiskPressure' ? keptFree(node, index) : undefined
+      if (kept) return [thresholdFinding(node, state, kept)]
       return [
         {
           ...told,
@@ -124,10 +128,10 @@ const clock = (node: KubeObject, index: Index): Finding[] =>
     : []
 
 /** Conditions that are good when they are true, or that are handled above. */
-const KNOWN = /^(Ready|EtcdIsVoter)$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
+const KNOWN = /^EtcdIsVoter$|Ready$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
 
 /** Conditions of others that are bad when they are false: k3s' server of etcd, and whatever says that it is healthy. */
-const GOOD = /^EtcdIsVoter$|Healthy$|Available$/
+const GOOD = /^EtcdIsVoter$|[a-z]Ready$|Healthy$|Available$/
 
 /** What others say of a node: node-problem-detector sets a condition of its own for each kind of problem. */
 function others(node: KubeObject, index: Index): Finding[] {
@@ -142,7 +146,7 @@ function others(node: KubeObject, index: Index): Finding[] {
         rule: 'node-problem',
         cause: `it has the problem ${state.type}: ${short(state.message ?? '') || state.reason}`,
         evidence: [seen(state)],
-        ...(/clock|ntp|time/i.test(state.type)
+        ...(/clock|ntp|(?<!run)time/i.test(state.type)
           ? {
               text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
               command: asRoot('timedatectl'),
@@ -183,7 +187,13 @@ function reserved(node: KubeObject, index: Index): Finding[] {
         ...byAgents(node, index),
       }),
     ]
-  if (evicting)
+  // One that pods of it tolerate by name is there for good, as k3s' own for dedicated servers: CriticalAddonsOnly.
+  const isMeant = podsOf(index).some(
+    ({ spec }) =>
+      spec?.nodeName === node.metadata.name &&
+      ((spec.tolerations ?? []) as Taint[]).some(({ key }) => key === evicting?.key),
+  )
+  if (evicting && !isMeant)
     return [
       tell(node, {
         rule: 'node-out-of-service',
@@ -234,16 +244,48 @@ interface Taint {
   effect?: string
 }
 
-/** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */
-function isShortOfInodes(node: KubeObject, index: Index): boolean {
-  const told = [
+/** What a kubelet says of what it evicts for. */
+const evictionWords = (node: KubeObject, index: Index): string[] =>
+  [
     ...eventsOf(index, node, /^(EvictionThresholdMet|FreeDiskSpaceFailed)$/).map(({ message }) => message),
     ...index
       .all('Pod')
-      .filter(isEvicted)
+      .filter(pod => isEvicted(pod) && pod.spec?.nodeName === node.metadata.name)
       .map(({ status }) => status?.message),
-  ]
-  return told.some(message => /inodes/i.test(String(message ?? '')))
+  ].map(message => String(message ?? ''))
+
+/** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */
+const isShortOfInodes = (node: KubeObject, index: Index) =>
+  evictionWords(node, index).some(message => /inodes/i.test(message))
+
+/** The part of a disk that a kubelet may keep free at most: its default is 10 % of it, 15 % for images. */
+const MOST_FREE = 0.3
+
+/** What a kubelet keeps free, where that is a large part of the disk: its setting is wrong. Pure. */
+function keptFree(node: KubeObject, index: Index): { threshold: number; available: number } | undefined {
+  const size = quantity(node.status?.capacity?.['ephemeral-storage'])
+  return evictionWords(node, index)
+    .map(message => /Threshold quantity: (\w+), available: (\w+)/.exec(message) ?? [])
+    .map(([, threshold, available]) => ({ threshold: quantity(threshold), available: quantity(available) }))
+    .find(({ threshold }) => size > 0 && threshold > MOST_FREE * size)
+}
+
+/**
+ * A kubelet that evicts although much is free.
+ * Source: https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+ */
+function thresholdFinding(
+  node: KubeObject,
+  state: Condition,
+  { threshold, available }: { threshold: number; available: number },
+): Finding {
+  return tell(node, {
+    rule: 'node-disk-pressure',
+    cause: `its disk is not full, its threshold is too high: its kubelet evicts as soon as less than ${sizeText(threshold)} are free, and ${sizeText(available)} are`,
+    evidence: [seen(state)],
+    text: 'correct eviction-hard (nodefs.available, imagefs.available) among the kubelet-arg of k3s on it, then restart k3s there',
+    command: RESTART_K3S,
+  })
 }
 
 function inodesFinding(node: KubeObject, state: Condition): Finding {

@@ -15,6 +15,7 @@ import { podAge, rules as setUp } from './setup.ts'
 import {
   controlPlane,
   describing,
+  eventsOf,
   oncePerWorkload,
   podsOf,
   since,
@@ -57,7 +58,7 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
     })
   }
   if (scheduled?.status === 'False' && scheduled.reason !== 'SchedulingGated')
-    return age < 10 ? undefined : placing(pod, message, index)
+    return age < 10 || isNodeComing(pod, index) ? undefined : placing(pod, message, index)
   if (scheduled || age < 30) return undefined
   const scheduler = pod.spec?.schedulerName ?? 'default-scheduler'
   const [other] = index.events(pod).filter(({ type }) => type === 'Warning')
@@ -82,6 +83,10 @@ function whyUnplaced(pod: KubeObject, scheduled: Condition | undefined, index: I
       : { text: `install ${scheduler}, or omit spec.schedulerName` }),
   })
 }
+
+/** Whether an autoscaler of nodes has said within minutes that it brings one for a pod: Cluster Autoscaler or Karpenter. */
+const isNodeComing = (pod: KubeObject, index: Index) =>
+  eventsOf(index, pod, /^(TriggeredScaleUp|Nominated)$/, 600).length > 0
 
 /** Pods that were deleted and do not end. */
 const terminating = each('Pod', (pod, index) => {

@@ -159,10 +159,10 @@ function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' 
   const networks = blindNetworks(pod, index)
   if (networks.length > 0) return { symptom: true, causedBy: networks.map(refOf) }
   const release = releaseOf(own, index)
-  if (!release) return {}
   const others = ['StatefulSet', 'Deployment']
-    .flatMap(kind => index.all(kind))
-    .filter(each => each !== own && releaseOf(each, index) === release)
+    .flatMap(kind => (release ? index.all(kind) : index.within(kind, own.metadata.namespace)))
+    .filter(each => each !== own && (release ? releaseOf(each, index) === release : isPartOf(each, own)))
+  if (!release) return others.length > 0 ? { symptom: true, causedBy: others.map(refOf) } : {}
   const dependencies = (release.spec?.dependsOn ?? []) as { name?: string; namespace?: string }[]
   return {
     symptom: true,
@@ -174,3 +174,11 @@ function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' 
     ],
   }
 }
+
+const INSTANCE = 'app.kubernetes.io/instance'
+
+/** Whether a workload is a part of another one’s application, as charts label and name them: wordpress-mariadb. */
+const isPartOf = (part: KubeObject, whole: KubeObject) =>
+  part.metadata.name.startsWith(`${whole.metadata.name}-`) ||
+  (whole.metadata.labels?.[INSTANCE] !== undefined &&
+    part.metadata.labels?.[INSTANCE] === whole.metadata.labels[INSTANCE])

@@ -8,17 +8,20 @@ import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { remedyOf } from './advice.ts'
 import { isWorking } from './pod-states.ts'
-import { since, timesSeen, workloadOf } from './workload-facts.ts'
+import { since, timesAnHour, timesSeen, workloadOf } from './workload-facts.ts'
 
 /** Kinds with rules of which warnings are told, too, although they work; so are those of kinds without rules. */
 const WARNED = /^(Node|Pod|Service|Ingress|PersistentVolumeClaim|ServiceAccount)$/
 
 /** Reasons of warnings that rules judge by how often and how long they come, and of mere notes: an audit, a hint. */
 const JUDGED =
-  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+|VolumeResizeFailed|PolicyViolation|TopologyAwareHints\w+)$/
+  /^(Unhealthy|ProbeWarning|BackOff|Failed|Evicted|FailedScheduling|FailedMount|FailedAttachVolume|InvalidDiskCapacity|Rebooted|Cgroup\w+|VolumeResizeFailed|\w*Violation|TopologyAwareHints\w+)$/
 
-/** Warnings that have come at least so often, for at least so many seconds, and not longer ago than that. */
-const OFTEN = { times: 10, lasts: 900, ago: 600 }
+/** What a controller tries again by itself: somebody else has written the object at that moment. */
+const PASSING = /the object has been modified; please apply your changes to the latest version/
+
+/** Warnings that have come at least so often, so often an hour, for at least so many seconds, and not longer ago. */
+const OFTEN = { times: 10, hourly: 1, lasts: 900, ago: 600 }
 
 /** Reasons by which something says that an object will never do as it is: twice is enough. */
 const REFUSED = /^(Invalid|Rejected|BadConfig|Unsupported)/
@@ -34,7 +37,8 @@ export function warned(index: Index, told: readonly Finding[]): Finding[] {
     const { kind = '', apiVersion = '', namespace, name = '' } = event.involvedObject ?? {}
     const object = index.get(kindOf({ kind, apiVersion }), namespace, name)
     if (object && !WARNED.test(kind) && !isOfOthers(object)) continue
-    if (JUDGED.test(event.reason ?? '')) continue
+    if (JUDGED.test(event.reason ?? '') || PASSING.test(event.message ?? '')) continue
+    if (!REFUSED.test(event.reason ?? '') && timesAnHour(event) < OFTEN.hourly) continue
     const begun = since(index, event.firstTimestamp, event.metadata.creationTimestamp)
     if (!object || begun < OFTEN.lasts || index.now - eventTime(event) > OFTEN.ago * 1000) continue
     const isTold =

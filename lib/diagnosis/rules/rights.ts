@@ -14,7 +14,7 @@ import {
   type RefusedRight,
   refusedRight,
 } from './refused-rights.ts'
-import { since, suffersFrom } from './workload-facts.ts'
+import { since, suffersFrom, timesSeen } from './workload-facts.ts'
 
 /** What an account was refused: an event tells it. */
 interface Refused extends RefusedRight {
@@ -35,7 +35,9 @@ const forbidden: Rule = (index, told = []) => {
     const { namespace, name } = right.account
     // An own source is refused on purpose; its Kustomization tells it.
     if (name === SOURCE_ACCOUNT) continue
-    if (since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp) > 3600) continue
+    const ago = since(index, event.lastTimestamp, event.eventTime, event.metadata.creationTimestamp)
+    // What was refused once may have been granted a moment later.
+    if (ago > (timesSeen(event) > 1 ? 3600 : 900)) continue
     // A check of override-app is refused on purpose; and who is gone needs no rights.
     const there = index.get('ServiceAccount', namespace, name)
     if (there ? there.metadata.labels?.[CHECK_LABEL] : !index.blind('ServiceAccount')) continue

@@ -116,8 +116,8 @@ const known: readonly KnownFailure[] = [
   },
   {
     rule: 'source-type-missing',
-    pattern: /scheme "oci" not supported/i,
-    fix: () => 'set spec.type: oci of this HelmRepository, or use an OCIRepository in its place',
+    pattern: /scheme "oci" not supported|unsupported protocol scheme "oci"/i,
+    fix: () => 'set spec.type: oci of the HelmRepository, or use an OCIRepository in its place',
   },
   {
     rule: 'source-address-invalid',

@@ -4,7 +4,7 @@ import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
-import type { Index } from '../snapshot.ts'
+import { eventTime, type Index } from '../snapshot.ts'
 
 /** Seconds since the first of these times that is known; 0, as of something that begins now, when none is. */
 export function since(index: Index, ...times: unknown[]): number {
@@ -248,6 +248,13 @@ export function describing({ kind, metadata: { namespace, name } }: KubeObject):
 /** How often an event was seen. */
 export function timesSeen(event: KubeObject): number {
   return event.series?.count ?? event.count ?? 1
+}
+
+/** How often an event comes, between the first and the last time that it was seen; Infinity where that is not told. */
+export function timesAnHour(event: KubeObject): number {
+  const first = Date.parse(event.firstTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? '')
+  const hours = (eventTime(event) - first) / 3_600_000
+  return hours > 0 ? timesSeen(event) / hours : Number.POSITIVE_INFINITY
 }
 
 /** Rules that tell only that a pod does not work: a pod of the same workload may say why. */

@@ -14,6 +14,7 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { NOW, objectOf, snapshotOf } from './snapshots.ts'
 
 const LONG_AGO = '2026-01-01T00:00:00Z'
+const HOURS_AGO = '2026-03-01T09:00:00Z'
 const old = (kind: string, name: string, fields: Record<string, unknown> = {}, namespace = 'shop') =>
   objectOf(kind, namespace, name, {
     ...fields,
@@ -782,6 +783,7 @@ test('what is near to policies, warnings, Jobs and taints that are told, and non
       tolerant,
       tainted,
       event(9, LONG_AGO),
+      event(10, LONG_AGO, 'Rare'),
       event(50, NOW, 'Young'),
       event(50, LONG_AGO, 'Unhealthy'),
       old('NetworkPolicy', 'names', {
@@ -802,7 +804,7 @@ test('what is near to policies, warnings, Jobs and taints that are told, and non
     ]),
     [],
   )
-  assert.equal(told([web, event(10, LONG_AGO)]), ['warned-repeatedly Pod web-1'])
+  assert.equal(told([web, event(10, HOURS_AGO)]), ['warned-repeatedly Pod web-1'])
   assert.equal(told([web, tainted]), ['node-unused Node spare'])
   assert.equal(told([set('db-1')]), ['workload-on-delete StatefulSet db'])
   assert.equal(told([old('Widget', 'worn', condition('Degraded', 'True', 'Worn'))]), [
