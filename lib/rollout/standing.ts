@@ -3,9 +3,12 @@ import type { Index } from '../diagnosis/snapshot.ts'
 import { handled, inventory, standing } from '../flux/flux.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 
-/** The Kustomizations of these names, as far as they exist. */
+/** Where the Kustomizations of the platform are: those of the same names elsewhere are somebody else's. */
+const NAMESPACE = 'flux-system'
+
+/** The Kustomizations of these names in flux-system, as far as they exist. Pure. */
 export function kustomizationsOf(names: readonly string[], index: Index): KubeObject[] {
-  return index.all('Kustomization').filter(({ metadata }) => names.includes(metadata.name))
+  return index.within('Kustomization', NAMESPACE).filter(({ metadata }) => names.includes(metadata.name))
 }
 
 /** The HelmReleases that a Kustomization has applied, as far as they exist, and the names of those that do not. */
@@ -24,15 +27,15 @@ export function releasesOf(
   return { found, absent }
 }
 
-/** The GitRepository that a Kustomization is built from, if it exists. */
-export function gitSourceOf(kustomization: KubeObject, index: Index): KubeObject | undefined {
-  const name = kustomization.spec?.sourceRef?.name
-  return index.all('GitRepository').find(({ metadata }) => metadata.name === name)
+/** The GitRepository that a Kustomization is built from, if it exists; without a namespace it is in the same one. Pure. */
+export function gitSourceOf({ spec, metadata }: KubeObject, index: Index): KubeObject | undefined {
+  const { namespace = metadata.namespace, name = '' } = spec?.sourceRef ?? {}
+  return index.get('GitRepository', namespace, name)
 }
 
-/** Why a Kustomization is not ready, in words; undefined when it and all its releases are. Pure. */
+/** Why a Kustomization of flux-system is not ready, in words; undefined when it and all its releases are. Pure. */
 export function unreadyReason(name: string, index: Index): string | undefined {
-  const kustomization = index.all('Kustomization').find(({ metadata }) => metadata.name === name)
+  const kustomization = index.get('Kustomization', NAMESPACE, name)
   if (!kustomization) return 'does not exist'
   if (!handled(kustomization)) return 'has not been reconciled since that was requested'
   const { state, reason, message } = standing(kustomization)

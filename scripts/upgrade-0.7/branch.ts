@@ -26,11 +26,12 @@ export async function switchBranch(options: DriveOptions, branch: string): Promi
 async function nudge({ kubectl }: DriveOptions, facts: UpgradeFacts, asked: Set<string>): Promise<void> {
   const { git, owner } = facts
   const revision = git?.status?.artifact?.revision
-  const applier = owner && applierOf(owner)?.name
-  for (const kustomization of facts.index.all('Kustomization')) {
+  const applier = owner && applierOf(owner)
+  const names = applier ? [applier.name] : facts.scope
+  // Those of the same names elsewhere are somebody else's.
+  for (const kustomization of facts.index.within('Kustomization', applier?.namespace ?? 'flux-system')) {
     const { name } = kustomization.metadata
-    const mine = applier ? name === applier : facts.scope.includes(name)
-    if (!mine || asked.has(`${name} ${revision}`) || !handled(kustomization)) continue
+    if (!names.includes(name) || asked.has(`${name} ${revision}`) || !handled(kustomization)) continue
     if (kustomization.status?.lastAttemptedRevision === revision && standing(kustomization).state === 'ready')
       continue
     asked.add(`${name} ${revision}`)

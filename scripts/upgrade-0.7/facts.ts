@@ -14,7 +14,7 @@ export interface UpgradeFacts {
   git?: KubeObject
   /** The HelmRelease that owns the secrets, as long as it exists. */
   owner?: KubeObject
-  /** The names of the Kustomizations that come from this GitRepository, those first that others depend on. */
+  /** The names of the Kustomizations of flux-system that come from this GitRepository, those first that others depend on. */
   scope: string[]
 }
 
@@ -34,21 +34,19 @@ export function upgradeFacts({ snapshot }: Index): UpgradeFacts {
     index,
     git: index.get('GitRepository', 'flux-system', 'openappstack'),
     owner: releases.find(({ metadata }) => metadata.name === OAS_SECRETS),
-    scope: inOrderOfDependence(index.all('Kustomization').filter(ofPlatform)),
+    scope: inOrderOfDependence(index.within('Kustomization', 'flux-system').filter(ofPlatform)),
   }
 }
 
-/** The Kustomization of a name. */
+/** The Kustomization of a name in flux-system. */
 export function kustomizationNamed(name: string, { index }: Pick<UpgradeFacts, 'index'>) {
-  return index.all('Kustomization').find(({ metadata }) => metadata.name === name)
+  return index.get('Kustomization', 'flux-system', name)
 }
 
-/** Whether a Kustomization is built from the platform's GitRepository. */
-function ofPlatform({ spec, metadata }: KubeObject): boolean {
-  const { kind, name, namespace } = spec?.sourceRef ?? {}
-  return (
-    kind === 'GitRepository' && name === 'openappstack' && (namespace ?? metadata.namespace) === 'flux-system'
-  )
+/** Whether a Kustomization of flux-system is built from the platform's GitRepository. */
+function ofPlatform({ spec }: KubeObject): boolean {
+  const { kind, name, namespace = 'flux-system' } = spec?.sourceRef ?? {}
+  return kind === 'GitRepository' && name === 'openappstack' && namespace === 'flux-system'
 }
 
 /** The Kustomization that has applied an object, by the labels that every version of Flux gives it. */
@@ -98,9 +96,11 @@ export function inOrderOfDependence(kustomizations: readonly KubeObject[]): stri
   return [...ordered]
 }
 
-/** The names of the Kustomizations that one depends on. */
+/** The names of the Kustomizations of flux-system that one of them depends on: for others Flux itself waits. Pure. */
 export function dependsOnNames(kustomization: KubeObject): string[] {
-  return ((kustomization.spec?.dependsOn ?? []) as { name: string }[]).map(({ name }) => name)
+  return ((kustomization.spec?.dependsOn ?? []) as { name: string; namespace?: string }[])
+    .filter(({ namespace = 'flux-system' }) => namespace === 'flux-system')
+    .map(({ name }) => name)
 }
 
 /** Whether a Kustomization has applied this HelmRelease, by its inventory. */

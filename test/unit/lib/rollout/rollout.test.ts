@@ -1,7 +1,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { obstacleError } from '../../../../lib/rollout/obstacles.ts'
-import { outdatedFailures, progressLine, unreadyReason } from '../../../../lib/rollout/standing.ts'
+import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { obstacleError, obstacles } from '../../../../lib/rollout/obstacles.ts'
+import {
+  gitSourceOf,
+  kustomizationsOf,
+  outdatedFailures,
+  progressLine,
+  unreadyReason,
+} from '../../../../lib/rollout/standing.ts'
 import { facts, git, kustomization, type Parts, release, unready } from '../../flux-objects.ts'
 
 const reason = (more: Partial<Parts>) =>
@@ -32,6 +39,31 @@ test('whatever is missing or not ready is said in one line', () => {
   assert.is(reason({ sources: [git('main@sha1:5e5e')] }), 'is not at main@sha1:5e5e yet')
   const elsewhere = { ...release('wekan'), metadata: { ...release('wekan').metadata, namespace: 'oas' } }
   assert.match(reason({ helmReleases: [elsewhere] })!, 'lacks HelmRelease')
+})
+
+test('Kustomizations and sources of the same names in another namespace are somebody else’s', () => {
+  const theirs = (object: KubeObject) => ({ ...object, metadata: { ...object.metadata, namespace: 'acme' } })
+  const broken = theirs(kustomization('wekan', [], 'Ready=False BuildFailed: x'))
+  const other = theirs(git('main@sha1:5e5e'))
+  const ours = kustomization('wekan')
+  const index = facts({
+    sources: [other, git()],
+    kustomizations: [broken, ours],
+    helmReleases: [release('wekan')],
+  })
+  assert.is(unreadyReason('wekan', index), undefined)
+  assert.equal(kustomizationsOf(['wekan'], index), [ours])
+  assert.equal(obstacles(index, ['wekan']), [])
+  assert.is(progressLine(['wekan'], index), 'Kustomizations 1/1 · HelmReleases 1/1')
+  assert.is(gitSourceOf(ours, index)?.metadata.namespace, 'flux-system')
+  // A source of another namespace has to be named so.
+  assert.is(gitSourceOf(broken, index), other)
+  const named = {
+    ...ours,
+    spec: { sourceRef: { kind: 'GitRepository', name: 'openappstack', namespace: 'acme' } },
+  }
+  assert.is(gitSourceOf(named, index), other)
+  assert.is(reason({ kustomizations: [broken] }), 'does not exist')
 })
 
 test('the progress is one line: how many are ready, and which are waited for', () => {

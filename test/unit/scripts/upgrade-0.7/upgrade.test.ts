@@ -8,7 +8,12 @@ import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { diffBackup } from '../../../../lib/secret-backup/diff.ts'
 import type { BackupManifest } from '../../../../lib/secret-backup/manifest.ts'
 import { holds, isFetched } from '../../../../scripts/upgrade-0.7/blockers.ts'
-import { inOrderOfDependence, upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
+import {
+  dependsOnNames,
+  inOrderOfDependence,
+  kustomizationNamed,
+  upgradeFacts,
+} from '../../../../scripts/upgrade-0.7/facts.ts'
 import { branchesIn } from '../../../../scripts/upgrade-0.7/git.ts'
 import {
   knownIssue,
@@ -419,6 +424,20 @@ test('the state of an upgrade is read as it was written, and refused when it is 
     () => readUpgradeState(cluster),
     (error: ExpectedError) => error.message.includes('damaged') && error.fix.includes('--backup'),
   )
+})
+
+test('Kustomizations outside of flux-system are somebody else’s, whatever they are called and built from', () => {
+  const core = kustomization('core')
+  const theirs = (name: string) => {
+    const object = kustomization(name)
+    const sourceRef = { ...object.spec.sourceRef, namespace: 'flux-system' }
+    return { ...object, metadata: { ...object.metadata, namespace: 'acme' }, spec: { sourceRef } }
+  }
+  const found = seen({ kustomizations: [theirs('core'), theirs('shop'), core] })
+  assert.equal(found.scope, ['core'])
+  assert.is(kustomizationNamed('core', found)?.metadata.namespace, 'flux-system')
+  const dependsOn = [{ name: 'shop', namespace: 'acme' }, { name: 'core' }]
+  assert.equal(dependsOnNames({ ...core, spec: { dependsOn } }), ['core'])
 })
 
 test.run()
