@@ -31,7 +31,7 @@ await script({
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { coreHosts } = await import('../lib/preflight/hosts.ts')
     const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { waitForFlux } = await import('../lib/rollout/flux.ts')
+    const { unreadyOfFlux, waitForFlux } = await import('../lib/rollout/flux.ts')
     const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
     const { adoptKubeconfig, kubeconfigFor } = await import('./install-core/kubeconfig.ts')
     const {
@@ -90,6 +90,7 @@ await script({
       planApply(kubectl, [gitRepository(config, login), rootKustomization(), ...told])
     const before = settingsOf(await Promise.all(settingsNow.map(each => kubectl.get(refOf(each)))))
     const fluxChanges = applyText(flux).length
+    const starting = await unreadyOfFlux(kubectl, manifest)
     const plan = [
       ...(changed ? [`write ${run.cluster.env}`] : []),
       ...(deployKey ? [deployKey.plan] : []),
@@ -98,7 +99,7 @@ await script({
       ...(await core.planSecrets()),
       ...(fluxChanges > 0
         ? [`install Flux ${release.version}: ${fluxChanges} of ${flux.length} objects`]
-        : []),
+        : starting.map(name => `wait until ${name} of Flux ${release.version} is ready`)),
       ...applyText(await planPlatform()),
       ...(await core.planReconciliation()),
     ]

@@ -1,7 +1,8 @@
 import { diagnose } from '../diagnosis/diagnose.ts'
 import { gather, gatherWatched } from '../diagnosis/gather.ts'
+import { keyOf, reach } from '../diagnosis/graph.ts'
 import { RULES } from '../diagnosis/rules/index.ts'
-import type { Snapshot } from '../diagnosis/snapshot.ts'
+import { Index, type Snapshot } from '../diagnosis/snapshot.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
@@ -11,24 +12,32 @@ import { PATIENCE } from './rollout.ts'
 /** Milliseconds that Flux may take to start: its images are pulled in that time. */
 const DEADLINE = 300_000
 
+const isAwaited = ({ kind }: KubeObject) => kind === 'CustomResourceDefinition' || kind === 'Deployment'
+
+/** Which CRDs and Deployments of Flux's manifest are not up yet: their names. */
+export async function unreadyOfFlux(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<string[]> {
+  const awaited = objects.filter(isAwaited)
+  const states = await Promise.all(awaited.map(object => kubectl.get(refOf(object))))
+  return awaited.filter((_, i) => !isUp(states[i])).map(({ metadata }) => metadata.name)
+}
+
 /**
- * Waits until the CRDs of Flux are established and its Deployments are ready. Shows which are, and what keeps the
- * others; ends early with the cause once that has lasted longer than it may.
+ * Waits until the CRDs of Flux are established and its Deployments run as they were applied last. Shows which are up,
+ * and what keeps the others; ends early with the cause once that has lasted longer than it may.
  */
 export async function waitForFlux(
   kubectl: Kubectl,
   objects: readonly KubeObject[],
   { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<void> {
-  const awaited = objects.filter(({ kind }) => kind === 'CustomResourceDefinition' || kind === 'Deployment')
+  const count = objects.filter(isAwaited).length
   const patience = new Patience()
   await until(
     async () => {
-      const states = await Promise.all(awaited.map(object => kubectl.get(refOf(object))))
-      const missing = awaited.filter((_, i) => !isUp(states[i])).map(({ metadata }) => metadata.name)
+      const missing = await unreadyOfFlux(kubectl, objects)
       if (missing.length === 0) return { done: undefined }
       const found = obstaclesTo(missing, await gatherWatched(kubectl, {}))
-      const ready = `Flux ${awaited.length - missing.length}/${awaited.length}`
+      const ready = `Flux ${count - missing.length}/${count}`
       log.progress(progressText(`${ready} · waiting for ${missing.join(', ')}`, found))
       const exhausted = patience.exhausted(found)
       if (exhausted) {
@@ -49,25 +58,49 @@ export async function waitForFlux(
   kubectl.rediscover()
 }
 
-/** What keeps Deployments of Flux from becoming ready, by the rules of the diagnosis. Pure. */
+/**
+ * What keeps Deployments of Flux from becoming ready, by the rules of the diagnosis: what is told of them, or of a pod
+ * of theirs, since in an upgrade the new pod may fail beside the old one, which stays ready. Pure.
+ */
 export function obstaclesTo(names: readonly string[], snapshot: Snapshot): Obstacle[] {
+  const index = new Index(snapshot)
+  const starts = names.map(name => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    namespace: 'flux-system',
+    name,
+  }))
+  const theirs = new Set(reach(starts, index, ({ kind }) => kind === 'Pod').map(keyOf))
   return diagnose(snapshot, RULES)
     .causes.filter(
       cause =>
         cause.verdict === 'broken' &&
-        [cause, ...cause.explains].some(
-          ({ subject }) =>
-            subject.kind === 'Deployment' &&
-            subject.namespace === 'flux-system' &&
-            names.includes(subject.name),
-        ),
+        [cause, ...cause.explains].some(({ subject }) => theirs.has(keyOf(subject))),
     )
     .map(obstacleOf)
 }
 
-function isUp(object: KubeObject | undefined): boolean {
-  if (object?.kind === 'Deployment')
-    return (object.status?.readyReplicas ?? 0) >= (object.spec?.replicas ?? 1)
+/**
+ * Whether a CRD is established, or all pods of a Deployment are ready and of the version that was applied last: those
+ * of the version before stay ready as long as a new one does not start. False for an object that does not exist. Pure.
+ * Source: https://github.com/kubernetes/kubectl/blob/v0.36.4/pkg/polymorphichelpers/rollout_status.go
+ */
+export function isUp(object: KubeObject | undefined): boolean {
+  if (object?.kind === 'Deployment') {
+    const {
+      observedGeneration = 0,
+      replicas = 0,
+      updatedReplicas = 0,
+      readyReplicas = 0,
+    } = object.status ?? {}
+    const expected = object.spec?.replicas ?? 1
+    return (
+      observedGeneration >= (object.metadata.generation ?? 0) &&
+      updatedReplicas >= expected &&
+      replicas === updatedReplicas &&
+      readyReplicas >= expected
+    )
+  }
   const conditions = (object?.status?.conditions ?? []) as { type: string; status: string }[]
   return conditions.some(condition => condition.type === 'Established' && condition.status === 'True')
 }

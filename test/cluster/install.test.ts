@@ -284,6 +284,24 @@ test('the cluster folder is for its owner alone', () => {
 
 test('install-core again changes nothing and says so', () => unchanged('install-core', ['--yes']))
 
+if (all)
+  test('an upgrade of Flux is not done while a new pod does not start, in a second run neither', async () => {
+    const manifest = join(bed.folder, 'flux.yaml')
+    const text = readFileSync(bed.up.fluxManifest, 'utf8')
+    writeFileSync(
+      manifest,
+      text.replaceAll('ghcr.io/fluxcd/helm-controller:', 'flux.invalid/helm-controller:'),
+    )
+    for (let run = 0; run < 2; run++) {
+      const outcome = await sandbox('install-core', ['--yes', '--flux-manifest', manifest])
+      assert.is(outcome.code, 1, outcome.stderr)
+      assert.match(told(outcome)[0]?.what ?? '', /helm-controller/)
+    }
+    rmSync(manifest)
+    await succeeds('install-core', ['--yes'])
+    await unchanged('install-core', ['--yes'])
+  })
+
 test('install-app velero without backups configured is refused', async () => {
   setConfig({ backup_s3_enabled: 'false' })
   try {
