@@ -9,6 +9,9 @@ import type { Run } from '../script/run.ts'
 /** Seconds without renewal after which a lock is stale. */
 export const LEASE_SECONDS = 30
 
+/** Milliseconds between renewals. */
+const RENEWAL = 10_000
+
 /** kube-system exists on every cluster, before the first run. */
 const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
 const name = 'openappstack-runbooks'
@@ -84,18 +87,13 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<()
   let renewed = performance.now()
   let renewal: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
-    renewal = renew()
-  }, 10_000)
+    renewal = renewal.then(renew)
+  }, RENEWAL)
   const renew = async () => {
     try {
-      const next = lease(Date.now() + kubectl.client.clockOffset, held.metadata.resourceVersion)
-      next.spec.acquireTime = held.spec.acquireTime
-      held = await kubectl.client.request<KubeObject>({
-        method: 'PUT',
-        path: `${path}/${name}`,
-        body: next,
-        timeout: 5000,
-      })
+      held = await putAgain(kubectl, held).catch(async error =>
+        putAgain(kubectl, await stillOurs(kubectl, error)),
+      )
       renewed = performance.now()
     } catch (error) {
       const taken = error instanceof ApiError && (error.code === 409 || error.code === 404)
@@ -115,24 +113,38 @@ export async function lockCluster(kubectl: Kubectl, run: LockingRun): Promise<()
     released = true
     clearInterval(timer)
     await renewal
-    // Only our own Lease: a takeover keeps the uid, but not the resourceVersion.
-    await kubectl.client
-      .request({
-        method: 'DELETE',
-        path: `${path}/${name}`,
-        body: {
-          apiVersion: 'v1',
-          kind: 'DeleteOptions',
-          preconditions: { uid: held.metadata.uid, resourceVersion: held.metadata.resourceVersion },
-        },
-        timeout: 5000,
-      })
+    await remove(kubectl, held)
+      .catch(async error => remove(kubectl, await stillOurs(kubectl, error)))
       .catch(error => {
         if (!(error instanceof ApiError)) throw error
       })
   }
   run.onEnd(release)
   return release
+}
+
+/** Renews a Lease that we hold. Throws an ApiError (409) when it was written since it was read. */
+async function putAgain(kubectl: Kubectl, held: KubeObject): Promise<KubeObject> {
+  const body = lease(Date.now() + kubectl.client.clockOffset, held.metadata.resourceVersion)
+  body.spec.acquireTime = held.spec.acquireTime
+  return kubectl.client.request({ method: 'PUT', path: `${path}/${name}`, body, timeout: 5000 })
+}
+
+/** Deletes our own Lease alone: a takeover keeps the uid, but not the resourceVersion. Throws an ApiError (409) then. */
+async function remove(kubectl: Kubectl, { metadata: { uid, resourceVersion } }: KubeObject): Promise<void> {
+  const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } }
+  await kubectl.client.request({ method: 'DELETE', path: `${path}/${name}`, body, timeout: 5000 })
+}
+
+/**
+ * The Lease after a conflict, where we hold it all the same: the server has stored an earlier renewal whose answer did
+ * not arrive in time. Throws the error again when somebody else holds it, and whatever is not a conflict.
+ */
+async function stillOurs(kubectl: Kubectl, error: unknown): Promise<KubeObject> {
+  if (!(error instanceof ApiError && error.code === 409)) throw error
+  const found = await kubectl.client.request<KubeObject>({ path: `${path}/${name}`, timeout: 5000 })
+  if (found.spec?.holderIdentity !== whoami) throw error
+  return found
 }
 
 async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
