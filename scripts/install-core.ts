@@ -25,7 +25,7 @@ await script({
     const { Kubectl, refOf } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
     const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
-    const { checkConfig, configure, diffVariables, keepAnswers, parseSettings, saveConfig } = await import(
+    const { checkConfig, configure, diffVariables, parseSettings, settingsWriter } = await import(
       '../lib/platform/configure.ts'
     )
     const { lockCluster } = await import('../lib/platform/lock.ts')
@@ -60,8 +60,9 @@ await script({
       ...(await chooseSource(run.cluster, given, followed)),
       ...(await chooseLegacyAccess(run, kubectl, given)),
     }
-    const { config, text, changed, answered } = await configure(run.cluster, settings)
-    if (answered && !run.flags['dry-run']) keepAnswers(run, text)
+    const configured = await configure(run.cluster, settings)
+    const { config } = configured
+    const writeSettings = settingsWriter(run, configured)
     const login = loginSecret(config, followed)
     const deployKey = await DeployKey.lacking(kubectl, run.cluster, config, login)
     const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))
@@ -92,7 +93,7 @@ await script({
     const fluxChanges = applyText(flux).length
     const starting = await unreadyOfFlux(kubectl, manifest)
     const plan = [
-      ...(changed ? [`write ${run.cluster.env}`] : []),
+      ...(configured.changed ? [`write ${run.cluster.env}`] : []),
       ...(deployKey ? [deployKey.plan] : []),
       ...applyText(await planBase()),
       ...diffVariables(before, settingsOf(settingsNow)).map(line => `  ${line}`),
@@ -113,7 +114,7 @@ await script({
     }
     if (!(await run.agree(plan, `Install the core of OpenAppStack on ${kubectl.client.server}?`))) return
     await lockCluster(kubectl, run)
-    saveConfig(run.cluster, text)
+    writeSettings()
     adoptKubeconfig(run.cluster, source)
     if (deployKey) await run.step('Deploy key', deployKey.command, async () => deployKey.admit(run))
     await run.step('Namespaces and variables', `kubectl apply -k ${run.cluster.folder}`, async () =>

@@ -2,13 +2,21 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import type { Cluster } from '../script/cluster.ts'
-import { throwAll, UsageError } from '../script/errors.ts'
+import { ExpectedError, throwAll, UsageError } from '../script/errors.ts'
 import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/files.ts'
 import { suggestion } from '../script/flags.ts'
 import { askSecret, askText, interactive } from '../script/prompt.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { Run } from '../script/run.ts'
-import { type Config, completeConfig, editConfig, missingKeys, readConfig, showsVariable } from './config.ts'
+import {
+  type Config,
+  completeConfig,
+  editConfig,
+  missingKeys,
+  parseConfig,
+  readConfig,
+  showsVariable,
+} from './config.ts'
 import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
 
 /** The values of repeated `--set KEY=VALUE`. Throws all that is wrong with them at once. Pure. */
@@ -65,15 +73,26 @@ export function checkConfig(cluster: Cluster, settings: Record<string, string>):
   )
 }
 
+/** What `configure` returns: the configuration, and what of it the `.flux.env` does not say yet. */
+export interface Configured {
+  config: Config
+  /** The settings and the answers. */
+  chosen: Record<string, string>
+  /** The text of the file as it was read; undefined without one. */
+  before: string | undefined
+  /** Whether `chosen` changes the file. */
+  changed: boolean
+  /** Whether anything was asked. */
+  answered: boolean
+}
+
 /**
  * The complete configuration of a cluster: what its `.flux.env` says, with `settings` over it; the rest is
- * asked for, and `answered` says so. Returns also the new text of the file, for `saveConfig`; nothing is written here.
+ * asked for, and `answered` says so. Nothing is written here: see `settingsWriter`.
  */
-export async function configure(
-  cluster: Cluster,
-  settings: Record<string, string>,
-): Promise<{ config: Config; text: string; changed: boolean; answered: boolean }> {
-  const values = { ...readConfig(cluster.env), ...settings }
+export async function configure(cluster: Cluster, settings: Record<string, string>): Promise<Configured> {
+  const before = readIfExists(cluster.env)
+  const values = { ...parseConfig(before ?? '', cluster.env), ...settings }
   const answers: Record<string, string> = {}
   // One at a time: an answer may make further keys necessary.
   for (let key = missingKeys(values)[0]; key; key = missingKeys(values)[0]) {
@@ -87,23 +106,46 @@ export async function configure(
     answers[current.name] = answer
     values[current.name] = answer
   }
-  const before = readIfExists(cluster.env) ?? ''
-  const text = editConfig(before, { ...settings, ...answers })
+  const chosen = { ...settings, ...answers }
   return {
     config: completeConfig(values),
-    text,
-    changed: before !== text,
+    chosen,
+    before,
+    changed: (before ?? '') !== editConfig(before ?? '', chosen),
     answered: Object.keys(answers).length > 0,
   }
 }
 
-/** Keeps answers that somebody has typed when the run ends before it has written them: nobody types them twice. */
-export function keepAnswers(run: Pick<Run, 'onEnd' | 'log' | 'cluster'>, text: string): void {
-  run.onEnd(async () => {
-    if (readIfExists(run.cluster.env) === text) return
-    saveConfig(run.cluster, text)
-    run.log.info(`Your answers are kept in ${run.cluster.env}`)
-  })
+/**
+ * The function that writes what was chosen into the `.flux.env`, once the lock is held: everything that was planned
+ * comes from the file as it was read, so it throws an ExpectedError when the file was changed since. When the run ends
+ * before that, answers that somebody has typed are kept, but for a dry run: nobody types them twice. What the file
+ * says by then stays, and after it was written the run does not touch it: it may have been corrected meanwhile.
+ */
+export function settingsWriter(
+  run: Pick<Run, 'onEnd' | 'log' | 'cluster'> & { flags: { 'dry-run': boolean } },
+  { chosen, before, answered }: Pick<Configured, 'chosen' | 'before' | 'answered'>,
+): () => void {
+  const { cluster } = run
+  let isWritten = false
+  if (answered && !run.flags['dry-run'])
+    run.onEnd(async () => {
+      if (isWritten) return
+      const values = readConfig(cluster.env)
+      const lacking = Object.entries(chosen).filter(([name]) => !values[name])
+      if (lacking.length === 0) return
+      saveConfig(cluster, editConfig(readIfExists(cluster.env) ?? '', Object.fromEntries(lacking)))
+      run.log.info(`Your answers are kept in ${cluster.env}`)
+    })
+  return () => {
+    if (readIfExists(cluster.env) !== before)
+      throw new ExpectedError(
+        `${cluster.env} was changed meanwhile; nothing else was written`,
+        'run the same command again: it shows a new plan',
+      )
+    saveConfig(cluster, editConfig(before ?? '', chosen))
+    isWritten = true
+  }
 }
 
 /**

@@ -7,9 +7,9 @@ import {
   configure,
   diffVariables,
   installedConfig,
-  keepAnswers,
   parseSettings,
   saveConfig,
+  settingsWriter,
   variablesOf,
 } from '../../../../lib/platform/configure.ts'
 import type { Cluster } from '../../../../lib/script/cluster.ts'
@@ -72,11 +72,10 @@ test('a key that is set twice is refused, as it is in the file', async () => {
 
 test('settings stand over the file, and nothing is written', async () => {
   const { env, ...rest } = cluster(`# mine\n${required}`)
-  const { config, text, changed } = await configure({ env, ...rest }, { domain: 'b.org' })
+  const { config, chosen, before, changed, answered } = await configure({ env, ...rest }, { domain: 'b.org' })
   assert.is(config.domain, 'b.org')
   assert.is(config.wordpress_domain, 'www.b.org')
-  assert.ok(changed)
-  assert.is(text, `# mine\n${required.replace('a.org', 'b.org')}`)
+  assert.equal([chosen, before, changed, answered], [{ domain: 'b.org' }, `# mine\n${required}`, true, false])
   assert.is(readFileSync(env, 'utf8'), `# mine\n${required}`)
   assert.not.ok((await configure({ env, ...rest }, { domain: 'a.org' })).changed)
 })
@@ -176,22 +175,80 @@ test('a diff of variables shows what changes and hides secrets', () => {
   ])
 })
 
-test('what somebody has typed is kept when a later check ends the run, and told', async () => {
-  const folder = join(temporaryFolder(), 'oas')
-  const cluster = { name: 'oas', folder, env: join(folder, '.flux.env'), kubeconfig: '', journal: '' }
+/** The end of a run that has asked for these; `write` is what it does once it holds the lock. */
+function chosenIn(
+  where: Cluster,
+  chosen: Record<string, string>,
+  more: { answered?: boolean; dry?: boolean } = {},
+) {
+  const { answered = true, dry = false } = more
   const ends: (() => Promise<void>)[] = []
   const told: string[] = []
   const run = {
-    cluster,
+    cluster: where,
+    flags: { 'dry-run': dry },
     onEnd: (end: () => Promise<void>) => ends.push(end),
     log: { info: told.push.bind(told) },
   }
-  keepAnswers(run as unknown as Parameters<typeof keepAnswers>[0], 'domain=a.org\n')
-  assert.not(existsSync(cluster.env))
-  await ends[0]!()
-  await ends[0]!() // as after a run that has written it itself
-  assert.is(readFileSync(cluster.env, 'utf8'), 'domain=a.org\n')
-  assert.equal(told, [`Your answers are kept in ${cluster.env}`])
+  const before = existsSync(where.env) ? readFileSync(where.env, 'utf8') : undefined
+  const write = settingsWriter(run as unknown as Parameters<typeof settingsWriter>[0], {
+    chosen,
+    before,
+    answered,
+  })
+  const end = async () => {
+    for (const each of ends) await each()
+  }
+  return {
+    write,
+    end,
+    told,
+    text: () => (existsSync(where.env) ? readFileSync(where.env, 'utf8') : undefined),
+  }
+}
+
+test('what somebody has typed is kept when a later check ends the run, and told', async () => {
+  const where = cluster()
+  const { end, told, text } = chosenIn(where, { domain: 'a.org' })
+  assert.is(text(), undefined)
+  await end()
+  await end()
+  assert.is(text(), 'domain=a.org\n')
+  assert.equal(told, [`Your answers are kept in ${where.env}`])
+})
+
+test('a dry run, and a run that has asked nothing, keep nothing', async () => {
+  for (const more of [{ dry: true }, { answered: false }]) {
+    const { end, text } = chosenIn(cluster(), { domain: 'a.org' }, more)
+    await end()
+    assert.is(text(), undefined)
+  }
+})
+
+test('what was corrected in the file while the run goes on stays, before it was written and afterwards', async () => {
+  const [during, after] = [cluster('# mine\n'), cluster('# mine\n')]
+  const early = chosenIn(during, { domain: 'a.org', admin_email: 'x@a.org' })
+  writeFileSync(during.env, '# mine\ndomain=b.org\n')
+  await early.end()
+  assert.is(early.text(), '# mine\ndomain=b.org\nadmin_email=x@a.org\n')
+  const late = chosenIn(after, { domain: 'a.org' })
+  late.write()
+  assert.is(late.text(), '# mine\ndomain=a.org\n')
+  writeFileSync(after.env, '# mine\n')
+  await late.end()
+  assert.is(late.text(), '# mine\n')
+  assert.equal(late.told, [])
+})
+
+test('a file that was changed since it was read is not overwritten: the plan was another one', async () => {
+  const where = cluster(required)
+  const { write, text } = chosenIn(where, { cluster_issuer: 'letsencrypt-staging' }, { answered: false })
+  const moved = required.replace('203.0.113.7', '203.0.113.8')
+  writeFileSync(where.env, moved)
+  const error = await expectedFrom(write)
+  assert.match(error.message, `${where.env} was changed meanwhile`)
+  assert.match(error.fix, 'run the same command again')
+  assert.is(text(), moved)
 })
 
 test.run()
