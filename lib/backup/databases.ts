@@ -41,13 +41,15 @@ printf '%s\\n' "$d" | while IFS= read -r each; do
     (xpath('/row/c/text()', query_to_xml(format('select count(*) as c from %I.%I', schemaname, tablename), false, true, '')))[1]
     from pg_tables where schemaname not in ('pg_catalog', 'information_schema') order by 1" || exit 1
 done`,
-  // The dump creates its databases and roles: databases go first, and a role that exists stays.
+  // The dump creates its databases and roles: databases go first, and a role that exists stays. psql goes on after an
+  // error and then ends with 0; a lost connection ends it, and is not an `ERROR:`. Either way the dump is not loaded.
   load: `set -e
 cd /var/lib/postgresql/data
 [ -f dump.sql ] && tail -n 10 dump.sql | grep -q cluster.dump.complete || exit 4
 d=$(${PSQL} -d postgres -c "select format('drop database %I with (force)', datname) from pg_database where not datistemplate and datname <> 'postgres'")
 printf '%s\\n' "$d" | while IFS= read -r each; do [ -z "$each" ] || ${PSQL} -d postgres -c "$each" || exit 1; done
-e=$(psql -X -q -w -U postgres -d postgres -f dump.sql 2>&1 >/dev/null | grep ERROR: | grep -v 'role ".*" already exists' | head -n 3) || true
+e=$({ psql -X -q -w -U postgres -d postgres -f dump.sql 2>&1 >/dev/null || echo "FATAL: psql has ended with $?"; } |
+  grep -E 'ERROR:|FATAL:|PANIC:| error: ' | grep -v 'role ".*" already exists' | head -n 3) || true
 [ -z "$e" ] || { printf '%s\\n' "$e" >&2; exit 1; }`,
 }
 

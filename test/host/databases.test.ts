@@ -130,6 +130,28 @@ if (all) {
     copyFileSync(join(folder, 'kept'), join(data, 'dump.sql'))
   })
 
+  test('PostgreSQL: a load whose connection breaks off is told, and loads the dump when it runs again', () => {
+    for (const [ends, told] of [
+      [
+        'select pg_terminate_backend(pg_backend_pid());',
+        /FATAL: +terminating connection due to administrator/,
+      ],
+      // The process that serves this connection is killed, and the server recovers.
+      ["copy (select 1) to program 'kill -9 $PPID';", /psql has ended with 2|connection to server was lost/],
+    ] as const) {
+      const whole = readFileSync(join(folder, 'kept'), 'utf8')
+      writeFileSync(join(data, 'dump.sql'), whole.replace('\nCREATE ROLE', `\n${ends}\nCREATE ROLE`))
+      const { status, stderr } = sh(restore)
+      assert.is(status, 1, stderr)
+      assert.match(stderr, told)
+    }
+    copyFileSync(join(folder, 'kept'), join(data, 'dump.sql'))
+    sh('until psql -U postgres -c "select 1"; do sleep 0.2; done')
+    const again = sh(restore)
+    assert.is(again.status, 0, again.stderr)
+    assert.is(tablesOf(sh(count).stdout)["of one's own.public.items"], 5000)
+  })
+
   /** As its user, in place of the container's: it refuses to run as root, too. */
   const mariadb = join(folder, 'mariadb-data')
   const password = 'a "root" password'
