@@ -64,7 +64,12 @@ await script({
       ...backupChecks(kubectl, run, config),
       passwordCheck(kubectl, run, config),
     ])
-    const { backup, proof } = await drills.chooseProved(kubectl, config, run.args[0], run.signal)
+    const { backup, proof } = await drills.chooseProved(
+      kubectl,
+      config,
+      { name: run.args[0], app },
+      run.signal,
+    )
     const objects = await readBackupObjects(kubectl)
     const wanted = await drills.subjects(kubectl, backup, proof, objects, app)
     const now = Date.now() + kubectl.client.clockOffset

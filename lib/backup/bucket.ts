@@ -84,8 +84,12 @@ export class BackupBucket {
 /** Whether a file was read to its end and is not what it should be: zlib says so by its codes, as Z_BUF_ERROR. */
 const isDamage = (failure: unknown) => /^Z_/.test((failure as { code?: string }).code ?? '')
 
-/** The file with our proof of a backup, in the bucket; its SHA-256 is beside it. */
-export const proofPath = (name: string) => `backups/${name}/openappstack-proof.json`
+/**
+ * The file with our proof of a backup, in the bucket; its SHA-256 is beside it. What is proved of one application only
+ * has a file of its own: it does not replace what is known of the whole. Pure.
+ */
+export const proofPath = (name: string, app?: string) =>
+  `backups/${name}/openappstack-proof${app === undefined ? '' : `-${app}`}.json`
 
 /** What to do about a file in the bucket that is missing, damaged, or not what it was. */
 export const BUCKET_CHANGED_FIX = 'take another backup, and find out who changes the bucket'

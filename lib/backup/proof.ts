@@ -109,11 +109,16 @@ export interface ProofSubject {
 export type Unproved = 'absent' | 'changed' | 'unreadable'
 
 /**
- * The proof of a backup in the bucket, or why there is none. One without its checksum is absent: nobody can tell
- * whether somebody has changed it, or a run was killed while it wrote the two.
+ * The proof of a backup in the bucket, or with `app` that of one application, or why there is none. One without its
+ * checksum is absent: nobody can tell whether somebody has changed it, or a run was killed while it wrote the two. In
+ * place of the whole one of an application may lie, as earlier versions have written it: it has `app`.
  */
-export async function storedProof(bucket: BackupBucket, backup: string): Promise<Proof | Unproved> {
-  const path = proofPath(backup)
+export async function storedProof(
+  bucket: BackupBucket,
+  backup: string,
+  app?: string,
+): Promise<Proof | Unproved> {
+  const path = proofPath(backup, app)
   const [text, sum] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
   if (!text || !sum) return 'absent'
   if (sha256(text) !== sum.toString().trim()) return 'changed'
@@ -124,14 +129,24 @@ export async function storedProof(bucket: BackupBucket, backup: string): Promise
   }
 }
 
-type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files'> & { isChanged?: true }
+/** What earlier proofs say, and the path of one that somebody has changed since. */
+type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files'> & { changed?: string }
 
-/** What an earlier proof of a backup says that cannot be found out again, and whether somebody has changed it since. */
-export async function earlierFacts(bucket: BackupBucket, name: string): Promise<EarlierFacts> {
-  const proof = await storedProof(bucket, name)
-  if (typeof proof === 'string') return proof === 'changed' ? { isChanged: true } : {}
-  const { contents, versions, files } = proof
-  return { contents, versions, files }
+/**
+ * What an earlier proof of a backup says that cannot be found out again; of an application also what the proof of the
+ * whole says.
+ */
+export async function earlierFacts(bucket: BackupBucket, name: string, app?: string): Promise<EarlierFacts> {
+  const proof = await storedProof(bucket, name, app)
+  const whole = app === undefined ? {} : await earlierFacts(bucket, name)
+  if (typeof proof === 'string')
+    return proof === 'changed' ? { ...whole, changed: proofPath(name, app) } : whole
+  return {
+    contents: proof.contents ?? whole.contents,
+    versions: proof.versions ?? whole.versions,
+    files: proof.files ?? whole.files,
+    changed: whole.changed,
+  }
 }
 
 /** What is wrong with a backup in the bucket, which has the data of these claims, and the checksums of its files. */
@@ -140,20 +155,17 @@ async function checkBucket(
   bucket: BackupBucket,
   verdict: BackupVerdict,
   held: readonly string[],
-  { files: known, isChanged }: EarlierFacts,
+  { files: known, changed }: EarlierFacts,
 ): Promise<{ files?: FileSums; flaws: BackupFlaw[] }> {
   const { name } = verdict
   const [{ files, flaws }, ofRepositories] = await Promise.all([
     checkFiles(bucket, verdict, known),
     checkRepositories(kubectl, bucket, name, held),
   ])
-  const changed = {
-    what: `backup ${name}: ${proofPath(name)} was changed after it was written`,
-    fix: BUCKET_CHANGED_FIX,
-  }
+  const what = `backup ${name}: ${changed} was changed after it was written`
   return {
     files: { ...files, ...known }, // the first sums count, whatever was found later
-    flaws: [...flaws, ...ofRepositories, ...(isChanged ? [changed] : [])],
+    flaws: [...flaws, ...ofRepositories, ...(changed ? [{ what, fix: BUCKET_CHANGED_FIX }] : [])],
   }
 }
 
@@ -203,7 +215,7 @@ export async function makeProof(
   const unmarked = { ...backup, metadata: { ...backup.metadata, annotations } }
   const verdict = judgeBackup(unmarked, objects, now, subject.only?.owns)
   const bucket = await BackupBucket.open(subject.config, subject.signal)
-  const earlier = await earlierFacts(bucket, name)
+  const earlier = await earlierFacts(bucket, name, subject.only?.app)
   const isWhole = verdict.phase === 'Completed'
   // By their names: those of a restored application are other objects now.
   const held = heldBy(name, objects.volumeBackups).map(({ claim }) => claim)
@@ -237,8 +249,9 @@ export async function makeProof(
   writeFileAtomic(`${file}.json`, text)
   writeFileAtomic(`${file}.md`, scrub(proofText(proof)))
   if (verdict.phase === 'Completed') {
-    await bucket.write(proofPath(name), text)
-    await bucket.write(`${proofPath(name)}.sha256`, `${sha256(text)}\n`)
+    const path = proofPath(name, subject.only?.app)
+    await bucket.write(path, text)
+    await bucket.write(`${path}.sha256`, `${sha256(text)}\n`)
   }
   // The part of an application that is whole says nothing of the others.
   if (isWhole && (flaws.length > 0 || !subject.only)) await markDamage(kubectl, ref, damaged, flaws)

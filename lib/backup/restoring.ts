@@ -85,12 +85,19 @@ export function wrongWithRestore(
 }
 
 /**
- * Whether a backup may be restored from, by our proof in the bucket: there is one, it is unchanged, and it says that
- * nothing was wrong. Returns the proof. Throws an ExpectedError otherwise.
+ * Whether a backup, or what it has of an application, may be restored from, by our proof in the bucket: there is one of
+ * that application or of the whole, it is unchanged, and it says that nothing was wrong. Returns the proof. Throws an
+ * ExpectedError otherwise.
  */
-export async function readProof(bucket: BackupBucket, backup: string): Promise<Proof> {
-  const prove = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}; to restore it as it is: --accept-unproved`
-  const proof = await storedProof(bucket, backup)
+export async function readProof(bucket: BackupBucket, backup: string, app?: string): Promise<Proof> {
+  const verify = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}`
+  // A restore is of an application; a drill of everything needs a proof of everything.
+  const prove =
+    app === undefined
+      ? `${verify}; of a backup of one application: give --app APP`
+      : `${verify} --app ${app}; to restore it as it is: --accept-unproved`
+  const own = app === undefined ? 'absent' : await storedProof(bucket, backup, app)
+  const proof = own === 'absent' ? await storedProof(bucket, backup) : own
   if (proof === 'changed')
     throw new ExpectedError(
       `the proof of backup ${backup} was changed after it was written`,
@@ -103,6 +110,8 @@ export async function readProof(bucket: BackupBucket, backup: string): Promise<P
         : `the proof of backup ${backup} cannot be read`
     throw new ExpectedError(what, prove)
   }
+  if (proof.app !== undefined && proof.app !== app)
+    throw new ExpectedError(`the proof of backup ${backup} is of ${proof.app} only`, prove)
   if (proof.wrong.length > 0)
     throw new ExpectedError(`the proof of backup ${backup} says: ${proof.wrong[0]!.what}`, prove)
   return proof

@@ -49,16 +49,17 @@ export interface DrillResult {
 }
 
 /**
- * A backup with a sound proof: that of this name, or the newest one. Throws an ExpectedError when there is none.
+ * A backup with a sound proof: that of this name, proved as a whole or with `app` of that application, or the newest one
+ * that is proved as a whole. Throws an ExpectedError when there is none.
  */
 export async function chooseProved(
   kubectl: Kubectl,
   config: Config,
-  name: string | undefined,
+  { name, app }: { name?: string; app?: string },
   signal: AbortSignal,
 ): Promise<{ backup: string; proof: Proof }> {
   const bucket = await BackupBucket.open(config, signal)
-  if (name !== undefined) return { backup: name, proof: await readProof(bucket, name) }
+  if (name !== undefined) return { backup: name, proof: await readProof(bucket, name, app) }
   const backups = (await newestBackups(kubectl)).filter(({ status }) => status?.phase === 'Completed')
   for (const { metadata } of backups)
     try {

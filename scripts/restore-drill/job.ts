@@ -71,7 +71,7 @@ async function alert(summary: string): Promise<void> {
 async function drillNewest(signal: AbortSignal): Promise<string[]> {
   const access = ownAccess()
   const kubectl = new Kubectl(await connectTo(access, 'the account of this job'), signal)
-  const { backup, proof } = await chooseProved(kubectl, await bucketConfig(kubectl), undefined, signal)
+  const { backup, proof } = await chooseProved(kubectl, await bucketConfig(kubectl), {}, signal)
   const counting = countingWith(access, await repositoryPassword(kubectl), signal)
   const objects = await readBackupObjects(kubectl)
   const { results, problems } = await drillAll(

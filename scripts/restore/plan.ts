@@ -16,7 +16,7 @@ import { durationText } from '../../lib/script/duration.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 
-type AskingRun = Pick<Run, 'signal'> & { flags: { 'accept-unproved': boolean } }
+type AskingRun = Pick<Run, 'signal'> & { flags: { app?: string; 'accept-unproved': boolean } }
 
 /**
  * Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved, and the
@@ -43,7 +43,7 @@ export async function restorable(
   if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
     throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
   const bucket = await BackupBucket.open(config, run.signal)
-  const proof = run.flags['accept-unproved'] ? undefined : await readProof(bucket, name)
+  const proof = run.flags['accept-unproved'] ? undefined : await readProof(bucket, name, run.flags.app)
   const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
   const claims = heldBy(name, copies).map(({ claim }) => claim)
   throwFlaws(await checkRepositories(kubectl, bucket, name, claims))

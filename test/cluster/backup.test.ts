@@ -263,9 +263,13 @@ if (all) {
     assert.ok(claims.length > 0 && claims.every(claim => claim.startsWith('oas-apps/')), claims.join())
     const verified = await run('backup', ['--verify', backup.name, '--app', 'wekan'])
     assert.is(verified.code, 0, verified.stderr)
-    // Of the whole cluster it proves nothing.
+    // Of the whole cluster it proves nothing, and that does not change what is proved of the application.
     const whole = await run('backup', ['--verify', backup.name])
     assert.is(whole.code, 1, whole.stderr)
+    const place = join(velero.s3.files, 'backups', backup.name)
+    const wrong = (file: string) => JSON.parse(readFileSync(join(place, file), 'utf8')).wrong.length
+    assert.is(wrong('openappstack-proof-wekan.json'), 0)
+    assert.ok(wrong('openappstack-proof.json') > 0)
     assert.is((await bed.kubectl.get(mark))?.data.backup, before)
   })
 

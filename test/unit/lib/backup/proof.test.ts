@@ -47,9 +47,46 @@ test('nothing is restored by a proof that is missing, changed, unreadable, or th
 
 test('a new proof keeps of the one before what cannot be found out again, and tells of no change but a real one', async () => {
   for (const [from, what] of UNPROVED)
-    assert.equal(await earlierFacts(from, 'b'), what === 'changed' ? { isChanged: true } : {})
+    assert.equal(await earlierFacts(from, 'b'), what === 'changed' ? { changed: PATH } : {})
   const { files, versions } = JSON.parse(GOOD)
-  assert.equal(await earlierFacts(signed(GOOD), 'b'), { contents: undefined, files, versions })
+  const facts = { contents: undefined, files, versions, changed: undefined }
+  assert.equal(await earlierFacts(signed(GOOD), 'b'), facts)
+})
+
+/** A proof of an application at its own place, or as earlier versions have written it in place of the whole. */
+const OF_WEKAN = PATH.replace('.json', '-wekan.json')
+const WEKAN = GOOD.replace('{', '{"app":"wekan",')
+const withSums = (files: Record<string, string>) =>
+  bucket({
+    ...files,
+    ...Object.fromEntries(Object.entries(files).map(([path, text]) => [`${path}.sha256`, sha256(text)])),
+  })
+
+test('a proof of one application counts for that one, beside the proof of the whole and in its old place', async () => {
+  const beside = withSums({ [PATH]: BAD, [OF_WEKAN]: WEKAN })
+  for (const from of [beside, withSums({ [OF_WEKAN]: WEKAN }), withSums({ [PATH]: WEKAN })])
+    assert.is((await readProof(from, 'b', 'wekan')).app, 'wekan')
+  assert.is((await readProof(withSums({ [PATH]: GOOD }), 'b', 'wekan')).app, undefined)
+  const refusal = async (from: BackupBucket, app?: string) =>
+    (await expectedFrom(() => readProof(from, 'b', app))).message
+  for (const app of ['nextcloud', undefined]) {
+    assert.match(await refusal(beside, app), /says: a volume is missing/)
+    assert.match(await refusal(withSums({ [OF_WEKAN]: WEKAN }), app), /has no proof/)
+    assert.match(await refusal(withSums({ [PATH]: WEKAN }), app), /is of wekan only/)
+  }
+  const badWekan = WEKAN.replace('[]', '[{"what":"a volume is missing"}]')
+  assert.match(await refusal(withSums({ [PATH]: GOOD, [OF_WEKAN]: badWekan }), 'wekan'), /says: a volume/)
+})
+
+test('a proof of one application keeps what was known of it before, and what the proof of the whole knows', async () => {
+  const { files, versions } = JSON.parse(GOOD)
+  const own = WEKAN.replace('a-sum', 'first')
+  const facts = (of: Record<string, string>) => earlierFacts(withSums(of), 'b', 'wekan')
+  assert.equal((await facts({ [PATH]: GOOD })).files, files)
+  const both = await facts({ [PATH]: GOOD, [OF_WEKAN]: own.replace('"versions"', '"others"') })
+  assert.equal([both.files, both.versions], [{ 'b.tar.gz': 'first' }, versions])
+  const tampered = bucket({ [PATH]: GOOD, [`${PATH}.sha256`]: 'x', [OF_WEKAN]: own })
+  assert.is((await earlierFacts(tampered, 'b', 'wekan')).changed, PATH)
 })
 
 test.run()
