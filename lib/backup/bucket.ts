@@ -85,7 +85,7 @@ export class BackupBucket {
 const isDamage = (failure: unknown) => /^Z_/.test((failure as { code?: string }).code ?? '')
 
 /**
- * The file with our proof of a backup, in the bucket; its SHA-256 is beside it. What is proved of one application only
+ * The file with our proof of a backup, in the bucket. What is proved of one application only
  * has a file of its own: it does not replace what is known of the whole. Pure.
  */
 export const proofPath = (name: string, app?: string) =>

@@ -8,7 +8,7 @@ import type { Cluster } from '../script/cluster.ts'
 import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../script/files.ts'
-import { markdownText } from '../script/printable.ts'
+import { markdownText, printableJson } from '../script/printable.ts'
 import { scrub, scrubbedJson } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
@@ -35,6 +35,8 @@ export interface Proof {
   contents?: Counted[]
   /** The checksums of Velero's files in the bucket. */
   files?: FileSums
+  /** The path of an earlier proof that somebody had changed: no later one can tell what that one knew. */
+  changed?: string
   /** Everything that is wrong; nothing when the backup is proved. */
   wrong: BackupFlaw[]
 }
@@ -109,9 +111,31 @@ export interface ProofSubject {
 export type Unproved = 'absent' | 'changed' | 'unreadable'
 
 /**
- * The proof of a backup in the bucket, or with `app` that of one application, or why there is none. One without its
- * checksum is absent: nobody can tell whether somebody has changed it, or a run was killed while it wrote the two. In
- * place of the whole one of an application may lie, as earlier versions have written it: it has `app`.
+ * A proof as it lies in the bucket: with its checksum inside, so that a run that is killed, or two at once, leave none
+ * that looks changed. Pure.
+ */
+export function sealedProof(proof: Proof): string {
+  const facts = JSON.parse(scrubbedJson(proof))
+  const sealed = { ...facts, sha256: sha256(JSON.stringify(facts)) }
+  return `${printableJson(JSON.stringify(sealed, null, 2))}\n`
+}
+
+/**
+ * Whether a proof is as it was written: by the checksum inside, or of earlier versions by the one beside it. Undefined
+ * without either. Pure.
+ */
+function isUnchanged(text: Buffer, beside: Buffer | undefined, backup: string): boolean | undefined {
+  try {
+    const { sha256: inside, ...facts } = JSON.parse(text.toString())
+    if (inside !== undefined) return inside === sha256(JSON.stringify(facts)) && facts.backup?.name === backup
+  } catch {} // cut off, or never one
+  return beside && sha256(text) === beside.toString().trim()
+}
+
+/**
+ * The proof of a backup in the bucket, or with `app` that of one application, or why there is none. In place of the
+ * whole one of an application may lie, as earlier versions have written it: it has `app`. They have also left one
+ * without a checksum when they were killed: nobody can tell whether it was changed, so it is absent.
  */
 export async function storedProof(
   bucket: BackupBucket,
@@ -119,9 +143,10 @@ export async function storedProof(
   app?: string,
 ): Promise<Proof | Unproved> {
   const path = proofPath(backup, app)
-  const [text, sum] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
-  if (!text || !sum) return 'absent'
-  if (sha256(text) !== sum.toString().trim()) return 'changed'
+  const [text, beside] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
+  if (!text) return 'absent'
+  const unchanged = isUnchanged(text, beside, backup)
+  if (!unchanged) return unchanged === undefined ? 'absent' : 'changed'
   try {
     return soundProof(JSON.parse(text.toString()))
   } catch {
@@ -129,12 +154,11 @@ export async function storedProof(
   }
 }
 
-/** What earlier proofs say, and the path of one that somebody has changed since. */
-type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files'> & { changed?: string }
+type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files' | 'changed'>
 
 /**
- * What an earlier proof of a backup says that cannot be found out again; of an application also what the proof of the
- * whole says.
+ * What an earlier proof of a backup says that cannot be found out again, and that somebody has changed it, now or before
+ * it; of an application also what the proof of the whole says.
  */
 export async function earlierFacts(bucket: BackupBucket, name: string, app?: string): Promise<EarlierFacts> {
   const proof = await storedProof(bucket, name, app)
@@ -145,7 +169,7 @@ export async function earlierFacts(bucket: BackupBucket, name: string, app?: str
     contents: proof.contents ?? whole.contents,
     versions: proof.versions ?? whole.versions,
     files: proof.files ?? whole.files,
-    changed: whole.changed,
+    changed: proof.changed ?? whole.changed,
   }
 }
 
@@ -186,6 +210,7 @@ function soundProof(document: unknown): Proof {
     contents: contents.length > 0 ? contents : undefined,
     versions: texts(proof.versions),
     files: texts(proof.files),
+    changed: typeof proof.changed === 'string' ? proof.changed : undefined,
   }
 }
 
@@ -241,9 +266,10 @@ export async function makeProof(
     versions: earlier.versions ?? (await releaseVersions(kubectl)),
     ...(contents ? { contents } : {}),
     ...(files ? { files } : {}),
+    ...(earlier.changed ? { changed: earlier.changed } : {}),
     wrong,
   }
-  const text = `${scrubbedJson(proof)}\n`
+  const text = sealedProof(proof)
   privateFolder(subject.cluster.journal)
   const file = join(subject.cluster.journal, `${fileTime(new Date(now))}-proof-${name}`)
   writeFileAtomic(`${file}.json`, text)
@@ -251,6 +277,7 @@ export async function makeProof(
   if (verdict.phase === 'Completed') {
     const path = proofPath(name, subject.only?.app)
     await bucket.write(path, text)
+    // The scheduled drill of an earlier version reads this one.
     await bucket.write(`${path}.sha256`, `${sha256(text)}\n`)
   }
   // The part of an application that is whole says nothing of the others.

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 import type { BackupBucket } from '../../../../lib/backup/bucket.ts'
-import { earlierFacts, storedProof } from '../../../../lib/backup/proof.ts'
+import { earlierFacts, type Proof, sealedProof, storedProof } from '../../../../lib/backup/proof.ts'
 import { readProof } from '../../../../lib/backup/restoring.ts'
 import { sha256 } from '../../../../lib/script/digest.ts'
 import { test } from '../../../suite.ts'
@@ -51,6 +51,37 @@ test('a new proof keeps of the one before what cannot be found out again, and te
   const { files, versions } = JSON.parse(GOOD)
   const facts = { contents: undefined, files, versions, changed: undefined }
   assert.equal(await earlierFacts(signed(GOOD), 'b'), facts)
+})
+
+test('the checksum inside a proof counts, whatever lies beside it: a run was killed, or two have written', async () => {
+  const text = sealedProof({ ...JSON.parse(GOOD), backup: { name: 'b', claims: [] } } as Proof)
+  const beside: Record<string, string>[] = [{}, { [`${PATH}.sha256`]: sha256('the one before') }]
+  for (const more of beside) {
+    const proof = await storedProof(bucket({ [PATH]: text, ...more }), 'b')
+    assert.equal((proof as Proof).files, { 'b.tar.gz': 'a-sum' })
+  }
+  // Of another backup; changed by hand; the checksum taken out, or a part cut off.
+  const other = text.replace('"b"', '"other"')
+  for (const changed of [
+    sealedProof({ ...JSON.parse(GOOD), backup: { name: 'other', claims: [] } } as Proof),
+    other,
+    text.replace('a-sum', 'another'),
+    text.replace(/,\s+"sha256.*/, ''),
+    text.slice(0, -20),
+  ])
+    assert.is(
+      await storedProof(bucket({ [PATH]: changed, [`${PATH}.sha256`]: sha256(text) }), 'b'),
+      'changed',
+    )
+})
+
+test('a proof that was changed once is told of by every later one', async () => {
+  const tampered = bucket({ [PATH]: BAD, [`${PATH}.sha256`]: sha256(GOOD) })
+  const { changed } = await earlierFacts(tampered, 'b')
+  assert.is(changed, PATH)
+  const next = sealedProof({ ...JSON.parse(GOOD), changed, backup: { name: 'b', claims: [] } } as Proof)
+  assert.is((await earlierFacts(bucket({ [PATH]: next }), 'b')).changed, PATH)
+  assert.is((await earlierFacts(bucket({ [PATH]: next }), 'b', 'wekan')).changed, PATH)
 })
 
 /** A proof of an application at its own place, or as earlier versions have written it in place of the whole. */
