@@ -52,13 +52,18 @@ export async function backupNamed(kubectl: Kubectl, wanted: string, now: number)
     )
   const name = newest.metadata.labels![SCHEDULE]!
   const schedule = await kubectl.get(veleroRef('Schedule', name))
-  if (schedule?.spec?.paused === true)
+  if (!schedule)
+    throw new ExpectedError(
+      `the schedule ${name} does not exist any more: nothing is backed up`,
+      'have Helm create it again: flux reconcile helmrelease velero -n velero --force',
+    )
+  if (schedule.spec?.paused === true)
     throw new ExpectedError(
       `the schedule ${name} is paused: nothing is backed up`,
       `go on with it: kubectl -n ${VELERO} patch schedule ${name} --type merge -p '{"spec":{"paused":false}}'`,
     )
   const age = now - startOf(newest)
-  if (age > 1500 * (periodOf(String(schedule?.spec?.schedule ?? '')) ?? Number.POSITIVE_INFINITY))
+  if (age > 1500 * (periodOf(String(schedule.spec?.schedule ?? '')) ?? Number.POSITIVE_INFINITY))
     throw new ExpectedError(
       `the newest backup of the schedule ${name} is ${durationText(age)} old`,
       'make one now: npx tsx scripts/backup.ts; see why with npx tsx scripts/diagnose.ts',
