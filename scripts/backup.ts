@@ -104,7 +104,7 @@ await script({
       passwordCheck(kubectl, run, config),
     ])
     const to = await recipientsOfRun(run)
-    const unfinished = await unfinishedBackup(kubectl, 'backup')
+    const unfinished = await unfinishedBackup(kubectl, 'backup', parts)
     const foreseen = foresee(objects, now, parts)
     const plan = [
       unfinished

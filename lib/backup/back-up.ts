@@ -1,4 +1,5 @@
 /** A backup from its beginning to its proof, as steps of a run: of `backup`, and of what must not go on without one. */
+import { isDeepStrictEqual } from 'node:util'
 import { HELM_RELEASE } from '../flux/flux.ts'
 import { readKubeconfig } from '../kubectl/kubeconfig.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
@@ -133,10 +134,26 @@ export function passwordCheck(
   }
 }
 
-/** The unfinished backup that a script has started before: it is continued in place of another one. */
-export async function unfinishedBackup(kubectl: Kubectl, madeBy: string): Promise<KubeObject | undefined> {
-  return (await newestBackups(kubectl, `${MADE_BY}=${madeBy}`)).find(isUnfinished)
+/**
+ * The unfinished backup of the same application, or of everything, that a script has started before: it is continued in
+ * place of another one.
+ */
+export async function unfinishedBackup(
+  kubectl: Kubectl,
+  madeBy: string,
+  parts?: AppParts,
+): Promise<KubeObject | undefined> {
+  const scope = scopeOf(backupObject('planned', { madeBy, ttl: '1h', ...parts }))
+  return (await newestBackups(kubectl, `${MADE_BY}=${madeBy}`)).find(
+    backup => isUnfinished(backup) && isDeepStrictEqual(scopeOf(backup), scope),
+  )
 }
+
+/** What a backup takes: one of an application proves nothing of the others. `*` is what Velero calls everything. */
+const scopeOf = ({ spec }: KubeObject) => [
+  [...(spec?.includedNamespaces ?? [])].filter(name => name !== '*').sort(),
+  spec?.orLabelSelectors ?? [],
+]
 
 /** Whether no backup has come to its end yet, the nightly ones included. */
 export async function lacksBackup(kubectl: Kubectl): Promise<boolean> {
@@ -206,8 +223,8 @@ async function maintained(
 }
 
 /**
- * The two steps: makes a backup, or continues an unfinished one of the same script, and proves it. Throws everything
- * that is wrong at once; Velero's `Completed` alone is not a success. Returns the proof and its file.
+ * The two steps: makes a backup, or continues an unfinished one of the same script and scope, and proves it. Throws
+ * everything that is wrong at once; Velero's `Completed` alone is not a success. Returns the proof and its file.
  */
 export async function backUp(
   run: BackingRun,
@@ -216,7 +233,7 @@ export async function backUp(
 ): Promise<{ proof: Proof; file: string }> {
   const { config, madeBy, ttl, deadline, parts } = request
   const { signal, log } = run
-  const unfinished = await unfinishedBackup(kubectl, madeBy)
+  const unfinished = await unfinishedBackup(kubectl, madeBy, parts)
   const now = new Date(Date.now() + kubectl.client.clockOffset)
   const name = unfinished?.metadata.name ?? backupName(now, parts?.app)
   let contents: Counted[] | undefined
