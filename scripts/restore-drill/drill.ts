@@ -6,7 +6,7 @@ import { type BackupObjects, hasData } from '../../lib/backup/claim.ts'
 import { type ClaimContents, type Counting, contentsText } from '../../lib/backup/contents.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
 import { DRILL_MARK } from '../../lib/backup/objects.ts'
-import { mark, type Proof } from '../../lib/backup/proof.ts'
+import { mark, type Proof, storedProof } from '../../lib/backup/proof.ts'
 import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/restored.ts'
 import { claimIn, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
@@ -50,7 +50,7 @@ export interface DrillResult {
 
 /**
  * A backup with a sound proof: that of this name, proved as a whole or with `app` of that application, or the newest one
- * that is proved as a whole. Throws an ExpectedError when there is none.
+ * that is proved as a whole. Throws an ExpectedError when there is none, and when the bucket cannot be read.
  */
 export async function chooseProved(
   kubectl: Kubectl,
@@ -61,13 +61,11 @@ export async function chooseProved(
   const bucket = await BackupBucket.open(config, signal)
   if (name !== undefined) return { backup: name, proof: await readProof(bucket, name, app) }
   const backups = (await newestBackups(kubectl)).filter(({ status }) => status?.phase === 'Completed')
-  for (const { metadata } of backups)
-    try {
-      const proof = await readProof(bucket, metadata.name)
-      if (proof.app === undefined) return { backup: metadata.name, proof }
-    } catch (error) {
-      if (!(error instanceof ExpectedError)) throw error
-    }
+  for (const { metadata } of backups) {
+    const proof = await storedProof(bucket, metadata.name)
+    if (typeof proof !== 'string' && proof.app === undefined && proof.wrong.length === 0)
+      return { backup: metadata.name, proof }
+  }
   throw new ExpectedError('no backup is proved', 'prove one: npx tsx scripts/backup.ts --verify latest')
 }
 

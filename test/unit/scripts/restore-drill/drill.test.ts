@@ -1,8 +1,10 @@
 /** The verdict of a drill, and the job that the cluster runs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Proof } from '../../../../lib/backup/proof.ts'
+import { type Proof, sealedProof } from '../../../../lib/backup/proof.ts'
+import type { Kubectl } from '../../../../lib/kubectl/kubectl.ts'
 import {
+  chooseProved,
   type DrillResult,
   drillProblems,
   drillText,
@@ -11,6 +13,7 @@ import {
 } from '../../../../scripts/restore-drill/drill.ts'
 import { bundleJob, cronOf, nodeImage, scheduleObjects } from '../../../../scripts/restore-drill/schedule.ts'
 import { expectedFrom } from '../../helpers.ts'
+import { serve } from '../../transport.ts'
 
 const good: DrillResult = {
   app: 'wekan',
@@ -23,6 +26,48 @@ const good: DrillResult = {
 }
 const proof = { backup: { startedAt: '2026-03-01T00:00:00Z' } } as Proof
 const now = Date.parse('2026-03-01T10:00:00Z')
+
+test('the newest whole proof is taken; a bucket that cannot be read is told, and not taken for one without a proof', async () => {
+  const made = (name: string, more: object = {}) =>
+    sealedProof({ version: 1, backup: { name, claims: [] }, wrong: [], ...more } as unknown as Proof)
+  const files: Record<string, string> = {
+    good: made('good'),
+    ofWekan: made('ofWekan', { app: 'wekan' }),
+    bad: made('bad', { wrong: [{ what: 'a volume is missing', fix: '' }] }),
+    changed: made('another'),
+  }
+  let refused = ''
+  const storage = await serve((asked, answer) => {
+    const [, name = ''] = /backups\/(\w+)\/openappstack-proof\.json$/.exec(asked.url ?? '') ?? []
+    const found = files[name]
+    answer.writeHead(refused ? 403 : found === undefined ? 404 : 200).end(refused || found)
+  })
+  const config = {
+    backup_s3_url: storage.url,
+    backup_s3_region: 'ceph',
+    backup_s3_bucket: 'backups',
+    backup_s3_aws_access_key_id: 'id',
+    backup_s3_aws_secret_access_key: 'secret',
+  }
+  const chosen = async (names: string[], of: { name?: string; app?: string } = {}) => {
+    const backups = names.map(name => ({ metadata: { name }, status: { phase: 'Completed' } }))
+    const kubectl = { list: async () => backups } as unknown as Kubectl
+    return (await chooseProved(kubectl, config, of, AbortSignal.timeout(30_000))).backup
+  }
+  const refusal = async (...args: Parameters<typeof chosen>) =>
+    (await expectedFrom(() => chosen(...args))).message
+  try {
+    const others = ['absent', 'ofWekan', 'bad', 'changed']
+    assert.is(await chosen([...others, 'good']), 'good')
+    assert.is(await refusal(others), 'no backup is proved')
+    assert.is(await chosen([], { name: 'ofWekan', app: 'wekan' }), 'ofWekan')
+    assert.match(await refusal([], { name: 'ofWekan' }), /is of wekan only/)
+    refused = '<Error><Code>InvalidAccessKeyId</Code><Message>unknown</Message></Error>'
+    assert.match(await refusal(['good']), /does not know the access key/)
+  } finally {
+    storage.close()
+  }
+})
 
 test('a verdict tells times and what was counted', () => {
   const verdict = verdictOf('oas', { backup: 'nightly', proof, results: [good], now })
