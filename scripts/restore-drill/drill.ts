@@ -22,6 +22,7 @@ import { ExpectedError, ExpectedErrors, throwAll } from '../../lib/script/errors
 import { privateFolder, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { markdownText } from '../../lib/script/printable.ts'
+import { scrubbedJson } from '../../lib/script/scrub.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 
@@ -258,12 +259,14 @@ export async function markDrill(kubectl: Kubectl, { backup, rto, results }: Dril
     await mark(kubectl, DRILL_MARK, { backup, rto: String(rto) })
 }
 
-/** Writes the verdict to the journal. Returns the path of its Markdown. */
+/** Writes the verdict to the journal, secrets taken out. Returns the path of its Markdown. */
 export function writeVerdict(cluster: Cluster, document: DrillVerdict): string {
   privateFolder(cluster.journal)
   const file = join(cluster.journal, `${fileTime(new Date(document.madeAt))}-drill-${document.backup}`)
-  writeFileAtomic(`${file}.json`, `${JSON.stringify(document, null, 2)}\n`)
-  writeFileAtomic(`${file}.md`, drillText(document))
+  // Databases say what they like, and Markdown escapes characters: secrets are taken out before that.
+  const text = scrubbedJson(document)
+  writeFileAtomic(`${file}.json`, `${text}\n`)
+  writeFileAtomic(`${file}.md`, drillText(JSON.parse(text)))
   return `${file}.md`
 }
 

@@ -1,10 +1,21 @@
+import { readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import type { BackupBucket } from '../../../../lib/backup/bucket.ts'
-import { earlierFacts, type Proof, sealedProof, storedProof } from '../../../../lib/backup/proof.ts'
+import {
+  earlierFacts,
+  makeProof,
+  type Proof,
+  sealedProof,
+  storedProof,
+} from '../../../../lib/backup/proof.ts'
 import { readProof } from '../../../../lib/backup/restoring.ts'
+import type { Kubectl } from '../../../../lib/kubectl/kubectl.ts'
+import type { Cluster } from '../../../../lib/script/cluster.ts'
 import { sha256 } from '../../../../lib/script/digest.ts'
+import { registerSecret } from '../../../../lib/script/redact.ts'
 import { test } from '../../../suite.ts'
-import { expectedFrom } from '../../helpers.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { serve } from '../../transport.ts'
 
 const PATH = 'backups/b/openappstack-proof.json'
 const bucket = (files: Record<string, string>) =>
@@ -82,6 +93,39 @@ test('a proof that was changed once is told of by every later one', async () => 
   const next = sealedProof({ ...JSON.parse(GOOD), changed, backup: { name: 'b', claims: [] } } as Proof)
   assert.is((await earlierFacts(bucket({ [PATH]: next }), 'b')).changed, PATH)
   assert.is((await earlierFacts(bucket({ [PATH]: next }), 'b', 'wekan')).changed, PATH)
+})
+
+test('a secret that Velero has said is in no file of the journal, Markdown of it included', async () => {
+  const secret = 'hunter|2<xyz[9]'
+  registerSecret(secret)
+  const backup = {
+    metadata: { name: 'b' },
+    status: { phase: 'Failed', failureReason: `access denied for ${secret}` },
+  }
+  const kubectl = {
+    client: { clockOffset: 0 },
+    get: async () => backup,
+    list: async () => [],
+    serverVersion: async () => 'v1.36.4',
+  } as unknown as Kubectl
+  const storage = await serve((_asked, answer) => answer.writeHead(404).end())
+  const config = {
+    backup_s3_url: storage.url,
+    backup_s3_region: 'ceph',
+    backup_s3_bucket: 'backups',
+    backup_s3_aws_access_key_id: 'id',
+    backup_s3_aws_secret_access_key: 'a-secret-key',
+  }
+  const cluster = { name: 'oas', journal: temporaryFolder() } as Cluster
+  try {
+    const { file } = await makeProof(kubectl, 'b', { cluster, config, signal: AbortSignal.timeout(30_000) })
+    for (const each of [file, file.replace(/md$/, 'json')]) {
+      assert.match(readFileSync(each, 'utf8'), 'access denied for')
+      assert.not.match(readFileSync(each, 'utf8'), /hunter|xyz/)
+    }
+  } finally {
+    storage.close()
+  }
 })
 
 /** A proof of an application at its own place, or as earlier versions have written it in place of the whole. */

@@ -1,8 +1,11 @@
 /** The verdict of a drill, and the job that the cluster runs. */
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Proof, sealedProof } from '../../../../lib/backup/proof.ts'
 import type { Kubectl } from '../../../../lib/kubectl/kubectl.ts'
+import type { Cluster } from '../../../../lib/script/cluster.ts'
+import { registerSecret } from '../../../../lib/script/redact.ts'
 import {
   chooseProved,
   type DrillResult,
@@ -10,9 +13,10 @@ import {
   drillText,
   failedDrill,
   verdictOf,
+  writeVerdict,
 } from '../../../../scripts/restore-drill/drill.ts'
 import { bundleJob, cronOf, nodeImage, scheduleObjects } from '../../../../scripts/restore-drill/schedule.ts'
-import { expectedFrom } from '../../helpers.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
 import { serve } from '../../transport.ts'
 
 const good: DrillResult = {
@@ -91,6 +95,18 @@ test('differences, and an application that could not be restored, are in the ver
     [lost, failed].flatMap(drillProblems).map(({ message }) => message),
     ['oas-apps/data: table x is missing', 'the MariaDB of a/b is not ready'],
   )
+})
+
+test('a secret that a database has said is in no file of the verdict, Markdown of it included', () => {
+  const secret = 'hunter|2<xyz[9]'
+  registerSecret(secret)
+  const failed = failedDrill('nextcloud', [new Error(`access denied for ${secret}`)])
+  const verdict = verdictOf('oas', { backup: 'nightly', proof, results: [failed], now })
+  const file = writeVerdict({ journal: temporaryFolder() } as Cluster, verdict)
+  for (const each of [file, file.replace(/md$/, 'json')]) {
+    assert.match(readFileSync(each, 'utf8'), 'access denied for')
+    assert.not.match(readFileSync(each, 'utf8'), /hunter|xyz/)
+  }
 })
 
 test('schedules of cron', async () => {
