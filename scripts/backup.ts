@@ -21,7 +21,7 @@ await script({
   summary: 'Back up the cluster with Velero and prove that every volume is in the backup (exit code 1: not).',
   flags: {
     app: { type: 'string', value: 'APP', help: `one application only: ${DATA_NAMES.join(', ')}` },
-    list: { type: 'boolean', help: 'list the backups and what each holds' },
+    list: { type: 'boolean', help: 'list the backups and what each holds, with --app of that one' },
     verify: {
       type: 'string',
       value: 'NAME',
@@ -71,14 +71,14 @@ await script({
     const objects = await readBackupObjects(kubectl)
     const now = Date.now() + kubectl.client.clockOffset
 
+    const parts = app === undefined ? undefined : await partsOfApp(kubectl, app, objects)
     if (list) {
-      const backups = await listBackups(kubectl, objects, now)
+      const backups = await listBackups(kubectl, objects, now, parts)
       run.result = { backups }
       return run.log.print(
         table([['BACKUP', 'PHASE', 'AGE', 'VOLUMES', 'KEPT UNTIL'], ...backups.map(b => b.row)]),
       )
     }
-    const parts = app === undefined ? undefined : await partsOfApp(kubectl, app, objects)
     if (verify !== undefined) {
       const name = await backupNamed(kubectl, verify, now)
       if (run.flags['dry-run'] && !(await run.agree([`prove backup ${name}`], ''))) return

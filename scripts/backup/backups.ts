@@ -1,6 +1,7 @@
 /** The backups that exist: listed with what each holds, found by name, deleted. */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { BackupObjects } from '../../lib/backup/claim.ts'
 import { judgeBackup } from '../../lib/backup/judge.ts'
 import { startOf, VELERO } from '../../lib/backup/objects.ts'
@@ -22,18 +23,25 @@ export function keptFor(flag: string | undefined): string {
   return `${Math.round(time / 60_000)}m`
 }
 
-/** All backups, the newest first, judged against the volumes that the cluster has now. */
+/**
+ * All backups, the newest first, judged against the volumes that the cluster, or an application of it, has now. One of an
+ * application alone is not judged against the others: it is told as such.
+ */
 export async function listBackups(
   kubectl: Kubectl,
   objects: BackupObjects,
   now: number,
+  parts?: Pick<AppParts, 'owns'>,
 ): Promise<{ name: string; proved: boolean; row: string[] }[]> {
   return (await newestBackups(kubectl)).map(backup => {
-    const { name, phase, claims, proved, expiresAt } = judgeBackup(backup, objects, now)
+    const isPart = !parts && (backup.spec?.labelSelector ?? backup.spec?.orLabelSelectors) !== undefined
+    const only = isPart ? () => true : parts?.owns
+    const { name, phase, claims, flaws, proved, expiresAt } = judgeBackup(backup, objects, now, only)
     const wanted = claims.filter(({ state }) => state === 'captured' || state === 'missing')
     const captured = wanted.filter(({ state }) => state === 'captured').length
     const age = durationText(Math.max(0, now - startOf(backup)))
-    const state = `${captured} of ${wanted.length}${proved ? '' : ' ✗'}`
+    const isGood = isPart ? flaws.length === 0 && captured > 0 : proved
+    const state = `${captured} of ${isPart ? 'one application' : wanted.length}${isGood ? '' : ' ✗'}`
     return { name, proved, row: [name, phase, age, state, expiresAt ?? ''] }
   })
 }

@@ -266,6 +266,9 @@ if (all) {
     // Of the whole cluster it proves nothing, and that does not change what is proved of the application.
     const whole = await run('backup', ['--verify', backup.name])
     assert.is(whole.code, 1, whole.stderr)
+    const listed = async (...args: string[]) => (await run('backup', ['--list', ...args])).stdout
+    assert.match(await listed(), new RegExp(`^${backup.name} .* \\d+ of one application  `, 'm'))
+    assert.match(await listed('--app', 'wekan'), new RegExp(`^${backup.name} .* \\d+ of \\d+  `, 'm'))
     const place = join(velero.s3.files, 'backups', backup.name)
     const wrong = (file: string) => JSON.parse(readFileSync(join(place, file), 'utf8')).wrong.length
     assert.is(wrong('openappstack-proof-wekan.json'), 0)
