@@ -15,7 +15,10 @@ export type AccountChange = Partial<Pick<Identity, 'state' | 'metadata_admin' | 
 export type AccountAction =
   | { does: 'create'; traits: Traits; metadata: AdminMetadata; hash?: string }
   | { does: 'change'; identity: Identity; change: AccountChange }
-  | { does: 'disable' | 'delete' | 'free' | 'end sessions of' | 'reset'; identity: Identity }
+  | { does: Doing; identity: Identity }
+
+/** What is done to a user as he is. */
+export type Doing = 'disable' | 'delete' | 'free' | 'end sessions of' | 'revoke tokens of' | 'reset'
 
 /** What a command hands over at the end: a one-time code, or a generated password. */
 export type Handing = { to: string; as: 'code' | 'password' }

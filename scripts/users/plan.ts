@@ -1,7 +1,15 @@
 import type { AdminMetadata, Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import { traitProblems } from '../../lib/platform/old-accounts.ts'
 import { ExpectedError, throwAll, UsageError } from '../../lib/script/errors.ts'
-import { type AccountPlan, changePlan, guardLastAdmin, type Handing, userNamed } from './actions.ts'
+import {
+  type AccountChange,
+  type AccountPlan,
+  changePlan,
+  type Doing,
+  guardLastAdmin,
+  type Handing,
+  userNamed,
+} from './actions.ts'
 import { importPlan } from './import.ts'
 import { grantsOf, type Person } from './people.ts'
 
@@ -21,7 +29,11 @@ export interface Accounts {
   apps: readonly string[]
 }
 
-/** What a command changes; no action when nothing differs. Throws what is wrong. Pure. */
+/**
+ * What a command changes; no action when nothing differs. What takes access away ends sessions or tokens also when
+ * kratos has the state already: a run that failed in between has left them, and kratos does not tell. Throws what is
+ * wrong. Pure.
+ */
 export function accountPlan(
   [command = '', name, ...words]: readonly string[],
   flags: AccountFlags,
@@ -35,13 +47,15 @@ export function accountPlan(
       `restore it: npx tsx scripts/users.ts restore ${name} --email ADDRESS`,
     )
   }
-  const act = (
-    does: 'disable' | 'delete' | 'free' | 'end sessions of' | 'reset',
-    identity: Identity,
-    line: string,
-  ) => ({
+  const act = (does: Doing, identity: Identity, line: string) => ({
     actions: [{ line, action: { does, identity } }],
   })
+  const taking = (identity: Identity, change: AccountChange) => {
+    const plan = changePlan(identity, change)
+    return plan.actions.length > 0
+      ? plan
+      : act('revoke tokens of', identity, `revoke all tokens of ${name}, whose access stays as it is`)
+  }
   const metadata = (identity: Identity, to: Partial<AdminMetadata>) => ({ ...identity.metadata_admin, ...to })
   const handing: Handing = { to: name ?? '', as: flags.generate ? 'password' : 'code' }
 
@@ -73,13 +87,17 @@ export function accountPlan(
     case 'disable':
       guardLastAdmin(existing(), people)
       return existing().state === 'inactive'
-        ? { actions: [] }
+        ? act('end sessions of', existing(), `end all sessions of ${name}, who is disabled already`)
         : act('disable', existing(), `disable ${name}, end all sessions`)
     case 'enable':
       return changePlan(existing(), { state: 'active' })
-    case 'delete':
-      guardLastAdmin(existing(), people)
-      return act('delete', existing(), `delete ${name} (${existing().traits.email}); the name stays reserved`)
+    case 'delete': {
+      const identity = userNamed(name, people)
+      if (identity.metadata_admin?.deleted)
+        return act('end sessions of', identity, `end all sessions of ${name}, who is deleted already`)
+      guardLastAdmin(identity, people)
+      return act('delete', identity, `delete ${name} (${identity.traits.email}); the name stays reserved`)
+    }
     case 'restore': {
       const identity = userNamed(name, people)
       if (!identity.metadata_admin?.deleted) return { actions: [] }
@@ -111,11 +129,10 @@ export function accountPlan(
       const granted = identity.metadata_admin?.apps ?? {}
       const given = grantsOf(words, [...apps, ...Object.keys(granted)])
       const left = Object.entries(granted).filter(([app]) => !(app in given))
-      return changePlan(identity, {
-        metadata_admin: metadata(identity, {
-          apps: Object.fromEntries([...left, ...(command === 'grant' ? Object.entries(given) : [])]),
-        }),
-      })
+      const changed = (apps: AdminMetadata['apps']) => ({ metadata_admin: metadata(identity, { apps }) })
+      return command === 'grant'
+        ? changePlan(identity, changed(Object.fromEntries([...left, ...Object.entries(given)])))
+        : taking(identity, changed(Object.fromEntries(left)))
     }
     case 'admin': {
       const identity = existing()
@@ -123,14 +140,15 @@ export function accountPlan(
       if (state !== 'on' && state !== 'off')
         throw new UsageError('on or off is missing', 'write admin NAME on, or off')
       const on = state === 'on'
+      const plan = on ? changePlan : taking
       if (app !== undefined) {
         grantsOf([app], apps)
         const granted = { ...identity.metadata_admin?.apps }
         if (on || app in granted) granted[app] = on ? 'admin' : 'user'
-        return changePlan(identity, { metadata_admin: metadata(identity, { apps: granted }) })
+        return plan(identity, { metadata_admin: metadata(identity, { apps: granted }) })
       }
       if (!on) guardLastAdmin(identity, people)
-      return changePlan(identity, {
+      return plan(identity, {
         metadata_admin: metadata(identity, { admin: on, apps: identity.metadata_admin?.apps ?? {} }),
       })
     }
@@ -139,7 +157,7 @@ export function accountPlan(
       return { actions: [], handing }
     case 'sessions':
       if (!flags.end) throw new UsageError('nothing to do', 'give --end to end all sessions')
-      return act('end sessions of', existing(), `end all sessions of ${name}`)
+      return act('end sessions of', userNamed(name, people), `end all sessions of ${name}`)
     case 'reset-admin':
       return { ...adminPlan(flags.email, people), handing: { to: 'admin', as: 'password' } }
     default:

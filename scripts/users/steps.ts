@@ -4,6 +4,7 @@ import {
   deleteUser,
   disableUser,
   endSessions,
+  freeName,
   type Handover,
   newCode,
   newPassword,
@@ -11,31 +12,51 @@ import {
   TakenError,
 } from '../../flux2/core/single-sign-on/userpanel/panel/accounts.ts'
 import { UpstreamError } from '../../flux2/core/single-sign-on/userpanel/panel/upstream.ts'
-import { type Identity, newIdentity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
+import {
+  type Identity,
+  newIdentity,
+  subjectOf,
+} from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import type { AccountServices } from '../../lib/platform/sign-on.ts'
-import { ExpectedError } from '../../lib/script/errors.ts'
+import { ExpectedError, TransientError, throwAll, toExpected } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { AccountAction, AccountPlan, Handing } from './actions.ts'
 
 /** Requests at once: kratos answers one in about 10 ms. */
 const AT_ONCE = 8
 
-/** Does the actions of a plan. Throws an ExpectedError for the first that fails; those before it are done. */
+/** Does the actions of a plan. After a failure no other one starts. Throws an ExpectedError for all that have failed. */
 export async function carryOut(
   services: AccountServices,
   actions: AccountPlan['actions'],
   signal: AbortSignal,
 ): Promise<void> {
   const left = actions.values()
+  let isOver = false
   const worker = async () => {
     for (const { line, action } of left) {
+      if (isOver) return
       signal.throwIfAborted()
       await act(services, action).catch(error => {
-        throw failed(line, error)
+        isOver = true
+        throw failed(line, error, continuation(action))
       })
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  // None may be cut off between kratos and hydra when this ends.
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker))
+  signal.throwIfAborted()
+  throwAll(ends.flatMap(end => (end.status === 'rejected' ? [toExpected(end.reason)] : [])))
+}
+
+/**
+ * How an action is continued that failed. Whoever has got other access in kratos already differs no more in the next
+ * plan, but may still have the tokens of before.
+ */
+function continuation(action: AccountAction): string {
+  return action.does === 'change' && action.change.metadata_admin
+    ? `run the same command again; if no change is needed then: npx tsx scripts/users.ts sessions ${action.identity.traits.username} --end`
+    : 'run the same command again: it continues'
 }
 
 async function act(services: AccountServices, action: AccountAction): Promise<void> {
@@ -47,8 +68,9 @@ async function act(services: AccountServices, action: AccountAction): Promise<vo
   } else if (action.does === 'change') await changeUser(services, action.identity, action.change)
   else if (action.does === 'disable') await disableUser(services, action.identity)
   else if (action.does === 'delete') await deleteUser(services, action.identity)
-  else if (action.does === 'free') await kratos.remove(action.identity.id)
+  else if (action.does === 'free') await freeName(services, action.identity)
   else if (action.does === 'end sessions of') await endSessions(services, action.identity)
+  else if (action.does === 'revoke tokens of') await services.hydra.revokeTokens(subjectOf(action.identity))
   else await unlock(services, action.identity)
 }
 
@@ -59,7 +81,8 @@ async function unlock(services: AccountServices, identity: Identity): Promise<vo
   await removeSecondFactor(services, identity)
 }
 
-function failed(line: string, error: unknown): unknown {
+/** An error of an action, told with its line and with how to continue. */
+function failed(line: string, error: unknown, next: string): unknown {
   if (error instanceof ChangedError)
     return new ExpectedError(
       `${line}: somebody else has changed this user meanwhile`,
@@ -70,12 +93,11 @@ function failed(line: string, error: unknown): unknown {
       `${line}: the name or the address is taken`,
       'somebody else was faster: run the same command again',
     )
+  if (error instanceof TransientError)
+    return new TransientError(`${line}: ${error.message}`, `${error.fix}; then ${next}`, { cause: error })
   if (!(error instanceof UpstreamError)) return error
   const { message } = error.body as { message: string }
-  return new ExpectedError(
-    `${line}: ${error.message}: ${message}`,
-    'run the same command again: it continues',
-  )
+  return new ExpectedError(`${line}: ${error.message}: ${message}`, next)
 }
 
 /** Creates what is handed over to a user, and registers it as a secret; a password has been tried by logging in. */
@@ -92,7 +114,11 @@ export async function handOver(
       await tryPassword(services, identity, handover.password)
     return handover
   } catch (error) {
-    throw failed(`resetting the password of ${identity.traits.username}`, error)
+    throw failed(
+      `resetting the password of ${identity.traits.username}`,
+      error,
+      'run the same command again: it continues',
+    )
   }
 }
 

@@ -501,6 +501,22 @@ test('administrators who disable each other at once: one is left', async () => {
   assert.equal(answers.map(({ headers }) => /^\/users\//.test(headers.location ?? '')).sort(), [false, true])
 })
 
+test('what a deletion that failed has left open is ended: by its button, and before the name is freed', async () => {
+  const send = administrators()
+  people[1]!.metadata_admin = { subject: 'subject of bert', deleted: '2026-01-02' }
+  const { text } = await ask(`/users/${BERT}`, { headers: { cookie: 'ory_kratos_session=anna' } })
+  assert.match(text, /<button name="action" value="end">/)
+  for (const action of ['end', 'free']) {
+    told = []
+    assert.is((await send('anna', BERT, { action })).status, 303)
+    assert.ok(
+      told.some(request => request.includes('/auth/sessions/consent?subject=subject+of+bert')),
+      action,
+    )
+  }
+  assert.is((await send('anna', BERT, { action: 'enable' })).status, 409)
+})
+
 test('no administrator disables, deletes or demotes himself, and reserved names are given to nobody', async () => {
   const send = administrators()
   const version = versionOf(identity)

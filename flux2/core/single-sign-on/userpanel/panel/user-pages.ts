@@ -6,6 +6,7 @@ import {
   deleteUser,
   disableUser,
   endSessions,
+  freeName,
   type Handover,
   newCode,
   newPassword,
@@ -129,7 +130,7 @@ async function act(
   }
   const own = identity.id === visitor.identity.id
   const gone = identity.metadata_admin?.deleted !== undefined
-  if (gone && !['restore', 'free'].includes(action)) throw new PageError(409, TEXTS.error.expired)
+  if (gone && !['restore', 'free', 'end'].includes(action)) throw new PageError(409, TEXTS.error.expired)
   if (['save', 'restore'].includes(action) && fields.get('version') !== versionOf(identity))
     throw new ChangedError('the user was changed meanwhile')
   // Whoever asks is an administrator and stays one: nobody else can be the last.
@@ -162,7 +163,7 @@ async function act(
       return restore(panel, identity, read(fields, apps), refuse, () => done('restored'))
     case 'free':
       if (!gone) throw new PageError(409, TEXTS.error.expired)
-      await panel.kratos.remove(identity.id)
+      await freeName(panel, identity)
       panel.log({ event: 'name freed', user: username, by: visitor.identity.traits.username })
       return redirect('/users')
     default:

@@ -113,6 +113,7 @@ ${extra}<button name="action" value="${name}">${label}</button></form>`
   const body = deleted
     ? html`<p>${texts.states.deleted}, ${deleted.slice(0, 10)}</p>
 ${action('restore', texts.restore, html`${version}${text('email', texts.email, '', html`required type="email" maxlength="320"`)}`)}
+<p>${action('end', texts.endSessions)}</p>
 <p class="hint">${texts.freeHint}</p>${action('free', texts.free)}`
     : html`<form method="post" action="/users/${identity.id}">${tokenField(viewer.token)}${version}
 ${text('name', texts.name, name, html`maxlength="256"`)}
