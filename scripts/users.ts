@@ -123,8 +123,7 @@ await script({
       run.next(['npx tsx scripts/users.ts reset-password NAME   # a code for each new user'])
     if (!handing) return
     await run.step(`Create a ${handing.as} for ${handing.to}`, undefined, async () => {
-      const identity = userNamed(handing.to, await everybody(services.kratos))
-      const handover = await handOver(services, identity, handing.as)
+      const handover = await handOver(services, handing)
       run.reveal({ user: handing.to, ...handover }, handoverText(handing.to, handover))
       return undefined
     })

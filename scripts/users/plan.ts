@@ -70,7 +70,10 @@ export function accountPlan(
       throwAll(traitProblems(person.traits).map(text => new UsageError(text, 'correct it; see --help')))
       if (people.some(({ traits }) => traits.username === name)) {
         existing()
-        throw new ExpectedError(`the name ${name} is taken`, 'choose another name, or use edit')
+        throw new ExpectedError(
+          `the name ${name} is taken`,
+          `choose another name; or use edit; or create the code that was not shown: npx tsx scripts/users.ts reset-password ${name}`,
+        )
       }
       return { ...importPlan([person], people), handing }
     }
@@ -100,7 +103,11 @@ export function accountPlan(
     }
     case 'restore': {
       const identity = userNamed(name, people)
-      if (!identity.metadata_admin?.deleted) return { actions: [] }
+      if (!identity.metadata_admin?.deleted)
+        throw new ExpectedError(
+          `user ${name} is not deleted`,
+          `create a code: npx tsx scripts/users.ts reset-password ${name}`,
+        )
       const traits = { username: identity.traits.username, email: flags.email ?? '', name: flags.name }
       throwAll(traitProblems(traits).map(text => new UsageError(text, 'give --email ADDRESS')))
       const { subject } = identity.metadata_admin

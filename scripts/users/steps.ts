@@ -17,10 +17,10 @@ import {
   newIdentity,
   subjectOf,
 } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
-import type { AccountServices } from '../../lib/platform/sign-on.ts'
-import { ExpectedError, TransientError, throwAll, toExpected } from '../../lib/script/errors.ts'
+import { type AccountServices, everybody } from '../../lib/platform/sign-on.ts'
+import { ExpectedError, throwAll, toExpected } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import type { AccountAction, AccountPlan, Handing } from './actions.ts'
+import { type AccountAction, type AccountPlan, type Handing, userNamed } from './actions.ts'
 
 /** Requests at once: kratos answers one in about 10 ms. */
 const AT_ONCE = 8
@@ -56,7 +56,7 @@ export async function carryOut(
 function continuation(action: AccountAction): string {
   return action.does === 'change' && action.change.metadata_admin
     ? `run the same command again; if no change is needed then: npx tsx scripts/users.ts sessions ${action.identity.traits.username} --end`
-    : 'run the same command again: it continues'
+    : 'run the same command again'
 }
 
 async function act(services: AccountServices, action: AccountAction): Promise<void> {
@@ -84,29 +84,29 @@ async function unlock(services: AccountServices, identity: Identity): Promise<vo
 /** An error of an action, told with its line and with how to continue. */
 function failed(line: string, error: unknown, next: string): unknown {
   if (error instanceof ChangedError)
-    return new ExpectedError(
-      `${line}: somebody else has changed this user meanwhile`,
-      'run the same command again: it makes a new plan',
-    )
+    return new ExpectedError(`${line}: somebody else has changed this user meanwhile`, next)
   if (error instanceof TakenError || (error instanceof UpstreamError && error.status === 409))
     return new ExpectedError(
       `${line}: the name or the address is taken`,
       'somebody else was faster: run the same command again',
     )
-  if (error instanceof TransientError)
-    return new TransientError(`${line}: ${error.message}`, `${error.fix}; then ${next}`, { cause: error })
+  if (error instanceof ExpectedError)
+    return new ExpectedError(`${line}: ${error.message}`, `${error.fix}; then ${next}`, {
+      exitCode: error.exitCode,
+      cause: error,
+    })
   if (!(error instanceof UpstreamError)) return error
   const { message } = error.body as { message: string }
   return new ExpectedError(`${line}: ${error.message}: ${message}`, next)
 }
 
-/** Creates what is handed over to a user, and registers it as a secret; a password has been tried by logging in. */
-export async function handOver(
-  services: AccountServices,
-  identity: Identity,
-  as: Handing['as'],
-): Promise<Handover> {
+/**
+ * Creates what is handed over to a user, and registers it as a secret; a password has been tried by logging in. Throws
+ * an ExpectedError that names `reset-password`: the command before it has done its part, and would be refused again.
+ */
+export async function handOver(services: AccountServices, { to, as }: Handing): Promise<Handover> {
   try {
+    const identity = userNamed(to, await everybody(services.kratos))
     const handover = as === 'code' ? await newCode(services, identity) : await newPassword(services, identity)
     for (const secret of [handover.password, handover.code?.code, handover.code?.address])
       if (secret) registerSecret(secret)
@@ -115,9 +115,9 @@ export async function handOver(
     return handover
   } catch (error) {
     throw failed(
-      `resetting the password of ${identity.traits.username}`,
+      `creating a ${as} for ${to}`,
       error,
-      'run the same command again: it continues',
+      `run \`npx tsx scripts/users.ts reset-password ${to}${as === 'password' ? ' --generate' : ''}\``,
     )
   }
 }
@@ -132,7 +132,7 @@ async function tryPassword(services: AccountServices, identity: Identity, passwo
       if (!(error instanceof UpstreamError)) throw error
       throw new ExpectedError(
         `the new password of ${identity.traits.username} was set, but kratos does not accept it`,
-        'run `npx tsx scripts/logs.ts kratos --since 5m`, then run the same command again',
+        'run `npx tsx scripts/logs.ts kratos --since 5m`',
       )
     })
   await services.kratos.endSessions(identity.id)

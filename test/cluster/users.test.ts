@@ -132,7 +132,14 @@ test('create, show, edit, grant, revoke, admin: the accounts in kratos are what 
     'nextcloud',
   )
   assert.match(code!.address, /^https:\/\/admin\.oas\.localhost:\d+\/recovery/)
-  await refused(1, /the name mia is taken/, 'create', 'mia', '--email', 'other@example.org')
+  await refused(
+    1,
+    /the name mia is taken[\s\S]*reset-password mia/,
+    'create',
+    'mia',
+    '--email',
+    'other@example.org',
+  )
   await refused(1, /mia@example\.org is the address of mia/, 'create', 'ben', '--email', 'mia@example.org')
   await refused(2, /"Mia" is not a valid user name/, 'create', 'Mia', '--email', 'm@example.org')
   await refused(1, /application "nextclod" is not registered[\s\S]*nextcloud/, 'grant', 'mia', 'nextclod')
@@ -226,6 +233,7 @@ test('a deleted name stays reserved, is given back, or freed by its name typed',
   await handover('restore', 'mia', '--email', 'mia@example.org')
   assert.equal((await identity('mia'))!.metadata_admin, { subject, apps: {} })
 
+  await refused(1, /user mia is not deleted[\s\S]*reset-password mia/, 'restore', 'mia')
   await refused(1, /user mia is not deleted/, 'free-name', 'mia', '--confirm', 'mia')
   await done('delete', 'mia', '--confirm', 'mia')
   const warned = await done('free-name', 'mia', '--confirm', 'mia')

@@ -8,7 +8,7 @@ import type { AccountServices } from '../../../../lib/platform/sign-on.ts'
 import { sleep } from '../../../../lib/script/wait.ts'
 import type { AccountPlan } from '../../../../scripts/users/actions.ts'
 import { accountPlan } from '../../../../scripts/users/plan.ts'
-import { carryOut } from '../../../../scripts/users/steps.ts'
+import { carryOut, handOver } from '../../../../scripts/users/steps.ts'
 import { expectedFrom, messagesOf } from '../../helpers.ts'
 
 const person = (username: string, metadata_admin: Identity['metadata_admin'] = {}): Identity => ({
@@ -48,7 +48,8 @@ class StandIn {
 
   plan(...args: string[]): AccountPlan {
     const accounts = { people: structuredClone(this.people), apps: ['nextcloud', 'wekan'] }
-    return accountPlan(args, { ...FLAGS, end: args[0] === 'sessions' }, accounts)
+    const flags = { ...FLAGS, email: 'x@example.org', end: args[0] === 'sessions' }
+    return accountPlan(args, flags, accounts)
   }
 
   users(...args: string[]): Promise<void> {
@@ -103,6 +104,19 @@ test('a change whose tokens stayed names what ends them: the next plan does not 
   const { fix } = await expectedFrom(() => accounts.users('grant', 'mia', 'wekan'))
   assert.match(fix, 'users.ts sessions mia --end')
   assert.equal(accounts.plan('grant', 'mia', 'wekan').actions, [])
+})
+
+test('after a failed handover the error and the second run name the command that continues', async () => {
+  const accounts = new StandIn(person('mia'))
+  for (const fails of [/recovery|PUT/, /identities\?/]) {
+    accounts.fails = request => fails.test(request)
+    const code = await expectedFrom(() => handOver(accounts.services, { to: 'mia', as: 'code' }))
+    assert.match(code.fix, /reset-password mia`$/)
+    const password = await expectedFrom(() => handOver(accounts.services, { to: 'mia', as: 'password' }))
+    assert.match(password.fix, 'reset-password mia --generate')
+  }
+  for (const command of ['create', 'restore'])
+    assert.match((await expectedFrom(() => accounts.plan(command, 'mia'))).fix, 'reset-password mia', command)
 })
 
 test('after a failure nobody is cut off in the middle, no other action starts, and every failure is told', async () => {
