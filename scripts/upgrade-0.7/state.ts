@@ -27,8 +27,11 @@ export interface UpgradeState {
   owned: Ownership[]
   /** The folder with what the cluster had beyond the backup when the rollback started, relative as well. */
   added?: string
-  /** The file with the users of 0.6, relative as well; without it nobody is carried over. Absent until that is known. */
-  users?: { file?: string }
+  /**
+   * The file with the users of 0.6, relative as well; without it nobody is carried over. `refused`: the names of those
+   * whose hash kratos does not accept. Absent until that is known.
+   */
+  users?: { file?: string; refused?: string[] }
   startedAt: string
   finishedAt?: string
 }
@@ -66,6 +69,7 @@ export function readUpgradeState(cluster: ClusterPlace): UpgradeState | undefine
     !['undefined', 'string'].includes(typeof state.added) ||
     !['undefined', 'object'].includes(typeof state.users) ||
     !['undefined', 'string'].includes(typeof state.users?.file) ||
+    !Array.isArray(state.users?.refused ?? []) ||
     !Array.isArray(state.owned) ||
     !state.owned.every(isOwnership)
   )

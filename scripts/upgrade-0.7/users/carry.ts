@@ -85,15 +85,15 @@ export function joinBody({ metadata, traits, hash }: OldUser, identity: Identity
 }
 
 /**
- * Does it. A hash that kratos does not accept is left out: its owner gets a code. Returns the names of those. Throws
- * an ExpectedError for the first user whom kratos refuses; those before are done.
+ * Does it. A hash that kratos does not accept is left out: its owner gets a code. `refuse` is told the name before he is
+ * created without a hash: the next run finds him done. Throws an ExpectedError for the first user whom kratos refuses;
+ * those before are done.
  */
 export async function carryOver(
   { kratos }: AccountServices,
   { create, join }: Carrying,
-  signal: AbortSignal,
-): Promise<Set<string>> {
-  const refused = new Set<string>()
+  { refuse, signal }: { refuse: (name: string) => void; signal: AbortSignal },
+): Promise<void> {
   const work = [
     ...create.map(user => ({ user, act: (as: OldUser) => kratos.create(createBody(as)) })),
     ...join.map(({ user, identity }) => ({
@@ -109,7 +109,7 @@ export async function carryOver(
       try {
         await act(user).catch(error => {
           if (!user.hash || !(error instanceof UpstreamError) || error.status !== 400) throw error
-          refused.add(user.traits.username)
+          refuse(user.traits.username)
           return act({ ...user, hash: undefined })
         })
       } catch (error) {
@@ -121,7 +121,6 @@ export async function carryOver(
   // None may still be at work when this ends: the next run would meet what it has not seen.
   const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker))
   for (const end of ends) if (end.status === 'rejected') throw end.reason
-  return refused
 }
 
 function failed(name: string, error: unknown): unknown {

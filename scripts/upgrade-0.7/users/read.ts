@@ -113,5 +113,6 @@ export async function keepOldUsers(
 ): Promise<UpgradeState> {
   if (flags['skip-users']) return writeUpgradeState(cluster, { ...state, users: {} })
   if (!users) return writeUpgradeState(cluster, { ...state, users: state.users ?? {} })
-  return writeUpgradeState(cluster, { ...state, users: { file: await keepUsers(cluster, backup, users) } })
+  const file = await keepUsers(cluster, backup, users)
+  return writeUpgradeState(cluster, { ...state, users: { ...state.users, file } })
 }

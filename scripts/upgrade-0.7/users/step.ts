@@ -4,7 +4,7 @@ import { countText } from '../../../lib/script/count.ts'
 import type { Run } from '../../../lib/script/run.ts'
 import { until } from '../../../lib/script/wait.ts'
 import type { DriveOptions } from '../reconcile.ts'
-import { backupOf, type UpgradeState } from '../state.ts'
+import { backupOf, type UpgradeState, writeUpgradeState } from '../state.ts'
 import { carrying, carryOver, codesFile, handOutCodes, verifyCarried } from './carry.ts'
 import { keptUsers } from './file.ts'
 
@@ -17,7 +17,10 @@ export interface CarriedUsers {
   codes?: string
 }
 
-/** Carries the users that were read of 0.6 into kratos, which is ready by now. Undefined when there are none. */
+/**
+ * Carries the users that were read of 0.6 into kratos, which is ready by now. Undefined when there are none. Whose hash
+ * kratos refuses is noted in `state` and its file at once: whoever is in kratos then is not tried again.
+ */
 export async function carryUsers(
   run: Pick<Run, 'step' | 'log'> & { cluster: Cluster },
   { kubectl, deadline, signal }: DriveOptions,
@@ -27,11 +30,15 @@ export async function carryUsers(
   if (file === undefined) return undefined
   const { users, left } = await keptUsers(run.cluster, file)
   const services = accountServices(kubectl)
-  let refused = new Set<string>()
+  const refused = new Set(state.users?.refused)
+  const refuse = (name: string) => {
+    state.users = { file, refused: [...refused.add(name)] }
+    writeUpgradeState(run.cluster, state)
+  }
   const result: CarriedUsers = { carried: 0, left: [...left] }
   await run.step(`Carry over ${countText(users.length, 'user')} of 0.6`, undefined, async () => {
     const plan = carrying(users, await people(services, deadline, signal))
-    refused = await carryOver(services, plan, signal)
+    await carryOver(services, plan, { refuse, signal })
     await verifyCarried(services, users)
     result.left.push(...plan.conflicts)
     result.carried = users.length - plan.conflicts.length
