@@ -60,7 +60,7 @@ await script({
     // Without either there is nothing to purge any more, or nothing that proves whose server it is.
     const isKnown = identity.marked !== undefined || known.serverCa !== undefined
     if (isKnown) markFor(identity, known)
-    const facts = await gatherPurgeFacts(run, ssh, { identity, known })
+    const facts = await gatherPurgeFacts(run, ssh, { identity, known }, options)
     const { server } = facts
     if (!isKnown && plans.isEmpty(server)) {
       run.log.ok(`there is nothing of a cluster on ${ssh.name}; nothing was changed.`)

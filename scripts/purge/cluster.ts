@@ -1,9 +1,9 @@
+import { posix } from 'node:path'
 import { newestProof } from '../../lib/backup/guard.ts'
 import { type BackupFlaw, judgeBackup, wrongWith } from '../../lib/backup/judge.ts'
 import { takesNamespace } from '../../lib/backup/objects.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
-import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import type { ServerSurvey } from './survey.ts'
@@ -130,18 +130,41 @@ export function newestBackup(
   return candidates.find(({ missing }) => missing.length === 0) ?? candidates[0]
 }
 
-/** The volumes with their sizes: as the API server tells, else as the folders on the server look. Pure. */
+/** The path of a volume that is a folder of a node. */
+function folderOf({ spec }: KubeObject): string | undefined {
+  const path: string | undefined = spec?.hostPath?.path ?? spec?.local?.path
+  return path === undefined ? undefined : posix.normalize(path).replace(/(?<=.)\/$/, '')
+}
+
+/** The folders of volumes below these trees, on whatever node, that were not found on the server yet. Pure. */
+export function otherPlaces(
+  { folders }: Pick<ServerSurvey, 'folders'>,
+  volumes: readonly KubeObject[],
+  trees: readonly string[],
+): string[] {
+  const found = new Set(folders.map(({ place }) => place))
+  return volumes
+    .flatMap(volume => folderOf(volume) ?? [])
+    .filter(path => !found.has(path) && trees.some(tree => `${path}/`.startsWith(`${tree}/`)))
+}
+
+/**
+ * The volumes with their sizes: as the API server tells, else as the folders on the server look. `measured` has the
+ * sizes of volumes in other folders that a purge removes. Pure.
+ */
 export function volumesOf(
   { folders }: Pick<ServerSurvey, 'folders'>,
   cluster: Pick<ClusterSurvey, 'volumes' | 'claims' | 'backup'> | undefined,
+  measured: ReadonlyMap<string, number>,
 ): Volume[] {
-  const left = new Map(folders.map(({ name, size }) => [`${LOCAL_STORAGE}/${name}`, size]))
+  const left = new Map(folders.map(folder => [folder.place, folder]))
   const uids = new Map(
     cluster?.claims.map(({ metadata }) => [`${metadata.namespace}/${metadata.name}`, metadata.uid]),
   )
-  const known = (cluster?.volumes ?? []).map(({ metadata, spec }): Volume => {
-    const path: string | undefined = spec?.hostPath?.path ?? spec?.local?.path
-    const size = path === undefined ? undefined : left.get(path)
+  const known = (cluster?.volumes ?? []).map((volume): Volume => {
+    const { metadata, spec } = volume
+    const path = folderOf(volume)
+    const size = path === undefined ? undefined : (left.get(path)?.size ?? measured.get(path))
     if (path !== undefined) left.delete(path)
     const claim = spec?.claimRef ? `${spec.claimRef.namespace}/${spec.claimRef.name}` : ''
     return {
@@ -152,8 +175,7 @@ export function volumesOf(
       backedUp: cluster?.backup?.claims.has(uids.get(claim) ?? '-') ?? false,
     }
   })
-  const unknown = [...left].map(([place, size]): Volume => {
-    const folder = place.slice(LOCAL_STORAGE.length + 1)
+  const unknown = [...left.values()].map(({ place, name: folder, size }): Volume => {
     // The provisioner names folders pvc-UID_NAMESPACE_CLAIM; neither of the two may hold an underscore.
     const [, namespace, name] = /^pvc-[0-9a-f-]{36}_([^_]+)_([^_]+)$/.exec(folder) ?? []
     return {

@@ -9,8 +9,9 @@ import {
 } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { newestArchive, type SavedArchive } from './backups.ts'
-import { type ClusterSurvey, surveyCluster, type Volume, volumesOf } from './cluster.ts'
-import { type ServerSurvey, surveyServer } from './survey.ts'
+import { type ClusterSurvey, otherPlaces, surveyCluster, type Volume, volumesOf } from './cluster.ts'
+import { treesToRemove } from './paths.ts'
+import { measurePlaces, type ServerSurvey, surveyServer } from './survey.ts'
 
 /** Everything that is known before a purge. */
 export interface PurgeFacts {
@@ -28,10 +29,14 @@ export async function gatherPurgeFacts(
   run: ServerRun,
   ssh: Ssh,
   identities: { identity: ServerIdentity; known: KnownIdentity },
+  options: { docker: boolean },
 ): Promise<PurgeFacts> {
   const [server, cluster] = await Promise.all([surveyServer(ssh), askCluster(run, identities)])
+  // Volumes may be anywhere: what lies below a folder that is removed goes with it.
+  const others = otherPlaces(server, cluster?.volumes ?? [], treesToRemove(options))
+  const measured = await measurePlaces(ssh, others)
   const archive = newestArchive(run.cluster)
-  return { server, cluster, volumes: volumesOf(server, cluster), archive, now: Date.now() }
+  return { server, cluster, volumes: volumesOf(server, cluster, measured), archive, now: Date.now() }
 }
 
 /** Asks the API server of the kubeconfig, when the k3s on this server is proven to be the one behind it. */

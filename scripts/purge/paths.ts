@@ -22,6 +22,17 @@ export const TREES = [
 /** Only with --docker: the docs' list has it, but k3s needs no Docker, and what runs in one is somebody else's. */
 export const DOCKER = '/var/lib/docker'
 
+/** The folders that a purge removes with all that is in them. */
+export function treesToRemove({ docker }: { docker: boolean }) {
+  return [...TREES, ...(docker ? [DOCKER] : [])]
+}
+
+/**
+ * Where the provisioner of k3s itself keeps volumes, as on a server that somebody else installed
+ * (github.com/k3s-io/k3s, pkg/cli/server/server.go: DefaultLocalStoragePath).
+ */
+export const K3S_STORAGE = `${K3S.data}/storage`
+
 /** What the installer of k3s puts beside those folders (https://docs.k3s.io/installation/uninstall). */
 export const FILES = [
   '/etc/systemd/system/k3s.service',

@@ -7,7 +7,7 @@ import { table } from '../../lib/script/table.ts'
 import { backupProblems } from './backups.ts'
 import type { Volume } from './cluster.ts'
 import type { PurgeFacts } from './facts.ts'
-import { DOCKER, FILES, type PurgePath, TREES } from './paths.ts'
+import { DOCKER, FILES, type PurgePath, treesToRemove } from './paths.ts'
 import { foreignMounts, type ServerSurvey } from './survey.ts'
 
 /** What was asked for. */
@@ -23,7 +23,7 @@ export function pathsToRemove(
   { tools }: Pick<ServerSurvey, 'tools'>,
   { docker }: { docker: boolean },
 ): PurgePath[] {
-  return [...TREES, ...(docker ? [DOCKER] : []), ...tools, ...FILES] as PurgePath[]
+  return [...treesToRemove({ docker }), ...tools, ...FILES] as PurgePath[]
 }
 
 /** Whether there is nothing at all of what a purge removes; Docker alone is nothing of a cluster. Pure. */

@@ -4,7 +4,7 @@ import { entrySizes, RECORDED_TOOLS, splitAt, unitStates } from '../../lib/serve
 import { k3sFiles, settingsSources } from '../../lib/server/k3s-files.ts'
 import { linesOf, readFacts, shell, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { DOCKER, FILES, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from './paths.ts'
+import { DOCKER, FILES, K3S_STORAGE, KEPT, LINKS, type PurgePath, TOOL_PATHS, TREES } from './paths.ts'
 
 /** Something that is mounted at or below a path that a purge removes. */
 export interface Mount {
@@ -26,8 +26,8 @@ export interface ServerSurvey {
   tools: PurgePath[]
   links: string[]
   kept: { path: string; size: number }[]
-  /** The folders of persistent volumes. */
-  folders: { name: string; size: number }[]
+  /** The folders of persistent volumes, where provisioners put them. */
+  folders: { place: string; name: string; size: number }[]
   datastore: number | undefined
   /** `systemctl is-active` by unit, of the units that exist. */
   units: Map<string, string>
@@ -86,6 +86,7 @@ done`,
     linesOf,
   ),
   folders: entrySizes(LOCAL_STORAGE),
+  k3sFolders: entrySizes(K3S_STORAGE),
   datastore: sizes([K3S.datastore]),
   units: unitStates(['k3s.service', 'k3s-agent.service', 'docker.service']),
   containers: shell(
@@ -108,9 +109,42 @@ export async function surveyServer(ssh: Ssh): Promise<ServerSurvey> {
   return surveyOf(await readFacts(ssh, PURGE_FACTS, options))
 }
 
+/**
+ * The sizes of these paths, whose names may hold anything, without those that do not exist. A path that the server
+ * says nothing about counts as existing: what may be lost is never taken for absent. Pure.
+ */
+export function placeSizes(paths: readonly string[]) {
+  const script = `for path; do
+  if [ -e "$path" ] || [ -L "$path" ]; then echo "$(du -sxB1 -- "$path" | head -n 1 | cut -f 1)"; else echo absent; fi
+done`
+  return shell(script, paths, ({ text }) => {
+    const lines = text.split('\n')
+    return new Map(
+      paths.flatMap((path, i) => (lines[i] === 'absent' ? [] : [[path, Number(lines[i]) || 0] as const])),
+    )
+  })
+}
+
+/** Reads the sizes of those of these paths that exist on a server. Changes nothing. */
+export async function measurePlaces(ssh: Ssh, paths: readonly string[]): Promise<Map<string, number>> {
+  if (paths.length === 0) return new Map()
+  const options = { sudo: true, timeout: ADDING_UP, title: 'measuring volumes' }
+  return (await readFacts(ssh, { sizes: placeSizes(paths) }, options)).sizes
+}
+
 /** What the server answered, as a survey. Pure. */
 export async function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): Promise<ServerSurvey> {
-  const { paths, guard, folders, datastore, tools: recorded, serverFiles, agentFiles, ...rest } = said
+  const {
+    paths,
+    guard,
+    folders,
+    k3sFolders,
+    datastore,
+    tools: recorded,
+    serverFiles,
+    agentFiles,
+    ...rest
+  } = said
   const settings = await Promise.all(
     [serverFiles, agentFiles].map(files => effectiveSettings(settingsSources(files))),
   )
@@ -127,7 +161,10 @@ export async function surveyOf(said: ValuesOf<typeof PURGE_FACTS>): Promise<Serv
       source: unescaped(source!),
     })),
     tools,
-    folders: folders.entries,
+    folders: [
+      ...folders.entries.map(entry => ({ place: `${LOCAL_STORAGE}/${entry.name}`, ...entry })),
+      ...k3sFolders.entries.map(entry => ({ place: `${K3S_STORAGE}/${entry.name}`, ...entry })),
+    ],
     datastore: datastore[0]?.size,
     elsewhereData: settings.map(elsewhereProblem).find(problem => problem !== undefined),
   }

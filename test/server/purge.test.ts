@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
+import { K3S_STORAGE } from '../../scripts/purge/paths.ts'
 import { CGROUP_V1 } from '../bed/server/machine-disk.ts'
 import { test } from '../suite.ts'
 import { type Machine, type Outcome, type ScriptOptions, ServerBed } from './harness.ts'
@@ -377,14 +378,18 @@ test('links and foreign mounts are refused with what to do, bind mounts on the s
 
 test('while the API server is dead, backups of data cannot be judged: refused', async () => {
   await server.exec(['systemctl', 'stop', 'k3s'])
+  // Where k3s' own provisioner keeps volumes.
+  await server.write(`${K3S_STORAGE}/pvc-${CLAIM}_shop_data/file`, 'theirs')
   const before = await state()
   const { code, stderr, stdout } = await purge(confirmed)
   assert.is(code, 4)
-  assert.match(stderr, 'whether there is a backup of the data of one volume is not known')
+  assert.match(stderr, 'whether there is a backup of the data of 2 volumes is not known')
+  assert.match(stdout, /shop\/data .* not known/)
   assert.match(stdout, /applications +not known/)
   // The folder tells whose volume it is.
   assert.match(stdout, /oas-apps\/data +3\.0 MiB +not known/)
   assert.is(await state(), before)
+  await server.exec(['rm', '-r', K3S_STORAGE])
   await server.exec(['systemctl', 'start', 'k3s'], { timeout: 300_000 })
 })
 

@@ -3,15 +3,16 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { LOCAL_STORAGE } from '../../../../lib/k3s/k3s.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { sizeText } from '../../../../lib/script/size.ts'
 import { parseFacts } from '../../../../lib/server/reader.ts'
 import { type BackupFacts, backupProblems, newestArchive } from '../../../../scripts/purge/backups.ts'
-import { newestBackup, volumesOf } from '../../../../scripts/purge/cluster.ts'
+import { newestBackup, otherPlaces, volumesOf } from '../../../../scripts/purge/cluster.ts'
 import { markFor, type PurgeFacts } from '../../../../scripts/purge/facts.ts'
-import { DOCKER, FILES, LINKS, TOOL_PATHS, TREES } from '../../../../scripts/purge/paths.ts'
+import { DOCKER, FILES, LINKS, TOOL_PATHS, TREES, treesToRemove } from '../../../../scripts/purge/paths.ts'
 import {
   inventoryLines,
   isEmpty,
@@ -25,6 +26,7 @@ import {
   GUARD,
   type Mount,
   PURGE_FACTS,
+  placeSizes,
   type ServerSurvey,
   surveyOf,
 } from '../../../../scripts/purge/survey.ts'
@@ -125,6 +127,7 @@ test('the survey is parsed, with names that hold anything', async () => {
       'mount\t/var/lib/OpenAppStack\t/var/lib/OpenAppStack/my\\040disk\text4\t/dev/sdb1\n',
     links: '/usr/local/bin/kubectl\n',
     folders: `8192\t./pvc-${UID}_oas_data\x004096\t./a\tb\nc\0`,
+    k3sFolders: '100\t./pvc-1_shop_data\0',
     datastore: '4096\t/var/lib/rancher/k3s/server/db\n',
     units: 'k3s.service active\n',
     containers: '2\n',
@@ -147,8 +150,9 @@ test('the survey is parsed, with names that hold anything', async () => {
     links: ['/usr/local/bin/kubectl'],
     kept: [{ path: '/var/backups/openappstack', size: 10 }],
     folders: [
-      { name: `pvc-${UID}_oas_data`, size: 8192 },
-      { name: 'a\tb\nc', size: 4096 },
+      { place: `${LOCAL_STORAGE}/pvc-${UID}_oas_data`, name: `pvc-${UID}_oas_data`, size: 8192 },
+      { place: `${LOCAL_STORAGE}/a\tb\nc`, name: 'a\tb\nc', size: 4096 },
+      { place: '/var/lib/rancher/k3s/storage/pvc-1_shop_data', name: 'pvc-1_shop_data', size: 100 },
     ],
     datastore: 4096,
     units: new Map([['k3s.service', 'active']]),
@@ -272,6 +276,7 @@ const volume = (name: string, path: object, claim: string): KubeObject => ({
   metadata: { name },
   spec: { ...path, claimRef: { namespace: claim.split('/')[0], name: claim.split('/')[1] } },
 })
+const folder = (name: string, size: number) => ({ place: `${LOCAL_STORAGE}/${name}`, name, size })
 const claim = (namespace: string, name: string, uid: string): KubeObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
@@ -279,11 +284,8 @@ const claim = (namespace: string, name: string, uid: string): KubeObject => ({
 })
 
 test('volumes get their sizes from the server and their names from the cluster', () => {
-  const place = `/var/lib/OpenAppStack/local-storage/pvc-${UID}_oas_data`
-  const folders = [
-    { name: `pvc-${UID}_oas_data`, size: 10 },
-    { name: 'left-behind', size: 20 },
-  ]
+  const place = `${LOCAL_STORAGE}/pvc-${UID}_oas_data`
+  const folders = [folder(`pvc-${UID}_oas_data`, 10), folder('left-behind', 20)]
   const claims = [claim('oas', 'data', 'u1'), claim('oas', 'far', 'u2')]
   const found = newestBackup(
     [backup('b', HOUR)],
@@ -295,11 +297,11 @@ test('volumes get their sizes from the server and their names from the cluster',
     volume('pv1', { hostPath: { path: place } }, 'oas/data'),
     volume('pv2', { nfs: { server: 'nas', path: '/' } }, 'oas/far'),
   ]
-  assert.equal(volumesOf({ folders }, { volumes, claims, backup: found }), [
+  assert.equal(volumesOf({ folders }, { volumes, claims, backup: found }, new Map()), [
     {
       name: 'left-behind',
       claim: '',
-      place: '/var/lib/OpenAppStack/local-storage/left-behind',
+      place: `${LOCAL_STORAGE}/left-behind`,
       size: 20,
       backedUp: false,
     },
@@ -311,15 +313,68 @@ test('volumes get their sizes from the server and their names from the cluster',
 test('while nobody answers, the names of the folders tell the claims', () => {
   const [first, second] = volumesOf(
     {
-      folders: [
-        { name: `pvc-${UID}_oas-apps_data-nextcloud-0`, size: 2 },
-        { name: 'pvc-1_a_b_c', size: 1 },
-      ],
+      folders: [folder(`pvc-${UID}_oas-apps_data-nextcloud-0`, 2), folder('pvc-1_a_b_c', 1)],
     },
     undefined,
+    new Map(),
   )
   assert.equal([first?.claim, first?.backedUp], ['oas-apps/data-nextcloud-0', undefined])
   assert.equal([second?.name, second?.claim], ['pvc-1_a_b_c', ''])
+})
+
+test('a volume in another folder that is removed is here as far as that folder is on the server', () => {
+  const volumes = [
+    volume('shop', { hostPath: { path: '/var/lib/rancher/data//shop/' } }, 'shop/data'),
+    volume('tree', { local: { path: '/var/lib/rancher' } }, 'shop/tree'),
+    volume('away', { local: { path: '/var/lib/kubelet/away' } }, 'shop/away'), // of another node
+    volume('beside', { hostPath: { path: '/var/lib/rancher2' } }, 'shop/beside'),
+    volume('docker', { hostPath: { path: `${DOCKER}/volumes/x` } }, 'shop/docker'),
+    volume('found', { hostPath: { path: `${LOCAL_STORAGE}/found` } }, 'shop/found'),
+    volume('far', { csi: { driver: 'd' } }, 'shop/far'),
+  ]
+  const folders = [folder('found', 5)]
+  const docker = (all: boolean) => otherPlaces({ folders }, volumes, treesToRemove({ docker: all }))
+  const below = ['/var/lib/rancher/data/shop', '/var/lib/rancher', '/var/lib/kubelet/away']
+  assert.equal(docker(false), below)
+  assert.equal(docker(true), [...below, `${DOCKER}/volumes/x`])
+
+  const measured = new Map([
+    ['/var/lib/rancher/data/shop', 3],
+    ['/var/lib/rancher', 0],
+  ])
+  const cluster = { volumes, claims: [], backup: undefined }
+  const all = volumesOf({ folders }, cluster, measured)
+  assert.equal(
+    all.filter(({ size }) => size !== undefined).map(({ name, size }) => [name, size]),
+    [
+      ['found', 5],
+      ['shop', 3],
+      ['tree', 0],
+    ],
+  )
+  // Even one whose size nobody could tell needs a backup.
+  const alone = all.filter(({ name }) => name === 'tree')
+  assert.match(
+    whats(backupProblems({ ...good, volumes: alone, velero: undefined })).join(),
+    'no complete backup of the data of one volume',
+  )
+})
+
+test('places are measured whatever their names hold, and only those that do not exist count as absent', () => {
+  const root = temporaryFolder()
+  const [odd, absent, last] = [join(root, 'a\tb\nc'), join(root, 'absent'), join(root, 'last')]
+  for (const path of [odd, last]) {
+    mkdirSync(path)
+    writeFileSync(join(path, 'file'), 'x'.repeat(100_000))
+  }
+  const fact = placeSizes([odd, absent, last])
+  const [program, ...args] = fact.command
+  const bytes = spawnSync(program, args).stdout
+  const sizes = fact.parse({ bytes, text: bytes.toString(), code: 0 })
+  assert.equal([...sizes.keys()], [odd, last])
+  for (const size of sizes.values()) assert.ok(size >= 100_000)
+  const silent = fact.parse({ bytes: Buffer.alloc(0), text: '', code: 126 })
+  assert.equal([...silent.values()], [0, 0, 0])
 })
 
 // Backups
