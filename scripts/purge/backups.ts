@@ -67,7 +67,7 @@ function dataProblems({ volumes, asked, velero, now, maxAge }: BackupFacts): Exp
     return [
       refused(
         `whether there is a backup of ${data} is not known: the API server does not answer`,
-        'bring k3s up again (journalctl -u k3s on the server), then run the same command again',
+        'check on the server that k3s runs (journalctl -u k3s), and that its port 6443 is open for you; then run the same command again',
       ),
     ]
   const make = 'make one that is proved: npx tsx scripts/backup.ts'

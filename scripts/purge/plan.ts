@@ -7,7 +7,7 @@ import { table } from '../../lib/script/table.ts'
 import { backupProblems } from './backups.ts'
 import type { Volume } from './cluster.ts'
 import type { PurgeFacts } from './facts.ts'
-import { DOCKER, FILES, type PurgePath, treesToRemove } from './paths.ts'
+import { DOCKER, FILES, type PurgePath, treesToRemove, UNITS } from './paths.ts'
 import { foreignMounts, type ServerSurvey } from './survey.ts'
 
 /** What was asked for. */
@@ -134,13 +134,15 @@ function pathProblems(server: ServerSurvey, options: PurgeOptions): ExpectedErro
 }
 
 /**
- * What stands in the way of a purge. Backups are not judged for one that goes on: they were when it started, and
- * while the API server does not answer nothing has run since. Pure.
+ * What stands in the way of a purge. Backups are not judged for one that goes on where k3s does not run: they were
+ * when it started. An API server that does not answer says nothing about that: it may just not be reachable from
+ * here. Pure.
  */
 export function problemsOf(facts: PurgeFacts, options: PurgeOptions, goesOn: boolean): ExpectedError[] {
   const { server, cluster, volumes, archive, now } = facts
   const paths = pathProblems(server, options)
-  if (options.discardData || (goesOn && !cluster)) return paths
+  const runs = UNITS.some(unit => ['active', 'activating'].includes(server.units.get(unit) ?? ''))
+  if (options.discardData || (goesOn && !cluster && !runs)) return paths
   return [
     ...paths,
     ...backupProblems({

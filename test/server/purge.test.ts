@@ -2,7 +2,15 @@
  * purge against real servers, with the bed's k3s stand-in, which runs a real API server, kubelet and containerd.
  * Velero is not there: what its backups look like in the API is written by hand.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { K3S, kubeconfigAt, LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
@@ -373,6 +381,20 @@ test('links and foreign mounts are refused with what to do, bind mounts on the s
   await sh(`ls -d /var/log/pods && cat ${LOCAL_STORAGE}/nas/file /srv/data/beside
     umount ${LOCAL_STORAGE}/nas ${LOCAL_STORAGE}/bind
     rmdir ${LOCAL_STORAGE}/nas ${LOCAL_STORAGE}/bind && rm /var/lib/etcd`)
+  await server.write(MARK, JSON.stringify(await mark()))
+})
+
+test('an unfinished purge is judged while k3s runs, even where its API server cannot be asked', async () => {
+  await server.write(MARK, JSON.stringify(await mark({ purging: { since: '2026-11-22T11:00:00.000Z' } })))
+  const text = readFileSync(kubeconfig(), 'utf8')
+  rmSync(kubeconfig())
+  const before = await state()
+  const { code, stderr } = await purge(confirmed)
+  assert.is(code, 4)
+  assert.match(stderr, /the purge that started .* is unfinished/)
+  assert.match(stderr, 'whether there is a backup of the data of one volume is not known')
+  assert.is(await state(), before)
+  writeFileSync(kubeconfig(), text, { mode: 0o600 })
   await server.write(MARK, JSON.stringify(await mark()))
 })
 

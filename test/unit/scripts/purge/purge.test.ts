@@ -517,7 +517,19 @@ test('links and foreign mounts are refused, whether backups are or not', () => {
 })
 
 test('backups of a purge that goes on are judged only when its cluster runs again', () => {
-  assert.is(problemsOf({ ...facts, archive: undefined }, options, true).length, 0)
+  const withUnit = (unit: string, state: string): PurgeFacts => ({
+    ...facts,
+    server: { ...facts.server, units: new Map([[unit, state]]) },
+    archive: undefined,
+  })
+  for (const unit of ['k3s.service', 'k3s-agent.service']) {
+    for (const state of ['inactive', 'failed', 'deactivating'])
+      assert.is(problemsOf(withUnit(unit, state), options, true).length, 0, state)
+    // It runs, though its API server does not answer us.
+    for (const state of ['active', 'activating'])
+      assert.is(problemsOf(withUnit(unit, state), options, true).length, 2, state)
+  }
+  assert.is(problemsOf(withUnit('docker.service', 'active'), options, true).length, 0)
   assert.is(problemsOf({ ...facts, archive: undefined }, options, false).length, 2)
   const cluster = {
     volumes: [],
