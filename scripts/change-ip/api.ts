@@ -6,7 +6,7 @@ import { until } from '../../lib/script/wait.ts'
 import type { ServerRun } from '../../lib/server/server.ts'
 import { inUrl } from './address.ts'
 import { apiAt } from './cluster.ts'
-import { waitForNodes } from './verify.ts'
+import { type WantedNodes, waitForNodes } from './verify.ts'
 
 /** Milliseconds in which the API server has to answer after k3s was started. */
 const ANSWER = 45_000
@@ -20,14 +20,7 @@ export type StepRun = ServerRun & Pick<Run, 'step'>
  */
 export async function verifyApi(
   run: StepRun,
-  wanted: {
-    address: string
-    domains: readonly string[]
-    /** The nodes that have to have the address, and the one that none may have any more. */
-    names: readonly string[]
-    old: string | undefined
-    deadline: number
-  },
+  wanted: WantedNodes & { domains: readonly string[]; deadline: number },
 ): Promise<Kubectl | undefined> {
   const { log, signal } = run
   const { deadline } = wanted

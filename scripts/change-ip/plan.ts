@@ -13,7 +13,7 @@ import { addressArgument, namedAddresses, oldAddress } from './local.ts'
 import { type ChangeState, isOpen } from './state.ts'
 import { comparisons, type Edits, planUndo } from './steps.ts'
 import { checkIdentity, connectAt, look, lookAgain } from './survey.ts'
-import { unhealthy } from './verify.ts'
+import { nodesToWaitFor, readyNodes, unhealthy } from './verify.ts'
 
 /** What one direction of a change is about to do. */
 export interface Prospect {
@@ -26,6 +26,8 @@ export interface Prospect {
   api: Kubectl | undefined
   /** The objects of Flux that are not ready now. */
   unhealthy: readonly string[]
+  /** The nodes to wait for, as they were Ready before; undefined for all. */
+  ready: readonly string[] | undefined
   /** Hosts whose DNS leads to the new address already, and that the certificate of the API server names. */
   domains: readonly string[]
   /** What has to be done by hand afterwards. */
@@ -104,6 +106,7 @@ export async function lookAhead(
   state.restart ||= found.stale
   return {
     ...(await standing({ ssh, state, edits, api })),
+    ready: state.before.ready,
     domains: lookups
       .filter(
         lookup => lookup.host === domain && !lookupText(lookup, address) && found.certifies(lookup.host),
@@ -152,6 +155,7 @@ export async function lookBack(run: ServerRun, state: ChangeState | undefined): 
   const api = await answering(run, [address, old])
   return {
     ...(await standing({ ssh, state, edits, api })),
+    ready: nodesToWaitFor(state, api && readyNodes(await api.list('v1', 'Node'))),
     domains: [],
     left: [],
     plan: [

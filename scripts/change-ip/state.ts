@@ -48,8 +48,11 @@ export interface ChangeState {
   phase: 'changing' | 'changed' | 'undoing' | 'undone'
   /** Whether k3s has yet to be started with what was written. */
   restart: boolean
-  /** Which addresses interfaces of the server had, and whether its API server answered at all. */
-  before: { hasOld: boolean; hasNew: boolean; api: boolean }
+  /**
+   * Which addresses interfaces of the server had, whether its API server answered at all, and which nodes were Ready:
+   * undefined where nobody could be asked, and in the state of an older version.
+   */
+  before: { hasOld: boolean; hasNew: boolean; api: boolean; ready?: string[] }
   /** The nodes whose address the old one was. */
   nodes: string[]
   files: SavedFile[]

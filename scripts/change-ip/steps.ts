@@ -39,6 +39,8 @@ export interface ChangeContext {
   provider: ProviderClient | undefined
   /** The objects of Flux that were not ready before. */
   unhealthy: readonly string[]
+  /** The nodes to wait for; undefined for all. */
+  ready: readonly string[] | undefined
   /** Hosts whose DNS leads to the new address already, and that the certificate has to name. */
   domains: readonly string[]
   /** Milliseconds to wait for nodes and for Flux. */
@@ -118,6 +120,7 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
     address,
     domains: context.domains,
     names: state.nodes,
+    ready: context.ready,
     old: state.before.hasNew ? old : undefined,
     deadline: context.deadline,
   })
@@ -167,6 +170,7 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
       address: old,
       domains: [],
       names: state.nodes,
+      ready: context.ready,
       old: undefined,
       deadline: context.deadline,
     })

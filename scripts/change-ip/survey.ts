@@ -15,7 +15,7 @@ import { findElsewhere, findHere, planHere, targetAt } from './local.ts'
 import { needsInterface, planServer, readServer, type ServerState } from './server.ts'
 import type { ChangeState } from './state.ts'
 import type { Edits } from './steps.ts'
-import { inEtcd, nodesWith } from './verify.ts'
+import { inEtcd, nodesWith, readyNodes } from './verify.ts'
 
 /** From which address to which, on which server. */
 export interface AddressChange {
@@ -155,7 +155,7 @@ export async function look(run: ServerRun, wanted: AddressChange): Promise<Situa
         ({ path, text }) => path !== '/etc/hosts' && text.split(/[\s"',[\]]+/).includes(host),
       ),
     nodes: isHere ? named : [],
-    before: { hasOld: wasHere, hasNew: isHere, api: api !== undefined },
+    before: { hasOld: wasHere, hasNew: isHere, api: api !== undefined, ready: api && readyNodes(nodes) },
     left:
       old === address
         ? []

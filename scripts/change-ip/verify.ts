@@ -4,6 +4,7 @@ import { listed } from '../../lib/preflight/findings.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
 import { mentions } from './address.ts'
+import { type ChangeState, isOpen } from './state.ts'
 
 /** The nodes that have an address as one of theirs. Pure. */
 export function nodesWith(nodes: readonly KubeObject[], address: string): string[] {
@@ -12,6 +13,21 @@ export function nodesWith(nodes: readonly KubeObject[], address: string): string
 
 const nameOf = ({ metadata }: KubeObject) => metadata.name
 const addresses = (node: KubeObject) => (node.status?.addresses ?? []) as { type: string; address: string }[]
+
+/** The nodes that are Ready. Pure. */
+export function readyNodes(nodes: readonly KubeObject[]): string[] {
+  return nodes.filter(node => condition(node, 'Ready')?.status === 'True').map(nameOf)
+}
+
+/**
+ * The nodes to wait for when a change is taken back: those that were Ready before it, without others than the server's
+ * own that are not Ready `now`, where the change itself was complete. Undefined, like in the state, for all. Pure.
+ */
+export function nodesToWaitFor(state: ChangeState, now: readonly string[] | undefined): string[] | undefined {
+  const { before, nodes } = state
+  if (now === undefined || isOpen(state)) return before.ready
+  return before.ready?.filter(name => now.includes(name) || nodes.includes(name))
+}
 
 /** Whether a node is a member of k3s' embedded etcd. Pure. */
 export function inEtcd(node: KubeObject): boolean {
@@ -26,28 +42,52 @@ async function signsOfLife(kubectl: Kubectl): Promise<Map<string, string>> {
   return new Map(leases.map(lease => [nameOf(lease), String(lease.spec?.renewTime ?? '')]))
 }
 
+/** What nodes have to become: `names` are those that get the address, `ready` those to wait for; undefined for all. */
+export interface WantedNodes {
+  names: readonly string[]
+  ready: readonly string[] | undefined
+  address: string
+  old: string | undefined
+}
+
+/** What keeps nodes that are waited for from being as they should be; a node that was deleted is not waited for. Pure. */
+export function nodeProblems(
+  nodes: readonly KubeObject[],
+  wanted: WantedNodes,
+  signs: { before: ReadonlyMap<string, string>; now: ReadonlyMap<string, string> },
+): string[] {
+  if (nodes.length === 0) return ['there is no node']
+  return awaited(nodes, wanted).flatMap(
+    node => nodeProblem(node, wanted) ?? silentKubelet(nameOf(node), signs.before, signs.now) ?? [],
+  )
+}
+
+const awaited = (nodes: readonly KubeObject[], { ready }: WantedNodes) =>
+  nodes.filter(node => ready === undefined || ready.includes(nameOf(node)))
+
 /**
- * Waits until all nodes are Ready by kubelets that live now, these have `address`, and none has `old` any more. The
- * kubelet tells its addresses again when it starts, and k3s' own cloud provider follows. A node keeps the state from
- * before a restart for a while, also one that got another name: so its kubelet has to give a new sign of life.
+ * Waits until nodes are Ready by kubelets that live now, those of `names` have `address`, and none has `old` any more.
+ * One that was not Ready before, like an agent that is switched off, does not become so by the change. The kubelet
+ * tells its addresses again when it starts, and k3s' own cloud provider follows. A node keeps the state from before a
+ * restart for a while, also one that got another name: so its kubelet has to give a new sign of life.
  */
 export async function waitForNodes(
   kubectl: Kubectl,
-  wanted: { names: readonly string[]; address: string; old: string | undefined },
+  wanted: WantedNodes,
   options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<string> {
   const before = await signsOfLife(kubectl)
   return until<string, string>(
     async () => {
       const [nodes, signs] = [await kubectl.list('v1', 'Node'), await signsOfLife(kubectl)]
-      const last = nodes.flatMap(
-        node => nodeProblem(node, wanted) ?? silentKubelet(nameOf(node), before, signs) ?? [],
-      )
-      if (nodes.length > 0 && last.length === 0) {
-        const shown = nodes.map(node => `${nameOf(node)} is Ready with ${addresses(node)[0]?.address}`)
-        return { done: listed(shown) }
+      const last = nodeProblems(nodes, wanted, { before, now: signs })
+      if (last.length === 0) {
+        const shown = awaited(nodes, wanted).map(
+          node => `${nameOf(node)} is Ready with ${addresses(node)[0]?.address}`,
+        )
+        return { done: listed(shown) || 'no node was Ready before' }
       }
-      const state = listed(last) || 'there is no node'
+      const state = listed(last)
       options.log.progress(state)
       return { last: state }
     },
@@ -62,10 +102,7 @@ export async function waitForNodes(
 }
 
 /** Why a node is not as it should be, or undefined. */
-function nodeProblem(
-  node: KubeObject,
-  wanted: { names: readonly string[]; address: string; old: string | undefined },
-): string | undefined {
+function nodeProblem(node: KubeObject, wanted: WantedNodes): string | undefined {
   const own = addresses(node).map(each => each.address)
   if (condition(node, 'Ready')?.status !== 'True') return `${nameOf(node)} is not Ready`
   const missing = wanted.names.includes(nameOf(node)) && !own.some(each => mentions(each, wanted.address))
