@@ -65,7 +65,7 @@ await script({
     const provider = providerOf(run.flags, run.signal)
     const last = readChangeState(run.cluster)
     const found = rollback
-      ? await lookBack(run, last)
+      ? await lookBack(run, last, provider)
       : await lookAhead(run, run.args[0]!, run.flags['old-ip'], last, provider)
     run.result = found.result
     if (found.done) {
@@ -82,7 +82,7 @@ await script({
     if (rollback) {
       await undoChange(context, edits)
       run.log.ok(`${cluster.name} is at ${state.old} again.`)
-      return
+      return run.next(found.left)
     }
     let places: string[]
     try {

@@ -10,8 +10,8 @@ import { answering } from './api.ts'
 import { unifiedDiff } from './diff.ts'
 import { lookUpHosts, lookupText, planRecords } from './dns.ts'
 import { addressArgument, namedAddresses, oldAddress } from './local.ts'
-import { type ChangeState, isOpen } from './state.ts'
-import { comparisons, type Edits, planUndo } from './steps.ts'
+import { type ChangeState, isOpen, recordsLeft } from './state.ts'
+import { comparisons, type Edits, planUndo, recordByHand } from './steps.ts'
 import { checkIdentity, connectAt, look, lookAgain } from './survey.ts'
 import { nodesToWaitFor, readyNodes, unhealthy } from './verify.ts'
 
@@ -97,7 +97,7 @@ export async function lookAhead(
     nodes: [],
     files: [],
     variables: [],
-    records: [],
+    records: recordsLeft(last, old, address),
   }
   state.nodes = [...new Set([...state.nodes, ...found.nodes])]
   const diff = diffOf(edits)
@@ -131,7 +131,11 @@ export async function lookAhead(
 }
 
 /** Looks at what the last change has left, and plans how to take it back. Nothing is changed. */
-export async function lookBack(run: ServerRun, state: ChangeState | undefined): Promise<Prospect> {
+export async function lookBack(
+  run: ServerRun,
+  state: ChangeState | undefined,
+  provider: ProviderClient | undefined,
+): Promise<Prospect> {
   const { cluster } = run
   if (!state)
     throw new UsageError(
@@ -151,22 +155,24 @@ export async function lookBack(run: ServerRun, state: ChangeState | undefined): 
       { exitCode: EXIT.refused },
     )
   const edits = await planUndo({ cluster, ssh, state })
-  const diff = diffOf(edits)
+  const byHand = provider ? [] : edits.records.map(recordByHand)
+  const diff = diffOf(provider ? edits : { ...edits, records: [] })
   const api = await answering(run, [address, old])
   return {
     ...(await standing({ ssh, state, edits, api })),
     ready: nodesToWaitFor(state, api && readyNodes(await api.list('v1', 'Node'))),
     domains: [],
-    left: [],
+    left: byHand,
     plan: [
       ...diff,
+      ...tell('left as it is', byHand),
       ...(state.restart || edits.files.some(({ place }) => place === 'server')
         ? ['restart k3s; the applications go on running']
         : []),
     ],
     question: `Take the change of ${cluster.name} from ${old} to ${address} back?`,
     done:
-      state.phase === 'undone' && edits.files.length === 0
+      state.phase === 'undone' && diff.length === 0
         ? `the change from ${old} to ${address} is taken back already; nothing was changed.`
         : undefined,
     result: { old, new: address, undone: true, diff },

@@ -45,6 +45,7 @@ export interface ChangeState {
   old: string
   new: string
   startedAt: string
+  /** Records that are still listed when it is `undone` have the new address: it was taken back without their provider. */
   phase: 'changing' | 'changed' | 'undoing' | 'undone'
   /** Whether k3s has yet to be started with what was written. */
   restart: boolean
@@ -66,6 +67,14 @@ const stateFile = (cluster: Cluster) => join(folderOf(cluster), 'state.json')
 /** A change that is neither complete nor taken back. */
 export function isOpen(state: ChangeState | undefined): state is ChangeState {
   return state?.phase === 'changing' || state?.phase === 'undoing'
+}
+
+/**
+ * The records that a change kept at this address when it was taken back without its provider: the same change, done
+ * once more, knows them by that alone. Pure.
+ */
+export function recordsLeft(last: ChangeState | undefined, old: string, address: string): RecordEdit[] {
+  return last?.phase === 'undone' && last.old === old && last.new === address ? last.records : []
 }
 
 /** SHA-256 of a text; null where there is none. */

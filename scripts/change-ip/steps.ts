@@ -130,12 +130,7 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
     // The API server may not have answered before; and what the plan has shown is part of it.
     merge(state.variables, await planVariables(kubectl, old, address), ({ key }) => key)
     writeChangeState(run.cluster, state)
-    if (state.variables.length > 0)
-      await run.step(
-        'Variables of the cluster',
-        'kubectl -n flux-system edit secret oas-cluster-variables',
-        () => writeVariables(kubectl, state.variables),
-      )
+    await changeVariables(context, kubectl, state.variables)
     await run.step('Pods with the old address', 'kubectl delete pod …', () => replacePods(kubectl, old))
   }
   for (const record of state.records) await changeRecord(context, provider, record)
@@ -145,7 +140,11 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
   return kubectl && !api ? findInCluster(kubectl, old) : []
 }
 
-/** Takes a change back, in the opposite order. */
+/**
+ * Takes a change back, in the opposite order. What is taken back leaves the state: without a provider, the records stay
+ * in it. Throws an ExpectedError when the variables of the cluster may still have the new address, as no
+ * API server answers.
+ */
 export async function undoChange(context: ChangeContext, edits: Edits): Promise<void> {
   const { run, state, provider, lock } = context
   const { old, new: address } = state
@@ -156,14 +155,10 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
   state.restart ||= onServer.length > 0
   writeChangeState(run.cluster, state)
   for (const record of edits.records) await changeRecord(context, provider, record)
-  if (api && edits.variables.length > 0)
-    await run.step(
-      'Variables of the cluster',
-      'kubectl -n flux-system edit secret oas-cluster-variables',
-      () => writeVariables(api, edits.variables),
-    )
+  if (api) await changeVariables(context, api, edits.variables)
   await writeHere(context, edits.files)
   await writeOnServer(context, onServer, address, old)
+  let isWritten = api !== undefined || edits.variables.length === 0
   // Where the old address is gone, or nothing ran before either, there is nothing to be seen at it.
   if (state.before.api && state.before.hasOld) {
     const kubectl = await verifyApi(run, {
@@ -176,11 +171,21 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
     })
     if (kubectl) {
       await lock.take(kubectl)
+      // Where k3s was down before, its API server answers only now.
+      if (!isWritten) await changeVariables(context, kubectl, edits.variables)
+      isWritten = true
       await run.step('Pods with the old address', 'kubectl delete pod …', () => replacePods(kubectl, address))
       await run.step('Flux', 'flux get all -A', () => healthy(context, kubectl))
     }
   }
+  if (!isWritten)
+    throw new ExpectedError(
+      `the variables of the cluster may still have ${address}: its API server does not answer`,
+      'find the cause on the server (journalctl -u k3s -n 50), then take the change back again: change-ip --rollback',
+    )
   state.phase = 'undone'
+  state.variables = []
+  if (provider) state.records = []
   writeChangeState(run.cluster, state)
 }
 
@@ -229,13 +234,29 @@ async function writeHere({ run }: ChangeContext, edits: readonly FileEdit[]): Pr
   })
 }
 
+async function changeVariables(
+  { run }: ChangeContext,
+  kubectl: Kubectl,
+  variables: readonly VariableEdit[],
+): Promise<void> {
+  if (variables.length === 0) return
+  await run.step('Variables of the cluster', 'kubectl -n flux-system edit secret oas-cluster-variables', () =>
+    writeVariables(kubectl, variables),
+  )
+}
+
+/** What to do about a record for whose change no provider was given. Pure. */
+export function recordByHand({ zone, type, name, after }: RecordEdit): string {
+  return `DNS ${zone}: set ${type} ${name} to ${after}, or give --provider again`
+}
+
 async function changeRecord(
   { run }: ChangeContext,
   provider: ProviderClient | undefined,
   record: RecordEdit,
 ): Promise<void> {
   const { zone, id, type, name, after } = record
-  if (!provider) return run.log.warn(`DNS ${zone}: set ${type} ${name} to ${after}, or give --provider again`)
+  if (!provider) return run.log.warn(recordByHand(record))
   await run.step(
     `Record ${type} ${name} of ${zone}`,
     `curl -X PUT -H @- -H 'Content-Type: application/json' -d '{"type":"${type}","data":"${after}"}' ${provider.url}/domains/${zone}/records/${id} <<<"Authorization: Bearer $${provider.spec.tokenVariable}"`,

@@ -262,6 +262,14 @@ test('what was killed can be taken back from every step', async () => {
   }
 })
 
+test('a complete change is taken back while k3s is down, the variables of the cluster included', async () => {
+  ended(await change([NEW]), 0)
+  await server.exec(['systemctl', 'stop', 'k3s'])
+  ended(await change(['--rollback']), 0)
+  assert.is(await everything(), original)
+  assert.equal([state().phase, state().variables], ['undone', []])
+})
+
 /** A run to which something happens while k3s restarts. */
 async function disturbed(what: () => Promise<unknown>): Promise<Outcome> {
   let happened: Promise<unknown> | undefined

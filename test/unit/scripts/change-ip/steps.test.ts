@@ -1,0 +1,170 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { ProviderClient } from '../../../../lib/provider/provider-client.ts'
+import { PROVIDERS } from '../../../../lib/provider/providers.ts'
+import { clusterNamed } from '../../../../lib/script/cluster.ts'
+import { type ChangeState, recordsLeft } from '../../../../scripts/change-ip/state.ts'
+import { type ChangeContext, planUndo, undoChange } from '../../../../scripts/change-ip/steps.ts'
+import { test } from '../../../suite.ts'
+import { certificate } from '../../certificates.ts'
+import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { standIn, TOKEN } from '../../provider-server.ts'
+import { kubeconfigFile, serve } from '../../transport.ts'
+
+// Of the loopback, and nobody listens at the second.
+const [OLD, NEW] = ['127.0.0.1', '127.0.0.2']
+
+/** A cluster folder whose address was changed with one variable and one record, and what its steps are run with. */
+function changed(change: Partial<ChangeState> = {}, onStep: (title: string) => void = () => undefined) {
+  process.env.OAS_CLUSTERS_DIR = temporaryFolder()
+  const cluster = clusterNamed('oas')
+  mkdirSync(cluster.folder, { recursive: true })
+  const state: ChangeState = {
+    version: 1,
+    old: OLD,
+    new: NEW,
+    startedAt: '2026-11-22T10:00:00.000Z',
+    phase: 'changed',
+    restart: false,
+    before: { hasOld: true, hasNew: true, api: true, ready: ['vps'] },
+    nodes: ['vps'],
+    files: [],
+    variables: [],
+    records: [],
+    ...change,
+  }
+  const warnings: string[] = []
+  const quiet = () => undefined
+  const run = {
+    cluster,
+    signal: new AbortController().signal,
+    log: { detail: quiet, progress: quiet, warn: (text: string) => warnings.push(text) },
+    step: async (title: string, _byHand: unknown, work: () => Promise<unknown>) => {
+      onStep(title)
+      await work()
+    },
+  }
+  const lock = { take: async () => undefined, give: async () => undefined }
+  const undo = async (provider?: ProviderClient) => {
+    const context = {
+      run,
+      ssh: {},
+      state,
+      provider,
+      unhealthy: [],
+      ready: ['vps'],
+      domains: [],
+      deadline: 5000,
+    }
+    const edits = await planUndo({ cluster, ssh: {} as ChangeContext['ssh'], state })
+    await undoChange({ ...context, api: undefined, lock } as unknown as ChangeContext, edits)
+  }
+  const saved = (): ChangeState =>
+    JSON.parse(readFileSync(join(cluster.folder, 'change-ip', 'state.json'), 'utf8'))
+  return { cluster, state, warnings, undo, saved }
+}
+
+test('a record that was taken back without its provider is left for a rollback with it', async () => {
+  const provider = await standIn()
+  try {
+    provider.records.set('example.org', [{ id: 2, type: 'A', name: 'oas', data: NEW }])
+    const record = { zone: 'example.org', id: 2, type: 'A', name: 'oas', before: OLD, after: NEW }
+    const { undo, saved, warnings } = changed({ records: [record] })
+    await undo()
+    assert.equal(warnings, [`DNS example.org: set A oas to ${OLD}, or give --provider again`])
+    assert.equal([saved().phase, saved().records], ['undone', [record]])
+    // The same change once more would not find it by the old address.
+    assert.equal(recordsLeft(saved(), OLD, NEW), [record])
+    assert.equal(recordsLeft(saved(), OLD, '127.0.0.3'), [])
+    const { digitalocean } = PROVIDERS
+    await undo(new ProviderClient(digitalocean!, provider.url, TOKEN, { backoff: 1, timeout: 2000 }))
+    assert.is(provider.records.get('example.org')![0]!.data, OLD)
+    assert.equal([saved().phase, saved().records], ['undone', []])
+  } finally {
+    provider.close()
+  }
+})
+
+const variables = [{ key: 'ip_address', before: OLD, after: NEW }]
+
+test('a change is not taken back while nobody could write the variables of the cluster', async () => {
+  const { undo, saved } = changed({ variables })
+  const error = await expectedFrom(undo)
+  assert.match(
+    error.message,
+    `variables of the cluster may still have ${NEW}: its API server does not answer`,
+  )
+  assert.equal([saved().phase, saved().variables], ['undoing', variables])
+})
+
+test('variables are written once the API server is up again, where it was down before', async () => {
+  let isUp = false
+  const encode = (text: string) => Buffer.from(text).toString('base64')
+  const data = { ip_address: encode(NEW), other: encode('x') }
+  const resource = (name: string, kind: string) => ({ name, kind, namespaced: true, verbs: ['get', 'list'] })
+  const node = {
+    metadata: { name: 'vps' },
+    status: {
+      addresses: [{ type: 'InternalIP', address: OLD }],
+      conditions: [{ type: 'Ready', status: 'True' }],
+    },
+  }
+  const metadata = { namespace: 'flux-system', name: 'oas-cluster-variables', resourceVersion: '7' }
+  const patched: unknown[] = []
+  const answers: Record<string, () => object> = {
+    '/version': () => ({ gitVersion: 'v1.36.4+k3s1' }),
+    '/api/v1': () => ({
+      resources: [
+        { ...resource('nodes', 'Node'), namespaced: false },
+        resource('secrets', 'Secret'),
+        resource('services', 'Service'),
+        resource('pods', 'Pod'),
+      ],
+    }),
+    '/apis/coordination.k8s.io/v1': () => ({ resources: [resource('leases', 'Lease')] }),
+    '/api/v1/nodes': () => ({ items: [node] }),
+    '/api/v1/namespaces/flux-system/secrets/oas-cluster-variables': () => ({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata,
+      data,
+    }),
+    '/api/v1/services': () => ({ items: [] }),
+    '/api/v1/pods': () => ({ items: [] }),
+    '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases': () => ({ items: [] }),
+  }
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
+    const known = answers[new URL(request.url!, 'https://x').pathname]
+    let body = ''
+    request.on('data', text => {
+      body += text
+    })
+    request.on('end', () => {
+      if (request.method === 'PATCH') {
+        patched.push(JSON.parse(body))
+        Object.assign(data, JSON.parse(body).data)
+      }
+      const code = !isUp ? 403 : known ? 200 : 404
+      response.writeHead(code, { 'Content-Type': 'application/json' })
+      response.end(JSON.stringify(code === 200 ? known!() : { kind: 'Status', code, message: 'no' }))
+    })
+  }
+  const tls = await certificate(-1, 1, [OLD, 'kubernetes'])
+  const api = await serve(answer, tls)
+  try {
+    const { cluster, undo, saved } = changed({ variables }, title => {
+      if (title.startsWith('API server')) isUp = true
+    })
+    const server = { server: api.url, 'certificate-authority-data': encode(tls.cert) }
+    writeFileSync(cluster.kubeconfig, readFileSync(kubeconfigFile(server)))
+    await undo()
+    assert.equal(patched, [{ metadata: { resourceVersion: '7' }, data: { ip_address: encode(OLD) } }])
+    assert.equal([saved().phase, saved().variables], ['undone', []])
+  } finally {
+    api.close()
+  }
+})
+
+test.run()
