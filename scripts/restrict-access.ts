@@ -52,9 +52,9 @@ await script({
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { readAccessFlags } = await import('./restrict-access/flags.ts')
     const { restrictableHosts, ingressAddresses, surveyAccess } = await import('./restrict-access/survey.ts')
-    const { accessPlan, accessRows, remarks } = await import('./restrict-access/plan.ts')
+    const { accessPlan, accessRows, refuseOtherPlan, remarks } = await import('./restrict-access/plan.ts')
     const { Trial } = await import('./restrict-access/trial.ts')
-    const { restoreHosts, rollOut, writeHosts, writeOverride } = await import('./restrict-access/steps.ts')
+    const steps = await import('./restrict-access/steps.ts')
 
     const { given, proxies, connectTo, deadline } = readAccessFlags(run.flags)
     const { app, open, 'lock-me-out': locksOut } = run.flags
@@ -72,7 +72,8 @@ await script({
       app === undefined
         ? []
         : restrictableHosts(app, config, [...survey.served, ...survey.hosts.map(each => each.host)])
-    const plan = accessPlan(survey, { given, proxies, hosts })
+    const wishes = { given, proxies, hosts }
+    const plan = accessPlan(survey, wishes)
     run.result = { ranges: given, own: survey.own, hosts, changed: plan.lines.length > 0 }
     if (plan.lines.length === 0) {
       run.log.ok(
@@ -89,6 +90,8 @@ await script({
     )
       return
     await lockCluster(kubectl, run)
+    const now = await surveyAccess(kubectl, config)
+    refuseOtherPlan(plan, accessPlan(now, wishes))
     const targets = connectTo
       ? [connectTo]
       : (await ingressAddresses(config)).map(address => ({ address, http: 80, https: 443 }))
@@ -117,13 +120,15 @@ await script({
           { exitCode: EXIT.refused },
         )
       })
-    const write = async (text: string) => {
-      await writeOverride(kubectl, (await surveyAccess(kubectl, config)).secret, text)
-      await rollOut(kubectl, deadline, run.signal)
-    }
-    const apply = () => (hosts.length > 0 ? writeHosts(kubectl, plan.objects, open) : write(plan.text))
+    const rollOut = () => steps.rollOut(kubectl, deadline, run.signal)
+    const apply = () =>
+      hosts.length > 0
+        ? steps.writeHosts(kubectl, plan.objects, open)
+        : steps.writeOverride(kubectl, now.secret, plan.text).then(rollOut)
     const takeBack = () =>
-      hosts.length > 0 ? restoreHosts(kubectl, plan.objects, plan.objectsBefore) : write(survey.texts[2]!)
+      hosts.length > 0
+        ? steps.restoreHosts(kubectl, plan.objects, plan.objectsBefore)
+        : steps.takeBackOverride(kubectl, plan).then(rollOut)
     await run.step(open ? 'Lift the restriction' : 'Restrict', plan.byHand, async () => {
       try {
         await apply()
@@ -132,9 +137,11 @@ await script({
         return refused.length > 0 ? 'this machine is refused' : 'this machine is let in'
       } catch (error) {
         run.signal.throwIfAborted()
-        if (open || (hosts.length === 0 && plan.text === survey.texts[2])) throw error
+        if (open || (hosts.length === 0 && plan.text === plan.textBefore)) throw error
         run.log.warn('it did not succeed: taking the change back')
-        await takeBack().catch(failure => run.log.warn(`${failure.message}: run this with --open`))
+        await takeBack().catch(failure =>
+          run.log.warn(`${failure.message}: if you are refused, run this with --open`),
+        )
         throw error
       }
     })

@@ -402,8 +402,8 @@ export class Kubectl {
     )
   }
 
-  /** Deletes an object; false when there was none. */
-  async delete(ref: Ref, options: { uid?: string } = {}): Promise<boolean> {
+  /** Deletes an object; false when there was none. The server refuses when it is not, or no longer, the one meant. */
+  async delete(ref: Ref, meant: { uid?: string; resourceVersion?: string } = {}): Promise<boolean> {
     return this.#try(`deleting ${refText(ref)}`, async () => {
       try {
         await this.call({
@@ -413,7 +413,7 @@ export class Kubectl {
             apiVersion: 'v1',
             kind: 'DeleteOptions',
             propagationPolicy: 'Background',
-            ...(options.uid ? { preconditions: { uid: options.uid } } : {}),
+            ...(meant.uid ? { preconditions: meant } : {}),
           },
         })
         return true

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { ExpectedError } from '../../lib/script/errors.ts'
 import { oldRanges, restrictionIn, withRestriction } from './override.ts'
 import { hostObjects } from './routes.ts'
 import type { AccessSurvey } from './survey.ts'
@@ -8,8 +9,9 @@ import type { AccessSurvey } from './survey.ts'
 export interface AccessPlan {
   /** In words; empty when nothing changes. */
   lines: string[]
-  /** The values.yaml of the override, where everything is restricted or opened. */
+  /** The values.yaml of the override, where everything is restricted or opened, and what takes it back. */
   text: string
+  textBefore: string
   /** The objects of the hosts, and what takes them back: the objects before, or nothing. */
   objects: KubeObject[]
   objectsBefore: KubeObject[]
@@ -51,7 +53,8 @@ export function accessPlan(
               ),
               ...notes,
             ],
-      text: survey.texts[2]!,
+      text: '',
+      textBefore: '',
       objects: changing.flatMap(host => hostObjects(host, ranges)),
       objectsBefore: survey.hosts
         .filter(each => changing.includes(each.host) && each.ranges.length > 0)
@@ -81,10 +84,30 @@ export function accessPlan(
           ...notes,
         ],
     text,
+    textBefore: survey.texts[2]!,
     objects: [],
     objectsBefore: [],
     byHand: 'kubectl -n oas edit secret oas-nginx-override   # see install/overrides/oas-nginx-override.yaml',
   }
+}
+
+/**
+ * Throws an ExpectedError when what a run would write, or take back, is not what was agreed to: somebody has changed an
+ * override or a host since the plan was shown. Pure.
+ */
+export function refuseOtherPlan(agreed: AccessPlan, now: AccessPlan): void {
+  // Not the words, which change when Flux has installed meanwhile what a killed run has written.
+  const written = ({ text, textBefore, objects, objectsBefore }: AccessPlan) => [
+    text,
+    textBefore,
+    objects,
+    objectsBefore,
+  ]
+  if (isDeepStrictEqual(written(agreed), written(now))) return
+  throw new ExpectedError(
+    'the restrictions, or the override oas-nginx-override, were changed meanwhile; nothing was written',
+    'run the same command again: it shows a new plan',
+  )
 }
 
 function changes(

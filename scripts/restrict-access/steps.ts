@@ -2,11 +2,14 @@ import { reconcile, standing } from '../../lib/flux/flux.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { until } from '../../lib/script/wait.ts'
-import { INGRESS_RELEASE } from './override.ts'
+import { INGRESS_RELEASE, overrideText } from './override.ts'
 
 const SECRET = { apiVersion: 'v1', kind: 'Secret', name: 'oas-nginx-override', namespace: 'oas' }
 
-/** Writes the override: nothing but its values.yaml changes. An empty one is deleted, unless it holds more. */
+/**
+ * Writes the override: nothing but its values.yaml changes. An empty one is deleted, unless it holds more. Throws an
+ * ExpectedError when the Secret is no longer `before`: somebody else's change of it is not overwritten.
+ */
 export async function writeOverride(
   kubectl: Kubectl,
   before: KubeObject | undefined,
@@ -14,10 +17,11 @@ export async function writeOverride(
 ): Promise<void> {
   const others = Object.keys(before?.data ?? {}).filter(key => key !== 'values.yaml')
   if (text === '' && others.length === 0) {
-    if (before) await kubectl.delete(SECRET, { uid: before.metadata.uid })
+    if (!before) return
+    const { uid, resourceVersion } = before.metadata
+    await kubectl.delete(SECRET, { uid, resourceVersion })
     return
   }
-  // By a patch with the version that was read: somebody else's change of it in the meantime is not overwritten.
   const labels = { 'reconcile.fluxcd.io/watch': 'Enabled' }
   const data = { 'values.yaml': text === '' ? null : Buffer.from(text).toString('base64') }
   if (before) {
@@ -31,6 +35,25 @@ export async function writeOverride(
       'the Secret oas/oas-nginx-override was created meanwhile',
       'run the same command again',
     )
+}
+
+/**
+ * Writes the override from before a change, unless it is in force. Throws an ExpectedError when the override is not
+ * what the change has written.
+ */
+export async function takeBackOverride(
+  kubectl: Kubectl,
+  { text, textBefore }: { text: string; textBefore: string },
+): Promise<void> {
+  const secret = await kubectl.get(SECRET)
+  const now = overrideText(secret)
+  if (now === textBefore) return
+  if (now !== text)
+    throw new ExpectedError(
+      'Secret oas/oas-nginx-override was changed meanwhile, and was not taken back',
+      'run the same command again',
+    )
+  await writeOverride(kubectl, secret, textBefore)
 }
 
 /** Has Flux install the ingress with the changed values, and waits until it is ready. Throws what Helm says. */

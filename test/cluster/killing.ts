@@ -1,4 +1,4 @@
-/** Options by which a script is killed at an exact moment of its run. */
+/** Options by which a script is killed, or held, at an exact moment of its run. */
 import type { ScriptOptions } from './harness.ts'
 
 /** Loaded into a script before its own code. */
@@ -17,6 +17,21 @@ export const killedAt = (text: string | RegExp): ScriptOptions => ({
       const done = write.call(this, chunk, ...rest)
       const said = String(chunk)
       if (${typeof text === 'string' ? `said.startsWith(${JSON.stringify(text)})` : `${text}.test(said)`}) process.kill(process.pid, 'SIGKILL')
+      return done
+    }`),
+})
+
+/** Holds the process when it says `text`: it then writes the file `held`, and goes on when the file `go` exists. */
+export const heldAt = (text: string, { held, go }: { held: string; go: string }): ScriptOptions => ({
+  env: preload(`
+    import { existsSync, writeFileSync } from 'node:fs'
+    const write = process.stderr.write
+    process.stderr.write = function (chunk, ...rest) {
+      const done = write.call(this, chunk, ...rest)
+      if (!String(chunk).startsWith(${JSON.stringify(text)})) return done
+      writeFileSync(${JSON.stringify(held)}, '')
+      const nothing = new Int32Array(new SharedArrayBuffer(4))
+      while (!existsSync(${JSON.stringify(go)})) Atomics.wait(nothing, 0, 0, 50)
       return done
     }`),
 })

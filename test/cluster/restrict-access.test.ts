@@ -1,5 +1,6 @@
 /** restrict-access against the real Traefik, which follows its Deployment on the bed. */
-import { readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import * as assert from 'uvu/assert'
@@ -10,7 +11,7 @@ import { run } from '../bed/build/shell.ts'
 import { all, suite } from '../suite.ts'
 import { told } from './faults.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'
-import { killedAfterWrite, killedAt } from './killing.ts'
+import { heldAt, killedAfterWrite, killedAt } from './killing.ts'
 import { Traefik, type Visit } from './traefik.ts'
 
 const test = suite('restrict-access')
@@ -163,6 +164,27 @@ if (all) {
     const { code, stderr } = await restrict('--open')
     assert.is(code, 0, stderr)
     await becomes({ host: WEKAN, from: STRANGER }, 'let in')
+  })
+
+  test('what somebody else has changed since the plan was shown is not overwritten', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'oas-held-'))
+    const files = { held: join(folder, 'held'), go: join(folder, 'go') }
+    const running = restrictWith(heldAt('Plan', files), '--allow', '::1')
+    await until(
+      async () => (existsSync(files.held) ? { done: undefined } : { last: 'the plan was not shown' }),
+      { deadline: 60_000, every: 100, describe: String },
+    )
+    const { name, namespace } = OVERRIDE
+    const data = { 'values.yaml': Buffer.from('deployment: {podAnnotations: {a: b}}\n').toString('base64') }
+    await bed.kubectl.create({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data })
+    writeFileSync(files.go, '')
+    const { code, stderr } = await running
+    rmSync(folder, { recursive: true })
+    assert.is(code, 1, stderr)
+    assert.match(stderr, 'changed meanwhile; nothing was written')
+    assert.equal((await bed.kubectl.get(OVERRIDE))?.data, data)
+    assert.equal(await leftovers(), [])
+    await bed.kubectl.delete(OVERRIDE)
   })
 
   test('killed at every step: nobody is locked out, and the next run completes it', async () => {

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { restrictionIn } from '../../../../scripts/restrict-access/override.ts'
-import { accessPlan, accessRows, remarks } from '../../../../scripts/restrict-access/plan.ts'
+import { accessPlan, accessRows, refuseOtherPlan, remarks } from '../../../../scripts/restrict-access/plan.ts'
 import { hostObjects, restrictedHosts, trialObjects } from '../../../../scripts/restrict-access/routes.ts'
 import { ownRanges, restrictableHosts } from '../../../../scripts/restrict-access/survey.ts'
 
@@ -43,6 +43,27 @@ test('one host: objects of its own, read back, taken back', () => {
   assert.equal(accessPlan(now, { given: [], proxies: [], hosts }).lines, [
     'files.example.org: let everybody in',
   ])
+})
+
+test('a plan is not carried out on what somebody has changed since it was shown', () => {
+  const everything = { given: ['203.0.113.0/24'], proxies: [], hosts: [] }
+  const shown = accessPlan(survey, everything)
+  const override = { ...survey, texts: ['', '', 'replicas: 2\n'] }
+  assert.throws(() => refuseOtherPlan(shown, accessPlan(override, everything)), /changed meanwhile/)
+  const below = { ...survey, texts: ['', 'extraObjects: [{kind: Middleware, metadata: {name: x}}]\n', ''] }
+  assert.throws(() => refuseOtherPlan(shown, accessPlan(below, everything)), /changed meanwhile/)
+  // Flux may have installed meanwhile what a killed run has written.
+  const written = { ...survey, texts: ['', '', shown.text] }
+  const installed = { ...written, installed: restrictionIn(written.texts) }
+  refuseOtherPlan(accessPlan(written, everything), accessPlan(installed, everything))
+  // One host: its own ranges count, not what restricts everything.
+  const one = { ...everything, hosts: ['files.example.org'] }
+  refuseOtherPlan(accessPlan(survey, one), accessPlan(override, one))
+  const other = { ...survey, hosts: restrictedHosts(hostObjects('files.example.org', ['192.0.2.0/24'])) }
+  assert.throws(
+    () => refuseOtherPlan(accessPlan(survey, one), accessPlan(other, one)),
+    /changed meanwhile; nothing was written/,
+  )
 })
 
 test('half a host, of a run that was killed: nobody is told that it is restricted, and the next run completes it', () => {
