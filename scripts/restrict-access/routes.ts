@@ -100,7 +100,8 @@ export function trialPaths(id: string) {
 
 /**
  * Routes by which Traefik itself says, before anything is restricted, whom ranges let in: as a middleware on
- * everything does, or as the route of one host. Pure.
+ * everything does, or as the route of one host. The open path is below the route of a restricted host, and above its
+ * application: there that route alone answers who is refused. Pure.
  */
 export function trialObjects(
   id: string,
@@ -120,7 +121,7 @@ export function trialObjects(
     middleware(`${name}-all`, 'trial', all),
     middleware(`${name}-nobody`, 'trial', [NOBODY]),
     route(name, 'trial', 'websecure', [
-      rule(`PathPrefix(\`${paths.open}\`)`),
+      { ...rule(`PathPrefix(\`${paths.open}\`)`), priority: PRIORITY - 1 },
       ...refuses(paths.given, `${name}-given`, given),
       ...refuses(paths.all, `${name}-all`, all),
       ...refuses(paths.nobody, `${name}-nobody`, [NOBODY]),

@@ -138,16 +138,15 @@ export class Trial {
   }
 
   /**
-   * Waits until this machine is refused at these addresses and let in at the others, for `hosts`, or by the open
-   * route. Throws when that does not come about, or when an authority is refused on port 80.
+   * Waits until this machine is refused at these addresses and let in at the others, for `hosts`, or for all. The
+   * open path is asked, not the applications: they answer 403 for reasons of their own, too. Throws when that does
+   * not come about, or when an authority is refused on port 80.
    */
   async verify(refused: readonly string[], hosts: readonly string[]): Promise<void> {
     const asked = hosts.length > 0 ? hosts : [undefined]
     const fits = async (target: Target, host: string | undefined) => {
-      const answer = await ask(target, host ? '/' : this.#paths.open, this.#signal, { host })
-      if (refused.includes(target.address)) return answer === 'refused'
-      // What an application answers, if anything, is its own matter.
-      return host ? answer === 'let in' || answer === 'not routed' : answer === 'let in'
+      const answer = await ask(target, this.#paths.open, this.#signal, { host })
+      return answer === (refused.includes(target.address) ? 'refused' : 'let in')
     }
     const end = performance.now() + TAKEN_OVER
     // A pod of Traefik that is ending may still answer: several answers in a row count.

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
 import { run } from '../bed/build/shell.ts'
@@ -134,6 +134,24 @@ if (all) {
     )
     assert.is((await restrict('--app', 'wekan', '--open')).code, 0)
     await becomes({ host: WEKAN, from: STRANGER }, 'let in')
+  })
+
+  test('an application that answers 403 itself is restricted and opened like any other', async () => {
+    const ingresses = await bed.kubectl.list('networking.k8s.io/v1', 'Ingress')
+    const { metadata, spec, ...kind } = ingresses.find(each => each.spec.rules[0].host === WEKAN)!
+    const host = 'refuses.oas.example.org'
+    const refusing = {
+      ...{ apiVersion: kind.apiVersion, kind: kind.kind },
+      metadata: { name: 'refuses', namespace: metadata.namespace },
+      spec: { ...spec, rules: [{ ...spec.rules[0], host }] },
+    }
+    await bed.kubectl.create(refusing)
+    await becomes({ host, from: ME }, 'refused')
+    const { code, stderr } = await restrict('--app', host, '--allow', '::1')
+    assert.is(code, 0, stderr)
+    const opened = await restrict('--app', host, '--open')
+    assert.is(opened.code, 0, opened.stderr)
+    await bed.kubectl.delete(refOf(refusing))
   })
 
   test('behind a proxy the address that the proxy names counts, and no other claim', async () => {

@@ -26,7 +26,7 @@ const DEPLOYMENT = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'traefik',
 
 /**
  * Plays a pod: reads all of a request, and answers after `?seconds=` with the number of bytes that it got, or for
- * `/headers` with the names of the headers.
+ * `/headers` with the names of the headers. The application of a host `refuses.…` answers 403 to everybody.
  */
 function playPod(request: IncomingMessage, response: ServerResponse): void {
   let bytes = 0
@@ -36,6 +36,7 @@ function playPod(request: IncomingMessage, response: ServerResponse): void {
   request.on('end', () => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://pod')
     const answer = pathname === '/headers' ? Object.keys(request.headers).join(' ') : String(bytes)
+    if (request.headers.host?.startsWith('refuses.')) response.statusCode = 403
     setTimeout(() => response.end(answer), 1000 * Number(searchParams.get('seconds') ?? 0))
   })
 }
