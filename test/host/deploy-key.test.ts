@@ -1,5 +1,5 @@
 /** The deploy key of a private repository, against a real sshd with a real git behind it. */
-import { appendFileSync, readFileSync, statSync } from 'node:fs'
+import { appendFileSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { DeployKey, loginSecret } from '../../lib/flux/deploy-key.ts'
@@ -69,7 +69,7 @@ test('the key is shown, accepted once the repository has it, and ready for Flux'
   const host = readFileSync(`${sshd.hostKey}.pub`, 'utf8').split(' ').slice(0, 2).join(' ')
   appendFileSync(join(home, '.ssh', 'known_hosts'), `[127.0.0.1]:${sshd.port} ${host}\n`)
   const refused = await admitted()
-  assert.match(refused.error?.message ?? '', /does not accept the deploy key yet \(private\)/)
+  assert.match(refused.error?.message ?? '', /does not accept the deploy key yet/)
   const shown = /^ssh-ed25519 \S+ openappstack oas$/m.exec(refused.said)?.[0]
   assert.ok(shown, refused.said)
   sshd.authorise(join(where, 'deploy-key', 'identity'))
@@ -82,6 +82,44 @@ test('the key is shown, accepted once the repository has it, and ready for Flux'
   assert.match(text('identity'), 'PRIVATE KEY')
   assert.is(text('known_hosts'), `[127.0.0.1]:${sshd.port} ${host}\n`)
   assert.is(statSync(join(where, 'deploy-key', 'identity')).mode & 0o777, 0o600)
+})
+
+test('a changed host key is not taken for a key that is lacking; once it is corrected here, it counts', async () => {
+  const known = join(home, '.ssh', 'known_hosts')
+  const before = readFileSync(known, 'utf8')
+  const identity = readFileSync(join(where, 'deploy-key', 'identity'), 'utf8')
+  await sshd.down()
+  for (const ending of ['', '.pub']) rmSync(`${sshd.hostKey}${ending}`)
+  newKey(sshd.hostKey)
+  await sshd.up()
+  const { error, said } = await admitted()
+  assert.match(error?.message ?? '', /SSH host key of \[127\.0\.0\.1\]:\d+ is not the one known here/)
+  assert.match(error?.fix ?? '', 'ssh-keygen -R')
+  assert.is(said, '')
+  const [type, key] = readFileSync(`${sshd.hostKey}.pub`, 'utf8').split(' ')
+  writeFileSync(
+    known,
+    `[127.0.0.1]:${sshd.port} ${type} ${key}\n@cert-authority * ${before.split(/ (.*)/)[1]}\n`,
+  )
+  assert.is((await admitted()).note, 'the repository accepts it')
+  const text = readFileSync(join(where, 'deploy-key', 'known_hosts'), 'utf8')
+  assert.is(text, `[127.0.0.1]:${sshd.port} ${type} ${key}\n`)
+  assert.is(readFileSync(join(where, 'deploy-key', 'identity'), 'utf8'), identity)
+  writeFileSync(known, '')
+  assert.is((await admitted()).note, 'the repository accepts it') // by the one that is kept with the key
+  writeFileSync(known, `@revoked * ${type} ${key}\n`)
+  assert.match((await admitted()).error?.message ?? '', 'shows only SSH host keys that')
+})
+
+test('a server that does not answer is not taken for one that lacks the key', async () => {
+  writeFileSync(join(home, '.ssh', 'known_hosts'), '')
+  await sshd.down()
+  const { error, said } = await admitted()
+  assert.match(
+    error?.message ?? '',
+    /cannot be read: ssh: connect to host 127\.0\.0\.1 port \d+: Connection refused/,
+  )
+  assert.is(said, '')
 })
 
 test.run()
