@@ -147,6 +147,7 @@ export const KUBERNETES_KINDS: Readonly<Record<string, Fields>> = {
       selector: LABELS,
       clusterIP: 'text',
       externalName: 'text',
+      externalIPs: ['text'],
       externalTrafficPolicy: 'text',
       internalTrafficPolicy: 'text',
       loadBalancerIP: 'text',

@@ -2,6 +2,7 @@
 import leven from 'leven'
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { isOfOthers } from '../allowed/object.ts'
 import { each, type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -13,10 +14,11 @@ import {
   describing,
   endpointsOf,
   eventsOf,
+  isScaledByOthers,
   podsBehind,
+  podsIn,
   podsOf,
   since,
-  startsOnDemand,
   whereToChange,
   workloadOf,
   workloadsBehind,
@@ -59,11 +61,11 @@ const withoutEndpoints = each('Service', (service, index) => {
   if (pods.length === 0 && workloads.length === 0)
     return OPERATED.test(selector['app.kubernetes.io/name'] ?? '')
       ? undefined
-      : [selectsNothing(service, selector, index)]
+      : selectsNothing(service, selector, index)
   // Pods that are starting do not count.
   const known =
     pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
-    workloads.some(each => each.spec?.replicas === 0 && !startsOnDemand(each, index))
+    workloads.some(each => each.spec?.replicas === 0 && !isScaledByOthers(each, index))
   if (!known) return undefined
   return {
     rule: 'service-without-endpoints',
@@ -80,20 +82,46 @@ const labelText = (labels: Labels) =>
     .map(([label, value]) => `${label}=${value}`)
     .join(',')
 
-function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding {
+function selectsNothing(service: KubeObject, selector: Labels, index: Index): Finding[] {
   const users = usersOf(service, index)
   const webhook = users.find(({ kind }) => kind.endsWith('WebhookConfiguration'))
   const { namespace, name } = service.metadata
   const isOfCluster = OF_CLUSTER.test(`${namespace}/${name}`)
+  // What has an address of its own is there for somebody outside.
+  const isMeant = users.length > 0 || isOfCluster || service.spec?.type === 'LoadBalancer'
+  if (!isMeant && isForRole(selector, namespace, index)) return []
   const near = nearestTo(service, selector, index)
-  return tell(service, {
+  const finding = tell(service, {
     rule: 'service-selects-nothing',
-    // What has an address of its own is there for somebody outside.
-    verdict: users.length > 0 || isOfCluster || service.spec?.type === 'LoadBalancer' ? 'broken' : 'warning',
+    verdict: isMeant ? 'broken' : 'warning',
     cause: `no pod has the labels that it selects: ${labelText(selector)}`,
     evidence: users.map(({ kind, name }) => `${kind} ${name} sends its requests to it`),
     text: `correct its selector ${whereToChange(service, index)}${near ? ` (${near})` : ''}${isOfCluster ? '' : `, or delete it${webhook ? ` and the ${webhook.kind} ${webhook.name}, which the API server waits for,` : ''} if its application was removed`}`,
     command: `kubectl -n ${service.metadata.namespace} get pods --show-labels`,
+  })
+  return [finding]
+}
+
+/**
+ * Whether a Service is for a role that no pod has at the moment: a pod fits but for the value of one label, and that
+ * label is not of its template. Programs and operators label their pods themselves: primary and replica, active and
+ * standby.
+ * Sources: https://cloudnative-pg.io/documentation/current/labels_annotations/,
+ * https://patroni.readthedocs.io/en/latest/kubernetes.html,
+ * https://developer.hashicorp.com/vault/docs/configuration/service-registration/kubernetes
+ */
+function isForRole(selector: Labels, namespace: string | undefined, index: Index): boolean {
+  return podsIn(namespace, index).some(pod => {
+    const { labels = {}, ownerReferences = [] } = pod.metadata
+    const [role, ...others] = Object.entries(selector).flatMap(([key, value]) =>
+      labels[key] === value ? [] : key,
+    )
+    const isAlone = role !== undefined && others.length === 0 && Object.keys(selector).length > 1
+    // The names of the pods of a StatefulSet are labels that Kubernetes gives them.
+    if (!isAlone || !labels[role] || role === 'statefulset.kubernetes.io/pod-name') return false
+    const { template } = workloadOf(pod, index).spec ?? {}
+    const owner = ownerReferences.find(({ controller }) => controller)
+    return template ? !template.metadata?.labels?.[role] : owner !== undefined && isOfOthers(owner)
   })
 }
 
@@ -223,8 +251,10 @@ const RESTART: Remedy = {
 
 /** Services that wait for an address: nobody from outside gets in without. */
 const withoutAddress = each('Service', (service, index) => {
+  const { type, externalIPs = [] } = service.spec ?? {}
   const addresses = service.status?.loadBalancer?.ingress ?? []
-  if (service.spec?.type !== 'LoadBalancer' || addresses.length > 0) return undefined
+  // An administrator leads addresses of their own to the nodes, as before there was a load balancer.
+  if (type !== 'LoadBalancer' || addresses.length > 0 || externalIPs.length > 0) return undefined
   if (since(index, service.metadata.creationTimestamp) < 120) return undefined
   const why =
     balancerRefuses(service, index) ??

@@ -2,6 +2,7 @@
 
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
+import { isOfOthers } from '../allowed/object.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
 import { eventTime, type Index } from '../snapshot.ts'
@@ -235,9 +236,28 @@ export function isFollowed(job: KubeObject, index: Index): boolean {
   return index.all('Job').some(other => other !== job && isAlike(other) && age(other) < age(job))
 }
 
-/** Whether KEDA runs the pods of a workload only while there is work for them. */
-export function startsOnDemand({ metadata: { namespace, name } }: KubeObject, index: Index): boolean {
-  return index.within('ScaledObject', namespace).some(({ spec }) => spec?.scaleTargetRef?.name === name)
+/**
+ * Whether something else decides how many pods a workload has, so that none may be right: KEDA and other autoscalers of
+ * others, an Argo Rollout that runs its template, a Canary of Flagger, and what stops workloads for the night. A
+ * VerticalPodAutoscaler names its workload by targetRef, too, and leaves the number as it is.
+ * Sources: https://argo-rollouts.readthedocs.io/en/stable/migrating/#reference-deployment-from-rollout,
+ * https://docs.flagger.app/usage/how-it-works#canary-target, https://codeberg.org/hjacobs/kube-downscaler,
+ * https://kube-green.dev/docs/configuration/
+ */
+export function isScaledByOthers({ kind, metadata }: KubeObject, index: Index): boolean {
+  const { namespace, name, annotations } = metadata
+  const isNamed = (ref?: { kind?: string; name?: string }) =>
+    ref?.name === name && (ref.kind ?? kind) === kind
+  return (
+    annotations?.['downscaler/original-replicas'] !== undefined ||
+    index.within('SleepInfo', namespace).some(({ status }) => status?.operation === 'SLEEP') ||
+    index.within('Canary', namespace).some(({ spec }) => isNamed(spec?.targetRef)) ||
+    index
+      .kinds()
+      .filter(each => isOfOthers(index.all(each)[0]!))
+      .flatMap(each => index.within(each, namespace))
+      .some(({ spec }) => isNamed(spec?.scaleTargetRef) || isNamed(spec?.workloadRef))
+  )
 }
 
 /** The command that shows an object with its events. */

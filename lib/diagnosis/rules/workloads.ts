@@ -14,13 +14,14 @@ import { rules as ofPods } from './pods.ts'
 import {
   controlPlane,
   describing,
+  endpointsOf,
   eventsOf,
   isOfOldRevision,
+  isScaledByOthers,
   kustomizationOf,
   podsOf,
   releaseOf,
   since,
-  startsOnDemand,
   suffersFrom,
   whereToChange,
   workloadOf,
@@ -148,19 +149,18 @@ const scaledToZero = each(['Deployment', 'StatefulSet'], (workload, index) => {
   const { namespace } = workload.metadata
   // cert-manager's are told with what that means for certificates (issuers.ts).
   if (workload.spec?.replicas !== 0 || isFlux(workload) || namespace === 'cert-manager') return undefined
+  if (isScaledByOthers(workload, index)) return undefined
   const remedy = scaleBack(workload, index) ?? (isAwaited(workload, index) ? scaleUp(workload) : undefined)
   if (!remedy) return undefined
   return { rule: 'workload-scaled-to-zero', cause: 'is scaled to 0: it was stopped by hand', ...remedy }
 })
 
-/** Whether requests are sent to a workload: a Service selects its pods. */
+/** Whether requests to a workload are lost: a Service selects its pods, and has no others, as of another colour. */
 function isAwaited(workload: KubeObject, index: Index): boolean {
-  return (
-    !startsOnDemand(workload, index) &&
-    index
-      .within('Service', workload.metadata.namespace)
-      .some(service => leadsTo(service, workload.spec?.template?.metadata?.labels))
-  )
+  return index
+    .within('Service', workload.metadata.namespace)
+    .filter(service => leadsTo(service, workload.spec?.template?.metadata?.labels))
+    .some(({ metadata }) => !endpointsOf(metadata, index))
 }
 
 const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy => ({
@@ -244,8 +244,11 @@ const ignored = each(['Deployment', 'StatefulSet', 'DaemonSet', 'Job'], (workloa
 /** Workloads that were changed, and keep their older pods until somebody deletes them. */
 const onDelete = each(['StatefulSet', 'DaemonSet'], ({ metadata, spec, status }) => {
   const { currentRevision, updateRevision, desiredNumberScheduled, updatedNumberScheduled } = status ?? {}
+  // With OnDelete the current revision stays the old one, even when every pod is of the new one
+  // (https://github.com/kubernetes/kubernetes/issues/73492).
   const isBehind =
-    currentRevision !== updateRevision || (updatedNumberScheduled ?? 0) < (desiredNumberScheduled ?? 0)
+    (currentRevision !== updateRevision && (status?.updatedReplicas ?? 0) < (status?.replicas ?? 1)) ||
+    (updatedNumberScheduled ?? 0) < (desiredNumberScheduled ?? 0)
   if (spec?.updateStrategy?.type !== 'OnDelete' || !isBehind) return undefined
   return {
     rule: 'workload-on-delete',

@@ -227,6 +227,42 @@ test('a target port has to be one of the containers’, as far as they list thei
   assert.equal(at(9090, 8080, 8443), []) // nor all of them
 })
 
+test('what is near to a role without a pod, and to a workload that others stop, is told', () => {
+  const replica = old('Service', 'replica', { spec: { selector: { app: 'db', role: 'replica' } } })
+  const database = (template: object) => {
+    const set = old('StatefulSet', 'db', {
+      spec: { replicas: 1, template: { metadata: { labels: { app: 'db', ...template } } } },
+      status: { availableReplicas: 1 },
+    })
+    const pod = running('db-0', { app: 'db', role: 'primary' })
+    const ownerReferences = [
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'db', uid: 'db', controller: true },
+    ]
+    return [set, { ...pod, metadata: { ...pod.metadata, ownerReferences } }, replica, slice('other')]
+  }
+  const backend = { service: { name: 'replica', port: { number: 80 } } }
+  const ingress = old('Ingress', 'db', { spec: { ingressClassName: 'traefik', defaultBackend: backend } })
+  assert.equal(told(database({})), [])
+  assert.equal(told(database({ role: 'primary' })), ['service-selects-nothing Service replica'])
+  assert.ok(told([...database({}), ingress]).includes('service-selects-nothing Service replica'))
+
+  const stopped = old('Deployment', 'web', {
+    spec: { replicas: 0, template: { metadata: { labels: { app: 'web' } } } },
+    status: { observedGeneration: 1 },
+  })
+  const byOthers = (kind: string, field: string) =>
+    told([
+      stopped,
+      service('web', 8080),
+      slice('other'),
+      { ...old(kind, 'web', { spec: { [field]: { name: 'web' } } }), apiVersion: 'example.org/v1' },
+    ])
+  assert.equal(byOthers('ScaledObject', 'scaleTargetRef'), [])
+  assert.equal(byOthers('Rollout', 'workloadRef'), [])
+  assert.equal(byOthers('Canary', 'targetRef'), [])
+  assert.equal(byOthers('VerticalPodAutoscaler', 'targetRef'), ['workload-scaled-to-zero Deployment web'])
+})
+
 test('policies add up, and one that admits the world cuts off nobody', () => {
   const policy = (name: string, from: object[]) =>
     old('NetworkPolicy', name, {
@@ -761,8 +797,8 @@ test('what is near to policies, warnings, Jobs and taints that are told, and non
   const names = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } } }
   const set = (currentRevision: string) =>
     old('StatefulSet', 'db', {
-      spec: { replicas: 0, updateStrategy: { type: 'OnDelete' } },
-      status: { replicas: 0, currentRevision, updateRevision: 'db-2' },
+      spec: { replicas: 1, updateStrategy: { type: 'OnDelete' } },
+      status: { replicas: 1, availableReplicas: 1, currentRevision, updateRevision: 'db-2' },
     })
   const tainted = {
     ...node,
