@@ -88,6 +88,7 @@ const ANNOTATIONS: Shape = Object.fromEntries(
     'kustomize.toolkit.fluxcd.io/reconcile',
     'meta.helm.sh/release-name',
     'meta.helm.sh/release-namespace',
+    'nginx.ingress.kubernetes.io/canary',
     'nginx.ingress.kubernetes.io/rewrite-target',
     'openappstack.net/replicas-before-migration',
     'openappstack.net/wrong-in-bucket',

@@ -32,7 +32,11 @@ const ingresses = each('Ingress', (ingress, index) => {
   const found: Finding[] = []
   const wanted = ingress.spec?.ingressClassName ?? annotations?.['kubernetes.io/ingress.class']
   const classes = index.all('IngressClass')
-  if (wanted && !index.blind('IngressClass') && !classes.some(({ metadata }) => metadata.name === wanted)) {
+  const known = classes.find(({ metadata }) => metadata.name === wanted)
+  const addresses = ingress.status?.loadBalancer?.ingress ?? []
+  // A controller may serve a class by annotation that has no IngressClass, and gives its address then.
+  const isServedByName = !ingress.spec?.ingressClassName && addresses.length > 0
+  if (wanted && !known && !isServedByName && !index.blind('IngressClass')) {
     const others = classes.map(({ metadata }) => metadata.name).join(', ')
     found.push(
       finding(
@@ -45,9 +49,7 @@ const ingresses = each('Ingress', (ingress, index) => {
       ),
     )
   }
-  const known = classes.find(({ metadata }) => metadata.name === wanted)
   const isNew = since(index, ingress.metadata.creationTimestamp) < 600
-  const addresses = ingress.status?.loadBalancer?.ingress ?? []
   // Where the controllers of other classes are known, a class without one is told.
   const served = classes.filter(each => isServed(each, index))
   const isUnserved = known && served.length > 0 && !served.includes(known)
@@ -63,6 +65,9 @@ const ingresses = each('Ingress', (ingress, index) => {
   for (const { name: target = '', port } of index.blind('Service') ? [] : backendsOf(ingress)) {
     const service = index.get('Service', namespace, target)
     const ports = (service?.spec?.ports ?? []) as { name?: string; port?: number }[]
+    // For the name of a host outside, Traefik takes the port from the Service; other controllers do with the Ingress.
+    const isNameAlone = service?.spec?.type === 'ExternalName' && ports.length === 0
+    const isDispensable = isNameAlone && known && !/^traefik\.io\//.test(String(known.spec?.controller))
     if (!service && isSolver(ingress)) continue // cert-manager removes the Service first: the Challenge tells
     if (!service)
       found.push(
@@ -73,7 +78,11 @@ const ingresses = each('Ingress', (ingress, index) => {
           `kubectl -n ${namespace} describe ingress ${name}`,
         ),
       )
-    else if (port && !ports.some(each => (port.name ? each.name === port.name : each.port === port.number)))
+    else if (
+      port &&
+      !isDispensable &&
+      !ports.some(each => (port.name ? each.name === port.name : each.port === port.number))
+    )
       found.push(
         finding(
           'ingress-port-missing',

@@ -26,16 +26,24 @@ interface Route {
   http?: { paths?: { path?: string }[] }
 }
 
+/** The entry points of Traefik that an Ingress names; without any it is served at those by default. */
+const entryPointsOf = ({ metadata }: KubeObject): string[] =>
+  metadata.annotations?.['traefik.ingress.kubernetes.io/router.entrypoints']
+    ?.split(',')
+    .map(each => each.trim()) ?? []
+
 /** Hosts and paths that several Ingresses of one class serve: which of them answers is up to the controller. */
 const claimedTwice: Rule = index => {
   const claims = new Map<string, KubeObject[]>()
   for (const ingress of index.all('Ingress')) {
-    if (isSolver(ingress)) continue
-    const name =
-      ingress.spec?.ingressClassName ?? ingress.metadata.annotations?.['kubernetes.io/ingress.class'] ?? ''
+    const { annotations = {} } = ingress.metadata
+    // A canary gets a part of the requests, and is meant to have the host and path of another one.
+    if (isSolver(ingress) || annotations['nginx.ingress.kubernetes.io/canary'] === 'true') continue
+    const entryPoints = entryPointsOf(ingress).sort().join(',')
+    const name = ingress.spec?.ingressClassName ?? annotations['kubernetes.io/ingress.class'] ?? ''
     for (const { host, http } of (ingress.spec?.rules ?? []) as Route[])
       for (const { path = '/' } of http?.paths ?? []) {
-        const key = `${name} ${host ?? '*'}${path}`
+        const key = `${name}/${entryPoints} ${host ?? '*'}${path}`
         const known = claims.get(key) ?? []
         if (!known.includes(ingress)) claims.set(key, [...known, ingress])
       }
@@ -65,19 +73,16 @@ const claimedTwice: Rule = index => {
  * Entry points that Traefik does not have. Its chart names the ports of its container after them
  * (https://github.com/traefik/traefik-helm-chart/blob/v37.0.0/traefik/values.yaml, ports).
  */
-const withoutEntryPoint = each(['Ingress', 'IngressRoute'], ({ kind, metadata, spec }, index) => {
-  const { annotations = {}, creationTimestamp } = metadata
-  const asked: string[] =
-    spec?.entryPoints ??
-    annotations['traefik.ingress.kubernetes.io/router.entrypoints']?.split(',').map(each => each.trim()) ??
-    []
+const withoutEntryPoint = each(['Ingress', 'IngressRoute'], (route, index) => {
+  const { kind, metadata, spec } = route
+  const asked: string[] = spec?.entryPoints ?? entryPointsOf(route)
   const there = ['Deployment', 'DaemonSet']
     .flatMap(workload => index.all(workload))
     .filter(each => each.metadata.labels?.['app.kubernetes.io/name'] === 'traefik')
     .flatMap(each => (each.spec?.template?.spec?.containers ?? []) as { ports?: { name?: string }[] }[])
     .flatMap(({ ports = [] }) => ports.flatMap(({ name }) => name ?? []))
   const lacking = asked.filter(each => !there.includes(each))
-  if (!there.includes('websecure') || lacking.length === 0 || since(index, creationTimestamp) < 120)
+  if (!there.includes('websecure') || lacking.length === 0 || since(index, metadata.creationTimestamp) < 120)
     return undefined
   const isAll = lacking.length === asked.length
   return {
@@ -128,13 +133,13 @@ const targetPorts = each('Service', (service, index) => {
   const pods = podsBehind(service, index)
   const listed = pods.flatMap(portsIn)
   if (pods.length === 0 || listed.length === 0) return undefined // ports need not be listed
-  return ((service.spec?.ports ?? []) as Port[]).flatMap((each): Finding[] => {
+  const ports = (service.spec?.ports ?? []) as Port[]
+  return ports.flatMap((each): Finding[] => {
     const { port, targetPort = port, protocol = 'TCP' } = each
     const named = typeof targetPort === 'string'
-    const isMeant = (own: ContainerPort) =>
-      named ? own.name === targetPort : own.containerPort === targetPort
+    const isMeant = (own: ContainerPort) => isPort(own, targetPort)
     const same = listed.filter(isMeant)
-    if (same.some(own => (own.protocol ?? 'TCP') === protocol)) {
+    if (isListed(each, listed)) {
       const right = pods.find(pod => portsIn(pod).some(isMeant))!
       const wrong = pods.find(
         pod =>
@@ -144,8 +149,12 @@ const targetPorts = each('Service', (service, index) => {
       )
       return wrong ? [selectsOthers(service, wrong, right, targetPort)] : []
     }
+    // A number works without being listed, and a headless Service gives addresses alone. Where another port of the
+    // Service fits, its pods are those that are meant.
+    const fitting = ports.some(other => other !== each && isListed(other, listed))
+    if (!named && (fitting || service.spec?.clusterIP === 'None')) return []
     if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
-    // A number works without being listed; a lone list with another number was mistaken.
+    // A lone list with another number was mistaken.
     if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
     const has = [
       ...new Set(listed.map(each => (named ? (each.name ?? each.containerPort) : each.containerPort))),
@@ -166,6 +175,13 @@ const targetPorts = each('Service', (service, index) => {
     ]
   })
 })
+
+const isPort = (own: ContainerPort, wanted: number | string | undefined) =>
+  (typeof wanted === 'string' ? own.name : own.containerPort) === wanted
+
+/** Whether containers list the port to which one of a Service leads, with its protocol. */
+const isListed = ({ port, targetPort = port, protocol = 'TCP' }: Port, listed: readonly ContainerPort[]) =>
+  listed.some(own => isPort(own, targetPort) && (own.protocol ?? 'TCP') === protocol)
 
 const portsIn = ({ spec }: KubeObject): ContainerPort[] =>
   ([...(spec?.containers ?? []), ...(spec?.initContainers ?? [])] as Container[]).flatMap(
@@ -270,14 +286,27 @@ const localOnly = each('Service', (service, index) => {
   }
 })
 
+/**
+ * Whether a name server knows the Services of the cluster: one of kube-system, or the cache on the node, which has an
+ * address of that node alone. Those of 169.254.169 are of clouds, and do not know them.
+ * Source: https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
+ */
+const isOfCluster = (server: string, index: Index) =>
+  /^169\.254\.(?!169\.)/.test(server) ||
+  index
+    .within('Service', 'kube-system')
+    .some(
+      ({ spec }) => spec?.clusterIP === server && (spec?.ports as Port[])?.some(({ port }) => port === 53),
+    )
+
 /** Workloads whose pods ask other name servers than that of the cluster. */
 const otherNames: Rule = index =>
   ['Deployment', 'StatefulSet', 'DaemonSet'].flatMap(kind =>
     index.all(kind).flatMap((workload): Finding[] => {
       const { dnsPolicy, dnsConfig } = workload.spec?.template?.spec ?? {}
       const servers = (dnsConfig?.nameservers ?? []) as string[]
-      const own = index.get('Service', 'kube-system', 'kube-dns')?.spec?.clusterIP
-      if (dnsPolicy !== 'None' || servers.includes(own) || releaseOf(workload, index)) return []
+      if (dnsPolicy !== 'None' || servers.some(server => isOfCluster(server, index))) return []
+      if (releaseOf(workload, index)) return []
       return [
         tell(workload, {
           rule: 'workload-other-names',

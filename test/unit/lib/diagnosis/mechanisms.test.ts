@@ -263,6 +263,21 @@ test('what is near to a role without a pod, and to a workload that others stop, 
   assert.equal(byOthers('VerticalPodAutoscaler', 'targetRef'), ['workload-scaled-to-zero Deployment web'])
 })
 
+test('Ingresses that share a host by entry points of their own, or with a canary, are silent', () => {
+  const route = (name: string, annotations: object) =>
+    old('Ingress', name, {
+      metadata: { annotations },
+      spec: { ingressClassName: 'traefik', rules: [{ host: 'a.example.org', http: { paths: [{}] } }] },
+    })
+  const entry = 'traefik.ingress.kubernetes.io/router.entrypoints'
+  const shared = (first: object, second: object) => told([route('a', first), route('b', second)])
+  assert.equal(shared({ [entry]: 'web' }, { [entry]: 'websecure' }), [])
+  assert.equal(shared({}, { 'nginx.ingress.kubernetes.io/canary': 'true' }), [])
+  assert.equal(shared({ [entry]: 'web, websecure' }, { [entry]: 'websecure,web' }), [
+    'host-claimed-twice Ingress a',
+  ])
+})
+
 test('policies add up, and one that admits the world cuts off nobody', () => {
   const policy = (name: string, from: object[]) =>
     old('NetworkPolicy', name, {
