@@ -14,6 +14,7 @@ import {
   selectorText,
   selectsAll,
 } from './policy-facts.ts'
+import { usersOf } from './services.ts'
 import { describing, podsIn, podsOf, since, workloadOf } from './workload-facts.ts'
 
 const labelsOf = ({ kind, metadata, spec }: KubeObject) =>
@@ -52,9 +53,29 @@ function selected(selector: Selector | undefined, namespace: string | undefined,
   return fewest.filter(object => fits(selector, labelsOf(object)))
 }
 
-/** Whether a release or a Kustomization has brought an object. */
+/** Whether a release or a Kustomization has brought an object, of Flux or of Helm by hand. */
 const isBrought = ({ metadata }: KubeObject) =>
+  metadata.annotations?.['meta.helm.sh/release-name'] !== undefined ||
   ['helm', 'kustomize'].some(kind => metadata.labels?.[`${kind}.toolkit.fluxcd.io/name`] !== undefined)
+
+/** Whether a program says itself that it suffers from a policy. */
+const isFelt = (policy: KubeObject, told: readonly Finding[]) =>
+  told.some(({ causedBy = [] }) => causedBy.some(ref => keyOf(ref) === keyOf(refOf(policy))))
+
+/**
+ * Whether policies of another API may admit what one of Kubernetes does not, so that nothing is certain as long as no
+ * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first.
+ * Sources: https://docs.cilium.io/en/stable/network/kubernetes/policy/,
+ * https://docs.tigera.io/calico/latest/network-policy/policy-tiers/tiered-policy,
+ * https://network-policy-api.sigs.k8s.io/api-overview/
+ */
+const mayBeAdmitted = (policy: KubeObject, index: Index, told: readonly Finding[]) =>
+  !isFelt(policy, told) &&
+  index
+    .kinds()
+    .filter(kind => /NetworkPolicy/.test(kind) && kind !== 'NetworkPolicy')
+    .flatMap(kind => [...index.within(kind, undefined), ...index.within(kind, policy.metadata.namespace)])
+    .length > 0
 
 /** Budgets that no number of healthy pods can meet, and pods of two budgets, which cannot be evicted at all. */
 const budgets: Rule = index => {
@@ -105,7 +126,7 @@ const selectNothing: Rule = index =>
       return [
         tell(object, {
           rule: 'selects-nothing',
-          verdict: kind === 'NetworkPolicy' ? 'broken' : 'warning',
+          verdict: 'warning',
           cause: `no pod has the labels that it selects (${selectorText(selector)}): it protects nothing`,
           text: 'correct its selector, or delete it',
           command: `kubectl -n ${namespace} get pods --show-labels`,
@@ -118,7 +139,7 @@ const selectNothing: Rule = index =>
  * Pods behind an Ingress that the ingress controller may not reach: a policy guards them, and none of those that do
  * admits it.
  */
-const ingressBlocked: Rule = index => {
+const ingressBlocked: Rule = (index, told = []) => {
   const controllers = podsOf(index).filter(({ metadata }) =>
     ['traefik', 'ingress-nginx'].includes(metadata.labels?.['app.kubernetes.io/name'] ?? ''),
   )
@@ -144,7 +165,9 @@ const ingressBlocked: Rule = index => {
           : admitted.length > 0 && !admitted.some(rule => opens(rule, wanted))
             ? 'port'
             : undefined
-      if (policies[0] && why && !found.has(policies[0])) found.set(policies[0], { ingress, why, wanted })
+      const [policy] = policies
+      if (!policy || !why || found.has(policy) || mayBeAdmitted(policy, index, told)) continue
+      found.set(policy, { ingress, why, wanted })
     }
   return [...found].map(
     ([policy, { ingress, why, wanted }]): Finding =>
@@ -174,7 +197,8 @@ const otherPorts: Rule = (index, told = []) => {
     if (!policy || rules.length === 0 || wanted.length === 0 || rules.some(rule => opens(rule, wanted)))
       continue
     if (since(index, policy.metadata.creationTimestamp) < 600 || isBrought(policy)) continue
-    if (known.has(keyOf(refOf(policy)))) continue
+    if (known.has(keyOf(refOf(policy))) || mayBeAdmitted(policy, index, told)) continue
+    if (isShutOnPurpose(service, policy, index)) continue
     const opened = rules.flatMap(({ ports = [] }) => ports.flatMap(({ port }) => port ?? []))
     found.set(
       policy,
@@ -188,6 +212,18 @@ const otherPorts: Rule = (index, told = []) => {
   }
   return [...found.values()]
 }
+
+/** Ports of metrics: where a policy opens these alone, for what collects them, the others were forgotten. */
+const METRICS = /metric|monitor|prometheus|exporter|telemetry/
+
+/** Whether a policy opens another Service of the same pods, and no webhook or Ingress waits for answers of this one. */
+const isShutOnPurpose = (service: KubeObject, policy: KubeObject, index: Index) =>
+  usersOf(service, index).length === 0 &&
+  index.within('Service', service.metadata.namespace).some(other => {
+    const { policies, rules, wanted } = guardsOf(other, index)
+    const isOpen = policies.includes(policy) && wanted.length > 0 && rules.some(rule => opens(rule, wanted))
+    return isOpen && !METRICS.test(JSON.stringify([other.metadata.name, wanted]))
+  })
 
 /** The policies on requests to the pods behind a Service, their rules, and the ports on which these listen. */
 function guardsOf(service: KubeObject | undefined, index: Index) {
@@ -208,20 +244,21 @@ function portsOf(service: KubeObject | undefined, pod: KubeObject): (number | st
   const listed = (
     (pod.spec?.containers ?? []) as { ports?: { name?: string; containerPort?: number }[] }[]
   ).flatMap(({ ports }) => ports ?? [])
-  return ((service?.spec?.ports ?? []) as { port?: number; targetPort?: number | string }[]).flatMap(
+  const led = ((service?.spec?.ports ?? []) as { port?: number; targetPort?: number | string }[]).flatMap(
     ({ port, targetPort = port }) => {
       const same = listed.find(each => each.name === targetPort || each.containerPort === targetPort)
       return [targetPort, same?.containerPort, same?.name].filter(each => each !== undefined)
     },
   )
+  return [...new Set(led)]
 }
 
 /** Policies that admit nobody who exists: whoever sends requests to their pods is cut off. */
-const cutOff = each('NetworkPolicy', (policy, index) => {
+const cutOff = each('NetworkPolicy', (policy, index, told) => {
   const { namespace, creationTimestamp } = policy.metadata
   const ingress = inwardRules(policy)
   if (!ingress || since(index, creationTimestamp) < 600 || index.blind('Namespace')) return undefined
-  if (ingress.some(admitsAll)) return undefined
+  if (ingress.some(admitsAll) || mayBeAdmitted(policy, index, told)) return undefined
   const guarded = selected(policy.spec?.podSelector, namespace, index).filter(({ kind }) => kind === 'Pod')
   const peers = ingress.flatMap(({ from }) => from ?? [])
   const served = isServed(guarded, index)
@@ -365,12 +402,15 @@ const withoutNames = each('NetworkPolicy', (policy, index, told) => {
     .filter(other => guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)))
     .flatMap(other => (other.spec?.egress ?? []) as typeof egress)
   if (guarded.length === 0 || [...egress, ...others].some(resolves)) return undefined
-  const suffers = told.some(({ causedBy = [] }) => causedBy.some(ref => keyOf(ref) === keyOf(refOf(policy))))
+  if (mayBeAdmitted(policy, index, told)) return undefined
+  // What may send nothing at all may be meant so, as long as no program suffers from it. Where the policy selects pods it
+  // is: a database answers, and asks nobody.
+  const isMeant = egress.length === 0 && !isFelt(policy, told)
+  if (isMeant && !selectsAll(policy.spec?.podSelector)) return undefined
   return [
     {
       rule: 'policy-without-names',
-      // What may send nothing at all may be meant so, as long as no program suffers from it.
-      verdict: egress.length > 0 || suffers ? 'broken' : 'warning',
+      verdict: isMeant ? 'warning' : 'broken',
       subject: refOf(policy),
       cause:
         egress.length > 0

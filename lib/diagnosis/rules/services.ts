@@ -167,7 +167,7 @@ function likenessOf(key: string, value: string, labels: Labels): { score: number
 }
 
 /** What sends requests to a Service: Ingresses, webhooks and APIs. */
-function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): Ref[] {
+export function usersOf({ metadata: { namespace, name } }: KubeObject, index: Index): Ref[] {
   const same = (service?: { name?: string; namespace?: string }) =>
     service?.name === name && service?.namespace === namespace
   return [

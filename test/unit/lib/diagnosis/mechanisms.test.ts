@@ -278,6 +278,41 @@ test('Ingresses that share a host by entry points of their own, or with a canary
   ])
 })
 
+test('what is near to policies of another API, to metrics and to a database that sends nothing is told', () => {
+  const guard = (spec: object) =>
+    old('NetworkPolicy', 'guard', { spec: { podSelector: { matchLabels: { app: 'web' } }, ...spec } })
+  const other = (namespace?: string) => ({
+    ...old('CiliumNetworkPolicy', 'allow', {}, namespace),
+    apiVersion: 'cilium.io/v2',
+  })
+  const served = [web, service('web', 8080), slice('web')]
+  const closed = guard({ policyTypes: ['Ingress'] })
+  assert.equal(told([...served, closed, other('shop')]), [])
+  assert.equal(told([...served, closed, other('elsewhere')]), ['policy-admits-nobody NetworkPolicy guard'])
+
+  const open = (port: number) => [
+    running('web-1', { app: 'web' }, [8080, 9102]),
+    service('web', 8080),
+    slice('web'),
+    service('web-metrics', 9102),
+    slice('web-metrics'),
+    guard({ policyTypes: ['Ingress'], ingress: [{ ports: [{ port }] }] }),
+  ]
+  assert.equal(told(open(8080)), [])
+  assert.equal(told(open(9102)), ['policy-blocks-port NetworkPolicy guard'])
+
+  const words = { namespace: 'shop', pod: 'web-1', container: 'main' }
+  const line = 'error: getaddrinfo: Temporary failure in name resolution: db.example.org'
+  const silent = guard({ policyTypes: ['Egress'] })
+  assert.equal(told([web, silent]), [])
+  assert.equal(told([web, silent, other('shop')], { complaints: [{ ...words, text: line }] }), [
+    'policy-without-names NetworkPolicy guard',
+  ])
+  assert.equal(told([web, old('NetworkPolicy', 'all', { spec: { policyTypes: ['Egress'] } })]), [
+    'policy-without-names NetworkPolicy all',
+  ])
+})
+
 test('policies add up, and one that admits the world cuts off nobody', () => {
   const policy = (name: string, from: object[]) =>
     old('NetworkPolicy', name, {
