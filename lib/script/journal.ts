@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { privateFolder, writeFileAtomic } from './files.ts'
 import { markdownCode, markdownText } from './printable.ts'
-import { scrub, scrubbedJson } from './scrub.ts'
+import { scrubbedJson } from './scrub.ts'
 
 /** One step of a run, as the journal keeps it. */
 export interface JournalStep {
@@ -65,8 +65,10 @@ export function journalMarkdown(entry: JournalEntry): string {
 export function writeJournal(folder: string, entry: JournalEntry): void {
   privateFolder(folder)
   const name = `${entry.startedAt.replaceAll(':', '-')}-${entry.script}`
-  writeFileAtomic(join(folder, `${name}.md`), scrub(journalMarkdown(entry)))
-  writeFileAtomic(join(folder, `${name}.json`), `${scrubbedJson(entry)}\n`)
+  const json = scrubbedJson(entry)
+  // Of what was scrubbed: a secret that Markdown has escaped would not be recognised.
+  writeFileAtomic(join(folder, `${name}.md`), journalMarkdown(JSON.parse(json) as JournalEntry))
+  writeFileAtomic(join(folder, `${name}.json`), `${json}\n`)
 }
 
 /** Bytes of a transcript that is read: one of a thousand steps has less. */

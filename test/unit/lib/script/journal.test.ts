@@ -84,6 +84,21 @@ test('both files are private, hold no secret, and the JSON stays a document', ()
   assert.is(json.steps[0].seconds, 0.918273)
 })
 
+test('a secret with characters that Markdown escapes is in neither file', () => {
+  const secret = 'hunter|2<xyz[9]\\ab`c'
+  registerSecret(secret)
+  const folder = temporaryFolder()
+  const text = `the value ${secret} is wrong`
+  const steps = [{ title: text, note: text, equivalent: text, startedAt: 'x', outcome: 'failed' as const }]
+  const error = { message: text, fix: text }
+  writeJournal(folder, { ...entry, command: text, plan: [text], steps, error })
+  for (const file of readdirSync(folder)) {
+    const written = readFileSync(join(folder, file), 'utf8')
+    assert.is(written.split('the value *** is wrong').length - 1, 7, written)
+    assert.not.match(written, /hunter|xyz/)
+  }
+})
+
 test('a run writes one pair of files, the last state of it', () => {
   const folder = temporaryFolder()
   writeJournal(folder, entry)
