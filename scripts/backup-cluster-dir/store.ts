@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -78,7 +86,8 @@ export async function storeArchive(
   to: Recipients,
   archive: Chunks,
 ): Promise<Record & { manifest: ArchiveManifest; size: number }> {
-  privateFolder(folder)
+  // A folder that exists may be anybody's: its mode stays, the archives in it are 0600.
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const name = archiveName(cluster, now)
   for (const left of namesIn(folder))
     if (left.startsWith(`.${cluster.name}-`) && left.endsWith('.tar.age.tmp')) rmSync(join(folder, left))

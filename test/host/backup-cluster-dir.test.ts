@@ -130,8 +130,10 @@ test('nothing is written unencrypted: without recipient and passphrase it is ref
 
 test('a passphrase, a new identity, another folder, and a dry run', async () => {
   const env = { OAS_AGE_PASSPHRASE: SECRET }
-  const to = join(folder(), 'elsewhere')
+  const to = folder()
+  chmodSync(to, 0o1777) // like /tmp: it is not ours, and stays as it is
   assert.is((await run(['--skip-server', '--passphrase', '--output', to, '--yes'], env)).code, 0)
+  assert.is(statSync(to).mode & 0o7777, 0o1777)
   const [name] = readdirSync(to)
   const file = join(to, name!)
   assert.is((await run(['--verify', file], env)).code, 0)
