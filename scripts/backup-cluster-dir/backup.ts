@@ -5,6 +5,7 @@ import { recipientsFile } from '../../lib/age/remembered.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { writeFileAtomic } from '../../lib/script/files.ts'
+import { quote } from '../../lib/script/quote.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { connectServer, holdServer } from '../../lib/server/server.ts'
 import { identityProblem, knownIdentity, readIdentity } from '../../lib/server/server-identity.ts'
@@ -89,7 +90,7 @@ export async function archiveCluster(run: ArchiveRun): Promise<void> {
   })
   run.next([
     'an archive on the same disk as the folder goes with it: take a copy to another place',
-    `npx tsx scripts/backup-cluster-dir.ts --cluster ${cluster.name} --list`,
+    `npx tsx scripts/backup-cluster-dir.ts --cluster ${cluster.name} --list${run.flags.output === undefined ? '' : ` --output ${quote(folder)}`}`,
   ])
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { type AgeKeys, type Chunks, decryptWith } from '../../lib/age/age.ts'
 import { localKubeconfig, remoteKubeconfig, saveKubeconfig } from '../../lib/k3s/api.ts'
 import { K3S } from '../../lib/k3s/k3s.ts'
@@ -5,6 +6,7 @@ import { compareK3s } from '../../lib/k3s/version.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
+import { quote } from '../../lib/script/quote.ts'
 import { waitForFormerNodes } from '../../lib/server/nodes.ts'
 import { connectServer, holdServer } from '../../lib/server/server.ts'
 import {
@@ -24,6 +26,8 @@ import { verifyArchive } from './store.ts'
 /** An archive that can be read as often as needed. */
 export interface OpenArchive {
   name: string
+  /** Its absolute path. */
+  file: string
   read: () => Chunks
   keys: AgeKeys
 }
@@ -32,6 +36,12 @@ export interface OpenArchive {
 export function archiveText({ cluster, createdAt, server, files }: ArchiveManifest): string {
   const k3s = server ? `, k3s ${server.k3s} of ${server.name}` : ', without k3s'
   return `${cluster}, ${createdAt}, ${files.length} files${k3s}`
+}
+
+/** The command that gives the server its state from an archive, from any folder, with the same identities. Pure. */
+export function serverCommand(cluster: string, file: string, identities: readonly string[]): string {
+  const keys = identities.map(identity => ` --identity ${quote(resolve(identity))}`).join('')
+  return `npx tsx scripts/backup-cluster-dir.ts --cluster ${cluster} --restore ${quote(file)} --server${keys}`
 }
 
 /** Restores the files of a cluster folder, after it has shown which of them are other ones now. */
@@ -59,14 +69,14 @@ export async function restoreToFolder(run: ArchiveRun, archive: OpenArchive): Pr
   privateFolder(cluster.folder)
   const unlock = lockFolder(cluster.folder)
   run.onEnd(async () => unlock())
-  await run.step('Cluster folder', `age -d ${archive.name} | tar -x cluster/`, async () => {
+  await run.step('Cluster folder', `age -d ${quote(archive.file)} | tar -x cluster/`, async () => {
     const decrypted = decryptWith(archive.keys, archive.read(), archive.name)
     return `${await restoreFolder(cluster, decrypted, archive.name, manifest)} files written`
   })
   if (manifest.server)
     run.next([
       'the state of the cluster itself is in the archive, too. To give it back to a server on which k3s is installed:',
-      `npx tsx scripts/backup-cluster-dir.ts --cluster ${cluster.name} --restore ${archive.name} --server`,
+      serverCommand(cluster.name, archive.file, run.flags.identity),
       'a new server that gets its data from the backups: "On a new server" in runbooks/restore.md',
     ])
 }

@@ -158,8 +158,14 @@ export async function verifyArchive(keys: AgeKeys, archive: Chunks, name: string
   throw new ExpectedError(`${name} has a manifest that does not fit its files`, 'take another archive')
 }
 
-/** The archive of this path, or of this name in the cluster's own folder, as a stream, with what to call it. */
-export function openArchive(cluster: Cluster, path: string): { name: string; read: () => Chunks } {
+/**
+ * The archive of this path, or of this name in the cluster's own folder: what to call it, its absolute path, and its
+ * bytes as a stream. Throws an ExpectedError when there is none.
+ */
+export function openArchive(
+  cluster: Cluster,
+  path: string,
+): { name: string; file: string; read: () => Chunks } {
   const beside = join(backupsOf(cluster), path)
   const file = [path, beside].find(each => statSync(each, { throwIfNoEntry: false })?.isFile())
   if (file === undefined)
@@ -167,5 +173,5 @@ export function openArchive(cluster: Cluster, path: string): { name: string; rea
       `there is no archive ${path}`,
       `list the archives: npx tsx scripts/backup-cluster-dir.ts --list`,
     )
-  return { name: basename(file), read: () => createReadStream(file) }
+  return { name: basename(file), file: resolve(file), read: () => createReadStream(file) }
 }
