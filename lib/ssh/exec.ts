@@ -10,7 +10,7 @@ const MOST_OUTPUT = 64 << 20
 /** Milliseconds that a server has to confirm that a command was ended. */
 const END_WITHIN = 3000
 
-/** One command line to run; `kill` and `inSpiteOfAbort` are for commands that may take long. */
+/** One command line to run; `kill` is for commands that may take long. */
 export interface CommandRun {
   line: string
   /** What it is called in errors. */
@@ -19,8 +19,6 @@ export interface CommandRun {
   before?: string
   /** Ends its processes on the server; the channel alone is closed without it. */
   kill?: () => Promise<void>
-  /** Whether it runs although the run was aborted: what ends an aborted command has to. */
-  inSpiteOfAbort?: boolean
 }
 
 /** Runs a command line and returns how it ended, whatever that is. Throws when it could not be run to its end. */
@@ -30,7 +28,7 @@ export async function execute(
   options: ExecOptions,
 ): Promise<ExecResult> {
   const { title } = command
-  const signal = command.inSpiteOfAbort ? undefined : connection.options.signal
+  const signal = options.inSpiteOfAbort ? undefined : connection.options.signal
   const { channel, ending, closed } = await openChannel(connection, command, signal)
 
   return new Promise((resolve, reject) => {

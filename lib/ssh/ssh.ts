@@ -137,10 +137,15 @@ export class Ssh {
         ? {}
         : {
             kill: async () => {
-              await this.sh(KILL, [id], { sudo: options.sudo, timeout: 0, most: 64 << 10, title: ENDING })
+              await this.sh(KILL, [id], {
+                sudo: options.sudo,
+                timeout: 0,
+                most: 64 << 10,
+                title: ENDING,
+                inSpiteOfAbort: true,
+              })
             },
           }),
-      inSpiteOfAbort: title === ENDING,
     }
     const password = options.sudo ? await this.#sudoPassword() : ''
     if (password === '') return execute(this.#connection, { ...common, line: commandLine(marked) }, options)

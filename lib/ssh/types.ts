@@ -47,6 +47,8 @@ export interface ExecOptions {
   fix?: string
   /** What it is called in errors; the first words of the command by default. */
   title?: string
+  /** It runs although the run was aborted: what ends a command or cleans up has to. Its timeout still ends it. */
+  inSpiteOfAbort?: boolean
 }
 
 /** How a command ended. `code` is null when a signal ended it. */

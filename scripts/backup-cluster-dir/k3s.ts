@@ -171,9 +171,12 @@ export async function* contentOfCopy(ssh: Ssh, sha256: string): AsyncGenerator<U
     throw new ExpectedError(`the copy of k3s on ${ssh.name} changed on its way`, 'run the same command again')
 }
 
-/** Removes the working folder of a copy or a restore from the server. */
+/**
+ * Removes the working folder of a copy or a restore from the server, also after an interruption: it has the token and
+ * the keys. Work that systemd still does there goes through with what it has opened, or fails and puts k3s back.
+ */
 export async function removeCopy(ssh: Ssh): Promise<void> {
-  await ssh.run(['rm', '-rf', '--', WORK], { sudo: true })
+  await ssh.run(['rm', '-rf', '--', WORK], { sudo: true, inSpiteOfAbort: true, timeout: 60_000 })
 }
 
 /** Brings a copy to the server, whole or not at all. */

@@ -318,6 +318,16 @@ test('an abort ends connecting and a command at once', async () => {
   assert.ok(performance.now() - started < 10_000)
 })
 
+test('after an abort nothing is run but what cleans up, which its timeout ends', async () => {
+  const abort = new AbortController()
+  const ssh = await connect({}, { signal: abort.signal })
+  abort.abort(new ExpectedError('interrupted', 'again'))
+  assert.is((await failure(() => ssh.run(['true']))).message, 'interrupted')
+  assert.is(await ssh.run(['echo', 'clean'], { inSpiteOfAbort: true }), 'clean')
+  const late = await failure(() => ssh.run(['sleep', '60'], { inSpiteOfAbort: true, timeout: 500 }))
+  assert.match(late.message, /was not done after 0.5 s, and was ended$/)
+})
+
 // ~/.ssh/config
 
 test('an alias of ~/.ssh/config brings host, port, user and key', async () => {

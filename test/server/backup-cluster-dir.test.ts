@@ -175,6 +175,14 @@ test('killed or cut off while k3s stands still: k3s comes back by itself, and th
   await noCopyIsLeft()
 })
 
+test('interrupted while it archives: no copy of the keys stays on the server', async () => {
+  const begun = archives().length
+  const stopped = await run(['--yes'], { kill: text => (/2\. Archive/.test(text) ? 'SIGINT' : undefined) })
+  assert.is(stopped.code, 130, stopped.stderr)
+  assert.is(archives().length, begun)
+  await noCopyIsLeft()
+})
+
 test('another server than that of the cluster is refused before anything happens on it', async () => {
   const mark = await server.exec(['cat', MARK])
   await server.write(MARK, mark.replaceAll(CLUSTER, 'other.example.org'))
