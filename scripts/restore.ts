@@ -52,7 +52,7 @@ await script({
     const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')
     const { releaseVersions, readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
-    const { dataOf, otherVersions, restorable } = await import('./restore/plan.ts')
+    const { checkSpace, dataOf, otherVersions, restorable } = await import('./restore/plan.ts')
     const steps = await import('./restore/steps.ts')
     const check = await import('./restore/check.ts')
     const { restoreInto } = await import('./restore/into.ts')
@@ -92,6 +92,7 @@ await script({
     const others = otherVersions(parts, proof?.versions ?? {}, await releaseVersions(kubectl))
     for (const line of [...lacking, ...others]) run.log.warn(line)
     if (into !== undefined) return restoreInto(run, kubectl, { backup, parts, held, into, deadline })
+    await checkSpace(kubectl, held, state.restore)
 
     const plan = [
       ...(run.flags['skip-safety'] || state.safety ? [] : [`back up ${app} as it is now, and prove it`]),
@@ -125,10 +126,9 @@ await script({
       return restored.note
     })
     await run.step('Resume', `flux resume kustomization ${app}`, () => steps.resumeApp(kubectl, parts))
-    await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', async () => {
-      await waitForKustomizations(kubectl, [app], { deadline, log: run.log, signal: run.signal })
-      return undefined
-    })
+    await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', () =>
+      waitForKustomizations(kubectl, [app], wait).then(() => undefined),
+    )
     await run.step('Check rows, files and HTTP', undefined, async () => {
       const wrong = [...lost, ...(await check.silentServices(kubectl, parts, run.signal))]
       await steps.forgetRestoreState(kubectl) // whatever is wrong: there is nothing left to continue

@@ -61,6 +61,12 @@ export async function makeScratch(kubectl: Kubectl, name: string, madeBy: string
   return restore
 }
 
+/** The name of the Restore that fills such a namespace; undefined where there is none of this name. */
+export async function scratchRestore(kubectl: Kubectl, name: string): Promise<string | undefined> {
+  const namespace = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name })
+  return namespace?.metadata.annotations?.[FILLED_BY]
+}
+
 /**
  * Waits until Velero has ended with a Restore, and has it give up the volumes that it still copies: it would go on
  * filling a namespace that is being removed, and then the next one of that name.

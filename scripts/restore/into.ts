@@ -4,7 +4,7 @@ import { type AppParts, countingOf } from '../../lib/backup/back-up.ts'
 import type { Held } from '../../lib/backup/held.ts'
 import { isUnfinished } from '../../lib/backup/objects.ts'
 import { claimIn, heldLines, readVolumeRestores, wrongWithRestore } from '../../lib/backup/restoring.ts'
-import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
+import { makeScratch, removeScratch, restoreToScratch, scratchRestore } from '../../lib/backup/scratch.ts'
 import { releaseSelectors, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
@@ -12,6 +12,7 @@ import { durationText } from '../../lib/script/duration.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { loadAndCompare } from './check.ts'
+import { checkSpace } from './plan.ts'
 
 /** Which backup of what is restored, and where. */
 interface Beside {
@@ -58,6 +59,7 @@ export async function restoreInto(
       `${JSON.stringify(into)} is not a name of a namespace`,
       'take letters, digits and dashes',
     )
+  await checkSpace(kubectl, held, await scratchRestore(kubectl, into))
   const plan = [
     `create the namespace ${into}, which reaches nothing outside and is not public`,
     ...heldLines(held, `restore into ${into}:`),

@@ -99,10 +99,22 @@ export async function dataOf(
       `backup ${backup} has no data of ${app}`,
       `take another: npx tsx scripts/backup.ts --list --app ${app}`,
     )
-  throwAll(spaceProblems(held, await kubeletSummaries(kubectl)))
   const lacking = [...ours]
     .filter(claim => !held.some(each => each.claim === claim))
     .map(claim => `${claim} is not in the backup: it stays as it is`)
   const object = await kubectl.get(veleroRef('Backup', backup))
   return { held, lacking, age: durationText(Math.max(0, now - (object ? startOf(object) : now))) }
+}
+
+/**
+ * Throws an ExpectedError when no server has space for this data, unless Velero has its Restore already, which has used
+ * that space: an unfinished run is continued.
+ */
+export async function checkSpace(
+  kubectl: Kubectl,
+  held: readonly Held[],
+  restore: string | undefined,
+): Promise<void> {
+  if (restore !== undefined && (await kubectl.get(veleroRef('Restore', restore)))) return
+  throwAll(spaceProblems(held, await kubeletSummaries(kubectl)))
 }

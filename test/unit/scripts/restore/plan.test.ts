@@ -1,7 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { otherVersions, releasesWith } from '../../../../scripts/restore/plan.ts'
+import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
+import { checkSpace, otherVersions, releasesWith } from '../../../../scripts/restore/plan.ts'
 import { standText, wayBack } from '../../../../scripts/restore/steps.ts'
+import { expectedFrom } from '../../helpers.ts'
 
 test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
   const parts = { app: 'wekan', releases: ['wekan', 'db'], namespaces: ['oas-apps'], owns: () => true }
@@ -22,6 +24,19 @@ test('only releases whose pods have the data are restored; all, when a pod is ca
   assert.equal(releasesWith(held('single-sign-on-database-0'), core), ['single-sign-on-database'])
   assert.equal(releasesWith(held('hydra', 'alloy-x'), core), ['alloy', 'hydra'])
   assert.equal(releasesWith(held('hydra-0', 'prometheus-0'), core), core)
+})
+
+test('space is asked for once: a Restore that exists has used it already', async () => {
+  const held = [{ claim: 'oas-apps/data', bytes: 40 * 2 ** 30, volume: 'data', pod: 'wekan-0' }]
+  const full = {
+    get: async ({ name }: Ref) => (name === 'created' ? { metadata: { name } } : undefined),
+    list: async () => [{ metadata: { name: 'vps' } }],
+    call: async () => ({ node: { fs: { availableBytes: 10 * 2 ** 30 } } }),
+  } as unknown as Kubectl
+  await checkSpace(full, held, 'created')
+  // The name is kept before Velero has it.
+  for (const restore of [undefined, 'named'])
+    assert.match((await expectedFrom(() => checkSpace(full, held, restore))).message, /10 GiB are free/)
 })
 
 test('an interrupted restore says where it stands', () => {
