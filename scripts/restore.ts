@@ -10,7 +10,7 @@
 import type { Proof } from '../lib/backup/proof.ts'
 import { DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
-import { EXIT, ExpectedError, throwAll, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, throwAll, UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -53,6 +53,7 @@ await script({
     const { releaseVersions, readBackupObjects } = await import('../lib/backup/proof.ts')
     const { heldLines } = await import('../lib/backup/restoring.ts')
     const { checkSpace, dataOf, otherVersions, restorable } = await import('./restore/plan.ts')
+    const progress = await import('./restore/state.ts')
     const steps = await import('./restore/steps.ts')
     const check = await import('./restore/check.ts')
     const { restoreInto } = await import('./restore/into.ts')
@@ -65,13 +66,11 @@ await script({
     const config = storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
-    const state = (await steps.readRestoreState(kubectl)) ?? { app, backup }
-    if (state.app !== app || state.backup !== backup)
-      throw new ExpectedError(
-        `the restore of ${state.app} from ${state.backup} is unfinished`,
-        `finish it first: npx tsx scripts/restore.ts ${state.backup} --app ${state.app}`,
-        { exitCode: EXIT.refused },
-      )
+    const state = progress.restoreToDo(await progress.readRestoreState(kubectl), {
+      app,
+      backup,
+      flags: run.flags,
+    })
     let proof: Proof | undefined
     await run.preflight([
       ...clusterChecks(kubectl, [
@@ -95,7 +94,7 @@ await script({
     await checkSpace(kubectl, held, state.restore)
 
     const plan = [
-      ...(run.flags['skip-safety'] || state.safety ? [] : [`back up ${app} as it is now, and prove it`]),
+      ...(state.safety ? [] : [`back up ${app} as it is now, and prove it`]),
       `suspend ${app} in Flux, and stop it`,
       ...heldLines(held, 'REPLACE'),
       `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
@@ -104,11 +103,11 @@ await script({
     ]
     if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
     await lockCluster(kubectl, run)
-    await steps.beginRestore(run, kubectl, state)
-    if (!run.flags['skip-safety'] && !state.safety) {
+    await progress.beginRestore(run, kubectl, state)
+    if (!state.safety) {
       const made = await backUp(run, kubectl, { config, madeBy: 'restore', ttl: '720h', deadline, parts })
       state.safety = made.proof.backup.name
-      await steps.keepRestoreState(kubectl, state)
+      await progress.keepRestoreState(kubectl, state)
     }
     await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
     const claims = new Set(held.map(({ claim }) => claim))
@@ -121,7 +120,7 @@ await script({
     let lost: string[] = []
     await run.step('Load the dumps of its databases, and compare', undefined, async () => {
       const restored = await check.loadAndCompare(kubectl, await countingOf(run, kubectl), data, wait)
-      await steps.keepRestoreState(kubectl, { ...state, loaded: 'yes' })
+      await progress.keepRestoreState(kubectl, { ...state, loaded: 'yes' })
       lost = restored.lost
       return restored.note
     })
@@ -131,19 +130,20 @@ await script({
     )
     await run.step('Check rows, files and HTTP', undefined, async () => {
       const wrong = [...lost, ...(await check.silentServices(kubectl, parts, run.signal))]
-      await steps.forgetRestoreState(kubectl) // whatever is wrong: there is nothing left to continue
+      await progress.forgetRestoreState(kubectl) // whatever is wrong: there is nothing left to continue
       throwAll(
-        wrong.map(what => new ExpectedError(`${app} was restored and runs; ${what}`, steps.wayBack(state))),
+        wrong.map(
+          what => new ExpectedError(`${app} was restored and runs; ${what}`, progress.wayBack(state)),
+        ),
       )
       return undefined
     })
-    run.result = { ...state, held }
+    const safety = progress.safetyBackup(state)
+    run.result = { ...state, safety, held }
     run.log.ok(`${app} has the data of ${backup}.`)
     run.next([
       `npx tsx scripts/app-debug.ts ${app}   # log in, and check that the data is what you expect`,
-      ...(state.safety
-        ? [`npx tsx scripts/restore.ts ${state.safety} --app ${app}   # back to the state before`]
-        : []),
+      ...(safety ? [`npx tsx scripts/restore.ts ${safety} --app ${app}   # back to the state before`] : []),
       `kubectl get persistentvolumes -l ${steps.REPLACED}=${app}   # the replaced volumes: delete them when all is well`,
     ])
   },

@@ -32,7 +32,7 @@ export interface BackupVerdict {
 
 /** What is wrong with a backup as a whole. Pure. */
 function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
-  const { status = {}, spec = {}, metadata } = backup
+  const { status = {}, metadata } = backup
   const phase: string = status.phase ?? 'New'
   const reasons = [status.failureReason, ...(status.validationErrors ?? [])].filter(Boolean).map(String)
   const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : ''
@@ -71,14 +71,27 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
       what: `was started in the future (${status.startTimestamp ?? metadata.creationTimestamp})`,
       fix: "correct the server's clock (timedatectl), then take another backup",
     })
-  if (spec.labelSelector ?? spec.orLabelSelectors)
-    flaws.push({ what: 'takes only objects with certain labels', fix: 'take a backup of everything' })
   return flaws
+}
+
+/** What is wrong with what a backup takes, of which `claims` are asked for; `isPart`: of one application. Pure. */
+function flawsOfSelection({ spec = {} }: KubeObject, claims: number, isPart: boolean): BackupFlaw[] {
+  if (!(spec.labelSelector ?? spec.orLabelSelectors)) return []
+  if (!isPart) return [{ what: 'takes only objects with certain labels', fix: 'take a backup of everything' }]
+  // Nothing is missing of nothing: it would pass as a copy of the application.
+  return claims > 0
+    ? []
+    : [
+        {
+          what: 'holds nothing: the application has no bound claim',
+          fix: 'see why with `npx tsx scripts/app-debug.ts`, then take another backup; a restore onto a new server needs none (--skip-safety)',
+        },
+      ]
 }
 
 /**
  * Judges a backup of a whole cluster, or with `only` the claims that this is true for: then a selection of objects by
- * labels is not a flaw. `now` is the clock of the cluster. Pure.
+ * labels is not a flaw, unless there is no such claim. `now` is the clock of the cluster. Pure.
  */
 export function judgeBackup(
   backup: KubeObject,
@@ -100,7 +113,7 @@ export function judgeBackup(
     .filter(claim => only?.(claim) ?? true)
     .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look))
     .sort((a, b) => (a.claim < b.claim ? -1 : 1))
-  const flaws = flawsOf(backup, now).filter(({ what }) => !only || !what.startsWith('takes only objects'))
+  const flaws = [...flawsOf(backup, now), ...flawsOfSelection(backup, claims.length, only !== undefined)]
   return {
     name: metadata.name,
     phase: status.phase ?? 'New',

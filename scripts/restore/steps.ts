@@ -3,91 +3,22 @@
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Held } from '../../lib/backup/held.ts'
 import { throwFlaws } from '../../lib/backup/judge.ts'
-import { isUnfinished, VELERO } from '../../lib/backup/objects.ts'
+import { isUnfinished } from '../../lib/backup/objects.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
-import { Kubectl, type KubeObject, type Ref } from '../../lib/kubectl/kubectl.ts'
+import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { ownersOf, podsUsing, untilUnused } from '../../lib/kubectl/scale.ts'
 import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import { countText } from '../../lib/script/count.ts'
 import { throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
-import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
 import { releasesWith } from './plan.ts'
+import { keepRestoreState, type RestoreState } from './state.ts'
 
 /** The label of a volume that a restore has replaced: its data is still on the server. */
 export const REPLACED = 'openappstack.net/replaced-by-restore'
-
-/** How far an unfinished restore is: kept in the cluster, so that any machine can continue it. */
-export interface RestoreState {
-  app: string
-  backup: string
-  /** The backup of the state before, once it is proved. */
-  safety?: string
-  /** The Restore of Velero, once it was created. */
-  restore?: string
-  /** Whether the dumps of the databases are loaded: people may have worked since. */
-  loaded?: 'yes'
-}
-
-const stateRef = {
-  apiVersion: 'v1',
-  kind: 'ConfigMap',
-  namespace: VELERO,
-  name: 'oas-restore-state',
-} as const
-
-/** The unfinished restore, if there is one. */
-export async function readRestoreState(kubectl: Kubectl): Promise<RestoreState | undefined> {
-  const data = (await kubectl.get(stateRef))?.data as RestoreState | undefined
-  return data?.app && data.backup ? data : undefined
-}
-
-/** Keeps how far it is. */
-export async function keepRestoreState(kubectl: Kubectl, state: RestoreState): Promise<void> {
-  const { apiVersion, kind, name, namespace } = stateRef
-  await kubectl.apply({ apiVersion, kind, metadata: { name, namespace }, data: { ...state } })
-}
-
-/** Keeps it, and tells at the end of a run that does not complete it where it stands and what continues it. */
-export async function beginRestore(
-  run: Pick<Run, 'cluster' | 'log' | 'onEnd'>,
-  kubectl: Kubectl,
-  state: RestoreState,
-): Promise<void> {
-  await keepRestoreState(kubectl, state)
-  run.onEnd(async () => {
-    // Without the run's signal: an interrupted run tells it, too.
-    const asking = await Kubectl.connect(run.cluster.kubeconfig)
-    const left = await readRestoreState(asking).finally(() => asking.client.close())
-    if (!left) return
-    const command = `npx tsx scripts/restore.ts ${left.backup} --app ${left.app}`
-    run.log.warn(`${standText(left)}; continue: ${command}`)
-  })
-}
-
-/** Where an unfinished restore stands. Pure. */
-export function standText({ app, backup, safety, restore, loaded }: RestoreState): string {
-  const kept = safety ? `, and what it had is in backup ${safety}` : ''
-  if (loaded)
-    return `${app} has the data of ${backup}${kept}; Flux does not work on it yet, or it is not ready`
-  if (restore)
-    return `${app} is suspended in Flux, and its volumes are being restored from ${backup} (Restore ${restore})${kept}`
-  return `${app} may be suspended in Flux and stopped${kept}; the volumes stay on the server`
-}
-
-/** Forgets it: the restore has ended well. */
-export async function forgetRestoreState(kubectl: Kubectl): Promise<void> {
-  await kubectl.delete(stateRef)
-}
-
-/** What to do when a restore has ended and something is not as it was. Pure. */
-export function wayBack({ app, safety }: RestoreState): string {
-  const back = safety ? `npx tsx scripts/restore.ts ${safety} --app ${app}` : 'restore another backup'
-  return `see why: npx tsx scripts/app-debug.ts ${app}; back to the state before: ${back}`
-}
 
 const fluxObjects = ({ app, releases, namespaces }: AppParts): Ref[] => [
   { ...KUSTOMIZATION, namespace: 'flux-system', name: app },

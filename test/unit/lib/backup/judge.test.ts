@@ -249,6 +249,15 @@ test('one application: the other claims are not asked for, and a selection by la
   assert.is(verdict.claims.length, 1)
 })
 
+test('a backup of an application without any claim is not proved; of the whole one nothing is asked for it', () => {
+  const ofApp = backup({}, { orLabelSelectors: [{ matchLabels: { release: 'data' } }] })
+  const verdict = judgeBackup(ofApp, cluster({ volumeBackups: [copy()] }), NOW, () => false)
+  assert.is(verdict.proved, false)
+  assert.match(wrongWith(verdict)[0]!.what, /holds nothing: the application has no bound claim/)
+  const whole = judgeBackup(backup(), cluster({ volumeBackups: [copy()] }), NOW, () => false)
+  assert.is(whole.proved, true)
+})
+
 test('200 volumes are judged in far less than a second', () => {
   const names = Array.from({ length: 200 }, (_, i) => `claim-${i}`)
   const many: BackupObjects = {

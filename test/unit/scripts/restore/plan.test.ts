@@ -2,7 +2,6 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
 import { checkSpace, otherVersions, releasesWith } from '../../../../scripts/restore/plan.ts'
-import { standText, wayBack } from '../../../../scripts/restore/steps.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
@@ -37,19 +36,6 @@ test('space is asked for once: a Restore that exists has used it already', async
   // The name is kept before Velero has it.
   for (const restore of [undefined, 'named'])
     assert.match((await expectedFrom(() => checkSpace(full, held, restore))).message, /10 GiB are free/)
-})
-
-test('an interrupted restore says where it stands', () => {
-  const at = (more: object) => standText({ app: 'wekan', backup: 'old', ...more })
-  assert.match(at({}), /wekan may be suspended in Flux and stopped; the volumes stay on the server/)
-  assert.match(at({ safety: 's' }), /stopped, and what it had is in backup s; the volumes stay/)
-  assert.match(at({ safety: 's', restore: 'r' }), /being restored from old \(Restore r\)/)
-  assert.match(at({ safety: 's', restore: 'r', loaded: 'yes' }), /wekan has the data of old/)
-})
-
-test('the way back names the safety backup, where there is one', () => {
-  assert.match(wayBack({ app: 'wekan', backup: 'a', safety: 'b' }), /restore\.ts b --app wekan/)
-  assert.match(wayBack({ app: 'wekan', backup: 'a' }), /restore another backup/)
 })
 
 test.run()

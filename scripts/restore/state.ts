@@ -1,0 +1,116 @@
+/** How far an unfinished restore is, kept in the cluster. */
+import { VELERO } from '../../lib/backup/objects.ts'
+import { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
+import type { Run } from '../../lib/script/run.ts'
+
+/** How far an unfinished restore is: kept in the cluster, so that any machine can continue it. */
+export interface RestoreState {
+  app: string
+  backup: string
+  /** The backup of the state before, once it is proved; `none` where it was omitted. Nothing is removed without either. */
+  safety?: string
+  /** Whether the backup was accepted without a proof. */
+  unproved?: 'yes'
+  /** The Restore of Velero, once it was created. */
+  restore?: string
+  /** Whether the dumps of the databases are loaded: people may have worked since. */
+  loaded?: 'yes'
+}
+
+/** In place of the name of a safety backup: there is none. */
+const NONE = 'none'
+
+const stateRef = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  namespace: VELERO,
+  name: 'oas-restore-state',
+} as const
+
+/** The unfinished restore, if there is one. */
+export async function readRestoreState(kubectl: Kubectl): Promise<RestoreState | undefined> {
+  const data = (await kubectl.get(stateRef))?.data as RestoreState | undefined
+  return data?.app && data.backup ? data : undefined
+}
+
+/**
+ * The restore that a run begins, or the same one unfinished, which it continues. Throws (exit code 4) when another one
+ * is unfinished. Pure.
+ */
+export function restoreToDo(
+  unfinished: RestoreState | undefined,
+  asked: { app: string; backup: string; flags: { 'skip-safety': boolean; 'accept-unproved': boolean } },
+): RestoreState {
+  const { app, backup, flags } = asked
+  const state = unfinished ?? { app, backup }
+  if (state.app !== app || state.backup !== backup)
+    throw new ExpectedError(
+      `the restore of ${state.app} from ${state.backup} is unfinished`,
+      `finish it first: ${continueCommand(state)}`,
+      { exitCode: EXIT.refused },
+    )
+  return {
+    ...(flags['skip-safety'] ? { safety: NONE } : {}),
+    ...state,
+    ...(flags['accept-unproved'] ? { unproved: 'yes' } : {}),
+  }
+}
+
+/** The command that continues it: with what was accepted at its beginning. Pure. */
+export function continueCommand({ app, backup, safety, unproved }: RestoreState): string {
+  const accepted = `${unproved ? ' --accept-unproved' : ''}${safety === NONE ? ' --skip-safety' : ''}`
+  return `npx tsx scripts/restore.ts ${backup} --app ${app}${accepted}`
+}
+
+/** The safety backup, where there is one. Pure. */
+export function safetyBackup({ safety }: RestoreState): string | undefined {
+  return safety === NONE ? undefined : safety
+}
+
+/** Keeps how far it is. */
+export async function keepRestoreState(kubectl: Kubectl, state: RestoreState): Promise<void> {
+  const { apiVersion, kind, name, namespace } = stateRef
+  await kubectl.apply({ apiVersion, kind, metadata: { name, namespace }, data: { ...state } })
+}
+
+/** Keeps it, and tells at the end of a run that does not complete it where it stands and what continues it. */
+export async function beginRestore(
+  run: Pick<Run, 'cluster' | 'log' | 'onEnd'>,
+  kubectl: Kubectl,
+  state: RestoreState,
+): Promise<void> {
+  await keepRestoreState(kubectl, state)
+  run.onEnd(async () => {
+    // Without the run's signal: an interrupted run tells it, too.
+    const asking = await Kubectl.connect(run.cluster.kubeconfig)
+    const left = await readRestoreState(asking).finally(() => asking.client.close())
+    if (!left) return
+    run.log.warn(`${standText(left)}; continue: ${continueCommand(left)}`)
+  })
+}
+
+/** Where an unfinished restore stands. Pure. */
+export function standText(state: RestoreState): string {
+  const { app, backup, restore, loaded } = state
+  const safety = safetyBackup(state)
+  const kept = safety ? `, and what it had is in backup ${safety}` : ''
+  if (loaded)
+    return `${app} has the data of ${backup}${kept}; Flux does not work on it yet, or it is not ready`
+  if (restore)
+    return `${app} is suspended in Flux, and its volumes are being restored from ${backup} (Restore ${restore})${kept}`
+  return `${app} may be suspended in Flux and stopped${kept}; the volumes stay on the server`
+}
+
+/** Forgets it: the restore has ended well. */
+export async function forgetRestoreState(kubectl: Kubectl): Promise<void> {
+  await kubectl.delete(stateRef)
+}
+
+/** What to do when a restore has ended and something is not as it was. Pure. */
+export function wayBack(state: RestoreState): string {
+  const { app } = state
+  const safety = safetyBackup(state)
+  const back = safety ? `npx tsx scripts/restore.ts ${safety} --app ${app}` : 'restore another backup'
+  return `see why: npx tsx scripts/app-debug.ts ${app}; back to the state before: ${back}`
+}
