@@ -2,9 +2,10 @@
  * Restores the volumes of an application from a backup of Velero: in place, after a backup of the present state, or
  * with --into into a namespace beside the running one. It replaces "Restore instructions will follow" of the docs.
  *
- * Usage: npx tsx scripts/restore.ts BACKUP --app APP [--into NAMESPACE]
+ * Usage: npx tsx scripts/restore.ts BACKUP --app APP [--into NAMESPACE | --abandon]
  * Needs: Velero with its bucket, and the application installed (on a new server: install-app first).
- * Safe to run again: an unfinished restore is continued where it was; nothing is removed before it is backed up.
+ * Safe to run again: an unfinished restore is continued where it was, or given up by --abandon; nothing is removed
+ * before it is backed up.
  */
 
 import type { Proof } from '../lib/backup/proof.ts'
@@ -31,6 +32,7 @@ await script({
     },
     'accept-unproved': { type: 'boolean', help: 'restore a backup that has no proof' },
     'skip-safety': { type: 'boolean', help: 'do not back up the present state first' },
+    abandon: { type: 'boolean', help: 'give up the unfinished restore of this backup, which blocks others' },
     confirm: { type: 'string', value: 'APP', help: 'the application, instead of typing it' },
     timeout: { type: 'string', value: 'TIME', help: 'how long each wait may last (default 5h)' },
   },
@@ -41,6 +43,7 @@ await script({
       'npx tsx scripts/restore.ts NAME --app nextcloud --into look',
       'Beside it: to fetch a file of last week',
     ],
+    ['npx tsx scripts/restore.ts NAME --app wekan --abandon', 'Give up an unfinished restore'],
   ],
   cluster: 'existing',
   changes: true,
@@ -66,11 +69,10 @@ await script({
     const config = storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await kubectl.serverVersion()
-    const state = progress.restoreToDo(await progress.readRestoreState(kubectl), {
-      app,
-      backup,
-      flags: run.flags,
-    })
+    if (run.flags.abandon) return progress.abandonRestore(run, kubectl, { app, backup, confirm })
+    // What is restored beside the application has to do with no unfinished restore of it.
+    const unfinished = into === undefined ? await progress.readRestoreState(kubectl) : undefined
+    const state = progress.restoreToDo(unfinished, { app, backup, flags: run.flags })
     let proof: Proof | undefined
     await run.preflight([
       ...clusterChecks(kubectl, [
@@ -103,15 +105,13 @@ await script({
     ]
     if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
     await lockCluster(kubectl, run)
+    const request = { config, madeBy: 'restore', ttl: '720h', deadline, parts }
+    state.safety ??= (await backUp(run, kubectl, request)).proof.backup.name
+    // Only from here on: until now nothing is touched, and another restore may begin.
     await progress.beginRestore(run, kubectl, state)
-    if (!state.safety) {
-      const made = await backUp(run, kubectl, { config, madeBy: 'restore', ttl: '720h', deadline, parts })
-      state.safety = made.proof.backup.name
-      await progress.keepRestoreState(kubectl, state)
-    }
     await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
     const claims = new Set(held.map(({ claim }) => claim))
-    const remove = () => steps.removeData(kubectl, app, claims, run.signal)
+    const remove = () => steps.removeData(kubectl, state, claims, run.signal)
     if (!state.restore) await run.step('Stop it, and remove its claims', undefined, remove)
     const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
     const wait = { deadline, log: run.log, signal: run.signal }
@@ -131,11 +131,8 @@ await script({
     await run.step('Check rows, files and HTTP', undefined, async () => {
       const wrong = [...lost, ...(await check.silentServices(kubectl, parts, run.signal))]
       await progress.forgetRestoreState(kubectl) // whatever is wrong: there is nothing left to continue
-      throwAll(
-        wrong.map(
-          what => new ExpectedError(`${app} was restored and runs; ${what}`, progress.wayBack(state)),
-        ),
-      )
+      const back = progress.wayBack(state)
+      throwAll(wrong.map(what => new ExpectedError(`${app} was restored and runs; ${what}`, back)))
       return undefined
     })
     const safety = progress.safetyBackup(state)

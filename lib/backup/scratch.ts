@@ -69,9 +69,9 @@ export async function scratchRestore(kubectl: Kubectl, name: string): Promise<st
 
 /**
  * Waits until Velero has ended with a Restore, and has it give up the volumes that it still copies: it would go on
- * filling a namespace that is being removed, and then the next one of that name.
+ * filling what is being removed, and then the next of that name.
  */
-async function giveUp(kubectl: Kubectl, restore: string, signal?: AbortSignal): Promise<void> {
+export async function giveUpRestore(kubectl: Kubectl, restore: string, signal?: AbortSignal): Promise<void> {
   const copiesOf = { namespace: VELERO, labelSelector: `velero.io/restore-name=${restore}` }
   await until<string, true>(
     async () => {
@@ -105,7 +105,7 @@ export async function removeScratch(
   const existing = await kubectl.get(ref)
   if (!existing || existing.metadata.labels?.[MADE_BY] !== madeBy) return
   const restore = existing.metadata.annotations?.[FILLED_BY]
-  if (restore) await giveUp(kubectl, restore, signal)
+  if (restore) await giveUpRestore(kubectl, restore, signal)
   await kubectl.delete(ref)
   await until(async () => ((await kubectl.get(ref)) ? { last: name } : { done: true }), {
     deadline: 600_000,

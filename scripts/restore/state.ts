@@ -1,6 +1,8 @@
 /** How far an unfinished restore is, kept in the cluster. */
 import { VELERO } from '../../lib/backup/objects.ts'
+import { giveUpRestore } from '../../lib/backup/scratch.ts'
 import { Kubectl } from '../../lib/kubectl/kubectl.ts'
+import { lockCluster } from '../../lib/platform/lock.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 
@@ -14,6 +16,8 @@ export interface RestoreState {
   unproved?: 'yes'
   /** The Restore of Velero, once it was created. */
   restore?: string
+  /** The Restore of the one whose place it takes: Velero may still work on it. */
+  replaces?: string
   /** Whether the dumps of the databases are loaded: people may have worked since. */
   loaded?: 'yes'
 }
@@ -35,26 +39,40 @@ export async function readRestoreState(kubectl: Kubectl): Promise<RestoreState |
 }
 
 /**
- * The restore that a run begins, or the same one unfinished, which it continues. Throws (exit code 4) when another one
- * is unfinished. Pure.
+ * The restore that a run begins; or the same one unfinished, which it continues. One that brings back the state before
+ * an unfinished one takes its place. Throws (exit code 4) when another one is unfinished. Pure.
  */
 export function restoreToDo(
   unfinished: RestoreState | undefined,
   asked: { app: string; backup: string; flags: { 'skip-safety': boolean; 'accept-unproved': boolean } },
 ): RestoreState {
   const { app, backup, flags } = asked
-  const state = unfinished ?? { app, backup }
-  if (state.app !== app || state.backup !== backup)
-    throw new ExpectedError(
-      `the restore of ${state.app} from ${state.backup} is unfinished`,
-      `finish it first: ${continueCommand(state)}`,
-      { exitCode: EXIT.refused },
-    )
-  return {
-    ...(flags['skip-safety'] ? { safety: NONE } : {}),
-    ...state,
-    ...(flags['accept-unproved'] ? { unproved: 'yes' } : {}),
+  const unproved = flags['accept-unproved'] ? ({ unproved: 'yes' } as const) : {}
+  const skipped = flags['skip-safety'] ? { safety: NONE } : {}
+  if (!unfinished) return { app, backup, ...skipped, ...unproved }
+  const isOurs = unfinished.app === app
+  if (isOurs && unfinished.backup === backup) return { ...skipped, ...unfinished, ...unproved }
+  if (isOurs && unfinished.safety === backup) {
+    // Of what is loaded people may have new data; before, what lies there is from the other backup, or gone.
+    const isKept = unfinished.loaded !== undefined && !flags['skip-safety']
+    const replaces = unfinished.restore === undefined ? {} : { replaces: unfinished.restore }
+    return { app, backup, ...(isKept ? {} : { safety: NONE }), ...replaces, ...unproved }
   }
+  throw new ExpectedError(
+    `the restore of ${unfinished.app} from ${unfinished.backup} is unfinished`,
+    waysOn(unfinished),
+    { exitCode: EXIT.refused },
+  )
+}
+
+/** What can be done about an unfinished restore, in one line. Pure. */
+function waysOn(state: RestoreState): string {
+  const safety = safetyBackup(state)
+  return [
+    `finish it: ${continueCommand(state)}`,
+    ...(safety ? [`or go back: npx tsx scripts/restore.ts ${safety} --app ${state.app}`] : []),
+    `or give it up: npx tsx scripts/restore.ts ${state.backup} --app ${state.app} --abandon`,
+  ].join('; ')
 }
 
 /** The command that continues it: with what was accepted at its beginning. Pure. */
@@ -86,7 +104,7 @@ export async function beginRestore(
     const asking = await Kubectl.connect(run.cluster.kubeconfig)
     const left = await readRestoreState(asking).finally(() => asking.client.close())
     if (!left) return
-    run.log.warn(`${standText(left)}; continue: ${continueCommand(left)}`)
+    run.log.warn(`${standText(left)}; ${waysOn(left)}`)
   })
 }
 
@@ -102,9 +120,48 @@ export function standText(state: RestoreState): string {
   return `${app} may be suspended in Flux and stopped${kept}; the volumes stay on the server`
 }
 
-/** Forgets it: the restore has ended well. */
+/** Forgets it: the restore has ended, or is given up. */
 export async function forgetRestoreState(kubectl: Kubectl): Promise<void> {
   await kubectl.delete(stateRef)
+}
+
+/**
+ * Gives up the unfinished restore, after the application was named: Velero ends its Restore, it is forgotten, and
+ * nothing else is changed. Throws (exit code 4) when the one that is unfinished is another one.
+ */
+export async function abandonRestore(
+  run: Pick<Run, 'abort' | 'agreeByName' | 'log' | 'next' | 'onEnd' | 'step' | 'signal'>,
+  kubectl: Kubectl,
+  { app, backup, confirm }: { app: string; backup: string; confirm: string | undefined },
+): Promise<void> {
+  const state = await readRestoreState(kubectl)
+  if (!state) return run.log.ok('No restore is unfinished; nothing was changed.')
+  if (state.app !== app || state.backup !== backup)
+    throw new ExpectedError(
+      `the unfinished restore is that of ${state.app} from ${state.backup}`,
+      waysOn(state),
+      { exitCode: EXIT.refused },
+    )
+  const plan = [
+    `forget the restore of ${app} from ${backup}`,
+    `everything else stays: ${standText(state)}`,
+    'what is suspended in Flux stays suspended, so that another backup can be restored',
+  ]
+  if (state.restore) plan.unshift(`have Velero end Restore ${state.restore}`)
+  if (!(await run.agreeByName(plan, `This gives up the restore of ${app}.`, app, confirm))) return
+  await lockCluster(kubectl, run)
+  await run.step('Forget it', `kubectl -n ${VELERO} delete configmap ${stateRef.name}`, async () => {
+    if (state.restore) await giveUpRestore(kubectl, state.restore, run.signal)
+    await forgetRestoreState(kubectl)
+    return undefined
+  })
+  const safety = safetyBackup(state)
+  // Of what is loaded people may have new data.
+  const flag = state.loaded ? '' : ' --skip-safety'
+  run.next([
+    `npx tsx scripts/restore.ts ${safety ?? 'BACKUP'} --app ${app}${flag}   # ${safety ? 'back to the state before' : 'another backup'}`,
+    `flux resume kustomization ${app}   # to use it as it is: its releases first, see "By hand" in runbooks/restore.md`,
+  ])
 }
 
 /** What to do when a restore has ended and something is not as it was. Pure. */

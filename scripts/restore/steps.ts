@@ -5,6 +5,7 @@ import type { Held } from '../../lib/backup/held.ts'
 import { throwFlaws } from '../../lib/backup/judge.ts'
 import { isUnfinished } from '../../lib/backup/objects.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
+import { giveUpRestore } from '../../lib/backup/scratch.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
@@ -48,15 +49,16 @@ export async function resumeApp(kubectl: Kubectl, parts: AppParts): Promise<stri
 }
 
 /**
- * Removes the workloads that use these claims, and the claims. Their volumes are kept (`Retain`) with a label: the
+ * Removes the workloads that use these claims, and the claims, once nothing of a replaced restore fills them. Their volumes are kept (`Retain`) with a label: the
  * newer data stays on the server. Throws when a pod has no owner that can be removed.
  */
 export async function removeData(
   kubectl: Kubectl,
-  app: string,
+  { app, replaces }: RestoreState,
   claims: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<string> {
+  if (replaces) await giveUpRestore(kubectl, replaces, signal)
   const all = await kubectl.list('v1', 'PersistentVolumeClaim')
   const doomed = all.filter(({ metadata }) => claims.has(`${metadata.namespace}/${metadata.name}`))
   for (const { spec } of doomed) {

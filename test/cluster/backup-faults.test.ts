@@ -297,11 +297,11 @@ test('a restore killed at every step: the same command completes it', async () =
   const before = await claims()
   const command = [first, '--app', 'wekan', '--confirm', 'wekan']
   const kills: [ScriptOptions, string][] = [
-    [killedAfterWrite(1), 'with its state'],
     [killedAt(/^\d+\. Back up as/), 'before the safety backup'],
-    [killedAfterWrite(2), 'with the safety backup'],
+    [killedAfterWrite(1, /velero\/backups/), 'with the safety backup'],
     [killedAt(/^\d+\. Prove/), 'before the proof'],
     [killedAt('✓ Prove'), 'after the proof'],
+    [killedAfterWrite(1, /oas-restore-state/), 'with its state'],
     [killedAt(/^\d+\. Suspend/), 'before it is suspended'],
     [killedAfterWrite(2), 'with one object of Flux suspended'],
     [killedAt('✓ Suspend'), 'after it is suspended'],
@@ -336,6 +336,36 @@ test('a restore killed at every step: the same command completes it', async () =
   const back = await run('restore', [safety, '--app', 'wekan', '--confirm', 'wekan'])
   assert.is(back.code, 0, back.stderr)
   assert.equal(await claims(), before)
+})
+
+test('an unfinished restore: others are refused, the safety backup takes its place, and it can be abandoned', async () => {
+  const ref = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'oas-restore-state' }
+  const state = async () => (await bed.kubectl.get(ref))?.data
+  const command = [first, '--app', 'wekan', '--confirm', 'wekan']
+  // Before anything is changed no other restore is blocked.
+  await dies('restore', command, killedAt('✓ Prove'), 'after the proof')
+  assert.is(await state(), undefined)
+  await velero.removeHooks()
+  await dies('restore', command, killedAt('✓ Restore'), 'after the restore')
+  const { safety } = (await state())!
+  const other = await run('restore', [first, '--app', 'nextcloud', '--confirm', 'nextcloud'])
+  assert.is(other.code, 4, other.stderr)
+  assert.match(other.stderr, new RegExp(`restore.ts ${first} --app wekan --abandon`))
+  const back = await run('restore', [safety, '--app', 'wekan', '--confirm', 'wekan'])
+  assert.is(back.code, 0, back.stderr)
+  assert.is(await state(), undefined)
+
+  const skipping = [...command, '--skip-safety']
+  await dies('restore', skipping, killedAt('✓ Suspend'), 'after it is suspended')
+  assert.is((await state())!.safety, 'none')
+  const unnamed = await run('restore', [first, '--app', 'wekan', '--abandon', '--confirm', 'other'])
+  assert.is(unnamed.code, 4, unnamed.stderr)
+  const abandoned = await run('restore', [...command, '--abandon'])
+  assert.is(abandoned.code, 0, abandoned.stderr)
+  assert.is(await state(), undefined)
+  const again = await run('restore', skipping)
+  assert.is(again.code, 0, again.stderr)
+  assert.is((await run('status', [])).code, 0)
 })
 
 test.run()

@@ -34,15 +34,31 @@ test('a safety backup that is proved is kept, whatever a later run says', () => 
   })
 })
 
-test('while a restore is unfinished no other begins', async () => {
-  const unfinished = { app: 'wekan', backup: 'b', safety: 'none' }
+test('the way back to the safety backup takes the place of an unfinished restore', () => {
+  const unfinished = { app: 'wekan', backup: 'b', safety: 's', restore: 'b-1' }
+  const asked = { app: 'wekan', backup: 's', flags: none }
+  const back = { app: 'wekan', backup: 's', safety: 'none', replaces: 'b-1' }
+  assert.equal(restoreToDo(unfinished, asked), back)
+  // Once its data is loaded people may have worked with it: that is backed up, unless it is declined.
+  const loaded = { ...unfinished, loaded: 'yes' as const }
+  assert.equal(restoreToDo(loaded, asked), { app: 'wekan', backup: 's', replaces: 'b-1' })
+  assert.equal(restoreToDo(loaded, { ...asked, flags: { ...none, 'skip-safety': true } }), back)
+})
+
+test('while a restore is unfinished no other begins; the refusal names the three ways on', async () => {
+  const unfinished = { app: 'wekan', backup: 'b', safety: 's' }
   for (const asked of [
     { app: 'wekan', backup: 'c' },
     { app: 'core', backup: 'b' },
+    { app: 'core', backup: 's' },
   ]) {
     const error = await expectedFrom(() => restoreToDo(unfinished, { ...asked, flags: none }))
     assert.is(error.exitCode, 4)
-    assert.match(error.fix, /restore\.ts b --app wekan --skip-safety/)
+    assert.match(
+      error.fix,
+      /finish it: \S+ tsx \S+restore\.ts b --app wekan; or go back: .*\.ts s --app wekan;/,
+    )
+    assert.match(error.fix, /or give it up: npx tsx scripts\/restore\.ts b --app wekan --abandon$/)
   }
 })
 
