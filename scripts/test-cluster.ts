@@ -10,7 +10,6 @@
 import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
 import { script } from '../lib/script/script.ts'
-import { scrub } from '../lib/script/scrub.ts'
 import { sleep } from '../lib/script/wait.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
 import { counted, TEST_SECTIONS, type TestCheck, type TestSection } from './test-cluster/checks.ts'
@@ -102,7 +101,7 @@ await script({
     const counts = counted(checks)
     run.result = { passed: !isBad, counts, seconds, checks, collected }
     if (junit !== undefined)
-      writeFileAtomic(junit, scrub(junitOf(checks, { name: fqdn ?? run.cluster.name, seconds })), 0o644)
+      writeFileAtomic(junit, junitOf(checks, { name: fqdn ?? run.cluster.name, seconds }), 0o644)
     if (html !== undefined)
       writeFileAtomic(html, testPage(checks, { name: fqdn ?? run.cluster.name, seconds }))
     if (run.flags.nagios) run.log.print(nagiosLine(checks, seconds))

@@ -104,6 +104,7 @@ export class Connection {
     signal?.throwIfAborted()
     const sock = await this.#throughJump(depth)
     const { NodeSSH } = await import('node-ssh')
+    signal?.throwIfAborted() // nobody has listened meanwhile
     const ssh = new NodeSSH()
     this.#ssh = ssh
     this.#lost = undefined

@@ -8,6 +8,7 @@ import { PROOF_MARK } from '../../../../lib/backup/objects.ts'
 import type { HttpAnswer } from '../../../../lib/diagnosis/certificates/http-probe.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../../../lib/script/files.ts'
+import { registerSecret } from '../../../../lib/script/redact.ts'
 import type { TestCheck } from '../../../../scripts/test-cluster/checks.ts'
 import { loginClients } from '../../../../scripts/test-cluster/clients.ts'
 import { answerProblem, certificateProblem, redirectProblem } from '../../../../scripts/test-cluster/hosts.ts'
@@ -167,6 +168,12 @@ test('discovery and authorisation: what is wrong is named', () => {
     'uri',
   )
   assert.match(of('')![0], 'in place of the login page')
+})
+
+test('a secret is not told in XML, escaped neither', () => {
+  const secret = 'hunter<2&"xyz'
+  registerSecret(secret)
+  assert.is(xmlText(`login with ${secret} failed`), 'login with *** failed')
 })
 
 test('what strangers wrote stays text in XML and on the line for monitoring', () => {
