@@ -239,6 +239,22 @@ export function tellingLine(...texts: readonly string[]): string | undefined {
   return line === undefined ? undefined : short(saidBy(withNext(line, lines)), 200)
 }
 
+/** A line with the address of whoever asks a program, where the program is what is asked. */
+const WITH_ASKER =
+  /(?:\b(?:from|client[:=]|rip=|IP:|remote_(?:addr|ip)"?[=:])|\([\w@.+-]{1,80},)\s?"?\[?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})\b/i
+/** What whoever asks does wrong: scanners ask for any file, people mistake passwords, probes only connect. */
+const MISTAKE =
+  /password|authenticat|auth[ _]failed|invalid user|forbidden by rule|\(2: No such file or directory\)|handshake error from \S{1,60}: (?:EOF|.{0,120}connection reset by peer)/i
+/** What is behind the program, and its front page. */
+const NO_MISTAKE = /upstream|while connecting to|dial tcp|index\.\w{1,10}"/i
+/** Words that say so without an address; and of a conflict, which every controller tries again. */
+const BY_ASKER =
+  /data from client|ClientAbort|\[preauth\]|error: kex_exchange_identification|(?:invalid length of|incomplete) startup packet|the object has been modified; please apply/
+
+/** Whether a line is about what others do to a program that is ready, not about itself. */
+const isOfAsker = (line: string) =>
+  BY_ASKER.test(line) || (WITH_ASKER.test(line) && MISTAKE.test(line) && !NO_MISTAKE.test(line))
+
 /** How often a failure is said that lasts: once or twice, a program has got over it. */
 const OFTEN = 3
 /** The part of a log, one of so many lines, that nobody overlooks who reads it. */
@@ -250,7 +266,9 @@ const MUCH = 5
  */
 export function repeatedFailures(log: string): { lines: string[]; much: boolean } {
   const all = log.split('\n').filter(line => line.trim() !== '')
-  const said = reasons(all, ASIDE).filter(line => FAILING.test(line) && !WARNING.test(line))
+  const said = reasons(all, ASIDE).filter(
+    line => FAILING.test(line) && !WARNING.test(line) && !isOfAsker(line),
+  )
   const byForm = new Map<string, string[]>()
   for (const line of said) {
     const form = line.replace(/\b[0-9a-f]{8,}\b|\d+/gi, '')

@@ -678,6 +678,26 @@ test('of the log of a container that is ready, failures are kept that it repeats
   assert.is(complaintsIn([...calm, ...often(`WARN ${known}`, 20)].join('\n')), '')
 })
 
+test('what others do to a container that is ready is no failure of it', () => {
+  const of = (line: string) =>
+    complaintsIn(Array.from({ length: 5 }, (_, i) => `12:00:${i} ${line}`).join('\n'))
+  const nginx = (why: string) => `[error] 29#29: *12 ${why}, client: 198.51.100.7, server: localhost`
+  for (const line of [
+    nginx('open() "/srv/wp-login.php" failed (2: No such file or directory)'),
+    'http: TLS handshake error from [2001:db8::1]:4100: EOF',
+    'LOG:  could not receive data from client: Connection reset by peer',
+  ])
+    assert.is(of(line), '', line)
+  for (const line of [
+    nginx('open() "/srv/index.html" failed (2: No such file or directory)'),
+    nginx('open() "/tmp/body/1" failed (13: Permission denied)'),
+    nginx('connect() failed (111: Connection refused) while connecting to upstream'),
+    'level=error msg="Request failed" error="database is locked" remote_addr=198.51.100.7',
+    'http: TLS handshake error from 10.42.0.1:4100: remote error: tls: bad certificate',
+  ])
+    assert.is.not(of(line), '', line)
+})
+
 test('what a container that is ready repeats is a warning, once of a workload', () => {
   const { pod } = crashing('', { ready: true, restarts: 0 })
   const said = (text: string) => [{ namespace: 'shop', pod: 'web', container: 'main', text }]
