@@ -53,6 +53,7 @@ export const UNKNOWN: Fields = {
   instances: 'number',
   readyReplicas: 'number',
   readyInstances: 'number',
+  readyToUse: 'flag',
   connectionState: { lastObservedState: 'text' },
   conditions: CONDITIONS,
   parents: [{ conditions: CONDITIONS }],

@@ -35,6 +35,15 @@ const here = (object: KubeObject, kind: string, name: unknown): Named[] =>
 const global = (kind: string, name: unknown): Named[] =>
   typeof name === 'string' && name !== '' ? [{ kind, name }] : []
 
+/**
+ * The Middleware that Traefik calls NAMESPACE-NAME@kubernetescrd; undefined for one that is not of the cluster, as of a
+ * file. Source: https://doc.traefik.io/traefik/reference/install-configuration/providers/overview/#provider-namespace
+ */
+function ofProvider(called: string, index: Index): Named | undefined {
+  const full = /^\s*([\w.-]+)@kubernetescrd\s*$/.exec(called)?.[1]
+  return full && index.all('Namespace').length > 0 ? middlewareCalled(full, index) : undefined
+}
+
 /** Kinds of which none may exist: for these an empty list proves that one is missing. */
 const CERTAIN = /^(Deployment|StatefulSet|Service|Role|Secret)$/
 
@@ -102,22 +111,23 @@ const REFERENCES: readonly Reference[] = [
     to: (object, index) =>
       String(object.metadata.annotations?.['traefik.ingress.kubernetes.io/router.middlewares'] ?? '')
         .split(',')
-        .flatMap(each => {
-          const full = /^\s*([\w.-]+)@kubernetescrd\s*$/.exec(each)?.[1]
-          return full && index.all('Namespace').length > 0 ? [middlewareCalled(full, index)] : []
-        }),
+        .flatMap(each => ofProvider(each, index) ?? []),
     effect: 'Traefik does not serve it, and answers 404',
   },
   {
     kind: 'IngressRoute',
     field: 'spec.routes',
-    to: object =>
+    to: (object, index) =>
       ((object.spec?.routes ?? []) as { services?: Named[]; middlewares?: Named[] }[]).flatMap(
         ({ services = [], middlewares = [] }) => [
           ...services
             .filter(({ kind = 'Service' }) => kind === 'Service')
             .map(each => ({ namespace: object.metadata.namespace, ...each, kind: 'Service' })),
-          ...middlewares.map(each => ({ namespace: object.metadata.namespace, ...each, kind: 'Middleware' })),
+          ...middlewares.flatMap(each =>
+            each.name?.includes('@')
+              ? (ofProvider(each.name, index) ?? [])
+              : [{ namespace: object.metadata.namespace, ...each, kind: 'Middleware' }],
+          ),
         ],
       ),
     effect: 'Traefik does not serve it, and answers 404',
@@ -258,8 +268,12 @@ const missing: Rule = (index, told = []) => {
         since(index, object.metadata.creationTimestamp) < 60
       )
         return []
+      // Charts whose pods nobody calls by name fill the field in with the name of the StatefulSet, as Argo CD's does.
+      const isNeeded =
+        field === 'spec.serviceName' &&
+        (object.spec?.serviceName !== name || suffer.has(keyOf(refOf(object))))
       // What has all of its pods does not miss it.
-      if (WORKLOADS.includes(kind) && field !== 'spec.serviceName' && !lacksPods(object)) return []
+      if (WORKLOADS.includes(kind) && !isNeeded && !lacksPods(object)) return []
       const lacks = (named: Named) => !!named.name && !exists(named as Named & { name: string }, index)
       // A binding names accounts of parts that may be left out, as Flux' own does: none of them is a mistake.
       if (field === 'subjects' && !to(object, index).every(lacks)) return []
@@ -296,7 +310,7 @@ function exists({ kind, name, namespace }: Named & { name: string }, index: Inde
   if (kind === 'Secret') return index.secret(namespace ?? '', name) !== undefined
   // What a former toolkit has not read, or a cluster does not serve, proves nothing.
   if (index.all(kind).length === 0 && !CERTAIN.test(kind)) return true
-  return index.get(kind, namespace, name) !== undefined
+  return [namespace, undefined].some(place => index.get(kind, place, name) !== undefined)
 }
 
 function lacksPods(workload: KubeObject): boolean {
@@ -337,6 +351,7 @@ const missingOfOthers: Rule = index =>
     .kinds()
     .flatMap(kind => index.all(kind))
     .filter(object => isOfOthers(object) && since(index, object.metadata.creationTimestamp) > 600)
+    .filter(({ status }) => !status?.readyToUse)
     .filter(
       object => !((object.status?.conditions ?? []) as Condition[]).some(({ status }) => status === 'True'),
     )

@@ -218,6 +218,30 @@ test('a workload with all of its pods does not miss what it names', () => {
   assert.ok(told([workload(0)]).includes('reference-missing Deployment web'))
 })
 
+test('a name is looked for where what is called by it may be', () => {
+  const route = (name: string) =>
+    old('IngressRoute', 'web', {
+      apiVersion: 'traefik.io/v1alpha1',
+      spec: { routes: [{ middlewares: [{ name }] }] },
+    })
+  const middleware = old('Middleware', 'auth', { apiVersion: 'traefik.io/v1alpha1' })
+  const ofRoute = (name: string) => told([route(name), middleware])
+  assert.equal(ofRoute('headers@file'), [])
+  assert.equal(ofRoute('shop-auth@kubernetescrd'), [])
+  for (const name of ['headers', 'shop-headers@kubernetescrd'])
+    assert.equal(ofRoute(name), ['reference-missing IngressRoute web'])
+  // Charts fill in the name of the StatefulSet itself where nobody calls its pods by name.
+  const set = (serviceName: string, availableReplicas = 1) =>
+    old('StatefulSet', 'db', {
+      apiVersion: 'apps/v1',
+      spec: { replicas: 1, serviceName },
+      status: { availableReplicas },
+    })
+  assert.equal(told([set('db')]), [])
+  assert.equal(told([set('db-headless')]), ['reference-missing StatefulSet db'])
+  assert.ok(told([set('db', 0)]).includes('reference-missing StatefulSet db'))
+})
+
 test('a target port has to be one of the containers’, as far as they list theirs', () => {
   const at = (targetPort: number | string, ...ports: number[]) =>
     told([running('web-1', { app: 'web' }, ports), service('web', targetPort), slice('web')])
