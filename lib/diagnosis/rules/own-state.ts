@@ -1,10 +1,10 @@
 /** What an object of whatever kind says of itself: conditions, phases, replicas, and whether it is being deleted. */
 import { type Condition, condition, standing } from '../../flux/flux.ts'
-import { type KubeObject, refText } from '../../kubectl/kubectl.ts'
+import { type KubeObject, type Ref, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import type { Remedy } from '../finding.ts'
-import type { Index } from '../snapshot.ts'
+import { eventTime, type Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { remedyOf } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
@@ -29,11 +29,17 @@ export interface Unsettled {
 const WORKS =
   /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
 
-/** Conditions by which it says that it does not, and words in which it says so of any other. */
-const FAILS =
-  /(Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(ed)?|Invalid|Blocked|Un(schedulable|supported|reachable|available))$|^No(Matching|Such)|^No[A-Z]\w{0,30}Matched$/
+/** Words of conditions by which it says that it does not: at the end of the type of one that is True. */
+const NEGATIVE =
+  'Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(?:ed)?|Invalid|Blocked|Un(?:schedulable|supported|reachable|available)'
+const FAILS = new RegExp(`(?:${NEGATIVE})$|^No(?:Matching|Such)|^No[A-Z]\\w{0,30}Matched$`)
+/** Types of which False is good, whatever the reason says: Cilium writes `MissingPeerConfigs` for both. */
+const GOOD_IF_FALSE = new RegExp(`(?<!No)(?:${NEGATIVE}|Conflicting|Missing|NotFound|Evicted|Preempted)`)
+/** Types that say what may be done with an object, not how it is: `LiveMigratable`, `Upgradeable`. */
+const ABILITY = /(?<!Avail|Reach|Schedul)able$/
 /** Of a part, where it says nothing of the whole, and has not come to its end. */
 const PART_WORKS = /[a-z](?<!Not)(Ready|Synchronized)$|^Valid$/
+/** Words in which a condition of any other type, or whatever else, says so. */
 const TROUBLE =
   /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)|unrecoverable/i
 
@@ -42,7 +48,7 @@ const FAILED =
   /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
 
 /** Phases that somebody has asked for: an object rests. */
-const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|hibernated)$/i
+const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|halted|hibernated|sleeping)$/i
 
 /** Whether an object says by a condition that it does not work. */
 const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
@@ -50,7 +56,7 @@ const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Conditi
   ((WORKS.test(type) && status !== 'True') ||
     // Argo CD's conditions have no status: one that is there counts.
     (FAILS.test(type) && (status === 'True' || status === undefined)) ||
-    (status === 'False' && TROUBLE.test(`${reason} ${message}`)) ||
+    (status === 'False' && !GOOD_IF_FALSE.test(type) && TROUBLE.test(`${reason} ${message}`)) ||
     (type === 'Progressing' && TROUBLE.test(reason)))
 
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
@@ -77,6 +83,7 @@ type Kept = KubeObject['metadata'] & { finalizers?: string[] }
 function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | undefined {
   if (FLUX.test(kind)) return ofFlux(object, index)
   if (object.kind === 'PersistentVolumeClaim') return ofClaim(object, index)
+  if (isResting(object)) return undefined
   return (
     ofAddress(object, index) ??
     ofExperiment(object) ??
@@ -85,6 +92,14 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     ofSteps(object, index) ??
     ofReplicas(object, index)
   )
+}
+
+/** Whether an object says that somebody has stopped it, and of nothing that it has failed. */
+function isResting(object: KubeObject): boolean {
+  const conditions = conditionsOf(object)
+  const says = conditions.flatMap(({ status, reason = '' }) => (status === 'True' ? [reason] : []))
+  const hasFailed = conditions.some(({ type, status }) => status === 'True' && FAILS.test(type))
+  return !hasFailed && [...statesOf(object), ...says].some(each => RESTS.test(each))
 }
 
 function ofFlux(object: KubeObject, index: Index): Unsettled | undefined {
@@ -138,9 +153,18 @@ function ofExperiment(object: KubeObject): Unsettled | undefined {
 
 function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   const all = conditionsOf(object)
-  const isSettled = all.some(({ type, status }) => status === 'True' && SETTLES.test(type))
+  const isTrue = (types: RegExp) => all.some(({ type, status }) => status === 'True' && types.test(type))
+  const isSettled = isTrue(SETTLES)
+  const isUpdated = isTrue(/^(Available|Ready)$/) && isTrue(/^Progressing$/)
+  const isFine = (each: Condition) =>
+    (isSettled && each.status === 'False' && ABILITY.test(each.type)) ||
+    // Argo Rollouts says no more while an update is under way.
+    (isUpdated && each.type === 'Healthy' && isBare(each)) ||
+    isNeverSet(each, object) ||
+    (/^NoPods/.test(each.type) && runsNone(object.spec?.targetRef, object, index))
   const bad = all.filter(
-    each => isBad(each) || (!isSettled && each.status === 'False' && PART_WORKS.test(each.type)),
+    each =>
+      (isBad(each) && !isFine(each)) || (!isSettled && each.status === 'False' && PART_WORKS.test(each.type)),
   )
   const telling = bad.find(({ message }) => TROUBLE.test(message ?? '')) ?? bad[0]
   if (!telling || (telling.reason && isAccepted(object, telling.reason, index))) return undefined
@@ -160,6 +184,21 @@ function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
     Object.entries(status).find(([field]) => /^last\w+\.(message|description)$/.test(field)) ?? []
   const message = TROUBLE.test(String(why)) ? `${telling.message}: ${why}` : telling.message
   return more ? undefined : ofCondition(object, { ...telling, message }, index)
+}
+
+/** Whether a condition says only that nobody has ever set something, beside what says that its object works. */
+const isNeverSet = ({ type, message = '', lastTransitionTime }: Condition, { metadata }: KubeObject) =>
+  !WORKS.test(type) &&
+  /\b(is|are) (empty|not (set|configured))\b/i.test(message) &&
+  Date.parse(lastTransitionTime ?? '') - Date.parse(metadata.creationTimestamp ?? '') < SOON
+
+/** Milliseconds after its creation in which the first state of an object is written. */
+const SOON = 300_000
+
+/** Whether what an object is for has no pods on purpose, or only now and then. */
+function runsNone(ref: Partial<Ref> | undefined, { metadata }: KubeObject, index: Index): boolean {
+  const target = index.get(ref?.kind ?? '', metadata.namespace, ref?.name ?? '')
+  return target !== undefined && (target.kind === 'CronJob' || target.spec?.replicas === 0)
 }
 
 /** Words that say no more than that something does not work. */
@@ -221,7 +260,7 @@ function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
   return {
     object,
     cause: `${wanted === 1 ? 'its replica is not' : `none of its ${wanted} replicas is`} ready`,
-    lasts: age(object, index),
+    lasts: lastsAtMost(object, index),
     remedy: {
       text: 'see what the controller that runs it logs, and whether it has made any pods',
       command: describing(object),
@@ -253,7 +292,7 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
     object,
     // What is a sentence stands for itself.
     cause: `${/ /.test(phase) ? phase : phase ? `is ${phase}` : 'does not work'}${said ? `: ${said}` : ''}`,
-    lasts: age(object, index),
+    lasts: lastsAtMost(object, index),
     ...(fix ? { remedy: { text: fix } } : {}),
   }
 }
@@ -266,6 +305,28 @@ const named = (status: Record<string, unknown>) =>
 
 /** Seconds since an object was created. */
 const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.creationTimestamp)
+
+/**
+ * Seconds for which an object may have been as it is, where it does not say since when: since it was created, one of its
+ * conditions or pods has changed, or a server was started, whatever is the least.
+ */
+function lastsAtMost(object: KubeObject, index: Index): number {
+  const starts = ['Starting', 'Rebooted'].flatMap(reason => index.eventsOfReason(reason))
+  const times = [
+    ...conditionsOf(object).map(({ lastTransitionTime }) => lastTransitionTime),
+    ...podsOwnedBy(object, index).map(pod => condition(pod, 'Ready')?.lastTransitionTime),
+    ...starts
+      .filter(({ involvedObject }) => involvedObject?.kind === 'Node')
+      .map(event => new Date(eventTime(event)).toISOString()),
+  ]
+  return Math.min(age(object, index), ...times.filter(Boolean).map(time => since(index, time)))
+}
+
+/** The pods of an object, past a Deployment and its ReplicaSet, or whatever else is between. */
+const podsOwnedBy = (object: KubeObject, index: Index, levels = 3): KubeObject[] =>
+  index
+    .ownedBy(object)
+    .flatMap(each => (each.kind === 'Pod' ? [each] : levels > 1 ? podsOwnedBy(each, index, levels - 1) : []))
 
 /** The parts that a status lists, as the listeners of a Gateway. */
 const partsOf = (status: object): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>

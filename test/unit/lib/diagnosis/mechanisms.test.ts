@@ -811,6 +811,59 @@ test('kinds of others are told by any of their words', () => {
   assert.equal(of({ conditions: [{ type: 'NotReady', status: 'False' }] }), [])
 })
 
+test('what an object of others says of an ability, a setting or a rest hides nothing that has failed', () => {
+  const of = (status: object) => told([old('Cluster', 'main', { apiVersion: 'db.example.org/v1', status })])
+  const said = (type: string, status: string, more: object = {}) => ({
+    type,
+    status,
+    lastTransitionTime: LONG_AGO,
+    ...more,
+  })
+  const ready = said('Ready', 'True')
+  const cannot = said('Upgradeable', 'False', { message: 'cannot be upgraded' })
+  const isTold = ['cluster-not-working Cluster main']
+  assert.equal(of({ conditions: [ready, cannot] }), [])
+  assert.equal(of({ conditions: [cannot] }), isTold)
+  assert.equal(
+    of({ conditions: [ready, said('Schedulable', 'False', { message: 'cannot use the disk' })] }),
+    isTold,
+  )
+  assert.equal(of({ conditions: [said('MissingPeers', 'False', { reason: 'MissingPeers' })] }), [])
+  assert.equal(of({ conditions: [said('NoErrors', 'False', { reason: 'ErrorsFound' })] }), isTold)
+  const unset = { message: 'the backup target is not configured' }
+  assert.equal(of({ conditions: [said('Unavailable', 'True', unset)] }), [])
+  assert.equal(of({ conditions: [said('Ready', 'False', unset)] }), isTold)
+  const later = { ...unset, lastTransitionTime: '2026-02-01T00:00:00Z' }
+  assert.equal(of({ conditions: [said('Unavailable', 'True', later)] }), isTold)
+  const notReady = said('Ready', 'False', { message: 'it does not exist' })
+  assert.equal(of({ state: 'Stopped', conditions: [notReady] }), [])
+  assert.equal(of({ state: 'Stopped', conditions: [notReady, said('Failure', 'True')] }), isTold)
+})
+
+test('a state without a time lasts no longer than what has changed beside it', () => {
+  const database = old('Database', 'orders', {
+    apiVersion: 'databases.example/v1',
+    status: { replicas: 2, readyReplicas: 0 },
+  })
+  const pod = (at: string) => {
+    const { metadata, status, ...rest } = running('orders-1', {})
+    const ownerReferences = [{ ...database, name: 'orders', uid: database.metadata.uid!, controller: true }]
+    const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: at }]
+    return { ...rest, metadata: { ...metadata, ownerReferences }, status: { ...status, conditions } }
+  }
+  const started = (lastTimestamp: string) =>
+    objectOf('Event', 'default', 'start', {
+      involvedObject: { kind: 'Node', name: 'server' },
+      reason: 'Starting',
+      lastTimestamp,
+    })
+  const isTold = ['database-not-working Database orders']
+  assert.equal(told([database, pod('2026-03-01T11:58:00Z')]), [])
+  assert.equal(told([database, pod('2026-03-01T11:40:00Z')]), isTold)
+  assert.equal(told([database, started('2026-03-01T11:58:00Z')]), [])
+  assert.equal(told([database, started('2026-03-01T11:40:00Z')]), isTold)
+})
+
 test('a limit that a pod has otherwise than its workload came at its creation', () => {
   const of = (memory: string) => {
     const { pod } = crashing('')
