@@ -11,7 +11,7 @@ import { storageFix } from './backup-runs.ts'
 import { goDurationSeconds, recognise } from './failure.ts'
 import { refusals } from './refusals.ts'
 import { askForRight, placeOfRight, rightLackingFor } from './refused-rights.ts'
-import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
+import { describing, eventsOf, isFollowed, since, timesSeen } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 export const START_PATIENCE = 600
@@ -72,7 +72,8 @@ export function unsettledObjects(index: Index): Unsettled[] {
     index.all(kind).flatMap(object => {
       const { deletionTimestamp, finalizers = [] } = object.metadata as Kept
       if (deletionTimestamp) return finalizers.length > 0 ? [leaving(object, finalizers, index)] : []
-      return SETTLED.test(kind) ? [] : (stateOf(object, kind, index) ?? [])
+      const state = SETTLED.test(kind) ? undefined : stateOf(object, kind, index)
+      return state && !isFollowed(object, index) ? [state] : []
     }),
   )
 }

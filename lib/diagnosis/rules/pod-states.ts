@@ -37,6 +37,7 @@ export function isWorking(pod: KubeObject, index: Index): boolean {
   // The one that has taken its place tells why that does not work.
   if (phase === 'Failed' && podsIn(pod.metadata.namespace, index).some(each => replaces(each, pod)))
     return true
+  if (phase === 'Failed' && workload !== pod && isFollowed(workload, index)) return true
   if (phase === 'Failed' && workload !== pod && workload.kind !== 'ReplicaSet') {
     const { wanted, available } = podsOfWorkload(workload)
     return available >= wanted // it was replaced

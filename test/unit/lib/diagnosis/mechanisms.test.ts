@@ -864,6 +864,25 @@ test('a state without a time lasts no longer than what has changed beside it', (
   assert.equal(told([database, started('2026-03-01T11:40:00Z')]), isTold)
 })
 
+test('a failed run is history once a later one of the same has succeeded', () => {
+  const backup = (name: string, at: string, state: string, labels: Record<string, string> = {}) =>
+    objectOf('VolumeBackup', 'shop', name, {
+      apiVersion: 'backup.example.org/v1',
+      metadata: { creationTimestamp: at, labels },
+      status: { state },
+    })
+  const [monday, tuesday] = ['2026-02-23T01:00:00Z', '2026-02-24T01:00:00Z']
+  const failed = backup('data-20260223', monday, 'Error', { 'backup-volume': 'a' })
+  const isTold = ['volumebackup-not-working VolumeBackup data-20260223']
+  const later = (name: string, state: string, labels?: Record<string, string>) =>
+    told([failed, backup(name, tuesday, state, labels)])
+  assert.equal(later('data-20260224', 'Completed', { 'backup-volume': 'a' }), [])
+  assert.equal(later('other-20260224', 'Completed'), isTold)
+  assert.equal(later('data-20260224', 'Completed', { 'backup-volume': 'b' }), isTold)
+  assert.equal(later('data-20260224', 'Running'), isTold)
+  assert.equal(told([failed, backup('data-20260222', '2026-02-22T01:00:00Z', 'Completed')]), isTold)
+})
+
 test('a limit that a pod has otherwise than its workload came at its creation', () => {
   const of = (memory: string) => {
     const { pod } = crashing('')
