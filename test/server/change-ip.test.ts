@@ -188,7 +188,7 @@ test('the plan is one diff of everything, and changes nothing', async () => {
 test('a change that fails is undone to the byte', async () => {
   await breakK3sWith(NEW)
   // Like an agent that is switched off: nobody waits for it.
-  await server.write('/root/off.yaml', 'apiVersion: v1\nkind: Node\nmetadata: {name: off}\n')
+  await server.write('/root/off.yaml', 'apiVersion: v1\nkind: Node\nmetadata: {name: switched-off}\n')
   await server.exec(['k3s', 'kubectl', 'apply', '-f', '/root/off.yaml'])
   const before = await everything()
   const failed = await change([NEW])
@@ -201,7 +201,7 @@ test('a change that fails is undone to the byte', async () => {
   assert.is(await everything(), before)
   assert.is(state().phase, 'undone')
   assert.match(await kubectl('get', 'nodes'), ' Ready ')
-  await kubectl('delete', 'node', 'off')
+  await kubectl('delete', 'node', 'switched-off')
 })
 
 const STEPS = [
