@@ -6,7 +6,7 @@
  * Needs: a cluster folder; SSH to the servers of inventory.yml for what they have to say. Changes nothing.
  */
 
-import { KUSTOMIZATION } from '../lib/flux/flux.ts'
+import { installedNames } from '../lib/flux/flux.ts'
 import { APPS } from '../lib/platform/apps.ts'
 import { messageOf } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
@@ -54,7 +54,7 @@ await script({
       versions.kubernetes = await kubectl.serverVersion()
       const flux = await kubectl.get({ apiVersion: 'v1', kind: 'Namespace', name: 'flux-system' })
       versions.flux = flux?.metadata.labels?.['app.kubernetes.io/version'] ?? 'not installed'
-      installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(k => k.metadata.name)
+      installed = await installedNames(kubectl)
     } catch (error) {
       // The folders and addresses are worth telling when the cluster is down, too.
       run.log.warn(`the cluster was not asked: ${messageOf(error)}`)

@@ -7,7 +7,7 @@
  * Safe to run again: ready applications are left alone, broken ones are reconciled.
  */
 
-import { KUSTOMIZATION } from '../lib/flux/flux.ts'
+import { installedNames } from '../lib/flux/flux.ts'
 import type { Kubectl } from '../lib/kubectl/kubectl.ts'
 import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import type { Config } from '../lib/platform/config.ts'
@@ -136,8 +136,8 @@ async function choose(config: Config): Promise<readonly string[]> {
 
 /** The core has been installed. Whether it is healthy is found out while waiting, with the cause. */
 async function checkCore(kubectl: Kubectl): Promise<void> {
-  const found = await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)
-  const missing = CORE_KUSTOMIZATIONS.filter(name => !found.some(({ metadata }) => metadata.name === name))
+  const installed = await installedNames(kubectl)
+  const missing = CORE_KUSTOMIZATIONS.filter(name => !installed.includes(name))
   if (missing.length === 0) return
   throw new ExpectedError(
     `the core is not installed: Kustomization ${missing.join(', ')} is missing`,

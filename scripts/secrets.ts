@@ -6,7 +6,7 @@
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
 
-import { KUSTOMIZATION } from '../lib/flux/flux.ts'
+import { installedNames } from '../lib/flux/flux.ts'
 import { APP_NAMES } from '../lib/platform/apps.ts'
 import { ExpectedError, Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
@@ -72,9 +72,7 @@ await script({
     }
 
     // An application that is not installed has no secrets, and lacks none.
-    const installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(
-      k => k.metadata.name,
-    )
+    const installed = await installedNames(kubectl)
     const findings = found
       .filter(({ entry }) => entry.app === 'core' || installed.includes(entry.app))
       .flatMap(({ entry, values }) => auditSecrets(entry, values))

@@ -11,7 +11,7 @@ import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/resto
 import { claimIn, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
-import { KUSTOMIZATION } from '../../lib/flux/flux.ts'
+import { installedNames } from '../../lib/flux/flux.ts'
 import { Kubectl, type KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import { APP_NAMES } from '../../lib/platform/apps.ts'
@@ -78,9 +78,7 @@ export async function subjects(
   objects: BackupObjects,
   app: string | undefined,
 ): Promise<DrillSubject[]> {
-  const installed = (await kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind)).map(
-    ({ metadata }) => metadata.name,
-  )
+  const installed = await installedNames(kubectl)
   const proved = new Set(proof.backup.claims.filter(hasData).map(({ claim }) => claim))
   const found: DrillSubject[] = []
   for (const name of app ? [app] : APP_NAMES.filter(each => each !== 'velero' && installed.includes(each))) {

@@ -15,8 +15,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { HELM_RELEASE, standing } from '../../lib/flux/flux.ts'
-import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
+import { type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../../lib/platform/apps.ts'
 import { editConfig, parseConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS } from '../../lib/platform/config-keys.ts'
@@ -301,6 +301,28 @@ if (all)
     await succeeds('install-core', ['--yes'])
     await unchanged('install-core', ['--yes'])
   })
+
+test('a Kustomization of somebody else with the name of an application is not that application', async () => {
+  const stranger = {
+    ...KUSTOMIZATION,
+    metadata: { name: 'rocketchat', namespace: 'default' },
+    spec: {
+      interval: '1h',
+      path: './',
+      prune: false,
+      suspend: true,
+      sourceRef: { kind: 'GitRepository', name: 'chat' },
+    },
+  }
+  await bed.kubectl.apply(stranger)
+  try {
+    const { result } = JSON.parse((await runScript('info', ['--json'])).stdout)
+    assert.ok(result.addresses.grafana)
+    assert.is(result.addresses.rocketchat, undefined)
+  } finally {
+    await bed.kubectl.delete(refOf(stranger))
+  }
+})
 
 test('install-app velero without backups configured is refused', async () => {
   setConfig({ backup_s3_enabled: 'false' })
