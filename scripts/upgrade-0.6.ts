@@ -49,7 +49,7 @@ await script({
   changes: true,
   async run(run) {
     const { missingKeys, parseConfig, readConfig } = await import('../lib/platform/config.ts')
-    const { saveConfig } = await import('../lib/platform/configure.ts')
+    const { saveOver } = await import('../lib/platform/configure.ts')
     const { migrateSettings } = await import('./upgrade-0.6/settings-migration.ts')
     const { findSettings, leftComments, planSettings, settingsText } = await import(
       './upgrade-0.6/settings-plan.ts'
@@ -93,7 +93,7 @@ await script({
         'Configuration',
         `cp ${join('install', '.flux.env.example')} ${env}   # then fill it in`,
         async () => {
-          saveConfig(run.cluster, after)
+          saveOver(run.cluster, before, after)
           return `${Object.keys(plan.news).length} settings of ${file}`
         },
       )

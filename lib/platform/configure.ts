@@ -117,10 +117,10 @@ export async function configure(cluster: Cluster, settings: Record<string, strin
 }
 
 /**
- * The function that writes what was chosen into the `.flux.env`, once the lock is held: everything that was planned
- * comes from the file as it was read, so it throws an ExpectedError when the file was changed since. When the run ends
- * before that, answers that somebody has typed are kept, but for a dry run: nobody types them twice. What the file
- * says by then stays, and after it was written the run does not touch it: it may have been corrected meanwhile.
+ * The function that writes what was chosen into the `.flux.env`, once the lock is held, over what it said when it was
+ * read: it throws what `saveOver` does. When the run ends before that, answers that somebody has typed are kept, but
+ * for a dry run: nobody types them twice. What the file says by then stays, and after it was written the run does not
+ * touch it: it may have been corrected meanwhile.
  */
 export function settingsWriter(
   run: Pick<Run, 'onEnd' | 'log' | 'cluster'> & { flags: { 'dry-run': boolean } },
@@ -138,12 +138,7 @@ export function settingsWriter(
       run.log.info(`Your answers are kept in ${cluster.env}`)
     })
   return () => {
-    if (readIfExists(cluster.env) !== before)
-      throw new ExpectedError(
-        `${cluster.env} was changed meanwhile; nothing else was written`,
-        'run the same command again: it shows a new plan',
-      )
-    saveConfig(cluster, editConfig(before ?? '', chosen))
+    saveOver(cluster, before, editConfig(before ?? '', chosen))
     isWritten = true
   }
 }
@@ -152,12 +147,25 @@ export function settingsWriter(
  * Writes the `.flux.env`, 0600 in the cluster's 0700 folder, and beside it the kustomization.yaml with which
  * `kubectl apply -k clusters/NAME` brings it into the cluster by hand (docs, "Install core applications").
  */
-export function saveConfig(cluster: Cluster, text: string): void {
+function saveConfig(cluster: Cluster, text: string): void {
   privateFolder(cluster.folder)
   writeFileAtomic(cluster.env, text)
   const kustomization = join(cluster.folder, 'kustomization.yaml')
   if (readIfExists(kustomization) === undefined)
     writeFileAtomic(kustomization, readFileSync(join(ROOT, 'install', 'kustomization.yaml')))
+}
+
+/**
+ * The same over the text that a plan was made from, undefined without one. Throws an ExpectedError when the file was
+ * changed since: it may have been corrected meanwhile, and what was planned comes from what it said.
+ */
+export function saveOver(cluster: Cluster, before: string | undefined, text: string): void {
+  if (readIfExists(cluster.env) !== before)
+    throw new ExpectedError(
+      `${cluster.env} was changed meanwhile; nothing else was written`,
+      'run the same command again: it shows a new plan',
+    )
+  saveConfig(cluster, text)
 }
 
 /** The complete configuration of an installed cluster. Throws a UsageError when it was never completed. */

@@ -8,7 +8,7 @@ import {
   diffVariables,
   installedConfig,
   parseSettings,
-  saveConfig,
+  saveOver,
   settingsWriter,
   variablesOf,
 } from '../../../../lib/platform/configure.ts'
@@ -109,7 +109,7 @@ test('without a terminal all missing keys are told at once; a secret belongs int
 test('a saved configuration is private, in a private folder', () => {
   const where = cluster(required)
   chmodSync(where.env, 0o644)
-  saveConfig(where, 'domain=b.org\n')
+  saveOver(where, readFileSync(where.env, 'utf8'), 'domain=b.org\n')
   assert.is(statSync(where.env).mode & 0o777, 0o600)
   assert.is(statSync(where.folder).mode & 0o777, 0o700)
   assert.is(readFileSync(where.env, 'utf8'), 'domain=b.org\n')
@@ -117,8 +117,11 @@ test('a saved configuration is private, in a private folder', () => {
   const kustomization = join(where.folder, 'kustomization.yaml')
   assert.match(readFileSync(kustomization, 'utf8'), 'oas-cluster-variables')
   writeFileSync(kustomization, 'mine')
-  saveConfig(where, 'domain=c.org\n')
+  saveOver(where, 'domain=b.org\n', 'domain=c.org\n')
   assert.is(readFileSync(kustomization, 'utf8'), 'mine')
+  // Who has changed it since it was read keeps that, too.
+  assert.throws(() => saveOver(where, 'domain=b.org\n', 'domain=d.org\n'), /was changed meanwhile/)
+  assert.is(readFileSync(where.env, 'utf8'), 'domain=c.org\n')
 })
 
 test('of the variables in the cluster the secret and unknown ones are hidden, the others are not', () => {
