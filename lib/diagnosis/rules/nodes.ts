@@ -128,10 +128,10 @@ const clock = (node: KubeObject, index: Index): Finding[] =>
     : []
 
 /** Conditions that are good when they are true, or that are handled above. */
-const KNOWN = /^EtcdIsVoter$|Ready$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
+const KNOWN = /^EtcdIsVoter$|(?<!Not)Ready$|Pressure$|NetworkUnavailable|Healthy$|Available$|Succe/
 
 /** Conditions of others that are bad when they are false: k3s' server of etcd, and whatever says that it is healthy. */
-const GOOD = /^EtcdIsVoter$|[a-z]Ready$|Healthy$|Available$/
+const GOOD = /^EtcdIsVoter$|[a-z](?<!Not)Ready$|Healthy$|Available$/
 
 /** What others say of a node: node-problem-detector sets a condition of its own for each kind of problem. */
 function others(node: KubeObject, index: Index): Finding[] {

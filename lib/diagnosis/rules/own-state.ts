@@ -34,7 +34,9 @@ const NEGATIVE =
   'Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(?:ed)?|Invalid|Blocked|Un(?:schedulable|supported|reachable|available)'
 const FAILS = new RegExp(`(?:${NEGATIVE})$|^No(?:Matching|Such)|^No[A-Z]\\w{0,30}Matched$`)
 /** Types of which False is good, whatever the reason says: Cilium writes `MissingPeerConfigs` for both. */
-const GOOD_IF_FALSE = new RegExp(`(?<!No)(?:${NEGATIVE}|Conflicting|Missing|NotFound|Evicted|Preempted)`)
+const GOOD_IF_FALSE = new RegExp(
+  `(?<!No|Not)(?:${NEGATIVE}|NotFound|Evicted|Preempted|MissingPeerConfigs|MissingAuthSecret|ConflictingClusterConfig\\w*)$`,
+)
 /** Types that say what may be done with an object, not how it is: `LiveMigratable`, `Upgradeable`. */
 const ABILITY = /(?<!Avail|Reach|Schedul)able$/
 /** Of a part, where it says nothing of the whole, and has not come to its end. */
@@ -95,11 +97,16 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
   )
 }
 
+/** Words of a fault. That something is missing is what a rest is: a machine that does not exist, as it is stopped. */
+const FAULT = /fail|error|crash|denied|refus|unable|couldn't|could not|timed? ?out/i
+
 /** Whether an object says that somebody has stopped it, and of nothing that it has failed. */
 function isResting(object: KubeObject): boolean {
   const conditions = conditionsOf(object)
   const says = conditions.flatMap(({ status, reason = '' }) => (status === 'True' ? [reason] : []))
-  const hasFailed = conditions.some(({ type, status }) => status === 'True' && FAILS.test(type))
+  const hasFailed = conditions.some(
+    each => isBad(each) && (FAILS.test(each.type) || FAULT.test(`${each.reason} ${each.message}`)),
+  )
   return !hasFailed && [...statesOf(object), ...says].some(each => RESTS.test(each))
 }
 
@@ -187,11 +194,12 @@ function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   return more ? undefined : ofCondition(object, { ...telling, message }, index)
 }
 
-/** Whether a condition says only that nobody has ever set something, beside what says that its object works. */
-const isNeverSet = ({ type, message = '', lastTransitionTime }: Condition, { metadata }: KubeObject) =>
+/** Whether a condition says only that nobody has ever set something: of a part that its object works without. */
+const isNeverSet = ({ type, message = '', lastTransitionTime }: Condition, object: KubeObject) =>
   !WORKS.test(type) &&
+  (FAILS.test(type) || conditionsOf(object).some(each => WORKS.test(each.type) && each.status === 'True')) &&
   /\b(is|are) (empty|not (set|configured))\b/i.test(message) &&
-  Date.parse(lastTransitionTime ?? '') - Date.parse(metadata.creationTimestamp ?? '') < SOON
+  Date.parse(lastTransitionTime ?? '') - Date.parse(object.metadata.creationTimestamp ?? '') < SOON
 
 /** Milliseconds after its creation in which the first state of an object is written. */
 const SOON = 300_000
@@ -309,12 +317,15 @@ const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.cr
 
 /**
  * Seconds for which an object may have been as it is, where it does not say since when: since it was created, one of its
- * conditions or pods has changed, or a server was started, whatever is the least.
+ * bad conditions or its pods have changed, or a server was started, whatever is the least.
  */
 function lastsAtMost(object: KubeObject, index: Index): number {
   const starts = ['Starting', 'Rebooted'].flatMap(reason => index.eventsOfReason(reason))
   const times = [
-    ...conditionsOf(object).map(({ lastTransitionTime }) => lastTransitionTime),
+    // One that is not bad may come and go with each try.
+    ...conditionsOf(object)
+      .filter(isBad)
+      .map(({ lastTransitionTime }) => lastTransitionTime),
     ...podsOwnedBy(object, index).map(pod => condition(pod, 'Ready')?.lastTransitionTime),
     ...starts
       .filter(({ involvedObject }) => involvedObject?.kind === 'Node')

@@ -64,7 +64,8 @@ const isFelt = (policy: KubeObject, told: readonly Finding[]) =>
 
 /**
  * Whether policies of another API may admit what one of Kubernetes does not, so that nothing is certain as long as no
- * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first.
+ * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first. Not the baseline of
+ * administrators, which comes last, nor what guards hosts alone.
  * Sources: https://docs.cilium.io/en/stable/network/kubernetes/policy/,
  * https://docs.tigera.io/calico/latest/network-policy/policy-tiers/tiered-policy,
  * https://network-policy-api.sigs.k8s.io/api-overview/
@@ -73,9 +74,9 @@ const mayBeAdmitted = (policy: KubeObject, index: Index, told: readonly Finding[
   !isFelt(policy, told) &&
   index
     .kinds()
-    .filter(kind => /NetworkPolicy/.test(kind) && kind !== 'NetworkPolicy')
+    .filter(kind => /NetworkPolicy/.test(kind) && !/^(Baseline|NetworkPolicy$)/.test(kind))
     .flatMap(kind => [...index.within(kind, undefined), ...index.within(kind, policy.metadata.namespace)])
-    .length > 0
+    .some(({ spec }) => !spec?.nodeSelector)
 
 /** Budgets that no number of healthy pods can meet, and pods of two budgets, which cannot be evicted at all. */
 const budgets: Rule = index => {

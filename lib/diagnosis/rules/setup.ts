@@ -7,7 +7,7 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
-import { asRoot, refTo } from './failure.ts'
+import { asRoot, RESTART_K3S, refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { systemMeaning } from './last-words.ts'
 import { READ_ONLY, startTrouble, writableAgain } from './starting.ts'
@@ -255,7 +255,9 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
         : 'correct what it says; the log of k3s on the server tells more',
     command: agent
       ? `kubectl -n ${agent.metadata.namespace} rollout restart daemonset ${agent.metadata.name}`
-      : asRoot(`${network ? 'systemctl restart k3s' : 'journalctl -u k3s -n 100 --no-pager'}`),
+      : network
+        ? RESTART_K3S
+        : asRoot('journalctl -u k3s -n 100 --no-pager'),
     ...(network && isTold
       ? { symptom: true, causedBy: [node] }
       : agent

@@ -246,10 +246,14 @@ interface Kinship {
   marks: string[]
 }
 
+/** A part of a name that differs from run to run: a time or a number, or what `generateName` appends. */
+const GENERATED = /^(\d+|[bcdfghjklmnpqrstvwxz2456789]{5})$/
+
 function kinshipOf(run: KubeObject): Kinship {
   const { apiVersion, metadata, spec = {} } = run
   const parts = metadata.name.split(/[-.]/)
-  while (parts.length > 1 && /\d|^[bcdfghjklmnpqrstvwxz]{5}$/.test(parts.at(-1)!)) parts.pop()
+  while (parts.length > 1 && GENERATED.test(parts.at(-1)!)) parts.pop()
+  const cron = metadata.ownerReferences?.find(({ kind }) => kind === 'CronJob')?.name ?? ''
   const own = new Set([metadata, ...(metadata.ownerReferences ?? [])].flatMap(({ name, uid }) => [name, uid]))
   const labels = Object.entries(metadata.labels ?? {}).filter(
     ([label, value]) =>
@@ -262,7 +266,7 @@ function kinshipOf(run: KubeObject): Kinship {
     const domain = `.${label.split('/')[0]}`
     return label.includes('/') && (domain.endsWith(group) || group.endsWith(domain))
   })
-  const place = `${kindOf(run)} ${metadata.namespace} ${isOfOthers(run) ? JSON.stringify(spec) : ''}`
+  const place = `${kindOf(run)} ${metadata.namespace} ${isOfOthers(run) ? JSON.stringify(spec) : cron}`
   const marks = [parts.join('-'), ...ofApi.map(pair => pair.join('='))].map(mark => `${place} ${mark}`)
   return { labels: new Map(labels), marks }
 }

@@ -828,7 +828,10 @@ test('what an object of others says of an ability, a setting or a rest hides not
     of({ conditions: [ready, said('Schedulable', 'False', { message: 'cannot use the disk' })] }),
     isTold,
   )
-  assert.equal(of({ conditions: [said('MissingPeers', 'False', { reason: 'MissingPeers' })] }), [])
+  assert.equal(
+    of({ conditions: [said('MissingPeerConfigs', 'False', { reason: 'MissingPeerConfigs' })] }),
+    [],
+  )
   assert.equal(of({ conditions: [said('NoErrors', 'False', { reason: 'ErrorsFound' })] }), isTold)
   const unset = { message: 'the backup target is not configured' }
   assert.equal(of({ conditions: [said('Unavailable', 'True', unset)] }), [])
@@ -881,6 +884,63 @@ test('a failed run is history once a later one of the same has succeeded', () =>
   assert.equal(later('data-20260224', 'Completed', { 'backup-volume': 'b' }), isTold)
   assert.equal(later('data-20260224', 'Running'), isTold)
   assert.equal(told([failed, backup('data-20260222', '2026-02-22T01:00:00Z', 'Completed')]), isTold)
+})
+
+test('a Job of another CronJob, or with another number in its name, is not a later run', () => {
+  const job = (name: string, at: string, type: string, cron?: string) =>
+    objectOf('Job', 'shop', name, {
+      apiVersion: 'batch/v1',
+      metadata: {
+        creationTimestamp: at,
+        ...(cron ? { ownerReferences: [{ kind: 'CronJob', name: cron, uid: cron, controller: true }] } : {}),
+      },
+      status: { conditions: [{ type, status: 'True', lastTransitionTime: at }] },
+    })
+  const [failed, later] = ['2026-03-01T02:00:00Z', '2026-03-01T03:00:00Z']
+  assert.equal(told([job('import-db1', failed, 'Failed'), job('import-db2', later, 'Complete')]), [
+    'job-failed Job import-db1',
+  ])
+  assert.equal(
+    told([
+      job('backup-s3-29400000', failed, 'Failed', 'backup-s3'),
+      job('backup-b2-29400060', later, 'Complete', 'backup-b2'),
+    ]),
+    ['job-failed Job backup-s3-29400000'],
+  )
+  assert.equal(told([job('hook-1', failed, 'Failed'), job('hook-2', later, 'Complete')]), [])
+})
+
+test('what rests, toggles or is good when False hides no failure', () => {
+  const widget = (status: Record<string, unknown>) => told([old('Widget', 'w', { status })])
+  const isTold = ['widget-not-working Widget w']
+  const condition = (type: string, status: string | undefined, message: string, at = LONG_AGO) => ({
+    type,
+    status,
+    reason: 'Odd',
+    message,
+    lastTransitionTime: at,
+  })
+  const missing = condition('Ready', 'False', 'the machine does not exist')
+  assert.equal(widget({ state: 'Stopped', conditions: [missing] }), [])
+  const crashed = condition('Ready', 'False', 'server failed: out of disk')
+  assert.equal(widget({ state: 'Stopped', conditions: [crashed] }), isTold)
+  const unread = condition('ComparisonError', undefined, 'repository not found')
+  assert.equal(widget({ state: 'Suspended', conditions: [unread] }), isTold)
+  const trying = condition('Reconciling', 'True', 'working', '2026-03-01T11:57:00Z')
+  assert.equal(widget({ phase: 'Failed', message: 'access denied', conditions: [trying] }), isTold)
+  assert.equal(widget({ conditions: [condition('NotDegraded', 'False', 'replica lost: error')] }), isTold)
+  const unset = condition('Configured', 'False', 'spec.endpoint is not set: backups fail')
+  assert.equal(widget({ conditions: [unset] }), isTold)
+  const problem = (type: string, status: string) =>
+    told([
+      {
+        ...node,
+        status: { ...node.status, conditions: [...node.status.conditions, condition(type, status, 'gpu')] },
+      },
+    ])
+  assert.equal(problem('GpuNotReady', 'False'), [])
+  assert.equal(problem('GpuNotReady', 'True'), ['node-problem Node server'])
+  assert.equal(problem('GpuReady', 'True'), [])
 })
 
 test('a limit that a pod has otherwise than its workload came at its creation', () => {
