@@ -50,16 +50,23 @@ export interface WantedNodes {
   old: string | undefined
 }
 
-/** What keeps nodes that are waited for from being as they should be; a node that was deleted is not waited for. Pure. */
+/**
+ * What keeps nodes from being as they should be: those that are waited for, and the server's own, of which one at least
+ * has to have the address, Ready before or not. A node that was deleted is not waited for. Pure.
+ */
 export function nodeProblems(
   nodes: readonly KubeObject[],
   wanted: WantedNodes,
   signs: { before: ReadonlyMap<string, string>; now: ReadonlyMap<string, string> },
 ): string[] {
   if (nodes.length === 0) return ['there is no node']
-  return awaited(nodes, wanted).flatMap(
+  const problems = awaited(nodes, wanted).flatMap(
     node => nodeProblem(node, wanted) ?? silentKubelet(nameOf(node), signs.before, signs.now) ?? [],
   )
+  const own = nodes.filter(node => wanted.names.includes(nameOf(node)))
+  const elsewhere = own.flatMap(node => addressProblem(node, wanted) ?? [])
+  // Not every one: a node object that the server had under another name keeps the old address for good.
+  return problems.length === 0 && elsewhere.length === own.length ? elsewhere : problems
 }
 
 const awaited = (nodes: readonly KubeObject[], { ready }: WantedNodes) =>
@@ -67,9 +74,10 @@ const awaited = (nodes: readonly KubeObject[], { ready }: WantedNodes) =>
 
 /**
  * Waits until nodes are Ready by kubelets that live now, those of `names` have `address`, and none has `old` any more.
- * One that was not Ready before, like an agent that is switched off, does not become so by the change. The kubelet
- * tells its addresses again when it starts, and k3s' own cloud provider follows. A node keeps the state from before a
- * restart for a while, also one that got another name: so its kubelet has to give a new sign of life.
+ * One that was not Ready before, like an agent that is switched off, does not become so by the change; the server's own
+ * gets the address all the same. The kubelet tells its addresses again when it starts, and k3s' own cloud provider
+ * follows. A node keeps the state from before a restart for a while, also one that got another name: so its kubelet has
+ * to give a new sign of life.
  */
 export async function waitForNodes(
   kubectl: Kubectl,
@@ -103,11 +111,16 @@ export async function waitForNodes(
 
 /** Why a node is not as it should be, or undefined. */
 function nodeProblem(node: KubeObject, wanted: WantedNodes): string | undefined {
-  const own = addresses(node).map(each => each.address)
   if (condition(node, 'Ready')?.status !== 'True') return `${nameOf(node)} is not Ready`
+  return addressProblem(node, wanted)
+}
+
+/** The addresses of a node that lacks its new one or still has the old one, in words; else undefined. */
+function addressProblem(node: KubeObject, wanted: WantedNodes): string | undefined {
+  const own = addresses(node).map(each => each.address)
   const missing = wanted.names.includes(nameOf(node)) && !own.some(each => mentions(each, wanted.address))
   const stale = wanted.old !== undefined && own.some(each => mentions(each, wanted.old!))
-  return missing || stale ? `${nameOf(node)} has ${own.join(', ')}` : undefined
+  return missing || stale ? `${nameOf(node)} has ${own.join(', ') || 'no address'}` : undefined
 }
 
 /** Whether the kubelet of a node that renews a lease has not done so since; undefined where it has. Pure. */

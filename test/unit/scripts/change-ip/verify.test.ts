@@ -46,6 +46,27 @@ test('one that was has to be Ready again, with the address and by a kubelet that
   ])
 })
 
+test("the server's own node gets the address, Ready before or not", () => {
+  assert.equal(problems([node('vps', OLD, 'False')], []), [`vps has ${OLD}`])
+  assert.equal(problems([node('vps', NEW, 'False')], []), [])
+  const bare: KubeObject = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'vps' } }
+  assert.equal(problems([bare], []), ['vps has no address'])
+  // Of a server that got another name, the node of before is never updated.
+  const both = (address: string) =>
+    nodeProblems(
+      [node('vps', address), node('before', OLD, 'Unknown')],
+      { ...wanted, names: ['vps', 'before'], ready: ['vps'] },
+      signs,
+    )
+  assert.equal(both(NEW), [])
+  assert.equal(both(OLD), [`vps has ${OLD}`])
+  // Behind NAT, no node gets the address.
+  assert.equal(
+    nodeProblems([node('vps', '10.0.0.1', 'False')], { ...wanted, names: [], ready: [] }, signs),
+    [],
+  )
+})
+
 test('to take a change back, a node that was lost since the change is not waited for, the server is', () => {
   const state = (phase: ChangeState['phase'], ready?: string[]) =>
     ({ phase, nodes: ['vps'], before: { hasOld: true, hasNew: true, api: true, ready } }) as ChangeState
