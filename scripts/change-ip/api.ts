@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
-import { until } from '../../lib/script/wait.ts'
+import { sleep, until } from '../../lib/script/wait.ts'
 import type { ServerRun } from '../../lib/server/server.ts'
 import { inUrl } from './address.ts'
 import { apiAt } from './cluster.ts'
@@ -76,6 +77,22 @@ export async function answering(run: ServerRun, hosts: readonly string[]): Promi
     }
   })
   return (await Promise.all(asked)).find(api => api !== undefined)
+}
+
+/**
+ * The same after k3s was started, with the time that its API server has to answer. Undefined where none does, and at
+ * once without a kubeconfig.
+ */
+export async function answeringAfterStart(
+  run: ServerRun,
+  hosts: readonly string[],
+): Promise<Kubectl | undefined> {
+  const end = performance.now() + ANSWER
+  for (;;) {
+    const api = await answering(run, hosts)
+    if (api || !existsSync(run.cluster.kubeconfig) || performance.now() >= end) return api
+    await sleep(500, run.signal)
+  }
 }
 
 /**

@@ -7,7 +7,7 @@ import { ExpectedError } from '../../lib/script/errors.ts'
 import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { replaceAddress } from './address.ts'
-import { answering, type ClusterLock, type StepRun, verifyApi } from './api.ts'
+import { answering, answeringAfterStart, type ClusterLock, type StepRun, verifyApi } from './api.ts'
 import { findInCluster, planVariables, writeVariables } from './cluster.ts'
 import type { Comparison } from './diff.ts'
 import { writeRecord } from './dns.ts'
@@ -178,11 +178,17 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
       await run.step('Flux', 'flux get all -A', () => healthy(context, kubectl))
     }
   }
-  if (!isWritten)
-    throw new ExpectedError(
-      `the variables of the cluster may still have ${address}: its API server does not answer`,
-      'find the cause on the server (journalctl -u k3s -n 50), then take the change back again: change-ip --rollback',
-    )
+  // The same where nothing was verified: k3s may not have started with the new address, and now runs as before.
+  if (!isWritten) {
+    const kubectl = await answeringAfterStart(run, [address, old])
+    if (!kubectl)
+      throw new ExpectedError(
+        `the variables of the cluster may still have ${address}: its API server does not answer`,
+        'find the cause on the server (journalctl -u k3s -n 50), then take the change back again: change-ip --rollback',
+      )
+    await lock.take(kubectl)
+    await changeVariables(context, kubectl, edits.variables)
+  }
   state.phase = 'undone'
   state.variables = []
   if (provider) state.records = []

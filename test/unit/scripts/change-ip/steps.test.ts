@@ -47,10 +47,11 @@ function changed(change: Partial<ChangeState> = {}, onStep: (title: string) => v
     },
   }
   const lock = { take: async () => undefined, give: async () => undefined }
+  const ssh = { exec: async () => ({ code: 0, stdout: '', stderr: '' }) } as unknown as ChangeContext['ssh']
   const undo = async (provider?: ProviderClient) => {
     const context = {
       run,
-      ssh: {},
+      ssh,
       state,
       provider,
       unhealthy: [],
@@ -58,7 +59,7 @@ function changed(change: Partial<ChangeState> = {}, onStep: (title: string) => v
       domains: [],
       deadline: 5000,
     }
-    const edits = await planUndo({ cluster, ssh: {} as ChangeContext['ssh'], state })
+    const edits = await planUndo({ cluster, ssh, state })
     await undoChange({ ...context, api: undefined, lock } as unknown as ChangeContext, edits)
   }
   const saved = (): ChangeState =>
@@ -99,7 +100,8 @@ test('a change is not taken back while nobody could write the variables of the c
   assert.equal([saved().phase, saved().variables], ['undoing', variables])
 })
 
-test('variables are written once the API server is up again, where it was down before', async () => {
+/** An API server at the old address with the variables of a changed cluster, which refuses everything until it is up. */
+async function standInApi() {
   let isUp = false
   const encode = (text: string) => Buffer.from(text).toString('base64')
   const data = { ip_address: encode(NEW), other: encode('x') }
@@ -153,14 +155,50 @@ test('variables are written once the API server is up again, where it was down b
   }
   const tls = await certificate(-1, 1, [OLD, 'kubernetes'])
   const api = await serve(answer, tls)
+  const server = { server: api.url, 'certificate-authority-data': encode(tls.cert) }
+  return {
+    kubeconfig: readFileSync(kubeconfigFile(server)),
+    patched,
+    close: () => api.close(),
+    start: () => {
+      isUp = true
+    },
+  }
+}
+
+const written = [
+  {
+    metadata: { resourceVersion: '7' },
+    data: { ip_address: Buffer.from(OLD).toString('base64') },
+  },
+]
+
+test('variables are written once the API server is up again, where it was down before', async () => {
+  const api = await standInApi()
   try {
     const { cluster, undo, saved } = changed({ variables }, title => {
-      if (title.startsWith('API server')) isUp = true
+      if (title.startsWith('API server')) api.start()
     })
-    const server = { server: api.url, 'certificate-authority-data': encode(tls.cert) }
-    writeFileSync(cluster.kubeconfig, readFileSync(kubeconfigFile(server)))
+    writeFileSync(cluster.kubeconfig, api.kubeconfig)
     await undo()
-    assert.equal(patched, [{ metadata: { resourceVersion: '7' }, data: { ip_address: encode(OLD) } }])
+    assert.equal(api.patched, written)
+    assert.equal([saved().phase, saved().variables], ['undone', []])
+  } finally {
+    api.close()
+  }
+})
+
+test('the same on a server that was moved, where k3s starts again only with the settings of before', async () => {
+  const api = await standInApi()
+  const before = { hasOld: false, hasNew: true, api: true, ready: ['vps'] }
+  try {
+    const { cluster, undo, saved } = changed({ variables, before, restart: true }, title => {
+      // Not at once: its API server has some seconds to answer.
+      if (title === 'Restart k3s') setTimeout(api.start, 300)
+    })
+    writeFileSync(cluster.kubeconfig, api.kubeconfig)
+    await undo()
+    assert.equal(api.patched, written)
     assert.equal([saved().phase, saved().variables], ['undone', []])
   } finally {
     api.close()
