@@ -45,7 +45,6 @@ export interface ChangeState {
   old: string
   new: string
   startedAt: string
-  /** Records that are still listed when it is `undone` have the new address: it was taken back without their provider. */
   phase: 'changing' | 'changed' | 'undoing' | 'undone'
   /** Whether k3s has yet to be started with what was written. */
   restart: boolean
@@ -59,6 +58,11 @@ export interface ChangeState {
   files: SavedFile[]
   variables: VariableEdit[]
   records: RecordEdit[]
+  /**
+   * Whether the records of an `undone` change still have the new address: it was taken back without their provider. An
+   * older version kept both lists whatever it had taken back, and did not tell this.
+   */
+  recordsKept?: boolean
 }
 
 const folderOf = (cluster: Cluster) => join(cluster.folder, 'change-ip')
@@ -82,7 +86,10 @@ export function checksum(text: string | undefined): string | null {
   return text === undefined ? null : createHash('sha256').update(text).digest('hex')
 }
 
-/** The state of the cluster's last change, if there was one. */
+/**
+ * The state of the cluster's last change, if there was one; of one that is `undone`, only with what is known to be not
+ * taken back. Throws an ExpectedError for a file that cannot be used.
+ */
 export function readChangeState(cluster: Cluster): ChangeState | undefined {
   const file = stateFile(cluster)
   const text = readIfExists(file)
@@ -91,7 +98,7 @@ export function readChangeState(cluster: Cluster): ChangeState | undefined {
     const state = JSON.parse(text) as ChangeState
     if (state.version !== 1 || !state.old || !state.new || !Array.isArray(state.files))
       throw new Error('it is of another version')
-    return state
+    return state.phase === 'undone' && !state.recordsKept ? { ...state, variables: [], records: [] } : state
   } catch (error) {
     throw new ExpectedError(
       `${file} cannot be used: ${messageOf(error)}`,

@@ -192,6 +192,7 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
   state.phase = 'undone'
   state.variables = []
   if (provider) state.records = []
+  state.recordsKept = state.records.length > 0
   writeChangeState(run.cluster, state)
 }
 

@@ -5,7 +5,12 @@ import * as assert from 'uvu/assert'
 import { ProviderClient } from '../../../../lib/provider/provider-client.ts'
 import { PROVIDERS } from '../../../../lib/provider/providers.ts'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
-import { type ChangeState, recordsLeft } from '../../../../scripts/change-ip/state.ts'
+import {
+  type ChangeState,
+  readChangeState,
+  recordsLeft,
+  writeChangeState,
+} from '../../../../scripts/change-ip/state.ts'
 import { type ChangeContext, planUndo, undoChange } from '../../../../scripts/change-ip/steps.ts'
 import { test } from '../../../suite.ts'
 import { certificate } from '../../certificates.ts'
@@ -72,13 +77,13 @@ test('a record that was taken back without its provider is left for a rollback w
   try {
     provider.records.set('example.org', [{ id: 2, type: 'A', name: 'oas', data: NEW }])
     const record = { zone: 'example.org', id: 2, type: 'A', name: 'oas', before: OLD, after: NEW }
-    const { undo, saved, warnings } = changed({ records: [record] })
+    const { cluster, undo, saved, warnings } = changed({ records: [record] })
     await undo()
     assert.equal(warnings, [`DNS example.org: set A oas to ${OLD}, or give --provider again`])
     assert.equal([saved().phase, saved().records], ['undone', [record]])
     // The same change once more would not find it by the old address.
-    assert.equal(recordsLeft(saved(), OLD, NEW), [record])
-    assert.equal(recordsLeft(saved(), OLD, '127.0.0.3'), [])
+    assert.equal(recordsLeft(readChangeState(cluster), OLD, NEW), [record])
+    assert.equal(recordsLeft(readChangeState(cluster), OLD, '127.0.0.3'), [])
     const { digitalocean } = PROVIDERS
     await undo(new ProviderClient(digitalocean!, provider.url, TOKEN, { backoff: 1, timeout: 2000 }))
     assert.is(provider.records.get('example.org')![0]!.data, OLD)
@@ -89,6 +94,19 @@ test('a record that was taken back without its provider is left for a rollback w
 })
 
 const variables = [{ key: 'ip_address', before: OLD, after: NEW }]
+
+test('what an older version has taken back and still lists is not taken back once more', () => {
+  const records = [{ zone: 'example.org', id: 2, type: 'A', name: 'oas', before: OLD, after: NEW }]
+  const { cluster, state } = changed({ variables, records })
+  const lists = (phase: ChangeState['phase']) => {
+    writeChangeState(cluster, { ...state, phase })
+    const read = readChangeState(cluster)!
+    return [read.variables, read.records]
+  }
+  assert.equal(lists('undone'), [[], []])
+  for (const phase of ['changing', 'changed', 'undoing'] as const)
+    assert.equal(lists(phase), [variables, records], phase)
+})
 
 test('a change is not taken back while nobody could write the variables of the cluster', async () => {
   const { undo, saved } = changed({ variables })
