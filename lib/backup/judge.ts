@@ -74,10 +74,13 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
   return flaws
 }
 
+/** The flaw of a backup of one application, as one of a whole cluster. */
+const ONLY_LABELS = 'takes only objects with certain labels'
+
 /** What is wrong with what a backup takes, of which `claims` are asked for; `isPart`: of one application. Pure. */
 function flawsOfSelection({ spec = {} }: KubeObject, claims: number, isPart: boolean): BackupFlaw[] {
   if (!(spec.labelSelector ?? spec.orLabelSelectors)) return []
-  if (!isPart) return [{ what: 'takes only objects with certain labels', fix: 'take a backup of everything' }]
+  if (!isPart) return [{ what: ONLY_LABELS, fix: 'take a backup of everything' }]
   // Nothing is missing of nothing: it would pass as a copy of the application.
   return claims > 0
     ? []
@@ -157,4 +160,20 @@ export function wrongWith(verdict: BackupVerdict): BackupFlaw[] {
         fix: fix ?? AGAIN,
       })),
   ]
+}
+
+/**
+ * Of what a verification of the whole backup found to be wrong, what stands against restoring these claims
+ * (`namespace/name`): neither that the backup is of one application, nor that it lacks other claims. Pure.
+ */
+export function wrongForClaims(
+  { backup, wrong }: { backup: BackupVerdict; wrong: readonly BackupFlaw[] },
+  claims: readonly string[],
+): BackupFlaw[] {
+  const others = wrongWith({
+    ...backup,
+    flaws: (backup.flaws ?? []).filter(({ what }) => what === ONLY_LABELS),
+    claims: backup.claims.filter(({ claim }) => !claims.includes(claim)),
+  })
+  return wrong.filter(({ what }) => !others.some(other => other.what === what))
 }

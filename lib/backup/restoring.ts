@@ -5,9 +5,9 @@ import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
 import type { BackupBucket } from './bucket.ts'
 import type { Held } from './held.ts'
-import type { BackupFlaw } from './judge.ts'
+import { type BackupFlaw, wrongForClaims } from './judge.ts'
 import { VELERO } from './objects.ts'
-import { type Proof, storedProof } from './proof.ts'
+import { type Proof, storedProof, type Unproved } from './proof.ts'
 import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
 
 /** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
@@ -85,9 +85,24 @@ export function wrongWithRestore(
 }
 
 /**
+ * The proof that counts for an application, of its own one and that of the whole backup: the later one. What the whole
+ * lacks of others does not stand against its own. Pure.
+ */
+function proofThatCounts(own: Proof | Unproved, whole: Proof | Unproved): Proof | Unproved {
+  if (typeof own === 'string') return own === 'absent' ? whole : own
+  if (typeof whole === 'string' || whole.app !== undefined || !(whole.madeAt > own.madeAt)) return own
+  if (whole.wrong.length === 0) return whole
+  const wrong = wrongForClaims(
+    whole,
+    own.backup.claims.map(({ claim }) => claim),
+  )
+  return wrong.length > 0 ? { ...whole, wrong } : own
+}
+
+/**
  * Whether a backup, or what it has of an application, may be restored from, by our proof in the bucket: there is one of
- * that application or of the whole, it is unchanged, and it says that nothing was wrong. Returns the proof. Throws an
- * ExpectedError otherwise.
+ * that application or of the whole (the later one counts), it is unchanged, and it says that nothing was wrong. Returns
+ * the proof. Throws an ExpectedError otherwise.
  */
 export async function readProof(bucket: BackupBucket, backup: string, app?: string): Promise<Proof> {
   const verify = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}`
@@ -97,7 +112,7 @@ export async function readProof(bucket: BackupBucket, backup: string, app?: stri
       ? `${verify}; of a backup of one application: give --app APP`
       : `${verify} --app ${app}; to restore it as it is: --accept-unproved`
   const own = app === undefined ? 'absent' : await storedProof(bucket, backup, app)
-  const proof = own === 'absent' ? await storedProof(bucket, backup) : own
+  const proof = proofThatCounts(own, await storedProof(bucket, backup))
   if (proof === 'changed')
     throw new ExpectedError(
       `the proof of backup ${backup} was changed after it was written`,

@@ -153,6 +153,36 @@ test('a proof of one application counts for that one, beside the proof of the wh
   assert.match(await refusal(withSums({ [PATH]: GOOD, [OF_WEKAN]: badWekan }), 'wekan'), /says: a volume/)
 })
 
+test('of the proofs of an application and of the whole the later one counts, but not for what others lack', async () => {
+  const claim = (of: string, state: string) => ({ claim: `oas-apps/${of}`, state, reason: 'gone' })
+  const lacks = (of: string) => `backup b does not have the data of oas-apps/${of}: gone`
+  const made = (day: string, what?: string, backup: object = {}) => {
+    const claims = [claim('wekan', 'captured')]
+    const wrong = what === undefined ? [] : [{ what, fix: '' }]
+    const madeAt = `2026-${day}T00:00:00.000Z`
+    return { version: 1, madeAt, wrong, backup: { name: 'b', flaws: [], claims, ...backup } }
+  }
+  const read = (own: object, whole: object) =>
+    readProof(
+      withSums({ [PATH]: JSON.stringify(whole), [OF_WEKAN]: JSON.stringify({ app: 'wekan', ...own }) }),
+      'b',
+      'wekan',
+    )
+  const refusal = async (own: object, whole: object) => (await expectedFrom(() => read(own, whole))).message
+  const damaged = 'backup b: b.tar.gz in the bucket is damaged'
+  assert.match(await refusal(made('03-01'), made('04-01', damaged)), /says: .* is damaged/)
+  assert.is((await read(made('04-01'), made('03-01', damaged))).app, 'wekan')
+  assert.is((await read(made('03-01', damaged), made('04-01'))).app, undefined)
+  assert.match(await refusal(made('04-01', damaged), made('03-01')), /says: .* is damaged/)
+
+  const missing = (of: string) => made('04-01', lacks(of), { claims: [claim(of, 'missing')] })
+  assert.match(await refusal(made('03-01'), missing('wekan')), /does not have the data of oas-apps\/wekan/)
+  assert.is((await read(made('03-01'), missing('nextcloud'))).app, 'wekan')
+  const labels = { what: 'takes only objects with certain labels', fix: '' }
+  const selected = made('04-01', `backup b ${labels.what}`, { flaws: [labels] })
+  assert.is((await read(made('03-01'), selected)).app, 'wekan')
+})
+
 test('a proof of one application keeps what was known of it before, and what the proof of the whole knows', async () => {
   const { files, versions } = JSON.parse(GOOD)
   const own = WEKAN.replace('a-sum', 'first')
