@@ -55,7 +55,8 @@ export function restoreToDo(
   if (isOurs && unfinished.safety === backup) {
     // Of what is loaded people may have new data; before, what lies there is from the other backup, or gone.
     const isKept = unfinished.loaded !== undefined && !flags['skip-safety']
-    const replaces = unfinished.restore === undefined ? {} : { replaces: unfinished.restore }
+    const working = unfinished.restore ?? unfinished.replaces
+    const replaces = working === undefined ? {} : { replaces: working }
     return { app, backup, ...(isKept ? {} : { safety: NONE }), ...replaces, ...unproved }
   }
   throw new ExpectedError(
@@ -126,8 +127,9 @@ export async function forgetRestoreState(kubectl: Kubectl): Promise<void> {
 }
 
 /**
- * Gives up the unfinished restore, after the application was named: Velero ends its Restore, it is forgotten, and
- * nothing else is changed. Throws (exit code 4) when the one that is unfinished is another one.
+ * Gives up the unfinished restore, after the application was named: Velero ends its Restore and the one whose place it
+ * takes, it is forgotten, and nothing else is changed. Throws (exit code 4) when the one that is unfinished is another
+ * one.
  */
 export async function abandonRestore(
   run: Pick<Run, 'abort' | 'agreeByName' | 'log' | 'next' | 'onEnd' | 'step' | 'signal'>,
@@ -142,16 +144,17 @@ export async function abandonRestore(
       waysOn(state),
       { exitCode: EXIT.refused },
     )
+  const restores = [state.restore, state.replaces].filter(name => name !== undefined)
   const plan = [
+    ...restores.map(name => `have Velero end Restore ${name}`),
     `forget the restore of ${app} from ${backup}`,
     `everything else stays: ${standText(state)}`,
     'what is suspended in Flux stays suspended, so that another backup can be restored',
   ]
-  if (state.restore) plan.unshift(`have Velero end Restore ${state.restore}`)
   if (!(await run.agreeByName(plan, `This gives up the restore of ${app}.`, app, confirm))) return
   await lockCluster(kubectl, run)
   await run.step('Forget it', `kubectl -n ${VELERO} delete configmap ${stateRef.name}`, async () => {
-    if (state.restore) await giveUpRestore(kubectl, state.restore, run.signal)
+    for (const name of restores) await giveUpRestore(kubectl, name, run.signal)
     await forgetRestoreState(kubectl)
     return undefined
   })

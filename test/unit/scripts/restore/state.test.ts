@@ -1,6 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
 import {
+  abandonRestore,
   continueCommand,
   restoreToDo,
   safetyBackup,
@@ -43,6 +45,45 @@ test('the way back to the safety backup takes the place of an unfinished restore
   const loaded = { ...unfinished, loaded: 'yes' as const }
   assert.equal(restoreToDo(loaded, asked), { app: 'wekan', backup: 's', replaces: 'b-1' })
   assert.equal(restoreToDo(loaded, { ...asked, flags: { ...none, 'skip-safety': true } }), back)
+})
+
+test('a way back that has not come to its own Restore still knows the one that Velero works on', () => {
+  const unfinished = { app: 'wekan', backup: 'b', safety: 's', replaces: 'a-1' }
+  assert.is(restoreToDo(unfinished, { app: 'wekan', backup: 's', flags: none }).replaces, 'a-1')
+})
+
+test('giving up a restore ends its Restore and the one whose place it takes, and tells of both', async () => {
+  for (const own of [{}, { restore: 's-1' }]) {
+    const data = { app: 'wekan', backup: 's', safety: 'none', replaces: 'b-1', ...own }
+    const ended: string[] = []
+    let planned: readonly string[] = []
+    const kubectl = {
+      client: { clockOffset: 0, request: async () => ({ metadata: {} }) }, // the lock
+      get: async ({ kind, name }: Ref) => {
+        if (kind === 'Restore') ended.push(name)
+        return kind === 'ConfigMap' ? { data } : undefined
+      },
+      delete: async () => true,
+    } as unknown as Kubectl
+    const cleanups: (() => unknown)[] = []
+    const run = {
+      log: { warn: () => undefined },
+      onEnd: (work: () => unknown) => cleanups.push(work),
+      agreeByName: async (plan: readonly string[]) => {
+        planned = plan
+        return true
+      },
+      step: async (_name: string, _byHand: string, work: () => Promise<unknown>) => work(),
+      next: () => undefined,
+    } as unknown as Parameters<typeof abandonRestore>[0]
+    await abandonRestore(run, kubectl, { app: 'wekan', backup: 's', confirm: undefined })
+    for (const work of cleanups) await work()
+    const restores = [...Object.values(own), 'b-1']
+    assert.equal(ended, restores)
+    const lines = restores.map(name => `have Velero end Restore ${name}`)
+    assert.equal(planned.slice(0, restores.length), lines)
+    assert.match(planned[restores.length]!, 'forget the restore of wekan from s')
+  }
 })
 
 test('while a restore is unfinished no other begins; the refusal names the three ways on', async () => {
