@@ -83,7 +83,7 @@ await script({
       ]),
       ...backupChecks(kubectl, run, config),
       async () => {
-        proof = await restorable(kubectl, run, config, backup)
+        proof = await restorable(kubectl, config, state, run.signal)
       },
     ])
     const objects = await readBackupObjects(kubectl)

@@ -102,15 +102,19 @@ function proofThatCounts(own: Proof | Unproved, whole: Proof | Unproved): Proof 
 /**
  * Whether a backup, or what it has of an application, may be restored from, by our proof in the bucket: there is one of
  * that application or of the whole (the later one counts), it is unchanged, and it says that nothing was wrong. Returns
- * the proof. Throws an ExpectedError otherwise.
+ * the proof. Throws an ExpectedError otherwise, with `orElse` where the caller can do without a proof.
  */
-export async function readProof(bucket: BackupBucket, backup: string, app?: string): Promise<Proof> {
+export async function readProof(
+  bucket: BackupBucket,
+  backup: string,
+  app?: string,
+  orElse?: string,
+): Promise<Proof> {
   const verify = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}`
   // A restore is of an application; a drill of everything needs a proof of everything.
-  const prove =
-    app === undefined
-      ? `${verify}; of a backup of one application: give --app APP`
-      : `${verify} --app ${app}; to restore it as it is: --accept-unproved`
+  const ofWhat =
+    app === undefined ? `${verify}; of a backup of one application: give --app APP` : `${verify} --app ${app}`
+  const prove = [ofWhat, ...(orElse ? [orElse] : [])].join('; ')
   const own = app === undefined ? 'absent' : await storedProof(bucket, backup, app)
   const proof = proofThatCounts(own, await storedProof(bucket, backup))
   if (proof === 'changed')

@@ -403,7 +403,7 @@ export class Kubectl {
   }
 
   /** Deletes an object; false when there was none. The server refuses when it is not, or no longer, the one meant. */
-  async delete(ref: Ref, meant: { uid?: string; resourceVersion?: string } = {}): Promise<boolean> {
+  async delete(ref: Ref, meant?: { uid?: string; resourceVersion?: string }): Promise<boolean> {
     return this.#try(`deleting ${refText(ref)}`, async () => {
       try {
         await this.call({
@@ -413,7 +413,7 @@ export class Kubectl {
             apiVersion: 'v1',
             kind: 'DeleteOptions',
             propagationPolicy: 'Background',
-            ...(meant.uid ? { preconditions: meant } : {}),
+            ...(meant ? { preconditions: meant } : {}),
           },
         })
         return true

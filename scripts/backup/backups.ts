@@ -25,24 +25,24 @@ export function keptFor(flag: string | undefined): string {
 
 /**
  * All backups, the newest first, judged against the volumes that the cluster, or an application of it, has now. One of an
- * application alone is not judged against the others: it is told as such.
+ * application alone is not judged against the others: it is told as such, in the row and by `isPart`.
  */
 export async function listBackups(
   kubectl: Kubectl,
   objects: BackupObjects,
   now: number,
   parts?: Pick<AppParts, 'owns'>,
-): Promise<{ name: string; proved: boolean; row: string[] }[]> {
+): Promise<{ name: string; proved: boolean; isPart: boolean; row: string[] }[]> {
   return (await newestBackups(kubectl)).map(backup => {
     const isPart = !parts && (backup.spec?.labelSelector ?? backup.spec?.orLabelSelectors) !== undefined
     const only = isPart ? () => true : parts?.owns
-    const { name, phase, claims, flaws, proved, expiresAt } = judgeBackup(backup, objects, now, only)
+    const { name, phase, claims, flaws, proved: isWhole, expiresAt } = judgeBackup(backup, objects, now, only)
     const wanted = claims.filter(({ state }) => state === 'captured' || state === 'missing')
     const captured = wanted.filter(({ state }) => state === 'captured').length
     const age = durationText(Math.max(0, now - startOf(backup)))
-    const isGood = isPart ? flaws.length === 0 && captured > 0 : proved
-    const state = `${captured} of ${isPart ? 'one application' : wanted.length}${isGood ? '' : ' ✗'}`
-    return { name, proved, row: [name, phase, age, state, expiresAt ?? ''] }
+    const proved = isPart ? flaws.length === 0 && captured > 0 : isWhole
+    const state = `${captured} of ${isPart ? 'one application' : wanted.length}${proved ? '' : ' ✗'}`
+    return { name, proved, isPart, row: [name, phase, age, state, expiresAt ?? ''] }
   })
 }
 

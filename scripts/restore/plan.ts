@@ -14,19 +14,18 @@ import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
-import type { Run } from '../../lib/script/run.ts'
-
-type AskingRun = Pick<Run, 'signal'> & { flags: { app?: string; 'accept-unproved': boolean } }
+import type { RestoreState } from './state.ts'
 
 /**
  * Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved, and the
- * password of the cluster opens its volumes. Returns its proof; undefined for an unproved one that is accepted.
+ * password of the cluster opens its volumes. Returns its proof; undefined for an unproved one that is accepted, now or
+ * at the beginning of the restore.
  */
 export async function restorable(
   kubectl: Kubectl,
-  run: AskingRun,
   config: Config,
-  name: string,
+  { app, backup: name, unproved }: Pick<RestoreState, 'app' | 'backup' | 'unproved'>,
+  signal: AbortSignal,
 ): Promise<Proof | undefined> {
   const backup = await kubectl.get(veleroRef('Backup', name))
   if (!backup)
@@ -35,15 +34,16 @@ export async function restorable(
       'see which there are: npx tsx scripts/backup.ts --list (on a new server Velero finds them after a minute)',
     )
   const phase = backup.status?.phase ?? 'New'
-  if (phase !== 'Completed' && !(phase === 'PartiallyFailed' && run.flags['accept-unproved']))
+  if (phase !== 'Completed' && !(phase === 'PartiallyFailed' && unproved))
     throw new ExpectedError(
       `backup ${name} is ${phase}, not Completed`,
       'take another: npx tsx scripts/backup.ts --list',
     )
   if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
     throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
-  const bucket = await BackupBucket.open(config, run.signal)
-  const proof = run.flags['accept-unproved'] ? undefined : await readProof(bucket, name, run.flags.app)
+  const bucket = await BackupBucket.open(config, signal)
+  const asItIs = 'to restore it as it is: --accept-unproved'
+  const proof = unproved ? undefined : await readProof(bucket, name, app, asItIs)
   const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
   const claims = heldBy(name, copies).map(({ claim }) => claim)
   throwFlaws(await checkRepositories(kubectl, bucket, name, claims))

@@ -39,7 +39,7 @@ export async function writeOverride(
 
 /**
  * Writes the override from before a change, unless it is in force. Throws an ExpectedError when the override is not
- * what the change has written.
+ * what the change writes: somebody has changed it before that, which refused the change, or since.
  */
 export async function takeBackOverride(
   kubectl: Kubectl,
@@ -50,7 +50,7 @@ export async function takeBackOverride(
   if (now === textBefore) return
   if (now !== text)
     throw new ExpectedError(
-      'Secret oas/oas-nginx-override was changed meanwhile, and was not taken back',
+      'Secret oas/oas-nginx-override is not as this run writes it, and stays as it is',
       'run the same command again',
     )
   await writeOverride(kubectl, secret, textBefore)

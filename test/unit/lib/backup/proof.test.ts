@@ -54,6 +54,10 @@ test('nothing is restored by a proof that is missing, changed, unreadable, or th
     assert.match((await expectedFrom(() => readProof(from, 'b'))).message, said[what])
   const message = (await expectedFrom(() => readProof(signed(BAD), 'b'))).message
   assert.match(message, /says: a volume is missing/)
+  const fix = async (orElse?: string) =>
+    (await expectedFrom(() => readProof(bucket({}), 'b', 'wekan', orElse))).fix
+  assert.match(await fix(), /--verify b --app wekan$/)
+  assert.match(await fix('do without'), /--verify b --app wekan; do without$/)
 })
 
 test('a new proof keeps of the one before what cannot be found out again, and tells of no change but a real one', async () => {

@@ -66,7 +66,7 @@ test('a list judges by the whole cluster or by one application; a backup of one 
   assert.equal(await states(), [
     ['whole', '2 of 2', true],
     ['half', '1 of 2 ✗', false],
-    ['alone', '1 of one application', false],
+    ['alone', '1 of one application', true],
     ['empty', '0 of one application ✗', false],
   ])
   assert.equal(await states({ owns: ({ metadata }) => metadata.name === 'wekan' }), [

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
-import { checkSpace, otherVersions, releasesWith } from '../../../../scripts/restore/plan.ts'
+import { checkSpace, otherVersions, releasesWith, restorable } from '../../../../scripts/restore/plan.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
@@ -23,6 +23,17 @@ test('only releases whose pods have the data are restored; all, when a pod is ca
   assert.equal(releasesWith(held('single-sign-on-database-0'), core), ['single-sign-on-database'])
   assert.equal(releasesWith(held('hydra', 'alloy-x'), core), ['alloy', 'hydra'])
   assert.equal(releasesWith(held('hydra-0', 'prometheus-0'), core), core)
+})
+
+test('a backup that failed in part may be restored where that was accepted at the beginning', async () => {
+  const status = { phase: 'PartiallyFailed', expiration: '2026-01-01T00:00:00Z' }
+  const kubectl = { client: { clockOffset: 0 }, get: async () => ({ status }) } as unknown as Kubectl
+  const refusal = async (accepted: object) => {
+    const state = { app: 'wekan', backup: 'b', ...accepted }
+    return (await expectedFrom(() => restorable(kubectl, {}, state, AbortSignal.timeout(1000)))).message
+  }
+  assert.match(await refusal({}), /is PartiallyFailed/)
+  assert.match(await refusal({ unproved: 'yes' }), /has expired/) // what is asked next
 })
 
 test('space is asked for once: a Restore that exists has used it already', async () => {

@@ -66,7 +66,7 @@ test('a change is taken back, and nothing but that change', async () => {
   assert.is(store.text, change.textBefore)
   store.write(encoded('ours: 1\ntheirs: 2\n'))
   const error = await expectedFrom(() => takeBackOverride(store.kubectl, change))
-  assert.match(error.message, 'was changed meanwhile, and was not taken back')
+  assert.match(error.message, 'is not as this run writes it, and stays as it is')
   assert.is(store.text, 'ours: 1\ntheirs: 2\n')
   store.write(encoded(change.text))
   await takeBackOverride(store.kubectl, { ...change, textBefore: '' })
