@@ -115,7 +115,12 @@ export type Unproved = 'absent' | 'changed' | 'unreadable'
  * that looks changed. Pure.
  */
 export function sealedProof(proof: Proof): string {
-  const facts = JSON.parse(scrubbedJson(proof))
+  // Its own field names stay, be one of them somebody's password: without `changed` it would say something else.
+  const facts = Object.fromEntries(
+    Object.entries(proof).flatMap(([field, value]) =>
+      value === undefined ? [] : [[field, JSON.parse(scrubbedJson(value))]],
+    ),
+  )
   const sealed = { ...facts, sha256: sha256(JSON.stringify(facts)) }
   return `${printableJson(JSON.stringify(sealed, null, 2))}\n`
 }
