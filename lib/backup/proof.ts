@@ -125,16 +125,19 @@ export function sealedProof(proof: Proof): string {
   return `${printableJson(JSON.stringify(sealed, null, 2))}\n`
 }
 
-/**
- * Whether a proof is as it was written: by the checksum inside, or of earlier versions by the one beside it. Undefined
- * without either. Pure.
- */
-function isUnchanged(text: Buffer, beside: Buffer | undefined, backup: string): boolean | undefined {
+/** Whether a proof is as it was written, by the checksum inside; undefined without one. Pure. */
+function isSealed(text: Buffer, backup: string): boolean | undefined {
   try {
     const { sha256: inside, ...facts } = JSON.parse(text.toString())
     if (inside !== undefined) return inside === sha256(JSON.stringify(facts)) && facts.backup?.name === backup
   } catch {} // cut off, or never one
-  return beside && sha256(text) === beside.toString().trim()
+  return undefined
+}
+
+/** The same by the checksum beside it, which is all that proofs of earlier versions have. */
+async function fitsBeside(bucket: BackupBucket, path: string, text: Buffer): Promise<boolean | undefined> {
+  const sum = await bucket.read(`${path}.sha256`)
+  return sum && sha256(text) === sum.toString().trim()
 }
 
 /**
@@ -148,9 +151,9 @@ export async function storedProof(
   app?: string,
 ): Promise<Proof | Unproved> {
   const path = proofPath(backup, app)
-  const [text, beside] = await Promise.all([bucket.read(path), bucket.read(`${path}.sha256`)])
+  const text = await bucket.read(path)
   if (!text) return 'absent'
-  const unchanged = isUnchanged(text, beside, backup)
+  const unchanged = isSealed(text, backup) ?? (await fitsBeside(bucket, path, text))
   if (!unchanged) return unchanged === undefined ? 'absent' : 'changed'
   try {
     return soundProof(JSON.parse(text.toString()))
@@ -162,12 +165,14 @@ export async function storedProof(
 type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files' | 'changed'>
 
 /**
- * What an earlier proof of a backup says that cannot be found out again, and that somebody has changed it, now or before
- * it; of an application also what the proof of the whole says.
+ * What an earlier proof of a backup says that cannot be found out again, and whether it or one before it was changed by
+ * somebody else; of an application also what the proof of the whole says.
  */
 export async function earlierFacts(bucket: BackupBucket, name: string, app?: string): Promise<EarlierFacts> {
-  const proof = await storedProof(bucket, name, app)
-  const whole = app === undefined ? {} : await earlierFacts(bucket, name)
+  const [proof, whole] = await Promise.all([
+    storedProof(bucket, name, app),
+    app === undefined ? ({} as EarlierFacts) : earlierFacts(bucket, name),
+  ])
   if (typeof proof === 'string')
     return proof === 'changed' ? { ...whole, changed: proofPath(name, app) } : whole
   return {

@@ -115,8 +115,11 @@ export async function readProof(
   const ofWhat =
     app === undefined ? `${verify}; of a backup of one application: give --app APP` : `${verify} --app ${app}`
   const prove = [ofWhat, ...(orElse ? [orElse] : [])].join('; ')
-  const own = app === undefined ? 'absent' : await storedProof(bucket, backup, app)
-  const proof = proofThatCounts(own, await storedProof(bucket, backup))
+  const [own, whole] = await Promise.all([
+    app === undefined ? ('absent' as const) : storedProof(bucket, backup, app),
+    storedProof(bucket, backup),
+  ])
+  const proof = proofThatCounts(own, whole)
   if (proof === 'changed')
     throw new ExpectedError(
       `the proof of backup ${backup} was changed after it was written`,

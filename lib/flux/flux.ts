@@ -5,6 +5,7 @@ export const GIT_REPOSITORY = { apiVersion: 'source.toolkit.fluxcd.io/v1', kind:
 export const HELM_REPOSITORY = { apiVersion: 'source.toolkit.fluxcd.io/v1', kind: 'HelmRepository' } as const
 export const HELM_CHART = { apiVersion: 'source.toolkit.fluxcd.io/v1', kind: 'HelmChart' } as const
 export const KUSTOMIZATION = { apiVersion: 'kustomize.toolkit.fluxcd.io/v1', kind: 'Kustomization' } as const
+export const HELM_RELEASE = { apiVersion: 'helm.toolkit.fluxcd.io/v2', kind: 'HelmRelease' } as const
 
 /**
  * The names of the Kustomizations of the platform, by which its parts and applications are installed: those in
@@ -16,7 +17,6 @@ export async function installedNames(kubectl: Kubectl): Promise<string[]> {
     ({ metadata }) => metadata.name,
   )
 }
-export const HELM_RELEASE = { apiVersion: 'helm.toolkit.fluxcd.io/v2', kind: 'HelmRelease' } as const
 
 /** A condition in an object's status. */
 export interface Condition {

@@ -118,7 +118,7 @@ export async function configure(cluster: Cluster, settings: Record<string, strin
 
 /**
  * The function that writes what was chosen into the `.flux.env`, once the lock is held, over what it said when it was
- * read: it throws what `saveOver` does. When the run ends before that, answers that somebody has typed are kept, but
+ * read: it throws what `saveOver` does. When the run ends before that, answers that were typed are kept, but
  * for a dry run: nobody types them twice. What the file says by then stays, and after it was written the run does not
  * touch it: it may have been corrected meanwhile.
  */

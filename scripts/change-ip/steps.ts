@@ -158,36 +158,32 @@ export async function undoChange(context: ChangeContext, edits: Edits): Promise<
   if (api) await changeVariables(context, api, edits.variables)
   await writeHere(context, edits.files)
   await writeOnServer(context, onServer, address, old)
-  let isWritten = api !== undefined || edits.variables.length === 0
   // Where the old address is gone, or nothing ran before either, there is nothing to be seen at it.
-  if (state.before.api && state.before.hasOld) {
-    const kubectl = await verifyApi(run, {
-      address: old,
-      domains: [],
-      names: state.nodes,
-      ready: context.ready,
-      old: undefined,
-      deadline: context.deadline,
-    })
-    if (kubectl) {
-      await lock.take(kubectl)
-      // Where k3s was down before, its API server answers only now.
-      if (!isWritten) await changeVariables(context, kubectl, edits.variables)
-      isWritten = true
-      await run.step('Pods with the old address', 'kubectl delete pod …', () => replacePods(kubectl, address))
-      await run.step('Flux', 'flux get all -A', () => healthy(context, kubectl))
-    }
-  }
-  // The same where nothing was verified: k3s may not have started with the new address, and now runs as before.
-  if (!isWritten) {
-    const kubectl = await answeringAfterStart(run, [address, old])
-    if (!kubectl)
-      throw new ExpectedError(
-        `the variables of the cluster may still have ${address}: its API server does not answer`,
-        'find the cause on the server (journalctl -u k3s -n 50), then take the change back again: change-ip --rollback',
-      )
+  const verified =
+    state.before.api && state.before.hasOld
+      ? await verifyApi(run, {
+          address: old,
+          domains: [],
+          names: state.nodes,
+          ready: context.ready,
+          old: undefined,
+          deadline: context.deadline,
+        })
+      : undefined
+  // Where k3s was down before, as it did not start with the new address, its API server answers only now.
+  const left = api ? [] : edits.variables
+  const kubectl = verified ?? (left.length > 0 ? await answeringAfterStart(run, [address, old]) : undefined)
+  if (kubectl) {
     await lock.take(kubectl)
-    await changeVariables(context, kubectl, edits.variables)
+    await changeVariables(context, kubectl, left)
+  } else if (left.length > 0)
+    throw new ExpectedError(
+      `the variables of the cluster may still have ${address}: its API server does not answer`,
+      'find the cause on the server (journalctl -u k3s -n 50), then take the change back again: change-ip --rollback',
+    )
+  if (verified) {
+    await run.step('Pods with the old address', 'kubectl delete pod …', () => replacePods(verified, address))
+    await run.step('Flux', 'flux get all -A', () => healthy(context, verified))
   }
   state.phase = 'undone'
   state.variables = []

@@ -50,7 +50,8 @@ export async function resumeApp(kubectl: Kubectl, parts: AppParts): Promise<stri
 
 /**
  * Removes the workloads that use these claims, and the claims, once nothing of a replaced restore fills them. Their
- * volumes are kept (`Retain`) with a label: the newer data stays on the server. Throws when a pod has no owner that can be removed.
+ * volumes are kept (`Retain`) with a label: the newer data stays on the server. Throws when a pod has no owner that can
+ * be removed.
  */
 export async function removeData(
   kubectl: Kubectl,

@@ -92,8 +92,8 @@ export function accessPlan(
 }
 
 /**
- * Throws an ExpectedError when what a run would write, or take back, is not what was agreed to: somebody has changed an
- * override or a host since the plan was shown. Pure.
+ * Throws an ExpectedError when what a run would write, or take back, is not what was agreed to: an override or a host
+ * was changed since the plan was shown. Pure.
  */
 export function refuseOtherPlan(agreed: AccessPlan, now: AccessPlan): void {
   // Not the words, which change when Flux has installed meanwhile what a killed run has written.

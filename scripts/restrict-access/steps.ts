@@ -39,7 +39,7 @@ export async function writeOverride(
 
 /**
  * Writes the override from before a change, unless it is in force. Throws an ExpectedError when the override is not
- * what the change writes: somebody has changed it before that, which refused the change, or since.
+ * what the change writes: it was changed before that, which refused the change, or since.
  */
 export async function takeBackOverride(
   kubectl: Kubectl,

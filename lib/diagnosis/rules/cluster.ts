@@ -49,15 +49,15 @@ const apis = each('APIService', (api, index) => {
 const STARTING = 60
 
 /** Whether a pod behind a Service has just been created, and has not failed yet. */
-const isBeingReplaced = (ref: Ref, index: Index): boolean =>
-  [index.find(ref) ?? []]
-    .flat()
-    .flatMap(service => podsBehind(service, index))
-    .some(
-      ({ metadata, status }) =>
-        since(index, metadata.creationTimestamp) < STARTING &&
-        ((status?.containerStatuses ?? []) as { restartCount?: number }[]).every(each => !each.restartCount),
-    )
+function isBeingReplaced(ref: Ref, index: Index): boolean {
+  const service = index.find(ref)
+  const pods = service ? podsBehind(service, index) : []
+  return pods.some(
+    ({ metadata, status }) =>
+      since(index, metadata.creationTimestamp) < STARTING &&
+      ((status?.containerStatuses ?? []) as { restartCount?: number }[]).every(each => !each.restartCount),
+  )
+}
 
 /**
  * What the API server hears from the server of an API, and what to do about it.

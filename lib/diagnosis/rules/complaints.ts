@@ -6,7 +6,7 @@ import type { Index, Said } from '../snapshot.ts'
 import { logsOf } from './readiness.ts'
 import { tellingLine } from './telling-lines.ts'
 import { understood } from './understood.ts'
-import { containersOf, workloadOf } from './workload-facts.ts'
+import { containersOf, suffersFrom, workloadOf } from './workload-facts.ts'
 
 const OF_CLIENT = /^container-(login-refused|object-missing|rights-refused|database-read-only)$/
 const DATABASE =
@@ -28,7 +28,7 @@ function complaint({ namespace, pod: name, container, text }: Said, index: Index
     text: known?.fix ?? 'read its log, and correct what it says',
     command: known?.command ?? logsOf(pod, container, ''),
     // One that is not understood may well be about what another finding explains.
-    ...(known?.by ? { symptom: true, causedBy: known.by } : known ? {} : { symptom: true }),
+    ...(known ? suffersFrom(known.by ?? []) : { symptom: true }),
   })
   return [[`${finding.rule} ${keyOf(refOf(workload))}`, finding]]
 }

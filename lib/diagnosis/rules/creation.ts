@@ -9,13 +9,13 @@ import { settingsPlace } from './configured.ts'
 import { refTo } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { invalidField, storeFailing } from './refusals.ts'
+import { isFollowed } from './run-history.ts'
 import { lackingProgram, programFix, tellingLine, tellsFailure } from './telling-lines.ts'
 import { understood } from './understood.ts'
 import {
   containersOf,
   endpointsOf,
   eventsOf,
-  isFollowed,
   REPOSITORY,
   whereToChange,
   workloadOf,

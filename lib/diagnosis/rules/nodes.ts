@@ -3,14 +3,12 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
-import { sizeText } from '../../script/size.ts'
-import { isEvicted } from '../eviction.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { asRoot, RESTART_K3S } from './failure.ts'
+import { diskPressure } from './node-disk.ts'
 import { fits } from './policy-facts.ts'
-import { quantity } from './quantity.ts'
 import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */
@@ -81,9 +79,8 @@ const conditions: Rule = index =>
     const bad = CONDITIONS.flatMap(({ type, text, command, ...told }): Finding[] => {
       const state = condition(node, type)
       if (state?.status !== 'True') return []
-      if (type === 'DiskPressure' && isShortOfInodes(node, index)) return [inodesFinding(node, state)]
-      const kept = type === 'DiskPressure' ? keptFree(node, index) : undefined
-      if (kept) return [thresholdFinding(node, state, kept)]
+      const otherwise = type === 'DiskPressure' ? diskPressure(node, [seen(state)], index) : undefined
+      if (otherwise) return [otherwise]
       return [
         {
           ...told,
@@ -188,12 +185,8 @@ function reserved(node: KubeObject, index: Index): Finding[] {
       }),
     ]
   // One that pods of it tolerate by name is there for good, as k3s' own for dedicated servers: CriticalAddonsOnly.
-  const isMeant = podsOf(index).some(
-    ({ spec }) =>
-      spec?.nodeName === node.metadata.name &&
-      ((spec.tolerations ?? []) as Taint[]).some(({ key }) => key === evicting?.key),
-  )
-  if (evicting && !isMeant)
+  const isMeant = ({ spec }: KubeObject) => spec?.nodeName === node.metadata.name && tolerates(spec, evicting)
+  if (evicting && !podsOf(index).some(isMeant))
     return [
       tell(node, {
         rule: 'node-out-of-service',
@@ -225,7 +218,7 @@ function unused(node: KubeObject, index: Index): Finding[] {
       spec?.nodeName === node.metadata.name ||
       // A pod that is meant for it tells of the taint itself.
       (!spec?.nodeName && spec?.nodeSelector?.['kubernetes.io/hostname'] === node.metadata.name) ||
-      ((spec?.tolerations ?? []) as Taint[]).some(({ key }) => key === taint.key),
+      tolerates(spec, taint),
   )
   if (used) return []
   return [
@@ -239,64 +232,13 @@ function unused(node: KubeObject, index: Index): Finding[] {
   ]
 }
 
+/** Whether a pod tolerates a taint by its name, and not just all. */
+const tolerates = (spec: KubeObject['spec'], taint: Taint | undefined) =>
+  ((spec?.tolerations ?? []) as Taint[]).some(({ key }) => key === taint?.key)
+
 interface Taint {
   key?: string
   effect?: string
-}
-
-/** What a kubelet says of what it evicts for. */
-const evictionWords = (node: KubeObject, index: Index): string[] =>
-  [
-    ...eventsOf(index, node, /^(EvictionThresholdMet|FreeDiskSpaceFailed)$/).map(({ message }) => message),
-    ...index
-      .all('Pod')
-      .filter(pod => isEvicted(pod) && pod.spec?.nodeName === node.metadata.name)
-      .map(({ status }) => status?.message),
-  ].map(message => String(message ?? ''))
-
-/** Whether kubelet has evicted, or is about to evict, for files and not for bytes. */
-const isShortOfInodes = (node: KubeObject, index: Index) =>
-  evictionWords(node, index).some(message => /inodes/i.test(message))
-
-/** The part of a disk that a kubelet may keep free at most: its default is 10 % of it, 15 % for images. */
-const MOST_FREE = 0.3
-
-/** What a kubelet keeps free, where that is a large part of the disk: its setting is wrong. Pure. */
-function keptFree(node: KubeObject, index: Index): { threshold: number; available: number } | undefined {
-  const size = quantity(node.status?.capacity?.['ephemeral-storage'])
-  return evictionWords(node, index)
-    .map(message => /Threshold quantity: (\w+), available: (\w+)/.exec(message) ?? [])
-    .map(([, threshold, available]) => ({ threshold: quantity(threshold), available: quantity(available) }))
-    .find(({ threshold }) => size > 0 && threshold > MOST_FREE * size)
-}
-
-/**
- * A kubelet that evicts although much is free.
- * Source: https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
- */
-function thresholdFinding(
-  node: KubeObject,
-  state: Condition,
-  { threshold, available }: { threshold: number; available: number },
-): Finding {
-  return tell(node, {
-    rule: 'node-disk-pressure',
-    cause: `its disk is not full, its threshold is too high: its kubelet evicts as soon as less than ${sizeText(threshold)} are free, and ${sizeText(available)} are`,
-    evidence: [seen(state)],
-    text: 'correct eviction-hard (nodefs.available, imagefs.available) among the kubelet-arg of k3s on it, then restart k3s there',
-    command: RESTART_K3S,
-  })
-}
-
-function inodesFinding(node: KubeObject, state: Condition): Finding {
-  return tell(node, {
-    rule: 'node-disk-pressure',
-    cause:
-      'its inodes are used up, not its space: too many small files; it evicts pods, and takes no new ones',
-    evidence: [seen(state)],
-    text: 'see which file system has none left (df -i), and which folder holds that many files',
-    command: asRoot('du --inodes -xS /var | sort -n | tail'),
-  })
 }
 
 const seen = ({ type, status, reason, message }: Condition) =>

@@ -11,7 +11,8 @@ import { storageFix } from './backup-runs.ts'
 import { goDurationSeconds, recognise } from './failure.ts'
 import { refusals } from './refusals.ts'
 import { askForRight, placeOfRight, rightLackingFor } from './refused-rights.ts'
-import { describing, eventsOf, isFollowed, since, timesSeen } from './workload-facts.ts'
+import { isFollowed } from './run-history.ts'
+import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
 
 /** Seconds that anything may take to start: images are pulled and databases are prepared in that time. */
 export const START_PATIENCE = 600
@@ -100,7 +101,7 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
 /** Words of a fault. That something is missing is what a rest is: a machine that does not exist, as it is stopped. */
 const FAULT = /fail|error|crash|denied|refus|unable|couldn't|could not|timed? ?out/i
 
-/** Whether an object says that somebody has stopped it, and of nothing that it has failed. */
+/** Whether an object says that it was stopped on purpose, and of nothing that it has failed. */
 function isResting(object: KubeObject): boolean {
   const conditions = conditionsOf(object)
   const says = conditions.flatMap(({ status, reason = '' }) => (status === 'True' ? [reason] : []))
@@ -321,17 +322,15 @@ const age = ({ metadata }: KubeObject, index: Index) => since(index, metadata.cr
  */
 function lastsAtMost(object: KubeObject, index: Index): number {
   const starts = ['Starting', 'Rebooted'].flatMap(reason => index.eventsOfReason(reason))
-  const times = [
-    // One that is not bad may come and go with each try.
-    ...conditionsOf(object)
-      .filter(isBad)
-      .map(({ lastTransitionTime }) => lastTransitionTime),
-    ...podsOwnedBy(object, index).map(pod => condition(pod, 'Ready')?.lastTransitionTime),
-    ...starts
-      .filter(({ involvedObject }) => involvedObject?.kind === 'Node')
-      .map(event => new Date(eventTime(event)).toISOString()),
-  ]
-  return Math.min(age(object, index), ...times.filter(Boolean).map(time => since(index, time)))
+  const started = starts
+    .filter(({ involvedObject }) => involvedObject?.kind === 'Node')
+    .map(event => (index.now - eventTime(event)) / 1000)
+  // A condition that is not bad may come and go with each try.
+  const changes = [
+    ...conditionsOf(object).filter(isBad),
+    ...podsOwnedBy(object, index).map(pod => condition(pod, 'Ready')),
+  ].flatMap(found => (found?.lastTransitionTime ? [since(index, found.lastTransitionTime)] : []))
+  return Math.min(age(object, index), ...changes, ...started)
 }
 
 /** The pods of an object, past a Deployment and its ReplicaSet, or whatever else is between. */

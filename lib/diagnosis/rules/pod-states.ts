@@ -8,17 +8,10 @@ import { short } from '../text.ts'
 import { asRoot } from './failure.ts'
 import { lastLinesOf } from './last-words.ts'
 import { logsOf } from './readiness.ts'
+import { isFollowed } from './run-history.ts'
 import { startTrouble } from './starting.ts'
 import { understood } from './understood.ts'
-import {
-  containersOf,
-  describing,
-  isFollowed,
-  makerOf,
-  podsIn,
-  whereToChange,
-  workloadOf,
-} from './workload-facts.ts'
+import { containersOf, describing, makerOf, podsIn, whereToChange, workloadOf } from './workload-facts.ts'
 import { pods as podsOfWorkload } from './workloads.ts'
 
 /** Whether a pod does what it is for, or its workload does so without it. Pure. */

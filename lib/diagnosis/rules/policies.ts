@@ -64,8 +64,8 @@ const isFelt = (policy: KubeObject, told: readonly Finding[]) =>
 
 /**
  * Whether policies of another API may admit what one of Kubernetes does not, so that nothing is certain as long as no
- * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first. Not the baseline of
- * administrators, which comes last, nor what guards hosts alone.
+ * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first. Not the
+ * baseline of administrators, which comes last, nor what guards hosts alone.
  * Sources: https://docs.cilium.io/en/stable/network/kubernetes/policy/,
  * https://docs.tigera.io/calico/latest/network-policy/policy-tiers/tiered-policy,
  * https://network-policy-api.sigs.k8s.io/api-overview/

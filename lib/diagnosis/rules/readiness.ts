@@ -20,6 +20,7 @@ import {
   eventsOfContainer,
   releaseOf,
   since,
+  suffersFrom,
   timesSeen,
   whereToChange,
   workloadOf,
@@ -159,10 +160,11 @@ function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' 
   const networks = blindNetworks(pod, index)
   if (networks.length > 0) return { symptom: true, causedBy: networks.map(refOf) }
   const release = releaseOf(own, index)
-  const others = ['StatefulSet', 'Deployment']
-    .flatMap(kind => (release ? index.all(kind) : index.within(kind, own.metadata.namespace)))
-    .filter(each => each !== own && (release ? releaseOf(each, index) === release : isPartOf(each, own)))
-  if (!release) return others.length > 0 ? { symptom: true, causedBy: others.map(refOf) } : {}
+  const workloads = ['StatefulSet', 'Deployment']
+    .flatMap(kind => index.all(kind))
+    .filter(each => each !== own)
+  if (!release) return suffersFrom(workloads.filter(each => isPartOf(each, own)).map(refOf))
+  const others = workloads.filter(each => releaseOf(each, index) === release)
   const dependencies = (release.spec?.dependsOn ?? []) as { name?: string; namespace?: string }[]
   return {
     symptom: true,
@@ -178,7 +180,11 @@ function waitsForOthers(pod: KubeObject, index: Index): Pick<Trouble, 'symptom' 
 const INSTANCE = 'app.kubernetes.io/instance'
 
 /** Whether a workload is a part of another one’s application, as charts label and name them: wordpress-mariadb. */
-const isPartOf = (part: KubeObject, whole: KubeObject) =>
-  part.metadata.name.startsWith(`${whole.metadata.name}-`) ||
-  (whole.metadata.labels?.[INSTANCE] !== undefined &&
-    part.metadata.labels?.[INSTANCE] === whole.metadata.labels[INSTANCE])
+function isPartOf({ metadata: part }: KubeObject, { metadata: whole }: KubeObject): boolean {
+  const instance = whole.labels?.[INSTANCE]
+  return (
+    part.namespace === whole.namespace &&
+    (part.name.startsWith(`${whole.name}-`) ||
+      (instance !== undefined && part.labels?.[INSTANCE] === instance))
+  )
+}

@@ -191,36 +191,40 @@ const written = [
   },
 ]
 
-test('variables are written once the API server is up again, where it was down before', async () => {
+type StandIn = Awaited<ReturnType<typeof standInApi>>
+
+/** Takes a change back while a stand-in of the API server starts as `onStep` says; returns what it was sent, and the state. */
+async function undoneBeside(
+  state: Partial<ChangeState>,
+  onStep: (title: string, api: StandIn) => void,
+): Promise<{ patched: unknown; saved: ChangeState }> {
   const api = await standInApi()
   try {
-    const { cluster, undo, saved } = changed({ variables }, title => {
-      if (title.startsWith('API server')) api.start()
-    })
+    const { cluster, undo, saved } = changed(state, title => onStep(title, api))
     writeFileSync(cluster.kubeconfig, api.kubeconfig)
     await undo()
-    assert.equal(api.patched, written)
-    assert.equal([saved().phase, saved().variables], ['undone', []])
+    return { patched: api.patched, saved: saved() }
   } finally {
     api.close()
   }
+}
+
+test('variables are written once the API server is up again, where it was down before', async () => {
+  const { patched, saved } = await undoneBeside({ variables }, (title, api) => {
+    if (title.startsWith('API server')) api.start()
+  })
+  assert.equal(patched, written)
+  assert.equal([saved.phase, saved.variables], ['undone', []])
 })
 
 test('the same on a server that was moved, where k3s starts again only with the settings of before', async () => {
-  const api = await standInApi()
   const before = { hasOld: false, hasNew: true, api: true, ready: ['vps'] }
-  try {
-    const { cluster, undo, saved } = changed({ variables, before, restart: true }, title => {
-      // Not at once: its API server has some seconds to answer.
-      if (title === 'Restart k3s') setTimeout(api.start, 300)
-    })
-    writeFileSync(cluster.kubeconfig, api.kubeconfig)
-    await undo()
-    assert.equal(api.patched, written)
-    assert.equal([saved().phase, saved().variables], ['undone', []])
-  } finally {
-    api.close()
-  }
+  const { patched, saved } = await undoneBeside({ variables, before, restart: true }, (title, api) => {
+    // Not at once: its API server has some seconds to answer.
+    if (title === 'Restart k3s') setTimeout(api.start, 300)
+  })
+  assert.equal(patched, written)
+  assert.equal([saved.phase, saved.variables], ['undone', []])
 })
 
 test.run()
