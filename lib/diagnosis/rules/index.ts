@@ -3,6 +3,7 @@ import { rules as appliedTwice } from './applied-twice.ts'
 import { rules as autoscaling } from './autoscaling.ts'
 import { rules as backupRuns } from './backup-runs.ts'
 import { rules as backups } from './backups.ts'
+import { rules as budgets } from './budgets.ts'
 import { rules as certificates } from './certificates.ts'
 import { rules as challenges } from './challenges.ts'
 import { rules as claims } from './claims.ts'
@@ -22,6 +23,7 @@ import { rules as needs } from './needs.ts'
 import { rules as networkSelectors } from './network-selectors.ts'
 import { rules as nodeEvents } from './node-events.ts'
 import { rules as nodes } from './nodes.ts'
+import { rules as outwardPolicies } from './outward-policies.ts'
 import { rules as overrides } from './overrides.ts'
 import { rules as ownSources } from './own-sources.ts'
 import { rules as pods } from './pods.ts'
@@ -76,7 +78,9 @@ export const RULES: readonly Rule[] = [
   ...routes,
   ...references,
   ...rights,
+  ...budgets,
   ...policies,
+  ...outwardPolicies,
   ...networkSelectors,
   ...jobs,
   ...autoscaling,

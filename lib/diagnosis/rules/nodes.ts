@@ -8,7 +8,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { asRoot, RESTART_K3S } from './failure.ts'
 import { diskPressure } from './node-disk.ts'
-import { fits } from './policy-facts.ts'
+import { fits } from './selector.ts'
 import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */

@@ -1,7 +1,6 @@
-/** What an object of whatever kind says of itself: conditions, phases, replicas, and whether it is being deleted. */
+/** What an object of whatever kind says of itself: conditions, phases and replicas. */
 import { type Condition, condition, standing } from '../../flux/flux.ts'
-import { type KubeObject, type Ref, refText } from '../../kubectl/kubectl.ts'
-import { durationText } from '../../script/duration.ts'
+import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { isOfOthers } from '../allowed/object.ts'
 import type { Remedy } from '../finding.ts'
 import { eventTime, type Index } from '../snapshot.ts'
@@ -9,8 +8,22 @@ import { short } from '../text.ts'
 import { remedyOf } from './advice.ts'
 import { storageFix } from './backup-runs.ts'
 import { goDurationSeconds, recognise } from './failure.ts'
+import {
+  ABILITY,
+  conditionsOf,
+  FAILED,
+  isBad,
+  isBare,
+  isNeverSet,
+  isResting,
+  PART_WORKS,
+  partsOf,
+  RESTS,
+  SETTLES,
+  statesOf,
+  TROUBLE,
+} from './own-words.ts'
 import { refusals } from './refusals.ts'
-import { askForRight, placeOfRight, rightLackingFor } from './refused-rights.ts'
 import { isFollowed } from './run-history.ts'
 import { describing, eventsOf, since, timesSeen } from './workload-facts.ts'
 
@@ -25,43 +38,6 @@ export interface Unsettled {
   remedy?: Remedy
   rule?: string
 }
-
-/** Conditions by which an object of whatever kind says that it works. */
-const WORKS =
-  /^(Ready|Available|Established|NamesAccepted|Reconciled|Synced|Healthy|Accepted|Programmed|ResolvedRefs)$/
-
-/** Words of conditions by which it says that it does not: at the end of the type of one that is True. */
-const NEGATIVE =
-  'Failed|Failure|NotReady|Degraded|Errors?|Stalled|Unhealthy|Conflict(?:ed)?|Invalid|Blocked|Un(?:schedulable|supported|reachable|available)'
-const FAILS = new RegExp(`(?:${NEGATIVE})$|^No(?:Matching|Such)|^No[A-Z]\\w{0,30}Matched$`)
-/** Types of which False is good, whatever the reason says: Cilium writes `MissingPeerConfigs` for both. */
-const GOOD_IF_FALSE = new RegExp(
-  `(?<!No|Not)(?:${NEGATIVE}|NotFound|Evicted|Preempted|MissingPeerConfigs|MissingAuthSecret|ConflictingClusterConfig\\w*)$`,
-)
-/** Types that say what may be done with an object, not how it is: `LiveMigratable`, `Upgradeable`. */
-const ABILITY = /(?<!Avail|Reach|Schedul)able$/
-/** Of a part, where it says nothing of the whole, and has not come to its end. */
-const PART_WORKS = /[a-z](?<!Not)(Ready|Synchronized)$|^Valid$/
-/** Words in which a condition of any other type, or whatever else, says so. */
-const TROUBLE =
-  /fail|error|invalid|not ?found|no such|unable|can(no|')t|couldn't|could not|denied|refus|forbidden|missing|unavailable|timed? ?out|retrying|not (exist|installed|satisf|reachable|supported)|unrecoverable/i
-
-/** Phases by which an object of whatever kind says that it does not. */
-const FAILED =
-  /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
-
-/** Phases that somebody has asked for: an object rests. */
-const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|halted|hibernated|sleeping)$/i
-
-/** Whether an object says by a condition that it does not work. */
-const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
-  !RESTS.test(reason) &&
-  ((WORKS.test(type) && status !== 'True') ||
-    // Argo CD's conditions have no status: one that is there counts.
-    (FAILS.test(type) && (status === 'True' || status === undefined)) ||
-    (status === 'False' && !GOOD_IF_FALSE.test(type) && TROUBLE.test(`${reason} ${message}`)) ||
-    (type === 'Progressing' && TROUBLE.test(reason)))
-
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
 const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
 
@@ -73,15 +49,12 @@ const SETTLED =
 export function unsettledObjects(index: Index): Unsettled[] {
   return index.kinds().flatMap(kind =>
     index.all(kind).flatMap(object => {
-      const { deletionTimestamp, finalizers = [] } = object.metadata as Kept
-      if (deletionTimestamp) return finalizers.length > 0 ? [leaving(object, finalizers, index)] : []
-      const state = SETTLED.test(kind) ? undefined : stateOf(object, kind, index)
+      if (object.metadata.deletionTimestamp || SETTLED.test(kind)) return []
+      const state = stateOf(object, kind, index)
       return state && !isFollowed(object, index) ? [state] : []
     }),
   )
 }
-
-type Kept = KubeObject['metadata'] & { finalizers?: string[] }
 
 /** What an object says of itself that it does not work by, if it does: the first that knows it tells. */
 function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | undefined {
@@ -96,19 +69,6 @@ function stateOf(object: KubeObject, kind: string, index: Index): Unsettled | un
     ofSteps(object, index) ??
     ofReplicas(object, index)
   )
-}
-
-/** Words of a fault. That something is missing is what a rest is: a machine that does not exist, as it is stopped. */
-const FAULT = /fail|error|crash|denied|refus|unable|couldn't|could not|timed? ?out/i
-
-/** Whether an object says that it was stopped on purpose, and of nothing that it has failed. */
-function isResting(object: KubeObject): boolean {
-  const conditions = conditionsOf(object)
-  const says = conditions.flatMap(({ status, reason = '' }) => (status === 'True' ? [reason] : []))
-  const hasFailed = conditions.some(
-    each => isBad(each) && (FAILS.test(each.type) || FAULT.test(`${each.reason} ${each.message}`)),
-  )
-  return !hasFailed && [...statesOf(object), ...says].some(each => RESTS.test(each))
 }
 
 function ofFlux(object: KubeObject, index: Index): Unsettled | undefined {
@@ -195,28 +155,11 @@ function ofConditions(object: KubeObject, index: Index): Unsettled | undefined {
   return more ? undefined : ofCondition(object, { ...telling, message }, index)
 }
 
-/** Whether a condition says only that nobody has ever set something: of a part that its object works without. */
-const isNeverSet = ({ type, message = '', lastTransitionTime }: Condition, object: KubeObject) =>
-  !WORKS.test(type) &&
-  (FAILS.test(type) || conditionsOf(object).some(each => WORKS.test(each.type) && each.status === 'True')) &&
-  /\b(is|are) (empty|not (set|configured))\b/i.test(message) &&
-  Date.parse(lastTransitionTime ?? '') - Date.parse(object.metadata.creationTimestamp ?? '') < SOON
-
-/** Milliseconds after its creation in which the first state of an object is written. */
-const SOON = 300_000
-
 /** Whether what an object is for has no pods on purpose, or only now and then. */
 function runsNone(ref: Partial<Ref> | undefined, { metadata }: KubeObject, index: Index): boolean {
   const target = index.get(ref?.kind ?? '', metadata.namespace, ref?.name ?? '')
   return target !== undefined && (target.kind === 'CronJob' || target.spec?.replicas === 0)
 }
-
-/** Words that say no more than that something does not work. */
-const BARE =
-  /^(?:(?:[\w()'/"-]{1,60} ){0,6}(?:is|are|was|were)(?: still)? )?(?:not|n't|un)[ -]?(?:yet )?(?:healthy|ready|available|running)\b.{0,20}$/i
-
-/** Whether a condition says that its object does not work, and not why. */
-const isBare = ({ message = '' }: Condition) => message.trim() === '' || BARE.test(message.trim())
 
 /** What the controller of an object has warned of several times within the last hour: mostly that is the reason. */
 const warningOf = (object: KubeObject, index: Index): KubeObject | undefined =>
@@ -246,21 +189,6 @@ function ofSteps(object: KubeObject, index: Index): Unsettled | undefined {
     ...(known ? { remedy: { text: known.fix, command: describing(object) } } : {}),
   }
 }
-
-/** Conditions by which an object says that it works as a whole, or is done. */
-const SETTLES = /^(Ready|Available|Finished|Completed?|Succeeded)$/
-
-/** How an object is, in one word each, by whatever field. */
-const statesOf = ({ status = {} }: KubeObject): string[] =>
-  [
-    ...Object.entries(status).flatMap(([field, value]) =>
-      /(status|state|phase|health)$/i.test(field) ? [value] : [],
-    ),
-    status.health?.status,
-    status.connectionState?.lastObservedState,
-    // What is degraded still works.
-    status.robustness === 'faulted' ? 'faulted' : undefined,
-  ].filter(value => typeof value === 'string')
 
 /** Databases and the like of which an operator counts the replicas: none is ready. */
 function ofReplicas(object: KubeObject, index: Index): Unsettled | undefined {
@@ -339,17 +267,6 @@ const podsOwnedBy = (object: KubeObject, index: Index, levels = 3): KubeObject[]
     .ownedBy(object)
     .flatMap(each => (each.kind === 'Pod' ? [each] : levels > 1 ? podsOwnedBy(each, index, levels - 1) : []))
 
-/** The parts that a status lists, as the listeners of a Gateway. */
-const partsOf = (status: object): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>
-  Object.values(status)
-    .flatMap(value => (Array.isArray(value) ? value : []))
-    .filter(each => each?.conditions || each?.errors)
-
-/** The conditions of an object, and those of the parts that its status lists. */
-function conditionsOf({ status = {} }: KubeObject): Condition[] {
-  return [status, ...partsOf(status)].flatMap(({ conditions = [] }) => conditions)
-}
-
 /** Whether the owner of an object has the same to say, and works: Knative runs nothing while nobody asks. */
 const isAccepted = ({ metadata }: KubeObject, reason: string, index: Index) =>
   (metadata.ownerReferences ?? []).some(({ kind, name }) => {
@@ -367,58 +284,6 @@ const dependencies = ({ kind, metadata, spec }: KubeObject, index: Index) =>
   ((spec?.dependsOn ?? []) as { name: string; namespace?: string }[]).map(each =>
     index.get(kind, each.namespace ?? metadata.namespace, each.name),
   )
-
-/** An object that was deleted, and that a finalizer keeps. */
-function leaving(object: KubeObject, finalizers: readonly string[], index: Index): Unsettled {
-  const { kind, metadata } = object
-  const lasts = since(index, metadata.deletionTimestamp)
-  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
-  const budget = budgetOf(object, lasts, index)
-  if (budget)
-    return {
-      object,
-      rule: 'stuck-terminating',
-      cause: `was deleted ${durationText(lasts * 1000)} ago, and waits for its pods: PodDisruptionBudget ${budget} lets none of them go`,
-      lasts,
-      remedy: {
-        text: `raise the replicas of the pods of PodDisruptionBudget ${budget}, or lower its minAvailable: then it ends by itself. Do not remove its finalizer: what it stands for would be left behind`,
-        command: `kubectl get poddisruptionbudget -n ${budget.replace('/', ' ')}`,
-      },
-    }
-  const right = rightLackingFor(object, index)
-  if (right) {
-    const there = placeOfRight(right)
-    return {
-      object,
-      rule: 'stuck-terminating',
-      cause: `was deleted ${durationText(lasts * 1000)} ago, and keeps its finalizer ${finalizers.join(', ')}: ${refText(right.account)} may not ${right.verb} ${right.resource}${there}`,
-      lasts,
-      remedy: {
-        text: `grant the right by a Role and a RoleBinding of that ServiceAccount${there}: then it ends by itself`,
-        command: askForRight(right),
-      },
-    }
-  }
-  return {
-    object,
-    rule: 'stuck-terminating',
-    cause: `was deleted ${durationText(lasts * 1000)} ago, and nothing has removed its finalizer ${finalizers.join(', ')}`,
-    lasts,
-    remedy: {
-      text: 'see why the program of the finalizer does not run or cannot do its work; if it was removed for good, remove the finalizer',
-      command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
-    },
-  }
-}
-
-/** The budget (`namespace/name`) that keeps the pods of an object that was deleted so many seconds ago, as it was told since. */
-function budgetOf(object: KubeObject, lasts: number, index: Index): string | undefined {
-  // Karpenter says of the node why its claim stays.
-  const node =
-    object.kind === 'NodeClaim' ? index.get('Node', undefined, object.status?.nodeName ?? '') : undefined
-  const said = [object, ...(node ? [node] : [])].flatMap(each => eventsOf(index, each, /./, lasts))
-  return /PodDisruptionBudget=\[([\w./-]{3,300})\]/.exec(said.map(({ message }) => message).join('\n'))?.[1]
-}
 
 function ofCondition(object: KubeObject, found: Condition, index: Index): Unsettled {
   const { type, status, reason = '', message = '' } = found

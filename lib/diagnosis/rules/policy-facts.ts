@@ -1,40 +1,10 @@
-/** Selectors and peers of NetworkPolicies: whom they fit, and whom they admit. */
-import type { KubeObject } from '../../kubectl/kubectl.ts'
+/** Rules and peers of NetworkPolicies: whom and what they admit, and what else may admit it. */
+import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import type { Finding } from '../finding.ts'
+import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-
-/** A label selector. */
-export interface Selector {
-  matchLabels?: Record<string, string>
-  matchExpressions?: { key: string; operator: string; values?: string[] }[]
-}
-
-/** Whether labels fit a selector; an empty one fits all. Pure. */
-export function fits(selector: Selector | undefined, labels: Record<string, string> = {}): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector ?? {}
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key]
-      if (operator === 'Exists') return value !== undefined
-      if (operator === 'DoesNotExist') return value === undefined
-      const within = value !== undefined && values.includes(value)
-      return operator === 'In' ? within : !within
-    })
-  )
-}
-
-/** Whether a selector names nothing. */
-export const selectsAll = (selector: Selector | undefined) =>
-  Object.keys(selector?.matchLabels ?? {}).length + (selector?.matchExpressions ?? []).length === 0
-
-/** A selector in words. */
-export const selectorText = ({ matchLabels = {}, matchExpressions = [] }: Selector) =>
-  [
-    ...Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`),
-    ...matchExpressions.map(({ key, operator, values = [] }) =>
-      `${key} ${operator} ${values.join(',')}`.trim(),
-    ),
-  ].join(', ')
+import { fits, type Selector, selected } from './selector.ts'
+import { workloadOf } from './workload-facts.ts'
 
 /** Who is admitted. */
 export interface Peer {
@@ -47,6 +17,18 @@ export interface Peer {
 export interface InwardRule {
   from?: Peer[]
   ports?: { port?: number | string; endPort?: number }[]
+}
+
+/** One rule on what the pods of a policy send. */
+export interface OutwardRule {
+  to?: Peer[]
+  ports?: Port[]
+}
+
+/** A port of a rule. */
+export interface Port {
+  port?: number | string
+  protocol?: string
 }
 
 /** What a policy says of requests to its pods; undefined when it says nothing of them. */
@@ -94,3 +76,57 @@ export function admits(
     (!podSelector || fits(podSelector, labels))
   )
 }
+
+/**
+ * Whether a peer of a policy fits any pod but those that the policy guards, or a workload that would have such pods: one
+ * that is scaled to 0 tells that itself.
+ */
+export function admitsSomebody(
+  peer: Peer,
+  guarded: readonly KubeObject[],
+  own: string | undefined,
+  index: Index,
+): boolean {
+  const { podSelector, namespaceSelector } = peer
+  const owners = new Set(guarded.map(pod => workloadOf(pod, index)))
+  // Pods of several workloads under one policy may be meant to reach each other.
+  const several = owners.size > 1
+  const namespaces = namespaceSelector
+    ? index
+        .all('Namespace')
+        .filter(({ metadata }) =>
+          fits(namespaceSelector, { 'kubernetes.io/metadata.name': metadata.name, ...metadata.labels }),
+        )
+        .map(({ metadata }) => metadata.name)
+    : [own]
+  return namespaces.some(namespace =>
+    selected(podSelector, namespace, index).some(
+      object => several || !(guarded.includes(object) || owners.has(object)),
+    ),
+  )
+}
+
+/** Whether a program says itself that it suffers from a policy. */
+export const isFelt = (policy: KubeObject, told: readonly Finding[]) =>
+  told.some(({ causedBy = [] }) => causedBy.some(ref => keyOf(ref) === keyOf(refOf(policy))))
+
+/**
+ * Whether policies of another API may admit what one of Kubernetes does not, so that nothing is certain as long as no
+ * program suffers: those of Cilium add up with it, those of Calico and of administrators may go first. Not the
+ * baseline of administrators, which comes last, nor what guards hosts alone.
+ * Sources: https://docs.cilium.io/en/stable/network/kubernetes/policy/,
+ * https://docs.tigera.io/calico/latest/network-policy/policy-tiers/tiered-policy,
+ * https://network-policy-api.sigs.k8s.io/api-overview/
+ */
+export const mayBeAdmitted = (policy: KubeObject, index: Index, told: readonly Finding[]) =>
+  !isFelt(policy, told) &&
+  index
+    .kinds()
+    .filter(kind => /NetworkPolicy/.test(kind) && !/^(Baseline|NetworkPolicy$)/.test(kind))
+    .flatMap(kind => [...index.within(kind, undefined), ...index.within(kind, policy.metadata.namespace)])
+    .some(({ spec }) => !spec?.nodeSelector)
+
+/** Whether a release or a Kustomization has brought an object, of Flux or of Helm by hand. */
+export const isBrought = ({ metadata }: KubeObject) =>
+  metadata.annotations?.['meta.helm.sh/release-name'] !== undefined ||
+  ['helm', 'kustomize'].some(kind => metadata.labels?.[`${kind}.toolkit.fluxcd.io/name`] !== undefined)

@@ -14,6 +14,7 @@ import { refTo } from './failure.ts'
 import { START_PATIENCE, type Unsettled, unsettledObjects } from './own-state.ts'
 import { isWorking, jobMaking, podTrouble } from './pod-states.ts'
 import { warned } from './repeated-warnings.ts'
+import { keptObjects } from './terminating.ts'
 import { eventsOf, oncePerWorkload, podsOf, since, timesSeen, workloadOf } from './workload-facts.ts'
 
 /** Findings for what no rule has told. Pure. */
@@ -24,7 +25,7 @@ export function unexplained(index: Index, told: readonly Finding[] = []): Findin
       .filter(({ subject, verdict }) => subject.kind === 'Node' && verdict === 'broken')
       .map(({ subject }) => subject.name),
   )
-  const found = [...pods(index, known), ...unsettledObjects(index)].filter(
+  const found = [...pods(index, known), ...unsettledObjects(index), ...keptObjects(index)].filter(
     ({ object, lasts }) => lasts >= START_PATIENCE && !known.has(keyOf(refOf(object))),
   )
   const once = found.map(each => {
