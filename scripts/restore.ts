@@ -59,6 +59,7 @@ await script({
     const progress = await import('./restore/state.ts')
     const steps = await import('./restore/steps.ts')
     const check = await import('./restore/check.ts')
+    const { startWriters } = await import('./restore/writers.ts')
     const { restoreInto } = await import('./restore/into.ts')
     const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
     const [backup = ''] = run.args
@@ -100,7 +101,7 @@ await script({
       `suspend ${app} in Flux, and stop it`,
       ...heldLines(held, 'REPLACE'),
       `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
-      'load the dumps of its databases',
+      'load the dumps of its databases, while nothing else of it runs',
       `resume ${app}, wait until it is ready, compare rows and files with the backup, and ask it over HTTP`,
     ]
     if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
@@ -111,18 +112,19 @@ await script({
     await progress.beginRestore(run, kubectl, state)
     await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
     const claims = new Set(held.map(({ claim }) => claim))
-    const remove = () => steps.removeData(kubectl, state, claims, run.signal)
+    const remove = () => steps.removeData(kubectl, state, parts, claims, run.signal)
     if (!state.restore) await run.step('Stop it, and remove its claims', undefined, remove)
     const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
     const wait = { deadline, log: run.log, signal: run.signal }
     await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
-    const data = { held, known: proof?.contents ?? [], isLoaded: state.loaded !== undefined }
+    const counting = await countingOf(run, kubectl)
+    const load = () => steps.loadOnce(kubectl, counting, { state, parts, claims }, wait)
+    if (!state.loaded) await run.step('Load the dumps of its databases', undefined, load)
     let lost: string[] = []
-    await run.step('Load the dumps of its databases, and compare', undefined, async () => {
-      const restored = await check.loadAndCompare(kubectl, await countingOf(run, kubectl), data, wait)
-      await progress.keepRestoreState(kubectl, { ...state, loaded: 'yes' })
-      lost = restored.lost
-      return restored.note
+    await run.step('Start what uses them, and compare', undefined, async () => {
+      await startWriters(kubectl, parts)
+      lost = await check.lossesOf(kubectl, counting, { claims, known: proof?.contents ?? [] }, wait)
+      return undefined
     })
     await run.step('Resume', `flux resume kustomization ${app}`, () => steps.resumeApp(kubectl, parts))
     await run.step('Wait until it is ready', 'flux get helmreleases -A --watch', () =>

@@ -16,7 +16,7 @@ import { claimsOfPod } from '../kubectl/volumes.ts'
 import { countText } from '../script/count.ts'
 import { messageOf } from '../script/errors.ts'
 import { asOneLine } from '../script/printable.ts'
-import { type DatabaseKind, databaseOf, tablesOf } from './databases.ts'
+import { type DatabaseKind, databaseOf, HOOK, tablesOf } from './databases.ts'
 
 /** What one claim has. Either of a database its rows by table, or its files. */
 export interface ClaimContents {
@@ -76,8 +76,6 @@ const PATIENCE = 300_000
  * folder .velero of each volume that it restores, and removes earlier ones (velero v1.18, pkg/podvolume/restore_micro_service.go).
  */
 const PASSING = /(^|\/)(cache|sessions?|tmp|temp|\.velero)\/|\.(log|pid|lock|sock)$|-(wal|shm)$/
-
-const HOOK = 'pre.hook.backup.velero.io'
 
 /** Where the claims that running pods mount can be counted. Pure. */
 export function claimPlaces(pods: readonly KubeObject[], isWanted: (claim: string) => boolean): ClaimPlace[] {

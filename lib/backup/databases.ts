@@ -93,6 +93,9 @@ for path in paths:
     target.close()'`,
 }
 
+/** Annotations of a pod that begin so have Velero run something in it before it copies the volumes. */
+export const HOOK = 'pre.hook.backup.velero.io'
+
 /** What the hook of each kind runs (flux2/apps, flux2/core/single-sign-on). */
 const HOOKS: readonly [RegExp, DatabaseKind][] = [
   [/\bmariadb-dump\b/, MARIADB],

@@ -12,8 +12,12 @@ export interface Workload {
   replicas: number | undefined
 }
 
-/** The annotation with the replicas before a migration scaled it to 0; empty for the default. */
-export const NOTE = 'openappstack.net/replicas-before-migration'
+/** Annotations with the replicas before a script scaled to 0, by what it does; empty for the default. */
+export const NOTES = {
+  migration: 'openappstack.net/replicas-before-migration',
+  restore: 'openappstack.net/replicas-before-restore',
+} as const
+type Note = (typeof NOTES)[keyof typeof NOTES]
 
 /** Kinds with `spec.replicas`, and their names in kubectl. */
 const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: string]>> = {
@@ -46,7 +50,7 @@ function workloadOf(object: KubeObject): Workload | undefined {
   const word = SCALABLE[object.kind]?.[1]
   if (!word) return undefined
   const { apiVersion, kind, metadata, spec } = object
-  const noted = metadata.annotations?.[NOTE]
+  const noted = metadata.annotations?.[NOTES.migration]
   return {
     ref: { apiVersion, kind, name: metadata.name, namespace: metadata.namespace },
     name: `-n ${metadata.namespace} ${word} ${metadata.name}`,
@@ -91,14 +95,14 @@ export async function ownersOf(
 }
 
 /** Scales to 0, and notes the replicas on the object itself, so that they survive a killed run. */
-export async function scaleDown(kubectl: Kubectl, { ref, replicas }: Workload): Promise<void> {
+export async function scaleDown(kubectl: Kubectl, ref: Ref, note: Note): Promise<void> {
   const object = await kubectl.get(ref)
   if (!object) return
-  const isNoted = object.metadata.annotations?.[NOTE] !== undefined
+  const isNoted = object.metadata.annotations?.[note] !== undefined
   await kubectl.patch(ref, {
     metadata: {
       resourceVersion: object.metadata.resourceVersion,
-      ...(isNoted ? {} : { annotations: { [NOTE]: String(object.spec?.replicas ?? replicas ?? '') } }),
+      ...(isNoted ? {} : { annotations: { [note]: String(object.spec?.replicas ?? '') } }),
     },
     spec: { replicas: 0 },
   })
@@ -107,26 +111,26 @@ export async function scaleDown(kubectl: Kubectl, { ref, replicas }: Workload): 
 /** A note as a number. */
 const replicasOf = (noted: string) => (/^\d+$/.test(noted) ? Number(noted) : undefined)
 
-/** The objects that an earlier run, or this one, scaled to 0. Controllers copy the note to the objects they own. */
+/** What a migration scaled to 0, in this run or an earlier one. Controllers copy the note to the objects they own. */
 export async function scaledDown(kubectl: Kubectl): Promise<Workload[]> {
   const lists = await Promise.all(
     Object.entries(SCALABLE).map(([kind, [apiVersion]]) => kubectl.list(apiVersion, kind)),
   )
   return lists
     .flat()
-    .filter(({ metadata }) => metadata.annotations?.[NOTE] !== undefined)
+    .filter(({ metadata }) => metadata.annotations?.[NOTES.migration] !== undefined)
     .filter(({ metadata }) => !metadata.ownerReferences?.some(({ controller }) => controller))
     .flatMap(object => workloadOf(object) ?? [])
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Restores the noted replicas. */
-export async function scaleBack(kubectl: Kubectl, { ref }: Workload): Promise<void> {
+export async function scaleBack(kubectl: Kubectl, ref: Ref, note: Note): Promise<void> {
   const object = await kubectl.get(ref)
-  const noted = object?.metadata.annotations?.[NOTE]
+  const noted = object?.metadata.annotations?.[note]
   if (noted === undefined) return
   await kubectl.patch(ref, {
-    metadata: { resourceVersion: object!.metadata.resourceVersion, annotations: { [NOTE]: null } },
+    metadata: { resourceVersion: object!.metadata.resourceVersion, annotations: { [note]: null } },
     spec: { replicas: replicasOf(noted) ?? null },
   })
 }

@@ -1,5 +1,12 @@
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { scaleBack, scaleDown, scaledDown, untilUnused, type Workload } from '../../lib/kubectl/scale.ts'
+import {
+  NOTES,
+  scaleBack,
+  scaleDown,
+  scaledDown,
+  untilUnused,
+  type Workload,
+} from '../../lib/kubectl/scale.ts'
 import { volumeName } from '../../lib/kubectl/volumes.ts'
 import type { Run } from '../../lib/script/run.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
@@ -34,7 +41,7 @@ export async function fill(
     )
   if (workloads.length > 0)
     await run.step('Stop what uses the volumes', 'kubectl scale … --replicas=0', async () => {
-      for (const workload of workloads) await scaleDown(kubectl, workload)
+      for (const workload of workloads) await scaleDown(kubectl, workload.ref, NOTES.migration)
       await untilUnused(kubectl, matchedClaims(pending.map(({ match }) => match)), run.signal)
       return workloads.map(({ name }) => name).join(', ')
     })
@@ -50,7 +57,7 @@ export async function fill(
   const noted = await scaledDown(kubectl)
   if (noted.length > 0)
     await run.step('Start again', 'kubectl scale … --replicas=…', async () => {
-      for (const workload of noted) await scaleBack(kubectl, workload)
+      for (const workload of noted) await scaleBack(kubectl, workload.ref, NOTES.migration)
       return noted.map(({ name }) => name).join(', ')
     })
 }

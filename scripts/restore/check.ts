@@ -2,7 +2,6 @@
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Counted } from '../../lib/backup/compare.ts'
 import type { Counting } from '../../lib/backup/contents.ts'
-import type { Held } from '../../lib/backup/held.ts'
 import { compareRestored, loadDumps, untilStarted, type Waiting } from '../../lib/backup/restored.ts'
 import { backendsOf, leadsTo } from '../../lib/diagnosis/graph.ts'
 import { ApiError } from '../../lib/kubectl/api-error.ts'
@@ -10,37 +9,38 @@ import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { countText } from '../../lib/script/count.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { until } from '../../lib/script/wait.ts'
-
-/** What was restored, what the backup had of it, and whether its dumps are loaded already. */
-export interface RestoredData {
-  held: readonly Held[]
-  known: readonly Counted[]
-  isLoaded: boolean
-}
+import { listOf } from './writers.ts'
 
 /** How long an application may take until its service answers: its pods are ready by then. */
 const ANSWERING = 60_000
 
 /**
- * Waits for the restored databases, loads the dump of each (its files were copied while it ran; what has no whole dump
- * keeps its files), and compares with what was counted at the time of the backup. Throws when a database does not
- * start, or a load fails. Returns a note, and what is lost, one line each.
+ * Waits until what mounts these claims has started, and loads the dump of each database among them: its files were copied
+ * while it ran; what has no whole dump keeps its files. Throws when a database does not start, or a load fails. Returns
+ * a note.
  */
-export async function loadAndCompare(
+export async function loadData(
   kubectl: Kubectl,
   counting: Counting,
-  { held, known, isLoaded }: RestoredData,
+  claims: ReadonlySet<string>,
   wait: Waiting,
-): Promise<{ note: string; lost: string[] }> {
-  const claims = new Set(held.map(({ claim }) => claim))
-  const ours = known.filter(({ claim }) => claims.has(claim))
-  if (isLoaded && ours.length === 0) return { note: 'unchanged', lost: [] }
-  const places = await untilStarted(kubectl, claims, wait)
-  const { loaded, without } = isLoaded ? { loaded: [], without: [] } : await loadDumps(counting, places)
+): Promise<string> {
+  const { loaded, without } = await loadDumps(counting, await untilStarted(kubectl, claims, wait))
   const kept = without.map(claim => `${claim} has no whole dump: its files stay as they were copied`)
-  const note = isLoaded ? 'unchanged' : [countText(loaded.length, 'dump'), ...kept].join('; ')
-  if (ours.length === 0) return { note, lost: [] }
-  return { note, lost: (await compareRestored(counting, places, ours, { signal: wait.signal })).lost }
+  return [countText(loaded.length, 'dump'), ...kept].join('; ')
+}
+
+/** What these claims have less than was counted at the time of the backup, one line each. */
+export async function lossesOf(
+  kubectl: Kubectl,
+  counting: Counting,
+  { claims, known }: { claims: ReadonlySet<string>; known: readonly Counted[] },
+  wait: Waiting,
+): Promise<string[]> {
+  const ours = known.filter(({ claim }) => claims.has(claim))
+  if (ours.length === 0) return []
+  const places = await untilStarted(kubectl, claims, wait)
+  return (await compareRestored(counting, places, ours, { signal: wait.signal })).lost
 }
 
 /**
@@ -50,15 +50,13 @@ export async function loadAndCompare(
  */
 export async function silentServices(
   kubectl: Kubectl,
-  { releases, namespaces }: AppParts,
+  parts: AppParts,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const listed = async (apiVersion: string, kind: string) =>
-    (await Promise.all(namespaces.map(namespace => kubectl.list(apiVersion, kind, { namespace })))).flat()
   const [ingresses, all, pods] = await Promise.all([
-    listed('networking.k8s.io/v1', 'Ingress'),
-    listed('v1', 'Service'),
-    listed('v1', 'Pod'),
+    listOf(kubectl, parts, 'networking.k8s.io/v1', 'Ingress'),
+    listOf(kubectl, parts, 'v1', 'Service'),
+    listOf(kubectl, parts, 'v1', 'Pod'),
   ])
   const hasPods = (namespace?: string, name?: string) => {
     const found = all.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)
@@ -68,7 +66,7 @@ export async function silentServices(
     )
   }
   const isOf = (labels: Record<string, string> = {}) =>
-    [labels['app.kubernetes.io/instance'], labels.release].some(name => releases.includes(name ?? ''))
+    [labels['app.kubernetes.io/instance'], labels.release].some(name => parts.releases.includes(name ?? ''))
   const services = new Set(
     ingresses
       .filter(({ metadata }) => isOf(metadata.labels))

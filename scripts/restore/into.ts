@@ -11,7 +11,7 @@ import { lockCluster } from '../../lib/platform/lock.ts'
 import { durationText } from '../../lib/script/duration.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
-import { loadAndCompare } from './check.ts'
+import { loadData } from './check.ts'
 import { checkSpace } from './plan.ts'
 
 /** Which backup of what is restored, and where. */
@@ -80,11 +80,9 @@ export async function restoreInto(
     return `${held.length} volumes in ${durationText(took)}`
   })
   await run.step('Load the dumps of its databases', undefined, async () => {
-    const there = held.map(each => ({ ...each, claim: claimIn(into, each.claim) }))
+    const there = new Set(held.map(({ claim }) => claimIn(into, claim)))
     try {
-      const data = { held: there, known: [], isLoaded: false }
-      const wait = { log: run.log, signal: run.signal }
-      return (await loadAndCompare(kubectl, await countingOf(run, kubectl), data, wait)).note
+      return await loadData(kubectl, await countingOf(run, kubectl), there, run)
     } catch (error) {
       run.signal.throwIfAborted()
       if (!(error instanceof ExpectedError)) throw error

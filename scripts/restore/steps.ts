@@ -1,9 +1,11 @@
 /** The steps of a restore that change the cluster. Each looks at the cluster first, so that it can be run again. */
 
 import type { AppParts } from '../../lib/backup/back-up.ts'
+import type { Counting } from '../../lib/backup/contents.ts'
 import type { Held } from '../../lib/backup/held.ts'
 import { throwFlaws } from '../../lib/backup/judge.ts'
 import { isUnfinished } from '../../lib/backup/objects.ts'
+import type { Waiting } from '../../lib/backup/restored.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { giveUpRestore } from '../../lib/backup/scratch.ts'
 import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
@@ -15,8 +17,10 @@ import { countText } from '../../lib/script/count.ts'
 import { throwAll } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
+import { loadData } from './check.ts'
 import { releasesWith } from './plan.ts'
 import { keepRestoreState, type RestoreState } from './state.ts'
+import { stoppedWith, stopWriters } from './writers.ts'
 
 /** The label of a volume that a restore has replaced: its data is still on the server. */
 export const REPLACED = 'openappstack.net/replaced-by-restore'
@@ -56,6 +60,7 @@ export async function resumeApp(kubectl: Kubectl, parts: AppParts): Promise<stri
 export async function removeData(
   kubectl: Kubectl,
   { app, replaces }: RestoreState,
+  parts: AppParts,
   claims: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<string> {
@@ -73,7 +78,8 @@ export async function removeData(
   const using = podsUsing(await kubectl.list('v1', 'Pod', {}, mountsClaim), claims)
   const { workloads, problems } = await ownersOf(kubectl, using)
   throwAll(problems)
-  for (const { ref } of workloads) await kubectl.delete(ref)
+  const refs = [...workloads.map(({ ref }) => ref), ...(await stoppedWith(kubectl, parts, claims))]
+  for (const ref of refs) await kubectl.delete(ref)
   await untilUnused(kubectl, claims, signal)
   for (const { apiVersion, kind, metadata } of doomed) await kubectl.delete({ apiVersion, kind, ...metadata })
   await until(
@@ -87,7 +93,7 @@ export async function removeData(
     },
     { deadline: 300_000, describe: last => `claims ${last} are still there`, signal },
   )
-  return `${countText(workloads.length, 'workload')}, ${countText(doomed.length, 'claim')}; the volumes are kept`
+  return `${countText(refs.length, 'workload')}, ${countText(doomed.length, 'claim')}; the volumes are kept`
 }
 
 /**
@@ -115,6 +121,22 @@ export async function restoreData(
   const ended = await untilEnded(kubectl, veleroRef('Restore', state.restore!), wait)
   throwFlaws(await flawsOf(kubectl, ended, held))
   return `${held.length} of ${held.length} volumes`
+}
+
+/**
+ * Loads the dumps of the databases, while nothing else of the application runs, and keeps that it is done before people
+ * can write again. Returns a note.
+ */
+export async function loadOnce(
+  kubectl: Kubectl,
+  counting: Counting,
+  { state, parts, claims }: { state: RestoreState; parts: AppParts; claims: ReadonlySet<string> },
+  wait: Waiting,
+): Promise<string> {
+  const databases = await stopWriters(kubectl, parts, claims, wait.signal)
+  const note = await loadData(kubectl, counting, databases, wait)
+  await keepRestoreState(kubectl, { ...state, loaded: 'yes' })
+  return note
 }
 
 const flawsOf = async (kubectl: Kubectl, restore: KubeObject, held: readonly Held[]) =>

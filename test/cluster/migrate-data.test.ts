@@ -18,7 +18,7 @@ import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { NOTE } from '../../lib/kubectl/scale.ts'
+import { NOTES } from '../../lib/kubectl/scale.ts'
 import type { VolumeMap } from '../../lib/kubectl/volumes.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { commandLine } from '../../lib/script/quote.ts'
@@ -160,7 +160,7 @@ async function place(claim: string): Promise<string> {
 }
 const replicas = async (kind: string, name: string) => {
   const object = await bed.kubectl.get(ref(kind, name))
-  return [object!.spec.replicas, object!.metadata.annotations?.[NOTE]]
+  return [object!.spec.replicas, object!.metadata.annotations?.[NOTES.migration]]
 }
 
 test.before(async () => {

@@ -327,9 +327,28 @@ test('the bucket alone tells nothing: kopia does not open it with the published 
   assert.match(await opened(REPOSITORY, '2s'), /^Succeeded/)
 })
 
+/** What was scaled of the application as it is now: what uses its databases is stopped while dumps are loaded. */
+async function scaledNow(): Promise<string[]> {
+  const list = async (...what: string[]): Promise<KubeObject[]> =>
+    JSON.parse(await kubectl(['-n', 'oas-apps', 'get', ...what, '-o', 'json'])).items
+  const now = new Set((await list('deployments')).map(({ metadata }) => metadata.uid))
+  return (await list('events', '--field-selector=reason=ScalingReplicaSet'))
+    .filter(({ involvedObject }) => now.has(involvedObject.uid))
+    .sort((a, b) => Date.parse(a.lastTimestamp) - Date.parse(b.lastTimestamp))
+    .flatMap(({ message, involvedObject }) => {
+      // Before 1.31 Kubernetes said it the other way round.
+      const [from, to] =
+        / from (\d+) to (\d+)$/.exec(message)?.slice(1) ??
+        / to (\d+) from (\d+)$/.exec(message)?.slice(1).reverse() ??
+        []
+      return from === undefined ? [] : [`${involvedObject.name} ${from} to ${to}`]
+    })
+}
+
 /** Restores the application in place, and compares everything with what was written. */
 async function restored(): Promise<void> {
   await does('restore', backup, '--app', 'wekan', '--confirm', 'wekan', '--skip-safety')
+  assert.equal(await scaledNow(), ['wekan-files 1 to 0', 'wekan-files 0 to 1'])
   const [had, has] = [new Set(before.split('\n')), new Set((await listing()).split('\n'))]
   const lost = [...had].filter(line => !has.has(line))
   const others = [...has].filter(line => !had.has(line))

@@ -92,6 +92,7 @@ const ANNOTATIONS: Shape = Object.fromEntries(
     'nginx.ingress.kubernetes.io/canary',
     'nginx.ingress.kubernetes.io/rewrite-target',
     'openappstack.net/replicas-before-migration',
+    'openappstack.net/replicas-before-restore',
     'openappstack.net/wrong-in-bucket',
     'pv.kubernetes.io/bind-completed',
     'reconcile.fluxcd.io/forceAt',

@@ -1,7 +1,7 @@
 /** Workloads whose pods are missing, or not all ready. */
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { NOTE } from '../../kubectl/scale.ts'
+import { NOTES } from '../../kubectl/scale.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Remedy, type Rule, tell } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
@@ -171,10 +171,15 @@ const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy =>
 /** How a workload comes back; undefined for one that nobody of ours has installed. */
 function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
   const { namespace, name, annotations } = workload.metadata
-  if (annotations?.[NOTE] !== undefined)
+  if (annotations?.[NOTES.migration] !== undefined)
     return {
       text: 'an unfinished migration of data has stopped it: run the same migrate-data command again',
       command: 'npx tsx scripts/migrate-data.ts --help',
+    }
+  if (annotations?.[NOTES.restore] !== undefined)
+    return {
+      text: 'an unfinished restore has stopped it: run the same restore command again',
+      command: 'npx tsx scripts/restore.ts --help',
     }
   const release = releaseOf(workload, index)
   if (release) {

@@ -134,7 +134,7 @@ test('a rollout that is over its time is led to the new pod', () => {
   assert.match(cause!.explains.map(({ cause: text }) => text).join(), 'the old ones still run')
 })
 
-test('what was scaled to 0 is brought back by its release; a migration says so; cert-manager is told elsewhere', () => {
+test('what was scaled to 0 is brought back by its release; a migration or a restore says so; cert-manager is told elsewhere', () => {
   const [cause] = judged(
     without(platformWith(deployment({ replicas: 0 }, { availableReplicas: 0 })), 'Pod', 'wekan-5f-a'),
   )
@@ -144,10 +144,12 @@ test('what was scaled to 0 is brought back by its release; a migration says so; 
     ['HelmRelease', true],
   )
   const noted = deployment({ replicas: 0 }, { availableReplicas: 0 })
-  noted.metadata.annotations = { 'openappstack.net/replicas-before-migration': '1' }
-  const [migrating] = judged(platformWith(noted))
-  assert.match(migrating!.remedy.text, 'migration')
-  assert.is(migrating!.remedy.action, undefined)
+  for (const work of ['migration', 'restore']) {
+    noted.metadata.annotations = { [`openappstack.net/replicas-before-${work}`]: '1' }
+    const [stopped] = judged(platformWith(noted))
+    assert.match(stopped!.remedy.text, `an unfinished ${work}`)
+    assert.is(stopped!.remedy.action, undefined)
+  }
   const webhooks = objectOf('Deployment', 'cert-manager', 'cert-manager', { spec: { replicas: 0 } })
   assert.equal(told([...PLATFORM, webhooks]), [])
   const own = objectOf('Deployment', 'somebody', 'own', { spec: { replicas: 0 } })
