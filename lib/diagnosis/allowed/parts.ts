@@ -173,7 +173,7 @@ const CONTAINERS: Shape = [
     ports: [{ name: 'text', containerPort: 'number', hostPort: 'number', protocol: 'text' }],
     env: [{ name: 'text', valueFrom: { secretKeyRef: NAMED, configMapKeyRef: NAMED }, shadowed: 'flag' }],
     envFrom: [{ secretRef: NAMED, configMapRef: NAMED }],
-    volumeMounts: [{ name: 'text', readOnly: 'flag', mountPath: 'folder', subPath: 'folder' }],
+    volumeMounts: [{ name: 'text', readOnly: 'flag', mountPath: 'folder', subPath: 'file' }],
     livenessProbe: PROBE,
     readinessProbe: PROBE,
     startupProbe: PROBE,

@@ -5,8 +5,8 @@ import { scrub } from '../../script/scrub.ts'
  * `text` and `message` are strings (a message is written by programs: bounded, without what looks like a secret, and
  * without words that look random),
  * `scalar` is a string, a number or a boolean, a `url` loses its credentials and its query, of a `path` only usual words are left, of a
- * `folder` those that folders of programs are usually called by, `certificates` are PEM in
- * base64. A list holds the same in each item, a record named fields of its own, and with `'*'` fields of any name.
+ * `folder` those that folders of programs are usually called by, of a `file` also names that end as those of settings do,
+ * `certificates` are PEM in base64. A list holds the same in each item, a record named fields of its own, and with `'*'` fields of any name.
  */
 export type Shape =
   | 'text'
@@ -17,6 +17,7 @@ export type Shape =
   | 'url'
   | 'path'
   | 'folder'
+  | 'file'
   | 'certificates'
   | readonly [Shape]
   | Fields
@@ -60,6 +61,7 @@ function pickScalar(value: unknown, shape: Extract<Shape, string>): unknown {
     if (shape === 'certificates') return isCertificates(value) ? value : undefined
     if (shape === 'path') return usualPath(value.slice(0, LONGEST_TEXT), USUAL)
     if (shape === 'folder') return usualPath(value.slice(0, LONGEST_TEXT), FOLDERS)
+    if (shape === 'file') return usualPath(value.slice(0, LONGEST_TEXT), FILES)
     return shape === 'message' ? shared(messages, value, messageOf) : undefined
   }
   if (typeof value === 'number') return shape === 'number' || shape === 'scalar' ? value : undefined
@@ -104,6 +106,11 @@ const USUAL =
 /** Parts of the paths of folders and files that are the same everywhere: any other is a name that was chosen. */
 const FOLDERS =
   /^(|etc|usr|local|share|lib|libexec|var|run|opt|srv|tmp|home|root|app|bin|data|db|www|html|public|log|logs|cache|conf|config|configs|configuration|conf\.d|settings|secret|secrets|ssl|tls|pki|cert|certs|certificates|keys|private|env|templates|scripts|rules|provisioning|dashboards|datasources|plugins|nginx|apache2|httpd|caddy|traefik|haproxy|envoy|php|mysql|mariadb|postgresql|redis|mongo|mongodb|rabbitmq|kafka|prometheus|alertmanager|grafana|loki|tempo|otel|fluent-bit|fluentd|vault|consul|coredns|kubernetes|docker-entrypoint\.d|docker-entrypoint-initdb\.d|tls\.(crt|key)|ca\.crt|nginx\.conf|default\.conf|my\.cnf|redis\.conf|mongod\.conf|config\.(ya?ml|json|toml)|prometheus\.yml|grafana\.ini|Corefile|Caddyfile)$/
+
+/** Names of files as the keys of ConfigMaps have them, which are known, too. */
+const FILES = new RegExp(
+  `${FOLDERS.source}|^[\\w-]{1,60}\\.(conf|cfg|cnf|ini|ya?ml|json|toml|xml|properties|php|sh|sql|env|html|lua|rules)$`,
+)
 
 const usualPath = (path: string, usual: RegExp) =>
   path

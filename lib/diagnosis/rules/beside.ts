@@ -4,7 +4,7 @@ import { claimsOfPod } from '../../kubectl/volumes.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
 import { readsOfVariables } from './reads.ts'
-import { boundElsewhere, refusedRight } from './refused-rights.ts'
+import { boundElsewhere, refusedRight, roleBindingsOf } from './refused-rights.ts'
 import { middlewareCalled } from './routes.ts'
 import { tellingLine } from './telling-lines.ts'
 import { type Container, makerOf, workloadOf } from './workload-facts.ts'
@@ -27,7 +27,16 @@ export function asBeside(
 function withBindings(known: Meaning, words: readonly string[], index: Index): Meaning {
   const right = refusedRight(words.join('\n'))
   const by = right ? boundElsewhere(right, index) : []
-  return by.length > 0 ? { ...known, by } : known
+  if (by.length > 0) return { ...known, by }
+  if (!right || right.place !== undefined || !/at the cluster scope/.test(words.join('\n'))) return known
+  const [bound] = roleBindingsOf(right, index)
+  return {
+    ...known,
+    fix: () =>
+      bound
+        ? `bind ClusterRole ${bound.roleRef?.name} by a ClusterRoleBinding: ${refText(refOf(bound))} grants it in its own namespace alone`
+        : 'grant the right by a ClusterRole and a ClusterRoleBinding of its ServiceAccount: it is for the whole cluster',
+  }
 }
 
 /**

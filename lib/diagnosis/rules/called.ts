@@ -158,13 +158,14 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
   const [named] = calledIn(known.line ?? known.cause, namespace, index)
   const elsewhere = known.rule === RESOLVED ? askedElsewhere(known, named, pod, index) : undefined
   if (elsewhere) return elsewhere
-  const called = named ?? silent ?? (known.rule === UNREACHABLE ? meantBy(known, pod, index) : undefined)
+  const called = named ?? silent ?? (MEANT.test(known.rule) ? meantBy(known, pod, index) : undefined)
   const meaning = called ? whenCalled(known, called, pod, index) : known
   const by = [...(meaning.by ?? []), ...waysOut(pod, index)]
   return by.length > 0 ? { ...meaning, by } : meaning
 }
 
-const UNREACHABLE = 'container-service-unreachable'
+/** What may come of a Service that no host of the words names. */
+const MEANT = /^container-(service-unreachable|no-primary)$/
 
 /** What clients are named after, as in RedisException or SQLSTATE of pgsql, and so is the Service that they call. */
 const PRODUCTS = [
@@ -175,6 +176,7 @@ const PRODUCTS = [
   /rabbitmq|amqp/i,
   /memcache/i,
   /elastic|opensearch/i,
+  /etcd/i,
 ]
 
 /** The silent Service beside a pod that is of the product which its client names, where no host is named. */
@@ -301,6 +303,8 @@ function whenCalled(known: Meaning, called: Called, pod: KubeObject, index: Inde
   if (isSilent(service, index)) return { ...known, by: behind(service, index) }
   const title = refText(refOf(service))
   if (known.rule === RESOLVED) {
+    const names = index.get('Service', 'kube-system', 'kube-dns')
+    if (names && isSilent(names, index)) return { ...known, by: behind(names, index) }
     if (unanswered) return known
     const { clusterIP } = service.spec ?? {}
     if (ofPod && clusterIP && clusterIP !== 'None') return withoutNamesOfPods(known, service)

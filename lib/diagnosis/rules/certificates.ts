@@ -5,7 +5,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
-import { deployment, SETTLING } from './issuers.ts'
+import { deployment, SETTLING, settlingOf } from './issuers.ts'
 import { storedFinding } from './stored-certificates.ts'
 import { eventsOf } from './workload-facts.ts'
 
@@ -27,7 +27,8 @@ const certificates = each('Certificate', (certificate, index) => {
   const issuing = condition(certificate, 'Issuing')
   if (!ready || ready.status === 'True' || ageOf(certificate, index.now) < SETTLING) return undefined
   // A try that has just started may end well.
-  if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < SETTLING) return undefined
+  if (issuing?.status === 'True' && ageOf(certificate, index.now, 'Issuing') < settlingOf(certificate, index))
+    return undefined
   const told = [ready, issuing].flatMap(each =>
     each?.message ? [short(`${each.type}: ${each.message}`)] : [],
   )
@@ -81,7 +82,7 @@ const requests = each('Certificate', (certificate, index) => {
       ),
     ]
   if (isInvalid) return [requestFinding(request, 'request-invalid', 'it is not valid', ready?.message, index)]
-  if (!isFailed && ageOf(request, index.now) < SETTLING) return undefined
+  if (!isFailed && ageOf(request, index.now) < settlingOf(certificate, index)) return undefined
   if (isFailed) {
     // That of an ACME server is told of the Order.
     const why = /order resource/i.test(ready.message ?? '') ? '' : `: ${lastWords(ready.message ?? '')}`

@@ -1,5 +1,5 @@
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { acmeServerOf, ageOf, isStaging, issuanceChainOf, issuerOf } from '../certificates/chain.ts'
+import { acmeServerOf, ageOf, covers, isStaging, issuanceChainOf, issuerOf } from '../certificates/chain.ts'
 import { type ChallengeProblem, parseReason, parseRecord } from '../certificates/challenge-message.ts'
 import { challengeTexts } from '../certificates/challenge-texts.ts'
 import { factsOf, hopsText, isCauseGone } from '../certificates/host-problems.ts'
@@ -9,7 +9,8 @@ import { type Finding, type Remedy, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { warnings } from './certificate-events.ts'
-import { SETTLING } from './issuers.ts'
+import { hostsOf, isSolver } from './ingresses.ts'
+import { SETTLING, settlingOf } from './issuers.ts'
 
 /** Orders and Challenges of certificates that are not issued yet: the deepest that say why. */
 const issuance: Rule = index => {
@@ -33,7 +34,7 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
   if (state === 'valid' || state === 'ready') return []
   const isOver = state !== '' && state !== 'pending' && state !== 'processing'
   // A new one is answered with 404 or 503 until the ingress controller knows of it.
-  if (!isOver && ageOf(challenge, index.now) < SETTLING) return []
+  if (!isOver && ageOf(challenge, index.now) < settlingOf(certificate, index)) return []
   const host = String(challenge.spec?.dnsName ?? '')
   const parsed = challenge.spec?.type === 'DNS-01' ? parseRecord(reason) : parseReason(reason)
   const problem: ChallengeProblem =
@@ -55,10 +56,24 @@ function challengeFinding(certificate: KubeObject, challenge: KubeObject, index:
       causedBy: [
         ...index.ownedBy(challenge).map(refOf),
         ...quotas(reason, challenge),
+        ...mistakenBy(host, index),
         ...ingressControllers(index),
       ],
     }),
   ]
+}
+
+/** The Ingresses that ask for a certificate of a host which none of them serves: the host is mistaken there. */
+function mistakenBy(host: string, index: Index): Ref[] {
+  const asking = index
+    .all('Ingress')
+    .filter(({ spec }) =>
+      ((spec?.tls ?? []) as { hosts?: string[] }[]).some(({ hosts }) => hosts?.includes(host)),
+    )
+  const isServed = index
+    .all('Ingress')
+    .some(ingress => !isSolver(ingress) && hostsOf(ingress).some(name => covers(name, host)))
+  return isServed ? [] : asking.map(refOf)
 }
 
 /** The quota that a message names: "exceeded quota: NAME, requested: …". */

@@ -6,12 +6,13 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { settingsPlace } from './configured.ts'
+import { missingSubPath } from './given.ts'
 import { IMAGE_REASONS, imageTrouble } from './images.ts'
 import { busError, processorLacks } from './known-words.ts'
 import { lastLinesOf } from './last-words.ts'
 import { probeMistake, unserved } from './probes.ts'
 import { logsOf, type Trouble, unfinishedInit, unready } from './readiness.ts'
-import { startTrouble } from './starting.ts'
+import { MOUNTED, startTrouble } from './starting.ts'
 import { adviceIn, lackingProgram, namedIn, probeAnswer, programFix, tellingLine } from './telling-lines.ts'
 import { understood } from './understood.ts'
 import {
@@ -94,14 +95,18 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
   if (IMAGE_REASONS.test(reason)) {
     // The first refusal may be a hiccup of the network; the second leads to the back-off.
     if (reason === 'ErrImagePull' && age < 30) return undefined
-    return imageTrouble(pod, container.spec?.image ?? status.image ?? '', reason, message, where, index)
+    // Velero puts this container into what it restores: https://velero.io/docs/v1.18/file-system-backup/#customize-restore-helper-container
+    const place = /^rest(ic|ore)-wait$/.test(container.name)
+      ? 'in ConfigMap fs-restore-action-config (fs-restore-action-config in namespace velero), then delete the Restore and restore again'
+      : where
+    return imageTrouble(pod, container.spec?.image ?? status.image ?? '', reason, message, place, index)
   }
   if (reason === 'CrashLoopBackOff') return settles(status, age) ? undefined : crash(pod, container, index)
   if (/^(Run|Create)Container(Config)?Error$|^(PostStart|PreStart)HookError$/.test(reason)) {
     if (age < 10 || waitsForObject(message)) return undefined
     // A kubelet that was started again has forgotten its words; the event has them.
     const [failed] = message ? [] : eventsOfContainer(index, pod, container.name, /^Failed$/)
-    return notStarted(pod, container, `${reason}: ${message || (failed?.message ?? '')}`, where)
+    return notStarted(pod, container, `${reason}: ${message || (failed?.message ?? '')}`, where, index)
   }
   if (terminated && terminated.exitCode !== 0 && !settles(status, age)) return crash(pod, container, index)
   if (!running) return undefined
@@ -114,14 +119,21 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
 }
 
 /** A container that the runtime cannot start, in its words. */
-function notStarted(pod: KubeObject, { name, init }: Container, message: string, where: string): Trouble {
-  const title = `${init ? 'init container' : 'container'} ${name}`
+function notStarted(
+  pod: KubeObject,
+  container: Container,
+  message: string,
+  where: string,
+  index: Index,
+): Trouble {
+  const title = `${container.init ? 'init container' : 'container'} ${container.name}`
   const known = startTrouble(message)
+  const lack = known && MOUNTED.test(message) ? missingSubPath(pod, container, index) : undefined
   const words = short(message, 200)
   return {
     rule: known?.rule ?? 'pod-cannot-start',
-    cause: `${title} cannot be started${known ? `: ${known.cause}` : ''}${words ? `: ${words}` : ''}`,
-    fix: known?.fix(where) ?? `correct its command, mounts or security context ${where}`,
+    cause: `${title} cannot be started${known ? `: ${lack?.cause ?? known.cause}` : ''}${words ? `: ${words}` : ''}`,
+    fix: (lack ?? known)?.fix(where) ?? `correct its command, mounts or security context ${where}`,
     command: known?.command ?? describing(pod),
   }
 }
@@ -162,7 +174,7 @@ function crash(pod: KubeObject, container: Container, index: Index): Trouble {
   const command = logsOf(pod, name)
   if (last.reason === 'OOMKilled') return outOfMemory(pod, container, index)
   if (/^(StartError|ContainerCannotRun)$/.test(last.reason ?? ''))
-    return { ...notStarted(pod, container, String(last.message ?? ''), where), evidence }
+    return { ...notStarted(pod, container, String(last.message ?? ''), where, index), evidence }
   const probes = eventsOfContainer(index, pod, name, /^(Killing|Unhealthy)$/).filter(isOfLiveness)
   const probed = probes.find(({ reason }) => reason === 'Unhealthy') ?? probes[0]
   const mistaken = probed && probeMistake(container, String(probed.message ?? ''), pod)

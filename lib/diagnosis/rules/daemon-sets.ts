@@ -40,6 +40,43 @@ function isForOtherMachines({ spec }: KubeObject, index: Index): boolean {
   )
 }
 
+/** Why no pod of a DaemonSet runs on a node: a taint, or its nodeSelector; undefined where neither keeps it off. Pure. */
+export function keptOff(
+  { spec }: KubeObject,
+  node: KubeObject,
+): { cause: string; fix: (daemon: KubeObject) => string } | undefined {
+  const { nodeSelector = {}, tolerations = [] } = spec?.template?.spec ?? {}
+  const taint = ((node.spec?.taints ?? []) as Taint[]).find(
+    ({ key, effect }) =>
+      effect !== 'PreferNoSchedule' &&
+      // The controller of DaemonSets gives their pods a toleration of these.
+      !/^node\.kubernetes\.io\//.test(key ?? '') &&
+      !(tolerations as Taint[]).some(each => !each.key || each.key === key),
+  )
+  if (taint)
+    return {
+      cause: `it does not tolerate the taint ${taint.key} of that node`,
+      fix: ({ metadata }) =>
+        `add a toleration of ${taint.key} in the manifest of DaemonSet ${metadata.name}, or take the taint off`,
+    }
+  const [label, value] =
+    Object.entries(nodeSelector as Record<string, string>).find(
+      ([key, value]) => node.metadata.labels?.[key] !== value,
+    ) ?? []
+  return label === undefined
+    ? undefined
+    : {
+        cause: `its nodeSelector ${label}=${value} does not fit that node`,
+        fix: ({ metadata }) =>
+          `label the node (kubectl label node ${node.metadata.name} ${label}=${value}), or correct nodeSelector in the manifest of DaemonSet ${metadata.name}`,
+      }
+}
+
+interface Taint {
+  key?: string
+  effect?: string
+}
+
 /** A node-agent that does not run on a node with volumes that it should read. */
 function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
   const { namespace } = daemon.metadata
@@ -60,8 +97,7 @@ function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
   )
   if (!reads || !lacking || there.size === 0) return undefined
   const { nodeName } = lacking.spec ?? {}
-  const taints: { key?: string; effect?: string }[] =
-    index.get('Node', undefined, nodeName)?.spec?.taints ?? []
+  const taints: Taint[] = index.get('Node', undefined, nodeName)?.spec?.taints ?? []
   const keys = taints.filter(({ effect }) => effect !== 'PreferNoSchedule').map(({ key }) => key)
   return {
     rule: 'daemonset-not-on-node',

@@ -109,6 +109,13 @@ function ofEntry(
   }
 }
 
+/** Whether a name is another with one letter too many, too few or wrong, or with two of them changed over. */
+function isTypo(name: string, meant: string): boolean {
+  const sorted = (text: string) => [...text].sort().join('')
+  const isChanged = leven(name, meant) === 2 && sorted(name) === sorted(meant)
+  return name !== meant && meant.length > 5 && (isChanged || leven(name, meant) === 1)
+}
+
 /** A variable that no entry sets: what is taken over as a whole lacks it, or something beside it has it. */
 function ofNobody(
   variable: string,
@@ -116,6 +123,12 @@ function ofNobody(
   namespace: string | undefined,
   index: Index,
 ): Lack | undefined {
+  const mistaken = ((container?.env ?? []) as Part[]).find(each => isTypo(String(each?.name), variable))?.name
+  if (mistaken)
+    return {
+      cause: `it is given ${mistaken}, and asks for ${variable}`,
+      fix: where => `rename the variable ${mistaken} to ${variable} ${where}`,
+    }
   const sources: Source[] = readsOfVariables({ envFrom: container?.envFrom })
   const known = sources.map(source => ({ source, keys: keysOf(source, namespace, index) }))
   if (known.some(({ keys }) => keys?.includes(variable))) return undefined
@@ -185,6 +198,32 @@ function hiddenFile(
         near
           ? `name the key ${near} as the program does (${file}), or correct the path ${where}`
           : `mount the one key with subPath (mountPath ${folder}/${only}, subPath ${only}), or the volume elsewhere, ${where}; if ${file} belongs there, add it to ${title(source)}`,
+    }
+  }
+  return undefined
+}
+
+/**
+ * A file that is mounted by its key (subPath), which its ConfigMap or Secret does not have: the kubelet makes a folder
+ * of that name then. Pure.
+ */
+export function missingSubPath(pod: KubeObject, { spec }: Container, index: Index): Lack | undefined {
+  for (const mount of (spec?.volumeMounts ?? []) as Part[]) {
+    const volume = ((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)
+    const [source, another] = readsOfVolume(volume)
+    // With items, what the files are called is not among the facts.
+    if (!mount?.subPath || !source || another || source.key) continue
+    const keys = keysOf(source, pod.metadata.namespace, index)
+    const [first = ''] = String(mount.subPath).split('/')
+    // Names that are not kept with the facts are `***`.
+    if (!keys || keys.includes(first) || first.includes('***')) continue
+    const near = nearestKey([first], keys) ?? (keys.length === 1 ? keys[0] : undefined)
+    return {
+      cause: `${title(source)} has no key ${first}, which is mounted by subPath: there is a folder in its place`,
+      fix: where =>
+        near
+          ? `set subPath to ${near}, which it has, ${where}, or name that key ${first} in ${title(source)}`
+          : `add the key ${first} to ${title(source)}, or correct subPath ${where}`,
     }
   }
   return undefined

@@ -14,7 +14,10 @@ interface Tls {
 
 /** Whether an ingress is one that cert-manager has put up for a challenge. Pure. */
 export function isSolver({ metadata }: KubeObject): boolean {
-  return metadata.labels?.['acme.cert-manager.io/http01-solver'] !== undefined
+  return (
+    metadata.labels?.['acme.cert-manager.io/http01-solver'] !== undefined ||
+    (metadata.ownerReferences ?? []).some(({ kind }) => kind === 'Challenge')
+  )
 }
 
 /** The host names that an ingress serves. Pure. */

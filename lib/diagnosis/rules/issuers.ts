@@ -12,6 +12,13 @@ import { OWN_CERTIFICATE, SHARED } from './shared-causes.ts'
 /** Milliseconds that cert-manager may take to look at something; on a quiet cluster it takes one second. */
 export const SETTLING = 20_000
 
+/** Milliseconds that the renewal of a certificate may take which is good for another day: nobody suffers from it. */
+const RENEWING = 60_000
+
+/** Milliseconds that the issuance of a certificate may take before it is told. Pure. */
+export const settlingOf = ({ status }: KubeObject, index: Index): number =>
+  Date.parse(status?.notAfter ?? '') - index.now > 86_400_000 ? RENEWING : SETTLING
+
 const NAMESPACE = 'cert-manager'
 const CONFIGS: Ref = {
   apiVersion: 'kustomize.toolkit.fluxcd.io/v1',

@@ -185,8 +185,17 @@ export const WORDS: readonly Words[] = [
     rule: 'container-open-files',
     pattern: /too many open files|\bEMFILE\b/i,
     what: 'it may open no more files',
-    fix: () => 'raise the limit of open files: LimitNOFILE of k3s.service, or that of the program itself',
+    fix: () =>
+      'raise the limit of open files: LimitNOFILE of k3s.service, or what the program or its start script sets itself (ulimit -n)',
     command: asRoot('systemctl show k3s -p LimitNOFILE'),
+  },
+  {
+    // https://github.com/valkey-io/valkey/blob/9.0/src/server.c (shared.oomerr)
+    rule: 'container-cache-full',
+    pattern: /OOM command not allowed when used memory > 'maxmemory'/,
+    what: 'the Redis or Valkey that it writes to is full (maxmemory), and removes nothing',
+    fix: () =>
+      'raise maxmemory of that server, with its memory limit; or, where it is a cache, set its maxmemory-policy to allkeys-lru',
   },
   {
     rule: 'container-process-limit',
@@ -566,7 +575,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-permission-denied',
     pattern:
-      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|\b(file|folder|directory|drive|disk)\b[^\n]{0,40} access denied|not writable|read-only directory|\bownership\b|can(not|'t|not be) (write|create|open|chown|mkdir)/i,
+      /unable to open database file|\bEACCES\b|operation not permitted|unable to create (\w{1,20} )?director|wrong ownership|\btoo open\b|invalid permissions|\b(file|folder|directory|drive|disk)\b[^\n]{0,40} access denied|not writable|read-only directory|\bownership\b|can(not|'t|not be) (write|open|chown|mkdir|created?( \w{1,20}){0,2} (file|folder|director|socket|path|log|['"`/]))/i,
     what: NO_FILE,
     fix: mayWrite,
   },

@@ -83,6 +83,13 @@ const known: readonly KnownFailure[] = [
  * Sources: fluxcd/pkg kustomize/kustomize_varsub.go, sigs.k8s.io/structured-merge-diff typed/validate.go.
  */
 function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Failure | undefined {
+  const [, object] = /post build failed for '([^']{1,300})'/.exec(message) ?? []
+  if (UNREADABLE.test(message))
+    return {
+      rule: 'kustomization-substitution-unreadable',
+      cause: `${object ? textOf(object) : `something in ${folderOf(spec)}`} has a \${ that Flux takes for one of its variables, and cannot read: ${short(message, 200)}`,
+      fix: `write $\${ there for what is not Flux's, as in scripts, or give the object the annotation kustomize.toolkit.fluxcd.io/substitute: disabled, in ${folderOf(spec)}`,
+    }
   const named = (spec?.postBuild?.substituteFrom ?? []) as { kind: string; name: string }[]
   const field = /(?<![\w.[\]-])(\.[\w.[\]-]{1,200}): expected string, got /.exec(message)?.[1]
   if (named.length === 0 || !(field || /\b(envsubst error|post build failed)\b/.test(message)))
@@ -96,6 +103,13 @@ function brokenSubstitution({ metadata, spec }: KubeObject, message: string): Fa
     fix: `the repository is correct: set another value there (a letter first, then letters, digits and hyphens), or quote the variable in ${folderOf(spec)}`,
   }
 }
+
+/** The parser of variables does not come to an end: https://github.com/fluxcd/pkg/blob/main/envsubst/parse/parse.go */
+const UNREADABLE =
+  /missing closing brace|bad substitution|unable to parse (variable name|substitution within|default|string|function)/
+
+/** An object as kustomize names it, `ConfigMap.v1.[noGrp]/name.namespace`, in words. */
+const textOf = (id: string) => id.replace(/^(\w+)\.[^/]*\/([\w.-]+)\.([\w-]+)$/, '$1 $3/$2')
 
 /** The Secrets and ConfigMaps that a Kustomization takes variables from, in words. */
 function valuesOf({ spec, metadata }: KubeObject): string {

@@ -99,6 +99,13 @@ function nameByKey(pod: KubeObject, { kind, key }: Need): string {
   return needsOf(pod).find(each => each.kind === kind && each.key === key)?.name ?? ''
 }
 
+const OTHER_KIND = { Secret: 'ConfigMap', ConfigMap: 'Secret' } as const
+/** The fields of a pod that name either of them. */
+const REFERRING = {
+  Secret: ['secretKeyRef', 'secretRef', 'secret.secretName'],
+  ConfigMap: ['configMapKeyRef', 'configMapRef', 'configMap.name'],
+} as const
+
 function objectFinding(
   { kind, name, key }: Need,
   namespace: string,
@@ -113,9 +120,13 @@ function objectFinding(
         .filter(({ reason }) => reason === 'OwnerRefInvalidNamespace')
     : []
   const where = whereToChange(workloadOf(pods[0]!, index), index)
+  const other = OTHER_KIND[kind]
+  const isOther = absent && !index.blind(other) && !lacks({ kind: other, name }, namespace, index)
   const created = orphaned
     ? 'create it again without these ownerReferences: an owner has to be in the same namespace'
-    : (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
+    : isOther
+      ? `name that ${other} ${where}: ${REFERRING[other].join(', ')} in place of ${REFERRING[kind].join(', ')}`
+      : (ofHook(workloadOf(pods[0]!, index)) ?? `create it, or correct its name ${where}`)
   const makers = kind === 'Secret' && absent ? makersOf(namespace, name, index) : []
   const keys = absent ? undefined : keysOf({ kind, name }, namespace, index)
   const near = keys && key && (nearestKey([key], keys) ?? (keys.length === 1 ? keys[0] : undefined))
@@ -127,7 +138,7 @@ function objectFinding(
       {
         rule: `${kind.toLowerCase()}-${absent ? 'missing' : 'key-missing'}`,
         cause: absent
-          ? `${refText(refOf(pods[0]!))} needs it, and it does not exist${orphaned ? ': Kubernetes deletes it, since its owner is not in its namespace' : ''}`
+          ? `${refText(refOf(pods[0]!))} needs it, and it does not exist${orphaned ? ': Kubernetes deletes it, since its owner is not in its namespace' : isOther ? `: there is a ${other} of that name` : ''}`
           : `${refText(refOf(pods[0]!))} needs its key ${key}, which it does not have`,
         evidence: [
           ...pods.map(pod => `${refText(refOf(pod))} waits for it`),
@@ -161,11 +172,19 @@ function ofHook({ kind, metadata }: KubeObject): string | undefined {
     : undefined
 }
 
-/** What makes a Secret: a Certificate its TLS secret, an OAuth2Client that of its credentials. */
+/**
+ * What makes a Secret: a Certificate its TLS secret, an OAuth2Client that of its credentials, and the objects of
+ * operators that are called after it (ExternalSecret, SealedSecret, VaultStaticSecret): one of its own name unless they
+ * give another.
+ */
 function makersOf(namespace: string, name: string, index: Index): Ref[] {
-  const makers = ['Certificate', 'OAuth2Client']
-    .flatMap(kind => index.all(kind))
-    .filter(({ metadata, spec }) => metadata.namespace === namespace && spec?.secretName === name)
+  const operated = index.kinds().filter(kind => /.Secret$/.test(kind))
+  const makers = ['Certificate', 'OAuth2Client', ...operated]
+    .flatMap(kind => index.within(kind, namespace))
+    .filter(({ kind, metadata, spec }) => {
+      const made = spec?.secretName ?? spec?.target?.name ?? spec?.destination?.name
+      return (made ?? (operated.includes(kind) ? metadata.name : undefined)) === name
+    })
   // hydra-maester, the operator of OAuth2Clients, has no edge of its own.
   const maester = makers.some(({ kind }) => kind === 'OAuth2Client')
     ? index.all('Deployment').filter(({ metadata }) => /maester/.test(metadata.name))

@@ -136,7 +136,10 @@ function failing(node: KubeObject, index: Index): Finding[] {
       timesSeen(each) >= 3 &&
       !COLLECTED.test(each.reason ?? ''),
   )
-  if (!event) return []
+  // Of a node that is not ready it is told as the reason of that.
+  const isTold =
+    event?.reason === 'NodePasswordValidationFailed' && condition(node, 'Ready')?.status !== 'True'
+  if (!event || isTold) return []
   const text = `it keeps warning: ${short(String(event.message ?? ''), 250)}`
   const password = /node password/i.test(text)
   return [

@@ -6,10 +6,12 @@ import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { keptOff } from './daemon-sets.ts'
 import { asRoot, RESTART_K3S } from './failure.ts'
 import { diskPressure } from './node-disk.ts'
+import { quantity } from './quantity.ts'
 import { fits } from './selector.ts'
-import { eventsOf, podsIn, podsOf, since, suffersFrom, workloadOf } from './workload-facts.ts'
+import { eventsOf, podsIn, podsOf, since, suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */
 const CONDITIONS: readonly { type: string; rule: string; cause: string; text: string; command: string }[] = [
@@ -81,13 +83,14 @@ const conditions: Rule = index =>
       if (state?.status !== 'True') return []
       const otherwise = type === 'DiskPressure' ? diskPressure(node, [seen(state)], index) : undefined
       if (otherwise) return [otherwise]
+      const hog = type === 'MemoryPressure' ? hogOn(node, index) : undefined
       return [
         {
           ...told,
           verdict: 'broken',
           subject: refOf(node),
-          evidence: [seen(state)],
-          remedy: { text, command },
+          evidence: [seen(state), ...(hog ? [hog.said] : [])],
+          remedy: { text: hog ? `${hog.fix}; or ${text}` : text, command },
           ...(type === 'NetworkUnavailable' ? byAgents(node, index) : {}),
         },
       ]
@@ -101,6 +104,28 @@ const conditions: Rule = index =>
       ...unused(node, index),
     ]
   })
+
+/** The container that used the most of those for which pods of a node were evicted, as the kubelet says. */
+function hogOn(node: KubeObject, index: Index): { said: string; fix: string } | undefined {
+  const [most] = index
+    .all('Pod')
+    .filter(({ spec }) => spec?.nodeName === node.metadata.name)
+    .flatMap(pod => {
+      const { status } = pod
+      const [, name, used, request] =
+        /resource: memory\b.*Container (\S+) was using (\w+), request is (\w+)/.exec(
+          status?.reason === 'Evicted' ? String(status.message ?? '') : '',
+        ) ?? []
+      return name && used && request ? [{ pod, name, used, request, bytes: quantity(used) }] : []
+    })
+    .sort((a, b) => b.bytes - a.bytes)
+  if (!most) return undefined
+  const { pod, name, used, request } = most
+  return {
+    said: `container ${name} of ${refText(refOf(pod))} used ${used}, and requests ${request}`,
+    fix: `let container ${name} request what it needs, and give it a limit, ${whereToChange(workloadOf(pod, index), index)}`,
+  }
+}
 
 /** Seconds by which the clock of a node is ahead of that of the API server; 0 where it is about right. */
 export function clockAhead(node: KubeObject, index: Index): number {
@@ -257,6 +282,18 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
       ...(network ? byAgents(node, index) : {}),
     }),
   ]
+  const [refused] = eventsOf(index, node, /^NodePasswordValidationFailed$/)
+  if (ready?.status !== 'True' && refused)
+    return [
+      tell(node, {
+        rule: 'node-password-refused',
+        cause:
+          'k3s does not let it join: its node password is not the one that the cluster keeps, as after the server was installed again',
+        evidence: [`event ${refused.reason}: ${short(String(refused.message ?? ''))}`],
+        text: `if it is that server, delete its Secret ${node.metadata.name}.node-password.k3s in kube-system, and restart k3s on it (k3s-agent on an agent)`,
+        command: `kubectl -n kube-system delete secret ${node.metadata.name}.node-password.k3s`,
+      }),
+    ]
   if (ready?.status === 'Unknown' || ready === undefined)
     return ready === undefined && lasts < 60
       ? []
@@ -274,6 +311,17 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
       'no range of addresses is left for its pods: the network for pods is divided among the nodes that there are',
       'delete the Node objects of servers that are gone; for more nodes the cluster has to be set up with a larger cluster-cidr',
       'kubectl get nodes -o wide',
+    )
+  const missing = network
+    ? index.all('DaemonSet').find(each => NETWORK.test(each.metadata.name) && keptOff(each, node))
+    : undefined
+  const why = missing && keptOff(missing, node)
+  if (missing && why && agentsOn(node, index).length === 0)
+    return finding(
+      'node-network-failing',
+      `its network for pods is not set up: ${refText(refOf(missing))} does not run on it, since ${why.cause}`,
+      why.fix(missing),
+      `kubectl describe node ${node.metadata.name}`,
     )
   return finding(
     network ? 'node-network-failing' : 'node-not-ready',

@@ -113,6 +113,15 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
       `end the other pod, set strategy Recreate ${where}, or give the claim the access mode ReadWriteOnce`,
     )
   const spread = (pod.spec?.topologySpreadConstraints ?? []) as { topologyKey?: string }[]
+  const unknown = spread
+    .map(({ topologyKey = '' }) => topologyKey)
+    .filter(key => !nodes.some(({ metadata }) => key in (metadata.labels ?? {})))
+  if (/topology spread/.test(message) && nodes.length > 0 && unknown.length > 0)
+    return finding(
+      'pod-unschedulable-affinity',
+      `its pods have to spread by the label ${unknown.join(' and ')}, which no node has`,
+      `label the nodes (kubectl label node NODE ${unknown[0]}=VALUE), or spread by another label, such as kubernetes.io/hostname, or set whenUnsatisfiable: ScheduleAnyway ${where}`,
+    )
   if (/topology spread/.test(message) && !/affinity/.test(message))
     return finding(
       'pod-unschedulable-affinity',

@@ -2,6 +2,7 @@
 
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -96,6 +97,15 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       command: describing(pod),
       evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
     }
+  const lacking = lackingMembers(pod, index)
+  if (lacking)
+    return {
+      rule: 'pod-not-ready',
+      cause: `container ${name} runs, but is not ready: ${lacking.cause}`,
+      fix: lacking.fix,
+      command: lacking.command,
+      evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+    }
   // A program that the probe runs may say why; that it does not connect says nothing of what it connects to.
   const own = /: (Get "|dial |HTTP probe|command )/.test(message) ? undefined : meaningOf(message)
   const known =
@@ -148,6 +158,30 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
     command: logsOf(pod, name, ''),
     evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
     ...waitsForOthers(pod, index),
+  }
+}
+
+/**
+ * Members of a StatefulSet that were scaled away, and whose claims are still there: what decides by a majority, as etcd
+ * does, waits for them.
+ */
+function lackingMembers(pod: KubeObject, index: Index) {
+  const set = workloadOf(pod, index)
+  const { replicas = 1 } = set.spec ?? {}
+  if (set.kind !== 'StatefulSet') return undefined
+  const { namespace, name } = set.metadata
+  // The claims of its pods are called TEMPLATE-POD.
+  const claims = index.within('PersistentVolumeClaim', namespace).map(({ metadata }) => metadata.name)
+  const ordinals = claimsOfPod(pod)
+    .filter(own => own.endsWith(`-${pod.metadata.name}`))
+    .map(own => own.replace(/\d+$/, ''))
+    .flatMap(own => claims.flatMap(claim => (claim.startsWith(own) ? [Number(claim.slice(own.length))] : [])))
+  const members = Math.max(0, ...ordinals.filter(Number.isInteger)) + 1
+  if (replicas * 2 > members) return undefined
+  return {
+    cause: `StatefulSet ${name} has ${replicas} of ${members} members, whose claims are still there: these are not a majority`,
+    fix: `scale it back to ${members}, ${whereToChange(set, index)}, so that its members find each other again`,
+    command: `kubectl -n ${namespace} scale statefulset ${name} --replicas=${members}`,
   }
 }
 

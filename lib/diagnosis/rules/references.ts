@@ -7,6 +7,7 @@ import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo } from './failure.ts'
+import { formerGroup } from './former-groups.ts'
 import { middlewareCalled } from './routes.ts'
 import { fits, selectorText } from './selector.ts'
 import { describing, since, whereToChange } from './workload-facts.ts'
@@ -360,35 +361,35 @@ const missingOfOthers: Rule = index =>
         const word = field.slice(0, -'Ref'.length)
         const kind = named.kind ?? `${word[0]?.toUpperCase()}${word.slice(1)}`
         const { name, namespace = object.metadata.namespace } = named
-        if (!name || !namespace || exists({ kind, name, namespace }, index)) return []
+        if (!name || !namespace) return []
+        // One for the whole cluster has to be named by its own kind, as a ClusterIssuer or ClusterSecretStore.
+        const wider = index.get(`Cluster${kind}`, undefined, name)
+        const isThere = index.get(kind, namespace, name) !== undefined
+        if (isThere || (!wider && exists({ kind, name, namespace }, index))) return []
         const ref = refTo(kind, namespace, name)
         return [
           tell(object, {
             rule: 'reference-missing',
-            cause: `its spec.${field} names ${refText(ref)}, which does not exist`,
-            text: `create ${refText(ref)}, or correct spec.${field} ${whereToChange(object, index)}`,
+            cause: `its spec.${field} names ${refText(ref)}, which does not exist${wider ? `: there is a ${wider.kind} of that name` : ''}`,
+            text: wider
+              ? `set kind: ${wider.kind} in spec.${field} ${whereToChange(object, index)}`
+              : `create ${refText(ref)}, or correct spec.${field} ${whereToChange(object, index)}`,
             command: describing(object),
           }),
         ]
       }),
     )
 
-/**
- * API groups that a program has given up: objects of them are kept, and nobody reads them.
- * Source: https://doc.traefik.io/traefik/migrate/v2-to-v3-details/#kubernetes-crds-api-group-traefikcontainous
- */
-const FORMER: readonly (readonly [group: string, now: string, program: string])[] = [
-  ['traefik.containo.us', 'traefik.io', 'Traefik 3'],
-  ['certmanager.k8s.io', 'cert-manager.io', 'cert-manager'],
-]
-
+/** Objects of API groups that a program has given up: they are kept, and nobody reads them. */
 const ofFormerGroup: Rule = index =>
-  FORMER.flatMap(([group, now, program]) =>
-    index
-      .kinds()
-      .flatMap(kind => index.all(kind))
-      .filter(({ apiVersion }) => apiVersion.startsWith(`${group}/`))
-      .map(object =>
+  index
+    .kinds()
+    .flatMap(kind => index.all(kind))
+    .flatMap(object => {
+      const former = formerGroup(object.apiVersion)
+      if (!former) return []
+      const { group, now, program } = former
+      return [
         tell(object, {
           rule: 'api-group-former',
           verdict: 'warning',
@@ -396,7 +397,7 @@ const ofFormerGroup: Rule = index =>
           text: `write apiVersion ${now}/… ${whereToChange(object, index)}, and delete this object`,
           command: `kubectl get ${object.kind.toLowerCase()}s.${group} -A`,
         }),
-      ),
-  )
+      ]
+    })
 
 export const rules: Rule[] = [missing, subsets, missingOfOthers, selectsNoPolicy, ofFormerGroup]

@@ -3,6 +3,7 @@ import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { type Failure, type KnownFailure, refTo } from './failure.ts'
+import { formerGroup } from './former-groups.ts'
 
 /** The releases that bring kinds of their own, by the API group. */
 const BRINGS: readonly [group: RegExp, namespace: string, release: string][] = [
@@ -197,12 +198,28 @@ export const refusals: readonly KnownFailure[] = [
     symptom: true,
   },
   {
+    // apiextensions-apiserver, pkg/apis/apiextensions/validation/validation.go
+    rule: 'crd-version-stored',
+    pattern:
+      /CustomResourceDefinition(?:\.apiextensions\.k8s\.io)?[ /]"?([\w.-]+)[\s\S]{0,400}?status\.storedVersions\[\d+\]: Invalid value/,
+    cause: (_object, [, name]) =>
+      `the new CustomResourceDefinition ${name} lacks a version in which objects may still be stored`,
+    fix: (_object, [, name]) =>
+      `have every object of it written again (flux migrate; else kubectl get ${name} -A -o yaml | kubectl replace -f -), then take that version out of status.storedVersions; never delete the definition, since its objects go with it`,
+  },
+  {
     rule: 'denied-by-policy',
     pattern: /admission webhook "([\w./-]+)" denied the request: *([\s\S]{1,400})/,
     cause: (_object, [, webhook, why]) =>
       `the webhook ${webhook} refuses it: ${short(why!.replaceAll(/\s+/g, ' '), 250)}`,
-    fix: ({ kind, spec }) =>
-      `correct what it names ${kind === 'HelmRelease' ? 'by the values of the release' : `in ${spec?.path}`}, or the policy`,
+    fix: ({ kind, spec }, [, , why = '']) => {
+      const where = kind === 'HelmRelease' ? 'by the values of the release' : `in ${spec?.path}`
+      // https://github.com/kubernetes/ingress-nginx/blob/main/internal/ingress/controller/controller.go (checkOverlap)
+      const [, other] = /already defined in ingress ([\w-]+\/[\w.-]+)/.exec(why) ?? []
+      return other
+        ? `remove Ingress ${other}, which has that host and path, if it is of no use any more; or give this one another host or path ${where}`
+        : `correct what it names ${where}, or the policy`
+    },
   },
   {
     rule: 'webhook-without-dry-run',
@@ -249,6 +266,9 @@ export const refusals: readonly KnownFailure[] = [
       const bringer = bringerOf(version)
       if (/current release manifest/.test(match.input!))
         return `the release that is stored names ${kind}, which this Kubernetes serves no more: rewrite it with the plugin mapkubeapis of Helm, or uninstall the release and install it again`
+      const former = formerGroup(version)
+      if (former)
+        return `write apiVersion ${former.now}/… in place of ${version}: ${former.program} reads no other group`
       return bringer
         ? `${kind} comes with HelmRelease ${bringer.namespace}/${bringer.name}: wait for what it needs, or have Helm run it again: flux reconcile helmrelease ${bringer.name} -n ${bringer.namespace} --force`
         : `install what brings the kind ${kind}, or correct its apiVersion in flux2/`

@@ -43,6 +43,21 @@ export function boundElsewhere({ account, place }: RefusedRight, index: Index): 
   return found.map(refOf)
 }
 
+/** The RoleBindings by which an account has a ClusterRole, which counts in their namespaces alone. Pure. */
+export function roleBindingsOf({ account }: RefusedRight, index: Index): KubeObject[] {
+  type Subject = { kind?: string; name?: string; namespace?: string }
+  return index
+    .all('RoleBinding')
+    .filter(
+      ({ metadata, roleRef, subjects = [] }) =>
+        roleRef?.kind === 'ClusterRole' &&
+        (subjects as Subject[]).some(
+          ({ kind, name, namespace = metadata.namespace }) =>
+            kind === 'ServiceAccount' && name === account.name && namespace === account.namespace,
+        ),
+    )
+}
+
 /** The right that some container says it lacks for an object. Pure. */
 export function rightLackingFor({ kind, metadata }: KubeObject, index: Index): RefusedRight | undefined {
   const { complaints = [], lastLines = [] } = index.snapshot

@@ -153,7 +153,9 @@ const targetPorts = each('Service', (service, index) => {
     // Service fits, its pods are those that are meant.
     const fitting = ports.some(other => other !== each && isListed(other, listed))
     if (!named && (fitting || service.spec?.clusterIP === 'None')) return []
-    if (same.length > 0) return [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
+    // A port that is listed once may be there by both protocols: name servers answer by either.
+    if (same.length > 0)
+      return fitting ? [] : [otherProtocol(service, targetPort, protocol, same[0]!.protocol)]
     // A lone list with another number was mistaken.
     if (!named && new Set(listed.map(({ containerPort }) => containerPort)).size > 1) return []
     const has = [

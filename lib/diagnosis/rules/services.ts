@@ -48,6 +48,31 @@ const withoutSelector = each('Service', (service, index) => {
   }
 })
 
+/** Services without a selector whose EndpointSlice, made by hand, leads to an address of pods that none of them has. */
+const ledNowhere = each('Service', (service, index) => {
+  const { namespace, name } = service.metadata
+  if (Object.keys(service.spec?.selector ?? {}).length > 0 || index.blind('Pod')) return undefined
+  const addresses = new Set(index.all('Pod').map(({ status }) => status?.podIP))
+  const ofPods = (address: string) =>
+    [...addresses].some(
+      each => each && each.split('.').slice(0, 3).join('.') === address.split('.').slice(0, 3).join('.'),
+    )
+  const slices = index
+    .within('EndpointSlice', namespace)
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
+  const listed = slices.flatMap(({ endpoints }) =>
+    ((endpoints ?? []) as { addresses?: string[] }[]).flatMap(each => each.addresses ?? []),
+  )
+  if (listed.length === 0 || !listed.every(address => ofPods(address) && !addresses.has(address)))
+    return undefined
+  return {
+    rule: 'service-endpoints-stale',
+    cause: `its EndpointSlice ${slices[0]!.metadata.name} leads to ${listed.slice(0, 3).join(', ')}, and no pod has that address: nothing answers its requests`,
+    text: `give it a selector, so that Kubernetes keeps its endpoints ${whereToChange(service, index)}; or correct the address in that EndpointSlice`,
+    command: describing(service),
+  }
+})
+
 /** Services whose requests nobody answers. */
 const withoutEndpoints = each('Service', (service, index) => {
   const { namespace, name } = service.metadata
@@ -337,4 +362,4 @@ export function serviceRef(service: { namespace?: string; name?: string } | unde
   return service?.name ? refTo('Service', service.namespace, service.name) : undefined
 }
 
-export const rules: Rule[] = [withoutEndpoints, withoutSelector, stale, unlisted, withoutAddress]
+export const rules: Rule[] = [withoutEndpoints, withoutSelector, ledNowhere, stale, unlisted, withoutAddress]

@@ -7,6 +7,7 @@ import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { adviceOn } from './advice.ts'
+import { keptOff } from './daemon-sets.ts'
 import { asRoot, RESTART_K3S, refTo } from './failure.ts'
 import { imageTrouble } from './images.ts'
 import { systemMeaning } from './last-words.ts'
@@ -58,7 +59,12 @@ const ELSEWHERE = /(secret|configmap) "[^"]*" not found|references non-existent|
 function mount(pod: KubeObject, index: Index): Finding | undefined {
   const failed = eventsOf(index, pod, /^Failed(Mount|AttachVolume|MapVolume)$/, 600)
   // `timed out waiting for the condition` only sums up what another event tells.
-  const event = failed.find(({ message }) => !/^Unable to attach or mount/.test(message ?? '')) ?? failed[0]
+  const sums = ({ message }: KubeObject) => /^Unable to attach or mount/.test(message ?? '')
+  const event =
+    failed.find(each => !sums(each)) ??
+    // That a volume is attached elsewhere is said once, and not again as long as that is so.
+    (failed[0] && eventsOf(index, pod, /^FailedAttachVolume$/, podAge(pod, index) + 60)[0]) ??
+    failed[0]
   // What was seen once is tried again within seconds.
   const patience = failed.length === 1 && timesSeen(failed[0]!) < 2 ? 60 : 10
   if (!event || ELSEWHERE.test(event.message ?? '') || podAge(pod, index) < patience) return undefined
@@ -70,11 +76,14 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
   const [, attached = ''] = /^AttachVolume\.Attach failed for volume "([^"]+)"/.exec(message) ?? []
   const stored = index.all('Volume').filter(({ metadata }) => metadata.name === attached)
   const onDisk = volume && path ? index.get('PersistentVolume', undefined, volume) : undefined
+  const driver = driverKeptOff(message, pod, index)
   return tell(onDisk ? refOf(onDisk) : refOf(pod), {
     rule: onDisk ? 'volume-folder-missing' : 'pod-mount-failed',
     cause: onDisk
       ? `its folder ${path} is not on the server any more`
-      : `a volume cannot be mounted: ${short(message, 200)}`,
+      : driver
+        ? `its CSI driver ${driver.name} does not run on ${driver.node}: ${driver.why}`
+        : `a volume cannot be mounted: ${short(message, 200)}`,
     evidence: [`${event.reason}: ${short(message)}`],
     ...suffersFrom([...stored, ...unboundOf(pod, message, index)].map(refOf)),
     ...(onDisk
@@ -83,10 +92,37 @@ function mount(pod: KubeObject, index: Index): Finding | undefined {
           command: asRoot(`ls -l ${path?.replace(/\/[^/]*$/, '')}`),
         }
       : {
-          text: mountFix(message, whereToChange(workloadOf(pod, index), index)),
+          text: driver?.fix ?? mountFix(message, whereToChange(workloadOf(pod, index), index)),
           command: describing(pod),
         }),
   })
+}
+
+/** Words that say nothing of which driver is meant: `nfs.csi.k8s.io`, `driver.longhorn.io`. */
+const OF_ANY_DRIVER = /^(csi|k8s|io|com|org|driver|storage|drivers?|net|plugin|node)$/
+
+/** The DaemonSet that would serve a CSI driver on the node of a pod, and what keeps it off that node. */
+function driverKeptOff(message: string, pod: KubeObject, index: Index) {
+  const [, name] =
+    /driver name ([\w.-]{1,100}) not found in the list of registered CSI drivers/.exec(message) ?? []
+  const node = index.get('Node', undefined, pod.spec?.nodeName)
+  if (!name || !node) return undefined
+  const words = name.split(/[.-]/).filter(word => !OF_ANY_DRIVER.test(word))
+  const daemon = index
+    .all('DaemonSet')
+    .find(
+      ({ metadata }) =>
+        words.some(word => metadata.name.split('-').includes(word)) && /csi|node|plugin/.test(metadata.name),
+    )
+  const why = daemon && keptOff(daemon, node)
+  return (
+    why && {
+      name,
+      node: refText(refOf(node)),
+      why: `${refText(refOf(daemon))} is not there, since ${why.cause}`,
+      fix: why.fix(daemon),
+    }
+  )
 }
 
 /** The claims of a pod that are not bound, where that is what the kubelet says. */

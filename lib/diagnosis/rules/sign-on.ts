@@ -25,23 +25,34 @@ const unregistered = each('OAuth2Client', (client, index) => {
     rule: 'oauth-client-not-registered',
     cause: `is not registered at hydra: ${statusCode}${description ? `: ${short(String(description), 200)}` : ''}`,
     evidence: [`nobody can log in to ${name} by single sign-on`],
-    ...(/assigned to another resource/.test(String(description))
+    ...(/\b(CLIENT_ID|CLIENT_SECRET)\b.{0,20} missing/.test(String(description))
       ? {
-          text: `give ${secret} a CLIENT_ID that no other OAuth2Client has; if none has it, delete that client in hydra`,
-          command: 'kubectl get oauth2clients -A',
+          text: `name its keys CLIENT_ID and CLIENT_SECRET in ${secret}${keysText(client, index)}; or delete it: hydra-maester then makes one`,
+          command: `kubectl -n ${namespace} describe secret ${client.spec?.secretName}`,
         }
-      : {
-          text: isAway
-            ? 'see whether hydra runs, and whether its Service of that name exists: it is set in the values of hydra-maester (adminService) or in spec.hydraAdmin of the client'
-            : `read the log of hydra-maester, and check ${secret}`,
-          command: 'npx tsx scripts/logs.ts hydra --grep maester',
-        }),
+      : /assigned to another resource/.test(String(description))
+        ? {
+            text: `give ${secret} a CLIENT_ID that no other OAuth2Client has; if none has it, delete that client in hydra`,
+            command: 'kubectl get oauth2clients -A',
+          }
+        : {
+            text: isAway
+              ? 'see whether hydra runs, and whether its Service of that name exists: it is set in the values of hydra-maester (adminService) or in spec.hydraAdmin of the client'
+              : `read the log of hydra-maester, and check ${secret}`,
+            command: 'npx tsx scripts/logs.ts hydra --grep maester',
+          }),
     causedBy: index
       .all('Deployment')
       .filter(({ metadata }) => /^hydra/.test(metadata.name))
       .map(refOf),
   }
 })
+
+/** The keys that the Secret of a client has, in words. */
+function keysText({ metadata, spec }: KubeObject, index: Index): string {
+  const keys = Object.keys(index.secret(metadata.namespace ?? '', spec?.secretName ?? '')?.keys ?? {})
+  return keys.length > 0 ? ` (it has ${keys.slice(0, 5).join(', ')})` : ''
+}
 
 const hostOf = (address: unknown) =>
   URL.canParse(String(address)) ? new URL(String(address)).hostname.toLowerCase() : ''

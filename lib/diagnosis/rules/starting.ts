@@ -16,6 +16,9 @@ export const READ_ONLY = /\/var\/lib\/\S{1,300}: read-only file system/
 export const writableAgain =
   'read what the kernel says of the disk: it makes a file system read-only after errors; check it (fsck), replace a failing disk, then restart the server'
 
+/** What of a mount is wrong: a file does not fit onto a folder, or the other way round. */
+export const MOUNTED = /error mounting|not a directory|is a directory|subPath|file exists/i
+
 const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
   {
     pattern: /runAsNonRoot|non-root/,
@@ -127,7 +130,7 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     fix: where => `define the variable that it names in env ${where}, or correct subPathExpr`,
   },
   {
-    pattern: /error mounting|not a directory|is a directory|subPath|file exists/i,
+    pattern: MOUNTED,
     cause: 'something cannot be mounted into it',
     fix: where =>
       `correct mountPath and subPath of its volumeMounts ${where}: a file fits onto a file and a folder onto a folder, and the key must exist`,

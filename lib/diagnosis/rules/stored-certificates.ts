@@ -72,6 +72,8 @@ function absence(certificate: KubeObject, index: Index): Problem | undefined {
   if (!wasIssued || index.blind('Secret') || isFresh(certificate, index)) return undefined
   const secret = index.secret(namespace, name)
   const found = secret?.certificate
+  // Nobody has looked into it.
+  if (secret && !found && (secret.keys['tls.crt'] ?? 0) > 0) return undefined
   return {
     rule: 'certificate-secret-unusable',
     cause: secret ? `its Secret ${name} holds no usable certificate` : `its Secret ${name} does not exist`,

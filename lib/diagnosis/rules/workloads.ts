@@ -179,7 +179,7 @@ function scaleBack(workload: KubeObject, index: Index): Remedy | undefined {
   if (annotations?.[NOTES.restore] !== undefined)
     return {
       text: 'an unfinished restore has stopped it: run the same restore command again',
-      command: 'npx tsx scripts/restore.ts --help',
+      command: 'kubectl -n velero get configmap oas-restore-state -o yaml',
     }
   const release = releaseOf(workload, index)
   if (release) {
