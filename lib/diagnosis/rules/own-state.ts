@@ -16,8 +16,8 @@ import {
   isBare,
   isNeverSet,
   isResting,
+  listedParts,
   PART_WORKS,
-  partsOf,
   RESTS,
   SETTLES,
   statesOf,
@@ -212,7 +212,7 @@ function ofPhase(object: KubeObject, index: Index): Unsettled | undefined {
   const isFailed = (each: unknown) =>
     FAILED.test(String(each)) || (/ /.test(String(each)) && TROUBLE.test(String(each)))
   const phase = String(phases.find(isFailed) ?? phases.find(Boolean) ?? '')
-  const ofParts = partsOf(status).flatMap(({ errors = [] }) => errors.map(({ message }) => message))
+  const ofParts = listedParts(status).flatMap(({ errors = [] }) => errors.map(({ message }) => message))
   const [error] = [status.errors, status.error?.message ?? status.error, ofParts].flat().filter(Boolean)
   const { message = named(status), health, phaseReason, reason, failureReason } = status
   const told = error ?? message ?? health?.message ?? phaseReason ?? reason ?? failureReason

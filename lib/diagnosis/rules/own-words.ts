@@ -84,12 +84,14 @@ export const statesOf = ({ status = {} }: KubeObject): string[] =>
   ].filter(value => typeof value === 'string')
 
 /** The parts that a status lists, as the listeners of a Gateway. */
-export const partsOf = (status: object): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>
+export const listedParts = (
+  status: object,
+): { conditions?: Condition[]; errors?: { message?: string }[] }[] =>
   Object.values(status)
     .flatMap(value => (Array.isArray(value) ? value : []))
     .filter(each => each?.conditions || each?.errors)
 
 /** The conditions of an object, and those of the parts that its status lists. */
 export function conditionsOf({ status = {} }: KubeObject): Condition[] {
-  return [status, ...partsOf(status)].flatMap(({ conditions = [] }) => conditions)
+  return [status, ...listedParts(status)].flatMap(({ conditions = [] }) => conditions)
 }

@@ -174,10 +174,10 @@ function lackingMembers(pod: KubeObject, index: Index) {
   const claims = index.within('PersistentVolumeClaim', namespace).map(({ metadata }) => metadata.name)
   const ordinals = claimsOfPod(pod)
     .filter(own => own.endsWith(`-${pod.metadata.name}`))
-    .map(own => own.replace(/\d+$/, ''))
+    .map(own => own.replace(/-\d{1,10}$/, '-'))
     .flatMap(own => claims.flatMap(claim => (claim.startsWith(own) ? [Number(claim.slice(own.length))] : [])))
   const members = Math.max(0, ...ordinals.filter(Number.isInteger)) + 1
-  if (replicas * 2 > members) return undefined
+  if (members < 3 || replicas * 2 > members) return undefined
   return {
     cause: `StatefulSet ${name} has ${replicas} of ${members} members, whose claims are still there: these are not a majority`,
     fix: `scale it back to ${members}, ${whereToChange(set, index)}, so that its members find each other again`,
