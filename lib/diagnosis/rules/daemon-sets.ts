@@ -2,6 +2,7 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Rule, type Telling } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
+import { type Taint, taintsOf } from './taints.ts'
 import { podsIn, podsOf, since } from './workload-facts.ts'
 
 /** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
@@ -46,7 +47,7 @@ export function keptOff(
   node: KubeObject,
 ): { cause: string; fix: (daemon: KubeObject) => string } | undefined {
   const { nodeSelector = {}, tolerations = [] } = spec?.template?.spec ?? {}
-  const taint = ((node.spec?.taints ?? []) as Taint[]).find(
+  const taint = taintsOf(node).find(
     ({ key, effect }) =>
       effect !== 'PreferNoSchedule' &&
       // The controller of DaemonSets gives their pods a toleration of these.
@@ -72,11 +73,6 @@ export function keptOff(
       }
 }
 
-interface Taint {
-  key?: string
-  effect?: string
-}
-
 /** A node-agent that does not run on a node with volumes that it should read. */
 function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
   const { namespace } = daemon.metadata
@@ -97,7 +93,8 @@ function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
   )
   if (!reads || !lacking || there.size === 0) return undefined
   const { nodeName } = lacking.spec ?? {}
-  const taints: Taint[] = index.get('Node', undefined, nodeName)?.spec?.taints ?? []
+  const node = index.get('Node', undefined, nodeName)
+  const taints = node ? taintsOf(node) : []
   const keys = taints.filter(({ effect }) => effect !== 'PreferNoSchedule').map(({ key }) => key)
   return {
     rule: 'daemonset-not-on-node',

@@ -8,10 +8,12 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { keptOff } from './daemon-sets.ts'
 import { asRoot, RESTART_K3S } from './failure.ts'
+import { agentsOn, byAgents, NETWORK } from './node-agents.ts'
 import { diskPressure } from './node-disk.ts'
+import { reserved, unused } from './node-taints.ts'
 import { quantity } from './quantity.ts'
 import { fits } from './selector.ts'
-import { eventsOf, podsIn, podsOf, since, suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'
+import { eventsOf, podsIn, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */
 const CONDITIONS: readonly { type: string; rule: string; cause: string; text: string; command: string }[] = [
@@ -44,33 +46,6 @@ const CONDITIONS: readonly { type: string; rule: string; cause: string; text: st
     command: RESTART_K3S,
   },
 ]
-
-/** Taints that the program of an agent sets itself until that runs on the node, and takes off again. */
-export const OF_AGENT = /\/agent-not-ready$/
-
-/** Names by which the network of pods, or what a taint belongs to, is set up: those of its DaemonSets and images. */
-const NETWORK =
-  /cilium|calico|canal|flannel|weave|antrea|kube-router|aws-node|azure-cni|multus|ovn|kindnet|\bcni\b/i
-const GENERIC = /^(agent|not|ready|node|csi|aws|com|io|k8s)$/
-
-/** The pods on a node that set up its network, or that one of its taints waits for, and that do not work. */
-function agentsOn(node: KubeObject, index: Index): Ref[] {
-  const waited = ((node.spec?.taints ?? []) as Taint[])
-    .filter(({ key }) => OF_AGENT.test(key ?? ''))
-    .flatMap(({ key = '' }) => key.split(/[./-]/).filter(word => word && !GENERIC.test(word)))
-  return podsOf(index)
-    .filter(pod => pod.spec?.nodeName === node.metadata.name && condition(pod, 'Ready')?.status !== 'True')
-    .filter(pod => {
-      const owner = workloadOf(pod, index)
-      const images = ((pod.spec?.containers ?? []) as { image?: string }[]).map(({ image }) => image)
-      const names = [owner.metadata.name, ...images].join(' ')
-      return owner.kind === 'DaemonSet' && (NETWORK.test(names) || waited.some(word => names.includes(word)))
-    })
-    .map(refOf)
-}
-
-/** What on a node only repeats that the pods of its network do not work. */
-const byAgents = (node: KubeObject, index: Index) => suffersFrom(agentsOn(node, index))
 
 /** Nodes that are not ready, or short of something. */
 const conditions: Rule = index =>
@@ -189,81 +164,6 @@ function others(node: KubeObject, index: Index): Finding[] {
                 }),
       }),
     )
-}
-
-/** A node that a cloud controller has to set up first: nothing is placed on it until then. */
-function reserved(node: KubeObject, index: Index): Finding[] {
-  const taints = (node.spec?.taints ?? []) as { key?: string; effect?: string }[]
-  const taint = taints.find(({ key }) => /uninitialized$/.test(key ?? ''))
-  const evicting = taints.find(
-    ({ key, effect }) =>
-      effect === 'NoExecute' && !/\/(not-ready|unreachable|etcd|control-plane|master)$/.test(key ?? ''),
-  )
-  if (evicting && OF_AGENT.test(evicting.key ?? ''))
-    return [
-      tell(node, {
-        rule: 'node-out-of-service',
-        cause: `its agent is not ready, and lets no pod stay on it until then: taint ${evicting.key}:NoExecute`,
-        text: 'see why the pod of that agent on this node does not run: the taint is taken off by it',
-        command: `kubectl get pods -A -o wide --field-selector spec.nodeName=${node.metadata.name}`,
-        ...byAgents(node, index),
-      }),
-    ]
-  // One that pods of it tolerate by name is there for good, as k3s' own for dedicated servers: CriticalAddonsOnly.
-  const isMeant = ({ spec }: KubeObject) => spec?.nodeName === node.metadata.name && tolerates(spec, evicting)
-  if (evicting && !podsOf(index).some(isMeant))
-    return [
-      tell(node, {
-        rule: 'node-out-of-service',
-        verdict: 'warning',
-        cause: `a taint lets no pod stay on it: ${evicting.key}:NoExecute`,
-        text: 'remove the taint when the node is back in service',
-        command: `kubectl taint node ${node.metadata.name} ${evicting.key}:NoExecute-`,
-      }),
-    ]
-  if (!taint || since(index, node.metadata.creationTimestamp) < 300) return []
-  return [
-    tell(node, {
-      rule: 'node-uninitialized',
-      cause: `it waits for a cloud controller, and takes no pods until then (taint ${taint.key})`,
-      text: 'see whether the cloud controller runs, or remove cloud-provider=external from the settings of k3s',
-      command: `kubectl describe node ${node.metadata.name}`,
-    }),
-  ]
-}
-
-/** Taints of a node that no pod tolerates, so that nothing runs on it. */
-function unused(node: KubeObject, index: Index): Finding[] {
-  const taint = ((node.spec?.taints ?? []) as Taint[]).find(
-    ({ key = '', effect }) => effect === 'NoSchedule' && !/kubernetes\.io\//.test(key) && !OF_AGENT.test(key),
-  )
-  if (!taint || since(index, node.metadata.creationTimestamp) < 3600) return []
-  const used = podsOf(index).some(
-    ({ spec }) =>
-      spec?.nodeName === node.metadata.name ||
-      // A pod that is meant for it tells of the taint itself.
-      (!spec?.nodeName && spec?.nodeSelector?.['kubernetes.io/hostname'] === node.metadata.name) ||
-      tolerates(spec, taint),
-  )
-  if (used) return []
-  return [
-    tell(node, {
-      rule: 'node-unused',
-      verdict: 'warning',
-      cause: `nothing runs on it: no pod tolerates its taint ${taint.key}:${taint.effect}`,
-      text: 'remove the taint, or give the pods that are meant a toleration',
-      command: `kubectl taint node ${node.metadata.name} ${taint.key}:${taint.effect}-`,
-    }),
-  ]
-}
-
-/** Whether a pod tolerates a taint by its name, and not just all. */
-const tolerates = (spec: KubeObject['spec'], taint: Taint | undefined) =>
-  ((spec?.tolerations ?? []) as Taint[]).some(({ key }) => key === taint?.key)
-
-interface Taint {
-  key?: string
-  effect?: string
 }
 
 const seen = ({ type, status, reason, message }: Condition) =>
