@@ -54,8 +54,7 @@ await script({
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')
     const { releaseVersions, readBackupObjects } = await import('../lib/backup/proof.ts')
-    const { heldLines } = await import('../lib/backup/restoring.ts')
-    const { checkSpace, dataOf, otherVersions, restorable } = await import('./restore/plan.ts')
+    const { checkSpace, dataOf, otherVersions, planLines, restorable } = await import('./restore/plan.ts')
     const progress = await import('./restore/state.ts')
     const steps = await import('./restore/steps.ts')
     const check = await import('./restore/check.ts')
@@ -96,15 +95,8 @@ await script({
     if (into !== undefined) return restoreInto(run, kubectl, { backup, parts, held, into, deadline })
     await checkSpace(kubectl, held, state.restore)
 
-    const plan = [
-      ...(state.safety ? [] : [`back up ${app} as it is now, and prove it`]),
-      `suspend ${app} in Flux, and stop it`,
-      ...heldLines(held, 'REPLACE'),
-      `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
-      'load the dumps of its databases, while nothing else of it runs',
-      `resume ${app}, wait until it is ready, compare rows and files with the backup, and ask it over HTTP`,
-    ]
-    if (!(await run.agreeByName(plan, `This replaces the data of ${app}.`, app, confirm))) return
+    const replaces = `This replaces the data of ${app}.`
+    if (!(await run.agreeByName(planLines(state, held, age), replaces, app, confirm))) return
     await lockCluster(kubectl, run)
     const request = { config, madeBy: 'restore', ttl: '720h', deadline, parts }
     state.safety ??= (await backUp(run, kubectl, request)).proof.backup.name
@@ -112,14 +104,17 @@ await script({
     await progress.beginRestore(run, kubectl, state)
     await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
     const claims = new Set(held.map(({ claim }) => claim))
-    const remove = () => steps.removeData(kubectl, state, parts, claims, run.signal)
-    if (!state.restore) await run.step('Stop it, and remove its claims', undefined, remove)
-    const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
     const wait = { deadline, log: run.log, signal: run.signal }
-    await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
     const counting = await countingOf(run, kubectl)
-    const load = () => steps.loadOnce(kubectl, counting, { state, parts, claims }, wait)
-    if (!state.loaded) await run.step('Load the dumps of its databases', undefined, load)
+    // What is loaded is the application's again: people may have written since.
+    if (!state.loaded) {
+      const remove = () => steps.removeData(kubectl, state, parts, claims, run.signal)
+      if (!state.restore) await run.step('Stop it, and remove its claims', undefined, remove)
+      const byHand = `velero restore create --from-backup ${backup} --include-namespaces ${parts.namespaces.join(',')}`
+      await run.step('Restore', byHand, () => steps.restoreData(kubectl, state, parts, held, wait, remove))
+      const load = () => steps.loadOnce(kubectl, counting, { state, parts, claims }, wait)
+      await run.step('Load the dumps of its databases', undefined, load)
+    }
     let lost: string[] = []
     await run.step('Start what uses them, and compare', undefined, async () => {
       await startWriters(kubectl, parts)

@@ -7,7 +7,7 @@ import { throwFlaws } from '../../lib/backup/judge.ts'
 import { startOf, VELERO } from '../../lib/backup/objects.ts'
 import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
-import { readProof, spaceProblems } from '../../lib/backup/restoring.ts'
+import { heldLines, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
 import { VELERO_API, veleroRef } from '../../lib/backup/velero.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
@@ -104,6 +104,25 @@ export async function dataOf(
     .map(claim => `${claim} is not in the backup: it stays as it is`)
   const object = await kubectl.get(veleroRef('Backup', backup))
   return { held, lacking, age: durationText(Math.max(0, now - (object ? startOf(object) : now))) }
+}
+
+/** What a restore is going to do, one line each; one whose data is loaded only resumes the application. Pure. */
+export function planLines(
+  { app, safety, loaded }: RestoreState,
+  held: readonly Held[],
+  age: string,
+): string[] {
+  const replacing = [
+    `suspend ${app} in Flux, and stop it`,
+    ...heldLines(held, 'REPLACE'),
+    `what was written after the backup, ${age} ago, is then only in the safety backup and in the old volumes`,
+    'load the dumps of its databases, while nothing else of it runs',
+  ]
+  return [
+    ...(safety ? [] : [`back up ${app} as it is now, and prove it`]),
+    ...(loaded ? [`its data is restored and loaded: it stays as it is`] : replacing),
+    `resume ${app}, wait until it is ready, compare rows and files with the backup, and ask it over HTTP`,
+  ]
 }
 
 /**

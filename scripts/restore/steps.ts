@@ -22,6 +22,9 @@ import { releasesWith } from './plan.ts'
 import { keepRestoreState, type RestoreState } from './state.ts'
 import { stoppedWith, stopWriters } from './writers.ts'
 
+/** Velero's label of what it has restored: the name of its Restore. */
+const RESTORED_BY = 'velero.io/restore-name'
+
 /** The label of a volume that a restore has replaced: its data is still on the server. */
 export const REPLACED = 'openappstack.net/replaced-by-restore'
 
@@ -54,12 +57,12 @@ export async function resumeApp(kubectl: Kubectl, parts: AppParts): Promise<stri
 
 /**
  * Removes the workloads that use these claims, and the claims, once nothing of a replaced restore fills them. Their
- * volumes are kept (`Retain`) with a label: the newer data stays on the server. Throws when a pod has no owner that can
- * be removed.
+ * volumes are kept (`Retain`) with a label: the newer data stays on the server. Those that a failed Restore of this run
+ * has filled go: the backup has what is in them. Throws when a pod has no owner that can be removed.
  */
 export async function removeData(
   kubectl: Kubectl,
-  { app, replaces }: RestoreState,
+  { app, replaces, restore }: RestoreState,
   parts: AppParts,
   claims: ReadonlySet<string>,
   signal: AbortSignal,
@@ -67,7 +70,8 @@ export async function removeData(
   if (replaces) await giveUpRestore(kubectl, replaces, signal)
   const all = await kubectl.list('v1', 'PersistentVolumeClaim')
   const doomed = all.filter(({ metadata }) => claims.has(`${metadata.namespace}/${metadata.name}`))
-  for (const { spec } of doomed) {
+  for (const { spec, metadata } of doomed) {
+    if (restore !== undefined && metadata.labels?.[RESTORED_BY] === restore) continue
     const volume = { apiVersion: 'v1', kind: 'PersistentVolume', name: String(spec?.volumeName ?? '') }
     if (volume.name === '' || !(await kubectl.get(volume))) continue
     await kubectl.patch(volume, {
@@ -93,7 +97,7 @@ export async function removeData(
     },
     { deadline: 300_000, describe: last => `claims ${last} are still there`, signal },
   )
-  return `${countText(refs.length, 'workload')}, ${countText(doomed.length, 'claim')}; the volumes are kept`
+  return `${countText(refs.length, 'workload')}, ${countText(doomed.length, 'claim')}; replaced volumes are kept`
 }
 
 /**

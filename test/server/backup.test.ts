@@ -11,6 +11,7 @@ import { K3S, kubeconfigAt } from '../../lib/k3s/k3s.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
+import { REPLACED } from '../../scripts/restore/steps.ts'
 import { builtSets } from '../bed/build/build.ts'
 import { readObjects } from '../bed/build/data.ts'
 import { VELERO_SET } from '../bed/build/programs.ts'
@@ -442,7 +443,12 @@ test('volumes in the bucket are tampered with: a drill and a restore fail by tha
   const kept = await server.exec(['sh', '-c', LIST_FILES, 'sh', path], { timeout: 10 * MINUTE })
   assert.is(kept, before)
   for (const [i, pack] of packs.entries()) writeFileSync(pack, good[i]!)
+  const replaced = async () =>
+    (await kubectl(['get', 'persistentvolumes', '-l', `${REPLACED}=wekan`, '-o', 'name'])).split('\n').sort()
+  const earlier = await replaced()
   await restored()
+  // What the failed one has filled is not kept: only what people had.
+  assert.equal(await replaced(), earlier)
 })
 
 test.run()

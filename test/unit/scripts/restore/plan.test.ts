@@ -1,7 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
-import { checkSpace, otherVersions, releasesWith, restorable } from '../../../../scripts/restore/plan.ts'
+import {
+  checkSpace,
+  otherVersions,
+  planLines,
+  releasesWith,
+  restorable,
+} from '../../../../scripts/restore/plan.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 test('another chart version than in the backup is named; one that is not known, or the same, is not', () => {
@@ -15,6 +21,17 @@ test('another chart version than in the backup is named; one that is not known, 
     'the backup is of oas-apps/wekan 9.1.0, and the cluster has 9.2.0: restore before you upgrade',
   ])
   assert.equal(otherVersions(parts, {}, { 'oas-apps/wekan': '9.2.0' }), [])
+})
+
+test('a plan: what is loaded is not replaced again', () => {
+  const held = [{ claim: 'oas-apps/data', bytes: 1 << 20, volume: 'data', pod: 'wekan-0' }]
+  const state = { app: 'wekan', backup: 'nightly' }
+  const first = planLines(state, held, '9 h').join('\n')
+  assert.match(first, /^back up wekan as it is now/)
+  assert.match(first, 'REPLACE oas-apps/data')
+  const again = planLines({ ...state, safety: 'kept', restore: 'r', loaded: 'yes' }, held, '9 h').join('\n')
+  assert.not.match(again, /REPLACE|back up|load the dumps/)
+  assert.match(again, /resume wekan/)
 })
 
 test('only releases whose pods have the data are restored; all, when a pod is called otherwise', () => {
