@@ -54,7 +54,7 @@ await script({
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')
     const { releaseVersions, readBackupObjects } = await import('../lib/backup/proof.ts')
-    const { checkSpace, dataOf, otherVersions, planLines, restorable } = await import('./restore/plan.ts')
+    const { checkSpace, dataOf, otherVersions, restorePlan, restorable } = await import('./restore/plan.ts')
     const progress = await import('./restore/state.ts')
     const steps = await import('./restore/steps.ts')
     const check = await import('./restore/check.ts')
@@ -96,7 +96,7 @@ await script({
     await checkSpace(kubectl, held, state.restore)
 
     const replaces = `This replaces the data of ${app}.`
-    if (!(await run.agreeByName(planLines(state, held, age), replaces, app, confirm))) return
+    if (!(await run.agreeByName(restorePlan(state, held, age), replaces, app, confirm))) return
     await lockCluster(kubectl, run)
     const request = { config, madeBy: 'restore', ttl: '720h', deadline, parts }
     state.safety ??= (await backUp(run, kubectl, request)).proof.backup.name

@@ -16,7 +16,12 @@ export async function act(kubectl: Kubectl, action: Action, cluster: string): Pr
       await kubectl.patch(action.ref, { spec: { suspend: false } })
       return
     case 'delete':
-      await kubectl.delete(action.ref, { uid: action.uid })
+      // The pods of a StatefulSet go on without it: the new one takes them over.
+      await kubectl.delete(
+        action.ref,
+        { uid: action.uid },
+        action.ref.kind === 'StatefulSet' ? 'Orphan' : 'Background',
+      )
       return
     case 'patch':
       await kubectl.patch(action.ref, action.patch, { subresource: action.subresource })

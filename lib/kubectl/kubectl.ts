@@ -403,7 +403,11 @@ export class Kubectl {
   }
 
   /** Deletes an object; false when there was none. The server refuses when it is not, or no longer, the one meant. */
-  async delete(ref: Ref, meant?: { uid?: string; resourceVersion?: string }): Promise<boolean> {
+  async delete(
+    ref: Ref,
+    meant?: { uid?: string; resourceVersion?: string },
+    propagationPolicy: 'Background' | 'Orphan' = 'Background',
+  ): Promise<boolean> {
     return this.#try(`deleting ${refText(ref)}`, async () => {
       try {
         await this.call({
@@ -412,7 +416,7 @@ export class Kubectl {
           body: {
             apiVersion: 'v1',
             kind: 'DeleteOptions',
-            propagationPolicy: 'Background',
+            propagationPolicy,
             ...(meant ? { preconditions: meant } : {}),
           },
         })

@@ -107,7 +107,7 @@ export async function dataOf(
 }
 
 /** What a restore is going to do, one line each; one whose data is loaded only resumes the application. Pure. */
-export function planLines(
+export function restorePlan(
   { app, safety, loaded }: RestoreState,
   held: readonly Held[],
   age: string,

@@ -191,7 +191,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
   ImageUpdateAutomation: { spec: { policySelector: SELECTOR, sourceRef: REF }, status: UNKNOWN },
   Gateway: { spec: { gatewayClassName: 'text' }, status: UNKNOWN },
   HTTPRoute: {
-    spec: { parentRefs: [REF], rules: [{ backendRefs: [{ ...REF, port: 'number' }] }] },
+    spec: { parentRefs: [REF], rules: [{ backendRefs: [{ ...REF, port: 'number', weight: 'number' }] }] },
     status: UNKNOWN,
   },
   IngressRoute: {

@@ -32,6 +32,16 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
     where =>
       `choose an address of a pool ${where} (loadBalancerIP or the annotation), or extend the pool: IPAddressPool with MetalLB`,
   ],
+  [
+    /cannot find default snapshot class/,
+    where =>
+      `mark one VolumeSnapshotClass as the default (annotation snapshot.storage.kubernetes.io/is-default-class: "true"), or name one in volumeSnapshotClassName ${where}`,
+  ],
+  [
+    /undefined (receiver|time interval) .{0,100}used in route/,
+    () =>
+      'define it in the configuration of Alertmanager (alertmanager.config in its values), or take it out of the route that names it',
+  ],
   [/unrecoverable/i, () => 'restore it from its last backup'],
   [
     /converting YAML/,

@@ -25,6 +25,21 @@ const locations = each('BackupStorageLocation', (location, index) => {
         }
       : undefined
   const message = String(location.status?.message ?? '')
+  const keys = Object.keys(index.secret(location.metadata.namespace ?? '', 'cloud-credentials')?.keys ?? {})
+  // Velero's pod reads /credentials/cloud: https://velero.io/docs/v1.18/locations/#create-a-storage-location-that-uses-unique-credentials
+  if (
+    /NoCredentialProviders|no EC2 IMDS role|failed to refresh cached credentials/.test(message) &&
+    keys.length > 0 &&
+    !keys.includes('cloud') &&
+    !location.spec?.credential
+  )
+    return {
+      rule: 'backup-location-unavailable',
+      cause: `Secret cloud-credentials has no key cloud, which velero reads its credentials from: nothing is backed up`,
+      evidence: [short(message), `it has ${keys.slice(0, 5).join(', ')}`],
+      text: 'put the credentials under the key cloud in Secret cloud-credentials (values of the release: credentials.secretContents.cloud), then restart velero',
+      command: `kubectl -n ${location.metadata.namespace} describe secret cloud-credentials`,
+    }
   return {
     rule: 'backup-location-unavailable',
     cause: `the bucket ${objectStorage?.bucket} at ${config?.s3Url ?? 'the storage provider'} cannot be used: nothing is backed up`,

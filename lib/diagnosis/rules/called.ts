@@ -77,7 +77,12 @@ function refusedIn(pod: KubeObject, texts: readonly string[], index: Index): Mea
 const CALLS = /^container-(names-unresolved|service-unreachable|no-primary)$/
 
 /** Whether nobody answers for a Service. */
-const isSilent = (service: KubeObject, index: Index) => endpointsOf(service.metadata, index) === 0
+function isSilent(service: KubeObject, index: Index): boolean {
+  if (endpointsOf(service.metadata, index) === 0) return true
+  // A headless Service may give the addresses of pods that are not ready, too.
+  const pods = podsBehind(service, index)
+  return pods.length > 0 && pods.every(pod => condition(pod, 'Ready')?.status === 'False')
+}
 
 /** An address that is not reached by its network: a refusal would come from the program there. */
 const NODE_CALL =
@@ -177,16 +182,19 @@ const PRODUCTS = [
   /memcache/i,
   /elastic|opensearch/i,
   /etcd/i,
+  /database/i,
 ]
+
+/** The name of a Service, and that it is one of a database where its name says which. */
+const productOf = ({ metadata: { name } }: KubeObject) =>
+  /mysql|mariadb|postgres|mongo|\bdb\b/i.test(name) ? `${name} database` : name
 
 /** The silent Service beside a pod that is of the product which its client names, where no host is named. */
 function meantBy(known: Meaning, { metadata }: KubeObject, index: Index): Called | undefined {
   const product = PRODUCTS.find(each => each.test(known.line ?? known.cause))
   const service = index
     .within('Service', metadata.namespace)
-    .find(
-      each => product?.test(each.metadata.name) && !leadsTo(each, metadata.labels) && isSilent(each, index),
-    )
+    .find(each => product?.test(productOf(each)) && !leadsTo(each, metadata.labels) && isSilent(each, index))
   return service && { host: service.metadata.name, service, inside: true, ofPod: false }
 }
 

@@ -198,13 +198,23 @@ const quotas = each('ResourceQuota', (quota, index) => {
   )
   const refused = refusalsBy(quota, index)
   if (refused.length === 0 && full.length === 0) return undefined
+  // An update that adds its new pods first needs the room of both.
+  const updating = index
+    .within('Deployment', namespace)
+    .find(
+      ({ spec, status }) =>
+        spec?.strategy?.type !== 'Recreate' &&
+        refused.length > 0 &&
+        (status?.readyReplicas ?? 0) >= (spec?.replicas ?? 1) &&
+        (status?.updatedReplicas ?? 0) < (spec?.replicas ?? 1),
+    )
   const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
   return {
     rule: 'quota-exhausted',
     verdict: refused.length > 0 ? 'broken' : 'warning',
     cause: `${resources.length > 0 ? `is used up: ${resources.join(', ')}` : 'has no room for what is wanted'}${refused.length > 0 ? '; what needs it is refused' : ''}`,
     evidence: refused.slice(0, 3).map(event => short(event.message ?? '')),
-    text: 'raise it, or remove what is not needed in the namespace',
+    text: `raise it, or remove what is not needed in the namespace${updating ? `; or set strategy Recreate, or maxSurge: 0, in the manifest of Deployment ${updating.metadata.name}: its new pod waits for the room of the old one` : ''}`,
     command: `kubectl -n ${namespace} edit resourcequota ${name}`,
   }
 })

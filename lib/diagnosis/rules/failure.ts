@@ -159,7 +159,7 @@ function actionCommand(action: Action): string {
     case 'resume':
       return `flux resume ${place(action.ref)}`
     case 'delete':
-      return `kubectl -n ${action.ref.namespace} delete ${action.ref.kind.toLowerCase()} ${action.ref.name}`
+      return `kubectl -n ${action.ref.namespace} delete ${action.ref.kind.toLowerCase()} ${action.ref.name}${action.ref.kind === 'StatefulSet' ? ' --cascade=orphan' : ''}`
     case 'patch':
       return `kubectl -n ${action.ref.namespace} patch ${action.ref.kind.toLowerCase()} ${action.ref.name} --type merge -p '${JSON.stringify(action.patch)}'`
     case 'script':

@@ -136,6 +136,8 @@ function isBusy(object: KubeObject, index: Index): boolean {
 function isIgnored(object: KubeObject, index: Index): boolean {
   const { annotations, creationTimestamp, deletionTimestamp } = object.metadata
   if (object.spec?.suspend === true || deletionTimestamp) return false
+  // A repository of OCI is an address alone: https://fluxcd.io/flux/components/source/helmrepositories/#helm-oci-repository
+  if (object.kind === 'HelmRepository' && object.spec?.type === 'oci') return false
   const asked = handled(object) ? undefined : annotations?.['reconcile.fluxcd.io/requestedAt']
   const since = asked ?? (object.status?.conditions === undefined ? creationTimestamp : undefined)
   return (index.now - Date.parse(since ?? '')) / 1000 > LONGEST_GRACE

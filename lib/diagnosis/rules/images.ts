@@ -52,7 +52,14 @@ const KINDS: readonly Kind[] = [
   },
   {
     rule: 'image-registry-untrusted',
-    pattern: /x509:|certificate (signed by|has expired|is not)|server gave HTTP response to HTTPS/i,
+    pattern: /server gave HTTP response to HTTPS/i,
+    cause: (image, registry) => `${registry}, where ${image} lies, speaks plain HTTP, and is asked by HTTPS`,
+    fix: registry =>
+      `name it with endpoint http://${registry} in /etc/rancher/k3s/registries.yaml of each server, and restart k3s; better, give it a certificate`,
+  },
+  {
+    rule: 'image-registry-untrusted',
+    pattern: /x509:|certificate (signed by|has expired|is not)/i,
     cause: (image, registry) => `the certificate of ${registry}, where ${image} lies, is not accepted`,
     fix: registry =>
       `check the certificate that ${registry} shows, the clock of the server, and /etc/rancher/k3s/registries.yaml`,

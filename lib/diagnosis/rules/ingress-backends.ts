@@ -43,7 +43,7 @@ const ingresses = each('Ingress', (ingress, index) => {
         'ingress-class-missing',
         `its IngressClass ${wanted} does not exist: nobody serves it`,
         others
-          ? `correct the class ${where}: there is ${others}`
+          ? `correct the class ${isSolver(ingress) ? 'in the solver of the issuer (spec.acme.solvers, http01.ingress.ingressClassName), which gives it to this Ingress' : where}: there is ${others}`
           : 'the release `ingress` in oas brings the class: see whether it is ready',
         'kubectl get ingressclass',
       ),

@@ -119,6 +119,8 @@ function entryFindings(ingress: KubeObject, { hosts = [], secretName }: Tls, ind
       ),
     ]
   const facts = secret.certificate
+  // Nobody has looked into it.
+  if (!facts && (secret.keys['tls.crt'] ?? 0) > 0) return []
   if (!facts || 'error' in facts)
     return [
       finding(

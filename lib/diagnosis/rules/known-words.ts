@@ -67,7 +67,9 @@ export const WORDS: readonly Words[] = [
   },
   {
     rule: 'node-inotify-limit',
-    pattern: /inotify|fsnotify|max_user_(instances|watches)/i,
+    // Promtail and Alloy say it of their targets: https://github.com/grafana/loki/issues/1153
+    pattern:
+      /inotify|fsnotify|max_user_(instances|watches)|(file ?target|watcher)\b[^\n]{0,60}: too many open files/i,
     what: 'the node has no inotify instances left: it is a limit of the kernel, not of the pod',
     fix: () => 'raise fs.inotify.max_user_instances (and max_user_watches) on the server, in /etc/sysctl.d',
     command: asRoot('sysctl -w fs.inotify.max_user_instances=1024'),
@@ -437,6 +439,13 @@ export const WORDS: readonly Words[] = [
     what: 'it finds the trace of an earlier run of itself',
     fix: where =>
       `remove the pid file that a killed run has left on its volume; better keep that file on an emptyDir ${where}`,
+  },
+  {
+    // postgres, src/bin/pg_dump/pg_backup_db.c
+    rule: 'container-client-too-old',
+    pattern: /aborting because of server version mismatch|server version [^\n]{1,60}(pg_dump|psql) version/i,
+    what: 'its program is older than the database server, and does not read a newer one',
+    fix: where => `use an image with the major version of the server ${where}`,
   },
   {
     rule: 'container-data-of-other-version',

@@ -3,13 +3,13 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { type Finding, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { byAgents } from './node-agents.ts'
-import { OF_AGENT, taintsOf, tolerates } from './taints.ts'
+import { OF_AGENT, OF_CLOUD, taintsOf, tolerates } from './taints.ts'
 import { podsOf, since } from './workload-facts.ts'
 
 /** A node that a cloud controller has to set up first: nothing is placed on it until then. */
 export function reserved(node: KubeObject, index: Index): Finding[] {
   const taints = taintsOf(node)
-  const taint = taints.find(({ key }) => /uninitialized$/.test(key ?? ''))
+  const taint = taints.find(({ key }) => OF_CLOUD.test(key ?? ''))
   const evicting = taints.find(
     ({ key, effect }) =>
       effect === 'NoExecute' && !/\/(not-ready|unreachable|etcd|control-plane|master)$/.test(key ?? ''),

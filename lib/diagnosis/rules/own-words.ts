@@ -26,12 +26,15 @@ export const TROUBLE =
 export const FAILED =
   /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
 
-/** Phases that somebody has asked for: an object rests. */
-export const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|halted|hibernated|sleeping)$/i
+/** Phases that somebody has asked for, or that come of nobody asking: an object rests. */
+export const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|halted|hibernated|sleeping|NoTraffic)$/i
+/** Words by which something says that it rests. Knative: `Revision is inactive.` */
+const AT_REST = /\bis (inactive|idle)\.?$/i
 
 /** Whether an object says by a condition that it does not work. */
 export const isBad = ({ type = '', status, reason = '', message = '' }: Partial<Condition>) =>
   !RESTS.test(reason) &&
+  !AT_REST.test(message) &&
   ((WORKS.test(type) && status !== 'True') ||
     // Argo CD's conditions have no status: one that is there counts.
     (FAILS.test(type) && (status === 'True' || status === undefined)) ||

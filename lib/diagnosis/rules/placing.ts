@@ -7,7 +7,7 @@ import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { beyondAll, room } from './room.ts'
 import { fits, type Selector, selectorText } from './selector.ts'
-import { OF_AGENT, taintsOf, taintText } from './taints.ts'
+import { OF_AGENT, OF_CLOUD, taintsOf, taintText } from './taints.ts'
 import { nodesOfVolume } from './volumes.ts'
 import { suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'
 
@@ -156,6 +156,13 @@ export function placing(pod: KubeObject, message: string, index: Index): Finding
     const tainted = (isMeant ? meant : nodes).flatMap(node =>
       taintsOf(node).map(taint => ({ node, taint })),
     )[0]
+    if (tainted && OF_CLOUD.test(tainted.taint.key ?? ''))
+      return finding(
+        'pod-unschedulable-taint',
+        `every node${isMeant ? ' that it selects' : ''} waits for a cloud controller`,
+        'see why that does not set the node up: it takes the taint off',
+        { symptom: true, causedBy: [refOf(tainted.node)] },
+      )
     if (tainted && OF_AGENT.test(tainted.taint.key ?? ''))
       return finding(
         'pod-unschedulable-taint',

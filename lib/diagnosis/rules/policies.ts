@@ -148,15 +148,13 @@ const cutOff = each('NetworkPolicy', (policy, index, told) => {
   if (guarded.length === 0 || (!served && (peers.length === 0 || isBrought(policy)))) return undefined
   if (peers.some(peer => admitsSomebody(peer, guarded, namespace, index))) return undefined
   // Another policy may admit others: policies add up.
-  const more = index
+  const others = index
     .within('NetworkPolicy', namespace)
-    .some(
-      other =>
-        other !== policy &&
-        guarded.some(({ metadata }) => fits(other.spec?.podSelector, metadata.labels)) &&
-        (other.spec?.ingress ?? []).length > 0,
-    )
-  if (more) return undefined
+    .filter(other => other !== policy && (other.spec?.ingress ?? []).length > 0)
+  const shut = guarded.filter(
+    ({ metadata }) => !others.some(other => fits(other.spec?.podSelector, metadata.labels)),
+  )
+  if (shut.length < guarded.length) return shutFrom(policy, shut, index, told)
   const wanted = peers.map(peer =>
     selectorText({ ...(peer.namespaceSelector ?? {}), ...(peer.podSelector ?? {}) }),
   )
@@ -176,6 +174,42 @@ const cutOff = each('NetworkPolicy', (policy, index, told) => {
     command: describing(policy),
   }
 })
+
+/**
+ * A policy that admits nobody to some of its pods, where no other policy does: it is told when somebody says that what
+ * leads to them does not answer.
+ */
+function shutFrom(
+  policy: KubeObject,
+  shut: readonly KubeObject[],
+  index: Index,
+  told: readonly Finding[],
+): Finding[] {
+  const missed = index
+    .within('Service', policy.metadata.namespace)
+    .find(
+      service =>
+        shut.some(({ metadata }) => leadsTo(service, metadata.labels)) &&
+        told.some(({ causedBy = [] }) => causedBy.some(ref => keyOf(ref) === keyOf(refOf(service)))),
+    )
+  if (!missed) return []
+  const pod = shut.find(({ metadata }) => leadsTo(missed, metadata.labels))!
+  return [
+    tell(policy, {
+      rule: 'policy-admits-nobody',
+      cause: `it admits nobody to Pod ${pod.metadata.namespace}/${pod.metadata.name}, and no other policy does: requests to Service ${missed.metadata.name} time out`,
+      text: `allow requests to the pods of Service ${missed.metadata.name} by a NetworkPolicy (from ipBlock, or from anywhere to that port: the API server, which asks webhooks, is not a pod)`,
+      command: `kubectl -n ${policy.metadata.namespace} edit networkpolicy ${policy.metadata.name}`,
+    }),
+    tell(missed, {
+      rule: 'service-shut-off',
+      cause: `NetworkPolicy ${policy.metadata.name} lets no requests through to its pods`,
+      text: 'see that NetworkPolicy',
+      symptom: true,
+      causedBy: [refOf(policy)],
+    }),
+  ]
+}
 
 /** The namespace of pods that a peer without a namespaceSelector fits: alone it means its own namespace. */
 const elsewhereOf = (peers: readonly Peer[], own: string | undefined, index: Index): string | undefined =>

@@ -214,11 +214,13 @@ export const refusals: readonly KnownFailure[] = [
       `the webhook ${webhook} refuses it: ${short(why!.replaceAll(/\s+/g, ' '), 250)}`,
     fix: ({ kind, spec }, [, , why = '']) => {
       const where = kind === 'HelmRelease' ? 'by the values of the release' : `in ${spec?.path}`
-      // https://github.com/kubernetes/ingress-nginx/blob/main/internal/ingress/controller/controller.go (checkOverlap)
+      // https://github.com/kubernetes/ingress-nginx/blob/main/internal/ingress/controller/controller.go (CheckIngress)
       const [, other] = /already defined in ingress ([\w-]+\/[\w.-]+)/.exec(why) ?? []
-      return other
-        ? `remove Ingress ${other}, which has that host and path, if it is of no use any more; or give this one another host or path ${where}`
-        : `correct what it names ${where}, or the policy`
+      if (other)
+        return `remove Ingress ${other}, which has that host and path, if it is of no use any more; or give this one another host or path ${where}`
+      if (/Snippet directives are disabled/.test(why))
+        return `omit that annotation ${where}; or have the ingress controller allow it (allow-snippet-annotations, and annotations-risk-level: Critical), if everybody who writes Ingresses is trusted`
+      return `correct what it names ${where}, or the policy`
     },
   },
   {
@@ -318,7 +320,8 @@ function immutableText(object: KubeObject): string {
   if (!refused) return 'delete the object that it names'
   if (refused.kind === 'PersistentVolumeClaim')
     return `revert the change of PersistentVolumeClaim ${refused.name} (to delete it would delete its data)`
-  return `delete ${refused.kind} ${refused.name}`
+  // Its pods go on without it, and the new one takes them over.
+  return `delete ${refused.kind} ${refused.name}${refused.kind === 'StatefulSet' ? ' with --cascade=orphan' : ''}`
 }
 
 /** The message in which a refusal stands. */

@@ -24,7 +24,8 @@ export const askForRight = ({ account, verb, resource, place }: RefusedRight) =>
 
 /** The right that words say an account lacks; undefined when they say none. Pure. */
 export function refusedRight(words: string): RefusedRight | undefined {
-  const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(words) ?? []
+  // Programs that log in JSON escape the quotes.
+  const [, namespace, name, verb, resource, place] = FORBIDDEN.exec(words.replaceAll('\\"', '"')) ?? []
   if (!name || !verb || !resource) return undefined
   return { account: { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name }, verb, resource, place }
 }

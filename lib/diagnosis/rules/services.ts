@@ -23,7 +23,7 @@ import {
   workloadOf,
   workloadsBehind,
 } from './workload-facts.ts'
-import { troubledPods } from './workloads.ts'
+import { isAside, troubledPods } from './workloads.ts'
 
 type Labels = Record<string, string>
 
@@ -90,7 +90,9 @@ const withoutEndpoints = each('Service', (service, index) => {
   // Pods that are starting do not count.
   const known =
     pods.some(pod => troubledPods(index).has(keyOf(refOf(pod)))) ||
-    workloads.some(each => each.spec?.replicas === 0 && !isScaledByOthers(each, index))
+    workloads.some(
+      each => each.spec?.replicas === 0 && !isScaledByOthers(each, index) && !isAside(service, index),
+    )
   if (!known) return undefined
   return {
     rule: 'service-without-endpoints',

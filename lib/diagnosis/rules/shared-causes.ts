@@ -11,7 +11,7 @@ import { refTo } from './failure.ts'
  * (https://github.com/traefik/traefik/blob/v3.5/pkg/tls/generate/generate.go).
  */
 export const OWN_CERTIFICATE =
-  /certificate is valid for [\w.-]+\.traefik\.default|TRAEFIK DEFAULT CERT|ingress\.local|Kubernetes Ingress Controller Fake/
+  /certificate is valid for [\w.*-]+\.traefik\.default|TRAEFIK DEFAULT CERT|ingress\.local|Kubernetes Ingress Controller Fake/
 
 /** The object that each shared cause is told of. */
 export const SHARED = {

@@ -48,6 +48,22 @@ const unregistered = each('OAuth2Client', (client, index) => {
   }
 })
 
+/** Clients that hydra-maester has never handled, although it has others: it does not watch their namespace. */
+const unhandled = each('OAuth2Client', (client, index) => {
+  const { namespace, name, creationTimestamp } = client.metadata
+  if (client.status || since(index, creationTimestamp) < 600) return undefined
+  const handled = index.all('OAuth2Client').filter(({ status }) => status)
+  const isElsewhere = handled.every(({ metadata }) => metadata.namespace !== namespace)
+  const maester = index.all('Deployment').find(({ metadata }) => /maester/.test(metadata.name))
+  if (handled.length === 0 || !isElsewhere || !maester) return undefined
+  return {
+    rule: 'oauth-client-unhandled',
+    cause: `hydra-maester does not handle it, and does those of namespace ${handled[0]!.metadata.namespace}: nobody can log in to ${name} by single sign-on`,
+    text: `let hydra-maester watch namespace ${namespace}, too: omit its argument --namespace (in the values of the release: hydra-maester.maester.singleNamespaceMode: false); it makes the Secret then`,
+    command: `kubectl -n ${maester.metadata.namespace} get deployment ${maester.metadata.name} -o yaml`,
+  }
+})
+
 /** The keys that the Secret of a client has, in words. */
 function keysText({ metadata, spec }: KubeObject, index: Index): string {
   const keys = Object.keys(index.secret(metadata.namespace ?? '', spec?.secretName ?? '')?.keys ?? {})
@@ -308,6 +324,7 @@ const keys: Rule = index => {
 }
 
 export const rules: Rule[] = [
+  unhandled,
   unregistered,
   elsewhere,
   plain,

@@ -100,6 +100,13 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     command: asRoot('systemctl show k3s -p LimitNOFILE'),
   },
   {
+    pattern: /apparmor_parser[^\n]{0,60}executable file not found/,
+    cause: 'the kernel of the node uses AppArmor, and its program apparmor_parser is not there',
+    fix: () =>
+      'install the package apparmor on that node, and restart k3s there; or switch AppArmor off (kernel argument apparmor=0)',
+    command: asRoot('apt-get install -y apparmor'),
+  },
+  {
     pattern: /seccomp|apparmor|selinux/i,
     cause: 'the node cannot load the security profile that it names',
     fix: where => `bring the profile onto the node, or correct seccompProfile or appArmorProfile ${where}`,

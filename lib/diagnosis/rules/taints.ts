@@ -14,6 +14,9 @@ export const taintText = ({ key, value, effect }: Taint) => `${key}${value ? `=$
 /** The taints of a node. Pure. */
 export const taintsOf = ({ spec }: KubeObject): Taint[] => spec?.taints ?? []
 
+/** The taint of a node that a cloud controller has to set up first. */
+export const OF_CLOUD = /uninitialized$/
+
 /** Taints that the program of an agent sets itself until that runs on the node, and takes off again. */
 export const OF_AGENT = /\/agent-not-ready$/
 

@@ -160,7 +160,25 @@ function isAwaited(workload: KubeObject, index: Index): boolean {
   return index
     .within('Service', workload.metadata.namespace)
     .filter(service => leadsTo(service, workload.spec?.template?.metadata?.labels))
-    .some(({ metadata }) => !endpointsOf(metadata, index))
+    .some(service => !endpointsOf(service.metadata, index) && !isAside(service, index))
+}
+
+/** Whether routes name a Service and send it nothing, as the colour that does not serve at the moment. Pure. */
+export function isAside({ metadata }: KubeObject, index: Index): boolean {
+  type Backend = { name?: string; namespace?: string; weight?: number }
+  const weights = index
+    .all('HTTPRoute')
+    .flatMap(route =>
+      ((route.spec?.rules ?? []) as { backendRefs?: Backend[] }[]).flatMap(({ backendRefs = [] }) =>
+        backendRefs
+          .filter(
+            ({ name, namespace = route.metadata.namespace }) =>
+              name === metadata.name && namespace === metadata.namespace,
+          )
+          .map(({ weight = 1 }) => weight),
+      ),
+    )
+  return weights.length > 0 && weights.every(weight => weight === 0)
 }
 
 const scaleUp = ({ kind, metadata: { namespace, name } }: KubeObject): Remedy => ({

@@ -4,9 +4,9 @@ import type { Kubectl, Ref } from '../../../../lib/kubectl/kubectl.ts'
 import {
   checkSpace,
   otherVersions,
-  planLines,
   releasesWith,
   restorable,
+  restorePlan,
 } from '../../../../scripts/restore/plan.ts'
 import { expectedFrom } from '../../helpers.ts'
 
@@ -26,10 +26,10 @@ test('another chart version than in the backup is named; one that is not known, 
 test('a plan: what is loaded is not replaced again', () => {
   const held = [{ claim: 'oas-apps/data', bytes: 1 << 20, volume: 'data', pod: 'wekan-0' }]
   const state = { app: 'wekan', backup: 'nightly' }
-  const first = planLines(state, held, '9 h').join('\n')
+  const first = restorePlan(state, held, '9 h').join('\n')
   assert.match(first, /^back up wekan as it is now/)
   assert.match(first, 'REPLACE oas-apps/data')
-  const again = planLines({ ...state, safety: 'kept', restore: 'r', loaded: 'yes' }, held, '9 h').join('\n')
+  const again = restorePlan({ ...state, safety: 'kept', restore: 'r', loaded: 'yes' }, held, '9 h').join('\n')
   assert.not.match(again, /REPLACE|back up|load the dumps/)
   assert.match(again, /resume wekan/)
 })
