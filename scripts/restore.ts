@@ -79,6 +79,7 @@ await script({
         ['create', 'velero.io', 'restores', 'velero'],
         ['delete', '', 'persistentvolumeclaims'],
         ['create', '', 'pods/exec'],
+        ['patch', 'apps', 'deployments'],
         ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
       ]),
       ...backupChecks(kubectl, run, config),

@@ -5,7 +5,7 @@
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { databaseOf, HOOK } from '../../lib/backup/databases.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
-import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
 import { claimsOfPods, NOTES, scaleBack, scaleDown } from '../../lib/kubectl/scale.ts'
 import { claimsOfPod } from '../../lib/kubectl/volumes.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -18,10 +18,6 @@ const releaseOf = ({ metadata: { labels } }: KubeObject) =>
 
 const isDatabase = ({ spec }: KubeObject) =>
   databaseOf(spec?.template?.metadata?.annotations?.[`${HOOK}/command`]) !== undefined
-
-const refOf = ({ apiVersion, kind, metadata: { namespace, name } }: KubeObject) => ({
-  ...{ apiVersion, kind, namespace, name },
-})
 
 /** The objects of a kind in the namespaces of an application. */
 export const listOf = async (kubectl: Kubectl, { namespaces }: AppParts, apiVersion: string, kind: string) =>
