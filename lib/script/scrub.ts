@@ -18,6 +18,9 @@ const LOOKS: readonly [pattern: RegExp, replacement: string][] = [
   [/(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?/g, '***'],
   [/\b(Bearer|Basic|Token)(\s+)[\w+/=.~-]{8,}/gi, '$1$2***'],
   [/(\w{1,20}:\/\/)[^/\s@"'\\]+@/g, '$1***@'],
+  // A password with a character that cuts the address off: its beginning stands where a port would.
+  [/(\w{1,20}:\/\/[^/\s:@"'\\[\]]{1,100}:)(?!\d{1,5}(?!\w)|\*\*\*)[^\s/@"'\\]+/g, '$1***'],
+  [/(invalid port \\?"):(?!\*\*\*)[^"\\]{1,200}/g, '$1:***'],
   // "client_secret": "…", password='…'; then the same in JSON that is a string of JSON itself.
   [new RegExp(`(${FIELD}["']?\\s*[=:]\\s*)(["'])(?:\\\\.|(?!\\2)[^\\\\])+\\2`, 'gi'), '$1$2***$2'],
   [new RegExp(`(${FIELD}\\\\"\\s*:\\s*\\\\")(?:\\\\\\\\\\\\"|(?!\\\\").)+\\\\"`, 'gi'), '$1***\\"'],

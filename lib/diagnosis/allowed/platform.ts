@@ -182,6 +182,7 @@ export const PLATFORM_KINDS: Readonly<Record<string, Fields>> = {
     spec: { hosts: ['text'], http: ROUTES, tcp: ROUTES, tls: ROUTES },
     status: UNKNOWN,
   },
+  PeerAuthentication: { spec: { mtls: { mode: 'text' }, selector: SELECTOR }, status: UNKNOWN },
   DestinationRule: { spec: { host: 'text', subsets: [{ name: 'text' }] }, status: UNKNOWN },
   ServiceEntry: { spec: { hosts: ['text'] }, status: UNKNOWN },
   'Gateway.networking.istio.io': {

@@ -156,7 +156,7 @@ export function parseRecord(message: string): ChallengeReason {
   )
     return { problem: 'dns-zone' }
   if (
-    /\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature|replied: REFUSED|Zone\.read/i.test(
+    /\b40[13]\b|token|authenti|authoriz|access ?denied|forbidden|credential|signature|replied: REFUSED|Zone\.read|X-Auth-(Key|Email)|\b6003\b/i.test(
       message,
     )
   )

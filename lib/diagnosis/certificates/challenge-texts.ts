@@ -77,7 +77,7 @@ export function challengeTexts(
     case 'dns-credentials-refused':
       return {
         cause: `the DNS provider refuses the credentials for ${host}`,
-        text: 'Put a valid token or key into the Secret of the issuer’s solver (with TSIG, its name and algorithm count, too): it needs the right to edit the zone',
+        text: 'Put a valid token or key into the Secret of the issuer’s solver (with TSIG, its name and algorithm count, too): it needs the right to edit the zone. With Cloudflare a token belongs under apiTokenSecretRef, and only the global key under apiKeySecretRef',
         look: 'kubectl -n cert-manager get secrets',
       }
     case 'dns-webhook':

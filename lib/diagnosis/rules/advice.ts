@@ -42,6 +42,20 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
     () =>
       'define it in the configuration of Alertmanager (alertmanager.config in its values), or take it out of the route that names it',
   ],
+  [
+    /multiple operatorgroups/i,
+    () => 'delete all OperatorGroups of that namespace but one, then its operator is installed',
+  ],
+  [
+    /error validating existing CRs against new CRD/,
+    () =>
+      'change the object that it names, so that it fits the new definition, or delete it; then delete the InstallPlan: the next one is created by itself',
+  ],
+  [
+    /version list argument cannot be empty|no tags? (matching|found matching)/,
+    where =>
+      `have a tag of the repository fit: correct spec.filterTags.pattern and the range or order of spec.policy ${where}`,
+  ],
   [/unrecoverable/i, () => 'restore it from its last backup'],
   [
     /converting YAML/,
@@ -102,21 +116,24 @@ const ADVICE: readonly (readonly [words: RegExp, fix: (where: string) => string]
 export const adviceOn = (words: string, where: string): string | undefined =>
   ADVICE.find(([pattern]) => pattern.test(words))?.[1](where)
 
-/** What to do about an object that says in words of its own why it does not work. Pure. */
-export function remedyOf(object: KubeObject, words: string): Remedy {
+/**
+ * What to do about an object that says in words of its own why it does not work: the first of them that is understood
+ * counts. Pure.
+ */
+export function remedyOf(object: KubeObject, ...words: readonly string[]): Remedy {
+  const known = words.flatMap(each => understoodOf(object, each) ?? [])[0]
+  return {
+    text: known ?? 'correct what it says; its events and conditions tell more',
+    command: describing(object),
+  }
+}
+
+function understoodOf(object: KubeObject, words: string): string | undefined {
   const where = `in the manifest of ${object.kind} ${object.metadata.name}`
   const read = object.kind === 'ImageRepository' ? sourceFix(object, words) : undefined
   const known = meaningOf(words)
   const meant = known && !known.rule.startsWith('container-setting') ? known.fix(where) : undefined
   const field = invalidField(words)
   const refused = field && `correct what the API server does not accept${field} ${where}`
-  return {
-    text:
-      read ??
-      adviceOn(words, where) ??
-      refused ??
-      meant ??
-      'correct what it says; its events and conditions tell more',
-    command: describing(object),
-  }
+  return read ?? adviceOn(words, where) ?? refused ?? meant
 }

@@ -6,6 +6,7 @@ import type { Meaning } from './last-words.ts'
 import { readsOfVariables } from './reads.ts'
 import { boundElsewhere, refusedRight, roleBindingsOf } from './refused-rights.ts'
 import { middlewareCalled } from './routes.ts'
+import { fits } from './selector.ts'
 import { tellingLine } from './telling-lines.ts'
 import { type Container, makerOf, workloadOf } from './workload-facts.ts'
 
@@ -20,7 +21,60 @@ export function asBeside(
   if (known?.rule === 'container-rights-missing') return withBindings(known, words, index)
   if (known?.rule === 'container-login-refused') return withNewerSecret(known, pod, container, index)
   if (known?.rule === 'container-data-in-use') return withSharedVolume(known, pod, index)
+  if (known?.rule === 'container-eviction-refused') return withBudgets(known, index)
+  if (known?.rule === 'container-disk-full') return withFullClaim(known, pod, container, words, index)
   return known ?? withoutProvider(words, index)
+}
+
+/** The budgets of the pod that is not evicted. */
+function withBudgets(known: Meaning, index: Index): Meaning {
+  const [, name, namespace] = /pods\/"([\w.-]+)" -n "([\w-]+)"/.exec(known.line ?? '') ?? []
+  const kept = name ? index.get('Pod', namespace, name) : undefined
+  const by = index
+    .within('PodDisruptionBudget', namespace)
+    .filter(({ spec }) => kept && fits(spec?.selector, kept.metadata.labels))
+    .map(refOf)
+  return by.length > 0 ? { ...known, by } : known
+}
+
+/** The claim below which a file cannot be written, where its class lets it grow: the disk of the server has room then. */
+function withFullClaim(
+  known: Meaning,
+  pod: KubeObject,
+  { spec }: Container,
+  words: readonly string[],
+  index: Index,
+): Meaning {
+  type Mount = { name?: string; mountPath?: string }
+  type Volume = { name?: string; persistentVolumeClaim?: { claimName?: string } }
+  const line =
+    words
+      .join('\n')
+      .split('\n')
+      .find(each => /no space left|ENOSPC/i.test(each)) ?? ''
+  const mount = ((spec?.volumeMounts ?? []) as Mount[])
+    .filter(({ mountPath }) => mountPath && line.includes(mountPath))
+    .sort((a, b) => b.mountPath!.length - a.mountPath!.length)[0]
+  const volume = ((pod.spec?.volumes ?? []) as Volume[]).find(({ name }) => name === mount?.name)
+  const claim = index.get(
+    'PersistentVolumeClaim',
+    pod.metadata.namespace,
+    volume?.persistentVolumeClaim?.claimName ?? '',
+  )
+  const grows = index.get(
+    'StorageClass',
+    undefined,
+    claim?.spec?.storageClassName ?? '',
+  )?.allowVolumeExpansion
+  if (!claim || !grows) return known
+  const { namespace, name } = claim.metadata
+  return {
+    ...known,
+    cause: `its claim ${name} of ${claim.status?.capacity?.storage ?? claim.spec?.resources?.requests?.storage} is full: ${known.cause}`,
+    fix: () =>
+      `enlarge claim ${namespace}/${name} (spec.resources.requests.storage: its class allows it), or remove data from it`,
+    command: `kubectl -n ${namespace} edit pvc ${name}`,
+  }
 }
 
 /** A binding that names the account in another namespace tells what is wrong. */
@@ -83,7 +137,7 @@ function withSharedVolume(known: Meaning, pod: KubeObject, index: Index): Meanin
         workloadOf(each, index) === workload &&
         claimsOfPod(each).some(claim => claims.includes(claim)),
     )
-  if (!other) return known
+  if (!other) return withRemoteVolume(known, pod, index)
   const isEarlier = makerOf(other) !== makerOf(pod)
   return {
     ...known,
@@ -92,6 +146,21 @@ function withSharedVolume(known: Meaning, pod: KubeObject, index: Index): Meanin
       isEarlier
         ? `set strategy Recreate ${where}, so that the earlier pod ends first, and delete that one now`
         : `lower its replicas to 1, or give each a claim of its own (volumeClaimTemplates of a StatefulSet) ${where}`,
+  }
+}
+
+/** A volume of a file server, where SQLite and others cannot rely on locks. */
+function withRemoteVolume(known: Meaning, pod: KubeObject, index: Index): Meaning {
+  const remote = claimsOfPod(pod)
+    .map(name => index.get('PersistentVolumeClaim', pod.metadata.namespace, name))
+    .map(claim => index.get('PersistentVolume', undefined, claim?.spec?.volumeName ?? ''))
+    .find(volume => volume?.spec?.nfs || /nfs|smb|cifs/i.test(volume?.spec?.csi?.driver ?? ''))
+  if (!remote) return known
+  return {
+    ...known,
+    cause: `its volume ${remote.metadata.name} is one of a file server (NFS or SMB), on which locks do not work for a database of files: ${known.cause}`,
+    fix: where =>
+      `give it a volume on a disk of the server (class local-path) ${where}, or another database than SQLite, and copy its data there`,
   }
 }
 

@@ -5,6 +5,7 @@ import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { recognise } from './failure.ts'
 import { type Meaning, meaningOf } from './last-words.ts'
+import { refusedByMesh } from './mesh.ts'
 import { clockAhead } from './nodes.ts'
 import { refusals, releaseLocked } from './refusals.ts'
 import { fits } from './selector.ts'
@@ -13,7 +14,7 @@ import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
 const HOST =
-  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup (?:for host ["'`])?|\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream|server (?:at|on)) ["'`]|UnknownHostException: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?::(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
+  /(?:\/\/(?:[^\s/@]{0,200}@)?|@|\blookup (?:for host ["'`])?|\bcan't find |name resolution: |\bENOTFOUND |\b(?:host name|host|hostname|upstream|server (?:at|on)) ["'`]|UnknownHostException: |\btarget host: |\btarget (?:dns:)?)([a-z0-9][a-z0-9.-]{0,200})(?:(?::|, port: )(\d{2,5}))?|(?<![\w.:/-])([a-z0-9][a-z0-9.-]{0,200})(?::| host on port )(\d{2,5})(?!\w|:\S)/gi
 
 /** Names that are not those of Services, however they are written. */
 const ELSEWHERE = /^localhost$/i
@@ -160,13 +161,24 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
     )
   const kept = known.rule === RESOLVED ? keptFromNames(known, pod, index) : undefined
   if (kept) return kept
-  const [named] = calledIn(known.line ?? known.cause, namespace, index)
+  const [named] = [known.line ?? known.cause, ...lineAfter(known.line, texts)].flatMap(each =>
+    calledIn(each, namespace, index),
+  )
   const elsewhere = known.rule === RESOLVED ? askedElsewhere(known, named, pod, index) : undefined
   if (elsewhere) return elsewhere
   const called = named ?? silent ?? (MEANT.test(known.rule) ? meantBy(known, pod, index) : undefined)
-  const meaning = called ? whenCalled(known, called, pod, index) : known
+  const meaning = called
+    ? (refusedByMesh(known, called.service, pod, index) ?? whenCalled(known, called, pod, index))
+    : known
   const by = [...(meaning.by ?? []), ...waysOut(pod, index)]
   return by.length > 0 ? { ...meaning, by } : meaning
+}
+
+/** The line after one of some texts: programs write there whom they have called. */
+function lineAfter(line: string | undefined, texts: readonly string[]): string[] {
+  const lines = texts.flatMap(text => text.split('\n'))
+  const next = line === undefined ? undefined : lines[lines.lastIndexOf(line) + 1]
+  return next && /\bhost\b/i.test(next) && lines.includes(line!) ? [next] : []
 }
 
 /** What may come of a Service that no host of the words names. */

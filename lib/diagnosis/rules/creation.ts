@@ -17,6 +17,7 @@ import {
   endpointsOf,
   eventsOf,
   REPOSITORY,
+  suffersFrom,
   whereToChange,
   workloadOf,
 } from './workload-facts.ts'
@@ -321,7 +322,10 @@ const failedJobs = each('Job', (job, index) => {
 })
 
 /** Why the containers of a Job ended, as far as the kubelet or their last words tell. */
-export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: string } | undefined {
+export function whyEnded(
+  job: KubeObject,
+  index: Index,
+): { cause: string; fix: string; by?: readonly Ref[] } | undefined {
   const where = whereToChange(workloadOf(job, index), index)
   for (const pod of index.ownedBy(job))
     for (const container of containersOf(pod)) {
@@ -342,7 +346,7 @@ export function whyEnded(job: KubeObject, index: Index): { cause: string; fix: s
           cause: `the image of container ${name} has no program ${lacking.program}: ${short(lacking.line, 200)}`,
           fix: programFix(lacking.program, where),
         }
-      if (known) return { cause: known.cause, fix: known.fix }
+      if (known) return { cause: known.cause, fix: known.fix, by: known.by }
       const said = tellingLine(...words)
       // What it was about before it failed is not the reason.
       if (said && tellsFailure(words.join('\n')))
@@ -387,6 +391,7 @@ function jobFinding(job: KubeObject, failed: Condition, verdict: Finding['verdic
           ? 'raise activeDeadlineSeconds of the Job, or find out why it takes so long; then delete the Job and recreate it'
           : 'read why, and correct it; then delete the Job and recreate it',
     command: `kubectl -n ${namespace} logs job/${name} --all-containers`,
+    ...suffersFrom(why?.by ?? []),
   })
 }
 

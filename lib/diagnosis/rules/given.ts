@@ -229,6 +229,38 @@ export function missingSubPath(pod: KubeObject, { spec }: Container, index: Inde
   return undefined
 }
 
+/** By these words a program says that its settings lack one. */
+const KEYLESS =
+  /\b(?:config(?:uration)?|setting)s? key ["'`]?([\w.-]{3,60})["'`]? (?:is |was )?(?:not found|missing|not set|unset)/i
+
+/** A key that a program looks for in its settings, and that no ConfigMap or Secret which it is given has. */
+function missingKey(
+  pod: KubeObject,
+  { spec }: Container,
+  words: readonly string[],
+  index: Index,
+): Meaning | undefined {
+  const line = words
+    .join('\n')
+    .split('\n')
+    .find(each => KEYLESS.test(each))
+  const [, key = ''] = KEYLESS.exec(line ?? '') ?? []
+  if (!line || !key) return undefined
+  const mounted = ((spec?.volumeMounts ?? []) as Part[]).flatMap(mount =>
+    readsOfVolume(((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)),
+  )
+  const sources = [...mounted, ...readsOfVariables({ envFrom: spec?.envFrom })]
+  const known = sources.map(source => keysOf(source, pod.metadata.namespace, index))
+  const [source] = sources
+  if (!source || known.some(keys => !keys || keys.includes(key))) return undefined
+  return {
+    rule: 'container-setting-missing',
+    cause: `${title(source)}, which it is given, has no key ${key}: ${short(line.trim(), 200)}`,
+    fix: () => `add the key ${key} to ${title(source)}, then restart it`,
+    line,
+  }
+}
+
 /** Meanings that leave open where what is missing should have come from. */
 const OPEN = /^container-(setting|file)-missing$/
 
@@ -243,6 +275,9 @@ export function asGiven(
   words: readonly string[],
   index: Index,
 ): Meaning | undefined {
+  const keyless =
+    !known || /^container-setting/.test(known.rule) ? missingKey(pod, container, words, index) : undefined
+  if (keyless) return keyless
   if (known && !OPEN.test(known.rule)) return known
   const line = known?.line ?? tellingLine(...words)
   const variable = missingVariable(pod, container, line, index)

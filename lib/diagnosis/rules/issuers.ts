@@ -238,8 +238,10 @@ function issuerProblem(
     const there = name && index.secret(issuer.metadata.namespace ?? NAMESPACE, name)
     return told(
       'issuer-key-missing',
-      `the Secret ${name} with its key ${there ? 'is not usable' : 'does not exist'}`,
-      `Restore Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name} with a CA and its key, or correct spec.ca.secretName`,
+      `the Secret ${name} with its key ${there ? (/is not a CA/i.test(message) ? 'is not that of a CA' : 'is not usable') : 'does not exist'}`,
+      /is not a CA/i.test(message)
+        ? `Set isCA: true in the Certificate that writes Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name}, and reissue it (cmctl renew); or put the certificate of a CA with its key there`
+        : `Restore Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name} with a CA and its key, or correct spec.ca.secretName`,
     )
   }
   return told('issuer-not-ready', `it is not ready: ${short(message, 200)}`, 'Correct what its message names')

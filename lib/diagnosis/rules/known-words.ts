@@ -111,6 +111,12 @@ export const WORDS: readonly Words[] = [
     command: 'npx tsx scripts/ssh.ts -- timedatectl',
   },
   {
+    rule: 'container-script-broken',
+    pattern: /\bsh: [^\n]{0,80}syntax error|syntax error near unexpected token|syntax error: unexpected/i,
+    what: 'the script in its command cannot be read',
+    fix: where => `correct the script in its command or args ${where}`,
+  },
+  {
     rule: 'container-disk-full',
     pattern:
       /no space left on device|(insufficient|not enough|out of) (disk |storage )?(space|storage)\b|disk quota exceeded|\bENOSPC\b|disk (usage|space) (exceed|low|full)|(flood|disk|high)[- ]?(stage )?[- ]?(disk )?watermark/i,
@@ -140,6 +146,14 @@ export const WORDS: readonly Words[] = [
     what: 'its database takes no more commands until it was vacuumed (wraparound of transaction ids)',
     fix: () =>
       'end old transactions, prepared ones and replication slots in the database, then run VACUUM in the one that it names; PostgreSQL says how in a HINT of its log',
+  },
+  {
+    // https://github.com/prometheus/prometheus/issues/7397
+    rule: 'container-data-damaged',
+    pattern: /chunks_head\/\d+: (invalid magic number|unexpected EOF|segment|checksum)/,
+    what: 'a file of its newest data is damaged, as after a power failure',
+    fix: () =>
+      'move the file that it names out of chunks_head (of the volume of its pod): what was in it is read again from the write-ahead log',
   },
   {
     rule: 'container-data-damaged',
@@ -426,6 +440,14 @@ export const WORDS: readonly Words[] = [
       `give it a volume on a disk of the node (storage class local-path) ${where}, or start the lock service of the file server (NFS 4 has it built in)`,
   },
   {
+    // Rocket.Chat, apps/meteor/server/lib/migrations.ts
+    rule: 'container-migration-locked',
+    pattern: /\bControl is locked\b/i,
+    what: 'an earlier run was ended while it migrated its database, and has left that locked',
+    fix: where =>
+      `take a backup, let one pod of it run alone ${where}, and unlock it in its database: in the collection migrations set locked: false of the document control; then it goes on`,
+  },
+  {
     rule: 'container-data-in-use',
     pattern:
       /another (\S+ )?(instance|process|server)\b[^\n]*(running|initiali[sz]ing|upgrading|migrating)|unable to lock|could not acquire .*\block|lock (DB )?directory|\b(database|control|migration) is locked|\blocked by|resource temporarily unavailable|lock file .*already exists/i,
@@ -446,6 +468,14 @@ export const WORDS: readonly Words[] = [
     pattern: /aborting because of server version mismatch|server version [^\n]{1,60}(pg_dump|psql) version/i,
     what: 'its program is older than the database server, and does not read a newer one',
     fix: where => `use an image with the major version of the server ${where}`,
+  },
+  {
+    // https://www.mongodb.com/docs/manual/administration/production-notes/#remote-filesystems--nfs-
+    rule: 'container-volume-unfit',
+    pattern: /__posix_open_file[^\n]{0,300}Operation not permitted/,
+    what: 'its volume is of a file system that its database cannot work on, such as SMB or NFS',
+    fix: where =>
+      `give it a volume on a disk of the server (class local-path) or on block storage ${where}, and load its data there from a backup`,
   },
   {
     rule: 'container-data-of-other-version',

@@ -164,6 +164,16 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       symptom: true,
     }
   }
+  const [, absent] = /\[((?:\w+\/){1,2}[\w.-]+) status: 'NotFound'\]/.exec(message) ?? []
+  const checked = ((spec?.healthChecks ?? []) as { kind?: string; name?: string }[]).find(
+    ({ kind, name }) => absent?.startsWith(`${kind}/`) && absent.endsWith(`/${name}`),
+  )
+  if (reason === 'HealthCheckFailed' && absent && checked)
+    return {
+      rule: 'kustomization-check-of-nothing',
+      cause: `its health check names ${absent.replace('/', ' ')}, which does not exist`,
+      fix: `correct spec.healthChecks of the Kustomization, or see why nothing creates ${absent.replace('/', ' ')}`,
+    }
   if (reason === 'HealthCheckFailed')
     return {
       rule: 'kustomization-unhealthy',

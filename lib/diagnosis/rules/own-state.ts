@@ -292,7 +292,13 @@ function ofCondition(object: KubeObject, found: Condition, index: Index): Unsett
     cause: short(
       `${status ? `${type} is ${status}` : type}${reason ? ` (${reason})` : ''}${message ? `: ${message}` : ''}`,
     ),
-    remedy: remedyOf(object, `${reason} ${message}`),
+    remedy: remedyOf(
+      object,
+      `${reason} ${message}`,
+      ...eventsOf(index, object, /./).flatMap(event =>
+        event.type === 'Warning' ? [String(event.message ?? '')] : [],
+      ),
+    ),
     lasts: since(index, found.lastTransitionTime, object.metadata.creationTimestamp),
   }
 }

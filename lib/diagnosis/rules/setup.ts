@@ -245,7 +245,7 @@ function attachedElsewhere(pod: KubeObject, message: string, index: Index): Find
 
 /** Network and sandbox are a matter of the node: its pods only suffer. */
 function sandbox(pod: KubeObject, index: Index): Finding | undefined {
-  const [event] = eventsOf(index, pod, /^(FailedCreatePodSandBox|NetworkNotReady)$/, 600)
+  const [event] = eventsOf(index, pod, /^(FailedCreatePod(SandBox|Container)|NetworkNotReady)$/, 600)
   if (!event || podAge(pod, index) < 10) return undefined
   const message = String(event.message ?? '')
   const image = /(?:sandbox image|pull image) "([^"]+)"/.exec(message)?.[1]

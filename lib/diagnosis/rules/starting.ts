@@ -43,6 +43,14 @@ const KINDS: readonly (StartTrouble & { pattern: RegExp })[] = [
     command: RESTART_K3S,
   },
   {
+    // https://github.com/opencontainers/runc/issues/4968
+    pattern: /open sysctl \S{1,200} file: [^\n]{0,60}permission denied/,
+    cause: 'the server is a container itself (LXC), whose host forbids what a newer runc does',
+    fix: () =>
+      'upgrade the host of that container (its LXC and AppArmor profiles: lxc-pve 6.0.5-2 or later with Proxmox), or let it run without a profile (lxc.apparmor.profile: unconfined); until then an earlier k3s works',
+    command: asRoot('systemd-detect-virt'),
+  },
+  {
     pattern: /attr\/(keycreate|exec|sockcreate)/,
     cause: 'SELinux of the node does not know the label that containers get',
     fix: () => 'install container-selinux and k3s-selinux on the server, and restart k3s',

@@ -52,7 +52,7 @@ function findingOf({ object, cause, lasts, remedy, rule }: Unsettled, index: Ind
   }
 }
 
-/** The objects that one of others names in its words (`SecretStore "vault"`, `Database/shop/orders`), its Job, and what it owns. */
+/** The objects that one of others names in its words (`SecretStore "vault"`, `Database/shop/orders`), its Job, its class, and what it owns. */
 function namedIn(object: KubeObject, words: string, index: Index): Ref[] {
   const { metadata, status } = object
   const named = [
@@ -60,8 +60,15 @@ function namedIn(object: KubeObject, words: string, index: Index): Ref[] {
       /\b([A-Z][A-Za-z]{2,60})[ /]["'`]?(?:([a-z0-9-]{1,63})\/)?([a-z0-9][a-z0-9.-]{0,252})/g,
     ),
   ].map(([, kind = '', namespace, name = '']) => refTo(kind, namespace ?? metadata.namespace, name))
+  const { gatewayClassName } = object.spec ?? {}
+  const classes = gatewayClassName ? [refTo('GatewayClass', undefined, gatewayClassName)] : []
   const jobs = status?.jobName ? [refTo('Job', metadata.namespace, status.jobName)] : []
-  return [...jobs, ...named.filter(ref => index.find(ref) !== undefined), ...index.ownedBy(object).map(refOf)]
+  return [
+    ...jobs,
+    ...classes,
+    ...named.filter(ref => index.find(ref) !== undefined),
+    ...index.ownedBy(object).map(refOf),
+  ]
 }
 
 /** For how long the controller of a pod has made one after the other, since each fails. */

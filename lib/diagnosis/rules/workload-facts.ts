@@ -11,7 +11,8 @@ import { eventTime, type Index } from '../snapshot.ts'
 export function since(index: Index, ...times: unknown[]): number {
   for (const time of times) {
     const at = typeof time === 'string' ? Date.parse(time) : Number.NaN
-    if (!Number.isNaN(at)) return (index.now - at) / 1000
+    // The definitions of the Gateway API write 1970 for what no controller has said yet.
+    if (at > 0) return (index.now - at) / 1000
   }
   return 0
 }
@@ -188,7 +189,11 @@ export function whereToChange(workload: KubeObject, index: Index): string {
   const release = releaseOf(workload, index)
   const sources = (release?.spec?.valuesFrom ?? []) as { kind?: string; name?: string; optional?: boolean }[]
   const override = sources.find(({ kind, optional }) => kind === 'ConfigMap' && optional)
-  if (!release || !override) return `in the manifest of ${workload.kind} ${workload.metadata.name}`
+  // What an operator runs by itself is of an object of its own kind.
+  const owners = workload.kind === 'Pod' ? (workload.metadata.ownerReferences ?? []) : []
+  const operated = owners.find(({ controller }) => controller) ?? owners[0]
+  const { kind, name } = operated ?? { kind: workload.kind, name: workload.metadata.name }
+  if (!release || !override) return `in the manifest of ${kind} ${name}`
   return `by an override: npx tsx scripts/override-app.ts ${release.metadata.name} --set PATH=VALUE`
 }
 

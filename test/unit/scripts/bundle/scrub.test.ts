@@ -179,4 +179,17 @@ test('of more objects than a bundle takes, those that have ended are left out fi
   assert.equal(boundedFacts([node]), { objects: [node], omitted: [] })
 })
 
+test('the beginning of a password that cuts its address off is hidden; ports stay', () => {
+  const said = 'parse "postgres://hydra:mR4q": invalid port ":mR4q" after host'
+  assert.is(scrub(said), 'parse "postgres://hydra:***": invalid port ":***" after host')
+  assert.is(scrub(said.replaceAll('"', '\\"')).includes('mR4q'), false)
+  for (const kept of [
+    'https://git.example.org:8443/x',
+    'GET http://10.42.0.3:80',
+    'redis://cache:6379',
+    'https://[2001:db8::1]:6443/api',
+  ])
+    assert.is(scrub(kept), kept)
+})
+
 test.run()
