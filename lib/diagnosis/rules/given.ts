@@ -112,8 +112,10 @@ function ofEntry(
 /** Whether a name is another with one letter too many, too few or wrong, or with two of them changed over. */
 function isTypo(name: string, meant: string): boolean {
   const sorted = (text: string) => [...text].sort().join('')
+  // DB1_HOST and DB2_HOST are two.
+  const isAnother = name.replace(/\d/g, '') === meant.replace(/\d/g, '')
   const isChanged = leven(name, meant) === 2 && sorted(name) === sorted(meant)
-  return name !== meant && meant.length > 5 && (isChanged || leven(name, meant) === 1)
+  return !isAnother && meant.length > 5 && (isChanged || leven(name, meant) === 1)
 }
 
 /** A variable that no entry sets: what is taken over as a whole lacks it, or something beside it has it. */
