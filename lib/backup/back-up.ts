@@ -26,7 +26,7 @@ import { beginMaintenance, nextcloudOf } from './maintenance.ts'
 import { isUnfinished, VELERO } from './objects.ts'
 import { makeProof, type Proof, readBackupObjects } from './proof.ts'
 import { checkPresentRepositories, repositoryPassword } from './repository.ts'
-import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
+import { backupObject, labelledReleases, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */
 export interface AppParts {
@@ -57,8 +57,7 @@ export async function partsOfApp(
   const releases = found.map(({ metadata }) => metadata.name).sort()
   const namespaces = [...new Set(found.map(({ metadata }) => metadata.namespace ?? ''))].sort()
   const isOf = ({ metadata: { namespace, labels } }: KubeObject) =>
-    namespaces.includes(namespace ?? '') &&
-    [labels?.['app.kubernetes.io/instance'], labels?.release].some(name => releases.includes(name ?? ''))
+    namespaces.includes(namespace ?? '') && labelledReleases(labels).some(name => releases.includes(name))
   const mounted = claimsOfPods(pods.filter(isOf))
   const owned = new Set(
     claims

@@ -8,7 +8,7 @@ import type { Held } from './held.ts'
 import { type BackupFlaw, wrongForClaims } from './judge.ts'
 import { VELERO } from './objects.ts'
 import { type Proof, storedProof, type Unproved } from './proof.ts'
-import { MADE_BY, releaseSelectors, VELERO_API } from './velero.ts'
+import { MADE_BY, RESTORED_BY, releaseSelectors, VELERO_API } from './velero.ts'
 
 /** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
 const DATA = [
@@ -70,7 +70,7 @@ export function wrongWithRestore(
   const fix = 'read its log (npx tsx scripts/logs.ts velero), then run the same command again'
   if (phase !== 'Completed')
     flaws.push({ what: `restore ${name} has ended as ${phase}${why ? `: ${why}` : ''}`, fix })
-  const ours = volumeRestores.filter(({ metadata }) => metadata.labels?.['velero.io/restore-name'] === name)
+  const ours = volumeRestores.filter(({ metadata }) => metadata.labels?.[RESTORED_BY] === name)
   for (const { claim, pod, volume } of held) {
     const copy = ours.find(({ spec }) => spec?.pod?.name === pod && spec.volume === volume)
     const state = copy?.status?.phase

@@ -8,7 +8,7 @@ import type { Held } from './held.ts'
 import { throwFlaws } from './judge.ts'
 import { isUnfinished, VELERO } from './objects.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from './restoring.ts'
-import { MADE_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
+import { MADE_BY, RESTORED_BY, untilEnded, VELERO_API, veleroRef } from './velero.ts'
 
 /** The annotation of such a namespace with the Restore that fills it: that of a killed run is continued. */
 const FILLED_BY = 'openappstack.net/restore'
@@ -72,7 +72,7 @@ export async function scratchRestore(kubectl: Kubectl, name: string): Promise<st
  * filling what is being removed, and then the next of that name.
  */
 export async function giveUpRestore(kubectl: Kubectl, restore: string, signal?: AbortSignal): Promise<void> {
-  const copiesOf = { namespace: VELERO, labelSelector: `velero.io/restore-name=${restore}` }
+  const copiesOf = { namespace: VELERO, labelSelector: `${RESTORED_BY}=${restore}` }
   await until<string, true>(
     async () => {
       const object = await kubectl.get(veleroRef('Restore', restore))

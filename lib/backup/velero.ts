@@ -25,15 +25,25 @@ export function veleroRef(
   return { apiVersion: VELERO_API, kind, namespace: VELERO, name }
 }
 
+/** Velero's label of what it has restored, and of its copies: the name of the Restore. */
+export const RESTORED_BY = 'velero.io/restore-name'
+
 /** The backups of the cluster, the newest first; with `labelSelector` only some of them. */
 export async function newestBackups(kubectl: Kubectl, labelSelector?: string): Promise<KubeObject[]> {
   const backups = await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO, labelSelector })
   return backups.sort((a, b) => startOf(b) - startOf(a))
 }
 
+/** The labels by which charts name their release: one or the other. */
+const RELEASE_LABELS = ['app.kubernetes.io/instance', 'release'] as const
+
+/** The names of Helm releases that the labels of an object give: none, one, or one by either label. Pure. */
+export const labelledReleases = (labels: Record<string, string> = {}): string[] =>
+  RELEASE_LABELS.flatMap(key => labels[key] ?? [])
+
 /** Labels that select the objects of some Helm releases: charts name theirs by one or the other label. Pure. */
 export function releaseSelectors(releases: readonly string[]): object[] {
-  return ['app.kubernetes.io/instance', 'release'].map(key => ({
+  return RELEASE_LABELS.map(key => ({
     matchExpressions: [{ key, operator: 'In', values: [...releases].sort() }],
   }))
 }

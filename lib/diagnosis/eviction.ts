@@ -15,3 +15,10 @@ export function evictionCause(pod: KubeObject): string {
     /low on resource: ([\w.-]*\w)|had condition: \[([\w, ]+)\]|(exceeds|exceeded) /i.exec(message) ?? []
   return resource ?? conditions ?? (limit ? 'its own limit of storage' : 'unknown')
 }
+
+/** The container for which a pod was evicted, with what it used and requests, by the kubelet's message. Pure. */
+export function hogOf({ status }: KubeObject): { name: string; used: string; request: string } | undefined {
+  const [, name, used, request] =
+    /Container (\S+) was using (\w+), request is (\w+)/.exec(String(status?.message ?? '')) ?? []
+  return name && used && request ? { name, used, request } : undefined
+}

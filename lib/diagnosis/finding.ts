@@ -14,6 +14,9 @@ export type Action =
   /** One of our scripts, with its arguments. */
   | { do: 'script'; script: string; args: readonly string[] }
 
+/** Whether an object is deleted without its pods: those of a StatefulSet go on, and the next one takes them over. Pure. */
+export const isDeletedAlone = ({ kind }: Pick<Ref, 'kind'>): boolean => kind === 'StatefulSet'
+
 /** What to do about a finding. */
 export interface Remedy {
   /** One sentence for somebody under stress. */

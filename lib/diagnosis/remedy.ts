@@ -4,7 +4,7 @@ import type { Kubectl } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
 import { showLocal } from '../script/programs.ts'
-import type { Action } from './finding.ts'
+import { type Action, isDeletedAlone } from './finding.ts'
 
 /** Carries out a remedy. Throws an ExpectedError when the cluster refuses it, or a script of ours fails. */
 export async function act(kubectl: Kubectl, action: Action, cluster: string): Promise<void> {
@@ -16,11 +16,10 @@ export async function act(kubectl: Kubectl, action: Action, cluster: string): Pr
       await kubectl.patch(action.ref, { spec: { suspend: false } })
       return
     case 'delete':
-      // The pods of a StatefulSet go on without it: the new one takes them over.
       await kubectl.delete(
         action.ref,
         { uid: action.uid },
-        action.ref.kind === 'StatefulSet' ? 'Orphan' : 'Background',
+        isDeletedAlone(action.ref) ? 'Orphan' : 'Background',
       )
       return
     case 'patch':

@@ -32,7 +32,8 @@ const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: stri
 /** Milliseconds to wait for the end of pods. */
 const ENDING = 5 * 60_000
 
-const isOver = ({ status }: KubeObject) => status?.phase === 'Succeeded' || status?.phase === 'Failed'
+/** Whether a pod has come to its end, and counts no more. Pure. */
+export const isOver = ({ status }: KubeObject) => status?.phase === 'Succeeded' || status?.phase === 'Failed'
 
 /** The pods that use one of these claims (`namespace/name`) now, or are about to. Pure. */
 export function podsUsing(pods: readonly KubeObject[], claims: ReadonlySet<string>): KubeObject[] {

@@ -3,6 +3,7 @@ import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { Counted } from '../../lib/backup/compare.ts'
 import type { Counting } from '../../lib/backup/contents.ts'
 import { compareRestored, loadDumps, untilStarted, type Waiting } from '../../lib/backup/restored.ts'
+import { labelledReleases } from '../../lib/backup/velero.ts'
 import { backendsOf, leadsTo } from '../../lib/diagnosis/graph.ts'
 import { ApiError } from '../../lib/kubectl/api-error.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
@@ -66,7 +67,7 @@ export async function silentServices(
     )
   }
   const isOf = (labels: Record<string, string> = {}) =>
-    [labels['app.kubernetes.io/instance'], labels.release].some(name => parts.releases.includes(name ?? ''))
+    labelledReleases(labels).some(name => parts.releases.includes(name))
   const services = new Set(
     ingresses
       .filter(({ metadata }) => isOf(metadata.labels))

@@ -8,7 +8,7 @@ import { isUnfinished } from '../../lib/backup/objects.ts'
 import type { Waiting } from '../../lib/backup/restored.ts'
 import { readVolumeRestores, restoreObject, wrongWithRestore } from '../../lib/backup/restoring.ts'
 import { giveUpRestore } from '../../lib/backup/scratch.ts'
-import { untilEnded, veleroRef } from '../../lib/backup/velero.ts'
+import { RESTORED_BY, untilEnded, veleroRef } from '../../lib/backup/velero.ts'
 import { HELM_RELEASE, KUSTOMIZATION, reconcile } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { ownersOf, podsUsing, untilUnused } from '../../lib/kubectl/scale.ts'
@@ -21,9 +21,6 @@ import { loadData } from './check.ts'
 import { releasesWith } from './plan.ts'
 import { keepRestoreState, type RestoreState } from './state.ts'
 import { stoppedWith, stopWriters } from './writers.ts'
-
-/** Velero's label of what it has restored: the name of its Restore. */
-const RESTORED_BY = 'velero.io/restore-name'
 
 /** The label of a volume that a restore has replaced: its data is still on the server. */
 export const REPLACED = 'openappstack.net/replaced-by-restore'

@@ -4,17 +4,18 @@
  */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { databaseOf, HOOK } from '../../lib/backup/databases.ts'
+import { labelledReleases } from '../../lib/backup/velero.ts'
+import { fits } from '../../lib/diagnosis/rules/selector.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
-import { claimsOfPods, NOTES, scaleBack, scaleDown } from '../../lib/kubectl/scale.ts'
+import { claimsOfPods, isOver, NOTES, scaleBack, scaleDown } from '../../lib/kubectl/scale.ts'
 import { claimsOfPod } from '../../lib/kubectl/volumes.ts'
 import { until } from '../../lib/script/wait.ts'
 
 /** Milliseconds for the pods of the writers to end, and for those of the databases to exist. */
 const STOPPING = 15 * 60_000
 
-const releaseOf = ({ metadata: { labels } }: KubeObject) =>
-  labels?.['app.kubernetes.io/instance'] ?? labels?.release ?? ''
+const releaseOf = ({ metadata: { labels } }: KubeObject) => labelledReleases(labels)[0] ?? ''
 
 const isDatabase = ({ spec }: KubeObject) =>
   databaseOf(spec?.template?.metadata?.annotations?.[`${HOOK}/command`]) !== undefined
@@ -87,11 +88,7 @@ export async function stopWriters(
 
 /** Whether a pod is one that a workload counts as its own, and has not ended. Pure. */
 const isPodOf = ({ metadata, spec }: KubeObject, pod: KubeObject) =>
-  pod.metadata.namespace === metadata.namespace &&
-  !['Succeeded', 'Failed'].includes(pod.status?.phase ?? '') &&
-  Object.entries((spec?.selector?.matchLabels ?? {}) as Record<string, string>).every(
-    ([key, value]) => pod.metadata.labels?.[key] === value,
-  )
+  pod.metadata.namespace === metadata.namespace && !isOver(pod) && fits(spec?.selector, pod.metadata.labels)
 
 const isStopped = ({ metadata }: KubeObject) => metadata.annotations?.[NOTES.restore] !== undefined
 

@@ -121,11 +121,12 @@ export const adviceOn = (words: string, where: string): string | undefined =>
  * counts. Pure.
  */
 export function remedyOf(object: KubeObject, ...words: readonly string[]): Remedy {
-  const known = words.flatMap(each => understoodOf(object, each) ?? [])[0]
-  return {
-    text: known ?? 'correct what it says; its events and conditions tell more',
-    command: describing(object),
+  const command = describing(object)
+  for (const each of words) {
+    const text = understoodOf(object, each)
+    if (text) return { text, command }
   }
+  return { text: 'correct what it says; its events and conditions tell more', command }
 }
 
 function understoodOf(object: KubeObject, words: string): string | undefined {

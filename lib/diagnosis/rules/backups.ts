@@ -9,6 +9,7 @@ import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { behindBackups, storageFix } from './backup-runs.ts'
 import { refTo } from './failure.ts'
+import { keysOf } from './given.ts'
 import { since } from './workload-facts.ts'
 
 /** Places for backups that cannot be used. */
@@ -25,7 +26,8 @@ const locations = each('BackupStorageLocation', (location, index) => {
         }
       : undefined
   const message = String(location.status?.message ?? '')
-  const keys = Object.keys(index.secret(location.metadata.namespace ?? '', 'cloud-credentials')?.keys ?? {})
+  const credentials = { kind: 'Secret', name: 'cloud-credentials' } as const
+  const keys = keysOf(credentials, location.metadata.namespace, index) ?? []
   // Velero's pod reads /credentials/cloud: https://velero.io/docs/v1.18/locations/#create-a-storage-location-that-uses-unique-credentials
   if (
     /NoCredentialProviders|no EC2 IMDS role|failed to refresh cached credentials/.test(message) &&

@@ -3,11 +3,11 @@ import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
-import { readsOfVariables } from './reads.ts'
+import { readsOfVariables, volumeOf } from './reads.ts'
 import { boundElsewhere, refusedRight, roleBindingsOf } from './refused-rights.ts'
 import { middlewareCalled } from './routes.ts'
 import { fits } from './selector.ts'
-import { tellingLine } from './telling-lines.ts'
+import { tellingLine, textLines } from './telling-lines.ts'
 import { type Container, makerOf, workloadOf } from './workload-facts.ts'
 
 /** A meaning, or none, beside what else is in the cluster. Pure. */
@@ -46,27 +46,14 @@ function withFullClaim(
   index: Index,
 ): Meaning {
   type Mount = { name?: string; mountPath?: string }
-  type Volume = { name?: string; persistentVolumeClaim?: { claimName?: string } }
-  const line =
-    words
-      .join('\n')
-      .split('\n')
-      .find(each => /no space left|ENOSPC/i.test(each)) ?? ''
+  const line = textLines(words).find(each => /no space left|ENOSPC/i.test(each)) ?? ''
   const mount = ((spec?.volumeMounts ?? []) as Mount[])
     .filter(({ mountPath }) => mountPath && line.includes(mountPath))
     .sort((a, b) => b.mountPath!.length - a.mountPath!.length)[0]
-  const volume = ((pod.spec?.volumes ?? []) as Volume[]).find(({ name }) => name === mount?.name)
-  const claim = index.get(
-    'PersistentVolumeClaim',
-    pod.metadata.namespace,
-    volume?.persistentVolumeClaim?.claimName ?? '',
-  )
-  const grows = index.get(
-    'StorageClass',
-    undefined,
-    claim?.spec?.storageClassName ?? '',
-  )?.allowVolumeExpansion
-  if (!claim || !grows) return known
+  const { claimName = '' } = volumeOf(pod, mount)?.persistentVolumeClaim ?? {}
+  const claim = index.get('PersistentVolumeClaim', pod.metadata.namespace, claimName)
+  const storage = index.get('StorageClass', undefined, claim?.spec?.storageClassName ?? '')
+  if (!claim || !storage?.allowVolumeExpansion) return known
   const { namespace, name } = claim.metadata
   return {
     ...known,
@@ -79,10 +66,11 @@ function withFullClaim(
 
 /** A binding that names the account in another namespace tells what is wrong. */
 function withBindings(known: Meaning, words: readonly string[], index: Index): Meaning {
-  const right = refusedRight(words.join('\n'))
+  const text = words.join('\n')
+  const right = refusedRight(text)
   const by = right ? boundElsewhere(right, index) : []
   if (by.length > 0) return { ...known, by }
-  if (!right || right.place !== undefined || !/at the cluster scope/.test(words.join('\n'))) return known
+  if (!right || right.place !== undefined || !/at the cluster scope/.test(text)) return known
   const [bound] = roleBindingsOf(right, index)
   return {
     ...known,

@@ -9,7 +9,7 @@ import { refusedByMesh } from './mesh.ts'
 import { clockAhead } from './nodes.ts'
 import { refusals, releaseLocked } from './refusals.ts'
 import { fits } from './selector.ts'
-import { tellingLine } from './telling-lines.ts'
+import { tellingLine, textLines } from './telling-lines.ts'
 import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload-facts.ts'
 
 /** What stands where programs name a host: after a scheme, a user, "lookup" or "target", or before a port. */
@@ -70,7 +70,7 @@ function refusedIn(pod: KubeObject, texts: readonly string[], index: Index): Mea
   const { metadata, ...job } = workloadOf(pod, index)
   const release = { ...job, metadata: { ...metadata, name: metadata.name.replace(/^helm-install-/, '') } }
   const known = [...refusals, releaseLocked]
-  const line = texts.flatMap(text => text.split('\n')).findLast(each => recognise(known, release, each))
+  const line = textLines(texts).findLast(each => recognise(known, release, each))
   const failure = line && recognise(known, release, line)
   return failure ? { rule: failure.rule, cause: failure.cause, fix: () => failure.fix } : undefined
 }
@@ -176,9 +176,10 @@ export function meaningIn(pod: KubeObject, texts: readonly string[], index: Inde
 
 /** The line after one of some texts: programs write there whom they have called. */
 function lineAfter(line: string | undefined, texts: readonly string[]): string[] {
-  const lines = texts.flatMap(text => text.split('\n'))
-  const next = line === undefined ? undefined : lines[lines.lastIndexOf(line) + 1]
-  return next && /\bhost\b/i.test(next) && lines.includes(line!) ? [next] : []
+  const lines = textLines(texts)
+  const at = line === undefined ? -1 : lines.lastIndexOf(line)
+  const next = at < 0 ? undefined : lines[at + 1]
+  return next && /\bhost\b/i.test(next) ? [next] : []
 }
 
 /** What may come of a Service that no host of the words names. */

@@ -199,15 +199,16 @@ const quotas = each('ResourceQuota', (quota, index) => {
   const refused = refusalsBy(quota, index)
   if (refused.length === 0 && full.length === 0) return undefined
   // An update that adds its new pods first needs the room of both.
-  const updating = index
-    .within('Deployment', namespace)
-    .find(
-      ({ spec, status }) =>
-        spec?.strategy?.type !== 'Recreate' &&
-        refused.length > 0 &&
-        (status?.readyReplicas ?? 0) >= (spec?.replicas ?? 1) &&
-        (status?.updatedReplicas ?? 0) < (spec?.replicas ?? 1),
-    )
+  const updating =
+    refused.length > 0 &&
+    index
+      .within('Deployment', namespace)
+      .find(
+        ({ spec, status }) =>
+          spec?.strategy?.type !== 'Recreate' &&
+          (status?.readyReplicas ?? 0) >= (spec?.replicas ?? 1) &&
+          (status?.updatedReplicas ?? 0) < (spec?.replicas ?? 1),
+      )
   const resources = full.map(resource => `${resource} ${used[resource]} of ${hard[resource]}`)
   return {
     rule: 'quota-exhausted',

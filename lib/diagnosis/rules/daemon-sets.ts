@@ -2,7 +2,7 @@
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { each, type Rule, type Telling } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
-import { type Taint, taintsOf } from './taints.ts'
+import { type Taint, taintsOf, tolerates } from './taints.ts'
 import { podsIn, podsOf, since } from './workload-facts.ts'
 
 /** DaemonSets that are wanted on no node although there are nodes: nothing of them runs. */
@@ -42,34 +42,32 @@ function isForOtherMachines({ spec }: KubeObject, index: Index): boolean {
 }
 
 /** Why no pod of a DaemonSet runs on a node: a taint, or its nodeSelector; undefined where neither keeps it off. Pure. */
-export function keptOff(
-  { spec }: KubeObject,
-  node: KubeObject,
-): { cause: string; fix: (daemon: KubeObject) => string } | undefined {
-  const { nodeSelector = {}, tolerations = [] } = spec?.template?.spec ?? {}
+export function keptOff(daemon: KubeObject, node: KubeObject): { cause: string; fix: string } | undefined {
+  const pod = daemon.spec?.template?.spec
+  const where = `in the manifest of DaemonSet ${daemon.metadata.name}`
+  const toleratesAll = ((pod?.tolerations ?? []) as Taint[]).some(({ key }) => !key)
   const taint = taintsOf(node).find(
     ({ key, effect }) =>
       effect !== 'PreferNoSchedule' &&
       // The controller of DaemonSets gives their pods a toleration of these.
       !/^node\.kubernetes\.io\//.test(key ?? '') &&
-      !(tolerations as Taint[]).some(each => !each.key || each.key === key),
+      !toleratesAll &&
+      !tolerates(pod, { key }),
   )
   if (taint)
     return {
       cause: `it does not tolerate the taint ${taint.key} of that node`,
-      fix: ({ metadata }) =>
-        `add a toleration of ${taint.key} in the manifest of DaemonSet ${metadata.name}, or take the taint off`,
+      fix: `add a toleration of ${taint.key} ${where}, or take the taint off`,
     }
   const [label, value] =
-    Object.entries(nodeSelector as Record<string, string>).find(
+    Object.entries((pod?.nodeSelector ?? {}) as Record<string, string>).find(
       ([key, value]) => node.metadata.labels?.[key] !== value,
     ) ?? []
   return label === undefined
     ? undefined
     : {
         cause: `its nodeSelector ${label}=${value} does not fit that node`,
-        fix: ({ metadata }) =>
-          `label the node (kubectl label node ${node.metadata.name} ${label}=${value}), or correct nodeSelector in the manifest of DaemonSet ${metadata.name}`,
+        fix: `label the node (kubectl label node ${node.metadata.name} ${label}=${value}), or correct nodeSelector ${where}`,
       }
 }
 

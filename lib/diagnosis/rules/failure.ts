@@ -1,7 +1,7 @@
 /** What the rules on the layers of Flux share: how a failure is known, and how it is told as a finding. */
 import { type Condition, condition } from '../../flux/flux.ts'
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
-import { type Action, type Finding, tell } from '../finding.ts'
+import { type Action, type Finding, isDeletedAlone, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 
@@ -159,7 +159,7 @@ function actionCommand(action: Action): string {
     case 'resume':
       return `flux resume ${place(action.ref)}`
     case 'delete':
-      return `kubectl -n ${action.ref.namespace} delete ${action.ref.kind.toLowerCase()} ${action.ref.name}${action.ref.kind === 'StatefulSet' ? ' --cascade=orphan' : ''}`
+      return `kubectl -n ${action.ref.namespace} delete ${action.ref.kind.toLowerCase()} ${action.ref.name}${isDeletedAlone(action.ref) ? ' --cascade=orphan' : ''}`
     case 'patch':
       return `kubectl -n ${action.ref.namespace} patch ${action.ref.kind.toLowerCase()} ${action.ref.name} --type merge -p '${JSON.stringify(action.patch)}'`
     case 'script':

@@ -4,8 +4,8 @@ import type { KubeObject } from '../../kubectl/kubectl.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import type { Meaning } from './last-words.ts'
-import { type Read, readsOfVariables, readsOfVolume } from './reads.ts'
-import { tellingLine } from './telling-lines.ts'
+import { type Read, readsOfVariables, readsOfVolume, volumeOf } from './reads.ts'
+import { tellingLine, textLines } from './telling-lines.ts'
 import type { Container } from './workload-facts.ts'
 
 /** A ConfigMap or a Secret. */
@@ -184,8 +184,7 @@ function hiddenFile(
     const mount = ((spec?.volumeMounts ?? []) as Part[])
       .filter(each => each?.mountPath && path.startsWith(`${each.mountPath.replace(/\/$/, '')}/`))
       .sort((a, b) => b.mountPath.length - a.mountPath.length)[0]
-    const volume = ((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)
-    const [source, another] = readsOfVolume(volume)
+    const [source, another] = readsOfVolume(volumeOf(pod, mount))
     // With items, what the files are called is not among the facts.
     if (!source || another || source.key || mount.subPath) continue
     const files = keysOf(source, pod.metadata.namespace, index)
@@ -211,8 +210,7 @@ function hiddenFile(
  */
 export function missingSubPath(pod: KubeObject, { spec }: Container, index: Index): Lack | undefined {
   for (const mount of (spec?.volumeMounts ?? []) as Part[]) {
-    const volume = ((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)
-    const [source, another] = readsOfVolume(volume)
+    const [source, another] = readsOfVolume(volumeOf(pod, mount))
     // With items, what the files are called is not among the facts.
     if (!mount?.subPath || !source || another || source.key) continue
     const keys = keysOf(source, pod.metadata.namespace, index)
@@ -242,15 +240,10 @@ function missingKey(
   words: readonly string[],
   index: Index,
 ): Meaning | undefined {
-  const line = words
-    .join('\n')
-    .split('\n')
-    .find(each => KEYLESS.test(each))
+  const line = textLines(words).find(each => KEYLESS.test(each))
   const [, key = ''] = KEYLESS.exec(line ?? '') ?? []
   if (!line || !key) return undefined
-  const mounted = ((spec?.volumeMounts ?? []) as Part[]).flatMap(mount =>
-    readsOfVolume(((pod.spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)),
-  )
+  const mounted = ((spec?.volumeMounts ?? []) as Part[]).flatMap(mount => readsOfVolume(volumeOf(pod, mount)))
   const sources = [...mounted, ...readsOfVariables({ envFrom: spec?.envFrom })]
   const known = sources.map(source => keysOf(source, pod.metadata.namespace, index))
   const [source] = sources

@@ -235,13 +235,16 @@ function issuerProblem(
     )
   if (reason === 'ErrGetKeyPair' || reason === 'ErrInvalidKeyPair') {
     const name = issuer.spec?.ca?.secretName
-    const there = name && index.secret(issuer.metadata.namespace ?? NAMESPACE, name)
+    const namespace = issuer.metadata.namespace ?? NAMESPACE
+    const there = name && index.secret(namespace, name)
+    const notCa = /is not a CA/i.test(message)
+    const found = notCa ? 'is not that of a CA' : 'is not usable'
     return told(
       'issuer-key-missing',
-      `the Secret ${name} with its key ${there ? (/is not a CA/i.test(message) ? 'is not that of a CA' : 'is not usable') : 'does not exist'}`,
-      /is not a CA/i.test(message)
-        ? `Set isCA: true in the Certificate that writes Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name}, and reissue it (cmctl renew); or put the certificate of a CA with its key there`
-        : `Restore Secret ${issuer.metadata.namespace ?? NAMESPACE}/${name} with a CA and its key, or correct spec.ca.secretName`,
+      `the Secret ${name} with its key ${there ? found : 'does not exist'}`,
+      notCa
+        ? `Set isCA: true in the Certificate that writes Secret ${namespace}/${name}, and reissue it (cmctl renew); or put the certificate of a CA with its key there`
+        : `Restore Secret ${namespace}/${name} with a CA and its key, or correct spec.ca.secretName`,
     )
   }
   return told('issuer-not-ready', `it is not ready: ${short(message, 200)}`, 'Correct what its message names')

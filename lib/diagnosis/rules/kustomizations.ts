@@ -120,6 +120,15 @@ function valuesOf({ spec, metadata }: KubeObject): string {
 const SOURCE_MISSING =
   /unable to get source '([^']+)'|^Source '(.+)' not found|(?:Git|OCI|Helm)?Repository\.source\.toolkit\.fluxcd\.io "([^"]+)" not found/
 
+/** The object, in words, that the spec of a Kustomization has checked, and that does not exist. */
+function checkedInVain(spec: KubeObject['spec'], message: string): string | undefined {
+  const [, absent] = /\[((?:\w+\/){1,2}[\w.-]+) status: 'NotFound'\]/.exec(message) ?? []
+  const isChecked = ((spec?.healthChecks ?? []) as { kind?: string; name?: string }[]).some(
+    ({ kind, name }) => absent?.startsWith(`${kind}/`) && absent.endsWith(`/${name}`),
+  )
+  return isChecked ? absent?.replace('/', ' ') : undefined
+}
+
 /** Why a Kustomization is not applied. Pure. */
 export function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
   const { state, reason, message } = standing(kustomization)
@@ -164,15 +173,12 @@ export function kustomizationFailure(kustomization: KubeObject): Failure | undef
       symptom: true,
     }
   }
-  const [, absent] = /\[((?:\w+\/){1,2}[\w.-]+) status: 'NotFound'\]/.exec(message) ?? []
-  const checked = ((spec?.healthChecks ?? []) as { kind?: string; name?: string }[]).find(
-    ({ kind, name }) => absent?.startsWith(`${kind}/`) && absent.endsWith(`/${name}`),
-  )
-  if (reason === 'HealthCheckFailed' && absent && checked)
+  const absent = reason === 'HealthCheckFailed' ? checkedInVain(spec, message) : undefined
+  if (absent)
     return {
       rule: 'kustomization-check-of-nothing',
-      cause: `its health check names ${absent.replace('/', ' ')}, which does not exist`,
-      fix: `correct spec.healthChecks of the Kustomization, or see why nothing creates ${absent.replace('/', ' ')}`,
+      cause: `its health check names ${absent}, which does not exist`,
+      fix: `correct spec.healthChecks of the Kustomization, or see why nothing creates ${absent}`,
     }
   if (reason === 'HealthCheckFailed')
     return {

@@ -3,6 +3,7 @@
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import { evictionCause, hogOf, isEvicted } from '../eviction.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -84,16 +85,13 @@ const conditions: Rule = index =>
 function hogOn(node: KubeObject, index: Index): { said: string; fix: string } | undefined {
   const [most] = index
     .all('Pod')
-    .filter(({ spec }) => spec?.nodeName === node.metadata.name)
+    .filter(pod => pod.spec?.nodeName === node.metadata.name && isEvicted(pod))
+    .filter(pod => evictionCause(pod) === 'memory')
     .flatMap(pod => {
-      const { status } = pod
-      const [, name, used, request] =
-        /resource: memory\b.*Container (\S+) was using (\w+), request is (\w+)/.exec(
-          status?.reason === 'Evicted' ? String(status.message ?? '') : '',
-        ) ?? []
-      return name && used && request ? [{ pod, name, used, request, bytes: quantity(used) }] : []
+      const hog = hogOf(pod)
+      return hog ? [{ pod, ...hog }] : []
     })
-    .sort((a, b) => b.bytes - a.bytes)
+    .sort((a, b) => quantity(b.used) - quantity(a.used))
   if (!most) return undefined
   const { pod, name, used, request } = most
   return {
@@ -212,15 +210,12 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
       'delete the Node objects of servers that are gone; for more nodes the cluster has to be set up with a larger cluster-cidr',
       'kubectl get nodes -o wide',
     )
-  const missing = network
-    ? index.all('DaemonSet').find(each => NETWORK.test(each.metadata.name) && keptOff(each, node))
-    : undefined
-  const why = missing && keptOff(missing, node)
-  if (missing && why && agentsOn(node, index).length === 0)
+  const off = network ? networkKeptOff(node, index) : undefined
+  if (off)
     return finding(
       'node-network-failing',
-      `its network for pods is not set up: ${refText(refOf(missing))} does not run on it, since ${why.cause}`,
-      why.fix(missing),
+      `its network for pods is not set up: ${off.cause}`,
+      off.fix,
       `kubectl describe node ${node.metadata.name}`,
     )
   return finding(
@@ -231,6 +226,16 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
     'read what k3s says on the server, then restart it',
     asRoot('journalctl -u k3s -n 50 --no-pager'),
   )
+}
+
+/** What keeps the network of pods off a node on which none of its agents runs. */
+function networkKeptOff(node: KubeObject, index: Index): { cause: string; fix: string } | undefined {
+  if (agentsOn(node, index).length > 0) return undefined
+  const [first] = index.all('DaemonSet').flatMap(daemon => {
+    const why = NETWORK.test(daemon.metadata.name) ? keptOff(daemon, node) : undefined
+    return why ? [{ ...why, cause: `${refText(refOf(daemon))} does not run on it, since ${why.cause}` }] : []
+  })
+  return first
 }
 
 /** Nodes that take no new pods because somebody has said so: a warning until a pod waits for one. */

@@ -38,6 +38,7 @@ export interface Unsettled {
   remedy?: Remedy
   rule?: string
 }
+
 /** The sources, Kustomizations and releases of Flux: how long they may take is in their spec. */
 const FLUX = /^(GitRepository|HelmRepository|HelmChart|OCIRepository|Bucket|Kustomization|HelmRelease)$/
 
@@ -161,9 +162,13 @@ function runsNone(ref: Partial<Ref> | undefined, { metadata }: KubeObject, index
   return target !== undefined && (target.kind === 'CronJob' || target.spec?.replicas === 0)
 }
 
+/** The warnings about an object of the last hour, the newest first. */
+const warningsOf = (object: KubeObject, index: Index): KubeObject[] =>
+  eventsOf(index, object, /./).filter(({ type }) => type === 'Warning')
+
 /** What the controller of an object has warned of several times within the last hour: mostly that is the reason. */
 const warningOf = (object: KubeObject, index: Index): KubeObject | undefined =>
-  eventsOf(index, object, /./).find(event => event.type === 'Warning' && timesSeen(event) >= 3)
+  warningsOf(object, index).find(event => timesSeen(event) >= 3)
 
 /** A step of an object that is not done. */
 interface Step {
@@ -295,9 +300,7 @@ function ofCondition(object: KubeObject, found: Condition, index: Index): Unsett
     remedy: remedyOf(
       object,
       `${reason} ${message}`,
-      ...eventsOf(index, object, /./).flatMap(event =>
-        event.type === 'Warning' ? [String(event.message ?? '')] : [],
-      ),
+      ...warningsOf(object, index).map(event => String(event.message ?? '')),
     ),
     lasts: since(index, found.lastTransitionTime, object.metadata.creationTimestamp),
   }

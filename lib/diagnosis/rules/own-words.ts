@@ -26,7 +26,7 @@ export const TROUBLE =
 export const FAILED =
   /^(\w{0,20}(fail(ed|ure)|_err(or)?)|(failed|err(or)?)\w{0,30}|degraded|faulted|missing|unhealthy|lost|invalid|unavailable|not ?ready|red)$/i
 
-/** Phases that somebody has asked for, or that come of nobody asking: an object rests. */
+/** Phases of an object that was stopped on purpose, or has no requests: it rests. */
 export const RESTS = /^(reconcil\w{0,10})?(paused|suspended|stopped|halted|hibernated|sleeping|NoTraffic)$/i
 /** Words by which something says that it rests. Knative: `Revision is inactive.` */
 const AT_REST = /\bis (inactive|idle)\.?$/i

@@ -4,7 +4,7 @@ import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
-import { evictionCause, isEvicted } from '../eviction.ts'
+import { evictionCause, hogOf, isEvicted } from '../eviction.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -152,16 +152,14 @@ const evicted: Rule = index => {
     const subject: Ref = { apiVersion: 'v1', kind: 'Namespace', name: namespace }
     const causes = [...new Set(pods.map(evictionCause))].join(', ')
     const args = ['--namespace', namespace]
-    const hog = pods
-      .map(pod => /Container (\S+) was using (\w+), request is (\w+)/.exec(String(pod.status?.message ?? '')))
-      .find(Boolean)
+    const [hog] = pods.flatMap(pod => hogOf(pod) ?? [])
     const left: Finding = tell(subject, {
       rule: 'evicted-pods-left',
       verdict: 'warning',
       cause: `${pods.length} evicted ${pods.length === 1 ? 'pod is' : 'pods are'} left behind`,
       evidence: [`the node was short of: ${causes}`, short(String(pods[0]!.status?.message ?? ''))],
       text: hog
-        ? `let container ${hog[1]}, which used ${hog[2]} and requests ${hog[3]}, request what it needs and give it a limit, or give the server more; then delete them: they only fill every list`
+        ? `let container ${hog.name}, which used ${hog.used} and requests ${hog.request}, request what it needs and give it a limit, or give the server more; then delete them: they only fill every list`
         : 'delete them: they only fill every list',
       command: `npx tsx scripts/delete-evicted-pods.ts ${args.join(' ')}`,
       action: { do: 'script', script: 'delete-evicted-pods', args },

@@ -85,6 +85,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
   if (!(wasReady && often >= 3) && age < (failed.length > 0 ? patience + 120 : Math.max(patience, 300)))
     return undefined
   const message = String(failed[0]?.message ?? '')
+  const seen = failed[0] ? [`${failed[0].reason}: ${short(message)} (${often} times)`] : []
   const lines = lastLinesOf(pod, name, index)
   const said = understood(pod, container, [lines], index)
   const mistaken = probeMistake(container, message, pod)
@@ -95,7 +96,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       cause: `container ${name} runs, but ${mistaken.cause}`,
       fix: `${mistaken.fix} ${whereToChange(workloadOf(pod, index), index)}`,
       command: describing(pod),
-      evidence: [`${failed[0]!.reason}: ${short(message)} (${often} times)`],
+      evidence: seen,
     }
   const lacking = lackingMembers(pod, index)
   if (lacking)
@@ -104,7 +105,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       cause: `container ${name} runs, but is not ready: ${lacking.cause}`,
       fix: lacking.fix,
       command: lacking.command,
-      evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+      evidence: seen,
     }
   // A program that the probe runs may say why; that it does not connect says nothing of what it connects to.
   const own = /: (Get "|dial |HTTP probe|command )/.test(message) ? undefined : meaningOf(message)
@@ -119,7 +120,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
       cause: `container ${name} runs, but is not ready: ${known.cause}`,
       fix: known.fix,
       command: known.command ?? logsOf(pod, name, ''),
-      evidence: message ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+      evidence: message ? seen : [],
       ...(known.by ? { symptom: true, causedBy: known.by } : waitsForOthers(pod, index)),
     }
   if (/dial tcp [\d.]+:\d+: connect: (no route to host|network is unreachable)/.test(message))
@@ -156,7 +157,7 @@ export function unready(pod: KubeObject, container: Container, index: Index): Tr
         : undefined) ||
       `${refused && !refused.declared ? refused.fix(where) : `${read}${refused ? `; if nothing, ${refused.fix(where)}` : ''}`}${advice ? `; it advises: ${advice}` : ''}`,
     command: logsOf(pod, name, ''),
-    evidence: failed.length > 0 ? [`${failed[0]!.reason}: ${short(message)} (${often} times)`] : [],
+    evidence: seen,
     ...waitsForOthers(pod, index),
   }
 }

@@ -30,6 +30,10 @@ function read(kind: Read['kind'], part: Part, more: { key?: unknown; variable?: 
   ]
 }
 
+/** The volume of a pod that a container mounts. Pure. */
+export const volumeOf = ({ spec }: KubeObject, mount: Part): Part =>
+  ((spec?.volumes ?? []) as Part[]).find(each => each?.name === mount?.name)
+
 /** What a volume of a pod holds, a projected one of several. Pure. */
 export function readsOfVolume(volume: Part): Read[] {
   return [volume, ...(volume?.projected?.sources ?? [])].flatMap(source =>

@@ -1,5 +1,6 @@
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
+import { isDeletedAlone } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { type Failure, type KnownFailure, refTo } from './failure.ts'
@@ -320,8 +321,7 @@ function immutableText(object: KubeObject): string {
   if (!refused) return 'delete the object that it names'
   if (refused.kind === 'PersistentVolumeClaim')
     return `revert the change of PersistentVolumeClaim ${refused.name} (to delete it would delete its data)`
-  // Its pods go on without it, and the new one takes them over.
-  return `delete ${refused.kind} ${refused.name}${refused.kind === 'StatefulSet' ? ' with --cascade=orphan' : ''}`
+  return `delete ${refused.kind} ${refused.name}${isDeletedAlone(refused) ? ' with --cascade=orphan' : ''}`
 }
 
 /** The message in which a refusal stands. */

@@ -48,22 +48,26 @@ const withoutSelector = each('Service', (service, index) => {
   }
 })
 
-/** Services without a selector whose EndpointSlice, made by hand, leads to an address of pods that none of them has. */
-const ledNowhere = each('Service', (service, index) => {
-  const { namespace, name } = service.metadata
-  if (Object.keys(service.spec?.selector ?? {}).length > 0 || index.blind('Pod')) return undefined
-  const addresses = new Set(index.all('Pod').map(({ status }) => status?.podIP))
-  const ofPods = (address: string) =>
-    [...addresses].some(
-      each => each && each.split('.').slice(0, 3).join('.') === address.split('.').slice(0, 3).join('.'),
-    )
-  const slices = index
+/** The EndpointSlices of a Service. */
+const slicesOf = ({ metadata: { namespace, name } }: KubeObject, index: Index) =>
+  index
     .within('EndpointSlice', namespace)
     .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
+
+/** The first three parts of an address, as the pods of one node share them. */
+const networkOf = (address: string) => address.split('.').slice(0, 3).join('.')
+
+/** Services without a selector whose EndpointSlice, made by hand, leads to an address of pods that none of them has. */
+const ledNowhere = each('Service', (service, index) => {
+  if (Object.keys(service.spec?.selector ?? {}).length > 0 || index.blind('Pod')) return undefined
+  const slices = slicesOf(service, index)
   const listed = slices.flatMap(({ endpoints }) =>
     ((endpoints ?? []) as { addresses?: string[] }[]).flatMap(each => each.addresses ?? []),
   )
-  if (listed.length === 0 || !listed.every(address => ofPods(address) && !addresses.has(address)))
+  if (listed.length === 0) return undefined
+  const addresses = index.all('Pod').flatMap(({ status }) => status?.podIP ?? [])
+  const networks = new Set(addresses.map(networkOf))
+  if (!listed.every(address => networks.has(networkOf(address)) && !addresses.includes(address)))
     return undefined
   return {
     rule: 'service-endpoints-stale',
@@ -224,10 +228,8 @@ const readyBehind = (service: KubeObject, index: Index) =>
 
 /** Services whose endpoints are those of pods that are gone, although others have been ready for minutes. */
 const stale = each('Service', (service, index) => {
-  const { namespace, name } = service.metadata
-  const listed = index
-    .within('EndpointSlice', namespace)
-    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
+  const { namespace } = service.metadata
+  const listed = slicesOf(service, index)
     .flatMap(({ endpoints }) => (endpoints ?? []) as { targetRef?: Ref }[])
     .flatMap(({ targetRef }) => (targetRef?.kind === 'Pod' ? [targetRef.name] : []))
   const ready = readyBehind(service, index)

@@ -120,7 +120,7 @@ function driverKeptOff(message: string, pod: KubeObject, index: Index) {
       name,
       node: refText(refOf(node)),
       why: `${refText(refOf(daemon))} is not there, since ${why.cause}`,
-      fix: why.fix(daemon),
+      fix: why.fix,
     }
   )
 }

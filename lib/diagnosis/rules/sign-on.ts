@@ -6,6 +6,7 @@ import { each, type Finding, type Rule, restarting, tell } from '../finding.ts'
 import { SERVICES } from '../sign-on.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
+import { keysOf } from './given.ts'
 import { hostsOf } from './ingresses.ts'
 import { meaningOf } from './last-words.ts'
 import { endpointsOf, kustomizationOf, podsBehind, since } from './workload-facts.ts'
@@ -66,7 +67,7 @@ const unhandled = each('OAuth2Client', (client, index) => {
 
 /** The keys that the Secret of a client has, in words. */
 function keysText({ metadata, spec }: KubeObject, index: Index): string {
-  const keys = Object.keys(index.secret(metadata.namespace ?? '', spec?.secretName ?? '')?.keys ?? {})
+  const keys = keysOf({ kind: 'Secret', name: spec?.secretName ?? '' }, metadata.namespace, index) ?? []
   return keys.length > 0 ? ` (it has ${keys.slice(0, 5).join(', ')})` : ''
 }
 

@@ -1,13 +1,16 @@
 /** Which of the lines that a program has said tells the most, and what such a line names or advises. */
 import { short } from '../text.ts'
 
+/** The lines of some texts, one after the other. Pure. */
+export const textLines = (texts: readonly string[]): string[] => texts.flatMap(text => text.split('\n'))
+
 /** A line in which a program says what to do about its failure. */
 const ADVICE =
   /\bplease\b(?! see)|\bhint: |\b(you (must|should|have to|need to)|(may|might) need to|should be|instead of|try (to|using|setting)|consider)\b|\b(set|use|run|create|change|add|edit|delete|remove|enable|disable) (the|a|an|it|to|--?\w)/i
 
 /** What a program itself advises in its last words; undefined where it does not. Pure. */
 export function adviceIn(...texts: readonly string[]): string | undefined {
-  const line = texts.flatMap(text => text.split('\n')).findLast(each => ADVICE.test(each))
+  const line = textLines(texts).findLast(each => ADVICE.test(each))
   return line && around(line.trim(), ADVICE)
 }
 
@@ -50,7 +53,7 @@ export function lackingProgram(
   texts: readonly string[],
   exitCode?: number,
 ): { program: string; line: string } | undefined {
-  for (const line of texts.flatMap(text => text.split('\n')).reverse()) {
+  for (const line of textLines(texts).reverse()) {
     const [, speaker = '', number, program, found] = LACKING.exec(line.slice(0, 400)) ?? []
     // Shells end with 127 for that, and with nothing else of these words.
     if (program && (exitCode === 127 || (found && (SHELL.test(speaker) || (speaker && number)))))

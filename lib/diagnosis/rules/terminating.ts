@@ -1,6 +1,7 @@
 /** Objects that were deleted and stay: who keeps them, and what would let them go. */
 import { type KubeObject, refText } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
+import type { Remedy } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import type { Unsettled } from './own-state.ts'
 import { askForRight, placeOfRight, rightLackingFor } from './refused-rights.ts'
@@ -21,43 +22,34 @@ type Kept = KubeObject['metadata'] & { finalizers?: string[] }
 function leaving(object: KubeObject, finalizers: readonly string[], index: Index): Unsettled {
   const { kind, metadata } = object
   const lasts = since(index, metadata.deletionTimestamp)
-  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  const told = (why: string, remedy: Remedy): Unsettled => ({
+    object,
+    rule: 'stuck-terminating',
+    cause: `was deleted ${durationText(lasts * 1000)} ago, and ${why}`,
+    lasts,
+    remedy,
+  })
+  const kept = finalizers.join(', ')
   const budget = budgetOf(object, lasts, index)
   if (budget)
-    return {
-      object,
-      rule: 'stuck-terminating',
-      cause: `was deleted ${durationText(lasts * 1000)} ago, and waits for its pods: PodDisruptionBudget ${budget} lets none of them go`,
-      lasts,
-      remedy: {
-        text: `raise the replicas of the pods of PodDisruptionBudget ${budget}, or lower its minAvailable: then it ends by itself. Do not remove its finalizer: what it stands for would be left behind`,
-        command: `kubectl get poddisruptionbudget -n ${budget.replace('/', ' ')}`,
-      },
-    }
+    return told(`waits for its pods: PodDisruptionBudget ${budget} lets none of them go`, {
+      text: `raise the replicas of the pods of PodDisruptionBudget ${budget}, or lower its minAvailable: then it ends by itself. Do not remove its finalizer: what it stands for would be left behind`,
+      command: `kubectl get poddisruptionbudget -n ${budget.replace('/', ' ')}`,
+    })
   const right = rightLackingFor(object, index)
   if (right) {
     const there = placeOfRight(right)
-    return {
-      object,
-      rule: 'stuck-terminating',
-      cause: `was deleted ${durationText(lasts * 1000)} ago, and keeps its finalizer ${finalizers.join(', ')}: ${refText(right.account)} may not ${right.verb} ${right.resource}${there}`,
-      lasts,
-      remedy: {
-        text: `grant the right by a Role and a RoleBinding of that ServiceAccount${there}: then it ends by itself`,
-        command: askForRight(right),
-      },
-    }
+    const { account, verb, resource } = right
+    return told(`keeps its finalizer ${kept}: ${refText(account)} may not ${verb} ${resource}${there}`, {
+      text: `grant the right by a Role and a RoleBinding of that ServiceAccount${there}: then it ends by itself`,
+      command: askForRight(right),
+    })
   }
-  return {
-    object,
-    rule: 'stuck-terminating',
-    cause: `was deleted ${durationText(lasts * 1000)} ago, and nothing has removed its finalizer ${finalizers.join(', ')}`,
-    lasts,
-    remedy: {
-      text: 'see why the program of the finalizer does not run or cannot do its work; if it was removed for good, remove the finalizer',
-      command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
-    },
-  }
+  const place = metadata.namespace ? `-n ${metadata.namespace} ` : ''
+  return told(`nothing has removed its finalizer ${kept}`, {
+    text: 'see why the program of the finalizer does not run or cannot do its work; if it was removed for good, remove the finalizer',
+    command: `kubectl ${place}patch ${kind.toLowerCase()} ${metadata.name} --type merge -p '{"metadata":{"finalizers":null}}'`,
+  })
 }
 
 /** The budget (`namespace/name`) that keeps the pods of an object that was deleted so many seconds ago, as it was told since. */
