@@ -97,7 +97,7 @@ function troubleOf(pod: KubeObject, container: Container, index: Index): Trouble
     if (reason === 'ErrImagePull' && age < 30) return undefined
     // Velero puts this container into what it restores: https://velero.io/docs/v1.18/file-system-backup/#customize-restore-helper-container
     const place = /^rest(ic|ore)-wait$/.test(container.name)
-      ? 'in ConfigMap fs-restore-action-config (fs-restore-action-config in namespace velero), then delete the Restore and restore again'
+      ? 'in ConfigMap velero/fs-restore-action-config, then delete the Restore and restore again'
       : where
     return imageTrouble(pod, container.spec?.image ?? status.image ?? '', reason, message, place, index)
   }

@@ -236,12 +236,12 @@ function issuerProblem(
   if (reason === 'ErrGetKeyPair' || reason === 'ErrInvalidKeyPair') {
     const name = issuer.spec?.ca?.secretName
     const namespace = issuer.metadata.namespace ?? NAMESPACE
-    const there = name && index.secret(namespace, name)
     const notCa = /is not a CA/i.test(message)
-    const found = notCa ? 'is not that of a CA' : 'is not usable'
+    // What cert-manager says of it, since not every snapshot has the Secrets.
+    const absent = /not found/i.test(message) && !(name && index.secret(namespace, name))
     return told(
       'issuer-key-missing',
-      `the Secret ${name} with its key ${there ? found : 'does not exist'}`,
+      `the Secret ${name} with its key ${notCa ? 'is not that of a CA' : absent ? 'does not exist' : 'is not usable'}`,
       notCa
         ? `Set isCA: true in the Certificate that writes Secret ${namespace}/${name}, and reissue it (cmctl renew); or put the certificate of a CA with its key there`
         : `Restore Secret ${namespace}/${name} with a CA and its key, or correct spec.ca.secretName`,

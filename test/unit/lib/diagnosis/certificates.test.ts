@@ -350,6 +350,23 @@ test('issuers: missing, of another kind, without an account', () => {
   )
 })
 
+test('issuers of a CA: what cert-manager says of their Secret, which no snapshot needs to have', () => {
+  const cause = (reason: string, message: string) => {
+    const broken = objectOf('ClusterIssuer', undefined, 'own-ca', {
+      metadata: created(),
+      spec: { ca: { secretName: 'ca-key-pair' } },
+      status: {
+        conditions: [{ ...ready('False', `Error getting keypair for CA issuer: ${message}`), reason }],
+      },
+    })
+    return diagnose(snapshotOf([broken, ...deployments]), RULES).causes[0]?.cause
+  }
+  const told = (what: string) => `the Secret ca-key-pair with its key ${what}`
+  assert.is(cause('ErrGetKeyPair', 'secrets "ca-key-pair" not found'), told('does not exist'))
+  assert.is(cause('ErrGetKeyPair', 'error decoding certificate PEM block'), told('is not usable'))
+  assert.is(cause('ErrInvalidKeyPair', 'certificate is not a CA'), told('is not that of a CA'))
+})
+
 test('cert-manager itself: absent, scaled to 0, or without work done', () => {
   const without = snapshotOf([issuer])
   const absent = diagnose(without, RULES).causes.map(({ rule }) => rule)
