@@ -1,6 +1,7 @@
 /** A backup from its beginning to its proof, as steps of a run: of `backup`, and of what must not go on without one. */
 import { isDeepStrictEqual } from 'node:util'
 import { HELM_RELEASE } from '../flux/flux.ts'
+import { labelledReleases } from '../flux/release-labels.ts'
 import { readKubeconfig } from '../kubectl/kubeconfig.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { claimsOfPods } from '../kubectl/scale.ts'
@@ -26,7 +27,7 @@ import { beginMaintenance, nextcloudOf } from './maintenance.ts'
 import { isUnfinished, VELERO } from './objects.ts'
 import { makeProof, type Proof, readBackupObjects } from './proof.ts'
 import { checkPresentRepositories, repositoryPassword } from './repository.ts'
-import { backupObject, labelledReleases, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
+import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */
 export interface AppParts {

@@ -1,4 +1,6 @@
 /** What a restore and a drill share: what a backup holds, Velero's Restore, and whether the volumes came back. */
+
+import { releaseSelectors } from '../flux/release-labels.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import type { KubeletSummary } from '../kubectl/kubelet-stats.ts'
 import { ExpectedError } from '../script/errors.ts'
@@ -8,7 +10,7 @@ import type { Held } from './held.ts'
 import { type BackupFlaw, wrongForClaims } from './judge.ts'
 import { VELERO } from './objects.ts'
 import { type Proof, storedProof, type Unproved } from './proof.ts'
-import { MADE_BY, RESTORED_BY, releaseSelectors, VELERO_API } from './velero.ts'
+import { MADE_BY, RESTORED_BY, VELERO_API } from './velero.ts'
 
 /** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
 const DATA = [

@@ -1,4 +1,5 @@
 /** Velero by its API: a backup is created and waited for, with progress. */
+import { releaseSelectors } from '../flux/release-labels.ts'
 import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
@@ -32,20 +33,6 @@ export const RESTORED_BY = 'velero.io/restore-name'
 export async function newestBackups(kubectl: Kubectl, labelSelector?: string): Promise<KubeObject[]> {
   const backups = await kubectl.list(VELERO_API, 'Backup', { namespace: VELERO, labelSelector })
   return backups.sort((a, b) => startOf(b) - startOf(a))
-}
-
-/** The labels by which charts name their release: one or the other. */
-const RELEASE_LABELS = ['app.kubernetes.io/instance', 'release'] as const
-
-/** The names of Helm releases that the labels of an object give: none, one, or one by either label. Pure. */
-export const labelledReleases = (labels: Record<string, string> = {}): string[] =>
-  RELEASE_LABELS.flatMap(key => labels[key] ?? [])
-
-/** Labels that select the objects of some Helm releases: charts name theirs by one or the other label. Pure. */
-export function releaseSelectors(releases: readonly string[]): object[] {
-  return RELEASE_LABELS.map(key => ({
-    matchExpressions: [{ key, operator: 'In', values: [...releases].sort() }],
-  }))
 }
 
 /** A backup as Velero takes it: of everything, or of the objects of some releases. Pure. */

@@ -1,3 +1,4 @@
+import { labelledReleases } from '../flux/release-labels.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { labelsOf, literally, type Matcher, selects } from './selection.ts'
 import { type LogTarget, type Parts, POD } from './target.ts'
@@ -73,8 +74,7 @@ export function partsOf(target: Parts, pods: readonly KubeObject[], owners: read
       ({ namespace, name, instance, targetNamespace }) =>
         (labels['helm.toolkit.fluxcd.io/name'] === name &&
           labels['helm.toolkit.fluxcd.io/namespace'] === namespace) ||
-        (object.metadata.namespace === targetNamespace &&
-          [labels['app.kubernetes.io/instance'], labels.release].includes(instance)),
+        (object.metadata.namespace === targetNamespace && labelledReleases(labels).includes(instance)),
     )
     if (ofRelease) return true
     const owner = ownerOf(object)

@@ -4,11 +4,11 @@
  */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import { databaseOf, HOOK } from '../../lib/backup/databases.ts'
-import { labelledReleases } from '../../lib/backup/velero.ts'
-import { fits } from '../../lib/diagnosis/rules/selector.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
+import { labelledReleases } from '../../lib/flux/release-labels.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
 import { claimsOfPods, isOver, NOTES, scaleBack, scaleDown } from '../../lib/kubectl/scale.ts'
+import { fits } from '../../lib/kubectl/selector.ts'
 import { claimsOfPod } from '../../lib/kubectl/volumes.ts'
 import { until } from '../../lib/script/wait.ts'
 

@@ -1,12 +1,12 @@
 /** What last words mean beside the objects that they do not name: who is bound, what has changed, who else is there. */
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { fits } from '../../kubectl/selector.ts'
 import { claimsOfPod } from '../../kubectl/volumes.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
 import { readsOfVariables, volumeOf } from './reads.ts'
 import { boundElsewhere, refusedRight, roleBindingsOf } from './refused-rights.ts'
 import { middlewareCalled } from './routes.ts'
-import { fits } from './selector.ts'
 import { tellingLine, textLines } from './telling-lines.ts'
 import { type Container, makerOf, workloadOf } from './workload-facts.ts'
 

@@ -1,8 +1,9 @@
 /** Budgets that no number of pods can meet, and budgets and policies that select nothing. */
 import type { KubeObject } from '../../kubectl/kubectl.ts'
+import { type Selector, selectorText, selectsAll } from '../../kubectl/selector.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import { isBrought } from './policy-facts.ts'
-import { type Selector, selected, selectorText, selectsAll } from './selector.ts'
+import { selected } from './selected.ts'
 import { podsIn, since } from './workload-facts.ts'
 
 /** Policies and budgets whose selector fits nothing. */

@@ -1,6 +1,7 @@
 /** Services that the last words of a container name: they tell what the container suffers from, or calls wrongly. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { fits } from '../../kubectl/selector.ts'
 import { leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
 import { recognise } from './failure.ts'
@@ -8,7 +9,6 @@ import { type Meaning, meaningOf } from './last-words.ts'
 import { refusedByMesh } from './mesh.ts'
 import { clockAhead } from './nodes.ts'
 import { refusals, releaseLocked } from './refusals.ts'
-import { fits } from './selector.ts'
 import { tellingLine, textLines } from './telling-lines.ts'
 import { endpointsOf, podsBehind, workloadOf, workloadsBehind } from './workload-facts.ts'
 

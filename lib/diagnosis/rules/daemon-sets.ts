@@ -92,16 +92,12 @@ function notEverywhere(daemon: KubeObject, index: Index): Telling | undefined {
   if (!reads || !lacking || there.size === 0) return undefined
   const { nodeName } = lacking.spec ?? {}
   const node = index.get('Node', undefined, nodeName)
-  const taints = node ? taintsOf(node) : []
-  const keys = taints.filter(({ effect }) => effect !== 'PreferNoSchedule').map(({ key }) => key)
+  const why = node && keptOff(daemon, node)
   return {
     rule: 'daemonset-not-on-node',
     cause: `does not run on Node ${nodeName}: no volume of ${refText(refOf(lacking))} is backed up`,
-    evidence: keys.length > 0 ? [`Node ${nodeName} has the taint ${keys.join(', ')}`] : selection(daemon),
-    text:
-      keys.length > 0
-        ? `add a toleration of ${keys.join(' and ')} in the manifest of DaemonSet node-agent`
-        : 'correct its nodeSelector or affinity, or label the node',
+    evidence: why ? [why.cause] : selection(daemon),
+    text: why?.fix ?? 'correct its affinity, or label the node',
     command: `kubectl -n ${namespace} describe daemonset node-agent`,
   }
 }

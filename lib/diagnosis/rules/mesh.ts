@@ -1,8 +1,8 @@
 /** What a service mesh refuses: plain connections to pods that take mutual TLS alone. */
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
+import { fits } from '../../kubectl/selector.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
-import { fits } from './selector.ts'
 import { describing, podsBehind, workloadOf } from './workload-facts.ts'
 
 /** The namespace of Istio, whose PeerAuthentication counts for the whole mesh. */

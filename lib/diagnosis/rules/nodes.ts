@@ -2,6 +2,7 @@
 
 import { type Condition, condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { fits } from '../../kubectl/selector.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, hogOf, isEvicted } from '../eviction.ts'
 import { each, type Finding, patching, type Rule, tell } from '../finding.ts'
@@ -13,7 +14,6 @@ import { agentsOn, byAgents, NETWORK } from './node-agents.ts'
 import { diskPressure } from './node-disk.ts'
 import { reserved, unused } from './node-taints.ts'
 import { quantity } from './quantity.ts'
-import { fits } from './selector.ts'
 import { eventsOf, podsIn, podsOf, since, whereToChange, workloadOf } from './workload-facts.ts'
 
 /** What each bad condition of a node means. */

@@ -1,5 +1,6 @@
 /** NetworkPolicies that keep their pods from what they have to reach: the names of others, and these themselves. */
 import { refOf } from '../../kubectl/kubectl.ts'
+import { fits, selectorText, selectsAll } from '../../kubectl/selector.ts'
 import { each, type Rule } from '../finding.ts'
 import {
   admitsSomebody,
@@ -9,7 +10,6 @@ import {
   type OutwardRule,
   type Port,
 } from './policy-facts.ts'
-import { fits, selectorText, selectsAll } from './selector.ts'
 import { describing, podsIn, since } from './workload-facts.ts'
 
 /** Policies that let their pods out only to pods that do not exist. */

@@ -1,12 +1,12 @@
 /** Why the scheduler finds no node for a pod. */
 import { condition } from '../../flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
+import { fits, type Selector, selectorText } from '../../kubectl/selector.ts'
 import { type Finding, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
 import { refTo } from './failure.ts'
 import { beyondAll, room } from './room.ts'
-import { fits, type Selector, selectorText } from './selector.ts'
 import { OF_AGENT, OF_CLOUD, taintsOf, taintText } from './taints.ts'
 import { nodesOfVolume } from './volumes.ts'
 import { suffersFrom, whereToChange, workloadOf } from './workload-facts.ts'

@@ -1,5 +1,6 @@
 /** NetworkPolicies that keep requests from the pods that they guard. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { fits, selectorText, selectsAll } from '../../kubectl/selector.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'
 import { backendsOf, keyOf, leadsTo } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
@@ -13,7 +14,7 @@ import {
   opens,
   type Peer,
 } from './policy-facts.ts'
-import { fits, selected, selectorText, selectsAll } from './selector.ts'
+import { selected } from './selected.ts'
 import { usersOf } from './services.ts'
 import { describing, podsIn, podsOf, since } from './workload-facts.ts'
 

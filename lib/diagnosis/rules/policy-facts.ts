@@ -1,9 +1,10 @@
 /** Rules and peers of NetworkPolicies: whom and what they admit, and what else may admit it. */
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
+import { fits, type Selector } from '../../kubectl/selector.ts'
 import type { Finding } from '../finding.ts'
 import { keyOf } from '../graph.ts'
 import type { Index } from '../snapshot.ts'
-import { fits, type Selector, selected } from './selector.ts'
+import { selected } from './selected.ts'
 import { workloadOf } from './workload-facts.ts'
 
 /** Who is admitted. */
