@@ -150,7 +150,7 @@ async function countOne(counting: Counting, place: ClaimPlace, known?: Known): P
 }
 
 /** The rows of a database by table. Throws what its client says. */
-export async function rowsIn(
+async function rowsIn(
   run: RunIn,
   place: ContainerPlace,
   { name, count }: DatabaseKind,

@@ -9,7 +9,7 @@ import { asOneLine } from '../script/printable.ts'
 import type { RunIn } from './contents.ts'
 
 /** Seconds after which it ends by itself. */
-export const LONGEST_MAINTENANCE = 3600
+const LONGEST_MAINTENANCE = 3600
 /** What the scripts end with when it is on already: somebody else has reasons of their own. */
 const ON_ALREADY = 3
 

@@ -74,7 +74,7 @@ export function claimLines(verdict: Pick<BackupVerdict, 'claims'>): string[] {
 }
 
 /** A proof as Markdown. Pure. */
-export function proofText(proof: Proof): string {
+function proofText(proof: Proof): string {
   const { backup, wrong, contents = [] } = proof
   return [
     `# ${wrong.length === 0 ? 'Proof' : 'No proof'} of backup ${backup.name}`,

@@ -128,7 +128,7 @@ export function statusOf(snapshot: Snapshot, index = new Index(snapshot)): Statu
 }
 
 /** The schedules of Velero with their newest backup, and the age of the newest proof and drill. Pure. */
-export function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
+function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
   const schedules = index.all('Schedule').map((schedule): StatusItem => {
     const ref = keyOf(refOf(schedule))
     const cause = causes.find(each => [each, ...each.explains].some(({ subject }) => keyOf(subject) === ref))

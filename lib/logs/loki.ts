@@ -5,7 +5,7 @@ import type { Line } from './lines.ts'
 import type { Labels } from './selection.ts'
 
 /** Where flux2/core/loki serves its API: in the cluster alone, so that it is reached through the API server. */
-export const LOKI = { namespace: 'oas', service: 'loki', port: 3100 } as const
+const LOKI = { namespace: 'oas', service: 'loki', port: 3100 } as const
 
 /** Milliseconds after which Loki is given up: a search over days on a small server takes its time. */
 const TIMEOUT = 60_000

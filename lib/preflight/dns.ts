@@ -7,7 +7,7 @@ import type { PreflightFinding } from './findings.ts'
 import { isPublic } from './net.ts'
 
 /** Resolvers of the public that do not log who asks: Quad9 and Cloudflare. */
-export const PUBLIC_RESOLVERS = ['9.9.9.9', '1.1.1.1']
+const PUBLIC_RESOLVERS = ['9.9.9.9', '1.1.1.1']
 
 /** What a resolver says of a name: its addresses (none where it has none), or the code with which it failed. */
 export interface DnsAnswer {

@@ -5,7 +5,7 @@ import type { Run } from '../script/run.ts'
 import { error, type PreflightFinding, refuse, warning } from './findings.ts'
 
 /** The oldest Kubernetes that Flux 2.9 runs on (https://fluxcd.io/flux/installation/#prerequisites). */
-export const OLDEST_KUBERNETES = '1.33.0'
+const OLDEST_KUBERNETES = '1.33.0'
 
 /** Milliseconds that the clocks may differ: certificates and leases tolerate less than minutes. */
 const CLOCK_TOLERANCE = 120_000

@@ -44,7 +44,7 @@ exit 0
 `
 
 /** The result of LIST by command, each told by its oldest process. Pure. */
-export function parseLeftovers(text: string): Leftover[] {
+function parseLeftovers(text: string): Leftover[] {
   const lines = text.split('\n').filter(Boolean)
   const processes = lines.map(line => {
     const [mark = '', pid, seconds, command = ''] = line.split('\t')

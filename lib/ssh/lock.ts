@@ -3,7 +3,7 @@ import { EXIT, ExpectedError } from '../script/errors.ts'
 import type { Ssh } from './ssh.ts'
 
 /** Seconds without a sign of life after which the server gives the lock back. */
-export const LOCK_SECONDS = 60
+const LOCK_SECONDS = 60
 const HEARTBEAT = 10_000
 
 /**

@@ -94,7 +94,7 @@ export async function sourceRows(kubectl: Kubectl): Promise<string[][]> {
 }
 
 /** One own source as a row. Pure. */
-export function rowOfSource({ name, isLeaving, repository, kustomization }: OwnSource): string[] {
+function rowOfSource({ name, isLeaving, repository, kustomization }: OwnSource): string[] {
   const { url = '', ref } = repository?.spec ?? {}
   const states = [repository, kustomization].map(object => (object ? standing(object).state : 'removed'))
   const state = isLeaving ? 'being removed' : (states.find(each => each !== 'ready') ?? 'ready')

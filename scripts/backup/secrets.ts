@@ -24,7 +24,7 @@ import {
 import { connectServer, type ServerRun } from '../../lib/server/server.ts'
 
 /** The file beside the backup; its SHA-256 is beside it. */
-export const secretsPath = (backup: string) => `backups/${backup}/openappstack-secrets.yaml.age`
+const secretsPath = (backup: string) => `backups/${backup}/openappstack-secrets.yaml.age`
 
 /**
  * The recipients that the flags name, or those that backup-cluster-dir remembers; undefined when there are none. Throws

@@ -93,7 +93,7 @@ function hostOf(name: string, zone: string): string {
 }
 
 /** The body of the request that changes a record. Pure. */
-export function recordChange({ type, after }: RecordEdit): Record<string, unknown> {
+function recordChange({ type, after }: RecordEdit): Record<string, unknown> {
   return { type, data: after }
 }
 

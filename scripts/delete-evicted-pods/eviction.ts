@@ -28,7 +28,7 @@ export interface Survey {
 }
 
 /** The ages by which evicted pods are counted: a name, and the limit in milliseconds. */
-export const AGES: readonly (readonly [name: string, below: number])[] = [
+const AGES: readonly (readonly [name: string, below: number])[] = [
   ['< 1 h', 3_600_000],
   ['< 1 d', 86_400_000],
   ['< 7 d', 604_800_000],

@@ -53,7 +53,7 @@ export const SERVER_INFO = {
 }
 
 /** Reads it from a server, as the user that logs in. */
-export async function readServerInfo(ssh: Ssh): Promise<ServerInfo> {
+async function readServerInfo(ssh: Ssh): Promise<ServerInfo> {
   return serverInfoOf(
     await readFacts(ssh, SERVER_INFO, { timeout: 20_000, title: 'reading from the server' }),
   )

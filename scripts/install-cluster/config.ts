@@ -8,7 +8,7 @@ import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
  * k3s' own components in whose place Flux installs ours: the ingress, and the storage of flux2/infrastructure
  * (github.com/k3s-io/k3s pkg/cli/cmds/server.go, `disable`).
  */
-export const DISABLED = ['traefik', 'local-storage'] as const
+const DISABLED = ['traefik', 'local-storage'] as const
 
 /** What /etc/rancher/k3s/config.yaml has to say; its keys are the flags of k3s (https://docs.k3s.io/cli/server). */
 export interface WantedConfig {

@@ -174,7 +174,7 @@ export async function installHost(
 }
 
 /** The commands that do the same as the step that runs the installer. Pure. */
-export function installByHand(plan: HostPlan, savedTo: string | undefined): string {
+function installByHand(plan: HostPlan, savedTo: string | undefined): string {
   const { service } = filesOf(plan.role)
   const variables = Object.entries(installerVariables(plan.role, plan.version))
   return [

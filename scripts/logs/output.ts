@@ -5,7 +5,7 @@ import { asOneLine, printableJson } from '../../lib/script/printable.ts'
 import { scrub } from '../../lib/script/scrub.ts'
 
 /** What lines and containers are called on the screen. */
-export function streamNameOf({ namespace, pod, container }: Line | LogContainer): string {
+function streamNameOf({ namespace, pod, container }: Line | LogContainer): string {
   return `${pod || namespace}/${container}`
 }
 

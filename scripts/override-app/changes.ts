@@ -37,7 +37,7 @@ export function changesBetween(old: string, now: string, namespace: string): Obj
 }
 
 /** The name of the object of a change. */
-export function changedRef({ old, now }: ObjectChange): string {
+function changedRef({ old, now }: ObjectChange): string {
   return refText(refOf((now ?? old)!))
 }
 

@@ -24,7 +24,7 @@ export interface FoundOverride {
 }
 
 /** Every ConfigMap and Secret of the cluster whose name says that it is an override, by namespace and name. */
-export async function allOverrides(kubectl: Kubectl): Promise<FoundOverride[]> {
+async function allOverrides(kubectl: Kubectl): Promise<FoundOverride[]> {
   const found: FoundOverride[] = []
   for (const kind of ['ConfigMap', 'Secret'])
     for (const { metadata } of await kubectl.list('v1', kind, { metadataOnly: true })) {
@@ -62,17 +62,13 @@ function manifestOf({ object, text }: FoundOverride): object {
 }
 
 /** The file of an override below the folder of an export. */
-export function exportName({ kind, metadata }: KubeObject): string {
+function exportName({ kind, metadata }: KubeObject): string {
   const ending = kind === 'Secret' ? 'secret.yaml.age' : 'yaml'
   return `${metadata.namespace}-${metadata.name}.${ending}`
 }
 
 /** Throws a UsageError when the export would encrypt to nobody, or the folder is a file. */
-export function checkExport(
-  folder: string,
-  overrides: readonly FoundOverride[],
-  to: Recipients | undefined,
-): void {
+function checkExport(folder: string, overrides: readonly FoundOverride[], to: Recipients | undefined): void {
   if (existsSync(folder) && !statSync(folder).isDirectory())
     throw new UsageError(`${folder} is not a folder`, 'give a folder: --export DIR')
   const secret = overrides.find(({ object }) => object.kind === 'Secret')
@@ -88,7 +84,7 @@ export function checkExport(
  * Secrets as manifests encrypted with age. Each override is marked with the checksum of what was written, so that the
  * diagnosis sees when it differs from its file. Returns the names of the files.
  */
-export async function exportOverrides(
+async function exportOverrides(
   kubectl: Kubectl,
   folder: string,
   overrides: readonly FoundOverride[],

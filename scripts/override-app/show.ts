@@ -14,7 +14,7 @@ import { CHART, origins, overridable, type ValueOrigin, type ValuesLayer } from 
 const WIDEST = 60
 
 /** A value on one line; nothing of a secret one. */
-export function valueText(value: HelmValue, secret: boolean): string {
+function valueText(value: HelmValue, secret: boolean): string {
   if (secret) return '***'
   const text = JSON.stringify(value)
   return text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text

@@ -15,7 +15,7 @@ export const LAYERS = [
 export const INGRESS_RELEASE = { ...HELM_RELEASE, name: 'ingress', namespace: 'oas' } as const
 
 /** The Middleware with the ranges for everything, by the name that install/overrides/ has had for it. */
-export const MIDDLEWARE = 'source-ranges'
+const MIDDLEWARE = 'source-ranges'
 /** How an entry point names it: NAMESPACE-NAME@PROVIDER. */
 const REFERENCE = `oas-${MIDDLEWARE}@kubernetescrd`
 const MIDDLEWARES = ['ports', 'websecure', 'http', 'middlewares']

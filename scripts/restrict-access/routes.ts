@@ -14,7 +14,7 @@ export const TRAEFIK_MIDDLEWARE = { apiVersion: 'traefik.io/v1alpha1', kind: 'Mi
 const PRIORITY = 1_000_000
 
 /** An address that is nobody's: it never sends anything (RFC 919). */
-export const NOBODY = '255.255.255.255/32'
+const NOBODY = '255.255.255.255/32'
 
 const route = (
   name: string,

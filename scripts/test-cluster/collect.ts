@@ -17,7 +17,7 @@ export interface Collected {
 }
 
 /** Warnings of the last hour, the newest last. Pure. */
-export function recentWarnings({ objects, takenAt }: Pick<Snapshot, 'objects' | 'takenAt'>): string[] {
+function recentWarnings({ objects, takenAt }: Pick<Snapshot, 'objects' | 'takenAt'>): string[] {
   const time = ({ lastTimestamp, eventTime, metadata }: KubeObject) =>
     Date.parse(lastTimestamp ?? eventTime ?? metadata.creationTimestamp ?? '') || 0
   return objects
@@ -32,7 +32,7 @@ export function recentWarnings({ objects, takenAt }: Pick<Snapshot, 'objects' | 
 }
 
 /** Pods of the platform that run and are not ready. Pure. */
-export function unreadyPods(objects: readonly KubeObject[]): KubeObject[] {
+function unreadyPods(objects: readonly KubeObject[]): KubeObject[] {
   return objects
     .filter(({ kind, metadata }) => kind === 'Pod' && NAMESPACES.some(each => each === metadata.namespace))
     .filter(pod => pod.status?.phase === 'Running' && condition(pod, 'Ready')?.status !== 'True')

@@ -35,7 +35,7 @@ export function judgeObjects(
 const BACKUP = /^(Backup|Schedule|BackupStorageLocation|BackupRepository|PodVolumeBackup)$/
 
 /** The part that a cause belongs to. Pure. */
-export function sectionOf(cause: RootCause, index: Index): TestSection {
+function sectionOf(cause: RootCause, index: Index): TestSection {
   const { kind, namespace } = cause.subject
   if (BACKUP.test(kind) || namespace === 'velero') return 'backup'
   if (kind === 'Node') return 'host'
@@ -44,7 +44,7 @@ export function sectionOf(cause: RootCause, index: Index): TestSection {
 }
 
 /** A cause as a check that failed. Pure. */
-export function ofCause(section: TestSection, cause: RootCause, name = refText(cause.subject)): TestCheck {
+function ofCause(section: TestSection, cause: RootCause, name = refText(cause.subject)): TestCheck {
   const { text, command } = cause.remedy
   const fix = command && !text.includes(command) ? `${text}: ${command}` : text
   const explains = cause.explains.map(({ subject }) => refText(subject))

@@ -5,7 +5,7 @@ import { lookAtServer } from '../../lib/server/server-checks.ts'
 import { checkOf, failedCheck, passedCheck, skippedCheck, type TestCheck } from './checks.ts'
 
 /** What a server is asked besides the facts of preflight. */
-export const ACCEPTANCE_FACTS = {
+const ACCEPTANCE_FACTS = {
   units: unitStates(['k3s.service', 'k3s-agent.service']),
   /** The packages that an upgrade would replace, by the lists that the server has. */
   updates: program(['sh', '-c', 'LC_ALL=C apt-get -s -o Debug::NoLocking=1 upgrade'], answer =>

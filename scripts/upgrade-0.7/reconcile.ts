@@ -56,7 +56,7 @@ const CURES: Record<KnownIssue, string> = {
 }
 
 /** The issues of the docs that releases of the platform have. Pure. */
-export function issuesOf(facts: UpgradeFacts): [release: string, issue: KnownIssue][] {
+function issuesOf(facts: UpgradeFacts): [release: string, issue: KnownIssue][] {
   return releasesIn(facts).flatMap(release => {
     const issue = knownIssue(release)
     return issue ? [[keyOf(release), issue] as [string, KnownIssue]] : []

@@ -31,7 +31,7 @@ export function branchOf(git: KubeObject | undefined): string {
 }
 
 /** Whether the HelmRelease of the secrets is as 0.6 has it: then the secrets are the original ones. Pure. */
-export function isUntouched({ owner }: UpgradeFacts): boolean {
+function isUntouched({ owner }: UpgradeFacts): boolean {
   return owner !== undefined && !owner.metadata.deletionTimestamp && standing(owner).state === 'ready'
 }
 

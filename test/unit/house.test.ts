@@ -140,6 +140,21 @@ test('an exported name means one thing in the whole tree', () => {
   )
 })
 
+test('what a file exports is used by another one', () => {
+  const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && !file.startsWith('bed/'))
+    .map(file => readFileSync(join(ROOT, 'test', file), 'utf8'))
+  const names = [...text.values(), ...tests].map(each => new Set(each.match(/\w+/g)))
+  const unused = files
+    .filter(file => roomOf(file) || scriptOf(file))
+    .flatMap(file =>
+      [...text.get(file)!.matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm)]
+        .filter(([, name]) => names.filter(each => each.has(name!)).length < 2)
+        .map(([, name]) => `${file}: ${name}`),
+    )
+  assert.equal(unused, [])
+})
+
 // tsx takes 1 to 2 ms for each file; an empty program takes about 300 ms, and help may take 1.2 times as long.
 test('`--help` loads few files: modules of a run are imported by the run', () => {
   const loaded = (file: string, seen = new Set<string>()): Set<string> => {

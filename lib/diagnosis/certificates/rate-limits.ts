@@ -4,10 +4,10 @@ import { acmeServerOf, isStaging, issuerOf, namesOf } from './chain.ts'
 import { parseReason } from './challenge-message.ts'
 
 /** Failed validations of one host and account in an hour (https://letsencrypt.org/docs/rate-limits/). */
-export const FAILURES_PER_HOUR = 5
+const FAILURES_PER_HOUR = 5
 
 /** Certificates for exactly the same names in seven days. */
-export const DUPLICATES_PER_WEEK = 5
+const DUPLICATES_PER_WEEK = 5
 
 const HOUR = 3_600_000
 const WEEK = 7 * 24 * HOUR

@@ -10,7 +10,7 @@ import { covers, issuerOf, namesOf } from './chain.ts'
 const KINDS = ['Certificate', 'CertificateRequest', 'Order', 'Challenge', 'Issuer', 'ClusterIssuer', 'Host']
 
 /** Every host that has or needs a certificate, sorted. Pure. */
-export function hostsIn(objects: readonly KubeObject[]): string[] {
+function hostsIn(objects: readonly KubeObject[]): string[] {
   const hosts = objects.flatMap(object => {
     if (object.kind === 'Certificate') return namesOf(object)
     if (object.kind !== 'Ingress' || object.metadata.labels?.['acme.cert-manager.io/http01-solver']) return []

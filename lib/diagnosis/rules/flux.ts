@@ -37,7 +37,7 @@ const absent: Rule = index => {
 }
 
 /** Why a controller of Flux does not run; undefined when it does. Pure. */
-export function controllerFailure(deployment: KubeObject): Failure | undefined {
+function controllerFailure(deployment: KubeObject): Failure | undefined {
   const wanted = deployment.spec?.replicas ?? 1
   if (wanted > 0 && (deployment.status?.readyReplicas ?? 0) >= wanted) return undefined
   const fix = `see its pods: kubectl -n flux-system describe pods -l app=${deployment.metadata.name}`
@@ -89,7 +89,7 @@ const down: Rule = index => {
 }
 
 /** Why an object is not reconciled, although that was requested. Pure. */
-export function silentFailure(controller: string): Failure {
+function silentFailure(controller: string): Failure {
   return {
     rule: 'flux-controller-silent',
     cause: `${controller} has not reconciled it since that was requested`,
@@ -144,7 +144,7 @@ function isIgnored(object: KubeObject, index: Index): boolean {
 }
 
 /** What is known of an object that is suspended. Pure. */
-export function suspendedFailure(object: KubeObject): Failure {
+function suspendedFailure(object: KubeObject): Failure {
   const { namespace, name } = object.metadata
   const layer = { Kustomization: 'kustomization', HelmRelease: 'release' }[object.kind] ?? 'source'
   return {

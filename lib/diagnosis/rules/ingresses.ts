@@ -27,7 +27,7 @@ export function hostsOf(ingress: KubeObject): string[] {
 }
 
 /** The issuer that an ingress asks a certificate of, by the annotations of cert-manager. Pure. */
-export function wantedIssuer({ metadata }: KubeObject): Ref | undefined {
+function wantedIssuer({ metadata }: KubeObject): Ref | undefined {
   const { 'cert-manager.io/cluster-issuer': cluster, 'cert-manager.io/issuer': own } =
     metadata.annotations ?? {}
   if (cluster) return { apiVersion: 'cert-manager.io/v1', kind: 'ClusterIssuer', name: cluster }

@@ -130,7 +130,7 @@ function checkedInVain(spec: KubeObject['spec'], message: string): string | unde
 }
 
 /** Why a Kustomization is not applied. Pure. */
-export function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
+function kustomizationFailure(kustomization: KubeObject): Failure | undefined {
   const { state, reason, message } = standing(kustomization)
   if (state !== 'failed') return undefined
   const { spec } = kustomization

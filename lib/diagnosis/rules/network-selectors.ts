@@ -33,7 +33,7 @@ function fitsTerm(term: string, labels: Record<string, string>): boolean | undef
 }
 
 /** The selectors of an object that fit no node: `peerSelector has(a)`. Pure. */
-export function blindSelectors({ spec }: KubeObject, index: Index): string[] {
+function blindSelectors({ spec }: KubeObject, index: Index): string[] {
   const nodes = index.all('Node')
   if (nodes.length === 0 || index.blind('Node')) return []
   return FIELDS.flatMap(field => {

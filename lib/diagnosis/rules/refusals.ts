@@ -325,7 +325,7 @@ function immutableText(object: KubeObject): string {
 }
 
 /** The message in which a refusal stands. */
-export function messageOfRefused(object: KubeObject): string {
+function messageOfRefused(object: KubeObject): string {
   const conditions = (object.status?.conditions ?? []) as { type: string; message?: string }[]
   const ofType = (type: string) => conditions.find(each => each.type === type)?.message ?? ''
   return [ofType('Ready'), ofType('Released')].find(text => refusedObject(text)) ?? ofType('Ready')
@@ -335,9 +335,7 @@ export function messageOfRefused(object: KubeObject): string {
  * The object that a message of the API server is about: `Deployment.apps "x" is invalid`, or in a dry run of
  * kustomize-controller `Job/oas/x dry-run failed`. Pure.
  */
-export function refusedObject(
-  message: string,
-): { kind: string; name: string; namespace?: string } | undefined {
+function refusedObject(message: string): { kind: string; name: string; namespace?: string } | undefined {
   const dry = /(?<![\w.:/-])(\w+)\/([\w.-]+)\/([\w.:-]+) dry-run failed/.exec(message)
   if (dry) return { kind: dry[1]!, namespace: dry[2], name: dry[3]! }
   const invalid = /\b([A-Z]\w+)(?:\.[\w.-]+)? "([\w.:-]+)" is invalid/.exec(message)

@@ -239,7 +239,7 @@ function messageOfFailure(source: KubeObject): string | undefined {
 }
 
 /** Why a source cannot be fetched. Pure. */
-export function sourceFailure(source: KubeObject): Failure | undefined {
+function sourceFailure(source: KubeObject): Failure | undefined {
   const message = messageOfFailure(source)
   if (message === undefined || waitsForRepository(source, message)) return undefined
   return (

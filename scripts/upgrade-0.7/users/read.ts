@@ -69,11 +69,7 @@ export async function planUsers(
 }
 
 /** Reads a backend: its layout, the mapping, everybody. Throws an ExpectedError. */
-export async function readBackend(
-  ask: Ask,
-  place: ContainerPlace,
-  corrections: Corrections,
-): Promise<UsersPlan> {
+async function readBackend(ask: Ask, place: ContainerPlace, corrections: Corrections): Promise<UsersPlan> {
   const layout = await readLayout(ask, corrections.database)
   const table = usersTable(layout, corrections)
   const samples = samplesOf(await ask(layout.database, sampleSql(table.name, Object.keys(table.columns))))
