@@ -1,7 +1,7 @@
 /** What tests share that run scripts as a user runs them: as processes. */
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { ROOT } from '../lib/script/files.ts'
+import { scriptArgs } from './compiled.ts'
 
 /** How a script ended, and all that it said. */
 export interface Outcome {
@@ -30,7 +30,7 @@ export interface ScriptOptions {
 /** Everything that any script has said in this process, for the search for leaked secrets. */
 export const said: string[] = []
 
-/** Runs `scripts/NAME.ts` as a process of its own, without a terminal. */
+/** Runs `scripts/NAME.ts` as a process of its own, without a terminal; compiled before, if test/run.ts has done that. */
 export function runScript(
   name: string,
   args: readonly string[],
@@ -39,7 +39,7 @@ export function runScript(
   const started = performance.now()
   const [program = '', ...before] = [...(options.within ?? []), process.execPath]
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [...before, '--import', 'tsx', join('scripts', `${name}.ts`), ...args], {
+    const child = spawn(program, [...before, ...scriptArgs(name), ...args], {
       cwd: ROOT,
       env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env },
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],

@@ -9,6 +9,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { UsageError } from '../lib/script/errors.ts'
 import { ROOT } from '../lib/script/files.ts'
+import { compileScripts } from './compiled.ts'
 
 /** Parts and test files that only `npm run test:all` runs, each with the reason. */
 const EXTRA: Record<string, string> = {
@@ -141,6 +142,23 @@ function filesOf(folder: string): string[] {
     .sort((a, b) => rank(a) - rank(b) || size(b) - size(a))
 }
 
+/** How many processes of tests run at once: what waits for controllers leaves the processors to the others. */
+const AT_ONCE = all ? 4 : 3
+let running = 0
+const queue: (() => void)[] = []
+/** Does some work once there is a place for it; those that ask first have it first. */
+async function placed(work: () => Promise<void>): Promise<void> {
+  if (running < AT_ONCE) running++
+  else await new Promise<void>(resolve => queue.push(resolve))
+  try {
+    await work()
+  } finally {
+    const next = queue.shift()
+    if (next) next()
+    else running--
+  }
+}
+
 /** Runs these groups of files, a process each, so many at once. One that hangs or dies takes no other with it. */
 async function runAll(
   groups: string[][],
@@ -149,7 +167,10 @@ async function runAll(
   node: readonly string[] = [process.execPath],
 ): Promise<void> {
   const worker = async () => {
-    for (let files = groups.shift(); files; files = groups.shift()) await runFiles(files, node, limit)
+    for (let files = groups.shift(); files; files = groups.shift()) {
+      const group = files
+      await placed(() => runFiles(group, node, limit))
+    }
   }
   await Promise.all(Array.from({ length: atOnce }, worker))
 }
@@ -222,12 +243,15 @@ if (unknown !== undefined)
   throw new UsageError(`unknown part ${unknown}`, `parts are ${Object.keys(PARTS).join(', ')}`)
 if (isWanted('cluster')) void buildBed()
 const times: string[] = []
-for (const [name, part] of Object.entries(PARTS)) {
-  if (!isWanted(name)) continue
+async function runPart(name: string): Promise<void> {
+  if (!isWanted(name)) return
   const started = seconds()
-  await part()
+  await PARTS[name]!()
   times.push(`${name} ${seconds() - started} s`)
 }
+await compileScripts()
+for (const name of ['check', 'unit', 'node24']) await runPart(name)
+await Promise.all(['host', 'cluster', 'server', 'browser'].map(runPart))
 console.log(`\n${[...times, `together ${seconds()} s`].join(' · ')}`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

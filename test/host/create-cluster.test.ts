@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseInventory } from '../../lib/platform/inventory.ts'
 import { ROOT } from '../../lib/script/files.ts'
+import { scriptArgs } from '../compiled.ts'
 import { temporaryFolder } from '../unit/helpers.ts'
 import { type StandIn, standIn, TOKEN } from '../unit/provider-server.ts'
 
@@ -33,7 +34,7 @@ function bed() {
     /** The process that runs now. */
     child: () => child!,
     run: (args: readonly string[], env: Record<string, string> = {}): Promise<Ended> => {
-      child = spawn(process.execPath, ['--import', 'tsx', 'scripts/create-cluster.ts', ...args], {
+      child = spawn(process.execPath, [...scriptArgs('create-cluster'), ...args], {
         cwd: ROOT,
         env: { PATH: process.env.PATH, HOME: process.env.HOME, OAS_CLUSTERS_DIR: clusters, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],

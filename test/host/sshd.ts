@@ -15,6 +15,7 @@ import { codeOf } from '../../lib/script/errors.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { sleep } from '../../lib/script/wait.ts'
 import { freePort } from '../bed/cluster/ports.ts'
+import { scriptArgs } from '../compiled.ts'
 
 /**
  * What the tests of SSH share: Debian's real sshd on loopback with host keys and a configuration of its own, a
@@ -238,7 +239,7 @@ export async function runScript(
   args: readonly string[],
   options: { env?: Record<string, string>; input?: string | Buffer } = {},
 ): Promise<{ code: number | null; out: Buffer; err: string }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'scripts', `${name}.ts`), ...args], {
+  const child = spawn(process.execPath, [...scriptArgs(name), ...args], {
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env },
     timeout: 300_000,
