@@ -16,7 +16,8 @@ import { readChangeState } from './change-ip/state.ts'
 await script({
   name: 'change-ip',
   group: 'repair',
-  summary: 'Change the IP address of the server of a cluster, everywhere it stands; or take that back.',
+  summary:
+    'Change the IP address of the server of a cluster, everywhere it is used; or roll the change back.',
   args: { name: 'NEW', help: 'the new address, at which the server answers already', max: 1 },
   flags: {
     ...sshFlags,

@@ -1,6 +1,6 @@
 /**
  * Shows the values of an application and where each comes from, and changes them by an override: checked before, watched
- * after, taken back when the release fails. It replaces the docs' hand-written ConfigMap ("Customize OAS applications").
+ * after, rolled back when the release fails. It replaces the docs' hand-written ConfigMap ("Customize OAS applications").
  *
  * Usage: npx tsx scripts/override-app.ts APP [--set PATH=VALUE | --file FILE | --edit | --reset]
  * Needs: the application installed, and a kubeconfig of an administrator.
@@ -13,7 +13,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'override-app',
-  summary: 'Show the values of an application, and change them: checked, watched, taken back when they fail.',
+  summary: 'Show the values of an application, or change them; values that fail are rolled back.',
   group: 'set up',
   args: { name: 'APP', help: 'the name of its HelmRelease: wekan, nextcloud-mariadb, ingress …', max: 1 },
   flags: {
@@ -135,7 +135,7 @@ await script({
     } catch (error) {
       if (run.signal.aborted || flags.rollback || !(error instanceof ExpectedError)) throw error
       run.log.warn(error.message)
-      await run.step('Take it back', flux, async () => {
+      await run.step('Roll back', flux, async () => {
         await files.writeContents(kubectl, places, before ?? current)
         await watch(300_000)
         await files.forgetBefore(kubectl, places)

@@ -61,7 +61,9 @@ await script({
     throwAll(problems)
     if (errors > 0) throw new Findings()
     run.log.ok(
-      warnings > 0 ? `nothing stands in the way (${warnings} warnings)` : 'nothing stands in the way',
+      warnings > 0
+        ? `nothing blocks the installation (${warnings} warnings)`
+        : 'nothing blocks the installation',
     )
   },
 })

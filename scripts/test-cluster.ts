@@ -89,7 +89,7 @@ await script({
     }
     const { checks, snapshot } = round
     if (wanted.includes('browser')) {
-      run.log.progress('following people through the applications: this takes some minutes')
+      run.log.progress('testing the applications in a browser: this takes some minutes')
       const { browserTests } = await import('./test-cluster/browser/browser.ts')
       checks.push(...(await browserTests(run, { app, connectTo: run.flags['connect-to'], deadline })))
     }

@@ -188,7 +188,7 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
 
 function locked(found: KubeObject): ExpectedError {
   return new ExpectedError(
-    `another run holds the lock since ${found.spec?.acquireTime}: ${found.spec?.holderIdentity}`,
+    `another run holds the lock (since ${found.spec?.acquireTime}): ${found.spec?.holderIdentity}`,
     `wait until it ends; if it was killed on another machine, the lock is free ${LEASE_SECONDS} s after its death`,
     { exitCode: EXIT.locked },
   )

@@ -102,7 +102,7 @@ export function dnsFindings(answers: readonly DnsAnswer[], target: DnsTarget): P
       else if (verdict === 'wrong')
         found.add(`wrong ${records}`, name, all =>
           error(
-            `${listed(all.filter(unique))} leads to ${records}, not to ${address}`,
+            `${listed(all.filter(unique))} points to ${records}, not to ${address}`,
             `change the record where the domain is managed (${type} ${domain} → ${address}, and a wildcard), or correct ip_address in .flux.env`,
           ),
         )

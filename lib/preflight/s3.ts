@@ -180,7 +180,7 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
     const isLate = failure instanceof Error && failure.name === 'TimeoutError'
     return [
       `${doing} ${bucket} ${isLate ? 'was not done in time' : `failed: ${quotedAnswer(innermost(failure))}`}`,
-      'check backup_s3_url in .flux.env, and whether the service has a disturbance',
+      'check backup_s3_url in .flux.env, and whether the service has an outage',
     ]
   }
   const { status, code, instead, clockOffset = 0 } = failure
@@ -226,7 +226,7 @@ export function backupProblem(failure: unknown, step: Step, config: Config): [wh
     case 'SlowDown':
     case 'ServiceUnavailable':
     case 'InternalError':
-      return [not, 'the service has a disturbance: run the same command again later, or ask its operator']
+      return [not, 'the service has an outage: run the same command again later, or ask its operator']
     case 'QuotaExceeded':
     case 'XMinioStorageFull':
       return [not, 'the storage is full: delete what is not needed, or enlarge it at the provider']

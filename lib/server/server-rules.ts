@@ -99,7 +99,7 @@ function resources({ cpus, memory, swap }: ServerFacts): PreflightFinding[] {
   if (cpus !== undefined && cpus < NEEDS.cpus.good)
     found.push(
       (cpus < NEEDS.cpus.least ? error : warning)(
-        `the server has ${cpus === 1 ? '1 CPU core' : `${cpus} CPU cores`}; 6 are wanted, 2 are the least`,
+        `the server has ${cpus === 1 ? '1 CPU core' : `${cpus} CPU cores`}; 6 are recommended, at least 2 are required`,
         'take a larger server',
       ),
     )

@@ -41,7 +41,7 @@ export async function archiveCluster(run: ArchiveRun): Promise<void> {
     ...(run.flags.remember ? [`remember the recipients in ${recipientsFile(cluster)}`] : []),
     ...(ssh && state
       ? [
-          `copy the state of k3s ${state.version} on ${ssh.name} (${sizeText(state.size)}): k3s stands still for some seconds, applications go on`,
+          `copy the state of k3s ${state.version} on ${ssh.name} (${sizeText(state.size)}): k3s is stopped for some seconds, applications keep running`,
         ]
       : []),
     `archive ${files.length} files of ${cluster.folder}${ssh ? ' and that copy' : ''}, encrypted ${shown}`,

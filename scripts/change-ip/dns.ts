@@ -38,7 +38,7 @@ export async function lookUpHosts(hosts: readonly string[], like: string): Promi
 /** The warning about a lookup, or undefined where it leads to the address already. Pure. */
 export function lookupText({ host, addresses, problem }: Lookup, address: string): string | undefined {
   if (addresses.length === 1 && addresses[0] === address) return undefined
-  return `${host}: ${problem ?? addresses.join(', ')}; it has to lead to ${address}`
+  return `${host}: ${problem ?? addresses.join(', ')}; it must point to ${address}`
 }
 
 interface ApiRecord {

@@ -95,9 +95,7 @@ export async function planHost(facts: K3sFacts, wanted: WantedHost): Promise<Hos
 
   const lines = [
     ...(save
-      ? [
-          `save datastore (${megabytes(facts.datastore!)}) and token of k3s to ${SAVED}, while k3s stands still`,
-        ]
+      ? [`save datastore (${megabytes(facts.datastore!)}) and token of k3s to ${SAVED}, while k3s is stopped`]
       : []),
     ...(binary ? [describeBinary(facts, version)] : []),
     ...(images ? [`load the images of k3s from ${artifacts.images.file}`] : []),

@@ -97,7 +97,7 @@ function refuseHidden(now: Overrides, other: OverrideKind, layers: readonly Valu
   for (const [path] of leaves(now.ConfigMap)) {
     if (other === 'Secret' && valueAt(now.Secret, path) !== undefined)
       throw new UsageError(
-        `the override in the Secret sets ${pathText(path)} already, and lies over the ConfigMap`,
+        `the override in the Secret sets ${pathText(path)} already, and takes precedence over the ConfigMap`,
         'give --secret, or --unset it first',
       )
     const origin = from.get(pathText(path))

@@ -122,7 +122,7 @@ function withoutNulls(value: HelmValue): HelmValue {
 /** What a run ends with that was taken back. Pure. */
 export function takenBack(name: string, { message }: ExpectedError): ExpectedError {
   return new ExpectedError(
-    `${name} did not become ready with the new values, which were taken back: ${message}`,
+    `${name} did not become ready with the new values, which were rolled back: ${message}`,
     `give other values; ${name} runs with those before`,
   )
 }

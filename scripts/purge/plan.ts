@@ -89,7 +89,7 @@ export function planLines(
     'stop and disable k3s with all its pods',
     ...server.paths.filter(isWanted).map(({ path, size }) => `remove ${path} (${sizeText(size)})`),
     ...server.links.map(link => `remove ${link}`),
-    'reboot the server, connect again, and look that nothing is left',
+    'reboot the server, connect again, and verify that nothing is left',
     ...(names.kubeconfig ? [`move ${names.kubeconfig} away, so that no script takes it for a cluster`] : []),
     ...lost.map(
       ({ claim, name, size }) =>

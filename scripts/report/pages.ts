@@ -34,7 +34,11 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
       {
         name: 'Health',
         value:
-          broken > 0 ? countText(broken, 'cause') : unread > 0 ? 'not all is known' : 'nothing is broken',
+          broken > 0
+            ? countText(broken, 'cause')
+            : unread > 0
+              ? 'some facts are missing'
+              : 'nothing is broken',
         mood: broken > 0 ? 'bad' : unread > 0 ? 'warn' : 'good',
       },
       {
@@ -43,7 +47,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
         mood: causes.length > broken ? 'warn' : 'good',
       },
       {
-        name: 'First certificate to end',
+        name: 'First certificate to expire',
         value: ends.length > 0 ? `in ${countText(soonest, 'day')}` : 'none',
         mood: ends.length === 0 ? 'none' : soonest < 14 ? 'bad' : 'good',
       },

@@ -176,7 +176,10 @@ async function drill(
     warnings: Number(restore.status?.warnings) || 0,
     counted: countedTexts(held, contents, into),
     loaded,
-    differences: [...without.map(claim => `${claim}: the backup has no whole dump of its database`), ...lost],
+    differences: [
+      ...without.map(claim => `${claim}: the backup has no complete dump of its database`),
+      ...lost,
+    ],
   }
 }
 
@@ -211,7 +214,7 @@ function differences(held: readonly Held[], claims: readonly KubeObject[], proof
     const back = claims.find(({ metadata }) => metadata.name === name)
     if (back?.status?.phase !== 'Bound')
       throw new ExpectedError(
-        `the claim of ${claim} has not come back (${back?.status?.phase ?? 'it does not exist'})`,
+        `claim ${claim} was not restored (${back?.status?.phase ?? 'it does not exist'})`,
         'see why: npx tsx scripts/logs.ts velero',
       )
     const proved = proof.backup.claims.find(each => each.claim === claim)?.bytes

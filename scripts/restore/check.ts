@@ -27,7 +27,7 @@ export async function loadData(
   wait: Waiting,
 ): Promise<string> {
   const { loaded, without } = await loadDumps(counting, await untilStarted(kubectl, claims, wait))
-  const kept = without.map(claim => `${claim} has no whole dump: its files stay as they were copied`)
+  const kept = without.map(claim => `${claim} has no complete dump: its files stay as they were copied`)
   return [countText(loaded.length, 'dump'), ...kept].join('; ')
 }
 

@@ -114,8 +114,7 @@ export function standText(state: RestoreState): string {
   const { app, backup, restore, loaded } = state
   const safety = safetyBackup(state)
   const kept = safety ? `, and what it had is in backup ${safety}` : ''
-  if (loaded)
-    return `${app} has the data of ${backup}${kept}; Flux does not work on it yet, or it is not ready`
+  if (loaded) return `${app} has the data of ${backup}${kept}; it is still suspended in Flux, or not ready`
   if (restore)
     return `${app} is suspended in Flux, and its volumes are being restored from ${backup} (Restore ${restore})${kept}`
   return `${app} may be suspended in Flux and stopped${kept}; the volumes stay on the server`

@@ -109,7 +109,7 @@ export function withRestriction(texts: readonly string[], wanted: Restriction | 
       try {
         top.setIn(path, top.createNode(next))
       } catch (error) {
-        throw notEditable(path, 'is inside of what is not a map', error)
+        throw notEditable(path, 'is below a value that is not a map', error)
       }
     }
   }

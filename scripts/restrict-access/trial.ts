@@ -120,7 +120,7 @@ export class Trial {
     const careless = await this.#with('nobody', 'let in')
     if (careless.length > 0)
       throw new ExpectedError(
-        `the ingress at ${named(careless).join(', ')} lets this machine in by a route that is for nobody; nothing was changed`,
+        `the ingress at ${named(careless).join(', ')} lets this machine in by a test route that refuses everybody; nothing was changed`,
         'something in front of it answers: run this from a machine that reaches it directly',
         { exitCode: EXIT.refused },
       )

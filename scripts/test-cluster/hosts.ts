@@ -63,7 +63,7 @@ export function certificateProblem(
     return [texts[distrust] ?? `no browser trusts its certificate (${distrust})`, `run ${debug(host)}`]
   const left = notAfter === undefined ? undefined : Date.parse(notAfter) - now
   if (left !== undefined && left < LEAST * DAY)
-    return [`its certificate ends in ${durationText(left)} and was not renewed`, `run ${debug(host)}`]
+    return [`its certificate expires in ${durationText(left)} and was not renewed`, `run ${debug(host)}`]
   return undefined
 }
 

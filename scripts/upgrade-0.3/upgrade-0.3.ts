@@ -86,7 +86,8 @@ export async function chooseClaims(
       ? given
       : split(
           await askText({
-            message: 'Which of these shall be deleted? Type their names, NAMESPACE/NAME (Enter alone: none):',
+            message:
+              'Which of these do you want to delete? Type their names, NAMESPACE/NAME (Enter alone: none):',
             flag: '--confirm NAMESPACE/NAME',
             check: text =>
               split(text)

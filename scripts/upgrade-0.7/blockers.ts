@@ -168,7 +168,7 @@ function dying(owner: KubeObject, facts: UpgradeFacts, now: number): Obstacle[] 
         }
       : {
           subject,
-          cause: `is being deleted for ${seconds} s, and helm-controller has not finished with it (its finalizer finalizers.fluxcd.io is there)`,
+          cause: `has been terminating for ${seconds} s, and helm-controller has not finished with it (its finalizer finalizers.fluxcd.io remains)`,
           fix: `read its log: npx tsx scripts/logs.ts helm-controller; see whether it runs: kubectl -n flux-system get pods -l app=helm-controller, ${again}`,
           grace: 300,
         },

@@ -87,7 +87,7 @@ test('an administrator and a user are followed into every application, work ther
     'user: rights at the panel',
     'grafana: rights of the administrator',
     'grafana: rights of the user',
-    'nextcloud: a file goes up, is moved, and comes down',
+    'nextcloud: a file is uploaded, moved and downloaded',
     'nextcloud: a calendar entry is kept',
     'nextcloud: a generated password is kept',
     'nextcloud: a document is edited, saved and opened again',

@@ -55,13 +55,13 @@ const FAULTS: [string, StorageFault, latest: RegExp, diagnosis: RegExp, backup?:
     '503 when a backup is uploaded',
     { failing: { kind: 'unavailable' }, ...CONTENTS },
     /has failed \(Failed\): backup execution failed: .*SlowDown/,
-    /the storage has a disturbance/,
+    /the storage has an outage/,
   ],
   [
     '500 to everything',
     { failing: { kind: 'internal' } },
     /the bucket backups at \S+ is refused: InternalError/,
-    /the storage has a disturbance/,
+    /the storage has an outage/,
   ],
   [
     'the storage is full',

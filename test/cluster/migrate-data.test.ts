@@ -310,7 +310,7 @@ test('upgrade-0.3 deletes what was named when nothing uses it any more, and agai
     deadline: 180_000,
     describe: () => 'pods',
   })
-  const ask = /Which of these shall be deleted/
+  const ask = /Which of these do you want to delete/
   const none = await onTerminal('upgrade-0.3', [], [[ask, '']])
   assert.is(none.code, 0, none.screen)
   assert.match(none.screen, 'nothing was changed')

@@ -115,7 +115,7 @@ test('a value is installed; one that makes the pod crash is taken back', async (
   const before = await values()
   const bad = await change(['wekan', '--set', crash])
   assert.is(bad.code, 1, bad.stderr)
-  assert.match(told(bad).at(-1)!.what, /taken back: Pod oas-apps\/wekan-.* keeps crashing/)
+  assert.match(told(bad).at(-1)!.what, /rolled back: Pod oas-apps\/wekan-.* keeps crashing/)
   assert.is(await values(), before)
   assert.is(await memory(), '1100Mi')
   assert.is((await runScript('status', ['--cluster', 'sandbox'])).code, 0)
@@ -161,7 +161,7 @@ if (all) {
     ended = true
     await watching
     assert.is(outcome.code, 1, outcome.stderr)
-    assert.match(told(outcome).at(-1)!.what, /taken back/)
+    assert.match(told(outcome).at(-1)!.what, /rolled back/)
     assert.ok(least >= 1, `there was a moment with ${least} pods`)
     assert.is(await values('oas-nginx-override', 'oas'), undefined)
     await clean()
@@ -171,7 +171,7 @@ if (all) {
     const before = await values()
     const outcome = await change(['wekan', '--set', 'updateStrategy.type=Bogus', '--skip-check'])
     assert.is(outcome.code, 1, outcome.stderr)
-    assert.match(told(outcome).at(-1)!.what, /taken back/)
+    assert.match(told(outcome).at(-1)!.what, /rolled back/)
     assert.is(await values(), before)
     await clean()
   })

@@ -343,7 +343,7 @@ if (all) {
       ['- a\n', /not a map/],
       [Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 1]), /not a text/],
       [`a: ${'x'.repeat(300_000)}`, /larger than 256 KiB/],
-      ['ports: [1]\n', /inside of what is not a map|ports/],
+      ['ports: [1]\n', /below a value that is not a map|ports/],
     ]
     for (const [text, message] of texts) {
       const { name, namespace } = OVERRIDE

@@ -265,7 +265,7 @@ const told = (name: string, what: typeof said, fails: Breakage['fails']): Breaka
 
 const BREAKAGES: readonly Breakage[] = [
   { name: 'an expired certificate', ...byHand('old', /expired/, { from: -90, until: -1 }) },
-  { name: 'a certificate that ends soon', ...byHand('soon', /ends in/, { from: -80, until: 5 }) },
+  { name: 'a certificate that ends soon', ...byHand('soon', /expires in/, { from: -80, until: 5 }) },
   {
     name: 'a certificate that is not valid yet',
     ...byHand('early', /not valid yet: a clock is wrong/, { from: 2, until: 90 }),
@@ -294,7 +294,7 @@ const BREAKAGES: readonly Breakage[] = [
   dns('the name servers fail', { servfail: true }, /name servers/),
   told('no rule is evaluated', { ...QUIET, alerts: { alerts: [] } }, [[/^rules$/, /app-debug/]]),
   told('no target', { ...QUIET, targets: { activeTargets: [] } }, [[/^targets$/, /app-debug/]]),
-  known('The backups were paused', [[/^Schedule velero\/velero-nightly$/, /go on with the backups/]]),
+  known('The backups were paused', [[/^Schedule velero\/velero-nightly$/, /resume the backups/]]),
   {
     name: 'no backup was ever made',
     async break() {

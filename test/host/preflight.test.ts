@@ -177,7 +177,7 @@ test('hosts that lead elsewhere or nowhere, authorities that may not sign, and a
   assert.is(ended.code, 3)
   const expected = [
     /^chat\.oas\.example\.test has no A record$/,
-    /^files\.oas\.example\.test leads to 127\.0\.0\.9, not to 127\.0\.0\.1$/,
+    /^files\.oas\.example\.test points to 127\.0\.0\.9, not to 127\.0\.0\.1$/,
     /fails for lost\.test \(ESERVFAIL\)$/,
     /CAA records of wekan\.oas\.example\.test .*: they allow digicert\.com only$/,
     /CAA records of sso\.oas\.example\.test .* critical and of an unknown kind$/,
@@ -328,7 +328,7 @@ test('an installation on a public address is stopped by wrong DNS and a firewall
     assert.is(wrong.length, 2, wrong.join('\n'))
     assert.match(
       wrong[0]!,
-      /^ERROR oas\.example\.test, sso\..* leads to 198\.41\.0\.4, not to 198\.41\.0\.5 FIX .*--skip-preflight$/,
+      /^ERROR oas\.example\.test, sso\..* points to 198\.41\.0\.4, not to 198\.41\.0\.5 FIX .*--skip-preflight$/,
     )
     assert.match(wrong[1]!, /^ERROR no connection from here to 198\.41\.0\.5, port 443: .*--skip-preflight$/)
     assert.equal(await check({ ip_address: '198.41.0.5' }, { hosts }, true), ['fine'])
@@ -568,7 +568,7 @@ test('everything in order: exit code 0, a screen for people, one document for pr
     shown.out.toString(),
     /^✓ DNS: 11 hosts and \*\.oas\.example\.test, asked 127\.0\.0\.1:\d+\n✓ ports from here: 80 /,
   )
-  assert.match(shown.err, 'nothing stands in the way')
+  assert.match(shown.err, 'nothing blocks the installation')
 })
 
 test('what is not configured is skipped', async () => {

@@ -111,7 +111,7 @@ test('an archive holds datastore, token and keys; k3s stands still for a moment,
   const before = await startedAt()
   const outcome = await run(['--recipient', recipient(), '--remember', '--yes'])
   assert.is(outcome.code, 0, outcome.stderr)
-  assert.match(outcome.stderr, 'k3s stands still for some seconds')
+  assert.match(outcome.stderr, 'k3s is stopped for some seconds')
   assert.is.not(await startedAt(), before)
   await nodeReady()
   const after = JSON.parse(await container())

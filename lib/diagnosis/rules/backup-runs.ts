@@ -107,7 +107,7 @@ const STORAGE: readonly [pattern: RegExp, fix: string][] = [
   ],
   [
     /SlowDown|ServiceUnavailable|InternalError|StatusCode: 50[0-6]/,
-    'the storage has a disturbance: make a backup now, and ask its operator when it fails again',
+    'the storage has an outage: make a backup now; if it fails again, ask the operator of the storage',
   ],
   [/x509|certificate/i, 'have the storage show a valid certificate, or give velero its CA'],
   [
@@ -162,7 +162,7 @@ const notBegun = each(['Backup', 'Restore'], (object, index) => {
   if (!isUnstarted(object) || isBusy || lasts < WAITING) return undefined
   return {
     rule: 'backup-not-begun',
-    cause: `is ${status?.phase || 'New'} for ${durationText(lasts * 1000)}: velero does not work on it`,
+    cause: `has been ${status?.phase || 'New'} for ${durationText(lasts * 1000)}: velero does not process it`,
     text: 'see whether velero runs, and what it says; then restart it',
     command: `kubectl -n ${metadata.namespace} rollout restart deployment velero`,
     symptom: true,

@@ -107,9 +107,9 @@ const schedules = each('Schedule', (schedule, index) => {
     return [
       finding('backup-schedule-paused', 'is paused: nothing is backed up', {
         remedy: {
-          text: 'go on with the backups when the work is over',
+          text: 'resume the backups when the work is over',
           command: `velero schedule unpause ${name} -n ${namespace}`,
-          action: patching(schedule, { spec: { paused: false } }, 'go on with the backups'),
+          action: patching(schedule, { spec: { paused: false } }, 'resume the backups'),
         },
       }),
     ]

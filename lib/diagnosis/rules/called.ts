@@ -127,7 +127,7 @@ function withoutServingCertificate(texts: readonly string[], index: Index): Mean
   return waiting[0]
     ? {
         rule: 'container-service-unreachable',
-        cause: `kubelets have no certificate to answer with: their requests for one wait (${waiting[0].name})`,
+        cause: `kubelets have no serving certificate: their CertificateSigningRequests are not approved (${waiting[0].name})`,
         fix: () => 'approve those that are of nodes that you know, and have something approve the next ones',
         command: `kubectl certificate approve ${names.join(' ')}`,
         by: waiting,
@@ -237,9 +237,9 @@ function keptFromNames(known: Meaning, pod: KubeObject, index: Index): Meaning |
   if (by.length === 0 || leads) return undefined
   return {
     ...known,
-    cause: `${by.map(refText).join(' and ')} does not let it out to ${server}, which it asks for names: ${known.cause}`,
+    cause: `${by.map(refText).join(' and ')} blocks its DNS requests to ${server}: ${known.cause}`,
     fix: () =>
-      `add an egress rule with an ipBlock ${server}/32 and port 53, UDP and TCP: that address is of no pod, so that no selector fits it`,
+      `add an egress rule with an ipBlock ${server}/32 and port 53, UDP and TCP: no pod has that address, so no podSelector matches it`,
     command: `kubectl -n ${pod.metadata.namespace} edit networkpolicy ${by[0]!.name}`,
     by: undefined,
   }

@@ -16,7 +16,7 @@ const certificates = each('Certificate', (certificate, index) => {
     return {
       rule: 'certificate-key-kept',
       cause:
-        'its private key does not fit what is asked for by now, and cert-manager may not create another one',
+        'its private key does not match its spec, and its rotationPolicy does not let cert-manager create another one',
       evidence: [short(String(kept.message ?? ''))],
       text: 'Set spec.privateKey.rotationPolicy: Always (at its ingress: cert-manager.io/private-key-rotation-policy), or restore the earlier spec.privateKey',
       command: `kubectl -n ${certificate.metadata.namespace} get certificate ${certificate.metadata.name} -o yaml`,

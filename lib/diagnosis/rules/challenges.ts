@@ -131,7 +131,7 @@ function orderFinding(
             text: /accountDoesNotExist/.test(reason)
               ? 'Delete the Secret with the account’s key that the issuer names: cert-manager registers a new account'
               : /orderNotReady|badNonce|serverInternal/.test(reason)
-                ? 'Nothing has to be corrected: request and answer have crossed each other; reissue the certificate'
+                ? 'Nothing has to be corrected: the error was temporary; reissue the certificate'
                 : /invalidProfile/.test(reason)
                   ? 'Correct spec.acme.profile of the issuer: the directory of the authority lists those that it has; then reissue the certificate'
                   : 'Correct what it names, then reissue the certificate',
@@ -230,7 +230,7 @@ const staging: Rule = index => {
       return tell(certificate, {
         rule: 'certificate-staging',
         verdict: 'warning',
-        cause: 'it is issued by an environment for trials, others are not: browsers warn of it',
+        cause: 'it is issued by a staging environment, other certificates are not: browsers warn',
         evidence: [`its issuer is ${issuerOf(certificate).name}, at ${server}`],
         text: 'Use letsencrypt-production: set cluster_issuer in .flux.env and install-core, or where an override sets the annotation',
         command: `kubectl -n ${namespace} get certificate ${name} -o yaml`,

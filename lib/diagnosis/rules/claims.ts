@@ -84,7 +84,7 @@ function leaving(claim: KubeObject, index: Index): Telling | undefined {
   if (user && !user.spec?.nodeName)
     return {
       rule: 'claim-being-deleted',
-      cause: `was deleted, and ${refText(refOf(user))} waits for it: neither goes on without the other`,
+      cause: `was deleted, but ${refText(refOf(user))} still needs it: each waits for the other`,
       evidence: [`deleted at ${claim.metadata.deletionTimestamp}`],
       text: `set the reclaim policy of its volume to Retain if the data is needed, delete the pods that use the claim, then let the workload recreate it`,
       command: `kubectl patch pv ${claim.spec?.volumeName} -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
@@ -186,7 +186,7 @@ function passedBy(claim: KubeObject, index: Index): Telling | undefined {
   if (!pod || since(index, pod.metadata.creationTimestamp) < 120) return undefined
   return {
     rule: 'claim-not-provisioned',
-    cause: `it waits until the scheduler has chosen a node, and ${refText(refOf(pod))} passes the scheduler by (spec.nodeName)`,
+    cause: `it waits for the scheduler to choose a node, but ${refText(refOf(pod))} bypasses the scheduler (spec.nodeName)`,
     text: `name the node by nodeSelector (kubernetes.io/hostname) in place of nodeName ${whereToChange(workloadOf(pod, index), index)}`,
     command: describe(refOf(claim)),
   }
@@ -226,7 +226,7 @@ function unprovisioned(
     if (kind && name)
       return {
         rule: 'claim-not-provisioned',
-        cause: `it is to come from ${kind} ${name}, which is not there or not ready`,
+        cause: `its data source ${kind} ${name} does not exist or is not ready`,
         evidence: [`${failed!.reason}: ${short(reason)}`],
         text: `see ${kind} ${name}; without it, omit dataSource from the claim and restore its data otherwise`,
         command: `kubectl -n ${claim.metadata.namespace} describe ${kind.toLowerCase()} ${name}`,

@@ -123,7 +123,7 @@ const webhooks: Rule = index =>
         tell(configuration, {
           rule: 'webhook-without-endpoints',
           verdict: blocks ? 'broken' : 'warning',
-          cause: `${missing ? `${place}, which serves its webhook ${worst.name}, does not exist` : `nobody answers for its webhook ${worst.name}: ${place} has no ready pod`}${blocks ? '; what it has to consent to is refused' : ''}`,
+          cause: `${missing ? `${place}, which serves its webhook ${worst.name}, does not exist` : `nobody answers for its webhook ${worst.name}: ${place} has no ready pod`}${blocks ? '; requests that it must admit are refused' : ''}`,
           evidence: [`failurePolicy ${worst.failurePolicy ?? 'Fail'}`],
           ...(missing
             ? {
@@ -173,8 +173,8 @@ const namespaces = each('Namespace', (namespace, index) => {
   return {
     rule: 'namespace-stuck-terminating',
     cause: finalizer
-      ? `has been going for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
-      : `has been going for ${durationText(age * 1000)}: ${known?.cause ?? 'it cannot be emptied'}`,
+      ? `has been terminating for ${durationText(age * 1000)}: something in it keeps the finalizer ${finalizer}`
+      : `has been terminating for ${durationText(age * 1000)}: ${known?.cause ?? 'it cannot be emptied'}`,
     evidence: conditions.map(({ type, message }) => `${type}: ${short(message ?? '')}`),
     text:
       known?.fix ??

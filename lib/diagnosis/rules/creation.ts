@@ -47,8 +47,8 @@ const REFUSALS: readonly Refusal[] = [
   {
     rule: 'pods-refused-by-quota',
     pattern: /failed quota: ([\w.-]+): must specify ([^\n]+)/,
-    cause: ([, quota, what]) => `ResourceQuota ${quota} takes no pod without ${short(what!, 120)}`,
-    fix: ([, quota], where) => `say it ${where}, or add a LimitRange with defaults beside ${quota}`,
+    cause: ([, quota, what]) => `ResourceQuota ${quota} requires every pod to specify ${short(what!, 120)}`,
+    fix: ([, quota], where) => `specify it ${where}, or add a LimitRange with defaults beside ${quota}`,
   },
   {
     // https://kubernetes.io/docs/concepts/policy/resource-quotas/#limit-priority-class-consumption-by-default
@@ -92,7 +92,7 @@ const REFUSALS: readonly Refusal[] = [
     rule: 'pods-refused',
     pattern: /metadata\.labels: Invalid value: [^\n]{1,200}must be no more than 63 (?:bytes|characters)/,
     cause: () =>
-      'its name is too long: with a hash behind it, it is a label of its pods, which has 63 characters at most',
+      'its name is too long: with a hash appended, it is a label value of its pods, which has 63 characters at most',
     fix: (_match, where) => `give it a name of at most 52 characters ${where}`,
   },
   {
@@ -108,7 +108,7 @@ const REFUSALS: readonly Refusal[] = [
     rule: 'pods-refused-by-webhook',
     pattern: /failed calling webhook "([\w./-]+)"[\s\S]*?no service port (\d+) found for service "([\w.-]+)"/,
     cause: ([, webhook, port, service]) =>
-      `its pods need the consent of the webhook ${webhook}, which is asked at port ${port} of Service ${service}, and that has no such port`,
+      `the webhook ${webhook}, which must admit its pods, is called at port ${port} of Service ${service}, which has no such port`,
     fix: ([, webhook, port, service]) =>
       `correct clientConfig.service.port in the configuration of ${webhook}, or give Service ${service} the port ${port}`,
   },
@@ -116,7 +116,7 @@ const REFUSALS: readonly Refusal[] = [
     rule: 'webhook-untrusted',
     pattern: /failed calling webhook "([\w./-]+)"[\s\S]*?x509: ([^\n]+)/,
     cause: ([, webhook, why]) =>
-      `its pods need the consent of the webhook ${webhook}, whose certificate is not accepted: ${short(why!, 160)}`,
+      `the webhook ${webhook}, which must admit its pods, has a certificate that is not accepted: ${short(why!, 160)}`,
     fix: ([, webhook]) =>
       `renew the certificate of ${webhook} and the caBundle in its configuration: restart the program that serves it`,
   },
@@ -125,7 +125,7 @@ const REFUSALS: readonly Refusal[] = [
     pattern:
       /failed calling webhook "([\w./-]+)": (?:[^\n]{0,300}: )?((?:the server (?:could not find|rejected)|received invalid webhook response|http: server gave HTTP)[^\n]{0,300})/,
     cause: ([, webhook, why]) =>
-      `its pods need the consent of the webhook ${webhook}, which answers wrongly: ${short(why!, 160)}`,
+      `the webhook ${webhook}, which must admit its pods, gives an invalid answer: ${short(why!, 160)}`,
     fix: ([, webhook]) =>
       `have the configuration of the webhook ${webhook} (path, port) fit the program that serves it: install both in one version again`,
   },
@@ -139,7 +139,7 @@ const REFUSALS: readonly Refusal[] = [
   {
     rule: 'pods-refused-by-webhook',
     pattern: /failed calling webhook "([\w./-]+)"(?:[\s\S]*?https?:\/\/([\w-]+)\.([\w-]+)\.svc)?/,
-    cause: ([, webhook]) => `its pods need the consent of the webhook ${webhook}, which does not answer`,
+    cause: ([, webhook]) => `the webhook ${webhook}, which must admit its pods, does not answer`,
     fix: () => 'see why the webhook does not answer',
     by: ([, webhook, service, namespace], _own, index) => [
       ...(service && namespace ? [refTo('Service', namespace, service)] : []),
@@ -209,7 +209,7 @@ const REFUSALS: readonly Refusal[] = [
     rule: 'pods-refused',
     pattern: /binding '([\w.-]+)' denied request: failed to configure binding: (no params found[^\n]{0,80})/,
     cause: ([, binding]) =>
-      `the policy by ValidatingAdmissionPolicyBinding ${binding} has no parameters, and refuses everything for that`,
+      `ValidatingAdmissionPolicyBinding ${binding} finds no parameters, and therefore denies every request`,
     fix: ([, binding]) =>
       `create the object that paramRef of the binding ${binding} names, or set its parameterNotFoundAction to Allow`,
   },
@@ -254,7 +254,7 @@ const refused: Rule = index =>
               ...told,
               subject: refOf(workload),
               evidence,
-              cause: `its pods need the consent of a webhook that they serve themselves (Service ${own.name})`,
+              cause: `its pods must be admitted by a webhook that they serve themselves (Service ${own.name})`,
               remedy: {
                 text: `delete the configuration of that webhook until they run; then have it leave out the namespace ${own.namespace} (namespaceSelector), so that this does not come back`,
                 command: 'kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations',

@@ -18,7 +18,7 @@ const onNoNode = each('DaemonSet', (daemon, index) => {
   return {
     rule: 'daemonset-on-no-node',
     verdict: agent ? 'broken' : 'warning',
-    cause: `is wanted on 0 nodes${agent ? ': no volume is backed up' : ': it does not run'}`,
+    cause: `matches no node${agent ? ': no volume is backed up' : ': it does not run'}`,
     evidence: selection(daemon),
     text: 'correct its nodeSelector, affinity or tolerations, or label the node',
     command: `kubectl -n ${namespace} describe daemonset ${name}`,

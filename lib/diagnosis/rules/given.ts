@@ -128,7 +128,7 @@ function ofNobody(
   const mistaken = ((container?.env ?? []) as Part[]).find(each => isTypo(String(each?.name), variable))?.name
   if (mistaken)
     return {
-      cause: `it is given ${mistaken}, and asks for ${variable}`,
+      cause: `it has the variable ${mistaken}, but its program reads ${variable}`,
       fix: where => `rename the variable ${mistaken} to ${variable} ${where}`,
     }
   const sources: Source[] = readsOfVariables({ envFrom: container?.envFrom })

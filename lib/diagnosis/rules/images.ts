@@ -33,7 +33,7 @@ const KINDS: readonly Kind[] = [
   {
     rule: 'image-rate-limited',
     pattern: /pull QPS exceeded/,
-    cause: image => `the kubelet pulls no more images at a time, and ${image} is not among them`,
+    cause: image => `the kubelet has reached its rate limit for image pulls (registry-qps): ${image} waits`,
     fix: () =>
       'wait: it tries again; raise registry-qps of the kubelet (kubelet-arg of k3s) if many pods start at once',
   },

@@ -74,7 +74,7 @@ const ingresses = each('Ingress', (ingress, index) => {
         finding(
           'ingress-service-missing',
           `it leads to the Service ${target}, which does not exist`,
-          `correct the name of the Service ${where}, or have made it what should have`,
+          `correct the name of the Service ${where}, or find out why the Service was not created`,
           `kubectl -n ${namespace} describe ingress ${name}`,
         ),
       )

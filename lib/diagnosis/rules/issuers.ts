@@ -31,7 +31,7 @@ const CONFIGS: Ref = {
 const DEPLOYMENTS: Readonly<Record<string, string>> = {
   'cert-manager': 'no certificate is issued or renewed',
   'cert-manager-webhook': 'nothing of cert-manager can be created or changed',
-  'cert-manager-cainjector': 'the webhook’s own certificate is not made known to the API server',
+  'cert-manager-cainjector': 'the API server does not get the CA of the webhook',
 }
 
 /** The Ref of one of cert-manager's Deployments. Pure. */
@@ -192,7 +192,7 @@ function issuerProblem(
     return told(
       'issuer-untrusted',
       `cert-manager does not trust the certificate of ${host}`,
-      'Correct spec.acme.caBundle and the clock of the server; something between may break TLS up',
+      'Correct spec.acme.caBundle and the clock of the server; a proxy in between may intercept TLS',
     )
   if (
     /dial tcp|no such host|server misbehaving|i\/o timeout|deadline exceeded|connection re|unreachable|\bEOF\b/i.test(

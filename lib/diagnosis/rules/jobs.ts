@@ -103,7 +103,7 @@ const cron = each('CronJob', (object, index) => {
   if (isReplaced && unfinished > 2 * period)
     return finding(
       'cronjob-never-succeeds',
-      `none of its Jobs has come to its end for ${durationText(unfinished * 1000)}: each is replaced by the next one (concurrencyPolicy Replace)`,
+      `none of its Jobs has completed for ${durationText(unfinished * 1000)}: each is replaced by the next one (concurrencyPolicy Replace)`,
       'give it more time between two runs, or set concurrencyPolicy to Forbid; and see why one takes that long',
       describing(object),
     )

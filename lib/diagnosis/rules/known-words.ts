@@ -136,14 +136,14 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-database-read-only',
     pattern: /SQLSTATE[: [(]{0,2}25006|read-only transaction|--read-only option|super-read-only/i,
-    what: 'the database that it works with takes no changes: it is a standby, or was set read-only',
+    what: 'the database that it works with rejects writes: it is a standby, or was set read-only',
     fix: where =>
       `correct the address of the database ${where}: that of the primary; if it is the only one, see why it is read-only (its log)`,
   },
   {
     rule: 'container-database-wraparound',
     pattern: /to avoid wraparound data loss/i,
-    what: 'its database takes no more commands until it was vacuumed (wraparound of transaction ids)',
+    what: 'its database accepts no more commands until it is vacuumed (wraparound of transaction ids)',
     fix: () =>
       'end old transactions, prepared ones and replication slots in the database, then run VACUUM in the one that it names; PostgreSQL says how in a HINT of its log',
   },
@@ -180,7 +180,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-key-readable',
     pattern: /private key file [^\n]{0,200} has (group or world|liberal) access/i,
-    what: 'others may read the file with its key, and it does not take such a one',
+    what: 'other users may read the file with its key, so the program refuses the file',
     fix: where =>
       `set defaultMode: 0640 (or 0600 with the user of the program as the owner) of the Secret among the volumes, and fsGroup, ${where}`,
   },
@@ -200,7 +200,7 @@ export const WORDS: readonly Words[] = [
   {
     rule: 'container-open-files',
     pattern: /too many open files|\bEMFILE\b/i,
-    what: 'it may open no more files',
+    what: 'it has reached its limit of open files',
     fix: () =>
       'raise the limit of open files: LimitNOFILE of k3s.service, or what the program or its start script sets itself (ulimit -n)',
     command: asRoot('systemctl show k3s -p LimitNOFILE'),
@@ -217,7 +217,7 @@ export const WORDS: readonly Words[] = [
     rule: 'container-process-limit',
     pattern:
       /newosproc|new OS thread|thread_create|max user processes|\bfork: |(unable|failed) to (fork|create .{0,20}thread)/i,
-    what: 'it may start no more processes or threads',
+    what: 'it has reached its limit of processes or threads',
     fix: where =>
       `have it start fewer processes ${where}, or raise the limit of the node: pod-max-pids of the kubelet, TasksMax of k3s.service; a containerd that is too old for the image has the same effect`,
   },
@@ -383,7 +383,7 @@ export const WORDS: readonly Words[] = [
     rule: 'container-external-names',
     // https://github.com/traefik/traefik/blob/v3.5.0/pkg/provider/kubernetes/ingress/kubernetes.go
     pattern: /externalName services not allowed/,
-    what: 'it leads to no Service of type ExternalName unless it is told to, and answers 404',
+    what: 'it does not route to Services of type ExternalName unless that is allowed, and answers 404',
     fix: where =>
       `set allowExternalNameServices: true at its provider ${where}, or give that Service a selector and pods`,
   },
@@ -556,7 +556,7 @@ export const WORDS: readonly Words[] = [
     rule: 'container-port-taken',
     pattern: /address (already )?in use|\bEADDRINUSE\b/i,
     what: 'the port that it listens on is in use already',
-    fix: where => `let two containers of the pod not listen on the same port; correct it ${where}`,
+    fix: where => `correct the port ${where}: two containers of a pod cannot listen on the same port`,
   },
   {
     rule: 'container-port-privileged',
@@ -653,7 +653,7 @@ export const WORDS: readonly Words[] = [
     rule: 'container-out-of-memory',
     pattern:
       /OutOfMemoryError|heap out of memory|cannot allocate memory|out of memory|memory (size )?(of \d+ bytes )?exhausted|\bbad_alloc\b|reserve enough space for/i,
-    what: 'it has not enough memory',
+    what: 'it does not have enough memory',
     fix: where => `raise its memory limit ${where}, or the limit that the program sets itself`,
   },
   {

@@ -324,7 +324,7 @@ const behind = each('Kustomization', (kustomization, index) => {
       kustomization,
       {
         rule: 'kustomization-behind',
-        cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, and its source at ${artifact.revision} since ${Math.round(since / 60)} minutes`,
+        cause: `is at ${kustomization.status?.lastAttemptedRevision ?? 'no revision'}, but its source has been at ${artifact.revision} for ${Math.round(since / 60)} minutes`,
         fix: 'have Flux apply it now',
         symptom: true,
       },

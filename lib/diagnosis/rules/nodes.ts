@@ -115,7 +115,7 @@ const clock = (node: KubeObject, index: Index): Finding[] =>
     ? [
         tell(node, {
           rule: 'node-clock-differs',
-          cause: `its clock is ${durationText(clockAhead(node, index) * 1000)} ahead: certificates and tokens fail by a wrong time`,
+          cause: `its clock is ${durationText(clockAhead(node, index) * 1000)} ahead: certificates and tokens fail when the time is wrong`,
           text: 'have its clock set by NTP (systemd-timesyncd or chrony), then restart k3s on it',
           command: asRoot('timedatectl'),
         }),
@@ -143,7 +143,7 @@ function others(node: KubeObject, index: Index): Finding[] {
         evidence: [seen(state)],
         ...(/clock|ntp|(?<!run)time/i.test(state.type)
           ? {
-              text: 'have its clock set by NTP: certificates and tokens fail by a wrong time',
+              text: 'have its clock set by NTP: certificates and tokens fail when the time is wrong',
               command: asRoot('timedatectl'),
             }
           : /disk|file ?system|inode/i.test(state.type)
@@ -197,7 +197,7 @@ function notReady(node: KubeObject, ready: Condition | undefined, index: Index):
       ? []
       : finding(
           'node-silent',
-          `its kubelet has said nothing for ${durationText(lasts * 1000)}: the server is down, cut off, or k3s does not run on it`,
+          `its kubelet has not reported for ${durationText(lasts * 1000)}: the server is down, cut off, or k3s does not run on it`,
           'see whether the server runs, and start k3s on it',
           RESTART_K3S,
         )
@@ -252,9 +252,9 @@ const cordoned = each('Node', (node, index) => {
     verdict: waiting.length > 0 ? 'broken' : 'warning',
     cause: 'it was cordoned: it takes no new pods',
     evidence: waiting.length > 0 ? [`${waiting.length} pods wait for a node`] : [],
-    text: `let it take pods again when the work on it is over${blockingDrain(name, index)}`,
+    text: `uncordon it when the work on it is over${blockingDrain(name, index)}`,
     command: `kubectl uncordon ${name}`,
-    action: patching(node, { spec: { unschedulable: null } }, 'let it take pods again'),
+    action: patching(node, { spec: { unschedulable: null } }, 'uncordon it'),
   }
 })
 

@@ -39,7 +39,7 @@ const toNobody = each('NetworkPolicy', (policy, index) => {
     rule: 'policy-leads-to-nobody',
     verdict: empty.length === meant.length ? 'broken' : 'warning',
     cause: `it lets its pods out to ${wanted.join(' or ')}, and no pod is there`,
-    evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+    evidence: guarded.slice(0, 3).map(pod => `it selects Pod ${namespace}/${pod.metadata.name}`),
     text: 'correct the labels of this egress rule, or label the pods or the namespace that are meant',
     command: describing(policy),
   }
@@ -77,8 +77,8 @@ const withoutNames = each('NetworkPolicy', (policy, index, told) => {
       cause:
         egress.length > 0
           ? `it lets its pods out, but not to DNS (port 53 ${egress.some(({ ports }) => ports?.some(({ port }) => port === 53)) ? 'by UDP: it names TCP only' : 'by UDP'}): no name can be resolved in them`
-          : 'it lets nothing out of its pods, not even to DNS: no name can be resolved in them',
-      evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${namespace}/${pod.metadata.name}`),
+          : 'it blocks all egress of its pods, also to DNS: no name can be resolved in them',
+      evidence: guarded.slice(0, 3).map(pod => `it selects Pod ${namespace}/${pod.metadata.name}`),
       remedy: {
         text: 'add an egress rule for port 53, UDP and TCP, to kube-system',
         command: `kubectl -n ${namespace} edit networkpolicy ${name}`,

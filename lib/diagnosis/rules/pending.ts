@@ -23,7 +23,7 @@ const pending: Rule = index =>
         release,
         {
           rule: 'release-pending',
-          cause: `Helm was interrupted: revision ${secret.labels?.version} is ${status} since ${Math.round(age / 60)} min, and no action is running`,
+          cause: `Helm was interrupted: revision ${secret.labels?.version} has been ${status} for ${Math.round(age / 60)} min, and no action is running`,
           fix: old
             ? 'delete the Secret of the revision that is pending, then Flux tries again'
             : 'have helm-controller reconcile it: it unlocks the release and tries again',

@@ -191,7 +191,7 @@ function hooked(pod: KubeObject, where: string, index: Index) {
   return (
     held && {
       rule: 'pod-not-working',
-      cause: `container ${held.name} was started, and its postStart hook has not come to its end`,
+      cause: `container ${held.name} was started, and its postStart hook has not completed`,
       remedy: {
         text: `have the command of lifecycle.postStart end ${where}: nothing else limits its time`,
         command: describing(pod),

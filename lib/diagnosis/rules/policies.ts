@@ -56,7 +56,7 @@ const ingressBlocked: Rule = (index, told = []) => {
     ([policy, { ingress, why, wanted }]): Finding =>
       tell(policy, {
         rule: 'policy-blocks-ingress',
-        cause: `it keeps the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
+        cause: `it blocks the ingress controller from the pods behind Ingress ${ingress.metadata.name}: requests time out`,
         evidence: controllers
           .slice(0, 1)
           .map(({ metadata }) => `the ingress controller is Pod ${metadata.namespace}/${metadata.name}`),
@@ -168,7 +168,7 @@ const cutOff = each('NetworkPolicy', (policy, index, told) => {
     rule: 'policy-admits-nobody',
     verdict: served ? 'broken' : 'warning',
     cause: `${what}: its pods are cut off`,
-    evidence: guarded.slice(0, 3).map(pod => `it guards Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
+    evidence: guarded.slice(0, 3).map(pod => `it selects Pod ${pod.metadata.namespace}/${pod.metadata.name}`),
     text: elsewhere
       ? `add a namespaceSelector (kubernetes.io/metadata.name: ${elsewhere}) to that podSelector, in one item of the list`
       : 'correct the labels that it admits, or label the pods or the namespace that have to pass',

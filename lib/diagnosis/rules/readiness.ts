@@ -54,7 +54,7 @@ export function unfinishedInit(pod: KubeObject, container: Container, index: Ind
   const said = known?.cause ?? tellingLine(lines)
   return {
     rule: 'pod-init-unfinished',
-    cause: `init container ${container.name} has not come to its end for ${durationText(age * 1000)}${said ? `: ${said}` : ''}`,
+    cause: `init container ${container.name} has not completed for ${durationText(age * 1000)}${said ? `: ${said}` : ''}`,
     fix: known?.fix ?? 'read what it waits for: most often a database or a service that does not answer',
     command: logsOf(pod, container.name, ''),
     ...(restores.length > 0

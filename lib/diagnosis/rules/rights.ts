@@ -79,7 +79,7 @@ const unapproved: Rule = index => {
     tell(first, {
       rule: 'certificate-request-not-approved',
       verdict: 'warning',
-      cause: `waits for an approval since ${durationText(since(index, first.metadata.creationTimestamp) * 1000)}${more.length > 0 ? ` (and ${more.length} more)` : ''}: ${short(String(username))} gets no certificate of ${short(String(signerName))}`,
+      cause: `has waited for approval for ${durationText(since(index, first.metadata.creationTimestamp) * 1000)}${more.length > 0 ? ` (and ${more.length} more)` : ''}: ${short(String(username))} gets no certificate of ${short(String(signerName))}`,
       text: 'approve it if it is of a node or a person that you know',
       command: `kubectl certificate approve ${first.metadata.name}`,
     }),

@@ -282,7 +282,7 @@ const localOnly = each('Service', (service, index) => {
   return {
     rule: 'service-local-only',
     verdict: 'warning',
-    cause: `${field} Local: ${field.startsWith('int') ? 'from pods on' : 'by the address of'} ${lacks.slice(0, 3).join(', ')} it leads nowhere, since none of its pods is there`,
+    cause: `${field} is Local: requests ${field.startsWith('int') ? 'from pods on' : 'to the address of'} ${lacks.slice(0, 3).join(', ')} are dropped, since none of its pods runs there`,
     text: `set ${field} to Cluster ${whereToChange(service, index)}, or run a pod of it on every node`,
     command: `kubectl -n ${namespace} patch service ${name} -p '{"spec":{"${field}":"Cluster"}}'`,
   }

@@ -283,7 +283,7 @@ function sandbox(pod: KubeObject, index: Index): Finding | undefined {
       : `the node cannot set the pod up: ${short(message, 200)}`,
     evidence: [`${event.reason} of ${pod.metadata.namespace}/${pod.metadata.name}: ${short(message)}`],
     text: agent
-      ? `restart ${refText(refOf(agent))}, which wires the pods of the node: what it has given the node is gone or outdated`
+      ? `restart ${refText(refOf(agent))}, which sets up the network of pods on the node: its configuration there is gone or outdated`
       : network
         ? (NETWORKS.find(([pattern]) => pattern.test(message))?.[1] ??
           systemMeaning(message)?.fix('') ??

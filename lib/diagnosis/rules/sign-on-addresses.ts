@@ -77,7 +77,7 @@ const cookies: Rule = index =>
     return [
       tell(release, {
         rule: 'sign-on-cookie-domain',
-        cause: `sets its cookies for ${setting.value}, and browsers reach it at ${served.join(', ')}: they drop them, and every login begins again`,
+        cause: `sets its cookies for ${setting.value}, but browsers reach it at ${served.join(', ')}: they discard the cookies, and every login starts again`,
         evidence: [`${setting.setting} in the configuration of ${setting.service}`],
         ...remedyOf(setting, index),
       }),
@@ -97,7 +97,7 @@ const loop: Rule = index => {
     .map(({ setting, release }) =>
       tell(release, {
         rule: 'sign-on-login-loop',
-        cause: `leads whoever has logged in to ${setting.value}, which is the login page: logins go round in a circle`,
+        cause: `redirects to ${setting.value}, the login page, after a login: logins loop`,
         evidence: [`${setting.setting} in the configuration of ${setting.service}`],
         ...remedyOf(setting, index),
       }),

@@ -299,7 +299,7 @@ const mail: Rule = index => {
     tell(kratos, {
       rule: 'sign-on-mail-refused',
       verdict: 'warning',
-      cause: `${count} ${count === 1 ? 'mail to a user was' : 'mails to users were'} given up${why ? `: ${short(why, 200)}` : ''}`,
+      cause: `${count} ${count === 1 ? 'mail to a user' : 'mails to users'} could not be sent${why ? `: ${short(why, 200)}` : ''}`,
       evidence: ['a user who asked for a new password did not get the code'],
       text: 'check the mail server, and correct outgoing_mail_* in .flux.env; meanwhile hand out codes by hand',
       command: 'npx tsx scripts/preflight.ts --only mail',

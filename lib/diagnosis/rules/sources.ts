@@ -287,7 +287,7 @@ const failing: Rule = index =>
 function evidence(source: KubeObject, index: Index, failure: Failure): string[] {
   const kept = source.status?.artifact?.revision
   const lines = evidenceOf(source, failure.cause)
-  if (kept) lines.push(`what is installed goes on with the last one fetched, ${kept}`)
+  if (kept) lines.push(`installed software keeps running with the last fetched revision, ${kept}`)
   const secret = source.spec?.secretRef?.name
   const { namespace = '' } = source.metadata
   if (secret && !index.blind('Secret') && !index.secret(namespace, secret))

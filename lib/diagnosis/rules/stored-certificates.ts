@@ -116,7 +116,7 @@ function validity(certificate: KubeObject, facts: CertificateFacts, index: Index
     return {
       rule: 'certificate-staging-leftover',
       cause:
-        'the stored certificate is one for trials, from before the issuer was switched to production: browsers warn of it',
+        'the stored certificate is a staging certificate, from before the issuer was switched to production: browsers warn',
       evidence: [life, `the issuer’s server is ${server}`],
       text: 'Reissue it: cert-manager does not do so by itself before it is due',
       heals: false,

@@ -236,9 +236,9 @@ const paused = each('Deployment', workload => {
     rule: 'workload-paused',
     verdict: (workload.status?.updatedReplicas ?? 0) < pods(workload).wanted ? 'broken' : 'warning',
     cause: 'its rollout is paused: a change of it has no effect',
-    text: 'go on with the rollout',
+    text: 'resume the rollout',
     command: `kubectl -n ${namespace} rollout resume deployment ${name}`,
-    action: patching(workload, { spec: { paused: null } }, 'go on with the rollout'),
+    action: patching(workload, { spec: { paused: null } }, 'resume the rollout'),
   }
 })
 

@@ -11,7 +11,7 @@ import { chooseAction, createFile, downloaded, fileRow, openFiles } from './file
 import { officeDeed } from './onlyoffice.ts'
 
 const files: Deed = {
-  name: 'a file goes up, is moved, and comes down',
+  name: 'a file is uploaded, moved and downloaded',
   async act(visit) {
     const { page, mark } = visit
     const [folder, name] = [`folder ${mark}`, `${mark}.txt`]

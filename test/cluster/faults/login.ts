@@ -329,7 +329,7 @@ const programs: Fault[] = [
     expect: { rule: 'sign-on-silent', subject: /^Deployment oas\/hydra$/, remedy: /rollout restart/ },
   },
   {
-    name: 'The admin API of hydra is led to a port on which nobody listens',
+    name: 'The Service of hydra’s admin API targets a port on which nothing listens',
     layer: LAYER,
     ...edited(
       service('hydra-admin'),
@@ -482,7 +482,7 @@ const ways: Fault[] = [
     expect: { rule: 'sign-on-admin-open', subject: /^Ingress oas\/single-sign-on$/ },
   },
   {
-    name: 'A policy lets the user panel out to kratos alone',
+    name: 'A NetworkPolicy allows the user panel egress to kratos only',
     layer: LAYER,
     ...edited(
       policy,
@@ -534,7 +534,7 @@ const ways: Fault[] = [
     },
   },
   {
-    name: 'kratos leads whoever has logged in to the login page',
+    name: 'kratos redirects to the login page after a login',
     layer: LAYER,
     ...kratosConfig({
       selfservice: {

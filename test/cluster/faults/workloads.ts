@@ -687,7 +687,7 @@ const cluster: Fault[] = [
     expect: {
       rule: 'backup-schedule-paused',
       subject: /^Schedule velero\/velero-nightly$/,
-      remedy: /go on with the backups/,
+      remedy: /resume the backups/,
     },
     fix: diagnose,
   },

@@ -283,7 +283,7 @@ test('a Kustomization that has long not looked at what is fetched is told', () =
     })
   const [finding] = judge(indexOf([fetched, at('main@sha1:old')]))
   assert.is(finding!.rule, 'kustomization-behind')
-  assert.match(finding!.cause, 'since 10 minutes')
+  assert.match(finding!.cause, 'for 10 minutes')
   assert.equal(judge(indexOf([fetched, at(fetched.status.artifact.revision)])), [])
   fetched.status.artifact.lastUpdateTime = '2026-03-01T11:59:30Z'
   assert.equal(judge(indexOf([fetched, at('main@sha1:old')])), [])

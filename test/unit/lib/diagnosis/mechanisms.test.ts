@@ -552,7 +552,7 @@ test('a hook that goes on is told until the kubelet warns of something else', ()
       lastTimestamp,
     })
   const started = event('Started', 'Normal', '2026-01-01T00:01:00Z')
-  assert.match(causes([pod, started])[0]!.cause, 'its postStart hook has not come to its end')
+  assert.match(causes([pod, started])[0]!.cause, 'its postStart hook has not completed')
   const warned = event('FailedCreatePodSandBox', 'Warning', '2026-01-01T00:02:00Z')
   assert.not.match(causes([pod, started, warned])[0]?.cause ?? '', 'postStart')
   // The kubelet pulls the image of the next container when the hook has ended.

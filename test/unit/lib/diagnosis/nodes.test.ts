@@ -48,7 +48,7 @@ test('a cordoned node is a warning for as long as nothing waits', () => {
     do: 'patch',
     ref: { apiVersion: 'v1', kind: 'Node', name: 'server', namespace: undefined },
     patch: { spec: { unschedulable: null } },
-    why: 'let it take pods again',
+    why: 'uncordon it',
   })
 })
 

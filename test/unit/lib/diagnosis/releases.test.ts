@@ -195,7 +195,7 @@ test('a revision that is pending, and nobody works on it', () => {
   const [finding] = judge(indexOf([object], left('2026-03-01T11:40:00Z'))).filter(
     each => each.rule === 'release-pending',
   )
-  assert.match(finding!.cause, 'revision 2 is pending-upgrade since 20 min')
+  assert.match(finding!.cause, 'revision 2 has been pending-upgrade for 20 min')
   assert.is(finding!.remedy.action?.do, 'reconcile')
 
   const idle = judge(indexOf([release(ready)], left('2026-03-01T11:58:00Z')))

@@ -174,7 +174,7 @@ test('no administrator, services that are not ready and refused mails are named'
   assert.match(told({ unready: [{ service: 'kratos', why }] })[0]!.remedy.text, 'kratos_postgres_password')
   assert.match(
     told({ refusedMail: { count: 2, why: '550 no' } })[0]!.cause,
-    /2 mails to users were given up: 550 no/,
+    /2 mails to users could not be sent: 550 no/,
   )
 })
 

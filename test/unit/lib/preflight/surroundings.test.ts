@@ -119,12 +119,12 @@ test('a missing wildcard alone is a warning', () => {
 test('names that lead elsewhere are told with where they lead', () => {
   assert.equal(
     dns(name => (name === 'sso.d.org' ? { a: ['198.51.100.1'] } : {})),
-    ['error: sso.d.org leads to 198.51.100.1, not to 203.0.113.7'],
+    ['error: sso.d.org points to 198.51.100.1, not to 203.0.113.7'],
   )
   // One of two addresses is a coin thrown at each visit.
   assert.match(
     dns(name => (name === 'sso.d.org' ? { a: [IP, '198.51.100.1'] } : {}))[0]!,
-    /^error: .* leads to/,
+    /^error: .* points to/,
   )
 })
 

@@ -487,7 +487,7 @@ test('DNS is judged by all addresses of a host', () => {
   assert.is(lookupText({ host: 'a', addresses: ['10.0.0.2'] }, '10.0.0.2'), undefined)
   assert.match(
     lookupText({ host: 'a', addresses: ['10.0.0.1', '10.0.0.2'] }, '10.0.0.2') ?? '',
-    'it has to lead to',
+    'it must point to',
   )
   assert.match(
     lookupText({ host: 'a', addresses: [], problem: 'no address' }, '10.0.0.2') ?? '',

@@ -109,7 +109,7 @@ test('what is not sure is told with what it may be, each with its flags', () => 
 
 // What stands in the way
 
-test('nothing stands in the way of a volume that is there, and of one that is done', () => {
+test('nothing blocks the installation of a volume that is there, and of one that is done', () => {
   assert.equal(problems({}), [])
   assert.equal(problems({ done: job.source, source: 'missing', free: 0, mounted: true }), [])
   assert.equal(problems({ copied: job.source, source: 'missing', target: 'gap', free: 0 }), [])

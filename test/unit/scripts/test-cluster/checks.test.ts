@@ -34,7 +34,7 @@ test('a certificate is judged by what a browser would say, and by its end', () =
     certificateProblem(HOST, { distrust, notAfter }, NOW)?.[0]
   assert.is(of(undefined, '2026-08-01T00:00:00Z'), undefined)
   assert.is(of(undefined), undefined)
-  assert.is(of(undefined, '2026-06-04T00:00:00Z'), 'its certificate ends in 3 d and was not renewed')
+  assert.is(of(undefined, '2026-06-04T00:00:00Z'), 'its certificate expires in 3 d and was not renewed')
   assert.is(of('CERT_HAS_EXPIRED'), 'its certificate has expired')
   const early = certificateProblem(HOST, { distrust: 'CERT_NOT_YET_VALID', notAfter: undefined }, NOW)
   assert.match(

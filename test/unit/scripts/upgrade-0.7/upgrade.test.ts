@@ -208,7 +208,7 @@ test('what holds a release that is being deleted is named', () => {
       'v0.7',
       NOW,
     )
-  assert.match(dying({ finalizers: ['finalizers.fluxcd.io'] })[0]!.cause, 'being deleted for 120 s')
+  assert.match(dying({ finalizers: ['finalizers.fluxcd.io'] })[0]!.cause, 'has been terminating for 120 s')
   assert.match(
     dying({ finalizers: ['finalizers.fluxcd.io', 'x.org/mine'] })[0]!.cause,
     'finalizer x.org/mine',
