@@ -142,8 +142,11 @@ function filesOf(folder: string): string[] {
     .sort((a, b) => rank(a) - rank(b) || size(b) - size(a))
 }
 
-/** How many processes of tests run at once: what waits for controllers leaves the processors to the others. */
-const AT_ONCE = all ? 4 : 3
+/**
+ * How many processes of tests run at once: what waits for controllers leaves the processors to the others. With four,
+ * two cores are busy all the time, and what each control plane needs while nothing happens makes everything slower.
+ */
+const AT_ONCE = 3
 let running = 0
 const queue: (() => void)[] = []
 /** Does some work once there is a place for it; those that ask first have it first. */

@@ -60,6 +60,23 @@ const RULES: readonly Rule[] = [
     bad: ['leave --from away', 'or leave it away', 'leave the `--server` away'],
     good: ['leave the room', 'moved away', 'leave alone what went away'],
   },
+  {
+    say: 'has been X for 10 minutes',
+    pattern: /\b(is|are|was|were)( \S+){1,3} since (\$\{[^}]*\}|\d+) ?(s|min|minutes|h|hours|d|days)\b/,
+    bad: ['revision 2 is pending-upgrade since 20 min', 'it is down since 3 days'],
+    good: ['has been pending for 20 min', 'logs of wekan --since 30m'],
+  },
+  {
+    say: 'outage; loop; must be admitted',
+    pattern:
+      /\bdisturbances?\b(?! (of|between))|\b(go|goes|going) round in a circle\b|\bneeds? the consent\b/,
+    bad: [
+      'the service has a disturbance',
+      'the login goes round in a circle',
+      'it needs the consent of a webhook',
+    ],
+    good: ['faults that do not disturb each other'],
+  },
   { say: 'again; reissue, recreate, reinstall', pattern: /\banew\b/, bad: ['issued anew'] },
   {
     say: 'expects, needs, requires',
