@@ -1,7 +1,9 @@
 import { posix } from 'node:path'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import { type EntrySize, entrySizes } from '../../lib/server/facts.ts'
+import { readFacts } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
-import { COPY, FOLDERS, MIGRATION, SURVEY, SWAP } from './shell.ts'
+import { COPY, MIGRATION, SURVEY, SWAP } from './shell.ts'
 
 /** Data to copy, on one server. */
 export interface CopyJob {
@@ -58,23 +60,18 @@ const UNMOUNTING = 90
 export const workFolder = (target: string) =>
   posix.join(posix.dirname(target), MIGRATION, posix.basename(target))
 
-/** The folders in a folder of the server. */
-export async function listFolders(ssh: Ssh, path: string): Promise<{ name: string; size: number }[]> {
-  const said = await ssh.sh(FOLDERS, [path], {
-    sudo: true,
-    timeout: ADDING_UP,
-    title: `looking into ${path}`,
-    fix: 'upload the old volumes to the server first, and give their folder with --old-folder',
-  })
-  return parseFolders(said)
-}
-
-/** What du says of folders, parsed. Pure. */
-export function parseFolders(said: string): { name: string; size: number }[] {
-  return said.split('\0').flatMap(entry => {
-    const [, size, name] = /^(\d+)\t\.\/(.+)$/s.exec(entry) ?? []
-    return name === undefined ? [] : [{ name, size: Number(size) }]
-  })
+/** The folders in a folder of the server. Throws an ExpectedError where it does not exist or cannot be read. */
+export async function listFolders(ssh: Ssh, path: string): Promise<EntrySize[]> {
+  const { found } = await readFacts(
+    ssh,
+    { found: entrySizes(path, ['-type', 'd', '!', '-name', MIGRATION]) },
+    { sudo: true, timeout: ADDING_UP, title: `looking into ${path}` },
+  )
+  if (found.isComplete) return found.entries
+  throw new ExpectedError(
+    `the folder ${path} on ${ssh.name} does not exist, or cannot be read completely`,
+    'upload the old volumes to the server first, and give their folder with --old-folder',
+  )
 }
 
 /** How it stands with jobs. Changes nothing. */

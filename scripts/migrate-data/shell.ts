@@ -145,8 +145,3 @@ rmdir -- "$work"/before* 2>/dev/null || :
 mv -T -- "$placing" "$done"
 find "$work" -mindepth 1 -maxdepth 1 -name 'before*'
 `
-
-/** The folders in one on the server, with their bytes, each ended by NUL: their names may hold anything. */
-export const FOLDERS = `
-cd -- "$1" && find . -mindepth 1 -maxdepth 1 -type d ! -name ${MIGRATION} -print0 | du -sxB1 -0 --files0-from=-
-`
