@@ -1,8 +1,6 @@
-import { X509Certificate } from 'node:crypto'
 import { filesOf, K3S, type Role } from '../k3s/k3s.ts'
 import type { SettingsSources } from '../k3s/settings.ts'
-import { fileText } from './facts.ts'
-import { type Answer, type Fact, linesOf, mapped, program, shell } from './reader.ts'
+import { type Answer, type Fact, linesOf, shell } from './reader.ts'
 
 /** A file that k3s or its service reads, as it is on the server. */
 export interface K3sFile {
@@ -89,47 +87,3 @@ export function settingsSources(files: readonly K3sFile[]): SettingsSources {
   const of = (kind: K3sFile['kind']) => files.filter(file => file.kind === kind)
   return { configs: of('config'), units: of('unit'), environments: of('environment') }
 }
-
-/** A node, as the API server tells it. */
-export interface NodeFact {
-  name: string
-  isServer: boolean
-  isReady: boolean
-}
-
-/** The nodes of the cluster, asked on its server; undefined where the API server does not answer. */
-export const NODES = program(
-  [
-    ...([
-      'timeout',
-      '30',
-      K3S.binary,
-      'kubectl',
-      'get',
-      'nodes',
-      '--request-timeout=10s',
-      '--output',
-    ] as const),
-    'jsonpath={range .items[*]}{.metadata.name}{"\\t"}{.metadata.labels.node-role\\.kubernetes\\.io/control-plane}{"\\t"}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}',
-  ],
-  (answer): NodeFact[] | undefined =>
-    answer.code === 0
-      ? linesOf(answer).map(line => {
-          const [name = '', server, ready] = line.split('\t')
-          return { name, isServer: server === 'true', isReady: ready === 'True' }
-        })
-      : undefined,
-)
-
-/**
- * The name under which the kubelet of a host registered, which its client certificate holds: `system:node:NAME`
- * (github.com/k3s-io/k3s pkg/agent/config/config.go, getNodeNamedCrt). Undefined where it never did.
- */
-export const KUBELET_NAME = mapped(fileText(`${K3S.data}/agent/client-kubelet.crt`), text => {
-  try {
-    const { subject } = new X509Certificate(text ?? '')
-    return /^CN=system:node:(\S+)$/m.exec(subject)?.[1]
-  } catch {
-    return undefined
-  }
-})

@@ -1,6 +1,6 @@
 import { type K3sSettings, nodeNameBy, valueIn } from '../k3s/settings.ts'
 import { EXIT, ExpectedError } from '../script/errors.ts'
-import type { NodeFact } from './k3s-files.ts'
+import type { NodeFact } from './nodes.ts'
 
 /** What decides the name of a node. */
 interface NamingFacts {

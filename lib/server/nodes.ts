@@ -1,9 +1,54 @@
+import { X509Certificate } from 'node:crypto'
 import { K3S } from '../k3s/k3s.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
 import type { Ssh } from '../ssh/ssh.ts'
-import { NODES } from './k3s-files.ts'
-import { linesOf, program, readFacts, shell, type ValuesOf } from './reader.ts'
+import { fileText } from './facts.ts'
+import { linesOf, mapped, program, readFacts, shell, type ValuesOf } from './reader.ts'
+
+/** A node, as the API server tells it. */
+export interface NodeFact {
+  name: string
+  isServer: boolean
+  isReady: boolean
+}
+
+/** The nodes of the cluster, asked on its server; undefined where the API server does not answer. */
+export const NODES = program(
+  [
+    ...([
+      'timeout',
+      '30',
+      K3S.binary,
+      'kubectl',
+      'get',
+      'nodes',
+      '--request-timeout=10s',
+      '--output',
+    ] as const),
+    'jsonpath={range .items[*]}{.metadata.name}{"\\t"}{.metadata.labels.node-role\\.kubernetes\\.io/control-plane}{"\\t"}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}',
+  ],
+  (answer): NodeFact[] | undefined =>
+    answer.code === 0
+      ? linesOf(answer).map(line => {
+          const [name = '', server, ready] = line.split('\t')
+          return { name, isServer: server === 'true', isReady: ready === 'True' }
+        })
+      : undefined,
+)
+
+/**
+ * The name under which the kubelet of a host registered, which its client certificate holds: `system:node:NAME`
+ * (github.com/k3s-io/k3s pkg/agent/config/config.go, getNodeNamedCrt). Undefined where it never did.
+ */
+export const KUBELET_NAME = mapped(fileText(`${K3S.data}/agent/client-kubelet.crt`), text => {
+  try {
+    const { subject } = new X509Certificate(text ?? '')
+    return /^CN=system:node:(\S+)$/m.exec(subject)?.[1]
+  } catch {
+    return undefined
+  }
+})
 
 /** What tells which nodes are Ready by kubelets that run now: after a restart the state from before it stands for a while. */
 export const NODE_SIGNS = {
