@@ -160,40 +160,6 @@ export function identityText({ hostname, machineId, addresses, marked }: ServerI
   return `${hostname}, ${addresses.join(' ') || 'no address'}, machine-id ${machineId}, ${mark}`
 }
 
-/**
- * Marks a server as that of a cluster. Returns 'unchanged' when it was marked so already. Throws an ExpectedError
- * (exit code 4) when it belongs to another cluster, or when its purge is not complete.
- */
-export async function markServer(
-  ssh: Ssh,
-  { cluster, domain }: { cluster: string; domain: string },
-): Promise<'unchanged' | undefined> {
-  const { marked, machineId } = await readIdentity(ssh)
-  const refuse = (what: string, fix: string) => {
-    throw new ExpectedError(`${ssh.name} ${what}`, fix, { exitCode: EXIT.refused })
-  }
-  if (marked && (marked.cluster !== cluster || marked.domain !== domain))
-    refuse(
-      `is the server of the cluster ${marked.cluster} (${marked.domain}) already`,
-      'check the address in inventory.yml; to reuse a server, purge it first',
-    )
-  checkPurged(ssh.name, marked)
-  if (machineId === '') refuse('has no machine-id', 'give it one: systemd-machine-id-setup')
-  if (marked?.machineId === machineId) return 'unchanged'
-  await writeMark(ssh, { cluster, domain, machineId, markedAt: new Date().toISOString() })
-  return undefined
-}
-
-/** Throws (exit code 4) when the server with this mark has an unfinished purge. */
-export function checkPurged(server: string, marked: Mark | undefined): void {
-  if (!marked?.purging) return
-  throw new ExpectedError(
-    `the purge of ${server} is unfinished (started ${marked.purging.since})`,
-    `complete it first: npx tsx scripts/purge.ts --cluster ${marked.cluster}`,
-    { exitCode: EXIT.refused },
-  )
-}
-
 /** Writes the mark of a server; everybody on the server may read it. */
 export async function writeMark(ssh: Ssh, mark: Mark): Promise<void> {
   await ssh.run(['install', '-d', '-m', '0755', '/etc/openappstack'], { sudo: true })

@@ -82,29 +82,28 @@ export async function endLeftovers(
     wait: number
     log: Pick<Log, 'progress' | 'warn'>
     signal?: AbortSignal
-    sudo?: boolean
     /** Milliseconds that each of the two ways to end a process gets. */
     patience?: number
   },
 ): Promise<Leftover[]> {
-  const { wait, log, signal, sudo = true, patience = 5000 } = options
+  const { wait, log, signal, patience = 5000 } = options
   const inWords = (left: Leftover[]) =>
     left.map(({ command, pids }) => `${command} (process ${pids.join(', ')})`).join('; ')
   const leftAfter = async (ms: number) => {
     const end = performance.now() + ms
     for (;;) {
-      const left = await leftovers(ssh, { sudo })
+      const left = await leftovers(ssh)
       if (left.length === 0 || performance.now() >= end) return left
       log.progress(`waiting for what an earlier run left on ${ssh.name}: ${inWords(left)}`)
       await sleep(Math.min(1000, ms), signal)
     }
   }
-  const first = await leftovers(ssh, { sudo })
+  const first = await leftovers(ssh)
   let left = first.length > 0 ? await leftAfter(wait) : []
   for (const name of ['TERM', 'KILL']) {
     if (left.length === 0) return first
     log.warn(`ending what an earlier run left on ${ssh.name}: ${inWords(left)}`)
-    await ssh.sh(SIGNAL, [name, ...left.map(({ mark }) => mark)], { sudo })
+    await ssh.sh(SIGNAL, [name, ...left.map(({ mark }) => mark)], { sudo: true })
     left = await leftAfter(patience)
   }
   if (left.length > 0)

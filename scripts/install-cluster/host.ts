@@ -3,7 +3,7 @@ import { type Artifact, artifactsOf, type ReleaseName, type Releases } from '../
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { Run } from '../../lib/script/run.ts'
-import { checkPurged, markServer, readIdentity } from '../../lib/server/server-identity.ts'
+import { readIdentity } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables, secretsIn } from './config.ts'
 import type { DownloadSource, VerifiableArtifact } from './downloads.ts'
@@ -17,6 +17,7 @@ import {
   removeDownloads,
   writeConfig,
 } from './install.ts'
+import { checkPurged, markServer } from './mark.ts'
 import { checkVersion, type HostPlan, planHost } from './plan.ts'
 import {
   clearInstaller,

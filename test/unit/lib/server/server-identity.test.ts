@@ -5,7 +5,6 @@ import * as assert from 'uvu/assert'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
 import { parseFacts } from '../../../../lib/server/reader.ts'
 import {
-  checkPurged,
   IDENTITY,
   identityProblem,
   identityText,
@@ -52,16 +51,6 @@ test('whatever differs is named, whatever else is equal', () => {
   assert.match(problem({ machineId: 'm2' }), /machine-id m1, here m2.*copy of its disk/)
   assert.match(problem({ serverCa: other }), /another certificate authority.*FF:FF:FF.*AA:BB:CC/)
   assert.match(problem({ serverCa: other, marked: undefined }), /another certificate authority/)
-})
-
-test('a purge that is not complete stands in the way', async () => {
-  checkPurged('root@vps', undefined)
-  checkPurged('root@vps', mark)
-  const purging = { since: '2026-11-22T11:00:00.000Z' }
-  const error = await expectedFrom(() => checkPurged('root@vps', { ...mark, purging }))
-  assert.is(error.exitCode, 4)
-  assert.is(error.message, 'the purge of root@vps is unfinished (started 2026-11-22T11:00:00.000Z)')
-  assert.is(error.fix, 'complete it first: npx tsx scripts/purge.ts --cluster oas')
 })
 
 test('nothing in common proves nothing', () => {
