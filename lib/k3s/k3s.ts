@@ -64,15 +64,3 @@ export function filesOf(role: Role) {
 export function apiUrl(host: string, port = '6443'): string {
   return `https://${isIPv6(host) ? `[${host}]` : host}:${port}`
 }
-
-/**
- * k3s' own kubeconfig, which is for use on the server, with the address that the server has for others. It names the
- * loopback address, or what `bind-address` says (github.com/k3s-io/k3s pkg/server/server.go, writeKubeConfig;
- * pkg/daemons/config/types.go, BindAddressOrLoopback). Pure; undefined for a text of another form.
- */
-export function kubeconfigAt(text: string, host: string): string | undefined {
-  const server = /^([ \t]*server:[ \t]*)https:\/\/(?:\[[0-9a-f:.]+\]|[\d.]+|localhost):(\d{1,5})[ \t]*$/im
-  return server.test(text)
-    ? text.replace(server, (_line, key: string, port: string) => key + apiUrl(host, port))
-    : undefined
-}

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { type AgeKeys, type Chunks, decryptWith } from '../../lib/age/age.ts'
-import { localKubeconfig, remoteKubeconfig, saveKubeconfig } from '../../lib/k3s/api.ts'
 import { K3S } from '../../lib/k3s/k3s.ts'
+import { localKubeconfig, remoteKubeconfig, saveKubeconfig } from '../../lib/k3s/kubeconfig.ts'
 import { compareK3s } from '../../lib/k3s/version.ts'
 import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'

@@ -1,11 +1,5 @@
 import { existsSync } from 'node:fs'
-import {
-  checkKubeconfig,
-  localKubeconfig,
-  namesMissing,
-  remoteKubeconfig,
-  saveKubeconfig,
-} from '../../lib/k3s/api.ts'
+import { localKubeconfig, remoteKubeconfig, saveKubeconfig } from '../../lib/k3s/kubeconfig.ts'
 import { releasesFor } from '../../lib/k3s/releases.ts'
 import { checkK3sVersion } from '../../lib/k3s/version.ts'
 import { readConfig } from '../../lib/platform/config.ts'
@@ -24,6 +18,7 @@ import { publicAddress } from './config.ts'
 import { folderSource, serverSource, uploadSource } from './downloads.ts'
 import type { installFlags } from './flags.ts'
 import { awaitInstaller, type Host, type Installation, joinToken, surveyHost } from './host.ts'
+import { checkKubeconfig, namesMissing } from './kubeconfig.ts'
 import { type Limits, waitForNode } from './run.ts'
 import { checkWayOut } from './way-out.ts'
 

@@ -1,9 +1,7 @@
 import { checkServerIdentity, connect } from 'node:tls'
-import type { Cluster } from '../script/cluster.ts'
-import { EXIT, ExpectedError, messageOf, TransientError } from '../script/errors.ts'
-import { privateFolder, readIfExists, writeFileAtomic } from '../script/files.ts'
-import type { Ssh } from '../ssh/ssh.ts'
-import { K3S, kubeconfigAt } from './k3s.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { EXIT, ExpectedError, messageOf, TransientError } from '../../lib/script/errors.ts'
+import { readIfExists } from '../../lib/script/files.ts'
 
 const TIMEOUT = 10_000
 
@@ -48,32 +46,6 @@ export async function checkKubeconfig(
     'check --cluster and the address of the server; to replace the file, move it away first',
     { exitCode: EXIT.refused },
   )
-}
-
-/** k3s' kubeconfig as it is on the server; undefined while there is none. */
-export async function remoteKubeconfig(ssh: Ssh): Promise<string | undefined> {
-  const { code, stdout } = await ssh.exec(['cat', '--', K3S.kubeconfig], { sudo: true })
-  return code === 0 && stdout.length > 0 ? stdout.toString() : undefined
-}
-
-/** The kubeconfig for the cluster folder: k3s' own, with the address of the server. Throws for any other text. */
-export function localKubeconfig(remote: string | undefined, address: string): string {
-  const text = remote === undefined ? undefined : kubeconfigAt(remote, address)
-  if (text) return text
-  throw new ExpectedError(
-    remote === undefined
-      ? `k3s has not written ${K3S.kubeconfig}`
-      : `${K3S.kubeconfig} on the server has another form than k3s gives it`,
-    'check the file, and the log of k3s: journalctl -u k3s',
-  )
-}
-
-/** Writes the kubeconfig to the cluster folder. Resolves with whether it changed. */
-export function saveKubeconfig(cluster: Cluster, text: string): boolean {
-  if (readIfExists(cluster.kubeconfig) === text) return false
-  privateFolder(cluster.folder)
-  writeFileAtomic(cluster.kubeconfig, text)
-  return true
 }
 
 /**
