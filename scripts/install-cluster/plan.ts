@@ -1,12 +1,12 @@
 import { DOWNLOADS, LOCAL_STORAGE, ROOT_KUBECONFIG, type Role, SAVED, TOOLS } from '../../lib/k3s/k3s.ts'
 import type { Artifact, ReleaseName } from '../../lib/k3s/releases.ts'
 import { refuseElsewhere } from '../../lib/k3s/settings.ts'
-import { upgradeProblem } from '../../lib/k3s/version.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { nodeNameFor } from '../../lib/server/node-name.ts'
 import { agentConfig, editK3sConfig, serverConfig, unitArgs, unitVariables, withMoved } from './config.ts'
 import { diffLines } from './diff.ts'
 import { hasVersion, type K3sFacts, type Tool } from './facts.ts'
+import { upgradeProblem } from './upgrade.ts'
 
 /** What a host is to become. */
 export interface WantedHost {

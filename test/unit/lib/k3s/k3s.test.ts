@@ -7,7 +7,7 @@ import { K3S } from '../../../../lib/k3s/k3s.ts'
 import { kubeconfigAt } from '../../../../lib/k3s/kubeconfig.ts'
 import { artifactsOf, loadReleases } from '../../../../lib/k3s/releases.ts'
 import { serviceVariables } from '../../../../lib/k3s/unit.ts'
-import { compareK3s, upgradeProblem, versionIn } from '../../../../lib/k3s/version.ts'
+import { compareK3s, versionIn } from '../../../../lib/k3s/version.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
 import { nodeNameFor } from '../../../../lib/server/node-name.ts'
 import { parseFacts } from '../../../../lib/server/reader.ts'
@@ -237,18 +237,6 @@ test('versions are ordered, also by the number of the release', () => {
     for (const [j, b] of order.entries())
       assert.is(Math.sign(compareK3s(a, b)), Math.sign(i - j), `${a} ${b}`)
   assert.throws(() => compareK3s('1.36.4', 'v1.36.4+k3s1'), /not a version of k3s/)
-})
-
-test('a downgrade and a minor version left out are refused, with exit code 4', () => {
-  assert.is(upgradeProblem('v1.36.4+k3s1', 'v1.36.4+k3s1'), undefined)
-  assert.is(upgradeProblem('v1.35.9+k3s1', 'v1.36.4+k3s1'), undefined)
-  const down = upgradeProblem('v1.36.4+k3s2', 'v1.36.4+k3s1')!
-  assert.match(down.message, 'downgrade')
-  assert.is(down.exitCode, 4)
-  const skip = upgradeProblem('v1.34.1+k3s1', 'v1.36.4+k3s1')!
-  assert.match(skip.message, 'left out')
-  assert.match(skip.fix, '--k3s-version v1.35.N+k3s1')
-  assert.is(skip.exitCode, 4)
 })
 
 test('the version is found in what k3s says', () => {
