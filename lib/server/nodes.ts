@@ -4,13 +4,17 @@ import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
 import type { Ssh } from '../ssh/ssh.ts'
 import { fileText } from './facts.ts'
-import { linesOf, mapped, program, readFacts, shell, type ValuesOf } from './reader.ts'
+import { type Fact, linesOf, mapped, program, readFacts, shell, type ValuesOf } from './reader.ts'
 
 /** A node, as the API server tells it. */
 export interface NodeFact {
   name: string
   isServer: boolean
   isReady: boolean
+  /** Of its kubelet. */
+  version: string
+  /** Why it is Ready or not, in the kubelet's words. */
+  message: string
 }
 
 /** The nodes of the cluster, asked on its server; undefined where the API server does not answer. */
@@ -26,13 +30,21 @@ export const NODES = program(
       '--request-timeout=10s',
       '--output',
     ] as const),
-    'jsonpath={range .items[*]}{.metadata.name}{"\\t"}{.metadata.labels.node-role\\.kubernetes\\.io/control-plane}{"\\t"}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}',
+    `jsonpath={range .items[*]}${[
+      '{.metadata.name}',
+      '{.metadata.labels.node-role\\.kubernetes\\.io/control-plane}',
+      '{.status.conditions[?(@.type=="Ready")].status}',
+      '{.status.nodeInfo.kubeletVersion}',
+      '{.status.conditions[?(@.type=="Ready")].message}',
+    ].join('{"\\t"}')}{"\\n"}{end}`,
   ],
   (answer): NodeFact[] | undefined =>
     answer.code === 0
-      ? linesOf(answer).map(line => {
-          const [name = '', server, ready] = line.split('\t')
-          return { name, isServer: server === 'true', isReady: ready === 'True' }
+      ? linesOf(answer).flatMap(line => {
+          const [name = '', server, ready, version = '', message] = line.split('\t')
+          // A message may have several lines.
+          if (message === undefined) return []
+          return [{ name, isServer: server === 'true', isReady: ready === 'True', version, message }]
         })
       : undefined,
 )
@@ -50,16 +62,20 @@ export const KUBELET_NAME = mapped(fileText(`${K3S.data}/agent/client-kubelet.cr
   }
 })
 
-/** What tells which nodes are Ready by kubelets that run now: after a restart the state from before it stands for a while. */
-export const NODE_SIGNS = {
-  /** Milliseconds since the epoch at which k3s was started; undefined where it does not run. */
-  started: shell(
+/** Milliseconds since the epoch at which a service was started; undefined where it does not run. */
+export function serviceStart(service: string): Fact<number | undefined> {
+  return shell(
     `started=$(systemctl show --property=ExecMainStartTimestamp --value "$1")
 [ -n "$started" ] || exit 1
 date -d "$started" +%s`,
-    [K3S.service],
+    [service],
     ({ text, code }) => (code === 0 ? Number(text) * 1000 : undefined),
-  ),
+  )
+}
+
+/** What tells which nodes are Ready by kubelets that run now: after a restart the state from before it stands for a while. */
+export const NODE_SIGNS = {
+  started: serviceStart(K3S.service),
   /** The last sign of life of each kubelet, by its node. */
   leases: program(
     [
@@ -89,7 +105,8 @@ export function nodesNotReady(
     if (!node) return [`node ${name} does not exist`]
     if (!((leases.get(name) ?? 0) >= started))
       return [`the kubelet of node ${name} has not reported since k3s was started`]
-    return node.isReady ? [] : [`node ${name} is not Ready`]
+    if (node.isReady) return []
+    return [`node ${name} is not Ready${node.message && `: ${node.message}`}`]
   })
 }
 

@@ -5,6 +5,9 @@ import type { Log } from '../../lib/script/log.ts'
 import { quote } from '../../lib/script/quote.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 import { until } from '../../lib/script/wait.ts'
+import { unitStates } from '../../lib/server/facts.ts'
+import { NODE_SIGNS, nodesNotReady, serviceStart } from '../../lib/server/nodes.ts'
+import { program, readFacts, type ValuesOf, wholeNumber } from '../../lib/server/reader.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables } from './config.ts'
 import { downloadOf, type VerifiableArtifact } from './downloads.ts'
@@ -180,21 +183,25 @@ function failure(what: string, service: string, lines: readonly string[], log: L
   )
 }
 
-/** Says, a line each: state of the service, number of its restarts, and its start in seconds. */
-const SERVICE = `
-systemctl show --property=ActiveState --value "$1"
-systemctl show --property=NRestarts --value "$1"
-date -d "$(systemctl show --property=ExecMainStartTimestamp --value "$1")" +%s
-`
+/** What tells whether a service starts. */
+const serviceSigns = (service: string) => ({
+  states: unitStates([service]),
+  restarts: program(
+    ['systemctl', 'show', '--property=NRestarts', '--value', service],
+    ({ text }) => wholeNumber(text) ?? 0,
+  ),
+  started: serviceStart(service),
+})
 
-/** Says whether the API server is ready, the last sign of life of a node's kubelet, and the node. */
-const NODE = `
-set -e
-kubectl() { ${K3S.binary} kubectl --request-timeout=10s "$@"; }
-[ "$(kubectl get --raw /readyz)" = ok ] || { echo 'the API server is not ready' >&2; exit 1; }
-kubectl get lease "$1" --namespace=kube-node-lease --output='jsonpath={.spec.renewTime}{"\\n"}'
-kubectl get node "$1" --output=json
-`
+/** What the API server tells of nodes, and whether it is ready itself. */
+const API_SIGNS = {
+  api: program(
+    ['timeout', '30', K3S.binary, 'kubectl', 'get', '--raw=/readyz', '--request-timeout=10s'],
+    ({ text }) => text.trim() === 'ok',
+  ),
+  leases: NODE_SIGNS.leases,
+  nodes: NODE_SIGNS.nodes,
+}
 
 /**
  * Waits until a node is Ready, as the API server on `server` tells it, in this version, and by the kubelet that
@@ -202,55 +209,43 @@ kubectl get node "$1" --output=json
  */
 export async function waitForNode(server: Ssh, ssh: Ssh, plan: HostPlan, limits: Limits): Promise<string> {
   const { service } = filesOf(plan.role)
-  const look = async () => {
-    const text = await ssh.sh(SERVICE, [service], { sudo: true, title: `systemctl show ${service}` })
-    const [active = '', restarts = '0', started = ''] = text.split('\n')
-    return { active, restarts: Number(restarts), started: Number(started) }
-  }
+  const look = () =>
+    readFacts(ssh, serviceSigns(service), { sudo: true, title: `reading the state of ${service}` })
   const first = (await look()).restarts
   return until(
     async (): Promise<{ done: string } | { last: string }> => {
-      const { active, restarts, started } = await look()
-      if (active === 'failed' || restarts - first >= 3)
+      const { states, restarts, started } = await look()
+      if (states.get(service) === 'failed' || restarts - first >= 3)
         throw failure(
           `k3s does not start on ${ssh.name}`,
           service,
           await journal(ssh, service, 12),
           limits.log,
         )
-      const { code, stdout, stderr } = await server.exec(['sh', '-c', NODE, 'sh', plan.node], { sudo: true })
-      const last =
-        code === 0 ? readiness(stdout.toString(), plan.version, started) : lastLine(stderr.toString())
+      const signs = await readFacts(server, API_SIGNS, { sudo: true, title: 'reading the nodes' })
+      const last = readiness({ ...signs, started }, plan)
       if (last.startsWith('Ready')) return { done: last }
-      limits.log.progress(`  ${plan.node}: ${last}`)
+      limits.log.progress(`  ${last}`)
       return { last }
     },
     {
       ...limits,
       every: 1000,
-      describe: last => `node ${plan.node}: ${last}`,
+      describe: last => last ?? `node ${plan.node} did not become Ready`,
       fix: `look at what k3s says: journalctl -u ${service}; then run the same command again`,
     },
   )
 }
 
-/**
- * `Ready, v1.36.4+k3s1`, or why a node is not. The text is the time of the last sign of life of its kubelet and
- * the node as JSON; `started` is when its service started, in seconds. Pure.
- */
-export function readiness(text: string, version: string, started: number): string {
-  const end = text.indexOf('\n')
-  const { status } = JSON.parse(text.slice(end)) as {
-    status?: {
-      conditions?: { type: string; status: string; message?: string }[]
-      nodeInfo?: { kubeletVersion?: string }
-    }
-  }
-  const ready = status?.conditions?.find(({ type }) => type === 'Ready')
-  const kubelet = status?.nodeInfo?.kubeletVersion
-  if (!ready || !(Date.parse(text.slice(0, end)) >= started * 1000)) return 'the kubelet has not reported yet'
-  if (ready.status !== 'True') return `not ready: ${ready.message}`
-  return kubelet === version ? `Ready, ${version}` : `its kubelet is still ${kubelet}`
+/** `Ready, v1.36.4+k3s1`, or why a node is not. `started` is when k3s was started on its host. Pure. */
+export function readiness(
+  { api, ...signs }: ValuesOf<typeof API_SIGNS & typeof NODE_SIGNS>,
+  { node, version }: { node: string; version: string },
+): string {
+  if (signs.started === undefined) return `k3s does not run on the host of node ${node}`
+  if (!api) return 'the API server is not ready'
+  const [problem] = nodesNotReady(signs, [node])
+  if (problem) return problem
+  const kubelet = signs.nodes?.find(({ name }) => name === node)?.version
+  return kubelet === version ? `Ready, ${version}` : `the kubelet of node ${node} is still ${kubelet}`
 }
-
-const lastLine = (text: string) => text.trim().split('\n').at(-1) || 'no answer'

@@ -352,7 +352,13 @@ test('data elsewhere are refused, wherever that is set', async () => {
 })
 
 test('a node keeps the name that it has in the cluster', () => {
-  const node = (name: string, isServer = true) => ({ name, isServer, isReady: true })
+  const node = (name: string, isServer = true) => ({
+    name,
+    isServer,
+    isReady: true,
+    version: '',
+    message: '',
+  })
   const named = (name: string, from = '$K3S_NODE_NAME') => new Map([['node-name', { values: [name], from }]])
   const name = (change: Partial<K3sFacts>) => nodeNameFor({ ...installed, hostname: 'new-host', ...change })
   assert.is(nodeNameFor({ ...fresh, hostname: 'New-Host' }), 'new-host')
@@ -467,23 +473,22 @@ test('saved folders sort by time and name the version', () => {
 })
 
 test('a node is ready only in this version, and by the kubelet that runs now', () => {
-  const node = (status: string) =>
-    JSON.stringify({
-      status: {
-        conditions: [{ type: 'Ready', status, message: 'cni plugin not initialized' }],
-        nodeInfo: { kubeletVersion: 'v1.36.4+k3s1' },
-      },
-    })
-  const renewed = '2030-01-02T03:04:05.678901Z'
-  const started = Date.parse('2030-01-02T03:04:05Z') / 1000
-  const words = (json: string, version = 'v1.36.4+k3s1', from = started) =>
-    readiness(`${renewed}\n${json}`, version, from)
-  assert.is(words(node('True')), 'Ready, v1.36.4+k3s1')
-  assert.is(words(node('False')), 'not ready: cni plugin not initialized')
-  assert.is(words(node('True'), 'v1.36.5+k3s1'), 'its kubelet is still v1.36.4+k3s1')
-  assert.is(words(node('True'), undefined, started + 1), 'the kubelet has not reported yet')
-  assert.is(words('{}'), 'the kubelet has not reported yet')
-  assert.is(readiness(`\n${node('True')}`, 'v1.36.4+k3s1', started), 'the kubelet has not reported yet')
+  const started = Date.parse('2030-01-02T03:04:05Z')
+  const node = { name: 'a', isServer: true, isReady: true, version: 'v1.36.4+k3s1', message: '' }
+  const signs = { api: true, started, leases: new Map([['a', started + 678]]), nodes: [node] }
+  const words = (changes: Partial<Parameters<typeof readiness>[0]>, version = node.version) =>
+    readiness({ ...signs, ...changes }, { node: 'a', version })
+  assert.is(words({}), 'Ready, v1.36.4+k3s1')
+  const message = 'cni plugin not initialized'
+  assert.is(words({ nodes: [{ ...node, isReady: false, message }] }), `node a is not Ready: ${message}`)
+  assert.is(words({}, 'v1.36.5+k3s1'), 'the kubelet of node a is still v1.36.4+k3s1')
+  const silent = 'the kubelet of node a has not reported since k3s was started'
+  assert.is(words({ started: started + 1000 }), silent)
+  assert.is(words({ leases: new Map() }), silent)
+  assert.is(words({ nodes: [] }), 'node a does not exist')
+  assert.is(words({ nodes: undefined }), 'the API server does not answer')
+  assert.is(words({ api: false }), 'the API server is not ready')
+  assert.is(words({ started: undefined }), 'k3s does not run on the host of node a')
 })
 
 test("the kubeconfig gets the server's address", () => {
