@@ -7,14 +7,11 @@ import { lockFolder } from '../../lib/platform/folder-lock.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder } from '../../lib/script/files.ts'
 import { quote } from '../../lib/script/quote.ts'
+import { K3S_VERSION } from '../../lib/server/facts.ts'
 import { waitForFormerNodes } from '../../lib/server/nodes.ts'
+import { readFacts } from '../../lib/server/reader.ts'
 import { connectServer, holdServer } from '../../lib/server/server.ts'
-import {
-  identityProblem,
-  identityText,
-  knownIdentity,
-  readIdentity,
-} from '../../lib/server/server-identity.ts'
+import { IDENTITY, identityProblem, identityText, knownIdentity } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { type ArchiveManifest, K3S_COPY } from './archive.ts'
 import type { ArchiveRun } from './flags.ts'
@@ -165,7 +162,11 @@ function refuseOther(run: ArchiveRun, manifest: ArchiveManifest): void {
 
 /** Checks that the server is that of the cluster, and its k3s new enough for the datastore. Returns its version. */
 async function checkServer(run: ArchiveRun, ssh: Ssh, archived: string): Promise<string> {
-  const identity = await readIdentity(ssh)
+  const { version, ...identity } = await readFacts(
+    ssh,
+    { ...IDENTITY, version: K3S_VERSION },
+    { sudo: true, title: 'reading who the server is' },
+  )
   const known = await knownIdentity(run.cluster)
   // A reinstalled server has another certificate authority than the kubeconfig: its mark says who it is.
   const problem = identityProblem(identity, identity.marked ? { ...known, serverCa: undefined } : known)
@@ -175,8 +176,6 @@ async function checkServer(run: ArchiveRun, ssh: Ssh, archived: string): Promise
       'correct inventory.yml, or install k3s on it first: npx tsx scripts/install-cluster.ts',
       { exitCode: EXIT.refused },
     )
-  const { stdout } = await ssh.exec([K3S.binary, '--version'], { sudo: true })
-  const version = /^k3s version (\S+)/.exec(stdout.toString())?.[1]
   if (!version)
     throw new ExpectedError(
       `k3s is not installed on ${ssh.name}`,
