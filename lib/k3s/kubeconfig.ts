@@ -1,7 +1,6 @@
 import type { Cluster } from '../script/cluster.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../script/files.ts'
-import type { Ssh } from '../ssh/ssh.ts'
 import { apiUrl, K3S } from './k3s.ts'
 
 /**
@@ -14,12 +13,6 @@ export function kubeconfigAt(text: string, host: string): string | undefined {
   return server.test(text)
     ? text.replace(server, (_line, key: string, port: string) => key + apiUrl(host, port))
     : undefined
-}
-
-/** k3s' kubeconfig as it is on the server; undefined while there is none. */
-export async function remoteKubeconfig(ssh: Ssh): Promise<string | undefined> {
-  const { code, stdout } = await ssh.exec(['cat', '--', K3S.kubeconfig], { sudo: true })
-  return code === 0 && stdout.length > 0 ? stdout.toString() : undefined
 }
 
 /** The kubeconfig for the cluster folder: k3s' own, with the address of the server. Throws for any other text. */

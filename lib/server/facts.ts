@@ -1,6 +1,7 @@
 import { K3S, TOOLS_RECORD } from '../k3s/k3s.ts'
 import { versionIn } from '../k3s/version.ts'
-import { type Fact, linesOf, mapped, program, shell, wholeNumber } from './reader.ts'
+import type { ExecOptions, Ssh } from '../ssh/ssh.ts'
+import { type Fact, linesOf, mapped, program, readFacts, shell, wholeNumber } from './reader.ts'
 
 /** A file system. */
 export interface Disk {
@@ -27,6 +28,16 @@ export function firstLine(...command: Fact<string>['command']): Fact<string> {
 /** The text of a file; undefined where it does not exist. */
 export function fileText(path: string): Fact<string | undefined> {
   return program(['cat', '--', path], ({ text, code }) => (code === 0 ? text : undefined))
+}
+
+/** The text of a file of a server, read as root; undefined where it does not exist. */
+export async function readServerFile(
+  ssh: Ssh,
+  path: string,
+  options: Pick<ExecOptions, 'most'> = {},
+): Promise<string | undefined> {
+  const facts = { text: fileText(path) }
+  return (await readFacts(ssh, facts, { ...options, sudo: true, title: `reading ${path}` })).text
 }
 
 /** Whether a path exists, of these. */

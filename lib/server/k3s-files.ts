@@ -1,5 +1,7 @@
 import { filesOf, K3S, type Role } from '../k3s/k3s.ts'
 import type { SettingsSources } from '../k3s/settings.ts'
+import type { Ssh } from '../ssh/ssh.ts'
+import { readServerFile } from './facts.ts'
 import { type Answer, type Fact, linesOf, shell } from './reader.ts'
 
 /** A file that k3s or its service reads, as it is on the server. */
@@ -86,4 +88,9 @@ function shownFiles(answer: Answer): ShownFile[] {
 export function settingsSources(files: readonly K3sFile[]): SettingsSources {
   const of = (kind: K3sFile['kind']) => files.filter(file => file.kind === kind)
   return { configs: of('config'), units: of('unit'), environments: of('environment') }
+}
+
+/** k3s' kubeconfig as it is on the server; undefined while there is none. */
+export async function remoteKubeconfig(ssh: Ssh): Promise<string | undefined> {
+  return (await readServerFile(ssh, K3S.kubeconfig)) || undefined
 }

@@ -21,6 +21,7 @@ import {
   secretNameOf,
   secretPlaceOf,
 } from '../../lib/secret-backup/secret-backup.ts'
+import { readServerFile } from '../../lib/server/facts.ts'
 import { connectServer, type ServerRun } from '../../lib/server/server.ts'
 
 /** The file beside the backup; its SHA-256 is beside it. */
@@ -78,9 +79,8 @@ const LONGEST_TOKEN = 4096
 export async function tokenOf(run: ServerRun): Promise<string | undefined> {
   try {
     const ssh = await connectServer(run)
-    const { code, stdout } = await ssh.exec(['cat', K3S.token], { sudo: true, most: LONGEST_TOKEN })
-    const token = stdout.toString().trim()
-    if (code !== 0 || !/^[!-~]+$/.test(token)) throw new ExpectedError(`${K3S.token} cannot be read`, '')
+    const token = (await readServerFile(ssh, K3S.token, { most: LONGEST_TOKEN }))?.trim() ?? ''
+    if (!/^[!-~]+$/.test(token)) throw new ExpectedError(`${K3S.token} cannot be read`, '')
     registerSecret(token)
     return token
   } catch (error) {

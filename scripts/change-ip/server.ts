@@ -113,12 +113,6 @@ export async function writeServerFile(ssh: Ssh, edit: FileEdit): Promise<void> {
     await ssh.run(['chown', '--', edit.owner, edit.path], { sudo: true })
 }
 
-/** The text of a file of the server; undefined where there is none. */
-export async function readServerFile(ssh: Ssh, path: string): Promise<string | undefined> {
-  const there = await ssh.exec(['test', '-e', path], { sudo: true })
-  return there.code === 0 ? (await ssh.download(path, { sudo: true })).toString() : undefined
-}
-
 /**
  * Restarts k3s, and says what it has said since when it does not start. `systemctl restart` waits until it serves,
  * since it is of Type=notify.

@@ -5,13 +5,14 @@ import type { ProviderClient } from '../../lib/provider/provider-client.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
+import { readServerFile } from '../../lib/server/facts.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { replaceAddress } from './address.ts'
 import { answering, answeringAfterStart, type ClusterLock, type StepRun, verifyApi } from './api.ts'
 import { findInCluster, planVariables, writeVariables } from './cluster.ts'
 import type { Comparison } from './diff.ts'
 import { writeRecord } from './dns.ts'
-import { readServerFile, restartK3s, writeServerFile } from './server.ts'
+import { restartK3s, writeServerFile } from './server.ts'
 import {
   type ChangeState,
   checksum,

@@ -3,6 +3,7 @@ import { type Artifact, artifactsOf, type ReleaseName, type Releases } from '../
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { Run } from '../../lib/script/run.ts'
+import { readServerFile } from '../../lib/server/facts.ts'
 import { readIdentity } from '../../lib/server/server-identity.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { installerVariables, secretsIn } from './config.ts'
@@ -86,10 +87,9 @@ async function sha256(text: string): Promise<string> {
 
 /** The token that agents join with; undefined while the server has none. */
 export async function joinToken(ssh: Ssh): Promise<string | undefined> {
-  const { code, stdout } = await ssh.exec(['cat', '--', K3S.nodeToken], { sudo: true })
-  if (code !== 0) return undefined
-  registerSecret(stdout.toString().trim())
-  return stdout.toString()
+  const token = await readServerFile(ssh, K3S.nodeToken)
+  if (token !== undefined) registerSecret(token.trim())
+  return token
 }
 
 /** Brings the downloads of all hosts to their places, all of them verified, before anything is changed. */
