@@ -6,7 +6,7 @@ import { effectiveSettings, refuseElsewhere } from '../../lib/k3s/settings.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
 import { until } from '../../lib/script/wait.ts'
-import { disks, HOSTNAME, K3S_VERSION } from '../../lib/server/facts.ts'
+import { disks, HOSTNAME, K3S_VERSION, unitStates } from '../../lib/server/facts.ts'
 import { k3sFiles, settingsSources } from '../../lib/server/k3s-files.ts'
 import { registeredName } from '../../lib/server/node-name.ts'
 import { KUBELET_NAME, NODES } from '../../lib/server/nodes.ts'
@@ -127,7 +127,7 @@ export async function copyK3s(ssh: Ssh, signal: AbortSignal): Promise<{ size: nu
   // systemd itself starts k3s again, also when the script below it is killed.
   const start = `ExecStopPost=/bin/systemctl start --no-block ${K3S.service}`
   await prepare(ssh, signal)
-  const active = (await ssh.exec(['systemctl', 'is-active', K3S.service], { sudo: true })).code === 0
+  const active = (await stateOf(ssh, K3S.service)) === 'active'
   await runUnit(ssh, MAKE, [], active ? [start] : [], 'copying k3s')
   await waitForK3s(ssh, active, signal)
   const [size, sha256] = (
@@ -136,12 +136,18 @@ export async function copyK3s(ssh: Ssh, signal: AbortSignal): Promise<{ size: nu
   return { size: Number(size), sha256: sha256! }
 }
 
+/** What systemd says of a service; `absent` where it does not exist. */
+async function stateOf(ssh: Ssh, unit: string): Promise<string> {
+  const facts = { states: unitStates([unit]) }
+  const { states } = await readFacts(ssh, facts, { sudo: true, title: `reading the state of ${unit}` })
+  return states.get(unit) ?? 'absent'
+}
+
 async function waitForK3s(ssh: Ssh, active: boolean, signal: AbortSignal): Promise<void> {
   if (!active) return
   await until(
     async () => {
-      const { stdout } = await ssh.exec(['systemctl', 'is-active', K3S.service], { sudo: true })
-      const state = stdout.toString().trim()
+      const state = await stateOf(ssh, K3S.service)
       return state === 'active' ? { done: true } : { last: state }
     },
     {
@@ -208,8 +214,7 @@ export async function restoreK3s(
 async function prepare(ssh: Ssh, signal: AbortSignal): Promise<void> {
   await until(
     async () => {
-      const { stdout } = await ssh.exec(['systemctl', 'is-active', UNIT], { sudo: true })
-      const state = stdout.toString().trim()
+      const state = await stateOf(ssh, UNIT)
       return ['active', 'activating', 'deactivating'].includes(state) ? { last: state } : { done: true }
     },
     {
