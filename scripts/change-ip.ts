@@ -59,8 +59,8 @@ await script({
     if (rollback && (run.flags['old-ip'] || run.args[0] !== undefined))
       throw new UsageError('--rollback takes neither NEW nor --old-ip', 'it takes back the last change')
     // Here, so that `--help` need not wait for them.
-    const { canUndo, lookAhead, lookBack, providerOf } = await import('./change-ip/plan.ts')
-    const { applyChange, planUndo, undoChange } = await import('./change-ip/steps.ts')
+    const { canRollBack, lookAhead, lookBack, providerOf } = await import('./change-ip/plan.ts')
+    const { applyChange, planRollback, rollBackChange } = await import('./change-ip/steps.ts')
     const { ClusterLock } = await import('./change-ip/api.ts')
     const { holdServer } = await import('../lib/server/server.ts')
     const provider = providerOf(run.flags, run.signal)
@@ -81,7 +81,7 @@ await script({
     const { cluster } = run
     const { ssh, state, edits } = found
     if (rollback) {
-      await undoChange(context, edits)
+      await rollBackChange(context, edits)
       run.log.ok(`${cluster.name} is at ${state.old} again.`)
       return run.next(found.left)
     }
@@ -89,10 +89,10 @@ await script({
     try {
       places = await applyChange(context, edits)
     } catch (error) {
-      if (!canUndo(error, run.signal)) throw error
+      if (!canRollBack(error, run.signal)) throw error
       run.log.error(error.message)
       run.log.heading('The change is taken back')
-      await undoChange(context, await planUndo({ cluster, ssh, state }))
+      await rollBackChange(context, await planRollback({ cluster, ssh, state }))
       throw new ExpectedError(`${error.message}; everything was put back as it was`, error.fix, {
         cause: error,
       })

@@ -11,7 +11,7 @@ import { unifiedDiff } from './diff.ts'
 import { lookUpHosts, lookupText, planRecords } from './dns.ts'
 import { addressArgument, namedAddresses, oldAddress } from './local.ts'
 import { type ChangeState, isOpen, recordsLeft } from './state.ts'
-import { comparisons, type Edits, planUndo, recordByHand } from './steps.ts'
+import { comparisons, type Edits, planRollback, recordByHand } from './steps.ts'
 import { checkIdentity, connectAt, look, lookAgain } from './survey.ts'
 import { nodesToWaitFor, readyNodes, unhealthy } from './verify.ts'
 
@@ -154,7 +154,7 @@ export async function lookBack(
       `give it the address again first: ip address add ${old}/PREFIX dev INTERFACE`,
       { exitCode: EXIT.refused },
     )
-  const edits = await planUndo({ cluster, ssh, state })
+  const edits = await planRollback({ cluster, ssh, state })
   const byHand = provider ? [] : edits.records.map(recordByHand)
   const diff = diffOf(provider ? edits : { ...edits, records: [] })
   const api = await answering(run, [address, old])
@@ -177,7 +177,7 @@ export async function lookBack(
         : undefined,
     result: { old, new: address, undone: true, diff },
     check: async () => {
-      const now = await planUndo({ cluster, ssh, state })
+      const now = await planRollback({ cluster, ssh, state })
       if (JSON.stringify(now) !== JSON.stringify(edits))
         throw new ExpectedError(
           'something was changed meanwhile',
@@ -219,7 +219,7 @@ function tell(what: string, lines: readonly string[]): string[] {
 }
 
 /** Whether a failure leaves us able to take the change back at once: not when the connection or the lock is gone. */
-export function canUndo(error: unknown, signal: AbortSignal): error is ExpectedError {
+export function canRollBack(error: unknown, signal: AbortSignal): error is ExpectedError {
   return (
     error instanceof ExpectedError &&
     !(error instanceof ConnectionLost) &&

@@ -45,6 +45,7 @@ export interface ChangeState {
   old: string
   new: string
   startedAt: string
+  /** `undoing` and `undone`: it is being rolled back, it was; state files of older versions have these words. */
   phase: 'changing' | 'changed' | 'undoing' | 'undone'
   /** Whether k3s has yet to be started with what was written. */
   restart: boolean

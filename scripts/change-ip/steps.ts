@@ -73,7 +73,7 @@ export function comparisons(edits: Edits): Comparison[] {
 }
 
 /** The edits that take a change back. Where somebody else has edited a file since, only the address in it goes back. */
-export async function planUndo({
+export async function planRollback({
   cluster,
   ssh,
   state,
@@ -146,7 +146,7 @@ export async function applyChange(context: ChangeContext, edits: Edits): Promise
  * in it. Throws an ExpectedError when the variables of the cluster may still have the new address, as no
  * API server answers.
  */
-export async function undoChange(context: ChangeContext, edits: Edits): Promise<void> {
+export async function rollBackChange(context: ChangeContext, edits: Edits): Promise<void> {
   const { run, state, provider, lock } = context
   const { old, new: address } = state
   const onServer = edits.files.filter(({ place }) => place === 'server')

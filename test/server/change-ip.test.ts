@@ -185,7 +185,7 @@ test('the plan is one diff of everything, and changes nothing', async () => {
   assert.not.ok(readdirSync(folder).includes('change-ip'))
 })
 
-test('a change that fails is undone to the byte', async () => {
+test('a change that fails is rolled back to the byte', async () => {
   await breakK3sWith(NEW)
   // Like an agent that is switched off: nobody waits for it.
   await server.write('/root/off.yaml', 'apiVersion: v1\nkind: Node\nmetadata: {name: switched-off}\n')

@@ -558,7 +558,7 @@ test('originals are kept by checksum, 0600, once, and a damaged one is never put
     assert.is(statSync(join(folder, 'change-ip')).mode & 0o777, 0o700)
     assert.is(statSync(join(folder, 'change-ip', 'state.json')).mode & 0o777, 0o600)
     for (const name of readdirSync(originals)) assert.is(statSync(join(originals, name)).mode & 0o777, 0o600)
-    // What somebody else has written meanwhile is what an undo has to bring back.
+    // What somebody else has written meanwhile is what a rollback has to bring back.
     saveOriginals(cluster, now, [{ ...edit, before: 'theirs', after: 'newest' }])
     assert.is(originalOf(cluster, now.files[0]!), 'theirs')
     assert.equal(readdirSync(originals), [checksum('theirs')])

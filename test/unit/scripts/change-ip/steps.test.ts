@@ -11,7 +11,7 @@ import {
   recordsLeft,
   writeChangeState,
 } from '../../../../scripts/change-ip/state.ts'
-import { type ChangeContext, planUndo, undoChange } from '../../../../scripts/change-ip/steps.ts'
+import { type ChangeContext, planRollback, rollBackChange } from '../../../../scripts/change-ip/steps.ts'
 import { test } from '../../../suite.ts'
 import { certificate } from '../../certificates.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
@@ -53,7 +53,7 @@ function changed(change: Partial<ChangeState> = {}, onStep: (title: string) => v
   }
   const lock = { take: async () => undefined, give: async () => undefined }
   const ssh = { exec: async () => ({ code: 0, stdout: '', stderr: '' }) } as unknown as ChangeContext['ssh']
-  const undo = async (provider?: ProviderClient) => {
+  const rollBack = async (provider?: ProviderClient) => {
     const context = {
       run,
       ssh,
@@ -64,12 +64,12 @@ function changed(change: Partial<ChangeState> = {}, onStep: (title: string) => v
       domains: [],
       deadline: 5000,
     }
-    const edits = await planUndo({ cluster, ssh, state })
-    await undoChange({ ...context, api: undefined, lock } as unknown as ChangeContext, edits)
+    const edits = await planRollback({ cluster, ssh, state })
+    await rollBackChange({ ...context, api: undefined, lock } as unknown as ChangeContext, edits)
   }
   const saved = (): ChangeState =>
     JSON.parse(readFileSync(join(cluster.folder, 'change-ip', 'state.json'), 'utf8'))
-  return { cluster, state, warnings, undo, saved }
+  return { cluster, state, warnings, rollBack, saved }
 }
 
 test('a record that was taken back without its provider is left for a rollback with it', async () => {
@@ -77,15 +77,15 @@ test('a record that was taken back without its provider is left for a rollback w
   try {
     provider.records.set('example.org', [{ id: 2, type: 'A', name: 'oas', data: NEW }])
     const record = { zone: 'example.org', id: 2, type: 'A', name: 'oas', before: OLD, after: NEW }
-    const { cluster, undo, saved, warnings } = changed({ records: [record] })
-    await undo()
+    const { cluster, rollBack, saved, warnings } = changed({ records: [record] })
+    await rollBack()
     assert.equal(warnings, [`DNS example.org: set A oas to ${OLD}, or give --provider again`])
     assert.equal([saved().phase, saved().records], ['undone', [record]])
     // The same change once more would not find it by the old address.
     assert.equal(recordsLeft(readChangeState(cluster), OLD, NEW), [record])
     assert.equal(recordsLeft(readChangeState(cluster), OLD, '127.0.0.3'), [])
     const { digitalocean } = PROVIDERS
-    await undo(new ProviderClient(digitalocean!, provider.url, TOKEN, { backoff: 1, timeout: 2000 }))
+    await rollBack(new ProviderClient(digitalocean!, provider.url, TOKEN, { backoff: 1, timeout: 2000 }))
     assert.is(provider.records.get('example.org')![0]!.data, OLD)
     assert.equal([saved().phase, saved().records], ['undone', []])
   } finally {
@@ -109,8 +109,8 @@ test('what an older version has taken back and still lists is not taken back onc
 })
 
 test('a change is not taken back while nobody could write the variables of the cluster', async () => {
-  const { undo, saved } = changed({ variables })
-  const error = await expectedFrom(undo)
+  const { rollBack, saved } = changed({ variables })
+  const error = await expectedFrom(rollBack)
   assert.match(
     error.message,
     `variables of the cluster may still have ${NEW}: its API server does not answer`,
@@ -194,15 +194,15 @@ const written = [
 type StandIn = Awaited<ReturnType<typeof standInApi>>
 
 /** Takes a change back while a stand-in of the API server starts as `onStep` says; returns what it was sent, and the state. */
-async function undoneBeside(
+async function rolledBackBeside(
   state: Partial<ChangeState>,
   onStep: (title: string, api: StandIn) => void,
 ): Promise<{ patched: unknown; saved: ChangeState }> {
   const api = await standInApi()
   try {
-    const { cluster, undo, saved } = changed(state, title => onStep(title, api))
+    const { cluster, rollBack, saved } = changed(state, title => onStep(title, api))
     writeFileSync(cluster.kubeconfig, api.kubeconfig)
-    await undo()
+    await rollBack()
     return { patched: api.patched, saved: saved() }
   } finally {
     api.close()
@@ -210,7 +210,7 @@ async function undoneBeside(
 }
 
 test('variables are written once the API server is up again, where it was down before', async () => {
-  const { patched, saved } = await undoneBeside({ variables }, (title, api) => {
+  const { patched, saved } = await rolledBackBeside({ variables }, (title, api) => {
     if (title.startsWith('API server')) api.start()
   })
   assert.equal(patched, written)
@@ -219,7 +219,7 @@ test('variables are written once the API server is up again, where it was down b
 
 test('the same on a server that was moved, where k3s starts again only with the settings of before', async () => {
   const before = { hasOld: false, hasNew: true, api: true, ready: ['vps'] }
-  const { patched, saved } = await undoneBeside({ variables, before, restart: true }, (title, api) => {
+  const { patched, saved } = await rolledBackBeside({ variables, before, restart: true }, (title, api) => {
     // Not at once: its API server has some seconds to answer.
     if (title === 'Restart k3s') setTimeout(api.start, 300)
   })
