@@ -23,7 +23,7 @@ const noBranch =
  * What keeps the HelmRelease of the secrets in the cluster although the branch was changed, the deepest first:
  * the source, then the Kustomization that has to prune it, then Helm. Empty while there is only to wait. Pure.
  */
-export function holds(facts: UpgradeFacts, branch: string, now: number): Obstacle[] {
+export function blockersOf(facts: UpgradeFacts, branch: string, now: number): Obstacle[] {
   const { owner } = facts
   if (!owner) return []
   if (owner.metadata.deletionTimestamp) return dying(owner, facts, now)

@@ -1,15 +1,15 @@
 import { failures, handled, reconcile, standing } from '../../lib/flux/flux.ts'
 import { refOf } from '../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
-import { holds, isFetched } from './blockers.ts'
+import { blockersOf, isFetched } from './blockers.ts'
 import { applierOf, applies, gatherUpgradeFacts, OAS_SECRETS, type UpgradeFacts } from './facts.ts'
-import { type DriveOptions, watch } from './reconcile.ts'
+import { type ReconcileOptions, watch } from './reconcile.ts'
 
 /** Seconds that whatever holds the release may last at least: Flux fetches, builds and prunes first. */
 const GRACE = 15
 
 /** Points the GitRepository to a branch and has Flux fetch it now. Returns 'unchanged' when it followed that branch. */
-export async function switchBranch(options: DriveOptions, branch: string): Promise<string> {
+export async function switchBranch(options: ReconcileOptions, branch: string): Promise<string> {
   const { git } = await gatherUpgradeFacts(options.kubectl, options.kinds)
   if (!git) throw new ExpectedError('the GitRepository does not exist any more', 'run the same command again')
   const before = git.spec?.ref?.branch
@@ -23,7 +23,7 @@ export async function switchBranch(options: DriveOptions, branch: string): Promi
 }
 
 /** Requests once that the Kustomization reconciles which has to remove, or to bring, the release. */
-async function nudge({ kubectl }: DriveOptions, facts: UpgradeFacts, asked: Set<string>): Promise<void> {
+async function nudge({ kubectl }: ReconcileOptions, facts: UpgradeFacts, asked: Set<string>): Promise<void> {
   const { git, owner } = facts
   const revision = git?.status?.artifact?.revision
   const applier = owner && applierOf(owner)
@@ -43,28 +43,28 @@ async function nudge({ kubectl }: DriveOptions, facts: UpgradeFacts, asked: Set<
  * Waits until Flux has fetched the branch and the HelmRelease of the secrets is gone. What holds it is told as
  * soon as it has lasted longer than it may, and at the deadline.
  */
-export async function waitUntilGone(options: DriveOptions, branch: string): Promise<void> {
+export async function waitUntilGone(options: ReconcileOptions, branch: string): Promise<void> {
   const asked = new Set<string>()
   await watch(options, GRACE, async facts => {
     const fetched = isFetched(facts.git, branch)
     if (!facts.owner && fetched) return undefined
     if (fetched && !facts.owner?.metadata.deletionTimestamp) await nudge(options, facts, asked)
-    const causes = holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
+    const causes = blockersOf(facts, branch, Date.now() + options.kubectl.client.clockOffset)
     return { open: fetched ? `${OAS_SECRETS} still exists` : `Flux has not fetched ${branch} yet`, causes }
   })
 }
 
 /** Waits until a release that Flux is removing is gone: its uninstallation would take new secrets along. */
-export async function waitWhileDying(options: DriveOptions, branch: string): Promise<void> {
+export async function waitWhileDying(options: ReconcileOptions, branch: string): Promise<void> {
   await watch(options, GRACE, async facts => {
     if (!facts.owner?.metadata.deletionTimestamp) return undefined
-    const causes = holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
+    const causes = blockersOf(facts, branch, Date.now() + options.kubectl.client.clockOffset)
     return { open: `${OAS_SECRETS} is being deleted`, causes }
   })
 }
 
 /** Waits until Flux has brought the HelmRelease of the secrets back from this branch, and Helm has installed it. */
-export async function waitUntilBack(options: DriveOptions, branch: string): Promise<void> {
+export async function waitUntilBack(options: ReconcileOptions, branch: string): Promise<void> {
   const asked = new Set<string>()
   let tries = 0
   await watch(options, GRACE, async facts => {
@@ -82,7 +82,7 @@ export async function waitUntilBack(options: DriveOptions, branch: string): Prom
       await reconcile(options.kubectl, refOf(owner), { reset: true })
     }
     const causes = owner?.metadata.deletionTimestamp
-      ? holds(facts, branch, Date.now() + options.kubectl.client.clockOffset)
+      ? blockersOf(facts, branch, Date.now() + options.kubectl.client.clockOffset)
       : []
     const what = owner ? standing(owner).message.split('\n')[0]! : 'does not exist yet'
     return { open: fetched ? `${OAS_SECRETS}: ${what}` : `Flux has not fetched ${branch} yet`, causes }

@@ -151,8 +151,8 @@ export function lasting(facts: UpgradeFacts, asked: RequestedReconciles): Obstac
     )
 }
 
-/** What `drive` and the waits before it need. */
-export interface DriveOptions {
+/** What `reconcilePlatform` and the waits before it need. */
+export interface ReconcileOptions {
   kubectl: Kubectl
   kinds: FluxKinds
   /** Milliseconds. */
@@ -167,7 +167,7 @@ export interface DriveOptions {
  * first cause is told, or the last state.
  */
 export async function watch(
-  { kubectl, kinds, deadline, log, signal }: DriveOptions,
+  { kubectl, kinds, deadline, log, signal }: ReconcileOptions,
   least: number,
   look: (facts: UpgradeFacts) => Promise<{ open: string; causes: Obstacle[] } | undefined>,
 ): Promise<void> {
@@ -204,7 +204,10 @@ export async function watch(
  * the platform and their releases are ready. `cure` is called for an empty client secret before its release is
  * tried again. Returns the issues that were met, in words.
  */
-export async function drive(options: DriveOptions, cure: () => Promise<unknown>): Promise<string[]> {
+export async function reconcilePlatform(
+  options: ReconcileOptions,
+  cure: () => Promise<unknown>,
+): Promise<string[]> {
   const { kubectl, log } = options
   const asked: RequestedReconciles = new Map()
   const met = new Set<string>()

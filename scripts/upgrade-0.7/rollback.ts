@@ -10,7 +10,7 @@ import { keepAside } from '../../lib/secret-backup/restore.ts'
 import { secretNameOf, secretPlaceOf } from '../../lib/secret-backup/secret-backup.ts'
 import { switchBranch, waitUntilBack, waitWhileDying } from './branch.ts'
 import { gatherUpgradeFacts, type UpgradeFacts } from './facts.ts'
-import { type DriveOptions, drive } from './reconcile.ts'
+import { type ReconcileOptions, reconcilePlatform } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, giveToHelm, grownSince, lostOf, putBack, withAdded } from './secrets.ts'
 import { closeState, type Ownership, type UpgradeState, writeUpgradeState } from './state.ts'
 import { remainingProblems } from './upgrade.ts'
@@ -83,7 +83,7 @@ const sameName = (one: KubeObject, other: KubeObject) =>
  */
 export async function rollBack(
   run: Pick<Run, 'step' | 'log'> & { cluster: Cluster },
-  options: DriveOptions,
+  options: ReconcileOptions,
   state: Returnable,
   backup: Backup,
 ): Promise<void> {
@@ -118,7 +118,7 @@ export async function rollBack(
     'Reconcile everything',
     'flux reconcile kustomization NAME   # one after the other',
     async () => {
-      await drive(options, () => fillOauthKeys(kubectl))
+      await reconcilePlatform(options, () => fillOauthKeys(kubectl))
       return undefined
     },
   )

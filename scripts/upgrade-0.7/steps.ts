@@ -7,7 +7,7 @@ import type { Backup } from '../../lib/secret-backup/files.ts'
 import { checkStillTrue } from './backup.ts'
 import { switchBranch, waitUntilGone } from './branch.ts'
 import { gatherUpgradeFacts } from './facts.ts'
-import { type DriveOptions, drive } from './reconcile.ts'
+import { type ReconcileOptions, reconcilePlatform } from './reconcile.ts'
 import { diffsOf, fillOauthKeys, lostOf, putBack } from './secrets.ts'
 import { stateFile, type UpgradeState, writeUpgradeState } from './state.ts'
 import { foreign, remainingProblems } from './upgrade.ts'
@@ -22,7 +22,7 @@ type UpgradeRun = Pick<Run, 'step' | 'log' | 'result'> & { cluster: Cluster }
  */
 export async function goForward(
   run: UpgradeRun,
-  options: DriveOptions,
+  options: ReconcileOptions,
   state: UpgradeState,
   backup: Backup,
 ): Promise<void> {
@@ -52,7 +52,7 @@ export async function goForward(
     'Reconcile everything',
     'flux reconcile kustomization NAME   # one after the other',
     async () => {
-      issues = await drive(options, () => fillOauthKeys(kubectl))
+      issues = await reconcilePlatform(options, () => fillOauthKeys(kubectl))
       return issues.join('; ') || undefined
     },
   )

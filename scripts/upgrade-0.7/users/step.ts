@@ -3,7 +3,7 @@ import type { Cluster } from '../../../lib/script/cluster.ts'
 import { countText } from '../../../lib/script/count.ts'
 import type { Run } from '../../../lib/script/run.ts'
 import { until } from '../../../lib/script/wait.ts'
-import type { DriveOptions } from '../reconcile.ts'
+import type { ReconcileOptions } from '../reconcile.ts'
 import { backupOf, type UpgradeState, writeUpgradeState } from '../state.ts'
 import { carrying, carryOver, codesFile, handOutCodes, verifyCarried } from './carry.ts'
 import { keptUsers } from './file.ts'
@@ -23,7 +23,7 @@ export interface CarriedUsers {
  */
 export async function carryUsers(
   run: Pick<Run, 'step' | 'log'> & { cluster: Cluster },
-  { kubectl, deadline, signal }: DriveOptions,
+  { kubectl, deadline, signal }: ReconcileOptions,
   state: UpgradeState,
 ): Promise<CarriedUsers | undefined> {
   const file = state.users?.file

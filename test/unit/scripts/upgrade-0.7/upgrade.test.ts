@@ -7,7 +7,7 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { diffBackup } from '../../../../lib/secret-backup/diff.ts'
 import type { BackupManifest } from '../../../../lib/secret-backup/manifest.ts'
-import { holds, isFetched } from '../../../../scripts/upgrade-0.7/blockers.ts'
+import { blockersOf, isFetched } from '../../../../scripts/upgrade-0.7/blockers.ts'
 import {
   dependsOnNames,
   inOrderOfDependence,
@@ -153,7 +153,7 @@ test('everything that is not in order is told before an upgrade', () => {
 })
 
 test('what holds the release is named: source, Kustomization, branch', () => {
-  const told = (more: Partial<Parts>) => holds(seen(more), 'v0.7', NOW).map(({ cause }) => cause)
+  const told = (more: Partial<Parts>) => blockersOf(seen(more), 'v0.7', NOW).map(({ cause }) => cause)
   const release = { helmReleases: [owner()], sources: [git('v0.7', V7)] }
   assert.equal(told({}), [])
   assert.equal(
@@ -167,7 +167,7 @@ test('what holds the release is named: source, Kustomization, branch', () => {
   const missing = fluxObject('GitRepository', 'openappstack', [
     "Ready=False GitOperationFailed: couldn't find remote ref v0.7",
   ])
-  const [source] = holds(
+  const [source] = blockersOf(
     seen({ ...release, sources: [missing], kustomizations: [infrastructure()] }),
     'v0.7',
     NOW,
@@ -203,7 +203,7 @@ test('what holds the release is named: source, Kustomization, branch', () => {
 
 test('what holds a release that is being deleted is named', () => {
   const dying = (more: Record<string, unknown>, condition = ready) =>
-    holds(
+    blockersOf(
       seen({ helmReleases: [owner({ deletionTimestamp: '2026-01-02T03:58:00Z', ...more }, condition)] }),
       'v0.7',
       NOW,
