@@ -8,6 +8,7 @@
  * Safe to run again: it reads everything again, and retries nothing that counts against a rate limit.
  */
 import { diagnosisFlags, offline } from '../lib/diagnosis/flags.ts'
+import { connectToFlag, resolverFlag } from '../lib/preflight/flags.ts'
 import { UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
@@ -18,17 +19,8 @@ const flags = {
     help: 'read the cluster alone: ask neither DNS nor ports',
     formerly: 'no-probes',
   },
-  resolver: {
-    type: 'string',
-    value: 'IP',
-    multiple: true,
-    help: 'ask this DNS resolver instead of the usual ones (IP:PORT for another port); may be repeated',
-  },
-  'connect-to': {
-    type: 'string',
-    value: 'IP',
-    help: 'probe the ports at this address instead of the one in DNS: IP, IP:PORT80 or IP:PORT80:PORT443',
-  },
+  ...resolverFlag,
+  ...connectToFlag,
 } as const
 
 await script({

@@ -8,6 +8,7 @@
  */
 
 import type { PreflightFinding } from '../lib/preflight/findings.ts'
+import { resolverFlag } from '../lib/preflight/flags.ts'
 import { Findings, throwAll, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import type { Run } from '../lib/script/run.ts'
@@ -26,12 +27,7 @@ const flags = {
     multiple: true,
     help: `check only these, separated by commas: ${NAMES.join(', ')}`,
   },
-  resolver: {
-    type: 'string',
-    value: 'IP',
-    multiple: true,
-    help: 'ask this DNS resolver instead of the usual ones (IP:PORT for another port); may be repeated',
-  },
+  ...resolverFlag,
 } as const
 
 await script({

@@ -6,6 +6,7 @@
  * Needs: a cluster with the core installed, and port 443 of the server reachable from here.
  * Safe to run again: the ranges given replace those before, and the same ones change nothing.
  */
+import { connectToFlag } from '../lib/preflight/flags.ts'
 import { EXIT, ExpectedError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
@@ -31,11 +32,7 @@ await script({
       help: 'a proxy in front of the server: its addresses; X-Forwarded-For from it counts',
     },
     'lock-me-out': { type: 'boolean', help: 'restrict even though this machine will be refused' },
-    'connect-to': {
-      type: 'string',
-      value: 'IP[:PORT80[:PORT443]]',
-      help: 'reach the ingress here, instead of at the addresses of the domain',
-    },
+    ...connectToFlag,
     timeout: { type: 'string', value: 'TIME', help: 'how long to wait for the ingress (default 10m)' },
   },
   examples: [

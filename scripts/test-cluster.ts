@@ -7,6 +7,7 @@
  * Changes nothing; with --browser it creates two users and removes them.
  * Safe to run again: it reads everything again, and removes users that a killed run has left.
  */
+import { connectToFlag, resolverFlag } from '../lib/preflight/flags.ts'
 import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
 import { script } from '../lib/script/script.ts'
@@ -42,17 +43,8 @@ await script({
     html: { type: 'string', value: 'FILE', help: 'write the checks as a page' },
     nagios: { type: 'boolean', help: 'print one status line in place of the checks, for monitoring' },
     all: { type: 'boolean', help: 'list checks that passed, too' },
-    resolver: {
-      type: 'string',
-      value: 'IP',
-      multiple: true,
-      help: 'ask this DNS resolver instead of the usual ones (IP:PORT for another port); may be repeated',
-    },
-    'connect-to': {
-      type: 'string',
-      value: 'IP',
-      help: 'connect to this address instead of the one in DNS: IP, IP:PORT80 or IP:PORT80:PORT443',
-    },
+    ...resolverFlag,
+    ...connectToFlag,
     ...sshFlags,
   },
   examples: [
