@@ -6,8 +6,9 @@
  * Needs: a cluster folder with a kubeconfig, and single sign-on that is ready.
  * Safe to run again: it reads the accounts every time and changes what differs.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { ExpectedError, UsageError } from '../lib/script/errors.ts'
+import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -59,6 +60,8 @@ await script({
   changes: true,
   async run(run) {
     const [command = 'list', name] = run.args
+    const { output } = run.flags
+    if (output !== undefined) checkOutputPath('--output', output)
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { readConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
@@ -84,7 +87,7 @@ await script({
     if (command === 'export') {
       const text = exportText(people)
       run.result = { csv: text }
-      if (run.flags.output) writeFileSync(run.flags.output, text, { mode: 0o600 })
+      if (output !== undefined) writeFileAtomic(output, text)
       else run.log.print(text.trimEnd())
       return
     }
