@@ -28,7 +28,7 @@ await script({
     since: {
       type: 'string',
       value: 'TIME',
-      help: 'from then on: an age (30m, 2h, 3d) or 2026-06-01T12:00:00Z',
+      help: 'from then on: an age (30m, 2h, 3d; minutes without a unit) or 2026-06-01T12:00:00Z',
     },
     until: { type: 'string', value: 'TIME', help: 'before then: the same' },
     tail: {

@@ -9,9 +9,9 @@ export interface Range {
 
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
 
-/** A moment: an age with its unit, like `30m`, or a time as RFC 3339 has it. Throws a UsageError that names the flag. */
+/** A moment: an age, like `2h` or a number of minutes, or a time as RFC 3339 has it. Throws a UsageError that names the flag. */
 export function moment(flag: string, value: string, now: number): number {
-  if (/^(\d+[smhd])+$/.test(value)) return now - duration(flag, value)
+  if (/^((\d+[smhd])+|\d+)$/.test(value)) return now - duration(flag, value)
   const time = RFC3339.test(value) ? Date.parse(value) : Number.NaN
   if (Number.isNaN(time))
     throw new UsageError(

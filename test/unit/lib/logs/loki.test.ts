@@ -191,13 +191,15 @@ test('a range is of ages or times', async () => {
     since: now - 5_400_000,
     until: now - 1_800_000,
   })
+  assert.is(rangeOf({ since: '30' }, now).since, now - 1_800_000, 'minutes')
   const times = { since: '2026-06-01T11:00Z', until: '2026-06-01T14:00:00.5+02:00' }
   assert.equal(rangeOf(times, now), { since: now - 3_600_000, until: now + 500 })
   for (const since of [
     'yesterday',
     '',
     '-1h',
-    '5',
+    '0',
+    '1h30',
     '2026-06-01',
     '2026-06-01T12:00:00',
     '2026-13-01T00:00Z',
