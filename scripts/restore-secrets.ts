@@ -2,7 +2,7 @@
  * Shows how a backup of backup-secrets differs from the cluster, without any value, and restores the chosen Secrets; over
  * another value only when the Secret is named. It replaces the second script of the docs' "Upgrading to 0.7.0".
  *
- * Usage: npx tsx scripts/restore-secrets.ts [DIR] [--only NAME] [--overwrite NAME]
+ * Usage: npx tsx scripts/restore-secrets.ts [DIR] [--only NAMES] [--overwrite NAMES]
  * Needs: a cluster folder with a kubeconfig, and a backup.
  * Safe to run again: Secrets that match the backup are left alone.
  */
@@ -14,12 +14,12 @@ import { script } from '../lib/script/script.ts'
 import { absenceText, secretNameOf, secretPlaceOf } from '../lib/secret-backup/secret-backup.ts'
 
 const flags = {
-  only: { type: 'string', value: 'NAME', multiple: true, help: 'restore this Secret; may be repeated' },
+  only: { type: 'string', value: 'NAMES', multiple: true, help: 'only these Secrets, separated by commas' },
   overwrite: {
     type: 'string',
-    value: 'NAME',
+    value: 'NAMES',
     multiple: true,
-    help: 'restore this Secret over other values in the cluster, which are backed up first',
+    help: 'restore these Secrets over other values in the cluster, which are backed up first',
   },
   'accept-cluster': {
     type: 'string',

@@ -19,8 +19,9 @@ export interface Choice {
   overwrite: boolean
 }
 
-/** The Secrets for names on the command line: `NAME` or `NAMESPACE/NAME`. Throws a UsageError. */
-function named(diffs: readonly SecretDiff[], flag: string, names: readonly string[]): SecretDiff[] {
+/** The Secrets for lists on the command line: `NAME` or `NAMESPACE/NAME`, with commas. Throws a UsageError. */
+function named(diffs: readonly SecretDiff[], flag: string, lists: readonly string[]): SecretDiff[] {
+  const names = lists.flatMap(list => list.split(',').map(name => name.trim()))
   return names.map(name => {
     const found = diffs.filter(
       ({ secret }) => name === secret.metadata.name || name === secretPlaceOf(secretNameOf(secret)),

@@ -535,6 +535,7 @@ test('what differs is never chosen unless --overwrite names it', async () => {
     'different!',
   ])
   assert.equal(await chosen({ overwrite: ['different'], yes: true }), ['different!'])
+  assert.equal(await chosen({ only: ['missing, incomplete'] }), ['missing', 'incomplete'])
   assert.equal(await chosen({ overwrite: ['incomplete'] }), ['incomplete'])
   assert.is((await expectedFrom(() => chosen({ only: ['different'], yes: true }))).exitCode, 4)
   assert.match((await expectedFrom(() => chosen({ only: ['mising'] }))).fix, 'did you mean missing?')
