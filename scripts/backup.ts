@@ -8,7 +8,7 @@
  */
 
 import { ageFlags } from '../lib/age/flags.ts'
-import { DATA_NAMES } from '../lib/platform/apps.ts'
+import { checkApp, DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { UsageError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
@@ -56,11 +56,7 @@ await script({
     const { app, list, verify, delete: doomed, confirm, keep } = run.flags
     if ([list, verify !== undefined, doomed !== undefined].filter(Boolean).length > 1)
       throw new UsageError('--list, --verify and --delete are different things to do', 'give one of them')
-    if (app !== undefined && !DATA_NAMES.includes(app))
-      throw new UsageError(
-        `--app ${JSON.stringify(app)} is not an application with data`,
-        `take one of ${DATA_NAMES.join(', ')}`,
-      )
+    if (app !== undefined) checkApp(app, DATA_NAMES)
     if (confirm !== undefined && doomed === undefined)
       throw new UsageError('--confirm belongs to --delete', 'add --delete NAME')
     const deadline = timeoutOf(run.flags.timeout, 300)

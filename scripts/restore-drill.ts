@@ -7,9 +7,9 @@
  * Safe to run again: what a killed drill has left is removed first.
  */
 
-import { APP_NAMES } from '../lib/platform/apps.ts'
+import { checkApp, DATA_NAMES } from '../lib/platform/apps.ts'
 import { durationText, timeoutOf } from '../lib/script/duration.ts'
-import { throwAll, UsageError } from '../lib/script/errors.ts'
+import { throwAll } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -18,7 +18,11 @@ await script({
   summary: 'Restore a backup into a namespace of its own, tell how long it took, and remove it again.',
   args: { name: 'BACKUP', help: 'its name (default: the newest backup that is proved)', max: 1 },
   flags: {
-    app: { type: 'string', value: 'APP', help: 'one application only (default: all that are installed)' },
+    app: {
+      type: 'string',
+      value: 'APP',
+      help: `only ${DATA_NAMES.join(', ')} (default: all installed applications)`,
+    },
     schedule: {
       type: 'string',
       value: 'CRON',
@@ -44,8 +48,7 @@ await script({
     const { heldLines } = await import('../lib/backup/restoring.ts')
     const drills = await import('./restore-drill/drill.ts')
     const { app } = run.flags
-    if (app !== undefined && (app === 'velero' || !APP_NAMES.includes(app)))
-      throw new UsageError(`${app} is not an application with data`, `take one of ${APP_NAMES.join(', ')}`)
+    if (app !== undefined) checkApp(app, DATA_NAMES)
     const deadline = timeoutOf(run.flags.timeout, 300)
     // What was scheduled can be ended without a bucket, too.
     const config = (run.flags.schedule === 'off' ? installedConfig : storageConfig)(run.cluster)

@@ -9,9 +9,9 @@
  */
 
 import type { Proof } from '../lib/backup/proof.ts'
-import { DATA_NAMES } from '../lib/platform/apps.ts'
+import { checkApp, DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
-import { ExpectedError, throwAll, UsageError } from '../lib/script/errors.ts'
+import { ExpectedError, throwAll } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
 
 await script({
@@ -62,9 +62,8 @@ await script({
     const { restoreInto } = await import('./restore/into.ts')
     const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
     const [backup = ''] = run.args
-    const { app, into, confirm } = run.flags
-    if (!app || !DATA_NAMES.includes(app))
-      throw new UsageError(`--app ${app ?? ''} is not an application with data`, 'give one, as --app wekan')
+    const { into, confirm } = run.flags
+    const app = checkApp(run.flags.app, DATA_NAMES)
     const deadline = timeoutOf(run.flags.timeout, 300)
     const config = storageConfig(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)

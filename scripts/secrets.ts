@@ -7,7 +7,7 @@
  */
 
 import { installedNames } from '../lib/flux/flux.ts'
-import { APP_NAMES } from '../lib/platform/apps.ts'
+import { APP_NAMES, checkApp } from '../lib/platform/apps.ts'
 import { ExpectedError, Findings, UsageError } from '../lib/script/errors.ts'
 import { suggestion } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
@@ -34,12 +34,7 @@ await script({
       '../lib/platform/secrets.ts'
     )
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const apps = ['core', ...APP_NAMES]
-    if (run.flags.app !== undefined && !apps.includes(run.flags.app))
-      throw new UsageError(
-        `unknown application ${JSON.stringify(run.flags.app)}`,
-        suggestion(run.flags.app, apps),
-      )
+    if (run.flags.app !== undefined) checkApp(run.flags.app, ['core', ...APP_NAMES])
     const catalogue = (await loadCatalogue()).filter(
       entry => run.flags.app === undefined || entry.app === run.flags.app,
     )

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeObject } from '../kubectl/kubectl.ts'
+import { UsageError } from '../script/errors.ts'
 import { ROOT } from '../script/files.ts'
+import { nearest } from '../script/flags.ts'
 import type { Config } from './config.ts'
 
 /** An application that can be installed, and its addresses and login. */
@@ -43,6 +45,22 @@ export const APP_NAMES: readonly string[] = APPS.map(app => app.name)
 
 /** What has data that can be backed up and restored by itself: the users of the core, and the applications. */
 export const DATA_NAMES: readonly string[] = ['core', ...APP_NAMES.filter(name => name !== 'velero')]
+
+/**
+ * The value of `--app`, one of these names. Throws a UsageError for none and for another one, with the nearest name and
+ * the list. Pure.
+ */
+export function checkApp(app: string | undefined, known: readonly string[]): string {
+  if (app !== undefined && known.includes(app)) return app
+  const near = app === undefined ? undefined : nearest(app, known)
+  const list = `expected one of: ${known.join(', ')}`
+  throw new UsageError(
+    app === undefined
+      ? '--app is missing'
+      : `--app ${JSON.stringify(app)}: ${APP_NAMES.includes(app) ? 'an application without data' : 'unknown application'}`,
+    near ? `did you mean ${near}? ${list}` : list,
+  )
+}
 
 /** The Kustomizations of the platform itself, in the order in which they become ready. */
 export const CORE_KUSTOMIZATIONS = [

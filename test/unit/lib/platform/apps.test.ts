@@ -1,9 +1,17 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KUSTOMIZATION } from '../../../../lib/flux/flux.ts'
-import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../../../../lib/platform/apps.ts'
+import {
+  APP_NAMES,
+  APPS,
+  appKustomization,
+  CORE_KUSTOMIZATIONS,
+  checkApp,
+  DATA_NAMES,
+} from '../../../../lib/platform/apps.ts'
 import { completeConfig } from '../../../../lib/platform/config.ts'
 import { generatedKeysOf, loadCatalogue } from '../../../../lib/platform/secrets.ts'
+import type { UsageError } from '../../../../lib/script/errors.ts'
 
 const config = completeConfig({ domain: 'oas.example.org' })
 const coreNames: readonly string[] = CORE_KUSTOMIZATIONS
@@ -39,6 +47,23 @@ test('hosts are those of the docs', () => {
       'www.oas.example.org',
     ],
   )
+})
+
+test('--app takes the names that it lists, and says which one was meant', () => {
+  assert.is(checkApp('core', DATA_NAMES), 'core')
+  const refused = (app: string | undefined, known = DATA_NAMES) => {
+    try {
+      return checkApp(app, known)
+    } catch (error) {
+      const { message, fix, exitCode } = error as UsageError
+      assert.is(exitCode, 2)
+      return `${message} / ${fix}`
+    }
+  }
+  const list = 'expected one of: core, nextcloud, rocketchat, wekan, wordpress'
+  assert.is(refused('wikan'), `--app "wikan": unknown application / did you mean wekan? ${list}`)
+  assert.is(refused('velero'), `--app "velero": an application without data / ${list}`)
+  assert.is(refused(undefined), `--app is missing / ${list}`)
 })
 
 test.run()
