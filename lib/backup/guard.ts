@@ -9,7 +9,7 @@ import { readBackupObjects } from './proof.ts'
 import { veleroRef } from './velero.ts'
 
 /** How old a proved backup may be before a change that cannot be taken back: a day. */
-export const PROOF_AGE = 24 * 3_600_000
+const GUARD_AGE = 24 * 3_600_000
 const MAKE = 'make one that is proved: npx tsx scripts/backup.ts'
 
 /** What is known of the newest proof. */
@@ -27,6 +27,15 @@ export async function newestProof(kubectl: Kubectl): Promise<NewestProof> {
   return name === undefined ? {} : { name, backup: await kubectl.get(veleroRef('Backup', name)) }
 }
 
+/** How the data of now is judged: with the clock of the cluster, and for some of the claims only. */
+interface Demand {
+  now: number
+  maxAge?: number
+  only?: (claim: KubeObject) => boolean
+}
+
+const refused = (what: string, fix: string) => new ExpectedError(what, fix, { exitCode: EXIT.refused })
+
 /**
  * What stands against a change, by the newest proof and by what the cluster has now; nothing when a proved backup has
  * all its data, or that of the claims that `only` is true for. Pure.
@@ -34,23 +43,29 @@ export async function newestProof(kubectl: Kubectl): Promise<NewestProof> {
 export function unprovedData(
   { name, backup }: NewestProof,
   objects: BackupObjects,
-  { now, maxAge = PROOF_AGE, only }: { now: number; maxAge?: number; only?: (claim: KubeObject) => boolean },
+  demand: Demand,
 ): ExpectedError[] {
-  const refused = (what: string, fix: string) => new ExpectedError(what, fix, { exitCode: EXIT.refused })
   if (name === undefined) return [refused('no backup of the volumes is proved', MAKE)]
   if (!backup) return [refused(`the backup that was proved last, ${name}, does not exist any more`, MAKE)]
+  return unsavedData(backup, objects, demand)
+}
+
+/** The same by one backup, whether it was proved or not. Pure. */
+export function unsavedData(
+  backup: KubeObject,
+  objects: BackupObjects,
+  { now, maxAge = GUARD_AGE, only }: Demand,
+): ExpectedError[] {
+  const { name } = backup.metadata
   const age = now - startOf(backup)
   if (age > maxAge)
     return [
-      refused(
-        `the newest proved backup, ${name}, is ${durationText(age)} old; at most ${durationText(maxAge)} is allowed`,
-        MAKE,
-      ),
+      refused(`backup ${name} is ${durationText(age)} old; at most ${durationText(maxAge)} is allowed`, MAKE),
     ]
   const verdict = judgeBackup(backup, objects, now, only)
   const later = verdict.claims
     .filter(({ state }) => state === 'later')
-    .map(({ claim }) => refused(`${claim} was created after the newest proved backup, ${name}`, MAKE))
+    .map(({ claim }) => refused(`${claim} was created after backup ${name} was started`, MAKE))
   return [...wrongWith(verdict).map(({ what, fix }) => refused(what, fix)), ...later]
 }
 

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
-import { newestProof } from '../../lib/backup/guard.ts'
-import { type BackupFlaw, judgeBackup, wrongWith } from '../../lib/backup/judge.ts'
+import type { BackupObjects } from '../../lib/backup/claim.ts'
+import { type NewestProof, newestProof, unprovedData } from '../../lib/backup/guard.ts'
+import type { BackupFlaw } from '../../lib/backup/judge.ts'
 import { takesNamespace } from '../../lib/backup/objects.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
@@ -29,7 +30,7 @@ export interface VeleroBackup {
   missing: string[]
   /** Claims whose data it holds, by uid. */
   claims: Set<string>
-  /** What is wrong with it by the rules of `backup`: volumes that it does not have, failed hooks. */
+  /** What stands against relying on it: it is not proved, or too old, or lacks volumes. */
   wrong?: BackupFlaw[]
 }
 
@@ -48,8 +49,8 @@ export interface ClusterSurvey {
 
 const isRunning = ({ status }: KubeObject) => status?.phase === 'Running'
 
-/** Asks the API server. Changes nothing. */
-export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
+/** Asks the API server; backups may be `maxAge` milliseconds old. Changes nothing. */
+export async function surveyCluster(kubectl: Kubectl, maxAge: number): Promise<ClusterSurvey> {
   const [volumes, claims, releases, pods, nodes, backups, saved, proof] = await Promise.all([
     kubectl.list('v1', 'PersistentVolume'),
     kubectl.list('v1', 'PersistentVolumeClaim'),
@@ -63,7 +64,6 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
   const now = Date.now() + kubectl.client.clockOffset
   const namespaces = new Set(claims.map(({ metadata }) => metadata.namespace!))
   const backup = newestBackup(backups, saved, namespaces, now)
-  const judged = backups.find(({ metadata }) => metadata.name === backup?.name)
   const objects = { volumeBackups: saved, claims, volumes, pods }
   return {
     volumes,
@@ -71,21 +71,23 @@ export async function surveyCluster(kubectl: Kubectl): Promise<ClusterSurvey> {
     releases: releases.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(),
     pods: pods.filter(isRunning).length,
     nodes: nodes.map(({ metadata }) => metadata.name),
-    backup: backup &&
-      judged && {
-        ...backup,
-        wrong: [...wrongWith(judgeBackup(judged, objects, now)), ...unproved(backup.name, proof.name)],
-      },
+    backup: backup && { ...backup, wrong: notProved(backup.name, proof, objects, { now, maxAge }) },
     now,
   }
 }
 
-/** What is wrong with a backup that is not the one that was proved last. */
-function unproved(name: string, proved: string | undefined): BackupFlaw[] {
-  if (name === proved) return []
+/** What stands against relying on the newest backup: it has to be the one that was proved last, with all data. Pure. */
+export function notProved(
+  name: string,
+  proof: NewestProof,
+  ...judged: [objects: BackupObjects, age: { now: number; maxAge: number }]
+): BackupFlaw[] {
+  if (name === proof.name)
+    return unprovedData(proof, ...judged).map(({ message, fix }) => ({ what: message, fix }))
+  const newest = proof.name ? `; the newest proof is of ${proof.name}` : ''
   return [
     {
-      what: `backup ${name} is not proved${proved ? `; the newest proof is of ${proved}` : ''}`,
+      what: `backup ${name} is not proved${newest}`,
       fix: `prove it: npx tsx scripts/backup.ts --verify ${name}`,
     },
   ]

@@ -29,9 +29,9 @@ export async function gatherPurgeFacts(
   run: ServerRun,
   ssh: Ssh,
   identities: { identity: ServerIdentity; known: KnownIdentity },
-  options: { docker: boolean },
+  options: { docker: boolean; maxAge: number },
 ): Promise<PurgeFacts> {
-  const [server, cluster] = await Promise.all([surveyServer(ssh), askCluster(run, identities)])
+  const [server, cluster] = await Promise.all([surveyServer(ssh), askCluster(run, identities, options)])
   // Volumes may be anywhere: what lies below a folder that is removed goes with it.
   const others = otherPlaces(server, cluster?.volumes ?? [], treesToRemove(options))
   const measured = await measurePlaces(ssh, others)
@@ -43,12 +43,13 @@ export async function gatherPurgeFacts(
 async function askCluster(
   run: ServerRun,
   { identity, known }: { identity: ServerIdentity; known: KnownIdentity },
+  { maxAge }: { maxAge: number },
 ): Promise<ClusterSurvey | undefined> {
   if (!identity.serverCa || identity.serverCa !== known.serverCa) return undefined
   try {
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     run.onEnd(async () => kubectl.client.close())
-    return await surveyCluster(kubectl)
+    return await surveyCluster(kubectl, maxAge)
   } catch (error) {
     run.signal.throwIfAborted()
     run.log.warn(`the cluster was not asked: ${messageOf(error)}`)

@@ -151,7 +151,7 @@ export function problemsOf(facts: PurgeFacts, options: PurgeOptions, goesOn: boo
       asked: cluster !== undefined,
       velero: cluster?.backup,
       archive,
-      now: { server: cluster?.now ?? now, here: now },
+      now,
       maxAge: options.maxAge,
     }),
   ]

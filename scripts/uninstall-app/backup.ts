@@ -1,12 +1,10 @@
 /** Which backup holds the data of an application, if one does. */
 import type { AppParts } from '../../lib/backup/back-up.ts'
 import type { BackupObjects } from '../../lib/backup/claim.ts'
-import { judgeBackup } from '../../lib/backup/judge.ts'
-import { startOf } from '../../lib/backup/objects.ts'
+import { unsavedData } from '../../lib/backup/guard.ts'
 import { readBackupObjects } from '../../lib/backup/proof.ts'
-import { VELERO_API } from '../../lib/backup/velero.ts'
+import { newestBackups } from '../../lib/backup/velero.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { durationText } from '../../lib/script/duration.ts'
 import { EXIT, ExpectedError } from '../../lib/script/errors.ts'
 import type { AppSurvey } from './survey.ts'
 
@@ -25,51 +23,31 @@ export function savedParts({ app, claims, releases }: AppSurvey): AppParts {
 }
 
 /**
- * The newest backup that has every claim of an application, by the judgement of lib/backup. What a backup leaves out
- * on purpose counts as saved; a claim that came later does not. Pure.
+ * The first of these backups, the newest first, that has every claim of an application. What a backup leaves out on
+ * purpose counts as saved; a claim that came later does not. Pure.
  */
 export function savedIn(
   survey: AppSurvey,
   backups: readonly KubeObject[],
   objects: BackupObjects,
-  { now, maxAge }: { now: number; maxAge: number },
+  age: { now: number; maxAge: number },
 ): SavedData {
   const { owns } = savedParts(survey)
-  const refused = (what: string) => ({
+  const problems = backups.map(backup => unsavedData(backup, objects, { ...age, only: owns }))
+  const good = backups[problems.findIndex(found => found.length === 0)]
+  if (good) return { backup: good.metadata.name }
+  const why = problems[0]?.map(({ message }) => message).join('; ') ?? 'there are no backups'
+  return {
     problem: new ExpectedError(
-      what,
-      `make one: npx tsx scripts/backup.ts; or give --discard-data if nobody needs it`,
-      {
-        exitCode: EXIT.refused,
-      },
+      `no good backup holds the data of ${survey.app}: ${why}`,
+      'make one: npx tsx scripts/backup.ts; or give --discard-data if nobody needs it',
+      { exitCode: EXIT.refused },
     ),
-  })
-  const newest = [...backups].sort((a, b) => startOf(b) - startOf(a))
-  let reason: string | undefined
-  for (const backup of newest) {
-    const verdict = judgeBackup(backup, objects, now, owns)
-    const lacking = verdict.claims.filter(({ state }) => state === 'missing' || state === 'later')
-    const flaw = verdict.flaws[0]?.what
-    if (!flaw && lacking.length === 0) {
-      const age = now - startOf(backup)
-      return age <= maxAge
-        ? { backup: verdict.name }
-        : refused(
-            `the newest good backup ${verdict.name} is ${durationText(age)} old; at most ${durationText(maxAge)} is allowed`,
-          )
-    }
-    reason ??= flaw
-      ? `the newest, ${verdict.name}, ${flaw}`
-      : `the newest, ${verdict.name}, lacks ${lacking.map(({ claim }) => claim).join(', ')}`
   }
-  return refused(`no good backup holds the data of ${survey.app}: ${reason ?? 'there are no backups'}`)
 }
 
 /** Reads what `savedIn` judges. */
 export async function findSaved(kubectl: Kubectl, survey: AppSurvey, maxAge: number): Promise<SavedData> {
-  const [backups, objects] = await Promise.all([
-    kubectl.list(VELERO_API, 'Backup'),
-    readBackupObjects(kubectl),
-  ])
+  const [backups, objects] = await Promise.all([newestBackups(kubectl), readBackupObjects(kubectl)])
   return savedIn(survey, backups, objects, { now: Date.now() + kubectl.client.clockOffset, maxAge })
 }

@@ -151,10 +151,10 @@ async function backup(age: number): Promise<void> {
   await kubectl(['-n', 'oas-apps', 'wait', '--for=condition=Ready', 'pod/nextcloud', '--timeout=300s'])
   await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=300s'])
   const uid = await kubectl(['-n', 'oas-apps', 'get', 'pvc', 'data', '-o', 'jsonpath={.metadata.uid}'])
-  const completionTimestamp = new Date(Date.now() - age * 3_600_000).toISOString()
+  const at = new Date(Date.now() - age * 3_600_000).toISOString()
   const metadata = { name: 'nightly', namespace: 'velero' }
   const labels = { 'velero.io/backup-name': 'nightly', 'velero.io/pvc-uid': uid }
-  const status = { phase: 'Completed', completionTimestamp }
+  const status = { phase: 'Completed', startTimestamp: at, completionTimestamp: at }
   const apiVersion = 'velero.io/v1'
   await kubectl(
     ['apply', '-f', '-'],
@@ -249,7 +249,7 @@ test('old backups are refused by their age, unless that age is allowed', async (
   const before = await state()
   const { code, stderr } = await purge(confirmed)
   assert.is(code, 4)
-  assert.match(stderr, 'the newest backup, nightly, is 1 d 6 h old; at most 1 d is allowed')
+  assert.match(stderr, 'backup nightly is 1 d 6 h old; at most 1 d is allowed')
   assert.match(stderr, 'the newest archive of the cluster folder is 1 d 6 h old')
   const allowed = await purge(['--dry-run', '--max-backup-age', '2d'])
   assert.is(allowed.code, 0)

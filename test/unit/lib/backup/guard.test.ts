@@ -65,7 +65,7 @@ test('a volume that the proved backup lacks, and one that came later, are named;
   const said = messages(proof, many, { now: NOW })
   assert.is(said.length, 2)
   assert.match(said[0]!, /does not have the data of oas-apps\/alone: no pod uses it/)
-  assert.match(said[1]!, /oas-apps\/new was created after the newest proved backup, nightly/)
+  assert.match(said[1]!, /oas-apps\/new was created after backup nightly was started/)
   assert.equal(messages(proof, many, { now: NOW, only: ({ metadata }) => metadata.name === 'saved' }), [])
 })
 

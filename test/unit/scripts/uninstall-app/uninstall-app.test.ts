@@ -169,10 +169,10 @@ test('only a good backup that has every claim counts, and only while it is young
   const [old, young] = [backup('old', '2025-12-31T00:00:00Z'), backup('young', '2026-01-01T12:00:00Z')]
   const failed = backup('failed', '2026-01-01T20:00:00Z', 'PartiallyFailed')
   const expired = backup('expired', '2026-01-01T21:00:00Z', 'Completed', '2026-01-01T22:00:00Z')
-  assert.is(of([old, young, failed, expired], ['old', 'young', 'failed', 'expired']), 'young')
-  assert.match(of([old], ['old']), /newest good backup old is .* old; at most/)
-  assert.match(of([young], []), /no good backup .* the newest, young, lacks oas-apps\/files/)
-  assert.match(of([failed], ['failed']), /the newest, failed, has failed in part/)
+  assert.is(of([expired, failed, young, old], ['old', 'young', 'failed', 'expired']), 'young')
+  assert.match(of([old], ['old']), /no good backup .* backup old is 2 d old; at most 1 d is allowed/)
+  assert.match(of([young], []), /no good backup .* backup young does not have the data of oas-apps\/files/)
+  assert.match(of([failed], ['failed']), /backup failed has failed in part/)
   assert.match(of([], []), /there are no backups/)
 })
 
