@@ -30,12 +30,20 @@ export interface BackupVerdict {
   proved: boolean
 }
 
-/** What is wrong with a backup as a whole. Pure. */
-function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
+/** That a backup has failed, with Velero's reasons. */
+function failure({ status, metadata }: KubeObject, what: string): BackupFlaw {
+  const reasons = [status.failureReason, ...(status.validationErrors ?? [])].filter(Boolean).map(String)
+  return {
+    what: `${what}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}`,
+    // One that was refused before it began has no log.
+    fix: `${status.phase === 'FailedValidation' ? 'see why with `npx tsx scripts/diagnose.ts`' : `read its log (velero backup logs ${metadata.name})`}, ${AGAIN}`,
+  }
+}
+
+/** Why nothing can be restored from a backup, whatever somebody accepts. Pure. */
+export function unusableFlaws(backup: KubeObject, now: number): BackupFlaw[] {
   const { status = {}, metadata } = backup
   const phase: string = status.phase ?? 'New'
-  const reasons = [status.failureReason, ...(status.validationErrors ?? [])].filter(Boolean).map(String)
-  const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : ''
   const flaws: BackupFlaw[] = []
   if (metadata.deletionTimestamp || phase === 'Deleting')
     flaws.push({ what: 'is being deleted', fix: 'take another backup' })
@@ -44,13 +52,18 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
       what: `is not finished (${phase}, for ${durationText(Math.max(0, now - startOf(backup)))})`,
       fix: 'wait for its end; when nothing moves, see `npx tsx scripts/diagnose.ts`',
     })
-  else if (phase !== 'Completed')
-    flaws.push({
-      what: `${phase === 'PartiallyFailed' ? 'has failed in part' : `has failed (${phase})`}${why}`,
-      // One that was refused before it began has no log.
-      fix: `${phase === 'FailedValidation' ? 'see why with `npx tsx scripts/diagnose.ts`' : `read its log (velero backup logs ${metadata.name})`}, ${AGAIN}`,
-    })
-  else if ((status.errors ?? 0) > 0)
+  else if (!/^(Completed|PartiallyFailed)$/.test(phase)) flaws.push(failure(backup, `has failed (${phase})`))
+  if (Date.parse(status.expiration ?? '') <= now)
+    flaws.push({ what: `has expired on ${status.expiration}`, fix: 'take a newer backup' })
+  return flaws
+}
+
+/** What is wrong with a backup as a whole. Pure. */
+export function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
+  const { status = {}, metadata } = backup
+  const flaws = unusableFlaws(backup, now)
+  if (status.phase === 'PartiallyFailed') flaws.push(failure(backup, 'has failed in part'))
+  else if (status.phase === 'Completed' && (status.errors ?? 0) > 0)
     flaws.push({ what: `has ${status.errors} errors`, fix: `read its log, ${AGAIN}` })
   const failed = status.hookStatus?.hooksFailed ?? 0
   if (failed > 0)
@@ -58,8 +71,6 @@ function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
       what: `${failed} of ${status.hookStatus?.hooksAttempted ?? failed} hooks failed: a database has no new dump in it`,
       fix: `read what the hook says (velero backup logs ${metadata.name}), ${AGAIN}`,
     })
-  const expires = Date.parse(status.expiration ?? '')
-  if (expires <= now) flaws.push({ what: `has expired on ${status.expiration}`, fix: 'take a newer backup' })
   const damaged = metadata.annotations?.[WRONG_IN_BUCKET]
   if (damaged !== undefined)
     flaws.push({

@@ -3,7 +3,7 @@ import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import type { BackupObjects } from '../../lib/backup/claim.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
-import { throwFlaws } from '../../lib/backup/judge.ts'
+import { flawsOf, throwFlaws, unusableFlaws } from '../../lib/backup/judge.ts'
 import { startOf, VELERO } from '../../lib/backup/objects.ts'
 import type { Proof } from '../../lib/backup/proof.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
@@ -17,7 +17,7 @@ import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { RestoreState } from './state.ts'
 
 /**
- * Throws an ExpectedError unless the backup exists, has come to a good end, has not expired, and is proved, and the
+ * Throws an ExpectedError unless the backup exists, nothing is wrong with it as a whole, and it is proved, and the
  * password of the cluster opens its volumes. Returns its proof; undefined for an unproved one that is accepted, now or
  * at the beginning of the restore.
  */
@@ -33,16 +33,14 @@ export async function restorable(
       `backup ${name} does not exist`,
       'see which there are: npx tsx scripts/backup.ts --list (on a new server Velero finds them after a minute)',
     )
-  const phase = backup.status?.phase ?? 'New'
-  if (phase !== 'Completed' && !(phase === 'PartiallyFailed' && unproved))
-    throw new ExpectedError(
-      `backup ${name} is ${phase}, not Completed`,
-      'take another: npx tsx scripts/backup.ts --list',
-    )
-  if (Date.parse(backup.status?.expiration ?? '') <= Date.now() + kubectl.client.clockOffset)
-    throw new ExpectedError(`backup ${name} has expired: Velero is deleting it`, 'take a newer one')
-  const bucket = await BackupBucket.open(config, signal)
+  const now = Date.now() + kubectl.client.clockOffset
+  const another = 'take another: npx tsx scripts/backup.ts --list'
   const asItIs = 'to restore it as it is: --accept-unproved'
+  const refused = (what: string, fix: string) => new ExpectedError(`backup ${name} ${what}`, fix)
+  throwAll(unusableFlaws(backup, now).map(({ what }) => refused(what, another)))
+  const flaws = unproved ? [] : flawsOf(backup, now)
+  throwAll(flaws.map(({ what, fix }) => refused(what, `${fix}; or ${another}; ${asItIs}`)))
+  const bucket = await BackupBucket.open(config, signal)
   const proof = unproved ? undefined : await readProof(bucket, name, app, asItIs)
   const copies = await kubectl.list(VELERO_API, 'PodVolumeBackup', { namespace: VELERO })
   const claims = heldBy(name, copies).map(({ claim }) => claim)

@@ -185,7 +185,7 @@ test('a backup that has expired proves nothing, and is not restored', async () =
   assert.match(verified.stderr, /has expired on/)
   const restored = await run('restore', [name, '--app', 'wekan', '--confirm', 'wekan', '--accept-unproved'])
   assert.is(restored.code, 1)
-  assert.match(restored.stderr, /has expired: Velero is deleting it/)
+  assert.match(restored.stderr, /backup expires has expired on/)
 })
 
 test('a paused schedule: the newest of its backups is not a success, and diagnose names it', async () => {
