@@ -8,7 +8,7 @@
  * before it is backed up.
  */
 
-import type { Proof } from '../lib/backup/proof.ts'
+import type { Proof } from '../lib/backup/stored-proof.ts'
 import { checkApp, DATA_NAMES } from '../lib/platform/apps.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError, throwAll } from '../lib/script/errors.ts'

@@ -25,8 +25,9 @@ import {
 import { type BackupVerdict, coverage, judgeBackup, throwFlaws } from './judge.ts'
 import { beginMaintenance, nextcloudOf } from './maintenance.ts'
 import { isUnfinished, VELERO } from './objects.ts'
-import { makeProof, type Proof, readBackupObjects } from './proof.ts'
+import { makeProof, readBackupObjects } from './proof.ts'
 import { checkPresentRepositories, repositoryPassword } from './repository.ts'
+import type { Proof } from './stored-proof.ts'
 import { backupObject, MADE_BY, newestBackups, untilEnded, veleroRef } from './velero.ts'
 
 /** An application as a backup sees it: its Helm releases, and the claims of their pods. */

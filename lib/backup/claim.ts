@@ -197,7 +197,3 @@ function mounts(pod: KubeObject, claim: string): boolean {
     (container.volumeMounts ?? []).some(({ name }) => name === volume),
   )
 }
-
-/** Whether a backup has the data of a claim, or of the one that had its name then: it may have been restored since. Pure. */
-export const hasData = ({ state, earlier }: ClaimVerdict): boolean =>
-  state === 'captured' || earlier !== undefined

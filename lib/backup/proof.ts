@@ -1,4 +1,4 @@
-/** The proof of a backup: what it holds of a cluster, written where it can be read without the cluster. */
+/** Making the proof of a backup: what it holds of a cluster, written where it can be read without the cluster. */
 import { join } from 'node:path'
 import { HELM_RELEASE } from '../flux/flux.ts'
 import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
@@ -8,38 +8,18 @@ import type { Cluster } from '../script/cluster.ts'
 import { sha256 } from '../script/digest.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { privateFolder, writeFileAtomic } from '../script/files.ts'
-import { markdownText, printableJson } from '../script/printable.ts'
-import { scrub, scrubbedJson } from '../script/scrub.ts'
+import { markdownText } from '../script/printable.ts'
+import { scrub } from '../script/scrub.ts'
 import { sizeText } from '../script/size.ts'
 import { fileTime } from '../script/timestamp.ts'
 import { BackupBucket, BUCKET_CHANGED_FIX, checkFiles, type FileSums, proofPath } from './bucket.ts'
 import type { BackupObjects } from './claim.ts'
-import { type Counted, countedOf, countedText, notEmpty } from './compare.ts'
+import { type Counted, countedText, notEmpty } from './compare.ts'
 import { heldBy } from './held.ts'
 import { type BackupFlaw, type BackupVerdict, judgeBackup, wrongWith } from './judge.ts'
 import { PROOF_MARK, VELERO, WRONG_IN_BUCKET } from './objects.ts'
 import { checkRepositories } from './repository.ts'
-
-/** A proof, as it is written. */
-export interface Proof {
-  version: 1
-  cluster: string
-  madeAt: string
-  kubernetes: string
-  /** The application, when the backup is of one only. */
-  app?: string
-  backup: BackupVerdict
-  /** The chart version of each Helm release (`namespace/name`), as it was when this was written. */
-  versions?: Record<string, string>
-  /** What the claims had before and after the backup, where `backup` has made it; the nightly ones are not counted. */
-  contents?: Counted[]
-  /** The checksums of Velero's files in the bucket. */
-  files?: FileSums
-  /** The path of an earlier proof that somebody had changed: no later one can tell what that one knew. */
-  changed?: string
-  /** Everything that is wrong; nothing when the backup is proved. */
-  wrong: BackupFlaw[]
-}
+import { type EarlierFacts, earlierFacts, type Proof, sealedProof } from './stored-proof.ts'
 
 /** Reads what a judgement needs, of the whole cluster. */
 export async function readBackupObjects(kubectl: Kubectl): Promise<BackupObjects> {
@@ -107,82 +87,6 @@ export interface ProofSubject {
   contents?: Counted[]
 }
 
-/** Why the bucket has no proof of a backup that could be believed. */
-export type Unproved = 'absent' | 'changed' | 'unreadable'
-
-/**
- * A proof as it lies in the bucket: with its checksum inside, so that a run that is killed, or two at once, leave none
- * that looks changed. Pure.
- */
-export function sealedProof(proof: Proof): string {
-  // Its own field names stay, be one of them somebody's password: without `changed` it would say something else.
-  const facts = Object.fromEntries(
-    Object.entries(proof).flatMap(([field, value]) =>
-      value === undefined ? [] : [[field, JSON.parse(scrubbedJson(value))]],
-    ),
-  )
-  const sealed = { ...facts, sha256: sha256(JSON.stringify(facts)) }
-  return `${printableJson(JSON.stringify(sealed, null, 2))}\n`
-}
-
-/** Whether a proof is as it was written, by the checksum inside; undefined without one. Pure. */
-function isSealed(text: Buffer, backup: string): boolean | undefined {
-  try {
-    const { sha256: inside, ...facts } = JSON.parse(text.toString())
-    if (inside !== undefined) return inside === sha256(JSON.stringify(facts)) && facts.backup?.name === backup
-  } catch {} // cut off, or never one
-  return undefined
-}
-
-/** The same by the checksum beside it, which is all that proofs of earlier versions have. */
-async function fitsBeside(bucket: BackupBucket, path: string, text: Buffer): Promise<boolean | undefined> {
-  const sum = await bucket.read(`${path}.sha256`)
-  return sum && sha256(text) === sum.toString().trim()
-}
-
-/**
- * The proof of a backup in the bucket, or with `app` that of one application, or why there is none. In place of the
- * whole one of an application may lie, as earlier versions have written it: it has `app`. They have also left one
- * without a checksum when they were killed: nobody can tell whether it was changed, so it is absent.
- */
-export async function storedProof(
-  bucket: BackupBucket,
-  backup: string,
-  app?: string,
-): Promise<Proof | Unproved> {
-  const path = proofPath(backup, app)
-  const text = await bucket.read(path)
-  if (!text) return 'absent'
-  const unchanged = isSealed(text, backup) ?? (await fitsBeside(bucket, path, text))
-  if (!unchanged) return unchanged === undefined ? 'absent' : 'changed'
-  try {
-    return soundProof(JSON.parse(text.toString()))
-  } catch {
-    return 'unreadable'
-  }
-}
-
-type EarlierFacts = Pick<Proof, 'contents' | 'versions' | 'files' | 'changed'>
-
-/**
- * What an earlier proof of a backup says that cannot be found out again, and whether it or one before it was changed by
- * somebody else; of an application also what the proof of the whole says.
- */
-export async function earlierFacts(bucket: BackupBucket, name: string, app?: string): Promise<EarlierFacts> {
-  const [proof, whole] = await Promise.all([
-    storedProof(bucket, name, app),
-    app === undefined ? ({} as EarlierFacts) : earlierFacts(bucket, name),
-  ])
-  if (typeof proof === 'string')
-    return proof === 'changed' ? { ...whole, changed: proofPath(name, app) } : whole
-  return {
-    contents: proof.contents ?? whole.contents,
-    versions: proof.versions ?? whole.versions,
-    files: proof.files ?? whole.files,
-    changed: proof.changed ?? whole.changed,
-  }
-}
-
 /** What is wrong with a backup in the bucket, which has the data of these claims, and the checksums of its files. */
 async function checkBucket(
   kubectl: Kubectl,
@@ -200,27 +104,6 @@ async function checkBucket(
   return {
     files: { ...files, ...known }, // the first sums count, whatever was found later
     flaws: [...flaws, ...ofRepositories, ...(changed ? [{ what, fix: BUCKET_CHANGED_FIX }] : [])],
-  }
-}
-
-/** A proof of a bucket, as far as it has the form of one. Throws when it has not. Pure. */
-function soundProof(document: unknown): Proof {
-  const proof = document as Proof
-  if (proof?.version !== 1 || !Array.isArray(proof.wrong) || !Array.isArray(proof.backup?.claims))
-    throw new Error('it has other fields')
-  const contents = countedOf(proof.contents)
-  const texts = (record: unknown) => {
-    const sound = Object.entries(record ?? {}).filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string',
-    )
-    return sound.length > 0 ? Object.fromEntries(sound) : undefined
-  }
-  return {
-    ...proof,
-    contents: contents.length > 0 ? contents : undefined,
-    versions: texts(proof.versions),
-    files: texts(proof.files),
-    changed: typeof proof.changed === 'string' ? proof.changed : undefined,
   }
 }
 

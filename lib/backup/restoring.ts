@@ -5,11 +5,9 @@ import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import type { KubeletSummary } from '../kubectl/kubelet-stats.ts'
 import { ExpectedError } from '../script/errors.ts'
 import { sizeText } from '../script/size.ts'
-import type { BackupBucket } from './bucket.ts'
 import type { Held } from './held.ts'
-import { type BackupFlaw, wrongForClaims } from './judge.ts'
+import type { BackupFlaw } from './judge.ts'
 import { VELERO } from './objects.ts'
-import { type Proof, storedProof, type Unproved } from './proof.ts'
 import { MADE_BY, RESTORED_BY, VELERO_API } from './velero.ts'
 
 /** The kinds that hold data and what runs on it: nothing that Flux or Helm has beside them. */
@@ -84,61 +82,6 @@ export function wrongWithRestore(
     })
   }
   return flaws
-}
-
-/**
- * The proof that counts for an application, of its own one and that of the whole backup: the later one. What the whole
- * lacks of others does not stand against its own. Pure.
- */
-function proofThatCounts(own: Proof | Unproved, whole: Proof | Unproved): Proof | Unproved {
-  if (typeof own === 'string') return own === 'absent' ? whole : own
-  if (typeof whole === 'string' || whole.app !== undefined || !(whole.madeAt > own.madeAt)) return own
-  if (whole.wrong.length === 0) return whole
-  const wrong = wrongForClaims(
-    whole,
-    own.backup.claims.map(({ claim }) => claim),
-  )
-  return wrong.length > 0 ? { ...whole, wrong } : own
-}
-
-/**
- * Whether a backup, or what it has of an application, may be restored from, by our proof in the bucket: there is one of
- * that application or of the whole (the later one counts), it is unchanged, and it says that nothing was wrong. Returns
- * the proof. Throws an ExpectedError otherwise, with `orElse` where the caller can do without a proof.
- */
-export async function readProof(
-  bucket: BackupBucket,
-  backup: string,
-  app?: string,
-  orElse?: string,
-): Promise<Proof> {
-  const verify = `prove it while its cluster runs: npx tsx scripts/backup.ts --verify ${backup}`
-  // A restore is of an application; a drill of everything needs a proof of everything.
-  const ofWhat =
-    app === undefined ? `${verify}; of a backup of one application: give --app APP` : `${verify} --app ${app}`
-  const prove = [ofWhat, ...(orElse ? [orElse] : [])].join('; ')
-  const [own, whole] = await Promise.all([
-    app === undefined ? ('absent' as const) : storedProof(bucket, backup, app),
-    storedProof(bucket, backup),
-  ])
-  const proof = proofThatCounts(own, whole)
-  if (proof === 'changed')
-    throw new ExpectedError(
-      `the proof of backup ${backup} was changed after it was written`,
-      'take another backup, and find out who changes the bucket',
-    )
-  if (typeof proof === 'string') {
-    const what =
-      proof === 'absent'
-        ? `backup ${backup} has no proof in the bucket`
-        : `the proof of backup ${backup} cannot be read`
-    throw new ExpectedError(what, prove)
-  }
-  if (proof.app !== undefined && proof.app !== app)
-    throw new ExpectedError(`the proof of backup ${backup} is of ${proof.app} only`, prove)
-  if (proof.wrong.length > 0)
-    throw new ExpectedError(`the proof of backup ${backup} says: ${proof.wrong[0]!.what}`, prove)
-  return proof
 }
 
 /** A claim (`namespace/name`) as it is called in another namespace. Pure. */

@@ -2,14 +2,15 @@
 import { join } from 'node:path'
 import { type AppParts, partsOfApp } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
-import { type BackupObjects, hasData } from '../../lib/backup/claim.ts'
+import type { BackupObjects } from '../../lib/backup/claim.ts'
 import { type ClaimContents, type Counting, contentsText } from '../../lib/backup/contents.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
 import { DRILL_MARK } from '../../lib/backup/objects.ts'
-import { mark, type Proof, storedProof } from '../../lib/backup/proof.ts'
+import { mark } from '../../lib/backup/proof.ts'
 import { compareRestored, loadDumps, untilStarted } from '../../lib/backup/restored.ts'
-import { claimIn, readProof, spaceProblems } from '../../lib/backup/restoring.ts'
+import { claimIn, spaceProblems } from '../../lib/backup/restoring.ts'
 import { makeScratch, removeScratch, restoreToScratch } from '../../lib/backup/scratch.ts'
+import { type Proof, readProof, storedProof } from '../../lib/backup/stored-proof.ts'
 import { newestBackups } from '../../lib/backup/velero.ts'
 import { installedNames } from '../../lib/flux/flux.ts'
 import { Kubectl, type KubeObject } from '../../lib/kubectl/kubectl.ts'
@@ -79,7 +80,12 @@ export async function subjects(
   app: string | undefined,
 ): Promise<DrillSubject[]> {
   const installed = await installedNames(kubectl)
-  const proved = new Set(proof.backup.claims.filter(hasData).map(({ claim }) => claim))
+  // The data of a claim, or of the one that had its name then: it may have been restored since.
+  const proved = new Set(
+    proof.backup.claims
+      .filter(({ state, earlier }) => state === 'captured' || earlier !== undefined)
+      .map(({ claim }) => claim),
+  )
   const found: DrillSubject[] = []
   for (const name of app ? [app] : APP_NAMES.filter(each => each !== 'velero' && installed.includes(each))) {
     const parts = await partsOfApp(kubectl, name, objects)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type BackupObjects, hasData } from '../../../../lib/backup/claim.ts'
+import type { BackupObjects } from '../../../../lib/backup/claim.ts'
 import { coverage, judgeBackup, wrongWith } from '../../../../lib/backup/judge.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 
@@ -198,9 +198,9 @@ test('a backup whose application was restored since tells what it has of each cl
   earlier.spec = { pod: { namespace: 'oas-apps', name: 'pod-data' }, volume: 'storage' }
   const verdict = judged(cluster({ claims: [restored], volumeBackups: [earlier] }))
   assert.match(verdict.claims[0]!.reason ?? '', /, which has .+ of the claim that had its name then$/)
-  assert.ok(hasData(verdict.claims[0]!))
+  assert.type(verdict.claims[0]!.earlier, 'number')
   const none = judged(cluster({ claims: [restored] }))
-  assert.not.ok(hasData(none.claims[0]!))
+  assert.type(none.claims[0]!.earlier, 'undefined')
   assert.is(coverage(verdict), '0 of 1 volumes; 1 created later, 1 of them in it as they were before')
 })
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Proof, sealedProof } from '../../../../lib/backup/proof.ts'
+import { type Proof, sealedProof } from '../../../../lib/backup/stored-proof.ts'
 import type { Kubectl } from '../../../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../../../lib/script/cluster.ts'
 import { registerSecret } from '../../../../lib/script/redact.ts'
