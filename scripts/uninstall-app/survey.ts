@@ -4,6 +4,7 @@ import { HELM_RELEASE, type InventoryEntry, inventory, KUSTOMIZATION, standing }
 import { deployedRelease, releaseName } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { type KubeletSummary, kubeletSummaries } from '../../lib/kubectl/kubelet-stats.ts'
+import { isOverride, sourcesOf } from '../../lib/platform/overrides.ts'
 import { type CatalogueEntry, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
 
 /** The label of a volume claim whose application was removed: the value is the application. */
@@ -151,10 +152,12 @@ async function removedClaims(kubectl: Kubectl, releases: readonly KubeObject[]):
 /** The overrides of these releases. */
 async function overridesOf(kubectl: Kubectl, releases: readonly KubeObject[]): Promise<string[]> {
   const found: string[] = []
-  for (const { metadata, spec } of releases)
-    for (const { kind, name, optional } of spec?.valuesFrom ?? [])
-      if (optional && (await kubectl.get({ apiVersion: 'v1', kind, name, namespace: metadata.namespace })))
-        found.push(`${kind} ${metadata.namespace}/${name}`)
+  for (const release of releases)
+    for (const { kind, name } of sourcesOf(release).filter(isOverride)) {
+      const { namespace } = release.metadata
+      if (await kubectl.get({ apiVersion: 'v1', kind, name, namespace }))
+        found.push(`${kind} ${namespace}/${name}`)
+    }
   return found
 }
 
