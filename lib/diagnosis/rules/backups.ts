@@ -2,6 +2,7 @@
 
 import type { BackupObjects } from '../../backup/claim.ts'
 import { type BackupFlaw, judgeBackup, wrongWith } from '../../backup/judge.ts'
+import { startOf } from '../../backup/objects.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule } from '../finding.ts'
@@ -65,20 +66,12 @@ function isWritten({ metadata, spec }: KubeObject, index: Index): boolean {
 
 const FAILED = /^(Failed|PartiallyFailed|FailedValidation)$/
 
-/** When a backup started, in milliseconds. */
-const begun = ({ status, metadata }: KubeObject) =>
-  Date.parse(status?.startTimestamp ?? metadata.creationTimestamp ?? '') || 0
-
 /** The backups of a schedule, the newest first. */
-function backupsOf(schedule: KubeObject, index: Index): KubeObject[] {
+export function backupsOfSchedule({ metadata: { namespace, name } }: KubeObject, index: Index): KubeObject[] {
   return index
-    .all('Backup')
-    .filter(
-      ({ metadata }) =>
-        metadata.namespace === schedule.metadata.namespace &&
-        metadata.labels?.['velero.io/schedule-name'] === schedule.metadata.name,
-    )
-    .sort((a, b) => begun(b) - begun(a))
+    .within('Backup', namespace)
+    .filter(({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === name)
+    .sort((a, b) => startOf(b) - startOf(a))
 }
 
 /** Whether another schedule backs up all namespaces, so that one that is paused lacks nobody. */
@@ -95,7 +88,7 @@ const othersDo = ({ metadata }: KubeObject, index: Index) =>
 /** Schedules that are held, wrong, behind, or whose last backup has failed. */
 const schedules = each('Schedule', (schedule, index) => {
   const { namespace, name } = schedule.metadata
-  const backups = backupsOf(schedule, index)
+  const backups = backupsOfSchedule(schedule, index)
   const location = schedule.spec?.template?.storageLocation
   const finding = (
     rule: string,
@@ -141,7 +134,7 @@ const schedules = each('Schedule', (schedule, index) => {
   if (last && !wrong.every(isExpiry)) return [notWhole(last, wrong, finding, behind)]
   const period = periodOf(String(schedule.spec?.schedule ?? ''))
   const done = backups.find(({ status }) => status?.phase === 'Completed')
-  const age = done ? (index.now - begun(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
+  const age = done ? (index.now - startOf(done)) / 1000 : since(index, schedule.metadata.creationTimestamp)
   // Of one that has expired, being overdue tells more.
   if (period === undefined || age < period * 1.5)
     return last && wrong.length > 0 ? [notWhole(last, wrong, finding, behind)] : undefined
@@ -231,8 +224,8 @@ const byHand = each('Backup', (backup, index) => {
     return undefined
   const newer = index
     .within('Backup', namespace)
-    .some(other => begun(other) > begun(backup) && other.status?.phase === 'Completed')
-  if (newer || (index.now - begun(backup)) / 1000 > 7 * 86_400) return undefined
+    .some(other => startOf(other) > startOf(backup) && other.status?.phase === 'Completed')
+  if (newer || (index.now - startOf(backup)) / 1000 > 7 * 86_400) return undefined
   const location = backup.spec?.storageLocation
   return [
     {

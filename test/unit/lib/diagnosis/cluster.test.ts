@@ -3,10 +3,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
-import { periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
+import { backupsOfSchedule, periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
 import { isNeverDue } from '../../../../lib/diagnosis/rules/jobs.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { objectOf, snapshotOf } from './snapshots.ts'
+import { indexOf, objectOf, snapshotOf } from './snapshots.ts'
 import {
   ago,
   claim,
@@ -161,6 +161,22 @@ test('a backup whose files were found damaged is not whole, until they are prove
   const [cause, ...more] = judged(platformWith(oldSchedule(), damaged))
   assert.equal([cause!.rule, more], ['backup-incomplete', []])
   assert.match(cause!.evidence.join(), 'backup a was found damaged: a.tar.gz in the bucket is damaged')
+})
+
+test('the backups of a schedule are its own, the newest first', () => {
+  const other = { metadata: { labels: { 'velero.io/schedule-name': 'weekly' } } }
+  const elsewhere = { metadata: { namespace: 'shop', labels: { 'velero.io/schedule-name': 'nightly' } } }
+  const index = indexOf([
+    backup('old', 'Completed', 30),
+    objectOf('Backup', 'velero', 'others', other),
+    objectOf('Backup', 'shop', 'theirs', elsewhere),
+    backup('new', 'Completed', 6),
+  ])
+  const schedule = objectOf('Schedule', 'velero', 'nightly')
+  assert.equal(
+    backupsOfSchedule(schedule, index).map(({ metadata }) => metadata.name),
+    ['new', 'old'],
+  )
 })
 
 test('how often a schedule runs', () => {
