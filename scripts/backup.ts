@@ -87,7 +87,7 @@ await script({
       const plan = [`delete backup ${doomed} from the cluster and from the bucket`]
       if (!(await run.agreeByName(plan, 'Its data cannot be had back.', doomed, confirm))) return
       await lockCluster(kubectl, run)
-      return run.step('Delete', undefined, () => deleteBackup(kubectl, doomed, { signal: run.signal }))
+      return run.step('Delete', undefined, () => deleteBackup(kubectl, doomed, run.signal))
     }
 
     await run.preflight([

@@ -71,8 +71,11 @@ await script({
 
     const part = await PlatformPart.of(run, kubectl, { kustomizations: names, apps: names })
     const kustomizations = await Promise.all(names.map(appKustomization))
-    const { backUp, lacksBackup } = await import('../lib/backup/back-up.ts')
-    const needsBackup = names.includes('velero') && !run.flags['skip-backup'] && (await lacksBackup(kubectl))
+    const { backUp } = await import('../lib/backup/back-up.ts')
+    const { newestBackups } = await import('../lib/backup/velero.ts')
+    const hasBackup = async () =>
+      (await newestBackups(kubectl)).some(({ status }) => status?.phase === 'Completed')
+    const needsBackup = names.includes('velero') && !run.flags['skip-backup'] && !(await hasBackup())
     const plan = [
       ...(await part.planSecrets()),
       ...applyText(await planApply(kubectl, kustomizations)),

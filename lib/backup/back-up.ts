@@ -156,11 +156,6 @@ const scopeOf = ({ spec }: KubeObject) => [
   spec?.orLabelSelectors ?? [],
 ]
 
-/** Whether no backup has come to its end yet, the nightly ones included. */
-export async function lacksBackup(kubectl: Kubectl): Promise<boolean> {
-  return !(await newestBackups(kubectl)).some(({ status }) => status?.phase === 'Completed')
-}
-
 /** How a backup is taken, and by whom. */
 export interface BackupRequest {
   config: Config

@@ -80,11 +80,7 @@ export async function backupNamed(kubectl: Kubectl, wanted: string, now: number)
 }
 
 /** Deletes a backup as Velero does, with its files in the bucket, and waits for that. Returns a note. */
-export async function deleteBackup(
-  kubectl: Kubectl,
-  name: string,
-  { signal, deadline = 600_000 }: { signal: AbortSignal; deadline?: number },
-): Promise<string> {
+export async function deleteBackup(kubectl: Kubectl, name: string, signal: AbortSignal): Promise<string> {
   const backup = await kubectl.get(veleroRef('Backup', name))
   if (!backup) return 'unchanged'
   const request = `${name}-${Math.floor(Date.now() / 1000)}`
@@ -117,7 +113,7 @@ export async function deleteBackup(
       return left ? { last: left.status?.phase ?? 'New' } : { done: 'gone from the cluster and the bucket' }
     },
     {
-      deadline,
+      deadline: 600_000,
       patience: 60_000,
       describe: last => `backup ${name} is ${last}`,
       fix: 'see whether velero runs (npx tsx scripts/diagnose.ts)',
