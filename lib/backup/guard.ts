@@ -27,7 +27,7 @@ export async function newestProof(kubectl: Kubectl): Promise<NewestProof> {
   return name === undefined ? {} : { name, backup: await kubectl.get(veleroRef('Backup', name)) }
 }
 
-/** How the data of now is judged: with the clock of the cluster, and for some of the claims only. */
+/** How a backup is judged: by the clock of the cluster, at most `maxAge` milliseconds old, for some of the claims only. */
 interface Demand {
   now: number
   maxAge?: number
@@ -50,7 +50,10 @@ export function unprovedData(
   return unsavedData(backup, objects, demand)
 }
 
-/** The same by one backup, whether it was proved or not. Pure. */
+/**
+ * What stands against a change, by one backup, whether it was proved or not: it is older than `maxAge`, something is
+ * wrong with it, or it lacks a claim or was started before one was created. Pure.
+ */
 export function unsavedData(
   backup: KubeObject,
   objects: BackupObjects,
@@ -70,7 +73,7 @@ export function unsavedData(
 }
 
 /**
- * The same for a cluster, where Velero is installed: without it nobody has promised a backup. Nothing is judged of a
+ * `unprovedData` of a cluster where Velero is installed: without it nobody has promised a backup. Nothing is judged of a
  * cluster without Velero, which the answer says.
  */
 export async function checkProof(

@@ -1,6 +1,6 @@
 /**
  * Whether a backup of Velero holds the data of a cluster, by the objects that the API server has: Velero's own word is
- * not enough (claim.ts). One judgement for `backup`, `restore`, `status`, `diagnose` and `purge`.
+ * not enough (claim.ts). One judgement for every script.
  */
 
 import type { KubeObject } from '../kubectl/kubectl.ts'
