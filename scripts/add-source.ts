@@ -82,13 +82,11 @@ await script({
 
     const { name, url, login } = wanted
     const config = installedConfig(run.cluster)
-    await kubectl.serverVersion()
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', '', 'namespaces'],
         ['create', 'rbac.authorization.k8s.io', 'rolebindings'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       () => checkFree(kubectl, name, login !== undefined),
     ])
     const source = await completedFrom(kubectl, wanted)

@@ -91,11 +91,10 @@ await script({
     }
 
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', 'velero.io', 'backups', 'velero'],
         ['create', '', 'configmaps', 'velero'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       ...backupChecks(kubectl, run, config),
       passwordCheck(kubectl, run, config),
     ])

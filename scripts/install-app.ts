@@ -53,14 +53,12 @@ await script({
     const names = [...new Set(run.args.length > 0 ? run.args : await choose(config))]
     if (names.includes('velero')) storageConfig(run.cluster, config)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
-    await kubectl.serverVersion() // a cluster that does not answer is one problem, not one for each check
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', '', 'secrets', 'flux-system'],
         ...(names.includes('velero') ? [['create', '', 'secrets', 'velero'] as const] : []),
         ['create', 'kustomize.toolkit.fluxcd.io', 'kustomizations', 'flux-system'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       () => checkCore(kubectl),
       () =>
         checkSurroundings(run, config, {

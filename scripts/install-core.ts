@@ -67,13 +67,12 @@ await script({
     const deployKey = await DeployKey.lacking(kubectl, run.cluster, config, login)
     const manifest = await loadFluxManifest(run.flags['flux-manifest'] ?? (config.flux_manifest || undefined))
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', '', 'namespaces'],
         ['create', '', 'secrets', 'flux-system'],
         ['create', 'apiextensions.k8s.io', 'customresourcedefinitions'],
         ['create', 'rbac.authorization.k8s.io', 'clusterrolebindings'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       () => checkSurroundings(run, config, { hosts: [config.domain!, ...coreHosts(config)] }),
       () => checkSource(run, config, deployKey?.ssh),
     ])

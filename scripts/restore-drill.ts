@@ -53,17 +53,15 @@ await script({
     // What was scheduled can be ended without a bucket, too.
     const config = (run.flags.schedule === 'off' ? installedConfig : storageConfig)(run.cluster)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
-    await kubectl.serverVersion()
     if (run.flags.schedule !== undefined)
       return (await import('./restore-drill/schedule.ts')).scheduleDrill(run, kubectl, run.flags.schedule)
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', 'velero.io', 'restores', 'velero'],
         ['create', '', 'namespaces'],
         ['delete', '', 'namespaces'],
         ['create', '', 'pods/exec'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       ...backupChecks(kubectl, run, config),
       passwordCheck(kubectl, run, config),
     ])

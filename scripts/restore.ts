@@ -74,13 +74,12 @@ await script({
     const state = progress.restoreToDo(unfinished, { app, backup, flags: run.flags })
     let proof: Proof | undefined
     await run.preflight([
-      ...clusterChecks(kubectl, [
+      ...(await clusterChecks(kubectl, [
         ['create', 'velero.io', 'restores', 'velero'],
         ['delete', '', 'persistentvolumeclaims'],
         ['create', '', 'pods/exec'],
         ['patch', 'apps', 'deployments'],
-        ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
-      ]),
+      ])),
       ...backupChecks(kubectl, run, config),
       async () => {
         proof = await restorable(kubectl, config, state, run.signal)

@@ -37,9 +37,23 @@ export async function checkClock(kubectl: Kubectl): Promise<void> {
 /** Something that a user may do. */
 type Right = readonly [verb: string, group: string, resource: string, namespace?: string]
 
-/** What every script asks of a cluster before it changes anything, for `run.preflight`. */
-export function clusterChecks(kubectl: Kubectl, rights: readonly Right[]): (() => Promise<void>)[] {
-  return [() => checkKubernetes(kubectl), () => checkClock(kubectl), () => checkRights(kubectl, rights)]
+/** The right to take the lock of the cluster. */
+const LOCKING: Right = ['update', 'coordination.k8s.io', 'leases', 'kube-system']
+
+/**
+ * What every script asks of a cluster before it changes anything, for `run.preflight`: these rights, and that to take
+ * the lock. Throws an ExpectedError when the cluster does not answer, which is one problem, not one for each check.
+ */
+export async function clusterChecks(
+  kubectl: Kubectl,
+  rights: readonly Right[],
+): Promise<(() => Promise<void>)[]> {
+  await kubectl.serverVersion()
+  return [
+    () => checkKubernetes(kubectl),
+    () => checkClock(kubectl),
+    () => checkRights(kubectl, [...rights, LOCKING]),
+  ]
 }
 
 /** The kubeconfig's user may do each of these. All missing rights are told at once. */

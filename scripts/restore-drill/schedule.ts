@@ -263,6 +263,7 @@ export async function scheduleDrill(
   const cluster = run.cluster.name
   if (when === 'off') {
     const objects = scheduleObjects({ cron: '', script: '', image: '', cluster })
+    await run.preflight(await clusterChecks(kubectl, [['delete', 'batch', 'cronjobs', VELERO]]))
     if (!(await run.agree([`delete CronJob ${VELERO}/${NAME} with its account`], 'End the drills?'))) return
     await lockCluster(kubectl, run)
     return run.step('Delete', `kubectl -n ${VELERO} delete cronjob ${NAME}`, async () => {
@@ -273,11 +274,10 @@ export async function scheduleDrill(
   }
   const cron = cronOf(when)
   await run.preflight(
-    clusterChecks(kubectl, [
+    await clusterChecks(kubectl, [
       ['create', 'batch', 'cronjobs', VELERO],
       ['create', 'rbac.authorization.k8s.io', 'clusterroles'],
       ['create', 'admissionregistration.k8s.io', 'validatingadmissionpolicies'],
-      ['update', 'coordination.k8s.io', 'leases', 'kube-system'],
     ]),
   )
   const [script, image] = [await bundleJob(), nodeImage()]

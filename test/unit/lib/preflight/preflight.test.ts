@@ -1,7 +1,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl } from '../../../../lib/kubectl/kubectl.ts'
-import { checkClock, checkKubernetes, checkRights } from '../../../../lib/preflight/preflight.ts'
+import {
+  checkClock,
+  checkKubernetes,
+  checkRights,
+  clusterChecks,
+} from '../../../../lib/preflight/preflight.ts'
 import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, serve } from '../../transport.ts'
 
@@ -63,6 +68,16 @@ test('transport: all missing rights are told at once', async () => {
     error.message,
     "Forbidden: the kubeconfig's user may not create secrets in flux-system, update leases.coordination.k8s.io in kube-system",
   )
+})
+
+test('transport: who may not take the lock is told before the plan', async () => {
+  const missing = await expectedFrom(() =>
+    against({ allowed: resource => resource !== 'leases' }, async kubectl => {
+      for (const check of await clusterChecks(kubectl, [['create', '', 'namespaces']])) await check()
+    }),
+  )
+  assert.match(missing.message, 'may not update leases.coordination.k8s.io in kube-system')
+  assert.not.match(missing.message, 'namespaces')
 })
 
 test.run()
