@@ -1,12 +1,9 @@
-import { diagnose } from '../diagnosis/diagnose.ts'
 import { gather, gatherWatched } from '../diagnosis/gather.ts'
-import { keyOf, reach } from '../diagnosis/graph.ts'
-import { RULES } from '../diagnosis/rules/index.ts'
-import { Index, type Snapshot } from '../diagnosis/snapshot.ts'
+import type { Snapshot } from '../diagnosis/snapshot.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import type { Log } from '../script/log.ts'
 import { until } from '../script/wait.ts'
-import { type Obstacle, obstacleError, obstacleOf, Patience, progressText } from './obstacles.ts'
+import { type Obstacle, obstacleError, obstaclesOf, Patience, progressText } from './obstacles.ts'
 import { PATIENCE } from './rollout.ts'
 
 /** Milliseconds that Flux may take to start: its images are pulled in that time. */
@@ -63,21 +60,13 @@ export async function waitForFlux(
  * of theirs, since in an upgrade the new pod may fail beside the old one, which stays ready. Pure.
  */
 export function obstaclesTo(names: readonly string[], snapshot: Snapshot): Obstacle[] {
-  const index = new Index(snapshot)
-  const starts = names.map(name => ({
+  const deployments = names.map(name => ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',
     namespace: 'flux-system',
     name,
   }))
-  const theirs = new Set(reach(starts, index, ({ kind }) => kind === 'Pod').map(keyOf))
-  return diagnose(snapshot, RULES)
-    .causes.filter(
-      cause =>
-        cause.verdict === 'broken' &&
-        [cause, ...cause.explains].some(({ subject }) => theirs.has(keyOf(subject))),
-    )
-    .map(obstacleOf)
+  return obstaclesOf(deployments, snapshot, ({ kind }) => kind === 'Pod')
 }
 
 /**

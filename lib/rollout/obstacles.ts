@@ -2,9 +2,9 @@ import { diagnose } from '../diagnosis/diagnose.ts'
 import type { RootCause } from '../diagnosis/finding.ts'
 import { gather } from '../diagnosis/gather.ts'
 import { graceOf } from '../diagnosis/grace.ts'
-import { dependenciesOf, keyOf, reach } from '../diagnosis/graph.ts'
+import { controllerOf, dependenciesOf, keyOf, reach } from '../diagnosis/graph.ts'
 import { RULES } from '../diagnosis/rules/index.ts'
-import { Index } from '../diagnosis/snapshot.ts'
+import { Index, type Snapshot } from '../diagnosis/snapshot.ts'
 import { handled, inventory, standing } from '../flux/flux.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf, refText } from '../kubectl/kubectl.ts'
 import { ExpectedError } from '../script/errors.ts'
@@ -50,9 +50,10 @@ export async function diagnosed(
   kubectl: Kubectl,
   obstacle: Obstacle,
   names: readonly string[],
+  namespace?: string,
 ): Promise<Obstacle> {
   if (!obstacle.explains) return obstacle
-  const found = obstacles(new Index(await gather(kubectl)), names)
+  const found = obstacles(new Index(await gather(kubectl)), names, namespace)
   return (
     found.find(({ subject }) => subject === obstacle.subject) ??
     found.find(({ explains }) => explains?.includes(obstacle.subject)) ??
@@ -67,11 +68,12 @@ export async function diagnosed(
 const DEPENDENCY_GRACE = 10
 
 /**
- * What keeps Kustomizations from becoming ready, by the rules of the diagnosis, the most important first. Neither a
- * broken application beside them counts, nor what a new commit is about to replace. Pure.
+ * What keeps Kustomizations of a namespace, that of the platform by default, from becoming ready, by the rules of the
+ * diagnosis, the most important first. Neither a broken application beside them counts, nor what a new commit is about
+ * to replace. Pure.
  */
-export function obstacles(index: Index, names: readonly string[]): Obstacle[] {
-  const starts = kustomizationsOf(names, index).map(refOf)
+export function obstacles(index: Index, names: readonly string[], namespace?: string): Obstacle[] {
+  const starts = kustomizationsOf(names, index, namespace).map(refOf)
   const everything = keysOf(reach(starts, index))
   const current = keysOf(reach(starts, index, object => stops(object, index, names)))
   const own = keysOf(reach(starts, index, object => stops(object, index, names, { dependencies: false })))
@@ -163,4 +165,67 @@ export class Patience {
 /** A line of progress with what is in the way, if that is known. Pure. */
 export function progressText(line: string, [first]: readonly Obstacle[]): string {
   return first ? `${line} · ${first.subject}: ${first.cause}` : line
+}
+
+/**
+ * What is wrong with objects of any kind, or with what they depend on, by the rules of the diagnosis, the most
+ * important first. Pure.
+ */
+export function obstaclesOf(
+  refs: readonly Ref[],
+  snapshot: Snapshot,
+  stops?: Parameters<typeof reach>[2],
+): Obstacle[] {
+  const index = new Index(snapshot)
+  const theirs = keysOf(reach(refs, index, stops))
+  const counts = (cause: RootCause) =>
+    cause.verdict === 'broken' && [cause, ...cause.explains].some(({ subject }) => theirs.has(keyOf(subject)))
+  return diagnose(snapshot, RULES, { index, only: counts }).causes.map(obstacleOf)
+}
+
+/**
+ * What keeps objects that are to go: of those that were deleted, and of the controllers of Flux, which have to remove
+ * what a Kustomization and a release stand for. Pure.
+ */
+export function keepersOf(left: readonly KubeObject[], snapshot: Snapshot): Obstacle[] {
+  const deleted = left.filter(({ metadata }) => metadata.deletionTimestamp)
+  return obstaclesOf(deleted.map(refOf), snapshot, ({ kind }) => {
+    const name = controllerOf(kind)
+    return name ? [{ apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'flux-system', name }] : false
+  })
+}
+
+/** Milliseconds between two diagnoses during a wait: a diagnosis reads everything, a wait looks more often. */
+const DIAGNOSED_EVERY = 15_000
+
+/**
+ * A function that tells a wait what is wrong with the objects that it waits for, in the words of `diagnose`: as of the
+ * last diagnosis, of which there is none in the first seconds, when most waits end.
+ */
+export function inquiry<T>(
+  kubectl: Kubectl,
+  judge: (objects: readonly T[], snapshot: Snapshot) => Obstacle[],
+): (objects: readonly T[]) => Promise<Obstacle[]> {
+  let asked = performance.now()
+  let found: Obstacle[] = []
+  return async objects => {
+    if (performance.now() - asked < DIAGNOSED_EVERY) return found
+    found = judge(objects, await gather(kubectl))
+    asked = performance.now()
+    return found
+  }
+}
+
+/** What a wait has seen last: how far it is, and what is in the way, if that is known. */
+export interface Seen {
+  line: string
+  found: readonly Obstacle[]
+}
+
+/** How a wait ends at its deadline: it tells what is in the way and its remedy, or else `fix`. */
+export function tellingWhy(fix: string) {
+  return {
+    describe: (last?: Seen) => (last ? progressText(last.line, last.found) : 'nothing'),
+    fix: (last?: Seen) => last?.found[0]?.fix ?? fix,
+  }
 }

@@ -69,16 +69,18 @@ async function waitForDeletions(
 
 /**
  * Has Flux reconcile what is not ready of these Kustomizations now, from the source on: a correction may be a new
- * commit, a new chart in the mirror, a new value. Failed releases are retried. What is ready is not touched.
+ * commit, a new chart in the mirror, a new value. Failed releases are retried. What is ready is not touched. They are
+ * in the namespace of the platform, unless another one is given.
  */
 export async function reconcileAll(
   kubectl: Kubectl,
   names: readonly string[],
   signal: AbortSignal,
+  namespace?: string,
 ): Promise<void> {
   const index = await watched(kubectl)
-  const wrong = kustomizationsOf(names, index).filter(
-    ({ metadata }) => unreadyReason(metadata.name, index) !== undefined,
+  const wrong = kustomizationsOf(names, index, namespace).filter(
+    ({ metadata }) => unreadyReason(metadata.name, index, namespace) !== undefined,
   )
   const needed = reach(wrong.map(refOf), index).flatMap(ref => index.find(ref) ?? [])
   const charts = needed.filter(({ kind }) => kind === 'HelmChart').filter(isUnready)
@@ -101,6 +103,7 @@ export async function reconcileAll(
   const failing = obstacles(
     index,
     wrong.map(({ metadata }) => metadata.name),
+    namespace,
   ).some(({ grace }) => grace < Number.POSITIVE_INFINITY)
   for (const release of releases) {
     const { state } = standing(release)
@@ -121,8 +124,8 @@ export const PATIENCE = 25_000
  * Has Kustomizations reconciled whose HelmRelease was deleted while they waited for its health: Flux goes on
  * waiting for an object that does not exist until its own timeout, which may be 45 minutes.
  */
-async function reviveAbsent(kubectl: Kubectl, names: readonly string[], index: Index): Promise<void> {
-  for (const kustomization of kustomizationsOf(names, index))
+async function reviveAbsent(kubectl: Kubectl, kustomizations: readonly KubeObject[], index: Index) {
+  for (const kustomization of kustomizations)
     if (handled(kustomization) && releasesOf(kustomization, index).absent.length > 0)
       await ask(kubectl, kustomization)
 }
@@ -130,30 +133,37 @@ async function reviveAbsent(kubectl: Kubectl, names: readonly string[], index: I
 /**
  * Waits until these Kustomizations and all their HelmReleases are ready. Shows progress, and what is in the way as
  * soon as that is known; ends early with the cause and its remedy once it has lasted longer than it may; gives up
- * at the deadline (milliseconds) with the last state seen.
+ * at the deadline (milliseconds) with the last state seen. `namespace` is where they are, that of the platform by
+ * default; `lasts`: seconds that a failure of a source or a Kustomization may last, instead of what its rule says, and
+ * any other at least.
  */
 export async function waitForKustomizations(
   kubectl: Kubectl,
   names: readonly string[],
-  options: { deadline: number; log: Log; signal: AbortSignal },
+  options: { deadline: number; log: Log; signal: AbortSignal; namespace?: string; lasts?: number },
 ): Promise<void> {
-  const patience = new Patience()
+  const { namespace, lasts } = options
+  const patience = new Patience(lasts)
   const askedAgain = new Set<string>() // once: what fails again has another reason
   await until(
     async () => {
       const index = await watched(kubectl)
-      const wrong = names.map(name => [name, unreadyReason(name, index)] as const).filter(([, why]) => why)
+      const wrong = names
+        .map(name => [name, unreadyReason(name, index, namespace)] as const)
+        .filter(([, why]) => why)
       if (wrong.length === 0) return { done: undefined }
-      await reviveAbsent(kubectl, names, index)
-      for (const kustomization of outdatedFailures(names, index))
+      await reviveAbsent(kubectl, kustomizationsOf(names, index, namespace), index)
+      for (const kustomization of outdatedFailures(names, index, namespace))
         if (!askedAgain.has(kustomization.metadata.name)) {
           askedAgain.add(kustomization.metadata.name)
           await ask(kubectl, kustomization)
         }
-      const found = obstacles(index, names)
-      options.log.progress(progressText(progressLine(names, index), found))
+      const found = obstacles(index, names, namespace).map(each =>
+        /^(GitRepository|Kustomization) /.test(each.subject) ? { ...each, grace: lasts ?? each.grace } : each,
+      )
+      options.log.progress(progressText(progressLine(names, index, namespace), found))
       const exhausted = patience.exhausted(found)
-      if (exhausted) throw obstacleError(await diagnosed(kubectl, exhausted, names))
+      if (exhausted) throw obstacleError(await diagnosed(kubectl, exhausted, names, namespace))
       return { last: wrong.map(([name, why]) => `${name} ${why}`).join('; ') }
     },
     {

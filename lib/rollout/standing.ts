@@ -4,11 +4,11 @@ import { handled, inventory, standing } from '../flux/flux.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 
 /** Where the Kustomizations of the platform are: those of the same names elsewhere are somebody else's. */
-const NAMESPACE = 'flux-system'
+const PLATFORM = 'flux-system'
 
-/** The Kustomizations of these names in flux-system, as far as they exist. Pure. */
-export function kustomizationsOf(names: readonly string[], index: Index): KubeObject[] {
-  return index.within('Kustomization', NAMESPACE).filter(({ metadata }) => names.includes(metadata.name))
+/** The Kustomizations of these names in a namespace, as far as they exist. Pure. */
+export function kustomizationsOf(names: readonly string[], index: Index, namespace = PLATFORM): KubeObject[] {
+  return index.within('Kustomization', namespace).filter(({ metadata }) => names.includes(metadata.name))
 }
 
 /** The HelmReleases that a Kustomization has applied, as far as they exist, and the names of those that do not. */
@@ -33,9 +33,9 @@ export function gitSourceOf({ spec, metadata }: KubeObject, index: Index): KubeO
   return index.get('GitRepository', namespace, name)
 }
 
-/** Why a Kustomization of flux-system is not ready, in words; undefined when it and all its releases are. Pure. */
-export function unreadyReason(name: string, index: Index): string | undefined {
-  const kustomization = index.get('Kustomization', NAMESPACE, name)
+/** Why a Kustomization is not ready, in words; undefined when it and all its releases are. Pure. */
+export function unreadyReason(name: string, index: Index, namespace = PLATFORM): string | undefined {
+  const kustomization = index.get('Kustomization', namespace, name)
   if (!kustomization) return 'does not exist'
   if (!handled(kustomization)) return 'has not been reconciled since that was requested'
   const { state, reason, message } = standing(kustomization)
@@ -54,8 +54,8 @@ export function unreadyReason(name: string, index: Index): string | undefined {
 }
 
 /** One line on how far Kustomizations and their releases are. Pure. */
-export function progressLine(names: readonly string[], index: Index): string {
-  const kustomizations = kustomizationsOf(names, index)
+export function progressLine(names: readonly string[], index: Index, namespace = PLATFORM): string {
+  const kustomizations = kustomizationsOf(names, index, namespace)
   const releases = kustomizations.flatMap(kustomization => releasesOf(kustomization, index).found)
   const ready = (objects: KubeObject[]) => objects.filter(object => standing(object).state === 'ready').length
   const waiting = [...kustomizations, ...releases]
@@ -74,8 +74,8 @@ export function progressLine(names: readonly string[], index: Index): string {
  * The Kustomizations whose health check has failed by releases that are ready by now, as they are after a failure
  * was corrected: Flux would check again only after their retry interval. Pure.
  */
-export function outdatedFailures(names: readonly string[], index: Index): KubeObject[] {
-  return kustomizationsOf(names, index).filter(kustomization => {
+export function outdatedFailures(names: readonly string[], index: Index, namespace = PLATFORM): KubeObject[] {
+  return kustomizationsOf(names, index, namespace).filter(kustomization => {
     const { state, reason } = standing(kustomization)
     if (state !== 'failed' || reason !== 'HealthCheckFailed') return false
     const { found, absent } = releasesOf(kustomization, index)

@@ -10,8 +10,8 @@ export interface UntilOptions<T> {
   describe: (last: T | undefined) => string
   /** Milliseconds for which `look` may fail with a TransientError, one time after the other; none by default. */
   patience?: number
-  /** What to do about an expiry. */
-  fix?: string
+  /** What to do about an expiry; it may depend on the last thing seen. */
+  fix?: string | ((last: T | undefined) => string)
   /** Aborts the wait (Ctrl-C, a lost lock). */
   signal?: AbortSignal
 }
@@ -59,7 +59,8 @@ export async function until<T, D>(
       const seconds = Math.round(deadline / 1000)
       throw new ExpectedError(
         `gave up after ${seconds} s; last seen: ${options.describe(last)}`,
-        options.fix ?? 'check the last state seen, then run the same command again: it continues',
+        (typeof options.fix === 'function' ? options.fix(last) : options.fix) ??
+          'check the last state seen, then run the same command again: it continues',
       )
     }
     await sleep(Math.min(options.every ?? 1000, Math.max(0, end - performance.now())), options.signal)

@@ -1,13 +1,13 @@
-import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
+import { GIT_REPOSITORY, reconcile, standing } from '../../lib/flux/flux.ts'
 import { CLIENTS, isOfOwnSource, type OwnSource, ownSources } from '../../lib/flux/own-sources.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { secretValues } from '../../lib/platform/secrets.ts'
+import { reconcileAll, waitForKustomizations } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Log } from '../../lib/script/log.ts'
-import { until } from '../../lib/script/wait.ts'
 
-/** Milliseconds for which a failure may last: Flux tries again, and the source may just have been pushed. */
-const LASTS = 20_000
+/** Seconds for which a failure may last: Flux tries again, and the source may just have been pushed. */
+const LASTS = 20
 
 /** Throws when the namespace of a source, or its client of single sign-on, belongs to somebody else. */
 export async function checkFree(kubectl: Kubectl, name: string, login: boolean): Promise<void> {
@@ -53,39 +53,24 @@ export async function podNetworks(kubectl: Kubectl): Promise<string[]> {
   return named.length > 0 ? named : PRIVATE
 }
 
-/** Has Flux fetch and apply the source, and waits until both are ready. Throws why one is not. */
+/**
+ * Has Flux fetch and apply the source, and waits until both are ready. Throws an ExpectedError with the cause that the
+ * diagnosis knows, and how to take the source back.
+ */
 export async function waitForSource(
   kubectl: Kubectl,
   name: string,
-  { deadline, log, signal }: { deadline: number; log: Log; signal: AbortSignal },
+  wait: { deadline: number; log: Log; signal: AbortSignal },
 ): Promise<void> {
-  const place = { name, namespace: name }
-  const refs = [
-    { ...GIT_REPOSITORY, ...place },
-    { ...KUSTOMIZATION, ...place },
-  ]
-  for (const ref of refs) await reconcile(kubectl, ref)
-  let failing: { since: number; message: string } | undefined
-  await until(
-    async () => {
-      const objects = await Promise.all(refs.map(ref => kubectl.get(ref)))
-      const states = objects.map(object => (object ? standing(object) : undefined))
-      if (states.every(state => state?.state === 'ready')) return { done: undefined }
-      const failed = states.findIndex(state => state?.state === 'failed')
-      const message = states[failed]?.message ?? ''
-      if (failed < 0) failing = undefined
-      else failing = { since: failing?.since ?? performance.now(), message }
-      if (failing && performance.now() - failing.since > LASTS)
-        throw new ExpectedError(
-          `${refs[failed]!.kind} ${name} is not ready: ${message.slice(0, 600)}`,
-          `correct the repository: Flux tries again by itself. Causes: \`npx tsx scripts/diagnose.ts\`; to take it back: \`npx tsx scripts/remove-source.ts ${name}\``,
-        )
-      const waiting = states.map(state => state?.message ?? 'missing').find(text => text) ?? ''
-      log.progress(waiting.slice(0, 100))
-      return { last: waiting }
-    },
-    { deadline, signal, every: 700, patience: 25_000, describe: last => last ?? 'nothing' },
-  )
+  await reconcile(kubectl, { ...GIT_REPOSITORY, name, namespace: name })
+  await reconcileAll(kubectl, [name], wait.signal, name)
+  try {
+    await waitForKustomizations(kubectl, [name], { ...wait, namespace: name, lasts: LASTS })
+  } catch (error) {
+    if (wait.signal.aborted || !(error instanceof ExpectedError)) throw error
+    const fix = `${error.fix}. To take the source back: npx tsx scripts/remove-source.ts ${name}`
+    throw new ExpectedError(error.message, fix, { cause: error })
+  }
 }
 
 /** The own sources as rows of a table. */

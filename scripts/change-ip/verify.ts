@@ -1,6 +1,7 @@
 import { condition, HELM_RELEASE, KUSTOMIZATION, standing } from '../../lib/flux/flux.ts'
-import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { listed } from '../../lib/preflight/findings.ts'
+import { inquiry, obstaclesOf, progressText, type Seen, tellingWhy } from '../../lib/rollout/obstacles.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
 import { mentions } from './address.ts'
@@ -161,37 +162,46 @@ async function ofFlux(kubectl: Kubectl): Promise<KubeObject[]> {
   return (await Promise.all(lists)).flat()
 }
 
+const isUnready = (object: KubeObject) => !['ready', 'suspended'].includes(standing(object).state)
+
 /** The objects of Flux that are not ready, by name. */
 export async function unhealthy(kubectl: Kubectl): Promise<string[]> {
   return (await ofFlux(kubectl))
-    .filter(object => !['ready', 'suspended'].includes(standing(object).state))
+    .filter(isUnready)
     .map(object => refText(refOf(object)))
     .sort()
 }
 
-/** Waits until all objects of Flux are ready but those that were not ready before. */
+/**
+ * Waits until all objects of Flux are ready but those that were not ready before. Shows what the diagnosis knows of the
+ * others, and ends with it: at the deadline alone, since a new address makes much fail that passes by itself.
+ */
 export async function waitForHealth(
   kubectl: Kubectl,
   before: readonly string[],
   options: { deadline: number; log: Pick<Log, 'progress'>; signal: AbortSignal },
 ): Promise<string> {
-  return until<string, string>(
+  const wasUnready = (object: KubeObject) => before.includes(refText(refOf(object)))
+  const known = inquiry<Ref>(kubectl, (refs, snapshot) => obstaclesOf(refs, snapshot, wasUnready))
+  return until<Seen, string>(
     async () => {
-      const open = (await unhealthy(kubectl)).filter(name => !before.includes(name))
+      const all = await ofFlux(kubectl)
+      const open = all.filter(object => isUnready(object) && !wasUnready(object)).map(refOf)
       if (open.length === 0) {
         if (before.length > 0) return { done: `as before; not ready then: ${listed(before)}` }
-        return { done: (await ofFlux(kubectl)).length > 0 ? 'everything is ready' : 'not installed' }
+        return { done: all.length > 0 ? 'everything is ready' : 'not installed' }
       }
-      options.log.progress(`not ready: ${listed(open)}`)
-      return { last: listed(open) }
+      const line = `not ready: ${listed(open.map(refText).sort())}`
+      const found = await known(open)
+      options.log.progress(progressText(line, found))
+      return { last: { line, found } }
     },
     {
       deadline: options.deadline,
       every: 2000,
       patience: 60_000,
-      describe: last => `not ready: ${last}`,
-      fix: 'look closer: npx tsx scripts/status.ts',
       signal: options.signal,
+      ...tellingWhy('find the cause with `npx tsx scripts/diagnose.ts`'),
     },
   )
 }

@@ -10,6 +10,7 @@ import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubect
 import { claimsOfPods, isOver, NOTES, scaleBack, scaleDown } from '../../lib/kubectl/scale.ts'
 import { fits } from '../../lib/kubectl/selector.ts'
 import { claimsOfPod } from '../../lib/kubectl/volumes.ts'
+import { inquiry, obstaclesOf, type Seen, tellingWhy } from '../../lib/rollout/obstacles.ts'
 import { until } from '../../lib/script/wait.ts'
 
 /** Milliseconds for the pods of the writers to end, and for those of the databases to exist. */
@@ -65,7 +66,8 @@ export async function stopWriters(
   const { databases, writers } = writersOf(await workloadsOf(kubectl, parts), releases)
   for (const writer of writers) await scaleDown(kubectl, refOf(writer), NOTES.restore)
   const running = databases.filter(({ spec }) => spec?.replicas !== 0)
-  return until<string, Set<string>>(
+  const known = inquiry<Ref>(kubectl, obstaclesOf)
+  return until<Seen, Set<string>>(
     async () => {
       const pods = await listOf(kubectl, parts, 'v1', 'Pod')
       const of = (workload: KubeObject) => pods.filter(pod => isPodOf(workload, pod))
@@ -73,15 +75,18 @@ export async function stopWriters(
         ...writers.filter(each => of(each).length > 0).map(({ metadata }) => `${metadata.name} still runs`),
         ...running.filter(each => of(each).length === 0).map(({ metadata }) => `${metadata.name} has no pod`),
       ]
-      if (left.length > 0) return { last: left.join(', ') }
+      if (left.length > 0) {
+        const without = running.filter(each => of(each).length === 0)
+        const refs = [...writers.flatMap(of), ...without].map(refOf)
+        return { last: { line: left.join(', '), found: await known(refs) } }
+      }
       return { done: new Set([...claimsOfPods(running.flatMap(of))].filter(claim => claims.has(claim))) }
     },
     {
       deadline: STOPPING,
       every: 1000,
-      describe: last => last ?? 'nothing',
-      fix: `see why: kubectl -n ${parts.namespaces[0]} get pods; then run the same command again`,
       signal,
+      ...tellingWhy('find the cause with `npx tsx scripts/diagnose.ts`, then run the same command again'),
     },
   )
 }

@@ -1,6 +1,7 @@
 /** Removing an application, its data, and seeing that it is gone. */
 import { type Kubectl, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { type CatalogueEntry, generatedKeysOf, secretRef } from '../../lib/platform/secrets.ts'
+import { inquiry, keepersOf, progressText, tellingWhy } from '../../lib/rollout/obstacles.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
@@ -19,7 +20,7 @@ export async function markClaims(kubectl: Kubectl, { app, claims }: AppSurvey): 
 
 /**
  * Deletes the Kustomization and waits until everything that it had applied is gone. Throws an ExpectedError that names
- * the leftovers at the deadline.
+ * the leftovers, and what keeps them, at the deadline.
  */
 export async function removeApp(
   kubectl: Kubectl,
@@ -37,23 +38,26 @@ export async function removeApp(
   // A run that was killed has lost the inventory together with the Kustomization.
   for (const release of releases)
     if (!refs.some(ref => refText(ref) === refText(refOf(release)))) refs.push(refOf(release))
+  const known = inquiry(kubectl, keepersOf)
   await until(
     async () => {
-      const found = await Promise.all([kustomizationRef(app), ...refs].map(ref => kubectl.get(ref)))
-      const left = found.filter(object => object !== undefined).map(object => refText(refOf(object)))
+      const all = await Promise.all([kustomizationRef(app), ...refs].map(ref => kubectl.get(ref)))
+      const left = all.filter(object => object !== undefined)
       if (left.length === 0) return { done: undefined }
-      run.log.progress(
-        `waiting for ${left.slice(0, 4).join(', ')}${left.length > 4 ? ` and ${left.length - 4} more` : ''}`,
-      )
-      return { last: left.join(', ') }
+      const names = left.map(object => refText(refOf(object)))
+      const found = await known(left)
+      const more = names.length > 4 ? ` and ${names.length - 4} more` : ''
+      run.log.progress(progressText(`waiting for ${names.slice(0, 4).join(', ')}${more}`, found))
+      return { last: { line: `still there: ${names.join(', ')}`, found } }
     },
     {
       deadline,
       every: 700,
       patience: AWAY,
-      describe: last => `still there: ${last}`,
-      fix: 'find the cause with `npx tsx scripts/diagnose.ts`, then run the same command again: it continues',
       signal: run.signal,
+      ...tellingWhy(
+        'find the cause with `npx tsx scripts/diagnose.ts`, then run the same command again: it continues',
+      ),
     },
   )
   return undefined

@@ -438,10 +438,13 @@ if (all) {
     const service = (type: string) =>
       `apiVersion: v1\nkind: Service\nmetadata: {name: out, namespace: limits}\nspec: {type: ${type}, selector: {app: x}, ports: [{port: 80}]}\n`
     const tries: [manifest: string, message: RegExp][] = [
-      [claim('2Gi'), /exceeded quota: own-source/],
-      [pod('{containers: [{name: x, image: x, resources: {limits: {memory: 2Gi}}}]}'), /exceeded quota/],
-      [service('LoadBalancer'), /exceeded quota/],
-      [service('NodePort'), /exceeded quota/],
+      [claim('2Gi'), /the quota own-source refuses it/],
+      [
+        pod('{containers: [{name: x, image: x, resources: {limits: {memory: 2Gi}}}]}'),
+        /the quota own-source refuses it/,
+      ],
+      [service('LoadBalancer'), /the quota own-source refuses it/],
+      [service('NodePort'), /the quota own-source refuses it/],
       [pod('{hostNetwork: true, containers: [{name: x, image: x}]}'), /violates PodSecurity/],
       [
         pod('{containers: [{name: x, image: x, securityContext: {privileged: true}}]}'),

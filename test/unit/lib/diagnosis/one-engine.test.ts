@@ -9,10 +9,10 @@ import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { Index } from '../../../../lib/diagnosis/snapshot.ts'
 import { statusOf } from '../../../../lib/diagnosis/status.ts'
-import { type KubeObject, refText } from '../../../../lib/kubectl/kubectl.ts'
+import { type KubeObject, refOf, refText } from '../../../../lib/kubectl/kubectl.ts'
 import { logContainersOf } from '../../../../lib/logs/containers.ts'
 import { obstaclesTo } from '../../../../lib/rollout/flux.ts'
-import { obstacles } from '../../../../lib/rollout/obstacles.ts'
+import { obstacles, obstaclesOf } from '../../../../lib/rollout/obstacles.ts'
 import { reasonText } from '../../../../scripts/logs/reasons.ts'
 import { upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
 import { lasting, TRIES } from '../../../../scripts/upgrade-0.7/reconcile.ts'
@@ -248,6 +248,41 @@ test('the wait for Flux says what the diagnosis says of a node that is not ready
     [['Node server', cause!.cause, true]],
   )
   assert.is(found[0]!.grace <= 60, true)
+})
+
+test('add-source and change-ip say what the diagnosis says of an own source and of what a release lacks', () => {
+  const own = (kind: 'GitRepository' | 'Kustomization', condition: string, spec: Record<string, unknown>) =>
+    fluxObject(kind, 'shop', [condition], { namespace: 'shop', spec })
+  const shop = [
+    own('GitRepository', 'Ready=False GitOperationFailed: failed to clone: authentication required', {
+      url: 'https://git.example.org/shop.git',
+    }),
+    own('Kustomization', 'Ready=False ArtifactFailed: Source artifact not found', {
+      sourceRef: { kind: 'GitRepository', name: 'shop' },
+    }),
+  ]
+  const { index, cause } = diagnosed([git(), ...shop])
+  const told = [refText(cause.subject), cause.cause]
+  assert.is(told[0], 'GitRepository shop/shop')
+  assert.equal(
+    obstacles(index, ['shop'], 'shop').map(found => [found.subject, found.cause]),
+    [told],
+  )
+  assert.equal(obstacles(index, ['shop']), [], 'the platform has no Kustomization of this name')
+
+  const [, objects] = CASES.find(([, , rule]) => rule === 'image-not-found')!
+  const lacking = diagnosed(objects)
+  const waiting = lacking.index.get('Kustomization', 'flux-system', 'wekan')!
+  const [found, ...more] = obstaclesOf([refOf(waiting)], lacking.index.snapshot)
+  assert.equal(more, [])
+  assert.equal([found!.subject, found!.cause], [refText(lacking.cause.subject), lacking.cause.cause])
+  assert.ok(found!.fix.startsWith(lacking.cause.remedy.text))
+  const skipped = obstaclesOf([refOf(waiting)], lacking.index.snapshot, () => true)
+  assert.equal(
+    skipped.map(each => each.subject),
+    [found!.subject],
+    'it explains what waits, however little of it counts',
+  )
 })
 
 test.run()

@@ -4,7 +4,13 @@ import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { currentPods } from '../../../../lib/diagnosis/rules/workload-facts.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { type Obstacle, obstacleOf, obstacles, Patience } from '../../../../lib/rollout/obstacles.ts'
+import {
+  keepersOf,
+  type Obstacle,
+  obstacleOf,
+  obstacles,
+  Patience,
+} from '../../../../lib/rollout/obstacles.ts'
 import {
   conditionOf,
   controller,
@@ -693,6 +699,21 @@ test('an obstacle ends a wait once it has lasted as long as it may', () => {
   // What was gone meanwhile starts again.
   impatient.exhausted([])
   assert.is(impatient.exhausted([obstacle(0.001)]), undefined)
+})
+
+test('of what is to go its finalizer is told, or the controller of Flux that does not run; no pod beside it', () => {
+  const kustomization = fluxObject('Kustomization', 'loki', [ready])
+  Object.assign(kustomization.metadata, {
+    deletionTimestamp: new Date(Date.now() - 600_000).toISOString(),
+    finalizers: ['finalizers.fluxcd.io'],
+  })
+  const kept = (...workloads: KubeObject[]) => {
+    const { snapshot } = facts({ kustomizations: [kustomization], helmReleases: [failing], workloads })
+    return keepersOf([kustomization, failing], snapshot).map(({ subject }) => subject)
+  }
+  const failing = release(`Ready=False InstallFailed: ${failedInstall('execution error at (x)')}`)
+  assert.equal(kept(), ['Kustomization flux-system/loki'])
+  assert.equal(kept(controller('kustomize-controller', 0)), ['Deployment flux-system/kustomize-controller'])
 })
 
 test.run()
