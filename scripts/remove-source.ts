@@ -28,9 +28,10 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { parseSourceName } = await import('../lib/flux/own-sources.ts')
+    const { CLIENTS, parseSourceName } = await import('../lib/flux/own-sources.ts')
     const grants = await import('../lib/platform/grants.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { refusePowerless, removeApplied, removeParts, sourceRemovalLines, surveySource } = await import(
       './remove-source/steps.ts'
     )
@@ -39,7 +40,16 @@ await script({
     const name = parseSourceName(run.args[0] ?? '')
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     const survey = await surveySource(kubectl, name)
-    refusePowerless(survey)
+    await run.preflight([
+      ...(await clusterChecks(kubectl, [
+        ['delete', 'kustomize.toolkit.fluxcd.io', 'kustomizations', name],
+        ['delete', 'source.toolkit.fluxcd.io', 'gitrepositories', name],
+        ['delete', 'hydra.ory.sh', 'oauth2clients', CLIENTS],
+        ['patch', '', 'persistentvolumeclaims', name],
+        ['delete', '', 'namespaces'],
+      ])),
+      () => refusePowerless(survey),
+    ])
     const plan = sourceRemovalLines(survey, deletesData)
     const goes = deletesData || survey.volumes.length === 0
     const holders = survey.login.length > 0 ? await grants.readHolders(kubectl, name) : []
@@ -61,7 +71,7 @@ await script({
     if (!agreed) return
     await lockCluster(kubectl, run)
     await run.step('Remove what Flux has applied', `kubectl -n ${name} delete kustomization ${name}`, () =>
-      removeApplied(kubectl, survey, { deadline, signal: run.signal, deletesData }),
+      removeApplied(kubectl, survey, { deadline, log: run.log, signal: run.signal, deletesData }),
     )
     if (goes && holders && holders.length > 0)
       // Whoever adds another source of this name shall not find people in it.

@@ -47,6 +47,7 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { installedConfig } = await import('../lib/platform/configure.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { readAccessFlags } = await import('./restrict-access/flags.ts')
     const { restrictableHosts, ingressAddresses, surveyAccess } = await import('./restrict-access/survey.ts')
     const { accessPlan, accessRows, refuseOtherPlan, remarks } = await import('./restrict-access/plan.ts')
@@ -65,6 +66,7 @@ await script({
       return
     }
 
+    await run.preflight(await clusterChecks(kubectl, steps.ACCESS_RIGHTS))
     const hosts =
       app === undefined
         ? []
@@ -79,13 +81,8 @@ await script({
       return
     }
     if (!open) for (const remark of remarks(survey)) run.log.warn(remark)
-    if (
-      !(await run.agree(
-        plan.lines,
-        `Change who reaches ${app ?? 'the applications'} on ${run.cluster.name}?`,
-      ))
-    )
-      return
+    const question = `Change who reaches ${app ?? 'the applications'} on ${run.cluster.name}?`
+    if (!(await run.agree(plan.lines, question))) return
     await lockCluster(kubectl, run)
     const now = await surveyAccess(kubectl, config)
     refuseOtherPlan(plan, accessPlan(now, wishes))
@@ -117,7 +114,7 @@ await script({
           { exitCode: EXIT.refused },
         )
       })
-    const rollOut = () => steps.rollOut(kubectl, deadline, run.signal)
+    const rollOut = () => steps.rollOut(kubectl, deadline, run)
     const apply = () =>
       hosts.length > 0
         ? steps.writeHosts(kubectl, plan.objects, open)

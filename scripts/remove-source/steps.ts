@@ -8,9 +8,12 @@ import {
   sourceLine,
 } from '../../lib/flux/own-sources.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { inquiry, keepersOf, progressText, tellingWhy } from '../../lib/rollout/obstacles.ts'
+import { PATIENCE } from '../../lib/rollout/rollout.ts'
 import { countText } from '../../lib/script/count.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
+import type { Log } from '../../lib/script/log.ts'
 import { until } from '../../lib/script/wait.ts'
 
 /** The kinds that add-source creates in the namespace, in the order in which they can go. */
@@ -116,8 +119,9 @@ export function sourceRemovalLines(
 export async function removeApplied(
   kubectl: Kubectl,
   { name, volumes }: SourceSurvey,
-  { deadline, signal, deletesData }: { deadline: number; signal: AbortSignal; deletesData: boolean },
+  wait: { deadline: number; log: Log; signal: AbortSignal; deletesData: boolean },
 ): Promise<undefined> {
+  const { deadline, log, signal, deletesData } = wait
   const ref = { ...KUSTOMIZATION, name, namespace: name }
   if (!deletesData)
     for (const volume of volumes)
@@ -128,18 +132,23 @@ export async function removeApplied(
   // A suspended one would forget what it has applied, instead of removing it.
   await kubectl.patch(ref, { spec: { suspend: false, prune: true } })
   await kubectl.delete(ref)
+  const known = inquiry(kubectl, keepersOf)
   await until(
     async () => {
       const now = await kubectl.get(ref)
       if (!now) return { done: undefined }
-      return { last: String(now.status?.conditions?.[0]?.message ?? 'it is being deleted') }
+      const line = String(now.status?.conditions?.[0]?.message ?? 'it is being deleted')
+      const found = await known([now])
+      log.progress(progressText(line, found))
+      return { last: { line, found } }
     },
     {
       deadline,
       signal,
-      patience: 25_000,
-      describe: last => last ?? 'nothing',
-      fix: 'kustomize-controller has to run: `npx tsx scripts/diagnose.ts`; then run the same command again',
+      patience: PATIENCE,
+      ...tellingWhy(
+        'kustomize-controller has to run: `npx tsx scripts/diagnose.ts`; then run the same command again',
+      ),
     },
   )
 }

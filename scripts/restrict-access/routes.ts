@@ -27,13 +27,8 @@ const route = (
   spec: { entryPoints: [entryPoint], routes, ...(entryPoint === 'websecure' ? { tls: {} } : {}) },
 })
 
-const middleware = (
-  name: string,
-  label: 'host' | 'trial',
-  ranges: readonly string[],
-  proxies: readonly string[] = [],
-) => {
-  const object = middlewareOf(name, { ranges, proxies })
+const middleware = (name: string, label: 'host' | 'trial', ranges: readonly string[]) => {
+  const object = middlewareOf(name, { ranges, proxies: [] })
   return { ...object, metadata: { ...object.metadata, labels: { [LABEL]: label } } }
 }
 

@@ -1,8 +1,20 @@
+import { gather } from '../../lib/diagnosis/gather.ts'
 import { reconcile, standing } from '../../lib/flux/flux.ts'
-import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
+import { inquiry, obstacleError, obstaclesOf, progressText, tellingWhy } from '../../lib/rollout/obstacles.ts'
+import { PATIENCE } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
+import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
 import { INGRESS_RELEASE, overrideText } from './override.ts'
+
+/** What the user of the kubeconfig has to be allowed, to restrict everything or a host. */
+export const ACCESS_RIGHTS = [
+  ['create', '', 'secrets', 'oas'],
+  ['patch', 'helm.toolkit.fluxcd.io', 'helmreleases', 'oas'],
+  ['create', 'traefik.io', 'middlewares', 'oas'],
+  ['create', 'traefik.io', 'ingressroutes', 'oas'],
+] as const
 
 const SECRET = { apiVersion: 'v1', kind: 'Secret', name: 'oas-nginx-override', namespace: 'oas' }
 
@@ -56,9 +68,17 @@ export async function takeBackOverride(
   await writeOverride(kubectl, secret, textBefore)
 }
 
-/** Has Flux install the ingress with the changed values, and waits until it is ready. Throws what Helm says. */
-export async function rollOut(kubectl: Kubectl, deadline: number, signal: AbortSignal): Promise<void> {
+/**
+ * Has Flux install the ingress with the changed values, and waits until it is ready. Throws an ExpectedError with the
+ * cause as soon as that has failed.
+ */
+export async function rollOut(
+  kubectl: Kubectl,
+  deadline: number,
+  { log, signal }: Pick<Run, 'log' | 'signal'>,
+): Promise<void> {
   await reconcile(kubectl, INGRESS_RELEASE, { reset: true })
+  const known = inquiry<Ref>(kubectl, obstaclesOf)
   await until(
     async () => {
       const release = await kubectl.get(INGRESS_RELEASE)
@@ -69,16 +89,26 @@ export async function rollOut(kubectl: Kubectl, deadline: number, signal: AbortS
         )
       const { state, message } = standing(release)
       if (state === 'ready') return { done: undefined }
-      if (state === 'failed')
-        throw new ExpectedError(`Helm refuses the values: ${message}`, 'correct the override')
+      if (state === 'failed') {
+        const [cause] = obstaclesOf([INGRESS_RELEASE], await gather(kubectl))
+        if (cause) throw obstacleError(cause)
+        throw new ExpectedError(`HelmRelease oas/ingress: ${message}`, 'correct the override')
+      }
       if (state === 'suspended')
         throw new ExpectedError(
           'HelmRelease oas/ingress is suspended',
           'resume it: npx tsx scripts/diagnose.ts --fix',
         )
-      return { last: message }
+      const seen = { line: message, found: await known([INGRESS_RELEASE]) }
+      log.progress(progressText(seen.line, seen.found))
+      return { last: seen }
     },
-    { deadline, signal, describe: last => last ?? 'nothing', patience: 25_000 },
+    {
+      deadline,
+      signal,
+      patience: PATIENCE,
+      ...tellingWhy('find the cause with `npx tsx scripts/diagnose.ts`, then run the same command again'),
+    },
   )
 }
 
