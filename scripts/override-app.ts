@@ -63,6 +63,7 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { HELM_RELEASE } = await import('../lib/flux/flux.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { deployedRelease } = await import('../lib/flux/stored-release.ts')
     const layering = await import('./override-app/layers.ts')
     const { changeLines } = await import('./override-app/changes.ts')
@@ -90,12 +91,12 @@ await script({
     const places = files.placesOf(namespace, layers)
     const before = await files.readBefore(kubectl, places)
     if (before) run.log.warn(`a change of ${name} is unfinished: run it again, or give --rollback`)
-    if (!wishes(flags) && !flags.rollback) {
-      show.showValues(run, layers, stored?.chart?.values ?? {}, flags.all)
-      return
-    }
-    if (release.spec?.suspend)
-      throw new ExpectedError(`HelmRelease ${name} is suspended`, 'ask why, then resume it')
+    if (!wishes(flags) && !flags.rollback)
+      return show.showValues(run, layers, stored?.chart?.values ?? {}, flags.all)
+    await run.preflight([
+      ...(await clusterChecks(kubectl, files.overrideRights(namespace))),
+      () => layering.refuseSuspended(release),
+    ])
     if (flags.rollback && !before) throw new UsageError(`no change of ${name} is unfinished`, 'omit it')
 
     const now = overridesOf(layers)
@@ -105,8 +106,7 @@ await script({
     const current = files.contentsOf(places)
     if (!before && target.ConfigMap === current.ConfigMap && target.Secret === current.Secret) {
       draft.inForce()
-      run.log.ok(`${name} has these values already; nothing was changed.`)
-      return
+      return run.log.ok(`${name} has these values already; nothing was changed.`)
     }
     const judging = { run, release, layers: layering.withOverrides(layers, next), stored }
     const changes = flags.rollback ? [] : await judged(kubectl, judging)

@@ -6,7 +6,9 @@ import { encryptTo, type Recipients } from '../../lib/age/age.ts'
 import { recipientsOf } from '../../lib/age/keys.ts'
 import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { lockCluster } from '../../lib/platform/lock.ts'
 import { EXPORTED, isOverrideName } from '../../lib/platform/overrides.ts'
+import { clusterChecks } from '../../lib/preflight/preflight.ts'
 import { countText } from '../../lib/script/count.ts'
 import { sha256 } from '../../lib/script/digest.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
@@ -112,7 +114,10 @@ async function exportOverrides(
 }
 
 /** The run of `--list` and `--export`. */
-type CollectingRun = Pick<Run, 'args' | 'log' | 'step' | 'agree' | 'next'> & {
+type CollectingRun = Pick<
+  Run,
+  'args' | 'log' | 'step' | 'agree' | 'next' | 'abort' | 'onEnd' | 'preflight'
+> & {
   result: unknown
   flags: Parameters<typeof recipientsOf>[0] & { list: boolean; export?: string }
 }
@@ -142,9 +147,12 @@ export async function listOrExport(
   const encrypts = passphrase || recipient.length > 0
   const to = encrypts ? await recipientsOf({ recipient, passphrase }) : undefined
   checkExport(folder, overrides, to)
+  const rights = ['configmaps', 'secrets'].map(resource => ['patch', '', resource] as const)
+  await run.preflight(await clusterChecks(kubectl, rights))
   const plan = overrides.map(({ object }) => `write ${join(folder, exportName(object))}`)
   plan.push('mark each override with the checksum of its file')
   if (!(await run.agree(plan, `Export ${countText(overrides.length, 'override')}?`))) return
+  await lockCluster(kubectl, run)
   await run.step('Export', `kubectl get configmap NAME -n NAMESPACE -o yaml > ${folder}/FILE`, async () => {
     const files = await exportOverrides(kubectl, folder, overrides, to)
     run.result = { folder, files }

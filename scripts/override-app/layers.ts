@@ -40,6 +40,12 @@ export function overridableNames(releases: readonly KubeObject[]): string[] {
     .sort()
 }
 
+/** Throws an ExpectedError for a release that is suspended: Flux would not take a change of its values. Pure. */
+export function refuseSuspended({ spec, metadata }: KubeObject): void {
+  if (spec?.suspend)
+    throw new ExpectedError(`HelmRelease ${metadata.name} is suspended`, 'ask why, then resume it')
+}
+
 /** The release with a name. Throws an ExpectedError that names the nearest one. */
 export function releaseNamed(name: string, releases: readonly KubeObject[]): KubeObject {
   const candidates = overridable(releases)

@@ -11,6 +11,16 @@ import { valuesText } from './values.ts'
 /** Flux takes a change over at once of what has this label. */
 const WATCH = { 'reconcile.fluxcd.io/watch': 'Enabled' }
 
+/** What the user of the kubeconfig has to be allowed, to change the override of a release in a namespace. Pure. */
+export function overrideRights(namespace: string) {
+  return [
+    ['create', '', 'secrets', namespace],
+    ['patch', '', 'secrets', namespace],
+    ['patch', '', 'configmaps', namespace],
+    ['patch', 'helm.toolkit.fluxcd.io', 'helmreleases', namespace],
+  ] as const
+}
+
 /** The content of the overrides of one release: text of the values, or null for one that is absent. */
 export type OverrideTexts = Record<OverrideKind, string | null>
 
