@@ -119,6 +119,9 @@ await script({
       const { unprovedTargets } = await import('./migrate-data/proof.ts')
       problems.push(...(await unprovedTargets(kubectl, matchedClaims(pending.map(({ match }) => match)))))
     }
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
+    const rights = ['deployments', 'statefulsets'].map(kind => ['patch', 'apps', kind] as const)
+    await run.preflight(await clusterChecks(kubectl, rights))
     const all = [...plans.workProblems(work, inUse), ...problems]
     if (!run.flags['dry-run']) throwAll(all)
     if (pending.length === 0 && stopped.length === 0) return run.log.ok('nothing to do; nothing was changed.')

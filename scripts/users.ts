@@ -65,6 +65,7 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { readConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
+    const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { accountServices, everybody } = await import('../lib/platform/sign-on.ts')
     const { exportText, peopleOf } = await import('./users/people.ts')
     const { accountLines, userNamed } = await import('./users/actions.ts')
@@ -92,6 +93,8 @@ await script({
       return
     }
 
+    const rights = ['create', 'update', 'delete'].map(verb => [verb, '', 'services/proxy', 'oas'] as const)
+    await run.preflight(await clusterChecks(kubectl, rights))
     const lines = accountLines(await planned(people))
     if (lines.length === 0) {
       run.log.ok('no change is needed; nothing was changed.')
