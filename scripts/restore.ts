@@ -60,6 +60,7 @@ await script({
     const check = await import('./restore/check.ts')
     const { startWriters } = await import('./restore/writers.ts')
     const { restoreInto } = await import('./restore/into.ts')
+    const { inquiry, obstaclesOf } = await import('../lib/rollout/obstacles.ts')
     const { waitForKustomizations } = await import('../lib/rollout/rollout.ts')
     const [backup = ''] = run.args
     const { into, confirm } = run.flags
@@ -103,7 +104,8 @@ await script({
     await progress.beginRestore(run, kubectl, state)
     await run.step('Suspend', `flux suspend kustomization ${app}`, () => steps.suspendApp(kubectl, parts))
     const claims = new Set(held.map(({ claim }) => claim))
-    const wait = { deadline, log: run.log, signal: run.signal }
+    const known = inquiry(kubectl, obstaclesOf)
+    const wait = { deadline, log: run.log, signal: run.signal, known }
     const counting = await countingOf(run, kubectl)
     // What is loaded is the application's again: people may have written since.
     if (!state.loaded) {

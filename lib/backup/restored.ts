@@ -1,6 +1,7 @@
 /** What a restore or a drill does with restored volumes: databases start, dumps are loaded, the contents are counted. */
 import { condition } from '../flux/flux.ts'
-import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, type Ref, refOf } from '../kubectl/kubectl.ts'
+import { claimsOfPod } from '../kubectl/volumes.ts'
 import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { asOneLine } from '../script/printable.ts'
@@ -18,10 +19,15 @@ const TRIES = 6
 /** The exit code of a `load` that finds no whole dump. */
 const NO_DUMP = 4
 
+/** What to do about a database that does not start on its files. */
+const FILES = 'a database that does not start on its files: "By hand" in runbooks/restore.md'
+
 /** Waiting for what was restored. */
 export interface Waiting {
   log: Pick<Log, 'progress'>
   signal: AbortSignal
+  /** What the diagnosis knows of pods: `inquiry` of lib/rollout. The drill in the cluster carries no diagnosis. */
+  known?: (pods: readonly Ref[]) => Promise<readonly { subject: string; cause: string; fix: string }[]>
 }
 
 const isReady = (pod: KubeObject) => condition(pod, 'Ready')?.status === 'True'
@@ -33,11 +39,11 @@ const isReady = (pod: KubeObject) => condition(pod, 'Ready')?.status === 'True'
 export async function untilStarted(
   kubectl: Kubectl,
   claims: ReadonlySet<string>,
-  { log, signal }: Waiting,
+  { log, signal, known = async () => [] }: Waiting,
 ): Promise<ClaimPlace[]> {
   const namespaces = [...new Set([...claims].map(claim => claim.split('/')[0]!))]
   const end = performance.now() + STARTING / 3
-  return until<string, ClaimPlace[]>(
+  return until<{ text: string; fix?: string }, ClaimPlace[]>(
     async () => {
       const pods = (
         await Promise.all(namespaces.map(namespace => kubectl.list('v1', 'Pod', { namespace })))
@@ -59,15 +65,22 @@ export async function untilStarted(
         .map(({ claim, database }) => `the ${database!.name} of ${claim} is not ready`)
         .concat(waiting.length > 0 ? [] : stopped.map(claim => `no pod with ${claim} runs`))
         .join(', ')
-      log.progress(text)
-      return { last: text }
+      const mounts = (pod: KubeObject) =>
+        claimsOfPod(pod).some(name => claims.has(`${pod.metadata.namespace}/${name}`))
+      const [cause] = await known(pods.filter(pod => !isReady(pod) && mounts(pod)).map(refOf))
+      const told = cause ? `${text} · ${cause.subject}: ${cause.cause}` : text
+      log.progress(told)
+      return { last: { text: told, fix: cause?.fix } }
     },
     {
       deadline: STARTING,
       every: 2000,
       patience: 120_000,
-      describe: last => last ?? 'nothing',
-      fix: `see why: kubectl -n ${namespaces[0]} get pods, kubectl -n ${namespaces[0]} logs POD; a database that does not start on its files: "By hand" in runbooks/restore.md; then run the same command again`,
+      describe: last => last?.text ?? 'nothing',
+      fix: last =>
+        last?.fix
+          ? `${last.fix}; ${FILES}`
+          : `see why: kubectl -n ${namespaces[0]} get pods, kubectl -n ${namespaces[0]} logs POD; ${FILES}; then run the same command again`,
       signal,
     },
   )
