@@ -30,6 +30,13 @@ test('at the deadline it tells the last state, and has looked once more at the v
   assert.is(error.fix, 'do this')
 })
 
+test('what to do at the deadline may depend on the last state', async () => {
+  const error = await expectedFrom(() =>
+    until(async () => ({ last: 'full' }), { deadline: 0, describe, fix: last => `empty what is ${last}` }),
+  )
+  assert.is(error.fix, 'empty what is full')
+})
+
 test('done at the last look counts, even when the deadline has passed meanwhile', async () => {
   const work = async () => {
     await sleep(30)
