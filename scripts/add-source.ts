@@ -59,7 +59,7 @@ await script({
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { applyText, planApply } = await import('../lib/flux/apply.ts')
     const { DeployKey } = await import('../lib/flux/deploy-key.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { generatePassword } = await import('../lib/platform/secrets.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')

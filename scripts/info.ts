@@ -43,7 +43,7 @@ await script({
     }
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { fluxRelease } = await import('../lib/flux/flux-install.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig } = await import('../lib/platform/config.ts')
     const config = installedConfig(run.cluster)
     const versions: Record<string, string> = { 'flux (pinned here)': (await fluxRelease()).version }
     let installed: string[] = []

@@ -44,7 +44,7 @@ await script({
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     const { applyPlanned, applyText, planApply } = await import('../lib/flux/apply.ts')
-    const { installedConfig, storageConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig, storageConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { PlatformPart } = await import('../lib/rollout/platform-part.ts')

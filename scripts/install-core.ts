@@ -26,7 +26,7 @@ await script({
     const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
     const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
     const { checkConfig, configure, diffVariables, parseSettings, settingsWriter } = await import(
-      '../lib/platform/configure.ts'
+      './install-core/settings.ts'
     )
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { coreHosts } = await import('../lib/preflight/hosts.ts')

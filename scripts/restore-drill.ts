@@ -40,7 +40,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { installedConfig, storageConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig, storageConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backupChecks, countingOf, passwordCheck } = await import('../lib/backup/back-up.ts')

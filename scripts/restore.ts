@@ -49,7 +49,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { storageConfig } = await import('../lib/platform/configure.ts')
+    const { storageConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { backUp, backupChecks, countingOf, partsOfApp } = await import('../lib/backup/back-up.ts')

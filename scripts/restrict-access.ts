@@ -45,7 +45,7 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig } = await import('../lib/platform/config.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { clusterChecks } = await import('../lib/preflight/preflight.ts')
     const { readAccessFlags } = await import('./restrict-access/flags.ts')

@@ -53,7 +53,7 @@ await script({
     const { findSaved, savedParts } = await import('./uninstall-app/backup.ts')
     const grants = await import('../lib/platform/grants.ts')
     const { proveStep } = await import('../lib/backup/back-up.ts')
-    const { installedConfig } = await import('../lib/platform/configure.ts')
+    const { installedConfig } = await import('../lib/platform/config.ts')
 
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     await run.preflight(

@@ -49,7 +49,7 @@ await script({
   changes: true,
   async run(run) {
     const { missingKeys, parseConfig, readConfig } = await import('../lib/platform/config.ts')
-    const { saveOver } = await import('../lib/platform/configure.ts')
+    const { saveOver } = await import('../lib/platform/config.ts')
     const { migrateSettings } = await import('./upgrade-0.6/settings-migration.ts')
     const { findSettings, leftComments, planSettings, settingsText } = await import(
       './upgrade-0.6/settings-plan.ts'

@@ -3,7 +3,6 @@ import { CURRENT_KINDS, type FluxKinds, servedKinds } from '../flux/flux-version
 import { notKubernetes } from '../kubectl/answer.ts'
 import { explainApiError, type Kubectl, type KubeObject, type ListOptions } from '../kubectl/kubectl.ts'
 import { holdsSettings } from '../platform/accounts.ts'
-import { variablesOf } from '../platform/configure.ts'
 import {
   type CatalogueEntry,
   generatedKeysOf,
@@ -11,6 +10,7 @@ import {
   loadCatalogue,
   secretValues,
 } from '../platform/secrets.ts'
+import { variablesOf } from '../platform/variables.ts'
 import { messageOf } from '../script/errors.ts'
 import { secretFact } from './allowed/facts.ts'
 import { allowedPart } from './allowed/pick.ts'

@@ -1,4 +1,5 @@
 import { type Config, valuesFor } from './config.ts'
+import { VARIABLES } from './variables.ts'
 
 /** A Secret with an account that somebody else gave: where it is, and what it holds. */
 export interface AccountSecret {
@@ -20,7 +21,7 @@ export const ACCOUNT_SECRETS: readonly AccountSecret[] = [
 /** Whether a Secret holds settings of `.flux.env`: not all of its values are secret. */
 export function holdsSettings({ namespace, name }: { namespace?: string; name: string }): boolean {
   return (
-    (namespace === 'flux-system' && name === 'oas-cluster-variables') ||
+    (namespace === VARIABLES.namespace && name === VARIABLES.name) ||
     ACCOUNT_SECRETS.some(account => account.namespace === namespace && account.name === name)
   )
 }

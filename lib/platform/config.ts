@@ -1,5 +1,8 @@
-import { type ExpectedError, throwAll, UsageError } from '../script/errors.ts'
-import { readIfExists } from '../script/files.ts'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Cluster } from '../script/cluster.ts'
+import { ExpectedError, throwAll, UsageError } from '../script/errors.ts'
+import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/files.ts'
 import { suggestion } from '../script/flags.ts'
 import { registerSecret } from '../script/redact.ts'
 import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
@@ -79,23 +82,6 @@ export function valuesFor(config: Config, use: ConfigKey['use'], prefix = ''): R
   return Object.fromEntries(keys.map(({ name }) => [name, config[name] ?? '']))
 }
 
-/**
- * What goes into the Secret `oas-cluster-variables`, from which Flux substitutes: no password, no key. `podRanges`
- * are the addresses of the cluster's pods; manifests have those of k3s where they are not known. Pure.
- */
-export function clusterVariables(config: Config, podRanges: readonly string[] = []): Record<string, string> {
-  return { ...valuesFor(config, 'variable'), [POD_RANGES]: podRanges.join(' ') }
-}
-
-/** The variable that no file sets: the cluster knows it. */
-const POD_RANGES = 'pod_ranges'
-
-/** Whether the value of a variable may be shown: it is known here and no secret. */
-export function showsVariable(name: string): boolean {
-  const key = byName.get(name)
-  return name === POD_RANGES || (key !== undefined && !key.secret)
-}
-
 /** The text of a `.flux.env` with these values set: lines that are there are replaced, others appended. Pure. */
 export function editConfig(text: string, values: Record<string, string>): string {
   const left = new Map(Object.entries(values))
@@ -113,4 +99,53 @@ export function editConfig(text: string, values: Record<string, string>): string
 /** Reads a cluster's `.flux.env` as far as it goes; empty when there is none yet. Throws what is wrong in it. */
 export function readConfig(file: string): Record<string, string> {
   return parseConfig(readIfExists(file) ?? '', file)
+}
+
+/**
+ * Writes the `.flux.env`, 0600 in the cluster's 0700 folder, and beside it the kustomization.yaml with which
+ * `kubectl apply -k clusters/NAME` brings it into the cluster by hand (docs, "Install core applications").
+ */
+export function saveConfig(cluster: Cluster, text: string): void {
+  privateFolder(cluster.folder)
+  writeFileAtomic(cluster.env, text)
+  const kustomization = join(cluster.folder, 'kustomization.yaml')
+  if (readIfExists(kustomization) === undefined)
+    writeFileAtomic(kustomization, readFileSync(join(ROOT, 'install', 'kustomization.yaml')))
+}
+
+/**
+ * The same over the text that a plan was made from, undefined without one. Throws an ExpectedError when the file was
+ * changed since: it may have been corrected meanwhile, and what was planned comes from what it said.
+ */
+export function saveOver(cluster: Cluster, before: string | undefined, text: string): void {
+  if (readIfExists(cluster.env) !== before)
+    throw new ExpectedError(
+      `${cluster.env} was changed meanwhile; nothing else was written`,
+      'run the same command again: it shows a new plan',
+    )
+  saveConfig(cluster, text)
+}
+
+/** The complete configuration of an installed cluster. Throws a UsageError when it was never completed. */
+export function installedConfig(cluster: Cluster): Config {
+  const values = readConfig(cluster.env)
+  const missing = missingKeys(values)
+  if (missing.length > 0)
+    throw new UsageError(
+      `${cluster.env} lacks ${missing.map(key => key.name).join(', ')}`,
+      `run \`npx tsx scripts/install-core.ts --cluster ${cluster.name}\` first`,
+    )
+  return completeConfig(values)
+}
+
+/**
+ * The complete configuration of an installed cluster with a storage for backups; `config` where it is read already.
+ * Throws a UsageError when none is configured.
+ */
+export function storageConfig(cluster: Cluster, config = installedConfig(cluster)): Config {
+  if (config.backup_s3_enabled === 'true') return config
+  throw new UsageError(
+    `no S3 storage for backups is configured in ${cluster.env}`,
+    'set backup_s3_enabled=true and the other backup_s3_ keys there, then run install-core and `install-app velero`',
+  )
 }

@@ -1,6 +1,6 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { holdsSettings } from '../platform/accounts.ts'
-import { showsVariable } from '../platform/config.ts'
+import { showsVariable } from '../platform/variables.ts'
 import { ExpectedError, throwAll } from '../script/errors.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { Backup } from './files.ts'

@@ -1,8 +1,8 @@
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { holdsSettings } from '../../lib/platform/accounts.ts'
-import { variablesOf } from '../../lib/platform/configure.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { loadCatalogue, secretValues } from '../../lib/platform/secrets.ts'
+import { variablesOf } from '../../lib/platform/variables.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 
 /** Keys of Secrets with public values: certificates, and names of users. */

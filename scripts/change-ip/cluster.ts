@@ -7,22 +7,15 @@ import {
   Kubectl,
   type KubeObject,
   MOST_OBJECTS,
-  type Ref,
   refOf,
   refText,
 } from '../../lib/kubectl/kubectl.ts'
+import { VARIABLES } from '../../lib/platform/variables.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { inUrl, mentions, replaceAddress } from './address.ts'
 import type { VariableEdit } from './state.ts'
-
-const VARIABLES: Ref = {
-  apiVersion: 'v1',
-  kind: 'Secret',
-  namespace: 'flux-system',
-  name: 'oas-cluster-variables',
-}
 
 /**
  * The API server of a cluster at an address, whatever the kubeconfig says; undefined without a kubeconfig. With

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { GIT_REPOSITORY, KUSTOMIZATION } from '../../lib/flux/flux.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
-import { type Config, clusterVariables } from '../../lib/platform/config.ts'
-import { variablesOf } from '../../lib/platform/configure.ts'
+import type { Config } from '../../lib/platform/config.ts'
+import { clusterVariables, VARIABLES, variablesOf } from '../../lib/platform/variables.ts'
 import { ROOT } from '../../lib/script/files.ts'
 
 /**
@@ -25,7 +25,7 @@ export function namespaces(): KubeObject[] {
  */
 export function settingsSecrets(config: Config, podRanges: readonly string[] = []): KubeObject[] {
   return [
-    secret('flux-system', 'oas-cluster-variables', clusterVariables(config, podRanges)),
+    secret(VARIABLES.namespace, VARIABLES.name, clusterVariables(config, podRanges)),
     ...ACCOUNT_SECRETS.map(({ namespace, name, values }) => secret(namespace, name, values(config))),
   ]
 }

@@ -1,16 +1,9 @@
 import type { Identity } from '../../flux2/core/single-sign-on/userpanel/panel/users.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import { variablesOf } from '../../lib/platform/configure.ts'
 import { withoutGrants } from '../../lib/platform/sign-on.ts'
+import { VARIABLES, variablesOf } from '../../lib/platform/variables.ts'
 import { table } from '../../lib/script/table.ts'
 import { rowOf, stateOf } from './people.ts'
-
-const VARIABLES = {
-  apiVersion: 'v1',
-  kind: 'Secret',
-  namespace: 'flux-system',
-  name: 'oas-cluster-variables',
-}
 
 /** Whether users without grants may open every application: what the panel of the cluster was told. */
 export async function hasLegacyAccess(kubectl: Kubectl): Promise<boolean> {

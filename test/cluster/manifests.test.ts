@@ -3,22 +3,18 @@
  * The manifests, built, substituted and applied by the real kustomize-controller to a real API server that has
  * the CRDs that they use. Helm stays out of this: what the releases make of their values is tested elsewhere.
  */
+
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { HELM_RELEASE, HELM_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { holdsSettings } from '../../lib/platform/accounts.ts'
-import {
-  type Config,
-  clusterVariables,
-  completeConfig,
-  parseConfig,
-  readConfig,
-} from '../../lib/platform/config.ts'
+import { type Config, completeConfig, parseConfig, readConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { ensureSecrets, generatedKeysOf, loadCatalogue, secretRef } from '../../lib/platform/secrets.ts'
+import { clusterVariables } from '../../lib/platform/variables.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
 import { gitRepository, namespaces, settingsSecrets } from '../../scripts/install-core/platform.ts'

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError, ExpectedErrors } from '../../lib/script/errors.ts'
 
 const folders: string[] = []
@@ -31,4 +32,20 @@ export async function expectedFrom(work: () => unknown): Promise<ExpectedError> 
 /** The messages of an ExpectedError, one for each of its problems. */
 export function messagesOf(error: ExpectedError): string[] {
   return (error instanceof ExpectedErrors ? error.problems : [error]).map(problem => problem.message)
+}
+
+/** A cluster with a folder of its own, with `text` as its `.flux.env`. */
+export function cluster(text?: string): Cluster {
+  const folder = join(temporaryFolder(), 'oas')
+  if (text !== undefined) {
+    mkdirSync(folder)
+    writeFileSync(join(folder, '.flux.env'), text)
+  }
+  return {
+    name: 'oas',
+    folder,
+    env: join(folder, '.flux.env'),
+    kubeconfig: join(folder, 'k'),
+    journal: folder,
+  }
 }

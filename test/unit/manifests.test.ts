@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: those are the variables of Flux
+
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, normalize } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -9,9 +10,10 @@ import { parseDocument, visit } from 'yaml'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
 import { APPS } from '../../lib/platform/apps.ts'
-import { clusterVariables, completeConfig, missingKeys, parseConfig } from '../../lib/platform/config.ts'
+import { completeConfig, missingKeys, parseConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
 import { generatedKeysOf, loadCatalogue } from '../../lib/platform/secrets.ts'
+import { clusterVariables } from '../../lib/platform/variables.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import {
   CERTIFICATES,

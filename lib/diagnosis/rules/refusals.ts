@@ -1,5 +1,6 @@
 import type { KubeObject, Ref } from '../../kubectl/kubectl.ts'
 import { CORE_KUSTOMIZATIONS } from '../../platform/apps.ts'
+import { VARIABLES } from '../../platform/variables.ts'
 import { isDeletedAlone } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'
@@ -382,6 +383,6 @@ export function installerOf(
   { metadata }: KubeObject,
   secret: string | undefined,
 ): readonly [string, ...string[]] {
-  const core = secret === 'oas-cluster-variables' || CORE_KUSTOMIZATIONS.some(name => name === metadata.name)
+  const core = secret === VARIABLES.name || CORE_KUSTOMIZATIONS.some(name => name === metadata.name)
   return core ? ['install-core'] : ['install-app', metadata.name]
 }

@@ -1,13 +1,11 @@
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { CONFIG_KEYS } from '../../platform/config-keys.ts'
+import { VARIABLES } from '../../platform/variables.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'
 import { refTo, type ScriptCall, scriptCommand } from './failure.ts'
 import { isOurs } from './ownership.ts'
 import { installerOf } from './refusals.ts'
-
-/** The Secret of what `.flux.env` says. Its values may be empty. */
-const VARIABLES = 'oas-cluster-variables'
 
 /** One Secret that the platform needs: which keys, and which script makes them. */
 interface Needed {
@@ -32,7 +30,8 @@ function neededSecrets(index: Index): Needed[] {
   const keys = CONFIG_KEYS.filter(({ use }) => use === 'variable').map(({ name }) => name)
   return [
     ...generated,
-    { namespace: 'flux-system', name: VARIABLES, keys, script: ['install-core'], filled: false },
+    // Its values may be empty.
+    { namespace: VARIABLES.namespace, name: VARIABLES.name, keys, script: ['install-core'], filled: false },
   ]
 }
 
@@ -63,7 +62,7 @@ const finding = (
       ...(needed.script
         ? {
             text:
-              needed.name === VARIABLES
+              needed.name === VARIABLES.name
                 ? `run \`${scriptCommand(needed.script)}\`: it creates it from .flux.env`
                 : restored(needed.script),
             command: scriptCommand(needed.script),

@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ACCOUNT_SECRETS, holdsSettings } from '../../../../lib/platform/accounts.ts'
-import { clusterVariables, completeConfig, showsVariable } from '../../../../lib/platform/config.ts'
+import { completeConfig } from '../../../../lib/platform/config.ts'
 import { CONFIG_KEYS } from '../../../../lib/platform/config-keys.ts'
+import { clusterVariables, showsVariable } from '../../../../lib/platform/variables.ts'
 import { PRINTABLE } from '../../../fixtures/printable.ts'
 
 const complete = { domain: 'a.org', ip_address: '203.0.113.7', admin_email: 'x@a.org' }

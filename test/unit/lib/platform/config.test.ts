@@ -1,22 +1,23 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  clusterVariables,
   completeConfig,
   editConfig,
+  installedConfig,
   missingKeys,
   parseConfig,
   readConfig,
+  saveOver,
 } from '../../../../lib/platform/config.ts'
 import { CONFIG_KEYS, checkValue } from '../../../../lib/platform/config-keys.ts'
 import { ExpectedError, type ExpectedErrors, UsageError } from '../../../../lib/script/errors.ts'
 import { ROOT } from '../../../../lib/script/files.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { PRINTABLE } from '../../../fixtures/printable.ts'
-import { expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
+import { cluster, expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
 
 const domains = {
   good: ['oas.example.org', 'a.b', 'xn--bcher-kva.example', '0.example.org', `${'a'.repeat(63)}.org`],
@@ -331,12 +332,6 @@ test('a complete configuration has every key, defaults and derived values among 
   )
 })
 
-test('the cluster gets the variables and not the settings', () => {
-  const variables = clusterVariables(completeConfig(complete))
-  assert.is(variables.domain, 'a.org')
-  for (const name of ['git_url', 'git_branch', 'flux_manifest']) assert.not.ok(name in variables, name)
-})
-
 test('readConfig names the file, and a file that is not there holds nothing', async () => {
   const file = join(temporaryFolder(), '.flux.env')
   assert.equal(readConfig(file), {})
@@ -350,6 +345,33 @@ test('.flux.env.example explains every key, and is itself valid', () => {
   const text = readFileSync(join(ROOT, 'install', '.flux.env.example'), 'utf8')
   assert.equal(Object.keys(parseConfig(text)).sort(), CONFIG_KEYS.map(key => key.name).sort())
   assert.equal(names({ ...parseConfig(text), ...complete }), [])
+})
+
+const required = 'domain=a.org\nip_address=203.0.113.7\nadmin_email=x@a.org\n'
+
+test('a saved configuration is private, in a private folder', () => {
+  const where = cluster(required)
+  chmodSync(where.env, 0o644)
+  saveOver(where, readFileSync(where.env, 'utf8'), 'domain=b.org\n')
+  assert.is(statSync(where.env).mode & 0o777, 0o600)
+  assert.is(statSync(where.folder).mode & 0o777, 0o700)
+  assert.is(readFileSync(where.env, 'utf8'), 'domain=b.org\n')
+  // For kubectl apply -k; who changes it keeps it.
+  const kustomization = join(where.folder, 'kustomization.yaml')
+  assert.match(readFileSync(kustomization, 'utf8'), 'oas-cluster-variables')
+  writeFileSync(kustomization, 'mine')
+  saveOver(where, 'domain=b.org\n', 'domain=c.org\n')
+  assert.is(readFileSync(kustomization, 'utf8'), 'mine')
+  // Who has changed it since it was read keeps that, too.
+  assert.throws(() => saveOver(where, 'domain=b.org\n', 'domain=d.org\n'), /was changed meanwhile/)
+  assert.is(readFileSync(where.env, 'utf8'), 'domain=c.org\n')
+})
+
+test('an incomplete configuration is not one of an installed cluster', async () => {
+  assert.is(installedConfig(cluster(required)).domain, 'a.org')
+  const error = await expectedFrom(() => installedConfig(cluster('domain=a.org\n')))
+  assert.match(error.message, 'lacks ip_address, admin_email')
+  assert.match(error.fix, 'install-core.ts --cluster oas')
 })
 
 test.run()

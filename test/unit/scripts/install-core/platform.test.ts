@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { clusterVariables, completeConfig } from '../../../../lib/platform/config.ts'
+import { completeConfig } from '../../../../lib/platform/config.ts'
+import { clusterVariables } from '../../../../lib/platform/variables.ts'
 import {
   gitRepository,
   namespaces,

@@ -1,36 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Cluster } from '../../../../lib/script/cluster.ts'
+import { ExpectedErrors } from '../../../../lib/script/errors.ts'
 import {
   checkConfig,
   configure,
   diffVariables,
-  installedConfig,
   parseSettings,
-  saveOver,
   settingsWriter,
-  variablesOf,
-} from '../../../../lib/platform/configure.ts'
-import type { Cluster } from '../../../../lib/script/cluster.ts'
-import { ExpectedErrors } from '../../../../lib/script/errors.ts'
-import { redact } from '../../../../lib/script/redact.ts'
-import { expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
+} from '../../../../scripts/install-core/settings.ts'
+import { cluster, expectedFrom, messagesOf } from '../../helpers.ts'
 
-function cluster(text?: string): Cluster {
-  const folder = join(temporaryFolder(), 'oas')
-  if (text !== undefined) {
-    mkdirSync(folder)
-    writeFileSync(join(folder, '.flux.env'), text)
-  }
-  return {
-    name: 'oas',
-    folder,
-    env: join(folder, '.flux.env'),
-    kubeconfig: join(folder, 'k'),
-    journal: folder,
-  }
-}
 const required = 'domain=a.org\nip_address=203.0.113.7\nadmin_email=x@a.org\n'
 
 test('--set takes KEY=VALUE, split at the first equals sign', () => {
@@ -104,51 +85,6 @@ test('without a terminal all missing keys are told at once; a secret belongs int
     outgoing_mail_enabled: 'false',
   })
   assert.match((await expectedFrom(() => configure(where, {}))).fix, '--set domain=VALUE')
-})
-
-test('a saved configuration is private, in a private folder', () => {
-  const where = cluster(required)
-  chmodSync(where.env, 0o644)
-  saveOver(where, readFileSync(where.env, 'utf8'), 'domain=b.org\n')
-  assert.is(statSync(where.env).mode & 0o777, 0o600)
-  assert.is(statSync(where.folder).mode & 0o777, 0o700)
-  assert.is(readFileSync(where.env, 'utf8'), 'domain=b.org\n')
-  // For kubectl apply -k; who changes it keeps it.
-  const kustomization = join(where.folder, 'kustomization.yaml')
-  assert.match(readFileSync(kustomization, 'utf8'), 'oas-cluster-variables')
-  writeFileSync(kustomization, 'mine')
-  saveOver(where, 'domain=b.org\n', 'domain=c.org\n')
-  assert.is(readFileSync(kustomization, 'utf8'), 'mine')
-  // Who has changed it since it was read keeps that, too.
-  assert.throws(() => saveOver(where, 'domain=b.org\n', 'domain=d.org\n'), /was changed meanwhile/)
-  assert.is(readFileSync(where.env, 'utf8'), 'domain=c.org\n')
-})
-
-test('of the variables in the cluster the secret and unknown ones are hidden, the others are not', () => {
-  const data = {
-    domain: 'shown.example.org',
-    outgoing_mail_smtp_password: 'cluster-password',
-    foreign: 'foreign-password',
-  }
-  const encoded = Object.fromEntries(
-    Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
-  )
-  const secret = {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name: 'oas-cluster-variables' },
-    data: encoded,
-  }
-  assert.equal(variablesOf(secret), data)
-  assert.is(redact('shown.example.org cluster-password foreign-password'), 'shown.example.org *** ***')
-  assert.equal(variablesOf(undefined), {})
-})
-
-test('an incomplete configuration is not one of an installed cluster', async () => {
-  assert.is(installedConfig(cluster(required)).domain, 'a.org')
-  const error = await expectedFrom(() => installedConfig(cluster('domain=a.org\n')))
-  assert.match(error.message, 'lacks ip_address, admin_email')
-  assert.match(error.fix, 'install-core.ts --cluster oas')
 })
 
 test('a diff of variables shows what changes and hides secrets', () => {

@@ -1,13 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { KubeObject } from '../kubectl/kubectl.ts'
-import type { Cluster } from '../script/cluster.ts'
-import { ExpectedError, throwAll, UsageError } from '../script/errors.ts'
-import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/files.ts'
-import { suggestion } from '../script/flags.ts'
-import { askSecret, askText, interactive } from '../script/prompt.ts'
-import { registerSecret } from '../script/redact.ts'
-import type { Run } from '../script/run.ts'
 import {
   type Config,
   completeConfig,
@@ -15,9 +5,17 @@ import {
   missingKeys,
   parseConfig,
   readConfig,
-  showsVariable,
-} from './config.ts'
-import { CONFIG_KEYS, type ConfigKey, checkValue } from './config-keys.ts'
+  saveConfig,
+  saveOver,
+} from '../../lib/platform/config.ts'
+import { CONFIG_KEYS, type ConfigKey, checkValue } from '../../lib/platform/config-keys.ts'
+import { showsVariable } from '../../lib/platform/variables.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { throwAll, UsageError } from '../../lib/script/errors.ts'
+import { readIfExists } from '../../lib/script/files.ts'
+import { suggestion } from '../../lib/script/flags.ts'
+import { askSecret, askText, interactive } from '../../lib/script/prompt.ts'
+import type { Run } from '../../lib/script/run.ts'
 
 /** The values of repeated `--set KEY=VALUE`. Throws all that is wrong with them at once. Pure. */
 export function parseSettings(settings: readonly string[]): Record<string, string> {
@@ -141,65 +139,6 @@ export function settingsWriter(
     saveOver(cluster, before, editConfig(before ?? '', chosen))
     isWritten = true
   }
-}
-
-/**
- * Writes the `.flux.env`, 0600 in the cluster's 0700 folder, and beside it the kustomization.yaml with which
- * `kubectl apply -k clusters/NAME` brings it into the cluster by hand (docs, "Install core applications").
- */
-function saveConfig(cluster: Cluster, text: string): void {
-  privateFolder(cluster.folder)
-  writeFileAtomic(cluster.env, text)
-  const kustomization = join(cluster.folder, 'kustomization.yaml')
-  if (readIfExists(kustomization) === undefined)
-    writeFileAtomic(kustomization, readFileSync(join(ROOT, 'install', 'kustomization.yaml')))
-}
-
-/**
- * The same over the text that a plan was made from, undefined without one. Throws an ExpectedError when the file was
- * changed since: it may have been corrected meanwhile, and what was planned comes from what it said.
- */
-export function saveOver(cluster: Cluster, before: string | undefined, text: string): void {
-  if (readIfExists(cluster.env) !== before)
-    throw new ExpectedError(
-      `${cluster.env} was changed meanwhile; nothing else was written`,
-      'run the same command again: it shows a new plan',
-    )
-  saveConfig(cluster, text)
-}
-
-/** The complete configuration of an installed cluster. Throws a UsageError when it was never completed. */
-export function installedConfig(cluster: Cluster): Config {
-  const values = readConfig(cluster.env)
-  const missing = missingKeys(values)
-  if (missing.length > 0)
-    throw new UsageError(
-      `${cluster.env} lacks ${missing.map(key => key.name).join(', ')}`,
-      `run \`npx tsx scripts/install-core.ts --cluster ${cluster.name}\` first`,
-    )
-  return completeConfig(values)
-}
-
-/**
- * The complete configuration of an installed cluster with a storage for backups; `config` where it is read already.
- * Throws a UsageError when none is configured.
- */
-export function storageConfig(cluster: Cluster, config = installedConfig(cluster)): Config {
-  if (config.backup_s3_enabled === 'true') return config
-  throw new UsageError(
-    `no S3 storage for backups is configured in ${cluster.env}`,
-    'set backup_s3_enabled=true and the other backup_s3_ keys there, then run install-core and `install-app velero`',
-  )
-}
-
-/** The values of `oas-cluster-variables` as the cluster has them; those that are secret are registered as such. */
-export function variablesOf(secret: KubeObject | undefined): Record<string, string> {
-  const values: Record<string, string> = {}
-  for (const [name, encoded] of Object.entries((secret?.data ?? {}) as Record<string, string>)) {
-    values[name] = Buffer.from(encoded, 'base64').toString('utf8')
-    if (!showsVariable(name)) registerSecret(values[name])
-  }
-  return values
 }
 
 /**
