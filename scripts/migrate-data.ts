@@ -36,7 +36,8 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { mountsClaim, readVolumes, volumeName } = await import('../lib/kubectl/volumes.ts')
+    const { claimsOfPods, mountsClaim, podsUsing } = await import('../lib/kubectl/claims.ts')
+    const { readVolumes, volumeName } = await import('./migrate-data/volumes.ts')
     const { connectServer, holdServer } = await import('../lib/server/server.ts')
     const plans = await import('./migrate-data/plan.ts')
     const { matchedClaims, decideMatches } = await import('./migrate-data/volume-match.ts')
@@ -89,8 +90,8 @@ await script({
 
     const scaling = await import('../lib/kubectl/scale.ts')
     const usersOf = async (list: typeof matches) => {
-      const pods = scaling.podsUsing(await kubectl.list('v1', 'Pod', {}, mountsClaim), matchedClaims(list))
-      return { ...(await scaling.ownersOf(kubectl, pods)), inUse: scaling.claimsOfPods(pods) }
+      const pods = podsUsing(await kubectl.list('v1', 'Pod', {}, mountsClaim), matchedClaims(list))
+      return { ...(await scaling.ownersOf(kubectl, pods)), inUse: claimsOfPods(pods) }
     }
     if (run.flags.print || !ssh) {
       const commands = plans.byHand(matches, from, (await usersOf(matches)).workloads)

@@ -2,8 +2,9 @@
  * Whether a backup of Velero holds the data of one claim. Velero leaves out volumes that no pod mounts, those of pods
  * that do not run, and hostPath volumes, and calls the backup `Completed` (velero v1.18, pkg/podvolume/backupper.go).
  */
+
+import { podsByClaim } from '../kubectl/claims.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
-import { podsByClaim } from '../kubectl/volumes.ts'
 import { sizeText } from '../script/size.ts'
 import { heldBy } from './held.ts'
 import { startOf, takesNamespace, VELERO } from './objects.ts'

@@ -4,6 +4,7 @@
  * bucket, which is to tell nothing of the data.
  */
 import { createHmac } from 'node:crypto'
+import { claimsOfPod } from '../kubectl/claims.ts'
 import type { Access } from '../kubectl/kubeconfig.ts'
 import type { KubeObject } from '../kubectl/kubectl.ts'
 import {
@@ -12,7 +13,6 @@ import {
   type RunLimits,
   runInContainer,
 } from '../kubectl/run-in-container.ts'
-import { claimsOfPod } from '../kubectl/volumes.ts'
 import { countText } from '../script/count.ts'
 import { messageOf } from '../script/errors.ts'
 import { asOneLine } from '../script/printable.ts'

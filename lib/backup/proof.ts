@@ -1,8 +1,8 @@
 /** Making the proof of a backup: what it holds of a cluster, written where it can be read without the cluster. */
 import { join } from 'node:path'
 import { HELM_RELEASE } from '../flux/flux.ts'
+import { mountsClaim } from '../kubectl/claims.ts'
 import type { Kubectl, KubeObject, Ref } from '../kubectl/kubectl.ts'
-import { mountsClaim } from '../kubectl/volumes.ts'
 import type { Config } from '../platform/config.ts'
 import type { Cluster } from '../script/cluster.ts'
 import { sha256 } from '../script/digest.ts'

@@ -1,7 +1,7 @@
 import { ExpectedError } from '../script/errors.ts'
 import { until } from '../script/wait.ts'
+import { mountsClaim, podsUsing } from './claims.ts'
 import type { Kubectl, KubeObject, Ref } from './kubectl.ts'
-import { claimsOfPod, mountsClaim } from './volumes.ts'
 
 /** An owner of pods, and its number of replicas. */
 export interface Workload {
@@ -31,21 +31,6 @@ const SCALABLE: Readonly<Record<string, readonly [apiVersion: string, word: stri
 
 /** Milliseconds to wait for the end of pods. */
 const ENDING = 5 * 60_000
-
-/** Whether a pod has come to its end, and counts no more. Pure. */
-export const isOver = ({ status }: KubeObject) => status?.phase === 'Succeeded' || status?.phase === 'Failed'
-
-/** The pods that use one of these claims (`namespace/name`) now, or are about to. Pure. */
-export function podsUsing(pods: readonly KubeObject[], claims: ReadonlySet<string>): KubeObject[] {
-  return pods.filter(
-    pod => !isOver(pod) && claimsOfPod(pod).some(name => claims.has(`${pod.metadata.namespace}/${name}`)),
-  )
-}
-
-/** The claims that these pods use, as `namespace/name`. Pure. */
-export function claimsOfPods(pods: readonly KubeObject[]): Set<string> {
-  return new Set(pods.flatMap(pod => claimsOfPod(pod).map(name => `${pod.metadata.namespace}/${name}`)))
-}
 
 function workloadOf(object: KubeObject): Workload | undefined {
   const word = SCALABLE[object.kind]?.[1]

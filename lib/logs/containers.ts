@@ -3,9 +3,6 @@ import type { KubeObject } from '../kubectl/kubectl.ts'
 import { scrub } from '../script/scrub.ts'
 import { type Labels, labelsOf } from './selection.ts'
 
-/** Whether a pod has come to its end. Pure. */
-export const hasEnded = ({ status }: KubeObject): boolean => ['Succeeded', 'Failed'].includes(status?.phase)
-
 /** A container of a pod, and whether it has a log. */
 export interface LogContainer {
   namespace: string

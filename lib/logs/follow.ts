@@ -1,8 +1,9 @@
 import { ApiError } from '../kubectl/api-error.ts'
+import { isOver } from '../kubectl/claims.ts'
 import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
 import { ExpectedError, messageOf, UsageError } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
-import { hasEnded, type LogContainer } from './containers.ts'
+import type { LogContainer } from './containers.ts'
 import type { Line } from './lines.ts'
 import { findContainers, type LogReadOptions, readLog, sinceTime } from './read.ts'
 import { type LogTarget, POD } from './target.ts'
@@ -80,7 +81,7 @@ export async function followLogs(
         }
         first = false
         const over = containers.every(({ running, run }) => !running && !runs.get(run)?.open)
-        if ('pod' in target && over && (await isOver(kubectl, target.pod))) return
+        if ('pod' in target && over && (await hasEnded(kubectl, target.pod))) return
       } catch (error) {
         signal.throwIfAborted()
         const answered = error instanceof ExpectedError && error.cause instanceof ApiError
@@ -101,7 +102,7 @@ export async function followLogs(
 }
 
 /** Whether a pod has come to its end, or is gone. */
-async function isOver(kubectl: Kubectl, ref: { namespace: string; name: string }): Promise<boolean> {
+async function hasEnded(kubectl: Kubectl, ref: { namespace: string; name: string }): Promise<boolean> {
   const pod = await kubectl.get({ ...POD, ...ref })
-  return !pod || hasEnded(pod)
+  return !pod || isOver(pod)
 }

@@ -7,8 +7,8 @@ import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { causeLines, headline } from '../../lib/diagnosis/show.ts'
 import { type Gap, Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { readStatus } from '../../lib/diagnosis/status.ts'
+import { isOver } from '../../lib/kubectl/claims.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { hasEnded } from '../../lib/logs/containers.ts'
 import { readConfig } from '../../lib/platform/config.ts'
 import { showsVariable } from '../../lib/platform/variables.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
@@ -93,7 +93,7 @@ const MOST_OF_A_KIND = 2000
 export function boundedFacts(all: Snapshot['objects']): { objects: Snapshot['objects']; omitted: Gap[] } {
   const counts = new Map<string, number>()
   const kept = new Set<KubeObject>()
-  for (const object of [...all.filter(each => !hasEnded(each)), ...all.filter(hasEnded)]) {
+  for (const object of [...all.filter(each => !isOver(each)), ...all.filter(isOver)]) {
     const count = (counts.get(object.kind) ?? 0) + 1
     counts.set(object.kind, count)
     if (count <= MOST_OF_A_KIND) kept.add(object)

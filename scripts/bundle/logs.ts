@@ -1,6 +1,7 @@
 import { NAMESPACES } from '../../lib/diagnosis/status.ts'
+import { isOver } from '../../lib/kubectl/claims.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { hasEnded, type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
+import { type LogContainer, logContainersOf } from '../../lib/logs/containers.ts'
 import type { Line } from '../../lib/logs/lines.ts'
 import { lineOf, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
 import { AHEAD, backward } from '../../lib/logs/loki-pages.ts'
@@ -56,7 +57,7 @@ export async function addLogs(
   }
   await addFromLoki(collector, kubectl, options, add)
   const ours = pods.filter(({ metadata }) => NAMESPACES.some(name => name === metadata.namespace))
-  const first = [...ours.filter(pod => !hasEnded(pod)), ...ours.filter(hasEnded)].slice(0, MOST_PODS)
+  const first = [...ours.filter(pod => !isOver(pod)), ...ours.filter(isOver)].slice(0, MOST_PODS)
   if (ours.length > first.length)
     collector.leftOut.push({ what: `logs of ${ours.length - first.length} further pods`, why: 'too many' })
   for (const pod of first)

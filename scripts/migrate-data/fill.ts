@@ -7,12 +7,12 @@ import {
   untilUnused,
   type Workload,
 } from '../../lib/kubectl/scale.ts'
-import { volumeName } from '../../lib/kubectl/volumes.ts'
 import type { Run } from '../../lib/script/run.ts'
 import type { Ssh } from '../../lib/ssh/ssh.ts'
 import { isCopied, type Work } from './plan.ts'
 import { copyVolume, countsInWords, placeCopy, workFolder } from './server.ts'
 import { matchedClaims } from './volume-match.ts'
+import { volumeName } from './volumes.ts'
 
 /** A volume to fill, and what uses it now. */
 export interface Filling {

@@ -1,12 +1,4 @@
 import { Kubectl } from '../../lib/kubectl/kubectl.ts'
-import {
-  type FolderVolume,
-  mapText,
-  parseMap,
-  readVolumes,
-  type VolumeMap,
-  volumeName,
-} from '../../lib/kubectl/volumes.ts'
 import { EXIT, ExpectedError, throwAll, UsageError } from '../../lib/script/errors.ts'
 import { checkOutputPath, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { askSelect, inTurn, interactive } from '../../lib/script/prompt.ts'
@@ -15,6 +7,7 @@ import { table } from '../../lib/script/table.ts'
 import type { migrateFlags } from './flags.ts'
 import { checkFrom, openProblems } from './plan.ts'
 import { findVolume, type Match, type OpenVolume } from './volume-match.ts'
+import { type FolderVolume, mapText, parseMap, readVolumes, type VolumeMap, volumeName } from './volumes.ts'
 
 /** A run of migrate-data. */
 type MigrateRun = Run<typeof migrateFlags>

@@ -1,11 +1,11 @@
 import { posix } from 'node:path'
 import type { Workload } from '../../lib/kubectl/scale.ts'
-import { type FolderVolume, isVolumeFolder, volumeName, volumeOfFolder } from '../../lib/kubectl/volumes.ts'
 import { EXIT, ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { commandLine, quote } from '../../lib/script/quote.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import { type CopyJob, type JobState, workFolder } from './server.ts'
 import type { Match, OpenVolume } from './volume-match.ts'
+import { type FolderVolume, isVolumeFolder, volumeName, volumeOfFolder } from './volumes.ts'
 
 /** Old volumes, as far as there is something of them to copy. */
 export interface Sources {

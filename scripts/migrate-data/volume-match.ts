@@ -1,6 +1,6 @@
-import { type FolderVolume, volumeName } from '../../lib/kubectl/volumes.ts'
 import { UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
+import { type FolderVolume, volumeName } from './volumes.ts'
 
 /** An old volume and the new one that its data is for. */
 export interface Match {

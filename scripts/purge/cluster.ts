@@ -5,8 +5,8 @@ import type { BackupFlaw } from '../../lib/backup/judge.ts'
 import { takesNamespace } from '../../lib/backup/objects.ts'
 import { HELM_RELEASE } from '../../lib/flux/flux.ts'
 import { apiVersionsOf } from '../../lib/flux/flux-versions.ts'
+import { mountsClaim } from '../../lib/kubectl/claims.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import type { ServerSurvey } from './survey.ts'
 
 /** A persistent volume of the cluster, or a folder that looks like one while nobody can be asked. */

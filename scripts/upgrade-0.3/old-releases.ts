@@ -1,6 +1,5 @@
+import { mountsClaim, podsUsing } from '../../lib/kubectl/claims.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { podsUsing } from '../../lib/kubectl/scale.ts'
-import { mountsClaim } from '../../lib/kubectl/volumes.ts'
 import { commandLine } from '../../lib/script/quote.ts'
 
 /** The releases that the docs ("Upgrading to 0.3.0") remove, since Flux installs their successors. */

@@ -3,6 +3,7 @@
  * local-path-provisioner and the kubelet), and with a real sshd as the server. That sees folders of its own at
  * /var/lib/OpenAppStack, and only its own processes. The tests go on from where the one before has left things.
  */
+
 import { spawn } from 'node:child_process'
 import {
   chmodSync,
@@ -19,11 +20,11 @@ import { basename, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { NOTES } from '../../lib/kubectl/scale.ts'
-import type { VolumeMap } from '../../lib/kubectl/volumes.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { commandLine } from '../../lib/script/quote.ts'
 import { sleep, until } from '../../lib/script/wait.ts'
 import { Ssh } from '../../lib/ssh/ssh.ts'
+import type { VolumeMap } from '../../scripts/migrate-data/volumes.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { suite } from '../suite.ts'
 import { Bed, type Outcome, runScript, type ScriptOptions } from './harness.ts'

@@ -1,7 +1,8 @@
 /** What last words mean beside the objects that they do not name: who is bound, what has changed, who else is there. */
+
+import { claimsOfPod } from '../../kubectl/claims.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
 import { fits } from '../../kubectl/selector.ts'
-import { claimsOfPod } from '../../kubectl/volumes.ts'
 import type { Index } from '../snapshot.ts'
 import type { Meaning } from './last-words.ts'
 import { readsOfVariables, volumeOf } from './reads.ts'

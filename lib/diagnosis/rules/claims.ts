@@ -1,8 +1,8 @@
 /** Claims: those that are missing, not bound, about to go, or not as large as they should be. */
 
 import { condition, standing } from '../../flux/flux.ts'
+import { claimsOfPod } from '../../kubectl/claims.ts'
 import { type KubeObject, type Ref, refOf, refText } from '../../kubectl/kubectl.ts'
-import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule, type Telling, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'

@@ -1,5 +1,6 @@
 /** Containers that do not start, do not stay, or are not ready. */
 
+import { isOver } from '../../kubectl/claims.ts'
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
@@ -34,7 +35,7 @@ import {
 const containerTroubles: Rule = index =>
   oncePerWorkload(
     podsOf(index).flatMap(pod => {
-      if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return []
+      if (isOver(pod)) return []
       for (const container of containersOf(pod)) {
         const of = workloadOf(pod, index)
         const trouble = ofNames(troubleOf(pod, container, index), of)

@@ -1,8 +1,8 @@
 /** Pods that are not placed, not set up, not ended, or left behind. */
 
 import { type Condition, condition } from '../../flux/flux.ts'
+import { claimsOfPod } from '../../kubectl/claims.ts'
 import { type KubeObject, type Ref, refOf } from '../../kubectl/kubectl.ts'
-import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { evictionCause, hogOf, isEvicted } from '../eviction.ts'
 import { each, type Finding, type Rule, tell } from '../finding.ts'

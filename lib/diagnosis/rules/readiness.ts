@@ -1,8 +1,8 @@
 /** Containers that run, but do not get ready or do not come to their end. */
 
 import { condition } from '../../flux/flux.ts'
+import { claimsOfPod } from '../../kubectl/claims.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
-import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import type { Index } from '../snapshot.ts'
 import { short } from '../text.ts'

@@ -1,4 +1,5 @@
 /** What a pod requests of a node, and what the nodes have left. */
+import { isOver } from '../../kubectl/claims.ts'
 import type { KubeObject } from '../../kubectl/kubectl.ts'
 import { sizeText } from '../../script/size.ts'
 import type { Index } from '../snapshot.ts'
@@ -34,7 +35,7 @@ function freeOf(resource: string, nodes: readonly KubeObject[], index: Index): n
   const taken = new Map<string, number>()
   for (const pod of index.all('Pod')) {
     const { nodeName } = pod.spec ?? {}
-    if (!nodeName || /^(Succeeded|Failed)$/.test(pod.status?.phase ?? '')) continue
+    if (!nodeName || isOver(pod)) continue
     taken.set(nodeName, (taken.get(nodeName) ?? 0) + requested(pod, resource))
   }
   const amounts = nodes.map(

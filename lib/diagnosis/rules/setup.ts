@@ -1,7 +1,7 @@
 /** What a kubelet says when it cannot set a placed pod up: volumes, sandboxes, or nothing at all. */
 import { condition } from '../../flux/flux.ts'
+import { claimsOfPod } from '../../kubectl/claims.ts'
 import { type KubeObject, refOf, refText } from '../../kubectl/kubectl.ts'
-import { claimsOfPod } from '../../kubectl/volumes.ts'
 import { durationText } from '../../script/duration.ts'
 import { type Finding, type Rule, tell } from '../finding.ts'
 import type { Index } from '../snapshot.ts'

@@ -4,8 +4,6 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { podsUsing } from '../../../../lib/kubectl/scale.ts'
-import { type FolderVolume, volumeOfFolder } from '../../../../lib/kubectl/volumes.ts'
 import { clusterNamed } from '../../../../lib/script/cluster.ts'
 import {
   byHand,
@@ -25,6 +23,7 @@ import {
   parseCounts,
   parseJobs,
 } from '../../../../scripts/migrate-data/server.ts'
+import { type FolderVolume, volumeOfFolder } from '../../../../scripts/migrate-data/volumes.ts'
 import { oldClaims, releasesIn, removeCommands } from '../../../../scripts/upgrade-0.3/old-releases.ts'
 import {
   chooseClaims,
@@ -210,22 +209,6 @@ const object = (kind: string, metadata: KubeObject['metadata'], rest: object = {
   kind,
   metadata,
   ...rest,
-})
-
-test('pods that have ended use nothing', () => {
-  const using = (phase: string) =>
-    object(
-      'Pod',
-      { namespace: 'a', name: phase },
-      {
-        spec: { volumes: [{ persistentVolumeClaim: { claimName: 'x' } }] },
-        status: { phase },
-      },
-    )
-  const pods = ['Running', 'Pending', 'Unknown', 'Succeeded', 'Failed'].map(using)
-  const names = (claim: string) => podsUsing(pods, new Set([claim])).map(({ metadata }) => metadata.name)
-  assert.equal(names('a/x'), ['Running', 'Pending', 'Unknown'])
-  assert.equal(names('b/x'), [])
 })
 
 // upgrade-0.3

@@ -2,19 +2,18 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
+import { UsageError } from '../../../../lib/script/errors.ts'
+import { decideMatches, matchScore, proposeMatches } from '../../../../scripts/migrate-data/volume-match.ts'
 import {
   type FolderVolume,
   isVolumeFolder,
   mapText,
   parseMap,
-  podsByClaim,
   type VolumeMap,
   volumeName,
   volumeOfFolder,
   volumesOfCluster,
-} from '../../../../lib/kubectl/volumes.ts'
-import { UsageError } from '../../../../lib/script/errors.ts'
-import { decideMatches, matchScore, proposeMatches } from '../../../../scripts/migrate-data/volume-match.ts'
+} from '../../../../scripts/migrate-data/volumes.ts'
 import { expectedFrom } from '../../helpers.ts'
 
 let number = 0
@@ -281,13 +280,6 @@ test('a cluster tells folders, labels and pods; hostPath of old provisioners and
       },
     ])
   }
-})
-
-test('a pod counts once for a claim that it mounts twice', () => {
-  const { pods } = objects({})
-  const [pod] = pods
-  pod!.spec.volumes.push({ name: 'z', persistentVolumeClaim: { claimName: 'data' } })
-  assert.equal([...podsByClaim(pods)], [['oas-apps/data', [pod]]])
 })
 
 test('volumes of claims that are gone are kept in mind, and those without a folder told', () => {

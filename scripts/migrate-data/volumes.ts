@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
-import { UsageError } from '../script/errors.ts'
-import type { Kubectl, KubeObject } from './kubectl.ts'
+import { mountsClaim, podsByClaim } from '../../lib/kubectl/claims.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { UsageError } from '../../lib/script/errors.ts'
 
 /** A persistent volume that is a folder on a server, with the owner of its data. */
 export interface FolderVolume {
@@ -67,29 +68,6 @@ export function volumeOfFolder(name: string): FolderVolume {
   const [, namespace, claim] = FOLDER.exec(name) ?? []
   return { folder: name, ...(claim ? { namespace, claim } : {}), apps: [], pods: [] }
 }
-
-/** The names of the claims that a pod uses. */
-export function claimsOfPod(pod: KubeObject): string[] {
-  return ((pod.spec?.volumes ?? []) as { persistentVolumeClaim?: { claimName?: string } }[]).flatMap(
-    ({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? [],
-  )
-}
-
-/** The pods by each claim (`namespace/name`) that they use. Pure. */
-export function podsByClaim(pods: readonly KubeObject[]): Map<string, KubeObject[]> {
-  const found = new Map<string, KubeObject[]>()
-  for (const pod of pods)
-    for (const claim of new Set(claimsOfPod(pod))) {
-      const name = `${pod.metadata.namespace}/${claim}`
-      const known = found.get(name)
-      if (known) known.push(pod)
-      else found.set(name, [pod])
-    }
-  return found
-}
-
-/** Whether a pod uses a claim. Most of the pods of a large list do not. */
-export const mountsClaim = (pod: KubeObject): boolean => claimsOfPod(pod).length > 0
 
 /**
  * The volumes of a cluster that are folders. Volumes without a claim are included: their data may be
