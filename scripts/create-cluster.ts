@@ -46,9 +46,9 @@ await script({
     const { timeoutOf } = await import('../lib/script/duration.ts')
     const { privateFolder } = await import('../lib/script/files.ts')
     const { askText } = await import('../lib/script/prompt.ts')
-    const { inventoryFile, planFolder, writeFolder } = await import('../lib/platform/cluster-files.ts')
+    const { planFolder, writeFolder } = await import('./create-cluster/folder.ts')
     const { lockFolder } = await import('../lib/platform/folder-lock.ts')
-    const { readInventory, serverOf } = await import('../lib/platform/inventory.ts')
+    const { inventoryFile, readInventory, serverOf } = await import('../lib/platform/inventory.ts')
     const { oneLine } = await import('../lib/provider/provider-client.ts')
     const { publicAddressOf } = await import('./create-cluster/droplet.ts')
     const { askSettings, refuseReplacing, tellNext, wordpressDomain } = await import(

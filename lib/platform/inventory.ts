@@ -1,5 +1,7 @@
 import { isIP } from 'node:net'
+import { join } from 'node:path'
 import type { Document, Scalar, YAMLMap } from 'yaml'
+import type { Cluster } from '../script/cluster.ts'
 import { UsageError } from '../script/errors.ts'
 import { readIfExists } from '../script/files.ts'
 
@@ -41,6 +43,11 @@ interface HostList {
   path: string[]
   hosts: Data
   vars: Data
+}
+
+/** `inventory.yml` of a cluster folder. */
+export function inventoryFile(cluster: Cluster): string {
+  return join(cluster.folder, 'inventory.yml')
 }
 
 /**

@@ -1,6 +1,5 @@
-import { join } from 'node:path'
 import { readConfig } from '../platform/config.ts'
-import { type InventoryHost, readInventory, serverOf } from '../platform/inventory.ts'
+import { type InventoryHost, inventoryFile, readInventory, serverOf } from '../platform/inventory.ts'
 import { whoami } from '../platform/lock.ts'
 import type { Cluster } from '../script/cluster.ts'
 import { ExpectedError, UsageError } from '../script/errors.ts'
@@ -28,7 +27,7 @@ const targetOf = ({ address, user, port, keyFile }: InventoryHost): SshTarget =>
 export async function serverOfCluster(cluster: Cluster, hostname: string | undefined): Promise<SshTarget> {
   const [server] = await hostsOfCluster(cluster, hostname)
   if (server) return server
-  const file = inventoryOf(cluster)
+  const file = inventoryFile(cluster)
   const address = readConfig(cluster.env).ip_address
   if (address) return { host: address, user: 'root' }
   throw new UsageError(
@@ -53,7 +52,7 @@ export async function hostsOfCluster(
   cluster: Cluster,
   hostname: string | undefined,
 ): Promise<(SshTarget & { name: string })[]> {
-  const file = inventoryOf(cluster)
+  const file = inventoryFile(cluster)
   const hosts = await readInventory(file)
   const server = serverOf(hosts, hostname, file)
   const agents = hosts
@@ -61,8 +60,6 @@ export async function hostsOfCluster(
     .filter(({ name }) => name !== server?.name)
   return [...(server ? [server] : []), ...agents].map(host => ({ ...targetOf(host), name: host.name }))
 }
-
-const inventoryOf = (cluster: Cluster) => join(cluster.folder, 'inventory.yml')
 
 /** Checks the host key of the server of the run's cluster, for whoever lets another program log in. */
 export async function verifyServer(run: ServerRun): Promise<Ssh> {

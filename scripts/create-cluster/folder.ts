@@ -1,9 +1,14 @@
 import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import type { Cluster } from '../script/cluster.ts'
-import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../script/files.ts'
-import { editConfig, readConfig } from './config.ts'
-import { editInventory, type HostSettings, readInventory } from './inventory.ts'
+import { editConfig, readConfig } from '../../lib/platform/config.ts'
+import {
+  editInventory,
+  type HostSettings,
+  inventoryFile,
+  readInventory,
+} from '../../lib/platform/inventory.ts'
+import type { Cluster } from '../../lib/script/cluster.ts'
+import { privateFolder, ROOT, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 
 /** The settings for the files of a cluster folder. */
 export interface ClusterFacts {
@@ -20,11 +25,6 @@ export interface FolderPlan {
   /** The values that would be replaced, `file: name: old → new`. Empty when the folder is only completed. */
   differences: string[]
   writes: { path: string; text: string }[]
-}
-
-/** `inventory.yml` of a cluster folder. */
-export function inventoryFile(cluster: Cluster): string {
-  return join(cluster.folder, 'inventory.yml')
 }
 
 /**
