@@ -16,9 +16,7 @@ import type { FlagSpecs } from '../lib/script/flags.ts'
 import { script } from '../lib/script/script.ts'
 import {
   absenceText,
-  looksGenerated,
   plainSecret,
-  type SecretName,
   secretNameOf,
   secretPlaceOf,
   TEN,
@@ -61,16 +59,14 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { pick, proveBackup, readSecrets } = await import('../lib/secret-backup/cluster.ts')
+    const { generatedAmong, pick, proveBackup, readSecrets } = await import('../lib/secret-backup/cluster.ts')
     const { backupFolder, refuseExisting, writeBackup } = await import('../lib/secret-backup/files.ts')
-    const { readAgain, recipientsFor } = await import('../lib/secret-backup/keys.ts')
-    if (run.flags.verify !== undefined) {
-      const { verifyBackup } = await import('./backup-secrets/verify.ts')
-      return verifyBackup(run, resolve(run.flags.verify))
-    }
+    const { recipientsIfAny } = await import('../lib/age/keys.ts')
+    const { readAgain, verifyBackup } = await import('./backup-secrets/verify.ts')
+    if (run.flags.verify !== undefined) return verifyBackup(run, resolve(run.flags.verify))
     const at = new Date()
     const folder = run.flags.output === undefined ? backupFolder(run.cluster, at) : resolve(run.flags.output)
-    const to = await recipientsFor(run)
+    const to = await recipientsIfAny(run.flags)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
     let found: KubeObject[] = []
     await run.preflight([
@@ -79,7 +75,7 @@ await script({
         found = await readSecrets(kubectl, ['flux-system', 'oas', 'velero'])
       },
     ])
-    const wanted = run.flags.all ? await everything(found) : TEN
+    const wanted = run.flags.all ? await generatedAmong(found, TEN) : TEN
     const secrets = pick(found, wanted).map(plainSecret)
     if (secrets.length === 0)
       throw new ExpectedError(
@@ -121,10 +117,3 @@ await script({
     ])
   },
 })
-
-/** The ten, the catalogue, and all Secrets in the cluster with such a name. */
-async function everything(found: readonly KubeObject[]): Promise<readonly SecretName[]> {
-  const { loadCatalogue } = await import('../lib/platform/secrets.ts')
-  const names = [...TEN, ...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]
-  return [...new Map(names.map(name => [secretPlaceOf(name), name])).values()]
-}

@@ -60,9 +60,10 @@ await script({
     const { readSecrets } = await import('../lib/secret-backup/cluster.ts')
     const { readBackup } = await import('../lib/secret-backup/files.ts')
     const { keysFor } = await import('../lib/secret-backup/keys.ts')
-    const { diffBackup, diffText, fingerprints } = await import('../lib/secret-backup/diff.ts')
-    const { checkRestored, choose, chooseBackup, keepReplaced, missingNamespaces, restoreSecret } =
-      await import('../lib/secret-backup/restore.ts')
+    const { diffBackup } = await import('../lib/secret-backup/diff.ts')
+    const { keepReplaced, missingNamespaces, restoreSecret } = await import('../lib/secret-backup/restore.ts')
+    const { choose, chooseBackup } = await import('./restore-secrets/choose.ts')
+    const { checkRestored, diffText, fingerprints } = await import('./restore-secrets/diff.ts')
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { keepCopies, SecretCopies } = await import('../lib/platform/secret-copies.ts')
     const { loadCatalogue } = await import('../lib/platform/secrets.ts')
@@ -116,10 +117,8 @@ await script({
         return `${verb} Secret ${secretPlaceOf(secretNameOf(diff.secret))}`
       }),
     ]
-    if (
-      !(await run.agree(plan, `Restore ${chosen.length} of ${diffs.length} secrets on ${run.cluster.name}?`))
-    )
-      return
+    const question = `Restore ${chosen.length} of ${diffs.length} secrets on ${run.cluster.name}?`
+    if (!(await run.agree(plan, question))) return
     await lockCluster(kubectl, run)
 
     if (replaced.length > 0)

@@ -45,6 +45,16 @@ export async function recipientsOf(
   )
 }
 
+/** The same; undefined where nothing says to whom: neither a flag, nor the file `remembered`. */
+export async function recipientsIfAny(
+  flags: Pick<AgeValues, 'recipient' | 'passphrase'>,
+  remembered?: string,
+): Promise<Recipients | undefined> {
+  const isSaid = flags.passphrase || flags.recipient.length > 0
+  if (!isSaid && (remembered === undefined || readIfExists(remembered) === undefined)) return undefined
+  return recipientsOf(flags, remembered)
+}
+
 /** The recipients in a text, one a line, each once; empty lines and # comments are allowed. Throws a UsageError for any other line. */
 export async function parseRecipients(text: string, file: string): Promise<string[]> {
   const { Encrypter } = await import('age-encryption')

@@ -1,7 +1,7 @@
 /** What a restore or a drill does with restored volumes: databases start, dumps are loaded, the contents are counted. */
 import { condition } from '../flux/flux.ts'
+import { claimsOfPod } from '../kubectl/claims.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../kubectl/kubectl.ts'
-import { claimsOfPod } from '../kubectl/volumes.ts'
 import { ExpectedError } from '../script/errors.ts'
 import type { Log } from '../script/log.ts'
 import { asOneLine } from '../script/printable.ts'

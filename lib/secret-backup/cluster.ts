@@ -1,10 +1,18 @@
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { holdsSettings } from '../platform/accounts.ts'
+import { loadCatalogue } from '../platform/secrets.ts'
 import { showsVariable } from '../platform/variables.ts'
 import { ExpectedError, throwAll } from '../script/errors.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { Backup } from './files.ts'
-import { differences, type SecretName, secretNameOf, secretPlaceOf, valuesOf } from './secret-backup.ts'
+import {
+  differences,
+  looksGenerated,
+  type SecretName,
+  secretNameOf,
+  secretPlaceOf,
+  valuesOf,
+} from './secret-backup.ts'
 
 /** Registers the values of these Secrets, so that they are never shown; public settings like the domain may be. */
 export function hideValues(secrets: readonly KubeObject[]): void {
@@ -34,6 +42,15 @@ export function pick(secrets: readonly KubeObject[], wanted: readonly SecretName
   const picked = wanted.flatMap(name => byPlace.get(secretPlaceOf(name)) ?? [])
   hideValues(picked)
   return picked
+}
+
+/** The Secrets that `first` names, those of the catalogue, and all among these with such a name. */
+export async function generatedAmong(
+  found: readonly KubeObject[],
+  first: readonly SecretName[] = [],
+): Promise<SecretName[]> {
+  const names = [...first, ...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]
+  return [...new Map(names.map(name => [secretPlaceOf(name), name])).values()]
 }
 
 /** A Secret that differs between a backup and the cluster. */

@@ -1,11 +1,16 @@
+import type { Recipients } from '../../lib/age/age.ts'
+import type { ageFlags } from '../../lib/age/flags.ts'
 import { Kubectl, type KubeObject } from '../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError, Findings } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { compareBackup, readSecrets } from '../../lib/secret-backup/cluster.ts'
-import { readBackup, readManifest } from '../../lib/secret-backup/files.ts'
-import { type AgeRun, keysFor } from '../../lib/secret-backup/keys.ts'
+import { type Backup, readBackup, readManifest } from '../../lib/secret-backup/files.ts'
+import { keysFor } from '../../lib/secret-backup/keys.ts'
 import { isSealed } from '../../lib/secret-backup/manifest.ts'
+
+/** A run of a script that takes the flags of age. */
+type AgeRun = Pick<Run<typeof ageFlags>, 'flags' | 'log'>
 
 /**
  * Checks a backup against its manifest and against the cluster. Ends with `Findings` when the cluster differs, and
@@ -51,4 +56,20 @@ export async function verifyBackup(
   for (const { secret, problem } of deviations) run.log.warn(`Secret ${secret} ${problem}`)
   if (deviations.length > 0) throw new Findings()
   run.log.ok('all match the cluster')
+}
+
+/**
+ * A new backup, read from the disk and decrypted again. With recipients alone that is not possible: then only its
+ * checksum is verified, and the Secrets are those that were encrypted.
+ */
+export async function readAgain(
+  run: AgeRun,
+  folder: string,
+  to: Recipients | undefined,
+  secrets: KubeObject[],
+): Promise<Pick<Backup, 'manifest' | 'secrets'>> {
+  if (!to || run.flags.identity.length > 0) return readBackup(folder, await keysFor(run))
+  if ('passphrase' in to) return readBackup(folder, { identities: [], passphrase: async () => to.passphrase })
+  run.log.info('without --identity the backup cannot be decrypted: only its checksum is verified')
+  return { ...readManifest(folder), secrets }
 }

@@ -1,26 +1,18 @@
 /** The generated secrets and k3s' token, encrypted, beside a backup in the bucket: without them it helps nobody. */
 import { allOf, encryptTo, type Recipients } from '../../lib/age/age.ts'
-import { recipientsOf } from '../../lib/age/keys.ts'
+import { recipientsIfAny } from '../../lib/age/keys.ts'
 import { recipientsFile } from '../../lib/age/remembered.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import { K3S } from '../../lib/k3s/k3s.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import type { Config } from '../../lib/platform/config.ts'
-import { loadCatalogue } from '../../lib/platform/secrets.ts'
 import { countText } from '../../lib/script/count.ts'
 import { sha256 } from '../../lib/script/digest.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
-import { readIfExists } from '../../lib/script/files.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
-import { pick, readSecrets } from '../../lib/secret-backup/cluster.ts'
+import { generatedAmong, pick, readSecrets } from '../../lib/secret-backup/cluster.ts'
 import { streamText } from '../../lib/secret-backup/manifest.ts'
-import {
-  looksGenerated,
-  plainSecret,
-  type SecretName,
-  secretNameOf,
-  secretPlaceOf,
-} from '../../lib/secret-backup/secret-backup.ts'
+import { plainSecret } from '../../lib/secret-backup/secret-backup.ts'
 import { readServerFile } from '../../lib/server/facts.ts'
 import { connectServer, type ServerRun } from '../../lib/server/server.ts'
 
@@ -31,12 +23,10 @@ const secretsPath = (backup: string) => `backups/${backup}/openappstack-secrets.
  * The recipients that the flags name, or those that backup-cluster-dir remembers; undefined when there are none. Throws
  * a UsageError for one that is not a recipient.
  */
-export async function recipientsOfRun(
+export function recipientsOfRun(
   run: ServerRun & { flags: { recipient: string[] } },
 ): Promise<Recipients | undefined> {
-  const file = recipientsFile(run.cluster)
-  if (run.flags.recipient.length === 0 && readIfExists(file) === undefined) return undefined
-  return recipientsOf({ recipient: run.flags.recipient, passphrase: false }, file)
+  return recipientsIfAny({ recipient: run.flags.recipient, passphrase: false }, recipientsFile(run.cluster))
 }
 
 /**
@@ -49,9 +39,7 @@ export async function saveSecrets(
   { backup, config, to }: { backup: string; config: Config; to: Recipients },
 ): Promise<string> {
   const found = await readSecrets(kubectl, ['flux-system', 'oas', 'velero'])
-  const names: SecretName[] = [...(await loadCatalogue()), ...found.map(secretNameOf).filter(looksGenerated)]
-  const wanted = [...new Map(names.map(name => [secretPlaceOf(name), name])).values()]
-  const secrets = pick(found, wanted).map(plainSecret)
+  const secrets = pick(found, await generatedAmong(found)).map(plainSecret)
   const token = await tokenOf(run)
   const all = [...secrets, ...(token === undefined ? [] : [tokenSecret(token)])]
   const { armor } = await import('age-encryption')

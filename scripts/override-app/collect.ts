@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { encryptTo, type Recipients } from '../../lib/age/age.ts'
-import { recipientsOf } from '../../lib/age/keys.ts'
+import { recipientsIfAny, type recipientsOf } from '../../lib/age/keys.ts'
 import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
@@ -143,9 +143,7 @@ export async function listOrExport(
       'see them: npx tsx scripts/override-app.ts --list',
     )
   const folder = resolve(run.flags.export!)
-  const { recipient, passphrase } = run.flags
-  const encrypts = passphrase || recipient.length > 0
-  const to = encrypts ? await recipientsOf({ recipient, passphrase }) : undefined
+  const to = await recipientsIfAny(run.flags)
   checkExport(folder, overrides, to)
   const rights = ['configmaps', 'secrets'].map(resource => ['patch', '', resource] as const)
   await run.preflight(await clusterChecks(kubectl, rights))

@@ -3,7 +3,7 @@ import { generatePassword } from '../../lib/platform/secrets.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import { type Deviation, hideValues, pick, readSecrets } from '../../lib/secret-backup/cluster.ts'
-import { diffBackup, type SecretDiff, writerOf } from '../../lib/secret-backup/diff.ts'
+import { diffBackup, type SecretDiff } from '../../lib/secret-backup/diff.ts'
 import type { Backup } from '../../lib/secret-backup/files.ts'
 import { keepReplaced, missingNamespaces, restoreSecret } from '../../lib/secret-backup/restore.ts'
 import {
@@ -143,4 +143,16 @@ export async function giveToHelm(kubectl: Kubectl, owned: readonly Ownership[]):
     changed++
   }
   return changed
+}
+
+/**
+ * The field manager that last wrote one of these keys, and when, by the Secret's managedFields. Pure.
+ */
+export function writerOf(existing: KubeObject, keys: readonly string[]): string | undefined {
+  type Fields = { manager?: string; time?: string; fieldsV1?: { 'f:data'?: Record<string, unknown> } }
+  const last = ((existing.metadata.managedFields ?? []) as Fields[])
+    .filter(({ fieldsV1 }) => keys.some(key => `f:${key}` in (fieldsV1?.['f:data'] ?? {})))
+    .sort((a, b) => ((a.time ?? '') < (b.time ?? '') ? -1 : 1))
+    .at(-1)
+  return last && `${last.manager} at ${last.time}`
 }

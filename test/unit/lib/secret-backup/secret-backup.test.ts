@@ -19,14 +19,7 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { ExpectedError } from '../../../../lib/script/errors.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { compareBackup, hideValues } from '../../../../lib/secret-backup/cluster.ts'
-import {
-  changedAt,
-  diffBackup,
-  diffSecret,
-  diffText,
-  fingerprints,
-  writerOf,
-} from '../../../../lib/secret-backup/diff.ts'
+import { diffSecret } from '../../../../lib/secret-backup/diff.ts'
 import { backupFolder, readBackup, readManifest, writeBackup } from '../../../../lib/secret-backup/files.ts'
 import { NO_KEYS } from '../../../../lib/secret-backup/keys.ts'
 import {
@@ -38,7 +31,6 @@ import {
   secretFileOf,
   streamText,
 } from '../../../../lib/secret-backup/manifest.ts'
-import { choose } from '../../../../lib/secret-backup/restore.ts'
 import {
   absenceText,
   differences,
@@ -50,13 +42,7 @@ import {
   TEN,
 } from '../../../../lib/secret-backup/secret-backup.ts'
 import { expectedFrom, messagesOf, temporaryFolder } from '../../helpers.ts'
-
-const base64 = (text: string | Uint8Array) => Buffer.from(text).toString('base64')
-
-function secret(name: string, values: Record<string, string>, namespace = 'flux-system'): KubeObject {
-  const data = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, base64(value)]))
-  return { apiVersion: 'v1', kind: 'Secret', metadata: { namespace, name }, type: 'Opaque', data }
-}
+import { anySecret, base64, secret } from '../../secrets.ts'
 
 const origin = {
   cluster: 'oas.example.org',
@@ -79,34 +65,6 @@ async function backup(
   await writeBackup(folder, { ...origin, secrets }, lock, proven)
   return folder
 }
-
-const bytes = fc.uint8Array({ maxLength: 200 })
-// What Kubernetes allows as a key, with those that YAML or JavaScript could take for something else.
-const key = fc.oneof(
-  fc.stringMatching(/^[-._a-zA-Z0-9]{1,40}$/),
-  fc
-    .constantFrom('0X1F', 'true', 'null', '~', 'y', '__proto__', 'constructor', '<<', '1e3', '-', '...')
-    .filter(text => /^[-._a-zA-Z0-9]+$/.test(text)),
-)
-const name = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?$/)
-const anySecret = fc
-  .record({
-    namespace: name,
-    name: fc.oneof(name, fc.constantFrom('0x1f', '1e3', 'true', 'null', 'a.b')),
-    type: fc.constantFrom('Opaque', 'kubernetes.io/tls', 'true', '0x1f', 'with "quotes" and \\'),
-    immutable: fc.boolean(),
-    data: fc.uniqueArray(fc.tuple(key, bytes), { maxLength: 8, selector: ([first]) => first }),
-  })
-  .map(({ namespace, name, type, immutable, data }) =>
-    plainSecret({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { namespace, name },
-      type,
-      immutable,
-      data: Object.fromEntries(data.map(([first, value]) => [first, base64(value)])),
-    }),
-  )
 const anySecrets = fc.uniqueArray(anySecret, {
   maxLength: 6,
   selector: ({ metadata }) => `${metadata.namespace}.${metadata.name}`,
@@ -466,80 +424,6 @@ test('what would be replaced is told apart from what is only lost', () => {
   assert.is(state({ one: '1', two: '3', three: '' }), 'different')
   assert.is(state({ one: '1', two: '2', three: 'set since' }), 'different')
   assert.is(diffSecret(mine, { ...mine, type: 'other' }).state, 'different')
-})
-
-test('a comparison never shows a value, and its fingerprints cannot be guessed', () => {
-  fc.assert(
-    fc.property(anySecret, anySecret, (one, other) => {
-      const text = diffText(diffSecret(one, other), fingerprints()).join('\n')
-      for (const value of [...Object.values(one.data), ...Object.values(other.data)] as string[])
-        if (value.length > 12) assert.not.ok(text.includes(value))
-    }),
-  )
-  const [print, another] = [fingerprints(), fingerprints()]
-  const value = base64('x'.repeat(32))
-  assert.match(print(value), /^32 bytes #[0-9a-f]{8}$/)
-  assert.is(print(value), print(value))
-  assert.is.not(print(value), another(value))
-  assert.is.not(print(value), print(base64('y'.repeat(32))))
-  assert.equal([print(undefined), print(''), print(base64('x')).slice(0, 7)], ['none', 'empty', '1 byte '])
-})
-
-test('the time of the last change is told', () => {
-  const metadata = {
-    name: 'a',
-    creationTimestamp: '2026-01-01T00:00:00Z',
-    managedFields: [{ time: '2026-03-01T00:00:00Z' }, {}, { time: '2026-02-01T00:00:00Z' }],
-  }
-  assert.is(changedAt({ apiVersion: 'v1', kind: 'Secret', metadata }), '2026-03-01T00:00:00Z')
-  assert.is(changedAt({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } }), undefined)
-})
-
-test('who has written a key last is told, and nobody else', () => {
-  const by = (manager: string, time: string, ...keys: string[]) => ({
-    ...{ manager, time },
-    fieldsV1: { 'f:data': { '.': {}, ...Object.fromEntries(keys.map(key => [`f:${key}`, {}])) } },
-  })
-  const managedFields = [
-    by('helm-controller', '2026-03-01T00:00:00Z', 'a', 'b'),
-    by('kubectl-edit', '2026-04-01T00:00:00Z', 'a'),
-    by('somebody', '2026-05-01T00:00:00Z', 'c'),
-    { manager: 'labels', time: '2026-06-01T00:00:00Z', fieldsV1: { 'f:metadata': {} } },
-    {},
-  ]
-  const existing = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a', managedFields } }
-  assert.is(writerOf(existing, ['a', 'b']), 'kubectl-edit at 2026-04-01T00:00:00Z')
-  assert.is(writerOf(existing, ['b']), 'helm-controller at 2026-03-01T00:00:00Z')
-  assert.is(writerOf(existing, ['gone']), undefined)
-  assert.is(writerOf({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } }, ['a']), undefined)
-})
-
-test('what differs is never chosen unless --overwrite names it', async () => {
-  const secrets = ['same', 'missing', 'incomplete', 'different'].map(each =>
-    secret(each, { one: '1', two: '2' }),
-  )
-  const cluster = [
-    secret('same', { one: '1', two: '2' }),
-    secret('incomplete', { one: '1' }),
-    secret('different', { one: 'changed' }),
-  ]
-  const diffs = diffBackup(secrets, cluster)
-  const chosen = async (flags: Partial<{ only: string[]; overwrite: string[]; yes: boolean }>) =>
-    (await choose({ flags: { only: [], overwrite: [], yes: false, 'dry-run': false, ...flags } }, diffs)).map(
-      ({ diff, overwrite }) => `${diff.secret.metadata.name}${overwrite ? '!' : ''}`,
-    )
-  assert.equal(await chosen({ yes: true }), ['missing', 'incomplete'])
-  assert.equal(await chosen({ only: ['missing', 'same'] }), ['missing'])
-  assert.equal(await chosen({ only: ['flux-system/incomplete'], overwrite: ['different'] }), [
-    'incomplete',
-    'different!',
-  ])
-  assert.equal(await chosen({ overwrite: ['different'], yes: true }), ['different!'])
-  assert.equal(await chosen({ only: ['missing, incomplete'] }), ['missing', 'incomplete'])
-  assert.equal(await chosen({ overwrite: ['incomplete'] }), ['incomplete'])
-  assert.is((await expectedFrom(() => chosen({ only: ['different'], yes: true }))).exitCode, 4)
-  assert.match((await expectedFrom(() => chosen({ only: ['mising'] }))).fix, 'did you mean missing?')
-  assert.match((await expectedFrom(() => chosen({}))).fix, '--only NAME')
 })
 
 test.run()
