@@ -9,12 +9,13 @@
 
 import { installedNames } from '../lib/flux/flux.ts'
 import type { Kubectl } from '../lib/kubectl/kubectl.ts'
-import { APP_NAMES, APPS, appKustomization, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
+import { APP_NAMES, APPS, CORE_KUSTOMIZATIONS } from '../lib/platform/apps.ts'
 import type { Config } from '../lib/platform/config.ts'
 import { surroundingsFlags } from '../lib/preflight/flags.ts'
 import { timeoutOf } from '../lib/script/duration.ts'
 import { ExpectedError } from '../lib/script/errors.ts'
 import { script } from '../lib/script/script.ts'
+import { appKustomization } from './install-app/kustomization.ts'
 
 await script({
   name: 'install-app',

@@ -23,21 +23,23 @@ await script({
   changes: true,
   async run(run) {
     const { Kubectl, refOf } = await import('../lib/kubectl/kubectl.ts')
-    const { applyPlanned, applyText, planApply, planCreate } = await import('../lib/flux/apply.ts')
-    const { fluxRelease, loadFluxManifest } = await import('../lib/flux/flux-install.ts')
+    const { applyPlanned, applyText, planApply } = await import('../lib/flux/apply.ts')
+    const { fluxRelease } = await import('../lib/flux/flux-install.ts')
+    const { loadFluxManifest } = await import('./install-core/flux-manifest.ts')
     const { checkConfig, configure, diffVariables, parseSettings, settingsWriter } = await import(
       './install-core/settings.ts'
     )
     const { lockCluster } = await import('../lib/platform/lock.ts')
     const { coreHosts } = await import('../lib/preflight/hosts.ts')
     const { checkSurroundings, clusterChecks } = await import('../lib/preflight/preflight.ts')
-    const { unreadyOfFlux, waitForFlux } = await import('../lib/rollout/flux.ts')
+    const { unreadyOfFlux, waitForFlux } = await import('./install-core/wait-for-flux.ts')
     const { PlatformPart } = await import('../lib/rollout/platform-part.ts')
     const { adoptKubeconfig, kubeconfigFor } = await import('./install-core/kubeconfig.ts')
     const {
       gitRepository,
       namespaces,
       notifications,
+      planCreate,
       podRangesOf,
       rootKustomization,
       settingsOf,

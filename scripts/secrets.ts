@@ -30,9 +30,10 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
-    const { auditSecrets, generatedKeysOf, loadCatalogue, secretRef, secretValues } = await import(
+    const { generatedKeysOf, loadCatalogue, secretRef, secretValues } = await import(
       '../lib/platform/secrets.ts'
     )
+    const { auditSecrets } = await import('./secrets/audit.ts')
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
     if (run.flags.app !== undefined) checkApp(run.flags.app, ['core', ...APP_NAMES])
     const catalogue = (await loadCatalogue()).filter(

@@ -29,18 +29,6 @@ export async function planApply(kubectl: Kubectl, objects: readonly KubeObject[]
   )
 }
 
-/** Plans the creation of the missing objects; existing ones are left unchanged. */
-export async function planCreate(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
-  return Promise.all(
-    objects.map(
-      async (object): Promise<ApplyPlan> => ({
-        object,
-        action: (await kubectl.get(refOf(object))) ? 'keep' : 'create',
-      }),
-    ),
-  )
-}
-
 /** The objects to create or change, as lines of a plan. */
 export function applyText(plans: readonly ApplyPlan[]): string[] {
   return plans

@@ -75,6 +75,13 @@ export function refusal(stderr: string): BranchAnswer {
   return { state: 'unreachable', message: lines[0]?.slice(0, 300) ?? 'git gave no reason' }
 }
 
+/** Runs ssh-keygen or ssh-keyscan. Throws an ExpectedError when it is not installed. */
+export async function sshTool(program: 'ssh-keygen' | 'ssh-keyscan', ...args: string[]) {
+  const output = await runLocal([program, ...args], { env: { LC_ALL: 'C' }, timeout: 30_000 })
+  if (output.exitCode !== 127) return output
+  throw new ExpectedError(`${program} is not installed`, 'install the OpenSSH client and run this again')
+}
+
 /** The hashes of files by their path, from `git ls-tree -r`. Pure. */
 export function blobsOf(listing: string): Map<string, string> {
   const lines = listing.split('\n').filter(Boolean)
@@ -84,18 +91,4 @@ export function blobsOf(listing: string): Map<string, string> {
       return [path, facts.split(' ')[2] ?? '']
     }),
   )
-}
-
-/** Runs git in a checkout, and returns its output; undefined when it fails or is not installed. */
-export async function gitIn(folder: string, ...args: string[]): Promise<string | undefined> {
-  const env = { LC_ALL: 'C', GIT_DIR: undefined, GIT_WORK_TREE: undefined, GIT_INDEX_FILE: undefined }
-  const output = await runLocal(['git', '-C', folder, ...args], { env, timeout: 20_000 })
-  return output.ok ? output.stdout.replace(/\n$/, '') : undefined
-}
-
-/** Runs ssh-keygen or ssh-keyscan. Throws an ExpectedError when it is not installed. */
-export async function sshTool(program: 'ssh-keygen' | 'ssh-keyscan', ...args: string[]) {
-  const output = await runLocal([program, ...args], { env: { LC_ALL: 'C' }, timeout: 30_000 })
-  if (output.exitCode !== 127) return output
-  throw new ExpectedError(`${program} is not installed`, 'install the OpenSSH client and run this again')
 }

@@ -1,4 +1,4 @@
-import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
+import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
 import { UsageError } from '../script/errors.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION } from './flux.ts'
 
@@ -69,21 +69,4 @@ export async function ownSources(kubectl: Kubectl): Promise<OwnSource[]> {
 /** Whether an object is one that add-source has created. Pure. */
 export function isOfOwnSource({ metadata }: KubeObject): boolean {
   return metadata.labels?.[SOURCE_LABEL] !== undefined
-}
-
-/** The client of single sign-on of a source, and the Secrets with its password; empty without. */
-export async function loginObjects(kubectl: Kubectl, name: string): Promise<KubeObject[]> {
-  const refs = [
-    { apiVersion: 'hydra.ory.sh/v1alpha1', kind: 'OAuth2Client', name, namespace: CLIENTS },
-    { apiVersion: 'v1', kind: 'Secret', name: `${name}-login`, namespace: CLIENTS },
-    { apiVersion: 'v1', kind: 'Secret', name: 'login', namespace: name },
-  ]
-  const found = await Promise.all(refs.map(ref => kubectl.get(ref)))
-  return found.filter(object => object !== undefined).filter(isOfOwnSource)
-}
-
-/** An object in one line, for a plan. Pure. */
-export function sourceLine(object: KubeObject): string {
-  const { kind, namespace, name } = refOf(object)
-  return `${kind} ${namespace ? `${namespace}/` : ''}${name}`
 }

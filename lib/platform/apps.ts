@@ -1,8 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { KubeObject } from '../kubectl/kubectl.ts'
 import { UsageError } from '../script/errors.ts'
-import { ROOT } from '../script/files.ts'
 import { nearest } from '../script/flags.ts'
 import type { Config } from './config.ts'
 
@@ -69,9 +65,3 @@ export const CORE_KUSTOMIZATIONS = [
   'infrastructure-configs',
   'core',
 ] as const
-
-/** The Flux Kustomization of an application, from flux2/cluster/apps/. */
-export async function appKustomization(name: string): Promise<KubeObject> {
-  const { load } = await import('js-yaml')
-  return load(readFileSync(join(ROOT, 'flux2', 'cluster', 'apps', `${name}.yaml`), 'utf8')) as KubeObject
-}

@@ -1,5 +1,5 @@
-import { gitIn } from '../../lib/flux/git.ts'
 import { CONFIG_KEYS, checkValue } from '../../lib/platform/config-keys.ts'
+import { gitIn } from './git.ts'
 
 /** Where this checkout comes from, in forms that a cluster can fetch, or why there is none. */
 export interface Origin {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ApplyPlan } from '../../lib/flux/apply.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION } from '../../lib/flux/flux.ts'
-import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { ACCOUNT_SECRETS } from '../../lib/platform/accounts.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import { clusterVariables, VARIABLES, variablesOf } from '../../lib/platform/variables.ts'
@@ -100,4 +101,16 @@ export async function notifications(manifest: readonly KubeObject[]): Promise<Ku
     return []
   const { load } = await import('js-yaml')
   return [load(readFileSync(join(ROOT, 'flux2/cluster/optional/notifications.yaml'), 'utf8')) as KubeObject]
+}
+
+/** Plans the creation of the missing objects; existing ones are left unchanged. */
+export async function planCreate(kubectl: Kubectl, objects: readonly KubeObject[]): Promise<ApplyPlan[]> {
+  return Promise.all(
+    objects.map(
+      async (object): Promise<ApplyPlan> => ({
+        object,
+        action: (await kubectl.get(refOf(object))) ? 'keep' : 'create',
+      }),
+    ),
+  )
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { GIT_REPOSITORY } from '../../lib/flux/flux.ts'
-import { askBranch, blobsOf, gitIn } from '../../lib/flux/git.ts'
+import { askBranch, blobsOf } from '../../lib/flux/git.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { type Config, readConfig } from '../../lib/platform/config.ts'
 import { CONFIG_KEYS, type ConfigKey, checkValue } from '../../lib/platform/config-keys.ts'
@@ -10,6 +10,7 @@ import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { askText, interactive } from '../../lib/script/prompt.ts'
 import type { Run } from '../../lib/script/run.ts'
+import { gitIn } from './git.ts'
 import { checkoutOrigin, overSsh } from './origin.ts'
 
 type Settings = Record<string, string>

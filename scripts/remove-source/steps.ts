@@ -1,13 +1,12 @@
 import { GIT_REPOSITORY, inventory, KUSTOMIZATION } from '../../lib/flux/flux.ts'
 import {
+  CLIENTS,
   isOfOwnSource,
-  loginObjects,
   ownSources,
   SOURCE_ACCOUNT,
   SOURCE_LABEL,
-  sourceLine,
 } from '../../lib/flux/own-sources.ts'
-import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
+import { type Kubectl, type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { inquiry, keepersOf, progressText, tellingWhy } from '../../lib/rollout/obstacles.ts'
 import { PATIENCE } from '../../lib/rollout/rollout.ts'
 import { countText } from '../../lib/script/count.ts'
@@ -100,7 +99,7 @@ export function sourceRemovalLines(
   )
   return [
     ...[kustomization, repository, ...login].flatMap(object =>
-      object ? [`delete ${sourceLine(object)}`] : [],
+      object ? [`delete ${refText(refOf(object))}`] : [],
     ),
     ...applied.map(line => `delete ${line}`),
     ...(parts.length > 0
@@ -176,4 +175,15 @@ export async function removeParts(
   }
   for (const part of await partsOf(kubectl, name)) await kubectl.delete(refOf(part))
   return `${countText(volumes.length, 'volume')} kept in namespace ${name}`
+}
+
+/** The client of single sign-on of a source, and the Secrets with its password; empty without. */
+async function loginObjects(kubectl: Kubectl, name: string): Promise<KubeObject[]> {
+  const refs = [
+    { apiVersion: 'hydra.ory.sh/v1alpha1', kind: 'OAuth2Client', name, namespace: CLIENTS },
+    { apiVersion: 'v1', kind: 'Secret', name: `${name}-login`, namespace: CLIENTS },
+    { apiVersion: 'v1', kind: 'Secret', name: 'login', namespace: name },
+  ]
+  const found = await Promise.all(refs.map(ref => kubectl.get(ref)))
+  return found.filter(object => object !== undefined).filter(isOfOwnSource)
 }

@@ -2,6 +2,7 @@
  * Pods on the real API server: evicted ones are deleted and no others, and logs are read. The kubelet is kwok,
  * which serves files as logs; the statuses of failed pods are set through the API, as a kubelet sets them.
  */
+
 import { execFile, spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,12 +13,12 @@ import { condition } from '../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { findPods } from '../../lib/logs/pods.ts'
 import { findTarget } from '../../lib/logs/target.ts'
-import { appKustomization } from '../../lib/platform/apps.ts'
 import { completeConfig, readConfig } from '../../lib/platform/config.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { ensureSecrets, loadCatalogue } from '../../lib/platform/secrets.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
+import { appKustomization } from '../../scripts/install-app/kustomization.ts'
 import {
   gitRepository,
   namespaces,

@@ -1,12 +1,13 @@
 /** What the tests of upgrade-0.7 share: a bed with the small platform of test/fixtures/upgrade, and how to look at it. */
+
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load } from 'js-yaml'
 import * as assert from 'uvu/assert'
-import { loadFluxManifest } from '../../lib/flux/flux-install.ts'
 import { CURRENT_KINDS } from '../../lib/flux/flux-versions.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
 import { TEN } from '../../lib/secret-backup/secret-backup.ts'
+import { loadFluxManifest } from '../../scripts/install-core/flux-manifest.ts'
 import { gatherUpgradeFacts } from '../../scripts/upgrade-0.7/facts.ts'
 import type { UpgradeState } from '../../scripts/upgrade-0.7/state.ts'
 import type { UpOptions } from '../bed/cluster/sandbox.ts'

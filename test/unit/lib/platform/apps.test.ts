@@ -1,31 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { KUSTOMIZATION } from '../../../../lib/flux/flux.ts'
-import {
-  APP_NAMES,
-  APPS,
-  appKustomization,
-  CORE_KUSTOMIZATIONS,
-  checkApp,
-  DATA_NAMES,
-} from '../../../../lib/platform/apps.ts'
+import { APPS, checkApp, DATA_NAMES } from '../../../../lib/platform/apps.ts'
 import { completeConfig } from '../../../../lib/platform/config.ts'
 import { generatedKeysOf, loadCatalogue } from '../../../../lib/platform/secrets.ts'
 import type { UsageError } from '../../../../lib/script/errors.ts'
 
 const config = completeConfig({ domain: 'oas.example.org' })
-const coreNames: readonly string[] = CORE_KUSTOMIZATIONS
-
-for (const name of APP_NAMES)
-  test(`${name} has a Kustomization of its own name, after parts of the core`, async () => {
-    const object = await appKustomization(name)
-    assert.equal([object.apiVersion, object.kind], [KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind])
-    assert.equal([object.metadata.namespace, object.metadata.name], ['flux-system', name])
-    assert.is(object.spec.path, `./flux2/apps/${name}`)
-    const before = object.spec.dependsOn.map((dependency: { name: string }) => dependency.name)
-    for (const dependency of before) assert.ok(coreNames.includes(dependency), dependency)
-    assert.ok(before.length > 0)
-  })
 
 test('the password that is told for an application is one of its own in the catalogue', async () => {
   const catalogue = await loadCatalogue()
