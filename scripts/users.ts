@@ -30,12 +30,7 @@ await script({
     },
     name: { type: 'string', value: 'TEXT', help: 'the full name: create, edit, restore' },
     admin: { type: 'boolean', help: 'create an administrator' },
-    grant: {
-      type: 'string',
-      value: 'APP',
-      multiple: true,
-      help: 'create with this application: APP or APP=admin',
-    },
+    grant: { type: 'string', value: 'APP', multiple: true, help: 'create with APP, or with APP=admin' },
     generate: { type: 'boolean', help: 'generate a password and show it once, in place of a one-time code' },
     end: { type: 'boolean', help: 'end all sessions: sessions' },
     confirm: {
