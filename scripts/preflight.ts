@@ -9,8 +9,8 @@
 
 import type { PreflightFinding } from '../lib/preflight/findings.ts'
 import { resolverFlag } from '../lib/preflight/flags.ts'
-import { Findings, throwAll, UsageError } from '../lib/script/errors.ts'
-import { suggestion } from '../lib/script/flags.ts'
+import { Findings, throwAll } from '../lib/script/errors.ts'
+import { listedWords } from '../lib/script/flags.ts'
 import type { Run } from '../lib/script/run.ts'
 import { script } from '../lib/script/script.ts'
 import { sshFlags } from '../lib/ssh/flags.ts'
@@ -45,7 +45,8 @@ await script({
   cluster: 'existing',
   changes: false,
   async run(run) {
-    const wanted = sectionsOf(run.flags.only)
+    const only = listedWords('--only', run.flags.only, NAMES, () => 'unknown section')
+    const wanted = only.length > 0 ? only : NAMES
     const { parseResolver } = await import('../lib/preflight/dns.ts')
     const resolvers = run.flags.resolver.map(parseResolver)
     const { sections, problems } = await lookAround(run, wanted, resolvers)
@@ -63,20 +64,6 @@ await script({
     )
   },
 })
-
-/** The sections of `--only`; all of them without. */
-function sectionsOf(only: readonly string[]): readonly SectionName[] {
-  const names = only.flatMap(list => list.split(',').map(name => name.trim()))
-  const isSection = (name: string): name is SectionName => (NAMES as string[]).includes(name)
-  throwAll(
-    names
-      .filter(name => !isSection(name))
-      .map(
-        name => new UsageError(`--only ${JSON.stringify(name)}: unknown section`, suggestion(name, NAMES)),
-      ),
-  )
-  return names.length > 0 ? names.filter(isSection) : NAMES
-}
 
 /** Prints what a section has to tell. */
 function show({ log }: Pick<Run, 'log'>, { name, state, note, findings }: Section): void {

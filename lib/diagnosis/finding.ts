@@ -27,6 +27,11 @@ export interface Remedy {
   action?: Action
 }
 
+/** What to do in one line: the text, and the command that it does not name itself. Pure. */
+export function remedyText({ text, command }: Remedy): string {
+  return command && !text.includes(command) ? `${text}: ${command}` : text
+}
+
 /** Something that is wrong. */
 export interface Finding {
   /** The rule's name, e.g. `release-values-rejected`. It stays the same: findings are ignored by it. */

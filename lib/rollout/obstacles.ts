@@ -1,5 +1,5 @@
 import { diagnose } from '../diagnosis/diagnose.ts'
-import type { RootCause } from '../diagnosis/finding.ts'
+import { type RootCause, remedyText } from '../diagnosis/finding.ts'
 import { gather } from '../diagnosis/gather.ts'
 import { graceOf } from '../diagnosis/grace.ts'
 import { controllerOf, dependenciesOf, keyOf, reach } from '../diagnosis/graph.ts'
@@ -31,12 +31,11 @@ export function obstacleError({ subject, cause, fix }: Obstacle): ExpectedError 
  * itself. Pure.
  */
 export function obstacleOf(cause: RootCause): Obstacle {
-  const { text, command, action } = cause.remedy
-  const fix = command && !text.includes(command) ? `${text}: ${command}` : text
+  const fix = remedyText(cause.remedy)
   return {
     subject: refText(cause.subject),
     cause: cause.cause,
-    fix: action?.do === 'script' ? fix : `${fix}; then run the same command again`,
+    fix: cause.remedy.action?.do === 'script' ? fix : `${fix}; then run the same command again`,
     grace: Math.min(...[cause, ...(cause.timing === 'passing' ? [] : cause.explains)].map(graceOf)),
     explains: cause.explains.map(({ subject }) => refText(subject)),
   }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import leven from 'leven'
-import { UsageError } from './errors.ts'
+import { throwAll, UsageError } from './errors.ts'
 
 /** One flag of a script. The key it is listed under is its long name. */
 export interface FlagSpec {
@@ -49,6 +49,26 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 export function suggestion(word: string, known: readonly string[]): string {
   const near = nearest(word, known)
   return near ? `did you mean ${near}?` : `expected one of: ${known.join(', ')}`
+}
+
+/**
+ * The words of a flag that takes lists separated by commas, and may be repeated. Throws a UsageError that names all
+ * that are not among the known ones; `why` says why not.
+ */
+export function listedWords<T extends string>(
+  flag: string,
+  lists: readonly string[],
+  known: readonly T[],
+  why: (word: string) => string,
+): T[] {
+  const words = lists.flatMap(list => list.split(',').map(word => word.trim()))
+  const isKnown = (word: string): word is T => (known as readonly string[]).includes(word)
+  throwAll(
+    words
+      .filter(word => !isKnown(word))
+      .map(word => new UsageError(`${flag} ${JSON.stringify(word)}: ${why(word)}`, suggestion(word, known))),
+  )
+  return words.filter(isKnown)
 }
 
 /**

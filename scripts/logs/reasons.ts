@@ -1,5 +1,5 @@
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
-import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { type RootCause, remedyText } from '../../lib/diagnosis/finding.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { type Kubectl, type Ref, refText } from '../../lib/kubectl/kubectl.ts'
@@ -33,8 +33,6 @@ export function reasonText(container: LogContainer, why: string, causes: readonl
     causes.find(({ subject }) => isPod(subject)) ??
     causes.find(({ explains }) => explains.some(({ subject }) => isPod(subject)))
   if (!cause) return why
-  const { text, command } = cause.remedy
-  const fix = command && !text.includes(command) ? `${text}: ${command}` : text
   const own = isPod(cause.subject) ? '' : `${refText(cause.subject)}: `
-  return `${why}; cause: ${own}${cause.cause}; fix: ${fix}`
+  return `${why}; cause: ${own}${cause.cause}; fix: ${remedyText(cause.remedy)}`
 }

@@ -1,16 +1,12 @@
-import { htmlPage } from '../../lib/script/html.ts'
+import { htmlPage, htmlText } from '../../lib/script/html.ts'
 import type { Log } from '../../lib/script/log.ts'
 import { printable } from '../../lib/script/printable.ts'
-import { scrub } from '../../lib/script/scrub.ts'
 import { counted, TEST_SECTIONS, type TestCheck, type TestSection } from './checks.ts'
 import type { Collected } from './collect.ts'
 
-/** A text within XML: without secrets, without what XML 1.0 does not allow, and with its own characters escaped. Pure. */
+/** A text within XML: as within HTML, and without what XML 1.0 does not allow. Pure but for the known secrets. */
 export function xmlText(text: string): string {
-  const named: Record<string, string> = { '&': 'amp', '<': 'lt', '>': 'gt', '"': 'quot', "'": 'apos' }
-  return printable(scrub(text)) // before its characters are escaped
-    .replaceAll(/[\ufffe\uffff]/g, ' ')
-    .replaceAll(/[&<>"']/g, character => `&${named[character]};`)
+  return htmlText(text).replaceAll(/[\ufffe\uffff]/g, ' ')
 }
 
 /** The checks as JUnit's XML, a suite for each part, for CI servers. Pure. */

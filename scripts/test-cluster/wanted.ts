@@ -1,8 +1,8 @@
 import { APP_NAMES } from '../../lib/platform/apps.ts'
 import { parseHostName } from '../../lib/preflight/host-name.ts'
 import { timeoutOf } from '../../lib/script/duration.ts'
-import { throwAll, UsageError } from '../../lib/script/errors.ts'
-import { suggestion } from '../../lib/script/flags.ts'
+import { UsageError } from '../../lib/script/errors.ts'
+import { listedWords, suggestion } from '../../lib/script/flags.ts'
 import { inQuotes } from '../../lib/script/printable.ts'
 import { TEST_SECTIONS, type TestSection } from './checks.ts'
 
@@ -10,8 +10,6 @@ import { TEST_SECTIONS, type TestSection } from './checks.ts'
 const USUAL_SECTIONS = (Object.keys(TEST_SECTIONS) as TestSection[]).filter(name => name !== 'browser')
 /** What can be seen of a platform that is only a domain name. */
 const OUTSIDE: readonly TestSection[] = ['certs', 'login']
-/** Milliseconds for which failed checks are repeated. */
-const USUAL = 30_000
 
 /** What a run of test-cluster is asked for. */
 export interface Wanted {
@@ -41,27 +39,17 @@ export function wantedOf(flags: {
   const wanted = flags.browser && !sections.includes('browser') ? [...sections, 'browser' as const] : sections
   if (app !== undefined && !APP_NAMES.includes(app))
     throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
-  const deadline = flags.timeout === undefined ? USUAL : timeoutOf(flags.timeout, 1)
-  return { wanted, app, fqdn, deadline }
+  return { wanted, app, fqdn, deadline: timeoutOf(flags.timeout, 0.5) }
 }
 
 /** The parts of `--only`; without it the usual ones. Throws a UsageError for others. */
 function sectionsOf(only: readonly string[], { app, fqdn }: { app?: string; fqdn?: string }): TestSection[] {
   const known = Object.keys(TEST_SECTIONS) as TestSection[]
   const possible = fqdn === undefined ? known : OUTSIDE
-  const names = only.flatMap(list => list.split(',').map(name => name.trim()))
-  throwAll(
-    names
-      .filter(name => !(possible as string[]).includes(name))
-      .map(
-        name =>
-          new UsageError(
-            `--only ${JSON.stringify(name)}: ${(known as string[]).includes(name) ? 'not with --fqdn' : 'unknown section'}`,
-            suggestion(name, possible),
-          ),
-      ),
+  const names = listedWords('--only', only, possible, name =>
+    (known as string[]).includes(name) ? 'not with --fqdn' : 'unknown section',
   )
-  if (names.length > 0) return names as TestSection[]
+  if (names.length > 0) return names
   const usual = fqdn === undefined ? USUAL_SECTIONS : OUTSIDE
   return usual.filter(name => app === undefined || ['certs', 'app', 'login'].includes(name))
 }
