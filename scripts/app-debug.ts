@@ -34,8 +34,8 @@ await script({
   changes: true,
   async run(run) {
     const engine = await import('../lib/diagnosis/session.ts')
-    const { chainNamed, concernsApp } = await import('../lib/diagnosis/app-chain.ts')
-    const { chainText, lastLines } = await import('./app-debug/chain.ts')
+    const { concernsApp } = await import('../lib/diagnosis/app-chain.ts')
+    const { chainNamed, chainText, lastLines } = await import('./app-debug/chain.ts')
     const session = await engine.open(run)
     const name = run.args[0] ?? (session.kubectl && (await choose(session.kubectl)))
     const snapshot = await engine.takeSnapshot(session)

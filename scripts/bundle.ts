@@ -36,6 +36,7 @@ await script({
   changes: false,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
+    const { repositoryOf } = await import('../lib/diagnosis/known.ts')
     const { cluster, signal, log, flags } = run
     const age = duration('--since', flags.since ?? '1d')
     const [bundle, { addLogs }, { registerEverySecret }, { indexText }, { checkOutput, writeBundle }] =
@@ -65,7 +66,7 @@ await script({
         await registerEverySecret(kubectl, cluster.folder)
         return true
       }))
-    const config = bundle.repositoryOf(cluster)
+    const config = repositoryOf(run)
     bundle.addFolder(collector, cluster)
     log.progress('reading the cluster')
     const snapshot = kubectl && (await bundle.addFacts(collector, kubectl, config, signal))

@@ -2,14 +2,12 @@
  * Shows the whole platform on one screen: nodes, sources, Kustomizations, HelmReleases, workloads, volumes and
  * certificates. It replaces the docs' `flux get kustomizations`, `flux get helmreleases -A` and their kin.
  *
- * Usage: npx tsx scripts/status.ts [--watch | --versions] [--json]
+ * Usage: npx tsx scripts/status.ts [--watch | --versions] [--all] [--html FILE] [--json]
  * Needs: a cluster folder with a kubeconfig. Changes nothing.
  */
 
-import type { StatusSection } from '../lib/diagnosis/status.ts'
 import { ExpectedError, Findings } from '../lib/script/errors.ts'
 import { checkOutputPath, writeFileAtomic } from '../lib/script/files.ts'
-import type { Log } from '../lib/script/log.ts'
 import { script } from '../lib/script/script.ts'
 import { table } from '../lib/script/table.ts'
 import { sleep } from '../lib/script/wait.ts'
@@ -23,7 +21,7 @@ await script({
     watch: { type: 'boolean', help: 'show it again every two seconds, until everything is ready or Ctrl-C' },
     versions: {
       type: 'boolean',
-      help: 'list the charts that are behind, from their repositories themselves',
+      help: 'list the charts that are behind, by their repositories, and the digests of the images that run',
     },
     all: { type: 'boolean', help: 'list ready objects too, not only their number' },
     html: { type: 'string', value: 'FILE', help: 'write it as a page, too' },
@@ -39,7 +37,6 @@ await script({
   changes: false,
   async run(run) {
     const { Kubectl } = await import('../lib/kubectl/kubectl.ts')
-    const { gatherStatus } = await import('../lib/diagnosis/status.ts')
     const { html } = run.flags
     if (html !== undefined) checkOutputPath('--html', html)
     const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
@@ -62,9 +59,18 @@ await script({
       if (behind.length > 0) throw new Findings()
       return
     }
+    const { diagnose } = await import('../lib/diagnosis/diagnose.ts')
+    const { gather } = await import('../lib/diagnosis/gather.ts')
+    const { readKnown } = await import('../lib/diagnosis/known.ts')
+    const { RULES } = await import('../lib/diagnosis/rules/index.ts')
+    const { Index } = await import('../lib/diagnosis/snapshot.ts')
+    const { isNotReady, readStatus } = await import('../lib/diagnosis/status.ts')
+    const { screenText } = await import('./status/screen.ts')
+    const { config, ignored } = await readKnown(run)
     for (;;) {
-      const sections = await gatherStatus(kubectl)
-      const notReady = sections.flatMap(section => section.items).filter(item => !item.ready)
+      const index = new Index(await gather(kubectl, { config }))
+      const sections = readStatus(index, diagnose(index.snapshot, RULES, { index, ignored }))
+      const notReady = sections.flatMap(section => section.items).filter(isNotReady)
       const empty = sections.every(({ title, items }) => title !== 'Kustomizations' || items.length === 0)
       run.result = { ready: notReady.length === 0 && !empty, notReady, sections }
       if (html !== undefined) {
@@ -74,7 +80,7 @@ await script({
       if (run.flags.watch) run.log.clearScreen()
       run.log.print(`Cluster ${run.cluster.name}`)
       if (empty) run.log.print('OpenAppStack is not installed here: npx tsx scripts/install-core.ts')
-      run.log.print(screen(sections, run.flags.all, run.log.colour))
+      run.log.print(screenText(sections, run.flags.all, run.log.colour))
       if (notReady.length === 0 && !empty) return
       if (notReady.length > 0) run.log.info('Causes and remedies: npx tsx scripts/diagnose.ts')
       if (!run.flags.watch) throw new Findings()
@@ -98,27 +104,4 @@ function versionsText(charts: ChartVersion[], all: boolean): string {
       ]),
     ),
   ].join('\n')
-}
-
-/** One screen of text: what is not ready, how much is, and with `all` every object. */
-function screen(sections: StatusSection[], all: boolean, colour: Log['colour']): string {
-  const rows: string[][] = []
-  const wide = process.stdout.isTTY !== true // programs get the whole line
-  for (const { title, items } of sections) {
-    const ready = items.filter(item => item.ready).length
-    if (items.length === 0) continue
-    rows.push([ready === items.length ? '✓' : '✗', title, `${ready}/${items.length} ready`])
-    for (const item of items)
-      if (all || !item.ready) {
-        const detail = [item.detail, item.cause].filter(Boolean).join(' · ')
-        rows.push([
-          item.ready ? ' ✓' : ' ✗',
-          `  ${item.namespace ? `${item.namespace}/` : ''}${item.name}`,
-          wide ? detail : detail.slice(0, 160),
-        ])
-      }
-  }
-  return table(rows)
-    .replaceAll(/^( ?)✓/gm, `$1${colour.green('✓')}`)
-    .replaceAll(/^( ?)✗/gm, `$1${colour.red('✗')}`)
 }

@@ -48,12 +48,6 @@ export function appChainOf(name: string, index: Index): AppChain {
   return { name, refs: sorted([...above, ...below(starts.map(refOf), index)]) }
 }
 
-/** The chain of one name; undefined for everything, or when the objects that may bear the name could not be read. */
-export function chainNamed(name: string | undefined, index: Index): AppChain | undefined {
-  const unknown = index.blind('Kustomization') || index.blind('HelmRelease')
-  return name === undefined || unknown ? undefined : appChainOf(name, index)
-}
-
 /** The Kustomization that has applied a release, and the source of that. */
 function ownersOf(release: KubeObject, index: Index): Ref[] {
   const owner = kustomizationOf(release, index)

@@ -1,4 +1,4 @@
-import { condition, reconcile, standing } from '../flux/flux.ts'
+import { condition, reconcile } from '../flux/flux.ts'
 import { ApiError } from '../kubectl/api-error.ts'
 import { type Kubectl, type KubeObject, type Ref, refText } from '../kubectl/kubectl.ts'
 import { lockCluster } from '../platform/lock.ts'
@@ -11,6 +11,7 @@ import { controllerOf, keyOf } from './graph.ts'
 import { act } from './remedy.ts'
 import { actionText } from './show.ts'
 import { Index, type Snapshot } from './snapshot.ts'
+import { itemOf } from './status.ts'
 
 /** A look at the cluster, and what it has come to. */
 export interface Look {
@@ -162,22 +163,20 @@ function watch(
   )
 }
 
-/** Whether an object is as it should be; one that is gone is. Pure. */
+/**
+ * Whether an object is as it should be, as `status` judges it; one that is gone is. A Job is when it runs or has ended:
+ * one that has failed does not become another one. Pure.
+ */
 export function settled(object: KubeObject | undefined): boolean {
   if (!object) return true
-  if (controllerOf(object.kind)) return standing(object).state === 'ready'
+  const is = (type: string) => condition(object, type)?.status === 'True'
   switch (object.kind) {
-    case 'Deployment':
-    case 'StatefulSet':
-      return (object.status?.readyReplicas ?? 0) >= (object.spec?.replicas ?? 1)
-    case 'Certificate':
     case 'ClusterIssuer':
     case 'Issuer':
-    case 'Node':
-      return condition(object, 'Ready')?.status === 'True'
-    case 'PersistentVolumeClaim':
-      return object.status?.phase === 'Bound'
+      return is('Ready')
+    case 'Job':
+      return is('Complete') || is('Failed') || (object.status?.ready ?? 0) > 0
     default:
-      return true
+      return itemOf(object)?.ready ?? true
   }
 }

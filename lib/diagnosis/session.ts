@@ -1,20 +1,15 @@
 /** The one door of scripts that make a diagnosis: they look, judge, show, offer remedies and conclude. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { Kubectl } from '../kubectl/kubectl.ts'
-import { readConfig } from '../platform/config.ts'
 import { timeoutOf } from '../script/duration.ts'
-import { messageOf } from '../script/errors.ts'
 import { writeFileAtomic } from '../script/files.ts'
 import { redactedJson } from '../script/redact.ts'
-import { withoutCredentials } from './allowed/pick.ts'
 import { diagnose } from './diagnose.ts'
 import type { RootCause } from './finding.ts'
 import { fix, type Look } from './fix.ts'
 import { offline } from './flags.ts'
 import { type GatherOptions, gather } from './gather.ts'
-import { IGNORED_FILE, type Ignored, readIgnored } from './ignore.ts'
 import { checkSnapshotFlags, type DiagnosisRun, readSnapshot } from './input.ts'
+import { type Known, readKnown } from './known.ts'
 import { RULES } from './rules/index.ts'
 import type { Index, Snapshot } from './snapshot.ts'
 
@@ -27,12 +22,10 @@ export { Index } from './snapshot.ts'
 export type Reader = (kubectl: Kubectl, options: GatherOptions) => Promise<Snapshot>
 
 /** A running diagnosis: what its steps need of each other. */
-export interface Session {
+export interface Session extends Known {
   run: DiagnosisRun
   /** Undefined when a file is judged. */
   kubectl: Kubectl | undefined
-  ignored: readonly Ignored[]
-  config: GatherOptions['config']
   /** Milliseconds that a remedy may take. */
   deadline: number
 }
@@ -42,9 +35,9 @@ export async function open(run: DiagnosisRun): Promise<Session> {
   checkSnapshotFlags(run.flags)
   const deadline = timeoutOf(run.flags.timeout, 5)
   if (offline(run.flags)) return { run, kubectl: undefined, ignored: [], config: undefined, deadline }
-  const ignored = await readIgnored(join(run.cluster.folder, IGNORED_FILE))
+  const known = await readKnown(run)
   const kubectl = await Kubectl.connect(run.cluster.kubeconfig, run.signal)
-  return { run, kubectl, ignored, config: repositoryOf(run), deadline }
+  return { run, kubectl, ...known, deadline }
 }
 
 /** Reads the cluster, or the file of `--from`. */
@@ -79,16 +72,4 @@ export async function offerRemedies(
   again: () => Promise<Look>,
 ): Promise<Look> {
   return run.flags.fix && kubectl ? fix(run, kubectl, first, again, deadline) : first
-}
-
-/** What the cluster's `.flux.env` says of the repository; nothing when it cannot be read: a cluster works without. */
-function repositoryOf(run: DiagnosisRun): GatherOptions['config'] {
-  if (!existsSync(run.cluster.env)) return undefined
-  try {
-    const { git_url, git_branch } = readConfig(run.cluster.env)
-    return { git_url: git_url && withoutCredentials(git_url), git_branch }
-  } catch (error) {
-    run.log.warn(`${run.cluster.env} is not used: ${messageOf(error)}`)
-    return undefined
-  }
 }

@@ -57,6 +57,14 @@ export interface Gap {
   why: string
 }
 
+/** A gap as an error: what was asked for cannot be told without it. */
+export function gapError({ what, why }: Gap): ExpectedError {
+  return new ExpectedError(
+    `${what} could not be read: ${why}`,
+    'use the kubeconfig of the cluster administrator, then run it again',
+  )
+}
+
 /** An override, of whose values nothing is kept. */
 export interface OverrideFact {
   kind: 'ConfigMap' | 'Secret'

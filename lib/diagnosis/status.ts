@@ -1,14 +1,13 @@
 import { DRILL_MARK, PROOF_MARK, startOf, VELERO } from '../backup/objects.ts'
 import { type Condition, condition, standing } from '../flux/flux.ts'
-import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
+import { type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
 import { durationText } from '../script/duration.ts'
-import { ExpectedError } from '../script/errors.ts'
-import { diagnose } from './diagnose.ts'
-import type { RootCause } from './finding.ts'
-import { gather } from './gather.ts'
-import { keyOf, reach } from './graph.ts'
-import { RULES } from './rules/index.ts'
-import { Index, type Snapshot } from './snapshot.ts'
+import type { Diagnosis } from './diagnose.ts'
+import { type RootCause, remedyText } from './finding.ts'
+import { controllerOf, keyOf, reach } from './graph.ts'
+import type { Ignored } from './ignore.ts'
+import { backupsOfSchedule } from './rules/backups.ts'
+import { gapError, type Index } from './snapshot.ts'
 
 /** Where the platform runs. */
 export const NAMESPACES = ['flux-system', 'oas', 'oas-apps', 'cert-manager', 'velero'] as const
@@ -23,6 +22,8 @@ export interface StatusItem {
   /** Why it is not ready, and what to do, as the diagnosis says it. */
   cause?: string
   fix?: string
+  /** Where the finding behind it is ignored: until when, and why. */
+  ignored?: string
 }
 
 /** A group of lines under one heading. */
@@ -36,8 +37,8 @@ function item(object: KubeObject, ready: boolean, detail: string): StatusItem {
   return { kind: object.kind, namespace, name, ready, detail: detail.split('\n')[0] ?? '' }
 }
 
-/** A Flux object: its revision when it is ready, its message when it is not. Pure. */
-export function fluxItem(object: KubeObject): StatusItem {
+/** A Flux object: its revision when it is ready, its message when it is not. */
+function fluxItem(object: KubeObject): StatusItem {
   const { state, message } = standing(object)
   const history = object.status?.history as { chartVersion?: string }[] | undefined
   const revision =
@@ -48,15 +49,15 @@ export function fluxItem(object: KubeObject): StatusItem {
   return item(object, state === 'ready', state === 'ready' ? String(revision) : message)
 }
 
-/** A workload: how many of its pods are ready. Pure. */
-export function workloadItem(object: KubeObject): StatusItem {
+/** A workload: how many of its pods are ready. */
+function workloadItem(object: KubeObject): StatusItem {
   const wanted = object.status?.desiredNumberScheduled ?? object.spec?.replicas ?? 1
   const ready = object.status?.readyReplicas ?? object.status?.numberReady ?? 0
   return item(object, ready >= wanted, `${ready}/${wanted}`)
 }
 
-/** A volume claim: its size and class when it is bound. Pure. */
-export function volumeItem(object: KubeObject): StatusItem {
+/** A volume claim: its size and class when it is bound. */
+function volumeItem(object: KubeObject): StatusItem {
   const bound = object.status?.phase === 'Bound'
   const size = object.status?.capacity?.storage ?? object.spec?.resources?.requests?.storage ?? ''
   return item(
@@ -66,8 +67,8 @@ export function volumeItem(object: KubeObject): StatusItem {
   )
 }
 
-/** A certificate: until when it is valid, or why it is not. Pure. */
-export function certificateItem(object: KubeObject): StatusItem {
+/** A certificate: until when it is valid, or why it is not. */
+function certificateItem(object: KubeObject): StatusItem {
   const ready = condition(object, 'Ready')
   const hosts = ((object.spec?.dnsNames ?? []) as string[]).join(' ')
   const until = object.status?.notAfter ? ` until ${String(object.status.notAfter).slice(0, 10)}` : ''
@@ -97,50 +98,82 @@ const SECTIONS: readonly [
   ['Certificates', ['Certificate'], certificateItem],
 ]
 
-/**
- * What of a snapshot belongs on one screen, with the causes of the diagnosis for what is not ready; `index` is the
- * snapshot’s, where there is one already. Pure.
- */
-export function statusOf(snapshot: Snapshot, index = new Index(snapshot)): StatusSection[] {
-  const { causes } = diagnose(snapshot, RULES, { index })
-  const told = new Map<string, RootCause>()
-  for (const cause of causes)
-    for (const { subject } of [cause, ...cause.explains])
-      if (cause.verdict === 'broken' && !told.has(keyOf(subject))) told.set(keyOf(subject), cause)
-  const sections = SECTIONS.map(([title, kinds, itemOf]) => {
+/** A line for an object of a kind that has a state; undefined for others. Pure. */
+export function itemOf(object: KubeObject): StatusItem | undefined {
+  if (controllerOf(object.kind)) return fluxItem(object)
+  return SECTIONS.find(([, kinds]) => kinds.includes(object.kind))?.[2](object)
+}
+
+/** Whether an item needs somebody: it is not ready, and the finding behind it is not ignored. Pure. */
+export function isNotReady({ ready, ignored }: StatusItem): boolean {
+  return !ready && ignored === undefined
+}
+
+/** What a diagnosis tells, and what is ignored of it. */
+type Judgement = Pick<Diagnosis, 'causes' | 'ignored'>
+
+/** By object: what was found of it, or what explains what was found of it. */
+function bySubject<T>(found: readonly T[], causeOf: (each: T) => RootCause): Map<string, T> {
+  const told = new Map<string, T>()
+  for (const each of found)
+    for (const { subject } of [causeOf(each), ...causeOf(each).explains])
+      if (!told.has(keyOf(subject))) told.set(keyOf(subject), each)
+  return told
+}
+
+/** What of a snapshot belongs on one screen, with the causes of its diagnosis for what is not ready. Pure. */
+export function statusOf(index: Index, { causes, ignored }: Judgement): StatusSection[] {
+  const isStopping = ({ verdict, rule }: RootCause) => verdict === 'broken' || rule.endsWith('-suspended')
+  const told = bySubject(
+    causes.filter(({ verdict }) => verdict === 'broken'),
+    cause => cause,
+  )
+  const hidden = bySubject(
+    ignored.filter(({ finding }) => isStopping(finding)),
+    ({ finding }) => finding,
+  )
+  const sections = SECTIONS.map(([title, kinds, lineOf]) => {
     const ours = ({ kind, metadata }: KubeObject) =>
       !/^(Deployment|StatefulSet|DaemonSet|PersistentVolumeClaim)$/.test(kind) ||
       NAMESPACES.some(namespace => namespace === metadata.namespace)
     const objects = kinds.flatMap(kind => index.all(kind)).filter(ours)
     const items = objects.map(object => {
-      const shown = itemOf(object)
+      const shown = lineOf(object)
       if (shown.ready) return shown
       // An object that only waits for a broken one is not broken itself.
-      const near = reach([refOf(object)], index).find(ref => told.has(keyOf(ref)))
-      return near ? explained(shown, object, told.get(keyOf(near))!) : shown
+      const keys = reach([refOf(object)], index).map(keyOf)
+      const cause = keys.flatMap(key => told.get(key) ?? [])[0]
+      if (cause) return explained(shown, object, cause)
+      const by = keys.flatMap(key => hidden.get(key)?.by ?? [])[0]
+      return by ? passedOver(shown, by) : shown
     })
     return {
       title,
       items: items.sort((a, b) => `${a.namespace}/${a.name}`.localeCompare(`${b.namespace}/${b.name}`)),
     }
   })
-  return [...sections, { title: 'Backups', items: backupItems(index, causes) }]
+  return [...sections, { title: 'Backups', items: backupItems(index, { causes, ignored }) }]
 }
 
-/** The schedules of Velero with their newest backup, and the age of the newest proof and drill. Pure. */
-function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
-  const schedules = index.all('Schedule').map((schedule): StatusItem => {
-    const ref = keyOf(refOf(schedule))
-    const cause = causes.find(each => [each, ...each.explains].some(({ subject }) => keyOf(subject) === ref))
-    const newest = index
-      .within('Backup', schedule.metadata.namespace)
-      .filter(({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === schedule.metadata.name)
-      .sort((a, b) => startOf(b) - startOf(a))[0]
-    const state = newest
-      ? `${newest.metadata.name}: ${newest.status?.phase ?? 'New'}, ${durationText(Math.max(0, index.now - startOf(newest)))} old`
-      : 'no backup yet'
-    const shown = item(schedule, cause === undefined, state)
-    return cause ? explained(shown, schedule, cause) : shown
+/** The schedules of Velero with their newest backup, and the age of the newest proof and drill: ready without a cause. */
+function backupItems(index: Index, { causes, ignored }: Judgement): StatusItem[] {
+  const told = bySubject(causes, cause => cause)
+  const hidden = bySubject(ignored, ({ finding }) => finding)
+  const judged = (object: KubeObject, state: string): StatusItem => {
+    const key = keyOf(refOf(object))
+    const [cause, by] = [told.get(key), hidden.get(key)?.by]
+    const shown = item(object, cause === undefined && by === undefined, state)
+    return cause ? explained(shown, object, cause) : by ? passedOver(shown, by) : shown
+  }
+  const old = (time: number) => `${durationText(Math.max(0, index.now - time))} old`
+  const schedules = index.all('Schedule').map(schedule => {
+    const [newest] = backupsOfSchedule(schedule, index)
+    return judged(
+      schedule,
+      newest
+        ? `${newest.metadata.name}: ${newest.status?.phase ?? 'New'}, ${old(startOf(newest))}`
+        : 'no backup yet',
+    )
   })
   const marks = [
     ['the last proved backup', PROOF_MARK],
@@ -148,8 +181,7 @@ function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
   ].flatMap(([title, name]): StatusItem[] => {
     const mark = index.get('ConfigMap', VELERO, name!)
     const made = Date.parse(mark?.metadata.creationTimestamp ?? '')
-    if (!mark || Number.isNaN(made)) return []
-    return [item(mark, true, `${title} is ${durationText(Math.max(0, index.now - made))} old`)]
+    return mark && !Number.isNaN(made) ? [judged(mark, `${title} is ${old(made)}`)] : []
   })
   return [...schedules, ...marks]
 }
@@ -157,30 +189,25 @@ function backupItems(index: Index, causes: readonly RootCause[]): StatusItem[] {
 /** An item with the cause of its state; that of another object with its name. */
 function explained(shown: StatusItem, object: KubeObject, cause: RootCause): StatusItem {
   const own = keyOf(cause.subject) === keyOf(refOf(object))
-  const { text, command } = cause.remedy
   return {
     ...shown,
     cause: own ? cause.cause : `${refText(cause.subject)}: ${cause.cause}`,
-    fix: command && !text.includes(command) ? `${text}: ${command}` : text,
+    fix: remedyText(cause.remedy),
   }
 }
 
-/**
- * Everything on one screen, read in one go: nodes, sources, Kustomizations, releases, workloads, volumes,
- * certificates. Throws an ExpectedError when one of these could not be read.
- */
-export async function gatherStatus(kubectl: Kubectl): Promise<StatusSection[]> {
-  return readStatus(await gather(kubectl))
-}
+const passedOver = (shown: StatusItem, { until, reason }: Ignored): StatusItem => ({
+  ...shown,
+  ignored: `until ${until}: ${reason}`,
+})
 
-/** The status in a snapshot. Throws an ExpectedError where that lacks what is shown. Pure. */
-export function readStatus(snapshot: Snapshot): StatusSection[] {
+/**
+ * The status in a snapshot: nodes, sources, Kustomizations, releases, workloads, volumes, certificates, backups. Throws
+ * an ExpectedError where the snapshot lacks what is shown. Pure.
+ */
+export function readStatus(index: Index, diagnosis: Judgement): StatusSection[] {
   const shown = SECTIONS.flatMap(([, kinds]) => kinds)
-  const gap = snapshot.gaps.find(({ what }) => shown.includes(what) || what === 'the APIs of Flux')
-  if (gap)
-    throw new ExpectedError(
-      `${gap.what} could not be read: ${gap.why}`,
-      'use the kubeconfig of the cluster administrator, then run it again',
-    )
-  return statusOf(snapshot)
+  const gap = index.snapshot.gaps.find(({ what }) => shown.includes(what) || what === 'the APIs of Flux')
+  if (gap) throw gapError(gap)
+  return statusOf(index, diagnosis)
 }

@@ -1,13 +1,19 @@
-import { APP_LAYERS, type AppChain, appChainOf, chainNamed } from '../../lib/diagnosis/app-chain.ts'
+import { APP_LAYERS, type AppChain, appChainOf } from '../../lib/diagnosis/app-chain.ts'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { settled } from '../../lib/diagnosis/fix.ts'
 import { keyOf } from '../../lib/diagnosis/graph.ts'
 import type { Index } from '../../lib/diagnosis/snapshot.ts'
-import { fluxItem, volumeItem, workloadItem } from '../../lib/diagnosis/status.ts'
+import { itemOf } from '../../lib/diagnosis/status.ts'
 import { short } from '../../lib/diagnosis/text.ts'
 import { condition } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { table } from '../../lib/script/table.ts'
+
+/** The chain of one name; undefined for everything, or when the objects that may bear the name could not be read. */
+export function chainNamed(name: string | undefined, index: Index): AppChain | undefined {
+  const unknown = index.blind('Kustomization') || index.blind('HelmRelease')
+  return name === undefined || unknown ? undefined : appChainOf(name, index)
+}
 
 /**
  * The chain of one name as text; without a name every chain, each in one line while it is healthy and without its
@@ -83,18 +89,10 @@ function detailOf(object: KubeObject): string {
         .find(Boolean)
       return waiting ?? phase
     }
-    case 'PersistentVolumeClaim':
-      return volumeItem(object).detail
-    case 'Node':
-      return object.status?.nodeInfo?.kubeletVersion ?? ''
     case 'Job':
       return `${object.status?.succeeded ?? 0}/${object.spec?.completions ?? 1} succeeded`
-    case 'Deployment':
-    case 'StatefulSet':
-    case 'DaemonSet':
-      return workloadItem(object).detail
     default: {
-      const { detail } = fluxItem(object)
+      const detail = itemOf(object)?.detail ?? condition(object, 'Ready')?.message ?? ''
       return detail.startsWith('sha256:') ? '' : short(detail, 120) // the digest of an index is of no use to a reader
     }
   }

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { withoutCredentials } from '../../lib/diagnosis/allowed/pick.ts'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
@@ -9,7 +8,6 @@ import { type Gap, Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { readStatus } from '../../lib/diagnosis/status.ts'
 import { isOver } from '../../lib/kubectl/claims.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { readConfig } from '../../lib/platform/config.ts'
 import { showsVariable } from '../../lib/platform/variables.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { messageOf } from '../../lib/script/errors.ts'
@@ -68,13 +66,14 @@ export async function addFacts(
 ): Promise<Snapshot | undefined> {
   const snapshot = await collector.attempt('the facts', signal, () => gather(kubectl, { config }))
   if (!snapshot) return undefined
-  const status = await collector.attempt('the status', signal, async () => readStatus(snapshot))
+  const index = new Index(snapshot)
+  const diagnosis = diagnose(snapshot, RULES, { index })
+  const status = await collector.attempt('the status', signal, async () => readStatus(index, diagnosis))
   if (status) collector.addJson('status.json', 'what `status --json` shows', { sections: status })
   const { objects, omitted } = boundedFacts(snapshot.objects)
   collector.leftOut.push(...omitted)
   const facts = { ...snapshot, objects }
   collector.addJson('facts.json', 'the objects without values; read it with `diagnose --from`', facts)
-  const diagnosis = diagnose(snapshot, RULES)
   for (const gap of diagnosis.gaps) collector.gaps.push(gap)
   const findings = [headline(diagnosis), ...diagnosis.causes.flatMap(cause => ['', ...causeLines(cause)])]
   collector.add('findings.txt', 'what is wrong, and what to do about it', `${findings.join('\n')}\n`)
@@ -140,19 +139,6 @@ export function versionsOf(snapshot: Snapshot | undefined): { toolkit: string; [
         ]),
     ),
     images: [...new Set(images)].sort(),
-  }
-}
-
-/**
- * The repository in `.flux.env`, if that can be read; the bundle holds the file itself. Its secrets are
- * registered.
- */
-export function repositoryOf(cluster: Cluster): Snapshot['config'] {
-  try {
-    const { git_url, git_branch } = readConfig(cluster.env)
-    return { git_url: git_url && withoutCredentials(git_url), git_branch }
-  } catch {
-    return undefined
   }
 }
 

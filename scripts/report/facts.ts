@@ -1,10 +1,14 @@
 import { DRILL_MARK, PROOF_MARK, VELERO } from '../../lib/backup/objects.ts'
 import type { Diagnosis } from '../../lib/diagnosis/diagnose.ts'
-import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
-import { statusOf } from '../../lib/diagnosis/status.ts'
+import type { Finding } from '../../lib/diagnosis/finding.ts'
+import { keyOf } from '../../lib/diagnosis/graph.ts'
+import type { Index } from '../../lib/diagnosis/snapshot.ts'
+import { isNotReady, statusOf } from '../../lib/diagnosis/status.ts'
 import { condition } from '../../lib/flux/flux.ts'
-import { refText } from '../../lib/kubectl/kubectl.ts'
+import { type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { type JournalEntry, outcomeText } from '../../lib/script/journal.ts'
+
+type Verdict = Finding['verdict']
 
 /** Everything that a report tells, and what a later one is compared with. Holds no secret. */
 export interface Report {
@@ -13,16 +17,27 @@ export interface Report {
   /** ISO 8601. */
   madeAt: string
   kubernetes?: string
-  ready: { title: string; ready: number; all: number }[]
+  /** `ignored`: how many are not ready by findings that are ignored. */
+  ready: { title: string; ready: number; all: number; ignored?: number }[]
   causes: {
     subject: string
-    verdict: 'broken' | 'warning'
+    verdict: Verdict
     cause: string
     seen: string[]
     fix: string
     command?: string
   }[]
-  certificates: { name: string; hosts: string[]; issuer: string; notAfter?: string; ready: boolean }[]
+  /** Findings that the administrator ignores, for how long, and why. */
+  ignored?: { subject: string; cause: string; until: string; reason: string }[]
+  /** `verdict`: the worst of the causes about it. */
+  certificates: {
+    name: string
+    hosts: string[]
+    issuer: string
+    notAfter?: string
+    ready: boolean
+    verdict?: Verdict
+  }[]
   volumes: { name: string; size: string; used?: number; capacity?: number; growth?: number }[]
   releases: { name: string; chart: string; wanted: string; installed: string }[]
   /** `proved` and `drilled`: the times of the newest proof of a backup and of the newest drill of everything. */
@@ -33,6 +48,8 @@ export interface Report {
     failed: number
     proved?: string
     drilled?: string
+    /** The worst of the causes about backups, schedules and their storage. */
+    verdict?: Verdict
   }
   /** Restores that were tried, the newest first: milliseconds that one took, and the age that its data had. */
   drills: { at: string; backup: string; rto: number; rpo: number; apps: string[] }[]
@@ -54,7 +71,7 @@ export interface VolumeUse {
 /** The report of what was read. Pure. */
 export function reportOf(read: {
   cluster: string
-  snapshot: Snapshot
+  index: Index
   diagnosis: Diagnosis
   volumes: ReadonlyMap<string, VolumeUse>
   users: Report['users']
@@ -62,9 +79,16 @@ export function reportOf(read: {
   runs: readonly JournalEntry[]
   gaps: Report['gaps']
 }): Report {
-  const { snapshot, diagnosis } = read
-  const index = new Index(snapshot)
-  const sections = statusOf(snapshot, index)
+  const { index, diagnosis } = read
+  const { snapshot } = index
+  const sections = statusOf(index, diagnosis)
+  const worst = (objects: readonly KubeObject[]): Verdict | undefined => {
+    const keys = new Set(objects.map(object => keyOf(refOf(object))))
+    const about = diagnosis.causes.filter(cause =>
+      [cause, ...cause.explains].some(({ subject }) => keys.has(keyOf(subject))),
+    )
+    return about.find(({ verdict }) => verdict === 'broken')?.verdict ?? about[0]?.verdict
+  }
   const name = ({ namespace, name }: { namespace?: string; name: string }) =>
     namespace ? `${namespace}/${name}` : name
   const backups = index.all('Backup')
@@ -88,6 +112,7 @@ export function reportOf(read: {
         title,
         ready: items.filter(({ ready }) => ready).length,
         all: items.length,
+        ignored: items.filter(item => !item.ready && !isNotReady(item)).length || undefined,
       })),
     causes: diagnosis.causes.map(({ subject, verdict, cause, evidence, remedy }) => ({
       subject: refText(subject),
@@ -96,6 +121,12 @@ export function reportOf(read: {
       seen: [...evidence],
       fix: remedy.text,
       command: remedy.command,
+    })),
+    ignored: diagnosis.ignored.map(({ finding, by: { until, reason } }) => ({
+      subject: refText(finding.subject),
+      cause: finding.cause,
+      until,
+      reason,
     })),
     certificates: index
       .all('Certificate')
@@ -106,6 +137,7 @@ export function reportOf(read: {
         notAfter:
           certificate.status?.notAfter === undefined ? undefined : String(certificate.status.notAfter),
         ready: condition(certificate, 'Ready')?.status === 'True',
+        verdict: worst([certificate]),
       }))
       .sort((a, b) => (a.notAfter ?? '').localeCompare(b.notAfter ?? '') || a.name.localeCompare(b.name)),
     volumes: sections
@@ -132,6 +164,7 @@ export function reportOf(read: {
       failed: backups.filter(({ status }) => /Failed/.test(status?.phase ?? '')).length,
       proved: marked(PROOF_MARK),
       drilled: marked(DRILL_MARK),
+      verdict: worst(['Schedule', 'Backup', 'BackupStorageLocation'].flatMap(kind => index.all(kind))),
     },
     drills: read.drills,
     users: read.users,

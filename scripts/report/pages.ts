@@ -1,6 +1,6 @@
 import { countText } from '../../lib/script/count.ts'
 import { durationText } from '../../lib/script/duration.ts'
-import { type HtmlCell, type HtmlPage, htmlPage } from '../../lib/script/html.ts'
+import { type HtmlCell, type HtmlPage, htmlPage, type Mood } from '../../lib/script/html.ts'
 import { markdownCode, markdownText } from '../../lib/script/printable.ts'
 import { scrub } from '../../lib/script/scrub.ts'
 import { sizeText } from '../../lib/script/size.ts'
@@ -18,13 +18,30 @@ function daysLeft(report: Report, time: string | undefined): number | undefined 
   return Number.isFinite(left) ? Math.floor(left) : undefined
 }
 
+/** How something is meant, by the causes about it; as given where there is none. */
+const moodOf = (verdict: 'broken' | 'warning' | undefined, otherwise: Mood): Mood =>
+  verdict === 'broken' ? 'bad' : verdict === 'warning' ? 'warn' : otherwise
+const certificateMood = ({ verdict, ready }: Report['certificates'][number]) =>
+  moodOf(verdict, ready ? 'good' : 'warn')
+
 /** The content of a report, the same for every form of it. Pure. */
 export function contentOf(report: Report, since?: { at: string; changes: readonly string[] }): HtmlPage {
-  const { causes, certificates, volumes, releases, backups, drills, users, runs, unread, gaps } = report
+  const {
+    causes,
+    ignored = [],
+    certificates,
+    volumes,
+    releases,
+    backups,
+    drills,
+    users,
+    runs,
+    unread,
+    gaps,
+  } = report
   const broken = causes.filter(({ verdict }) => verdict === 'broken').length
   const behind = releases.filter(({ wanted, installed }) => wanted !== installed).length
-  const ends = certificates.flatMap(({ notAfter }) => daysLeft(report, notAfter) ?? [])
-  const soonest = Math.min(...ends)
+  const [first] = certificates.filter(({ notAfter }) => daysLeft(report, notAfter) !== undefined)
   const age =
     backups.newest === undefined ? undefined : Date.parse(report.madeAt) - Date.parse(backups.newest)
   return {
@@ -48,13 +65,13 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
       },
       {
         name: 'First certificate to expire',
-        value: ends.length > 0 ? `in ${countText(soonest, 'day')}` : 'none',
-        mood: ends.length === 0 ? 'none' : soonest < 14 ? 'bad' : 'good',
+        value: first ? `in ${countText(daysLeft(report, first.notAfter) ?? 0, 'day')}` : 'none',
+        mood: first ? certificateMood(first) : 'none',
       },
       {
         name: 'Newest backup',
         value: age === undefined ? 'none' : `${durationText(age)} old`,
-        mood: age === undefined || age > 2 * DAY ? 'warn' : 'good',
+        mood: moodOf(backups.verdict, age === undefined || backups.schedules === 0 ? 'warn' : 'good'),
       },
       { name: 'Releases behind', value: String(behind), mood: behind > 0 ? 'warn' : 'good' },
     ],
@@ -91,16 +108,33 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
               },
         ],
       },
+      ...(ignored.length > 0
+        ? [
+            {
+              title: 'Ignored findings',
+              blocks: [
+                {
+                  head: ['finding', 'until', 'reason'],
+                  rows: ignored.map(({ subject, cause, until, reason }): HtmlCell[] => [
+                    `${subject}: ${cause}`,
+                    until,
+                    reason,
+                  ]),
+                },
+              ],
+            },
+          ]
+        : []),
       {
         title: 'Ready',
         blocks: [
           {
             head: ['what', 'ready'],
-            rows: report.ready.map(({ title, ready, all }) => [
+            rows: report.ready.map(({ title, ready, all, ignored = 0 }) => [
               title,
               {
-                text: `${ready} of ${all}${ready < all ? ', not all' : ''}`,
-                mood: ready < all ? ('bad' as const) : ('good' as const),
+                text: `${ready} of ${all}${ready < all ? (ignored > 0 ? `, ${ignored} ignored` : ', not all') : ''}`,
+                mood: ready + ignored < all ? ('bad' as const) : ('good' as const),
               },
             ]),
           },
@@ -111,7 +145,8 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
         blocks: [
           {
             head: ['hosts', 'until', 'issuer'],
-            rows: certificates.map(({ hosts, notAfter, issuer, ready, name }) => {
+            rows: certificates.map(certificate => {
+              const { hosts, notAfter, issuer, name } = certificate
               const left = daysLeft(report, notAfter)
               const until =
                 notAfter === undefined
@@ -121,12 +156,7 @@ export function contentOf(report: Report, since?: { at: string; changes: readonl
                 hosts.join(' ') || name,
                 {
                   text: until,
-                  mood:
-                    !ready || left === undefined
-                      ? ('bad' as const)
-                      : left < 14
-                        ? ('warn' as const)
-                        : ('good' as const),
+                  mood: certificateMood(certificate),
                   percent: left === undefined ? 0 : (100 * left) / LIFE,
                 },
                 issuer,

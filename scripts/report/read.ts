@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { diagnose } from '../../lib/diagnosis/diagnose.ts'
 import { gather } from '../../lib/diagnosis/gather.ts'
+import { readKnown } from '../../lib/diagnosis/known.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
+import { Index } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { PROMETHEUS } from '../../lib/platform/prometheus.ts'
 import { accountServices, everybody } from '../../lib/platform/sign-on.ts'
@@ -22,9 +24,13 @@ const PATIENCE = 15_000
 
 /**
  * Reads the cluster, Prometheus, the accounts and the journal. What a report can do without becomes a gap; throws an
- * ExpectedError when the cluster cannot be read.
+ * ExpectedError when the cluster cannot be read, and a UsageError for a wrong list of ignored findings.
  */
-export async function readReport(run: Pick<Run, 'cluster' | 'signal'>, kubectl: Kubectl): Promise<Report> {
+export async function readReport(
+  run: Pick<Run, 'cluster' | 'log' | 'signal'>,
+  kubectl: Kubectl,
+): Promise<Report> {
+  const { config, ignored } = await readKnown(run)
   const gaps: Report['gaps'] = []
   const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -36,14 +42,15 @@ export async function readReport(run: Pick<Run, 'cluster' | 'signal'>, kubectl: 
     }
   }
   const [snapshot, volumes, users] = await Promise.all([
-    gather(kubectl),
+    gather(kubectl, { config }),
     attempt('the use of volumes, from Prometheus', () => volumeUse(kubectl)),
     attempt('the users', () => userNumbers(kubectl)),
   ])
+  const index = new Index(snapshot)
   return reportOf({
     cluster: run.cluster.name,
-    snapshot,
-    diagnosis: diagnose(snapshot, RULES),
+    index,
+    diagnosis: diagnose(snapshot, RULES, { index, ignored }),
     volumes: volumes ?? new Map(),
     users,
     drills: readDrills(run.cluster.journal),

@@ -1,10 +1,17 @@
-import type { StatusSection } from '../../lib/diagnosis/status.ts'
-import { htmlPage } from '../../lib/script/html.ts'
+import { isNotReady, type StatusItem, type StatusSection } from '../../lib/diagnosis/status.ts'
+import { type HtmlCell, htmlPage } from '../../lib/script/html.ts'
+
+const stateOf = ({ ready, ignored }: StatusItem): HtmlCell =>
+  ready
+    ? { text: 'ready', mood: 'good' }
+    : ignored === undefined
+      ? { text: 'not ready', mood: 'bad' }
+      : `not ready, ignored ${ignored}`
 
 /** The status as a page, in the style of `report`: what is not ready first. Pure but for the known secrets. */
 export function statusPage(cluster: string, sections: readonly StatusSection[]): string {
   const shown = sections.filter(({ items }) => items.length > 0)
-  const notReady = shown.flatMap(({ items }) => items).filter(({ ready }) => !ready)
+  const notReady = shown.flatMap(({ items }) => items).filter(isNotReady)
   return htmlPage({
     title: `Status of ${cluster}`,
     about: `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`,
@@ -13,7 +20,7 @@ export function statusPage(cluster: string, sections: readonly StatusSection[]):
       return {
         name: title,
         value: `${ready} of ${items.length}`,
-        mood: ready < items.length ? ('bad' as const) : ('good' as const),
+        mood: items.some(isNotReady) ? ('bad' as const) : ('good' as const),
       }
     }),
     sections: [
@@ -37,10 +44,10 @@ export function statusPage(cluster: string, sections: readonly StatusSection[]):
         blocks: [
           {
             head: ['name', 'state', 'detail'],
-            rows: items.map(({ namespace, name, ready, detail }) => [
-              namespace ? `${namespace}/${name}` : name,
-              { text: ready ? 'ready' : 'not ready', mood: ready ? ('good' as const) : ('bad' as const) },
-              detail,
+            rows: items.map(item => [
+              item.namespace ? `${item.namespace}/${item.name}` : item.name,
+              stateOf(item),
+              item.detail,
             ]),
           },
         ],

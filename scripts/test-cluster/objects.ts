@@ -1,10 +1,11 @@
 import { PROOF_MARK, VELERO } from '../../lib/backup/objects.ts'
 import { appChainOf, concernsApp } from '../../lib/diagnosis/app-chain.ts'
 import { concernsHost } from '../../lib/diagnosis/certificates/scope.ts'
-import { diagnose } from '../../lib/diagnosis/diagnose.ts'
-import type { RootCause } from '../../lib/diagnosis/finding.ts'
+import { type Diagnosis, diagnose } from '../../lib/diagnosis/diagnose.ts'
+import { type RootCause, remedyText } from '../../lib/diagnosis/finding.ts'
 import { keyOf } from '../../lib/diagnosis/graph.ts'
 import type { Ignored } from '../../lib/diagnosis/ignore.ts'
+import { PROOF_LASTS } from '../../lib/diagnosis/rules/backups.ts'
 import { RULES } from '../../lib/diagnosis/rules/index.ts'
 import { Index, type Snapshot } from '../../lib/diagnosis/snapshot.ts'
 import { type StatusItem, statusOf } from '../../lib/diagnosis/status.ts'
@@ -13,23 +14,26 @@ import { durationText } from '../../lib/script/duration.ts'
 import { failedCheck, passedCheck, skippedCheck, type TestCheck, type TestSection } from './checks.ts'
 
 /** What the cluster itself says: its objects, and what the diagnosis makes of them. */
-export interface Judged {
+export interface Judged extends Pick<Diagnosis, 'causes' | 'ignored'> {
   index: Index
-  causes: readonly RootCause[]
 }
 
-/** Judges a snapshot as `diagnose` does; with `app` only what this application depends on. Pure. */
+/**
+ * Judges a snapshot as `diagnose` does; with `app` only what this application depends on. Throws as `logs` does for an
+ * application that is not installed. Pure.
+ */
 export function judgeObjects(
   snapshot: Snapshot,
-  { app, ignored = [] }: { app?: string; ignored?: readonly Ignored[] } = {},
+  { app, ignored: known = [] }: { app?: string; ignored?: readonly Ignored[] } = {},
 ): Judged {
   const index = new Index(snapshot)
   const chain = app === undefined ? undefined : appChainOf(app, index)
-  const { causes } = diagnose(snapshot, RULES, {
-    ignored,
+  const { causes, ignored } = diagnose(snapshot, RULES, {
+    index,
+    ignored: known,
     only: cause => chain === undefined || concernsApp(cause, chain),
   })
-  return { index, causes }
+  return { index, causes, ignored }
 }
 
 const BACKUP = /^(Backup|Schedule|BackupStorageLocation|BackupRepository|PodVolumeBackup)$/
@@ -45,10 +49,8 @@ function sectionOf(cause: RootCause, index: Index): TestSection {
 
 /** A cause as a check that failed. Pure. */
 function ofCause(section: TestSection, cause: RootCause, name = refText(cause.subject)): TestCheck {
-  const { text, command } = cause.remedy
-  const fix = command && !text.includes(command) ? `${text}: ${command}` : text
   const explains = cause.explains.map(({ subject }) => refText(subject))
-  return failedCheck(section, name, cause.cause, fix, [
+  return failedCheck(section, name, cause.cause, remedyText(cause.remedy), [
     ...cause.evidence,
     ...(explains.length > 0 ? [`explains ${[...new Set(explains)].slice(0, 6).join(', ')}`] : []),
   ])
@@ -68,8 +70,9 @@ function belongs(app: string | undefined, index: Index): (item: StatusItem) => b
  * A check for each source, Kustomization, release, workload and volume, and one for each cause that is about none of
  * them. What only follows from a cause elsewhere is skipped and names it: it fails nothing of its own. Pure.
  */
-export function objectChecks({ index, causes }: Judged, app?: string): TestCheck[] {
-  const items = statusOf(index.snapshot, index)
+export function objectChecks(judged: Judged, app?: string): TestCheck[] {
+  const { index, causes } = judged
+  const items = statusOf(index, judged)
     .filter(({ title }) => title !== 'Certificates' && title !== 'Nodes')
     .flatMap(section => section.items)
     .filter(({ namespace }) => namespace !== 'velero')
@@ -87,6 +90,7 @@ export function objectChecks({ index, causes }: Judged, app?: string): TestCheck
     if (item.ready) return passedCheck('app', name, item.detail)
     const deeper = causes.find(cause => cause.explains.some(({ subject }) => keyOf(subject) === key))
     if (deeper) return skippedCheck('app', name, `follows from ${refText(deeper.subject)}`)
+    if (item.ignored) return skippedCheck('app', name, `ignored ${item.ignored}`)
     return item.cause
       ? skippedCheck('app', name, `follows from ${item.cause}`)
       : failedCheck('app', name, `is not ready: ${item.detail}`, 'run npx tsx scripts/diagnose.ts')
@@ -113,29 +117,27 @@ export function clientChecks({ index, causes }: Judged): TestCheck[] {
   return causes.filter(cause => sectionOf(cause, index) === 'login').map(cause => ofCause('login', cause))
 }
 
-/** Milliseconds after which a proof of a backup is too old, as the alert BackupNotProved has it (flux2/apps/velero). */
-const PROOF_AGE = 8 * 86_400_000
-
 /** How old the newest backup is of which every volume was proved. Pure. */
-function proofCheck(index: Index): TestCheck {
-  const madeAt = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || index.now
-  const mark = index.get('ConfigMap', VELERO, PROOF_MARK)
-  const age = index.now - Math.min(...(mark ? [mark] : index.all('Schedule')).map(madeAt))
+function proofCheck({ index, causes }: Judged): TestCheck {
   const name = 'last proved backup'
-  if (age > PROOF_AGE)
-    return failedCheck(
-      'backup',
-      name,
-      mark ? `is ${durationText(age)} old` : 'no backup was ever proved',
-      'run npx tsx scripts/backup.ts --verify latest',
-    )
-  return mark
-    ? passedCheck('backup', name, `${durationText(Math.max(0, age))} old`)
-    : skippedCheck('backup', name, 'none yet: run npx tsx scripts/backup.ts --verify latest')
+  const isMark = ({ subject }: Pick<RootCause, 'subject'>) => subject.name === PROOF_MARK
+  const own = causes.find(isMark)
+  if (own) return ofCause('backup', own, name)
+  const deeper = causes.find(({ explains }) => explains.some(isMark))
+  if (deeper) return skippedCheck('backup', name, `follows from ${refText(deeper.subject)}`)
+  const ageOf = ({ metadata }: KubeObject) =>
+    Math.max(0, index.now - (Date.parse(metadata.creationTimestamp ?? '') || index.now))
+  const mark = index.get('ConfigMap', VELERO, PROOF_MARK)
+  if (mark) return passedCheck('backup', name, `${durationText(ageOf(mark))} old`)
+  const fix = 'run npx tsx scripts/backup.ts --verify latest'
+  return Math.max(...index.all('Schedule').map(ageOf)) > PROOF_LASTS
+    ? failedCheck('backup', name, 'no backup was ever proved', fix)
+    : skippedCheck('backup', name, `none yet: ${fix}`)
 }
 
 /** The backups: their schedules and places, how old the newest complete one is, and the last that was proved. Pure. */
-export function backupTests({ index, causes }: Judged): TestCheck[] {
+export function backupTests(judged: Judged): TestCheck[] {
+  const { index, causes } = judged
   const schedules = index.all('Schedule')
   if (schedules.length === 0)
     return [skippedCheck('backup', 'backups', 'no schedule: run npx tsx scripts/install-app.ts velero')]
@@ -157,8 +159,8 @@ export function backupTests({ index, causes }: Judged): TestCheck[] {
       .map(({ metadata }) =>
         passedCheck('backup', `BackupStorageLocation ${metadata.namespace}/${metadata.name}`),
       ),
-    proofCheck(index),
-    ...ours.map(cause => ofCause('backup', cause)),
+    proofCheck(judged),
+    ...ours.filter(({ subject }) => subject.name !== PROOF_MARK).map(cause => ofCause('backup', cause)),
   ]
 }
 

@@ -2,7 +2,7 @@
 
 import type { BackupObjects } from '../../backup/claim.ts'
 import { type BackupFlaw, judgeBackup, wrongWith } from '../../backup/judge.ts'
-import { startOf } from '../../backup/objects.ts'
+import { PROOF_MARK, startOf, VELERO } from '../../backup/objects.ts'
 import { type KubeObject, refOf } from '../../kubectl/kubectl.ts'
 import { durationText } from '../../script/duration.ts'
 import { each, type Finding, patching, type Rule } from '../finding.ts'
@@ -66,7 +66,7 @@ function isWritten({ metadata, spec }: KubeObject, index: Index): boolean {
 
 const FAILED = /^(Failed|PartiallyFailed|FailedValidation)$/
 
-/** The backups of a schedule, the newest first. */
+/** The backups of a schedule, the newest first. Pure. */
 export function backupsOfSchedule({ metadata: { namespace, name } }: KubeObject, index: Index): KubeObject[] {
   return index
     .within('Backup', namespace)
@@ -150,6 +150,32 @@ const schedules = each('Schedule', (schedule, index) => {
       },
     ),
   ]
+})
+
+/**
+ * Milliseconds after which a proof of a backup is too old, as the alert BackupNotProved has it (flux2/apps/velero). What
+ * destroys data asks for a younger one (PROOF_AGE in lib/backup/guard.ts).
+ */
+export const PROOF_LASTS = 8 * 86_400_000
+
+/** The newest proof of a backup. A cluster without one may have a Velero of its own, of which nobody asks for proofs. */
+const proofs = each('ConfigMap', ({ metadata }, index) => {
+  if (metadata.namespace !== VELERO || metadata.name !== PROOF_MARK) return undefined
+  const age = index.now - Date.parse(metadata.creationTimestamp ?? '')
+  if (index.within('Schedule', VELERO).length === 0 || !(age > PROOF_LASTS)) return undefined
+  return {
+    rule: 'backup-not-proved',
+    verdict: 'warning',
+    cause: `the last proved backup is ${durationText(age)} old`,
+    text: 'prove the newest backup',
+    command: 'npx tsx scripts/backup.ts --verify latest',
+    symptom: true, // of a place that takes no backups
+    causedBy: [
+      ...index.within('BackupStorageLocation', VELERO).map(refOf),
+      ...behindBackups(VELERO, index),
+      refTo('Deployment', VELERO, 'velero'),
+    ],
+  }
 })
 
 /** Without these kinds a backup cannot be judged. */
@@ -287,4 +313,4 @@ export function periodOf(schedule: string): number | undefined {
   return step ? Number(step) * hour : day
 }
 
-export const rules: Rule[] = [locations, schedules, byHand]
+export const rules: Rule[] = [locations, schedules, byHand, proofs]

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
+import { PROOF_MARK, WRONG_IN_BUCKET } from '../../../../lib/backup/objects.ts'
 import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import { backupsOfSchedule, periodOf } from '../../../../lib/diagnosis/rules/backups.ts'
 import { isNeverDue } from '../../../../lib/diagnosis/rules/jobs.ts'
@@ -177,6 +177,27 @@ test('the backups of a schedule are its own, the newest first', () => {
     backupsOfSchedule(schedule, index).map(({ metadata }) => metadata.name),
     ['new', 'old'],
   )
+})
+
+test('a proof of a backup is told when it is older than 8 days; where there is none, nobody asks for proofs', () => {
+  const proof = (days: number) =>
+    objectOf('ConfigMap', 'velero', PROOF_MARK, { metadata: { creationTimestamp: ago(days * 86_400) } })
+  const rules = (...objects: KubeObject[]) =>
+    judged(objects).map(({ rule, verdict, explains }) => [
+      `${rule} ${verdict}`,
+      ...explains.map(each => each.rule),
+    ])
+  const none = PLATFORM.filter(({ kind }) => kind !== 'Schedule')
+  const good = [...none, oldSchedule(), backup('a', 'Completed', 20)]
+  assert.equal([rules(...good), rules(...good, proof(7)), rules(...none, proof(9))], [[], [], []])
+  assert.equal(rules(...good, proof(9)), [['backup-not-proved warning']])
+  // What keeps backups from being made is the cause.
+  const location = objectOf('BackupStorageLocation', 'velero', 'default', {
+    status: { phase: 'Unavailable' },
+  })
+  assert.equal(rules(...good, location, proof(9)), [
+    ['backup-location-unavailable broken', 'backup-not-proved'],
+  ])
 })
 
 test('how often a schedule runs', () => {

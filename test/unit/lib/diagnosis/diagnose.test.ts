@@ -110,6 +110,15 @@ test('what is settled needs no further wait', () => {
   assert.not(settled(objectOf('HelmRelease', 'oas', 'a')))
   assert.not(settled(objectOf('PersistentVolumeClaim', 'oas', 'a', { status: { phase: 'Pending' } })))
   assert.ok(settled(objectOf('ConfigMap', 'oas', 'a')))
+  const daemon = (ready: number) =>
+    objectOf('DaemonSet', 'oas', 'a', { status: { desiredNumberScheduled: 2, numberReady: ready } })
+  assert.equal([settled(daemon(1)), settled(daemon(2))], [false, true])
+  const job = (status: object) => settled(objectOf('Job', 'oas', 'a', { status }))
+  const ended = { conditions: [{ type: 'Failed', status: 'True' }] }
+  assert.equal(
+    [job({}), job({ active: 1 }), job({ active: 1, ready: 1 }), job(ended)],
+    [false, false, true, true],
+  )
 })
 
 test.run()

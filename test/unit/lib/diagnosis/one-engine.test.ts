@@ -1,10 +1,10 @@
 /**
- * One set of broken objects through everything that judges: `diagnose`, `status`, `logs`, the waits of `install-*`
- * and of `upgrade-0.7`, and the wait for Flux. All of them name the same cause and the same remedy.
+ * One set of broken objects through everything that judges: `diagnose`, `status`, `logs`, `report`, `test-cluster`, the
+ * waits of `install-*` and of `upgrade-0.7`, and the wait for Flux. All of them name the same cause and the same remedy.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { diagnose } from '../../../../lib/diagnosis/diagnose.ts'
+import { type Diagnosis, diagnose } from '../../../../lib/diagnosis/diagnose.ts'
 import type { RootCause } from '../../../../lib/diagnosis/finding.ts'
 import { RULES } from '../../../../lib/diagnosis/rules/index.ts'
 import { Index } from '../../../../lib/diagnosis/snapshot.ts'
@@ -14,6 +14,8 @@ import { logContainersOf } from '../../../../lib/logs/containers.ts'
 import { obstaclesTo } from '../../../../lib/rollout/flux.ts'
 import { obstacles, obstaclesOf } from '../../../../lib/rollout/obstacles.ts'
 import { reasonText } from '../../../../scripts/logs/reasons.ts'
+import { reportOf } from '../../../../scripts/report/facts.ts'
+import { judgeObjects, objectChecks } from '../../../../scripts/test-cluster/objects.ts'
 import { upgradeFacts } from '../../../../scripts/upgrade-0.7/facts.ts'
 import { lasting, TRIES } from '../../../../scripts/upgrade-0.7/reconcile.ts'
 import { conditionOf, controller, fluxObject, git, inventoryOf, ready, revision } from '../../flux-objects.ts'
@@ -162,20 +164,22 @@ const CASES: readonly [what: string, objects: KubeObject[], rule: string, subjec
   ],
 ]
 
-/** The one cause that a diagnosis names, and its snapshot. */
-function diagnosed(objects: KubeObject[]): { index: Index; cause: RootCause } {
+/** The diagnosis of objects, and the one cause that it names. */
+function diagnosed(objects: KubeObject[]): { index: Index; diagnosis: Diagnosis; cause: RootCause } {
   const sources = objects.some(({ kind }) => kind === 'GitRepository') ? [] : [git()]
   const snapshot = snapshotOf([node, ...flux, ...sources, ...objects], {
     groups: [fluxObject('Kustomization', 'x', []).apiVersion],
   })
-  const causes = diagnose(snapshot, RULES).causes.filter(({ verdict }) => verdict === 'broken')
+  const index = new Index(snapshot)
+  const diagnosis = diagnose(snapshot, RULES, { index })
+  const causes = diagnosis.causes.filter(({ verdict }) => verdict === 'broken')
   assert.is(causes.length, 1, JSON.stringify(causes, undefined, 1))
-  return { index: new Index(snapshot), cause: causes[0]! }
+  return { index, diagnosis, cause: causes[0]! }
 }
 
 for (const [what, objects, rule, subject] of CASES)
   test(`everything says the same of ${what}`, () => {
-    const { index, cause } = diagnosed(objects)
+    const { index, diagnosis, cause } = diagnosed(objects)
     assert.equal([cause.rule, refText(cause.subject)], [rule, subject])
     const same = (told: { subject?: string; cause?: string; fix?: string } | undefined, where: string) => {
       assert.ok(told, where)
@@ -191,7 +195,7 @@ for (const [what, objects, rule, subject] of CASES)
     const asked = new Map([[subject, { at: 0, times: TRIES }]])
     same(lasting(upgradeFacts(index), asked)[0], 'upgrade-0.7')
 
-    const unready = statusOf(index.snapshot)
+    const unready = statusOf(index, diagnosis)
       .flatMap(({ items }) => items)
       .filter(item => !item.ready)
     assert.ok(unready.length > 0)
@@ -201,6 +205,40 @@ for (const [what, objects, rule, subject] of CASES)
       const reason = reasonText(each, each.why!, [cause])
       same({ cause: reason, fix: reason }, 'logs')
     }
+
+    const { causes: told, ready } = reportOf({
+      cluster: 'oas',
+      index,
+      diagnosis,
+      volumes: new Map(),
+      users: undefined,
+      drills: [],
+      runs: [],
+      gaps: [],
+    })
+    same(
+      told.find(each => each.subject === subject),
+      'report',
+    )
+    assert.is(
+      ready.reduce((sum, section) => sum + section.all - section.ready, 0),
+      unready.length,
+      'as many are not ready in report as in status',
+    )
+
+    const checks = objectChecks(judgeObjects(index.snapshot))
+    const failed = checks.filter(({ state }) => state === 'failed')
+    assert.is(failed.length, 1, 'test-cluster fails what is at fault, and nothing that follows from it')
+    same(
+      { cause: `${failed[0]!.name}: ${failed[0]!.problem!.what}`, fix: failed[0]!.problem!.fix },
+      'test-cluster',
+    )
+    assert.match(failed[0]!.name, subject)
+    for (const { kind, namespace, name } of unready)
+      assert.not.ok(
+        checks.some(each => each.state === 'passed' && each.name === `${kind} ${namespace}/${name}`),
+        'what is not ready does not pass',
+      )
   })
 
 test('the wait for Flux says what the diagnosis says of a node that is not ready', () => {

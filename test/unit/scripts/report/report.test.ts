@@ -37,7 +37,8 @@ test('the page and its Markdown tell everything that the report has', () => {
     for (const part of [
       'lacks wekan',
       'npx tsx scripts/install-app.ts wekan',
-      '17 of 19',
+      '17 of 19, 1 ignored',
+      '2027-01-31',
       '2026-06-08, 6 days left',
       'not issued',
       '11.7.0, 11.11.0 is wanted',
@@ -135,6 +136,22 @@ test('a report without a drill says that nobody knows whether backups can be res
   assert.match(reportHtml(without), 'No restore of everything has been tried')
   assert.match(reportHtml(SAMPLE), '1 h 30 min')
   assert.equal(changesSince(without, SAMPLE), ['a restore was tried: 2026-05-20'])
+})
+
+test('certificates and backups have the colour of their findings, in the tile as in the table', () => {
+  const [, late] = SAMPLE.certificates
+  const colours = (verdict: 'broken' | 'warning' | undefined) => {
+    const page = reportHtml({
+      ...SAMPLE,
+      certificates: [{ ...late!, verdict }],
+      backups: { ...SAMPLE.backups, newest: '2026-05-01T00:00:00Z', verdict },
+    })
+    const classOf = (text: string) => new RegExp(`class="(\\w+)">${text}`).exec(page)?.[1]
+    return [classOf('in 6 days'), classOf('2026-06-08'), classOf('31 d')]
+  }
+  assert.equal(colours('broken'), ['bad', 'bad', 'bad'])
+  assert.equal(colours('warning'), ['warn', 'warn', 'warn'])
+  assert.equal(colours(undefined), ['good', 'good', 'good'])
 })
 
 test('a page says that nothing is broken only where the cluster was read', () => {

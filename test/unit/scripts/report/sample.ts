@@ -11,7 +11,7 @@ export const SAMPLE: Report = {
   kubernetes: 'v1.36.4+k3s1',
   ready: [
     { title: 'Nodes', ready: 1, all: 1 },
-    { title: 'HelmReleases', ready: 17, all: 19 },
+    { title: 'HelmReleases', ready: 17, all: 19, ignored: 1 },
   ],
   causes: [
     {
@@ -31,6 +31,7 @@ export const SAMPLE: Report = {
       command: HOSTILE,
     },
   ],
+  ignored: [{ subject: 'HelmRelease oas-apps/wekan', cause: HOSTILE, until: '2027-01-31', reason: HOSTILE }],
   certificates: [
     { name: 'oas/sso-tls', hosts: ['sso.oas.example.org'], issuer: 'letsencrypt-production', ready: false },
     {
@@ -39,6 +40,7 @@ export const SAMPLE: Report = {
       issuer: 'letsencrypt-production',
       notAfter: '2026-06-08T00:00:00Z',
       ready: true,
+      verdict: 'warning',
     },
     {
       name: 'oas-apps/files-tls',

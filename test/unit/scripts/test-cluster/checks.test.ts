@@ -13,11 +13,11 @@ import type { TestCheck } from '../../../../scripts/test-cluster/checks.ts'
 import { loginClients } from '../../../../scripts/test-cluster/clients.ts'
 import { answerProblem, certificateProblem, redirectProblem } from '../../../../scripts/test-cluster/hosts.ts'
 import { authorisationProblem, discoveryProblem } from '../../../../scripts/test-cluster/login.ts'
-import { backupTests } from '../../../../scripts/test-cluster/objects.ts'
+import { backupTests, judgeObjects } from '../../../../scripts/test-cluster/objects.ts'
 import { junitOf, nagiosLine, showChecks, xmlText } from '../../../../scripts/test-cluster/output.ts'
 import { alertChecks, targetChecks } from '../../../../scripts/test-cluster/prometheus.ts'
 import { findingChecks, unitChecks } from '../../../../scripts/test-cluster/server.ts'
-import { indexOf } from '../../lib/diagnosis/snapshots.ts'
+import { snapshotOf } from '../../lib/diagnosis/snapshots.ts'
 
 const HOST = 'files.oas.example.org'
 const NOW = Date.parse('2026-06-01T00:00:00Z')
@@ -73,14 +73,14 @@ test('a backup has to be proved within 8 days, as the alert has it', () => {
   })
   const proof = (schedule: number, proved?: number) => {
     const marks = proved === undefined ? [] : [made('ConfigMap', PROOF_MARK, proved)]
-    const index = indexOf([made('Schedule', 'nightly', schedule), ...marks], {
-      takenAt: new Date(NOW).toISOString(),
-    })
-    const found = backupTests({ index, causes: [] }).find(({ name }) => name === 'last proved backup')!
+    const judged = judgeObjects(
+      snapshotOf([made('Schedule', 'nightly', schedule), ...marks], { takenAt: new Date(NOW).toISOString() }),
+    )
+    const found = backupTests(judged).find(({ name }) => name === 'last proved backup')!
     return [found.state, found.problem?.what ?? found.note]
   }
   assert.equal(proof(30, 3), ['passed', '3 d old'])
-  assert.equal(proof(30, 9), ['failed', 'is 9 d old'])
+  assert.equal(proof(30, 9), ['failed', 'the last proved backup is 9 d old'])
   assert.equal(proof(9), ['failed', 'no backup was ever proved'])
   assert.is(proof(2)[0], 'skipped')
   const velero = readFileSync(join(ROOT, 'flux2/apps/velero/values.yaml'), 'utf8')
