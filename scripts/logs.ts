@@ -60,12 +60,13 @@ await script({
   offline: flags => flags.list,
   changes: false,
   async run(run) {
-    const { followLogs } = await import('../lib/logs/follow.ts')
+    const { followLogs } = await import('./logs/follow.ts')
     const { lokiOf } = await import('../lib/logs/loki.ts')
-    const { narrowed, PRESETS, presetNamed } = await import('../lib/logs/presets.ts')
-    const { findContainers, readLogs } = await import('../lib/logs/read.ts')
-    const { keeps, logQl } = await import('../lib/logs/selection.ts')
-    const { findTarget } = await import('../lib/logs/target.ts')
+    const { narrowed, PRESETS } = await import('../lib/logs/presets.ts')
+    const { readLogs } = await import('../lib/logs/read.ts')
+    const { logQl } = await import('../lib/logs/selection.ts')
+    const { keeps } = await import('./logs/filter.ts')
+    const { findContainers, findTarget } = await import('./logs/target.ts')
     const { eventLines } = await import('./logs/events.ts')
     const { checkLogFlags, tailLines } = await import('./logs/flags.ts')
     const { lokiLines } = await import('./logs/from-loki.ts')
@@ -90,7 +91,7 @@ await script({
     const range = rangeOf(run.flags, now())
     const source = run.flags.source as LogSource | undefined
     const name = raw ?? run.args[0] ?? (await chooseTarget(kubectl))
-    const preset = raw === undefined ? presetNamed(name) : undefined
+    const preset = raw === undefined ? PRESETS.find(each => each.name === name) : undefined
     const named = () => preset ?? findTarget(kubectl, name, { mayBeGone: source === 'loki' })
     const target: LogTarget = raw === undefined ? await named() : { name, matchers: [] }
     const place = await logPlaceOf(kubectl, target, { ...range, source, previous })

@@ -72,9 +72,3 @@ export async function servedKinds(kubectl: Kubectl): Promise<FluxKinds> {
   )
   return newestServed(new Map(served))
 }
-
-/** The versions in words: `source v1beta1, kustomize v1beta1, helm v2beta1`. Pure. */
-export function kindsText(kinds: FluxKinds): string {
-  const groups = Object.values(kinds).map(({ apiVersion }) => apiVersion.replace('.toolkit.fluxcd.io/', ' '))
-  return [...new Set(groups)].join(', ')
-}

@@ -1,7 +1,7 @@
 import { TransientError } from '../script/errors.ts'
 import { sleep } from '../script/wait.ts'
-import { POLL_INTERVAL, RECONNECT_TIMEOUT } from './follow.ts'
 import { type AskLoki, type Entry, nanoseconds } from './loki.ts'
+import { POLL_INTERVAL, RECONNECT_TIMEOUT } from './read.ts'
 
 /** Loki's limit of lines in one answer, unless its administrator has set another. */
 export const LIMIT = 5000

@@ -93,11 +93,6 @@ export const PRESETS: readonly Preset[] = [
   { name: 'everything', what: 'every line that is collected', matchers: [EVERYTHING], filters: [] },
 ]
 
-/** The preset of this name. Pure. */
-export function presetNamed(name: string): Preset | undefined {
-  return PRESETS.find(preset => preset.name === name)
-}
-
 /** A selection narrowed to lines with all these texts, and to containers of a name. Pure. */
 export function narrowed<T extends LogSelection>(
   selection: T,

@@ -1,12 +1,8 @@
 import { ApiError } from '../kubectl/api-error.ts'
 import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
-import { ExpectedError, UsageError } from '../script/errors.ts'
-import { suggestion } from '../script/flags.ts'
-import { type LogContainer, logContainersOf } from './containers.ts'
+import { ExpectedError } from '../script/errors.ts'
+import type { LogContainer } from './containers.ts'
 import { type Line, lines, merge } from './lines.ts'
-import { findPods } from './pods.ts'
-import { selects } from './selection.ts'
-import type { LogTarget } from './target.ts'
 
 /** Which part of the logs is wanted. */
 export interface LogReadOptions {
@@ -21,24 +17,6 @@ export interface LogReadOptions {
   keep?: (text: string) => boolean
   /** Ends the reading with its reason: a kubelet that hangs would never. */
   signal?: AbortSignal
-}
-
-/** The containers of a target, those of one name when it is given. Throws when there are none of that name. */
-export async function findContainers(
-  kubectl: Kubectl,
-  target: LogTarget,
-  wanted: LogReadOptions,
-): Promise<LogContainer[]> {
-  const all = (await findPods(kubectl, target))
-    .flatMap(pod => logContainersOf(pod, wanted.previous))
-    .filter(({ labels }) => !('matchers' in target) || selects(target.matchers, labels))
-  const found = all.filter(({ container }) => [undefined, container].includes(wanted.container))
-  if (all.length > 0 && found.length === 0)
-    throw new UsageError(
-      `${target.name} has no container ${JSON.stringify(wanted.container)}`,
-      suggestion(wanted.container!, [...new Set(all.map(({ container }) => container))]),
-    )
-  return found
 }
 
 /** The log of one container. `refused` is told why the kubelet has none, when it has none. */
@@ -104,3 +82,9 @@ async function* last(log: AsyncGenerator<Line, void>, most: number | undefined):
   }
   yield* kept
 }
+
+/** Milliseconds between two looks for new containers. */
+export const POLL_INTERVAL = 2000
+
+/** Milliseconds that the API server may be away while logs are followed: a server restarts in this time. */
+export const RECONNECT_TIMEOUT = 300_000

@@ -32,34 +32,6 @@ export interface ReleaseRef {
 /** The kind of a pod. */
 export const POD = { apiVersion: 'v1', kind: 'Pod' }
 
-/**
- * What a name means: NAMESPACE/POD, a Kustomization (an application, or a part of the core), or a HelmRelease.
- * Throws a UsageError with a suggestion for anything else. A pod `mayBeGone` where its log is kept elsewhere.
- */
-export async function findTarget(
-  kubectl: Kubectl,
-  name: string,
-  { mayBeGone = false } = {},
-): Promise<LogTarget> {
-  const [namespace, pod, rest] = name.split('/')
-  if (namespace && pod && rest === undefined) {
-    if (!mayBeGone && !(await kubectl.get({ ...POD, namespace, name: pod }))) {
-      const all = await kubectl.list('v1', 'Pod', { namespace, metadataOnly: true })
-      const pods = all.map(({ metadata }) => metadata.name)
-      throw new UsageError(
-        `there is no pod ${name}`,
-        `${pods.length > 0 ? suggestion(pod, pods) : `there are no pods in ${namespace}`}; for a deleted one give --source loki`,
-      )
-    }
-    return { name, pod: { namespace, name: pod } }
-  }
-  const [kustomizations, releases] = await Promise.all([
-    kubectl.list(KUSTOMIZATION.apiVersion, KUSTOMIZATION.kind),
-    kubectl.list(HELM_RELEASE.apiVersion, HELM_RELEASE.kind),
-  ])
-  return targetNamed(name, kustomizations, releases)
-}
-
 /** The Kustomization or the HelmReleases of this name. Pure. */
 export function targetNamed(
   name: string,

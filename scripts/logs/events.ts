@@ -1,8 +1,7 @@
 import { eventTime } from '../../lib/diagnosis/snapshot.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { POLL_INTERVAL } from '../../lib/logs/follow.ts'
 import type { Line } from '../../lib/logs/lines.ts'
-import type { LogReadOptions } from '../../lib/logs/read.ts'
+import { type LogReadOptions, POLL_INTERVAL } from '../../lib/logs/read.ts'
 import { sleep } from '../../lib/script/wait.ts'
 
 /** An event as a line, with the fields that Loki's collector gives one. Pure. */

@@ -1,13 +1,13 @@
 import type { Kubectl } from '../../lib/kubectl/kubectl.ts'
 import { logContainersOf } from '../../lib/logs/containers.ts'
 import { LokiAway, lokiOf, nanoseconds } from '../../lib/logs/loki.ts'
-import { findWorkloads, streamsOf } from '../../lib/logs/pods.ts'
 import { PRESETS, type Preset } from '../../lib/logs/presets.ts'
 import type { Matcher } from '../../lib/logs/selection.ts'
 import { type LogTarget, targetNames } from '../../lib/logs/target.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { askSelect } from '../../lib/script/prompt.ts'
 import type { LogSource } from './flags.ts'
+import { findWorkloads, streamsOf } from './pods.ts'
 import type { Range } from './range.ts'
 
 /** What is wanted of the logs, and where it may be. */

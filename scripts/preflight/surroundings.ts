@@ -1,5 +1,7 @@
+import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
 import type { PreflightFinding } from '../../lib/preflight/findings.ts'
+import { coreHosts } from '../../lib/preflight/hosts.ts'
 import { type ExpectedError, ExpectedErrors, toExpected, UsageError } from '../../lib/script/errors.ts'
 import type { ServerRun } from '../../lib/server/server.ts'
 
@@ -122,7 +124,6 @@ async function dns(
   signal: AbortSignal,
 ): Promise<Seen> {
   const { checkDns, defaultResolvers } = await import('../../lib/preflight/dns.ts')
-  const { platformHosts } = await import('../../lib/preflight/hosts.ts')
   const { ip_address: address = '', domain = '' } = config
   const hosts = platformHosts(config)
   const resolvers = given.length > 0 ? given : defaultResolvers(address)
@@ -139,4 +140,10 @@ async function ports({ ip_address: address = '' }: Config, signal: AbortSignal):
   const { states, findings } = await checkPorts(address, [80, 443, 6443], signal)
   const note = Object.entries(states).map(([port, state]) => `${port} ${state}`)
   return { note: note.join(', '), findings, facts: states }
+}
+
+/** Every host name of the platform, whether its application is installed or not, its domain being the first. */
+export function platformHosts(config: Config): string[] {
+  const apps = APPS.flatMap(app => app.hosts(config))
+  return [...new Set([config.domain ?? '', ...coreHosts(config), ...apps].filter(Boolean))]
 }

@@ -1,5 +1,5 @@
 /** The parts of the upgrade: help does not load them. */
-export { kindsText, servedKinds } from '../../lib/flux/flux-versions.ts'
+export { servedKinds } from '../../lib/flux/flux-versions.ts'
 export { lockCluster } from '../../lib/platform/lock.ts'
 export { checkClock, checkRights } from '../../lib/preflight/preflight.ts'
 export { readBackup } from '../../lib/secret-backup/files.ts'
@@ -11,5 +11,14 @@ export { checkBranch } from './git.ts'
 export { returnable, rollBack, rollbackPlan } from './rollback.ts'
 export { backupOf, readUpgradeState, writeUpgradeState } from './state.ts'
 export { goForward } from './steps.ts'
-export { beginning, branchOf, checkDisk, checkFinished, checkHealth, RIGHTS, upgradePlan } from './upgrade.ts'
+export {
+  beginning,
+  branchOf,
+  checkDisk,
+  checkFinished,
+  checkHealth,
+  kindsText,
+  RIGHTS,
+  upgradePlan,
+} from './upgrade.ts'
 export { keepOldUsers, planUsers } from './users/read.ts'

@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs'
 import { standing } from '../../lib/flux/flux.ts'
+import type { FluxKinds } from '../../lib/flux/flux-versions.ts'
 import { type KubeObject, refOf, refText } from '../../lib/kubectl/kubectl.ts'
 import { kustomizationsOf, releasesOf, unreadyReason } from '../../lib/rollout/standing.ts'
 import { EXIT, ExpectedError, throwAll } from '../../lib/script/errors.ts'
@@ -179,4 +180,10 @@ export function foreign(facts: UpgradeFacts): string[] {
     .all('HelmRelease')
     .filter(release => !ours.has(release) && standing(release).state !== 'ready')
     .map(({ metadata }) => secretPlaceOf({ namespace: metadata.namespace ?? '', name: metadata.name }))
+}
+
+/** The versions in words: `source v1beta1, kustomize v1beta1, helm v2beta1`. Pure. */
+export function kindsText(kinds: FluxKinds): string {
+  const groups = Object.values(kinds).map(({ apiVersion }) => apiVersion.replace('.toolkit.fluxcd.io/', ' '))
+  return [...new Set(groups)].join(', ')
 }

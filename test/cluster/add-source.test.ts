@@ -2,6 +2,7 @@
  * Own sources on the bed, with the real Flux controllers: their repositories are branches of what the bed's Git server
  * serves.
  */
+
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request, type Server } from 'node:http'
@@ -11,10 +12,10 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { admits, type Peer } from '../../lib/diagnosis/rules/policy-facts.ts'
 import { GIT_REPOSITORY, KUSTOMIZATION, reconcile, standing } from '../../lib/flux/flux.ts'
-import { findPods } from '../../lib/logs/pods.ts'
-import { findTarget } from '../../lib/logs/target.ts'
 import { ROOT } from '../../lib/script/files.ts'
 import { until } from '../../lib/script/wait.ts'
+import { findPods } from '../../scripts/logs/pods.ts'
+import { findTarget } from '../../scripts/logs/target.ts'
 import { cleanUp, folder, me, newHome, newKey, Sshd } from '../host/sshd.ts'
 import { all, suite } from '../suite.ts'
 import { indexOf } from '../unit/lib/diagnosis/snapshots.ts'

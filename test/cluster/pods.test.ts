@@ -11,8 +11,6 @@ import * as assert from 'uvu/assert'
 import type { RootCause } from '../../lib/diagnosis/finding.ts'
 import { condition } from '../../lib/flux/flux.ts'
 import type { KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
-import { findPods } from '../../lib/logs/pods.ts'
-import { findTarget } from '../../lib/logs/target.ts'
 import { completeConfig, readConfig } from '../../lib/platform/config.ts'
 import { SecretCopies } from '../../lib/platform/secret-copies.ts'
 import { ensureSecrets, loadCatalogue } from '../../lib/platform/secrets.ts'
@@ -25,6 +23,8 @@ import {
   rootKustomization,
   settingsSecrets,
 } from '../../scripts/install-core/platform.ts'
+import { findPods } from '../../scripts/logs/pods.ts'
+import { findTarget } from '../../scripts/logs/target.ts'
 import { readObjects } from '../bed/build/data.ts'
 import { layoutOf } from '../bed/cluster/layout.ts'
 import { stop } from '../bed/cluster/processes.ts'

@@ -90,6 +90,59 @@ test('a file of lib/ serves two scripts or more', () => {
   )
 })
 
+/** What one script uses and yet belongs where it is: it says with its neighbours one thing. */
+const STAYS = [
+  // What a backup and the verdict on it mean.
+  'lib/backup/back-up.ts: lacksBackup',
+  'lib/backup/claim.ts: hasData',
+  // The same as readStatus, of a snapshot of its own.
+  'lib/diagnosis/status.ts: gatherStatus',
+  // The paths on a server, together; the reader of one file of this repository; one way to read a server.
+  'lib/k3s/k3s.ts: DOWNLOADS',
+  'lib/k3s/releases.ts: releasesFor',
+  'lib/k3s/releases.ts: checksumIn',
+  'lib/server/facts.ts: entrySizes',
+  'lib/server/server-checks.ts: checkServer',
+  'lib/server/server-identity.ts: markServer',
+  'lib/server/server.ts: agentsOfCluster',
+]
+
+test('a function or value of lib/ serves two scripts or more, or another file of lib/', () => {
+  const codeOf = (file: string) => text.get(file)!.replace(/^\s*(\*|\/\/|\/\*).*$/gm, '')
+  const wordsOf = (code: string) => new Set(code.match(/\w+/g))
+  const words = new Map(files.map(file => [file, wordsOf(codeOf(file))]))
+  const users = new Map<string, string[]>()
+  for (const { from, to } of arrows) users.set(to, [...(users.get(to) ?? []), from])
+  const lonely = files.filter(roomOf).flatMap(file => {
+    const parts = codeOf(file)
+      .split(/^(?=(?:export )?(?:async |abstract )?(?:function|const|let|class|interface|type) )/m)
+      .map(part => ({
+        name: /^(?:export )?(?:async |abstract )?(?:function\*?|const|let|class|interface|type) (\w+)/.exec(
+          part,
+        )?.[1],
+        isValue: /^export (?!interface|type)/.test(part),
+        isOwn: !part.startsWith('export'),
+        words: wordsOf(part),
+      }))
+    const usesOf = (name: string) => parts.filter(part => part.name !== name && part.words.has(name))
+    return parts.flatMap(({ name, isValue, words: needed }) => {
+      if (!name || !isValue || usesOf(name).length > 0) return []
+      const serves = (users.get(file) ?? []).filter(user => words.get(user)!.has(name)).map(scriptOf)
+      // What needs something that the file keeps for others, too, belongs to it.
+      const shares = parts.some(
+        part => part.name && part.isOwn && needed.has(part.name) && usesOf(part.name).length > 1,
+      )
+      return serves.includes(undefined) || new Set(serves).size > 1 || shares
+        ? []
+        : [`${file}: ${name} serves ${serves[0] ?? 'no script'}`]
+    })
+  })
+  assert.equal(
+    lonely.filter(each => !STAYS.some(stays => each.startsWith(`${stays} serves `))),
+    [],
+  )
+})
+
 test("no script reaches into another script's folder, and no folder has no script", () => {
   const crossing = arrows.filter(
     ({ from, to }) => scriptOf(to) !== undefined && scriptOf(from) !== scriptOf(to),

@@ -4,16 +4,18 @@ import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { type AskLoki, type Entry, entriesOf, LokiAway, lineOf, lokiOf } from '../../../../lib/logs/loki.ts'
 import { backward, followLoki, forward } from '../../../../lib/logs/loki-pages.ts'
-import { presetNamed } from '../../../../lib/logs/presets.ts'
+import { PRESETS } from '../../../../lib/logs/presets.ts'
 import type { LogReadOptions } from '../../../../lib/logs/read.ts'
-import { keeps } from '../../../../lib/logs/selection.ts'
 import { type ExpectedError, TransientError, UsageError } from '../../../../lib/script/errors.ts'
 import { eventLine, wantedEvents } from '../../../../scripts/logs/events.ts'
+import { keeps } from '../../../../scripts/logs/filter.ts'
 import { checkLogFlags, type LogFlags, tailLines } from '../../../../scripts/logs/flags.ts'
 import { rangeOf } from '../../../../scripts/logs/range.ts'
 import { lokiAnswers } from '../../../../scripts/logs/source.ts'
 import { expectedFrom } from '../../helpers.ts'
 import { kubeconfigFile, nobody, serve } from '../../transport.ts'
+
+const presetNamed = (name: string) => PRESETS.find(preset => preset.name === name)
 
 /**
  * A stand-in for Loki’s query_range: the first or last entries between start and end. That the real one answers

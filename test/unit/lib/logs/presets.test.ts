@@ -5,18 +5,13 @@ import { load, loadAll } from 'js-yaml'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
-import { narrowed, PRESETS, presetNamed } from '../../../../lib/logs/presets.ts'
-import {
-  keeps,
-  type Labels,
-  labelsOf,
-  literally,
-  logQl,
-  quotedLabel,
-  selects,
-} from '../../../../lib/logs/selection.ts'
+import { narrowed, PRESETS } from '../../../../lib/logs/presets.ts'
+import { type Labels, labelsOf, literally, logQl, quotedLabel } from '../../../../lib/logs/selection.ts'
 import { APP_NAMES, CORE_KUSTOMIZATIONS } from '../../../../lib/platform/apps.ts'
 import { ROOT } from '../../../../lib/script/files.ts'
+import { keeps, selects } from '../../../../scripts/logs/filter.ts'
+
+const presetNamed = (name: string) => PRESETS.find(preset => preset.name === name)
 
 /**
  * What a string of LogQL says, by the rules of Go, which Loki reads it with: written apart from the code that

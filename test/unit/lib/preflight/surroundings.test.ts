@@ -1,9 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { DnsAnswer } from '../../../../lib/preflight/dns.ts'
-import { defaultResolvers, parseResolver, upwards } from '../../../../lib/preflight/dns.ts'
+import { type DnsAnswer, defaultResolvers, parseResolver, upwards } from '../../../../lib/preflight/dns.ts'
 import { type CaaRecord, caaFindings, dnsFindings } from '../../../../lib/preflight/dns-rules.ts'
-import { platformHosts } from '../../../../lib/preflight/hosts.ts'
 import { connectionProblem, isPublic, portFindings } from '../../../../lib/preflight/net.ts'
 import { backupProblem, S3Error } from '../../../../lib/preflight/s3.ts'
 import { mailProblem } from '../../../../lib/preflight/smtp.ts'
@@ -19,15 +17,6 @@ test('addresses that the internet cannot reach are told from others', () => {
     ...['0.0.0.0', '203.0.113.7', '::1', '::', 'fe80::1', 'fd00::1', '2001:db8::1', '', 'example.org'],
   ])
     assert.is(isPublic(address), false, address)
-})
-
-test('every host of the platform is known', () => {
-  const hosts = platformHosts({ domain: 'oas.example.org', wordpress_domain: 'www.oas.example.org' })
-  assert.is(hosts[0], 'oas.example.org')
-  for (const name of ['sso', 'admin', 'grafana', 'files', 'office', 'chat', 'wekan', 'www'])
-    assert.ok(hosts.includes(`${name}.oas.example.org`), name)
-  const root = platformHosts({ domain: 'example.org', wordpress_domain: 'example.org' })
-  assert.is(root.filter(host => host === 'example.org').length, 1)
 })
 
 test('resolvers are given with or without a port', async () => {

@@ -1,7 +1,8 @@
-import { labelledReleases } from '../flux/release-labels.ts'
-import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { labelsOf, literally, type Matcher, selects } from './selection.ts'
-import { type LogTarget, type Parts, POD } from './target.ts'
+import { labelledReleases } from '../../lib/flux/release-labels.ts'
+import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { labelsOf, literally, type Matcher } from '../../lib/logs/selection.ts'
+import { type LogTarget, type Parts, POD } from '../../lib/logs/target.ts'
+import { selects } from './filter.ts'
 
 /** What may own a pod, and what may own that. */
 const OWNERS = [

@@ -1,17 +1,19 @@
-import { ApiError } from '../kubectl/api-error.ts'
-import { isOver } from '../kubectl/claims.ts'
-import type { Kubectl, LogOptions } from '../kubectl/kubectl.ts'
-import { ExpectedError, messageOf, UsageError } from '../script/errors.ts'
-import { sleep } from '../script/wait.ts'
-import type { LogContainer } from './containers.ts'
-import type { Line } from './lines.ts'
-import { findContainers, type LogReadOptions, readLog, sinceTime } from './read.ts'
-import { type LogTarget, POD } from './target.ts'
-
-/** Milliseconds between two looks for new containers. */
-export const POLL_INTERVAL = 2000
-/** Milliseconds that the API server may be away while logs are followed: a server restarts in this time. */
-export const RECONNECT_TIMEOUT = 300_000
+import { ApiError } from '../../lib/kubectl/api-error.ts'
+import { isOver } from '../../lib/kubectl/claims.ts'
+import type { Kubectl, LogOptions } from '../../lib/kubectl/kubectl.ts'
+import type { LogContainer } from '../../lib/logs/containers.ts'
+import type { Line } from '../../lib/logs/lines.ts'
+import {
+  type LogReadOptions,
+  POLL_INTERVAL,
+  RECONNECT_TIMEOUT,
+  readLog,
+  sinceTime,
+} from '../../lib/logs/read.ts'
+import { type LogTarget, POD } from '../../lib/logs/target.ts'
+import { ExpectedError, messageOf, UsageError } from '../../lib/script/errors.ts'
+import { sleep } from '../../lib/script/wait.ts'
+import { findContainers } from './target.ts'
 
 /** What `followLogs` tells. */
 export interface Follower {
