@@ -8,7 +8,7 @@ import {
 } from '../flux/stored-release.ts'
 import { leaves, parseValues, pathText, textsIn } from '../flux/values.ts'
 import type { Kubectl, KubeObject } from '../kubectl/kubectl.ts'
-import { EXPORTED, isOverrideName, sourcesOf } from '../platform/overrides.ts'
+import { EXPORTED, isOverrideName, overrideText, sourcesOf } from '../platform/overrides.ts'
 import { sha256 } from '../script/digest.ts'
 import { registerSecret } from '../script/redact.ts'
 import type { OverrideFact, SecretShape } from './snapshot.ts'
@@ -57,13 +57,13 @@ export async function readOverrides(
 
 /** What is known of one override; nothing of one without values. Values of a Secret are registered. Pure otherwise. */
 export async function overrideFacts(
-  { kind, metadata, data }: KubeObject,
+  override: KubeObject,
   release: KubeObject | undefined,
   stored: HelmRevision | undefined,
 ): Promise<OverrideFact[]> {
-  const encoded = data?.['values.yaml']
-  if (typeof encoded !== 'string' || (kind !== 'ConfigMap' && kind !== 'Secret')) return []
-  const text = kind === 'Secret' ? Buffer.from(encoded, 'base64').toString('utf8') : encoded
+  const { kind, metadata } = override
+  const text = overrideText(override)
+  if (text === undefined || (kind !== 'ConfigMap' && kind !== 'Secret')) return []
   const values = await parseValues(text, metadata.name).catch(() => undefined)
   if (kind === 'Secret' && values) for (const each of textsIn(values)) registerSecret(each)
   const exported = metadata.annotations?.[EXPORTED]

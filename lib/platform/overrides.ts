@@ -21,6 +21,13 @@ export function isOverrideName(name: string): boolean {
   return /^oas-.*-override$/.test(name)
 }
 
+/** The text of values in a ConfigMap or Secret; undefined where it has none. Pure. */
+export function overrideText(object: KubeObject | undefined, key = 'values.yaml'): string | undefined {
+  const text = object?.data?.[key]
+  if (typeof text !== 'string') return undefined
+  return object?.kind === 'Secret' ? Buffer.from(text, 'base64').toString('utf8') : text
+}
+
 /** The application that an override of this name is for, installed or not; undefined where none is called so. */
 export function appOfOverride(name: string): string | undefined {
   return APP_NAMES.find(app => name === `oas-${app}-override` || name.startsWith(`oas-${app}-`))

@@ -7,7 +7,7 @@ import { recipientsIfAny, type recipientsOf } from '../../lib/age/keys.ts'
 import { leaves, parseValues, textsIn } from '../../lib/flux/values.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import { lockCluster } from '../../lib/platform/lock.ts'
-import { EXPORTED, isOverrideName } from '../../lib/platform/overrides.ts'
+import { EXPORTED, isOverrideName, overrideText } from '../../lib/platform/overrides.ts'
 import { clusterChecks } from '../../lib/preflight/preflight.ts'
 import { countText } from '../../lib/script/count.ts'
 import { sha256 } from '../../lib/script/digest.ts'
@@ -38,8 +38,7 @@ async function allOverrides(kubectl: Kubectl): Promise<FoundOverride[]> {
         namespace: metadata.namespace,
       })
       if (!object) continue
-      const encoded = object.data?.['values.yaml'] ?? ''
-      const text = kind === 'Secret' ? Buffer.from(encoded, 'base64').toString('utf8') : encoded
+      const text = overrideText(object) ?? ''
       const values = await parseValues(text, metadata.name).catch(() => undefined)
       if (kind === 'Secret')
         for (const each of [text, ...(values ? textsIn(values) : [])]) registerSecret(each)

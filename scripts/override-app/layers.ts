@@ -3,7 +3,7 @@
 import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import { leaves, type Path, parseValues, parseYaml, textsIn } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
+import { overrideText, sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
 import { inQuotes } from '../../lib/script/printable.ts'
@@ -81,15 +81,14 @@ export async function readLayers(kubectl: Kubectl, release: KubeObject): Promise
       const origin = `${kind} ${namespace}/${name}`
       const override = isOverride(source)
       const object = await kubectl.get({ apiVersion: 'v1', kind, namespace, name })
-      const encoded = (object?.data as Record<string, string> | undefined)?.[valuesKey]
+      const text = overrideText(object, valuesKey)
       const layer = { source, origin, secret, override, object, values: {} }
-      if (encoded === undefined) {
+      if (text === undefined) {
         if (object === undefined && source.optional) return layer
         const problem = object ? `${origin} lacks the key ${valuesKey}` : `${origin} does not exist`
         if (override) return { ...layer, problem }
         throw new ExpectedError(problem, 'run `npx tsx scripts/diagnose.ts`: it names what creates it')
       }
-      const text = secret ? Buffer.from(encoded, 'base64').toString('utf8') : encoded
       try {
         const values = targetPath
           ? atTarget(targetPath, await parseYaml(text, origin))

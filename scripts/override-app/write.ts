@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { HelmValues } from '../../lib/flux/stored-release.ts'
 import type { Kubectl, KubeObject, Ref } from '../../lib/kubectl/kubectl.ts'
+import { overrideText } from '../../lib/platform/overrides.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { OverrideKind, ValuesLayer } from './layers.ts'
@@ -40,10 +41,8 @@ const layerOf = ({ layers }: Places, kind: OverrideKind) => layers.find(layer =>
 /** What the overrides contain, as they were read. */
 export function contentsOf(places: Places): OverrideTexts {
   const text = (kind: OverrideKind) => {
-    const layer = layerOf(places, kind)
-    const encoded = layer?.object?.data?.[layer.source?.valuesKey ?? 'values.yaml']
-    if (typeof encoded !== 'string') return null
-    return kind === 'Secret' ? Buffer.from(encoded, 'base64').toString('utf8') : encoded
+    const { object, source } = layerOf(places, kind) ?? {}
+    return overrideText(object, source?.valuesKey) ?? null
   }
   return { ConfigMap: text('ConfigMap'), Secret: text('Secret') }
 }

@@ -30,13 +30,6 @@ export interface Restriction {
   proxies: readonly string[]
 }
 
-/** The text `values.yaml` of a ConfigMap or Secret; empty where it has none. Pure. */
-export function overrideText(object: KubeObject | undefined): string {
-  const text = object?.data?.['values.yaml']
-  if (typeof text !== 'string') return ''
-  return object?.kind === 'Secret' ? Buffer.from(text, 'base64').toString('utf8') : text
-}
-
 /** Values of Helm, for reading and editing. Throws an ExpectedError for what is not a map in YAML. */
 function parse(text: string, what: string): Document {
   // Aliases are limited by the library itself: a bomb of them is an error.

@@ -1,12 +1,13 @@
 import { gather } from '../../lib/diagnosis/gather.ts'
 import { reconcile, standing } from '../../lib/flux/flux.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf } from '../../lib/kubectl/kubectl.ts'
+import { overrideText } from '../../lib/platform/overrides.ts'
 import { inquiry, obstacleError, obstaclesOf, progressText, tellingWhy } from '../../lib/rollout/obstacles.ts'
 import { PATIENCE } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { until } from '../../lib/script/wait.ts'
-import { INGRESS_RELEASE, overrideText } from './override.ts'
+import { INGRESS_RELEASE } from './override.ts'
 
 /** What the user of the kubeconfig has to be allowed, to restrict everything or a host. */
 export const ACCESS_RIGHTS = [
@@ -58,7 +59,7 @@ export async function takeBackOverride(
   { text, textBefore }: { text: string; textBefore: string },
 ): Promise<void> {
   const secret = await kubectl.get(SECRET)
-  const now = overrideText(secret)
+  const now = overrideText(secret) ?? ''
   if (now === textBefore) return
   if (now !== text)
     throw new ExpectedError(

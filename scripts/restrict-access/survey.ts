@@ -5,10 +5,11 @@ import { parseValues } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { APPS } from '../../lib/platform/apps.ts'
 import type { Config } from '../../lib/platform/config.ts'
+import { overrideText } from '../../lib/platform/overrides.ts'
 import { ExpectedError, UsageError } from '../../lib/script/errors.ts'
 import { suggestion } from '../../lib/script/flags.ts'
 import { inQuotes } from '../../lib/script/printable.ts'
-import { INGRESS_RELEASE, LAYERS, overrideText, type Restriction, restrictionIn } from './override.ts'
+import { INGRESS_RELEASE, LAYERS, type Restriction, restrictionIn } from './override.ts'
 import { parseRange } from './ranges.ts'
 import {
   HOST_LABEL,
@@ -59,7 +60,7 @@ export async function surveyAccess(kubectl: Kubectl, config: Config): Promise<Ac
       )
       .flatMap(({ host }) => (host ? [{ host, secure: Boolean(spec?.tls) }] : [])),
   )
-  const texts = objects.map(overrideText)
+  const texts = objects.map(object => overrideText(object) ?? '')
   for (const [i, text] of texts.entries()) await checkText(text, LAYERS[i]!)
   const ofHosts = await Promise.all(
     [TRAEFIK_MIDDLEWARE, INGRESS_ROUTE].map(({ apiVersion, kind }) =>
