@@ -12,3 +12,8 @@ export class ApiError extends Error {
     this.details = status.details ?? {}
   }
 }
+
+/** Whether an error says that the object does not exist. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 404
+}

@@ -1,5 +1,5 @@
 import { notKubernetes } from './answer.ts'
-import { ApiError } from './api-error.ts'
+import { ApiError, isNotFound } from './api-error.ts'
 import type { KubeClient } from './kube-client.ts'
 
 /** Where the objects of a kind are: its path, with `%ns` in the place of a namespace. */
@@ -42,7 +42,7 @@ export class Discovery {
     try {
       ;({ resources } = await this.#call<{ resources: unknown }>({ path: base }))
     } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== 404) throw error
+      if (!isNotFound(error)) throw error
       // Whoever answers 404 to everything serves no group either.
       await this.confirm()
       if (apiVersion === 'v1') throw notKubernetes(this.#server, `HTTP 404 at ${base}`)
@@ -78,8 +78,7 @@ export class Discovery {
       const { gitVersion } = await this.#call<{ gitVersion: unknown }>({ path: '/version' })
       if (typeof gitVersion === 'string') return gitVersion
     } catch (error) {
-      if (error instanceof ApiError && error.code === 404)
-        throw notKubernetes(this.#server, 'HTTP 404 at /version')
+      if (isNotFound(error)) throw notKubernetes(this.#server, 'HTTP 404 at /version')
       throw error
     }
     throw notKubernetes(this.#server, 'no gitVersion at /version')

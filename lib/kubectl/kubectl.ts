@@ -1,6 +1,6 @@
 import { ExpectedError, TransientError } from '../script/errors.ts'
 import { notKubernetes } from './answer.ts'
-import { ApiError } from './api-error.ts'
+import { ApiError, isNotFound } from './api-error.ts'
 import { Discovery } from './discovery.ts'
 import type { KubeClient } from './kube-client.ts'
 import { Room } from './memory.ts'
@@ -100,11 +100,6 @@ export function refText(ref: Ref): string {
 export function refOf(object: KubeObject): Ref {
   const { apiVersion, kind, metadata } = object
   return { apiVersion, kind, name: metadata.name, namespace: metadata.namespace }
-}
-
-/** Whether an error says that the object does not exist. */
-export function isNotFound(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 404
 }
 
 /** An ApiError in two lines, with the right that is missing or the way on; anything else unchanged. */

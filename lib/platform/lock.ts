@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
-import { ApiError } from '../kubectl/api-error.ts'
+import { ApiError, isNotFound } from '../kubectl/api-error.ts'
 import { explainApiError, FIELD_MANAGER, type Kubectl, type KubeObject } from '../kubectl/kubectl.ts'
 import { EXIT, ExpectedError } from '../script/errors.ts'
 import type { Run } from '../script/run.ts'
@@ -154,7 +154,7 @@ async function acquire(kubectl: Kubectl, run: LockingRun): Promise<KubeObject> {
       // The first answer shows the server's clock, which the times in the Lease use.
       const found = await kubectl.client
         .request<KubeObject>({ path: `${path}/${name}` })
-        .catch(error => (error instanceof ApiError && error.code === 404 ? undefined : Promise.reject(error)))
+        .catch(error => (isNotFound(error) ? undefined : Promise.reject(error)))
       const serverNow = Date.now() + kubectl.client.clockOffset
       if (!found)
         return await kubectl.client.request<KubeObject>({

@@ -3,7 +3,7 @@ import { reach } from '../diagnosis/graph.ts'
 import { Index } from '../diagnosis/snapshot.ts'
 import { condition, failures, handled, reconcile, standing } from '../flux/flux.ts'
 import type { FluxKinds } from '../flux/flux-versions.ts'
-import { ApiError } from '../kubectl/api-error.ts'
+import { isNotFound } from '../kubectl/api-error.ts'
 import { type Kubectl, type KubeObject, refOf } from '../kubectl/kubectl.ts'
 import type { Log } from '../script/log.ts'
 import { sleep, until } from '../script/wait.ts'
@@ -26,7 +26,7 @@ async function ask(kubectl: Kubectl, object: KubeObject, options: { reset?: bool
   try {
     await reconcile(kubectl, refOf(object), options)
   } catch (error) {
-    const absent = error instanceof Error && error.cause instanceof ApiError && error.cause.code === 404
+    const absent = error instanceof Error && isNotFound(error.cause)
     if (!absent || (await kubectl.get(refOf(object)))) throw error
   }
 }
