@@ -40,11 +40,11 @@ await script({
       namespaces,
       notifications,
       planCreate,
-      podRangesOf,
       rootKustomization,
       settingsOf,
       settingsSecrets,
     } = await import('./install-core/platform.ts')
+    const { podRangesOf } = await import('../lib/kubectl/pod-ranges.ts')
     const { DeployKey, loginSecret } = await import('../lib/flux/deploy-key.ts')
     const { chooseLegacyAccess } = await import('./install-core/legacy-access.ts')
     const { checkSource, chooseSource, followedSource } = await import('./install-core/source.ts')

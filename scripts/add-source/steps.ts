@@ -1,6 +1,7 @@
 import { GIT_REPOSITORY, reconcile, standing } from '../../lib/flux/flux.ts'
 import { CLIENTS, isOfOwnSource, type OwnSource, ownSources } from '../../lib/flux/own-sources.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { podRangesOf } from '../../lib/kubectl/pod-ranges.ts'
 import { secretValues } from '../../lib/platform/secrets.ts'
 import { reconcileAll, waitForKustomizations } from '../../lib/rollout/rollout.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
@@ -48,8 +49,7 @@ const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']
 
 /** The ranges of the cluster's pods, which the internet does not hold; all private ones where the nodes name none. */
 export async function podNetworks(kubectl: Kubectl): Promise<string[]> {
-  const nodes = await kubectl.list('v1', 'Node')
-  const named = [...new Set(nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[]))].sort()
+  const named = await podRangesOf(kubectl)
   return named.length > 0 ? named : PRIVATE
 }
 

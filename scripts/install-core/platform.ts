@@ -31,13 +31,6 @@ export function settingsSecrets(config: Config, podRanges: readonly string[] = [
   ]
 }
 
-/** The ranges of addresses from which the nodes of a cluster give their pods one, IPv4 and IPv6. */
-export async function podRangesOf(kubectl: Kubectl): Promise<string[]> {
-  const nodes = await kubectl.list('v1', 'Node')
-  const ranges = nodes.flatMap(({ spec }) => (spec?.podCIDRs ?? []) as string[])
-  return [...new Set(ranges)].filter(range => /^[\da-f.:]{2,45}\/\d{1,3}$/.test(range)).sort()
-}
-
 /** All that they say, for a comparison. */
 export function settingsOf(secrets: readonly (KubeObject | undefined)[]): Record<string, string> {
   return Object.assign({}, ...secrets.map(variablesOf))
