@@ -6,7 +6,9 @@
  * Needs: a cluster folder with a kubeconfig. Changes nothing in the cluster.
  * Safe to run again: each run creates another file.
  */
+
 import { join, resolve } from 'node:path'
+import { countText } from '../lib/script/count.ts'
 import { duration } from '../lib/script/duration.ts'
 import { ExpectedError } from '../lib/script/errors.ts'
 import { privateFolder } from '../lib/script/files.ts'
@@ -104,7 +106,7 @@ await script({
     ])
     if (gaps.length > 0)
       throw new ExpectedError(
-        `the bundle is written, but ${gaps.length} ${gaps.length === 1 ? 'thing' : 'things'} could not be read: ${gaps.map(({ what }) => what).join(', ')}`,
+        `the bundle is written, but ${countText(gaps.length, 'thing')} could not be read: ${gaps.map(({ what }) => what).join(', ')}`,
         'send it anyway (its README.txt says why they are missing), or repair them first, then run it again',
       )
   },

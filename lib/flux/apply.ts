@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Kubectl, type KubeObject, refOf, refText } from '../kubectl/kubectl.ts'
+import { countText } from '../script/count.ts'
 
 /** The effect of applying one object. */
 export interface ApplyPlan {
@@ -40,5 +41,5 @@ export function applyText(plans: readonly ApplyPlan[]): string[] {
 export async function applyPlanned(kubectl: Kubectl, plans: readonly ApplyPlan[]): Promise<string> {
   const todo = plans.filter(plan => plan.action !== 'keep')
   for (const plan of todo) await kubectl.apply(plan.object)
-  return todo.length === 0 ? 'unchanged' : `${todo.length} object${todo.length === 1 ? '' : 's'}`
+  return todo.length === 0 ? 'unchanged' : countText(todo.length, 'object')
 }

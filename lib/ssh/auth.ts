@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { countText } from '../script/count.ts'
 import { codeOf, messageOf } from '../script/errors.ts'
 import { readIfExists } from '../script/files.ts'
 import { askSecret, interactive } from '../script/prompt.ts'
@@ -105,7 +106,7 @@ export class Login {
       this.problems.push(`the ssh-agent holds no key${all.length > 0 ? ' that IdentitiesOnly allows' : ''}`)
       return undefined
     }
-    this.offered.push(`${keys.length} key${keys.length === 1 ? '' : 's'} of the ssh-agent`)
+    this.offered.push(`${countText(keys.length, 'key')} of the ssh-agent`)
     // The same agent, showing these keys in this order.
     const chosen: Agent = Object.assign(Object.create(agent), {
       getIdentities: (done: (error: undefined, keys: ParsedKey[]) => void) => done(undefined, keys),

@@ -1,4 +1,5 @@
 import { LOCAL_STORAGE } from '../../lib/k3s/k3s.ts'
+import { countText } from '../../lib/script/count.ts'
 import { messageOf } from '../../lib/script/errors.ts'
 import { sizeText } from '../../lib/script/size.ts'
 import {
@@ -86,7 +87,7 @@ export function serverRows(asked: AskedServer): [string, string][] {
       `  disk ${target}`,
       `${sizeText(free)} of ${sizeText(size)} free`,
     ]),
-    ['  load', `${load.join(' ') || 'unknown'} on ${cpus} CPU${cpus === 1 ? '' : 's'}`],
+    ['  load', `${load.join(' ') || 'unknown'} on ${countText(cpus, 'CPU')}`],
     ['  memory', `${sizeText(memory.available)} of ${sizeText(memory.total)} available`],
   ]
 }
