@@ -15,10 +15,12 @@ export interface PluginCredentials {
 export type Refused = (what: string, fix: string, cause?: unknown) => ExpectedError
 type Entry = Record<string, unknown>
 
-const isEntry = (value: unknown): value is Entry =>
+/** Whether a value of a kubeconfig is a map. Pure. */
+export const isEntry = (value: unknown): value is Entry =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const textOf = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
-const quoted = (value: unknown) => asOneLine(JSON.stringify(String(value ?? '')).slice(0, 200))
+/** A value of a kubeconfig for a message: in quotes, in one line, not too long. Pure. */
+export const nameText = (value: unknown) => asOneLine(JSON.stringify(String(value ?? '')).slice(0, 200))
 
 const GROUP = 'client.authentication.k8s.io/'
 const VERSIONS = ['v1', 'v1beta1'].map(version => GROUP + version)
@@ -51,13 +53,13 @@ export function execPlugin(
   const version = String(exec.apiVersion ?? '')
   if (!VERSIONS.includes(version))
     throw refused(
-      `its exec plugin has the apiVersion ${quoted(version)}, which Kubernetes does not support`,
+      `its exec plugin has the apiVersion ${nameText(version)}, which Kubernetes does not support`,
       `install a current version of the plugin, and let it write the kubeconfig again (${VERSIONS.join(' or ')})`,
     )
   const mode = exec.interactiveMode ?? (version === VERSIONS[0] ? undefined : 'IfAvailable')
   if (!MODES.includes(String(mode)))
     throw refused(
-      `its exec plugin has ${mode === undefined ? 'no interactiveMode' : `the interactiveMode ${quoted(mode)}`}`,
+      `its exec plugin has ${mode === undefined ? 'no interactiveMode' : `the interactiveMode ${nameText(mode)}`}`,
       `write one of ${MODES.join(', ')} beside its command`,
     )
   const args = (Array.isArray(exec.args) ? exec.args : []).map(String)
@@ -103,10 +105,10 @@ function programOf(command: string, folder: string, installHint: unknown, refuse
   if (command.includes('/')) {
     const path = isAbsolute(command) ? command : join(folder, command)
     if (runs(path)) return path
-    throw refused(`it needs the program ${quoted(path)}, which is not there or not executable`, install)
+    throw refused(`it needs the program ${nameText(path)}, which is not there or not executable`, install)
   }
   if ((process.env.PATH ?? '').split(delimiter).some(place => runs(join(place, command)))) return command
-  throw refused(`it needs the program ${quoted(command)}, which is not in PATH`, install)
+  throw refused(`it needs the program ${nameText(command)}, which is not in PATH`, install)
 }
 
 /** What a plugin with provideClusterInfo is told (k8s.io/client-go pkg/apis/clientauthentication/v1, Cluster). */
@@ -185,7 +187,7 @@ function credentialsOf(text: string, version: string, refused: Refused) {
     throw refused('its exec plugin does not write an ExecCredential in JSON', BY_HAND)
   if (answer.apiVersion !== version)
     throw refused(
-      `its exec plugin answers in the version ${quoted(answer.apiVersion)}, and is configured for ${quoted(version)}`,
+      `its exec plugin answers in the version ${nameText(answer.apiVersion)}, and is configured for ${nameText(version)}`,
       'correct the apiVersion of the plugin in the kubeconfig, or install the version of the plugin that it is for',
     )
   const status = isEntry(answer.status) ? answer.status : {}

@@ -7,8 +7,10 @@ import tls from 'node:tls'
 import type { Cluster, KubeConfig, User } from '@kubernetes/client-node'
 import { codeOf, ExpectedError, messageOf } from '../script/errors.ts'
 import { asOneLine } from '../script/printable.ts'
-import { execPlugin, type PluginCredentials, type Refused } from './exec-plugin.ts'
+import { execPlugin, isEntry, nameText, type PluginCredentials, type Refused } from './exec-plugin.ts'
 import { loadKubeConfig } from './kube-bundle.ts'
+
+type Entry = Record<string, unknown>
 
 /** Bytes of a kubeconfig; more is something else. */
 const LARGEST = 4 << 20
@@ -27,8 +29,6 @@ export interface Access {
    */
   options(): Promise<https.RequestOptions>
 }
-
-type Entry = Record<string, unknown>
 
 /**
  * Reads a kubeconfig as kubectl does (k8s.io/client-go tools/clientcmd: client_config.go, loader.go, validation.go):
@@ -49,7 +49,7 @@ export async function readKubeconfig(file: string): Promise<Access> {
     ['kind', 'Config'],
   ] as const)
     if (root[field] && root[field] !== value)
-      throw refused(`its ${field} is ${quoted(root[field])}, where a kubeconfig has ${value}`, FETCH)
+      throw refused(`its ${field} is ${nameText(root[field])}, where a kubeconfig has ${value}`, FETCH)
 
   const contexts = entriesOf(root.contexts, 'context', refused)
   const current = root['current-context'] || (contexts.size === 1 ? [...contexts.keys()][0] : undefined)
@@ -57,16 +57,16 @@ export async function readKubeconfig(file: string): Promise<Access> {
   if (contexts.size === 0) throw refused('it defines no context', FETCH)
   if (current === undefined) throw refused('it has several contexts, and no current-context', choose)
   const context = contexts.get(String(current))
-  if (!context) throw refused(`its current-context ${quoted(current)} is not one of its contexts`, choose)
+  if (!context) throw refused(`its current-context ${nameText(current)} is not one of its contexts`, choose)
 
   const clusters = entriesOf(root.clusters, 'cluster', refused)
   const cluster = clusters.get(String(context.cluster))
   if (!cluster)
     throw refused(
-      `its context ${quoted(current)} names the cluster ${quoted(context.cluster)}, which it does not define`,
+      `its context ${nameText(current)} names the cluster ${nameText(context.cluster)}, which it does not define`,
       `correct the context: the clusters in the file are ${names(clusters)}`,
     )
-  const clusterName = `cluster ${quoted(context.cluster)}`
+  const clusterName = `cluster ${nameText(context.cluster)}`
   if (!cluster.server) throw refused(`its ${clusterName} has no server`, `${FETCH}, or add the address`)
   checkTypes(clusterName, cluster, CLUSTER_TEXTS, refused)
   const url = serverOf(String(cluster.server), refused)
@@ -75,10 +75,10 @@ export async function readKubeconfig(file: string): Promise<Access> {
   const user = context.user ? users.get(String(context.user)) : {}
   if (!user)
     throw refused(
-      `its context ${quoted(current)} names the user ${quoted(context.user)}, which it does not define`,
+      `its context ${nameText(current)} names the user ${nameText(context.user)}, which it does not define`,
       `correct the context: the users in the file are ${names(users)}`,
     )
-  const userName = `user ${quoted(context.user)}`
+  const userName = `user ${nameText(context.user)}`
   checkTypes(userName, user, USER_TEXTS, refused)
   const insecure = cluster['insecure-skip-tls-verify'] === true
   if (insecure && (cluster['certificate-authority-data'] || cluster['certificate-authority']))
@@ -187,9 +187,6 @@ function decoded(bytes: Buffer): string {
   return new TextDecoder(wide === 0xfffe ? 'utf-16le' : wide === 0xfeff ? 'utf-16be' : 'utf-8').decode(bytes)
 }
 
-const isEntry = (value: unknown): value is Entry =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-const quoted = (name: unknown) => asOneLine(JSON.stringify(String(name ?? '')).slice(0, 200))
 const textOf = (value: unknown) =>
   value instanceof Uint8Array
     ? Buffer.from(value).toString()
@@ -209,7 +206,7 @@ function entriesOf(
     if (!isEntry(item) || item.name === undefined) continue
     const name = String(item.name)
     if (entries.has(name))
-      throw refused(`it defines the ${part} ${quoted(name)} twice`, 'remove the one that is not meant')
+      throw refused(`it defines the ${part} ${nameText(name)} twice`, 'remove the one that is not meant')
     entries.set(name, isEntry(item[part]) ? item[part] : {})
   }
   return entries
@@ -236,7 +233,7 @@ function serverOf(server: string, refused: Refused): URL {
   const url = URL.parse(server)
   const fix = 'correct it: https://HOST:6443'
   if ((url?.protocol !== 'https:' && url?.protocol !== 'http:') || /\s/.test(server))
-    throw refused(`its server ${quoted(server)} is not a URL`, fix)
+    throw refused(`its server ${nameText(server)} is not a URL`, fix)
   if (url.hash) throw refused('its server has a # in its address', fix)
   return url
 }
@@ -265,7 +262,7 @@ function fileOrData(entry: Entry, field: string, folder: string, refused: Refuse
     return readFileSync(path)
   } catch (error) {
     throw refused(
-      `its ${field} ${quoted(path)} cannot be read (${codeOf(error)})`,
+      `its ${field} ${nameText(path)} cannot be read (${codeOf(error)})`,
       `copy the file there, or ${FETCH}`,
       error,
     )
@@ -417,9 +414,9 @@ function tokenOf(user: Entry, folder: string, refused: Refused): string | undefi
     if (text !== '' || token) return text || token
   } catch (error) {
     if (token) return token
-    throw refused(`its tokenFile ${quoted(file)} cannot be read (${codeOf(error)})`, fix, error)
+    throw refused(`its tokenFile ${nameText(file)} cannot be read (${codeOf(error)})`, fix, error)
   }
-  throw refused(`its tokenFile ${quoted(file)} is empty`, fix)
+  throw refused(`its tokenFile ${nameText(file)} is empty`, fix)
 }
 
 /** A text as a header carries it, in bytes of UTF-8. Throws for one that would end the header. */

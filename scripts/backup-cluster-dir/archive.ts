@@ -60,7 +60,8 @@ export function writeArchive(
   return tarOf(files())
 }
 
-async function* hashed(chunks: Chunks, hash: { update(data: Uint8Array): unknown }) {
+/** The same chunks, which `hash` sees as they pass. */
+export async function* hashed(chunks: Chunks, hash: { update(data: Uint8Array): unknown }) {
   for await (const chunk of chunks) {
     hash.update(chunk)
     yield chunk

@@ -17,7 +17,7 @@ import type { Cluster } from '../../lib/script/cluster.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { privateFolder, readIfExists, writeFileAtomic } from '../../lib/script/files.ts'
 import { fileTime } from '../../lib/script/timestamp.ts'
-import { type ArchiveManifest, K3S_COPY, readArchive } from './archive.ts'
+import { type ArchiveManifest, hashed, K3S_COPY, readArchive } from './archive.ts'
 import { type CopyContents, checkCopy } from './parts.ts'
 
 /** Where the archives of a cluster folder are, unless told otherwise. */
@@ -99,7 +99,7 @@ export async function storeArchive(
       createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true }),
     )
     const hash = createHash('sha256')
-    const { manifest } = await verifyArchive(keys, hashing(createReadStream(temporary), hash), name)
+    const { manifest } = await verifyArchive(keys, hashed(createReadStream(temporary), hash), name)
     const file = resolve(folder, name)
     const { size } = statSync(temporary)
     renameSync(temporary, file)
@@ -132,13 +132,6 @@ async function readableByUs(to: Recipients): Promise<{ withUs: Recipients; keys:
       identities: await parseIdentities(text, 'identity'),
       passphrase: () => Promise.reject(new Error('an archive to recipients asked for a passphrase')),
     },
-  }
-}
-
-async function* hashing(chunks: Chunks, hash: { update(data: Uint8Array): unknown }) {
-  for await (const chunk of chunks) {
-    hash.update(chunk)
-    yield chunk
   }
 }
 

@@ -1,5 +1,6 @@
 import { filesOf, K3S, type Role, TOOLS } from '../../lib/k3s/k3s.ts'
 import { type Artifact, artifactsOf, type ReleaseName, type Releases } from '../../lib/k3s/releases.ts'
+import { sha256 } from '../../lib/script/digest.ts'
 import { ExpectedError } from '../../lib/script/errors.ts'
 import { registerSecret } from '../../lib/script/redact.ts'
 import type { Run } from '../../lib/script/run.ts'
@@ -74,15 +75,10 @@ export async function surveyHost(
   // Before anything is asked for elsewhere: a version that is refused need not even exist.
   checkVersion(facts, role, listed.k3s.version)
   const artifacts = { ...listed, k3s: await source.known(listed.k3s) }
-  const sum = token === undefined ? undefined : await sha256(token)
+  const sum = token === undefined ? undefined : sha256(token)
   const plan = await planHost(facts, { role, artifacts, domain, address, token: sum, airgap })
   if (!marked) plan.lines.unshift(`mark it as a server of the cluster ${installation.cluster}`)
   return { ssh, role, facts, artifacts, plan }
-}
-
-async function sha256(text: string): Promise<string> {
-  const { createHash } = await import('node:crypto')
-  return createHash('sha256').update(text).digest('hex')
 }
 
 /** The token that agents join with; undefined while the server has none. */

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { FEATURE_GATES, type FluxRelease, fluxRelease } from '../../lib/flux/flux-install.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
 import { bodyBytes } from '../../lib/script/body.ts'
+import { sha256 } from '../../lib/script/digest.ts'
 import { codeOf, ExpectedError, messageOf } from '../../lib/script/errors.ts'
 
 /** Bytes of the manifest: today's has 400 kB. */
@@ -55,7 +55,7 @@ async function download(release: FluxRelease): Promise<string> {
       { cause: error },
     )
   }
-  const sum = createHash('sha256').update(body).digest('hex')
+  const sum = sha256(body)
   if (sum !== release.sha256)
     throw new ExpectedError(
       `the download of Flux ${release.version} has the checksum ${sum}, but ${release.sha256} is recorded`,

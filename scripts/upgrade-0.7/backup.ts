@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { releaseName } from '../../lib/flux/stored-release.ts'
 import { type Kubectl, type KubeObject, refOf } from '../../lib/kubectl/kubectl.ts'
 import type { Cluster } from '../../lib/script/cluster.ts'
 import { EXIT, ExpectedError, throwAll } from '../../lib/script/errors.ts'
@@ -14,7 +15,7 @@ import {
   TEN,
 } from '../../lib/secret-backup/secret-backup.ts'
 import type { UpgradeFacts } from './facts.ts'
-import { type Ownership, ownershipOf, releaseNameOf } from './state.ts'
+import { type Ownership, ownershipOf } from './state.ts'
 
 /** The Secrets that an upgrade is about. */
 export interface Subject {
@@ -28,7 +29,7 @@ export interface Subject {
 /** Reads the ten Secrets of the docs, and whatever else the release of the secrets owns: it goes with them. */
 export async function readSubject(kubectl: Kubectl, owner: KubeObject): Promise<Subject> {
   const found = await readSecrets(kubectl, ['flux-system', 'oas', 'oas-apps'])
-  const theirs = ownershipOf(found).filter(({ release }) => release === releaseNameOf(owner))
+  const theirs = ownershipOf(found).filter(({ release }) => release === releaseName(owner))
   const wanted = [...new Map([...TEN, ...theirs].map(name => [secretPlaceOf(name), name])).values()]
   const picked = pick(found, wanted)
   const places = new Set(picked.map(secret => secretPlaceOf(secretNameOf(secret))))

@@ -132,10 +132,3 @@ export function helmMetadata({ release, releaseNamespace }: Ownership) {
     },
   }
 }
-
-/** The name under which Helm knows a HelmRelease. Pure. */
-export function releaseNameOf({ metadata, spec }: KubeObject): string {
-  return (
-    spec?.releaseName ?? (spec?.targetNamespace ? `${spec.targetNamespace}-${metadata.name}` : metadata.name)
-  )
-}

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newestServed } from '../../../../lib/flux/flux-versions.ts'
+import { releaseName } from '../../../../lib/flux/stored-release.ts'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import type { ExpectedError } from '../../../../lib/script/errors.ts'
 import { diffBackup } from '../../../../lib/secret-backup/diff.ts'
@@ -28,7 +29,6 @@ import {
   helmMetadata,
   ownershipOf,
   readUpgradeState,
-  releaseNameOf,
   writeUpgradeState,
 } from '../../../../scripts/upgrade-0.7/state.ts'
 import { beginning, branchOf, checkHealth, upgradePlan } from '../../../../scripts/upgrade-0.7/upgrade.ts'
@@ -397,7 +397,7 @@ test('whose a secret was is kept, and told to Helm again', () => {
   assert.equal(ownershipOf([{ ...secret, metadata: { ...secret.metadata, ...helmMetadata(ownership) } }]), [
     ownership,
   ])
-  const named = (spec: object) => releaseNameOf({ ...owner(), spec })
+  const named = (spec: object) => releaseName({ ...owner(), spec })
   assert.equal(
     [named({}), named({ targetNamespace: 'oas' }), named({ releaseName: 'x', targetNamespace: 'oas' })],
     ['oas-secrets', 'oas-oas-secrets', 'x'],
