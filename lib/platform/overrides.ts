@@ -16,6 +16,11 @@ export function sourcesOf(release: KubeObject): ValuesSource[] {
   return (release.spec?.valuesFrom ?? []) as ValuesSource[]
 }
 
+/** Whether an entry is an administrator's override: it may be absent, and its name says it. */
+export function isOverride({ name, optional, targetPath }: ValuesSource): boolean {
+  return optional === true && !targetPath && name.endsWith('-override')
+}
+
 /** Whether a ConfigMap or Secret of this name is meant as an override. */
 export function isOverrideName(name: string): boolean {
   return /^oas-.*-override$/.test(name)

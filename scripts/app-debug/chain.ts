@@ -101,9 +101,3 @@ function detailOf(object: KubeObject): string {
 interface ContainerStatus {
   state?: { waiting?: { reason?: string } }
 }
-
-/** The chain of one name; undefined for everything, or when the objects that may bear the name could not be read. */
-export function chainNamed(name: string | undefined, index: Index): AppChain | undefined {
-  const unknown = index.blind('Kustomization') || index.blind('HelmRelease')
-  return name === undefined || unknown ? undefined : appChainOf(name, index)
-}

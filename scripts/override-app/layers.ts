@@ -3,7 +3,7 @@
 import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import { leaves, type Path, parseValues, parseYaml, textsIn } from '../../lib/flux/values.ts'
 import type { Kubectl, KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { overrideText, sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
+import { isOverride, overrideText, sourcesOf, type ValuesSource } from '../../lib/platform/overrides.ts'
 import { ExpectedError, messageOf } from '../../lib/script/errors.ts'
 import { nearest } from '../../lib/script/flags.ts'
 import { inQuotes } from '../../lib/script/printable.ts'
@@ -160,9 +160,4 @@ function reaches(values: HelmValues, path: readonly string[]): boolean {
     map = map[key]
   }
   return true
-}
-
-/** Whether an entry is an administrator's override: it may be absent, and its name says it. */
-export function isOverride({ name, optional, targetPath }: ValuesSource): boolean {
-  return optional === true && !targetPath && name.endsWith('-override')
 }

@@ -5,10 +5,10 @@ import { standing } from '../../lib/flux/flux.ts'
 import type { HelmValue, HelmValues } from '../../lib/flux/stored-release.ts'
 import { leaves, pathText } from '../../lib/flux/values.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
-import { appOfOverride, sourcesOf } from '../../lib/platform/overrides.ts'
+import { appOfOverride, isOverride, sourcesOf } from '../../lib/platform/overrides.ts'
 import type { Run } from '../../lib/script/run.ts'
 import { table } from '../../lib/script/table.ts'
-import { CHART, isOverride, origins, overridable, type ValueOrigin, type ValuesLayer } from './layers.ts'
+import { CHART, origins, overridable, type ValueOrigin, type ValuesLayer } from './layers.ts'
 
 /** The longest value on one line. */
 const WIDEST = 60
