@@ -58,8 +58,8 @@ export function unusableFlaws(backup: KubeObject, now: number): BackupFlaw[] {
   return flaws
 }
 
-/** What is wrong with a backup as a whole. Pure. */
-export function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
+/** How the making of a backup failed, also in part. What its files are like since, its proofs tell. Pure. */
+export function flawsOfRun(backup: KubeObject, now: number): BackupFlaw[] {
   const { status = {}, metadata } = backup
   const flaws = unusableFlaws(backup, now)
   if (status.phase === 'PartiallyFailed') flaws.push(failure(backup, 'has failed in part'))
@@ -71,18 +71,20 @@ export function flawsOf(backup: KubeObject, now: number): BackupFlaw[] {
       what: `${failed} of ${status.hookStatus?.hooksAttempted ?? failed} hooks failed: a database has no new dump in it`,
       fix: `read what the hook says (velero backup logs ${metadata.name}), ${AGAIN}`,
     })
-  const damaged = metadata.annotations?.[WRONG_IN_BUCKET]
-  if (damaged !== undefined)
-    flaws.push({
-      what: `was found damaged: ${damaged}`,
-      fix: `check it again when the cause is corrected: npx tsx scripts/backup.ts --verify ${metadata.name}`,
-    })
   if (startOf(backup) > now + 5 * 60_000)
     flaws.push({
       what: `was started in the future (${status.startTimestamp ?? metadata.creationTimestamp})`,
       fix: "correct the server's clock (timedatectl), then take another backup",
     })
   return flaws
+}
+
+/** What a verification of the whole backup has found to be damaged in the bucket. */
+function damage({ metadata }: KubeObject): BackupFlaw[] {
+  const damaged = metadata.annotations?.[WRONG_IN_BUCKET]
+  if (damaged === undefined) return []
+  const fix = `check it again when the cause is corrected: npx tsx scripts/backup.ts --verify ${metadata.name}`
+  return [{ what: `was found damaged: ${damaged}`, fix }]
 }
 
 /** The flaw of a backup of one application, as one of a whole cluster. */
@@ -127,7 +129,8 @@ export function judgeBackup(
     .filter(claim => only?.(claim) ?? true)
     .map(claim => judgeClaim(claim, copies.get(claim.metadata.uid ?? '-') ?? [], backup, look))
     .sort((a, b) => (a.claim < b.claim ? -1 : 1))
-  const flaws = [...flawsOf(backup, now), ...flawsOfSelection(backup, claims.length, only !== undefined)]
+  const ofSelection = flawsOfSelection(backup, claims.length, only !== undefined)
+  const flaws = [...flawsOfRun(backup, now), ...damage(backup), ...ofSelection]
   return {
     name: metadata.name,
     phase: status.phase ?? 'New',

@@ -3,7 +3,7 @@ import type { AppParts } from '../../lib/backup/back-up.ts'
 import { BackupBucket } from '../../lib/backup/bucket.ts'
 import type { BackupObjects } from '../../lib/backup/claim.ts'
 import { type Held, heldBy } from '../../lib/backup/held.ts'
-import { flawsOf, throwFlaws, unusableFlaws } from '../../lib/backup/judge.ts'
+import { flawsOfRun, throwFlaws, unusableFlaws } from '../../lib/backup/judge.ts'
 import { startOf, VELERO } from '../../lib/backup/objects.ts'
 import { checkRepositories } from '../../lib/backup/repository.ts'
 import { heldLines, spaceProblems } from '../../lib/backup/restoring.ts'
@@ -17,7 +17,7 @@ import { ExpectedError, throwAll } from '../../lib/script/errors.ts'
 import type { RestoreState } from './state.ts'
 
 /**
- * Throws an ExpectedError unless the backup exists, nothing is wrong with it as a whole, and it is proved, and the
+ * Throws an ExpectedError unless the backup exists, did not fail, and is proved for what is restored, and the
  * password of the cluster opens its volumes. Returns its proof; undefined for an unproved one that is accepted, now or
  * at the beginning of the restore.
  */
@@ -38,7 +38,7 @@ export async function restorable(
   const asItIs = 'to restore it as it is: --accept-unproved'
   const refused = (what: string, fix: string) => new ExpectedError(`backup ${name} ${what}`, fix)
   throwAll(unusableFlaws(backup, now).map(({ what }) => refused(what, another)))
-  const flaws = unproved ? [] : flawsOf(backup, now)
+  const flaws = unproved ? [] : flawsOfRun(backup, now)
   throwAll(flaws.map(({ what, fix }) => refused(what, `${fix}; or ${another}; ${asItIs}`)))
   const bucket = await BackupBucket.open(config, signal)
   const proof = unproved ? undefined : await readProof(bucket, name, app, asItIs)

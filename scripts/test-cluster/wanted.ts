@@ -1,8 +1,8 @@
-import { APP_NAMES } from '../../lib/platform/apps.ts'
+import { APP_NAMES, checkApp } from '../../lib/platform/apps.ts'
 import { parseHostName } from '../../lib/preflight/host-name.ts'
 import { timeoutOf } from '../../lib/script/duration.ts'
 import { UsageError } from '../../lib/script/errors.ts'
-import { listedWords, suggestion } from '../../lib/script/flags.ts'
+import { listedWords } from '../../lib/script/flags.ts'
 import { inQuotes } from '../../lib/script/printable.ts'
 import { TEST_SECTIONS, type TestSection } from './checks.ts'
 
@@ -37,8 +37,7 @@ export function wantedOf(flags: {
     )
   const sections = sectionsOf(flags.only, { app, fqdn })
   const wanted = flags.browser && !sections.includes('browser') ? [...sections, 'browser' as const] : sections
-  if (app !== undefined && !APP_NAMES.includes(app))
-    throw new UsageError(`--app ${JSON.stringify(app)}: unknown application`, suggestion(app, APP_NAMES))
+  if (app !== undefined) checkApp(app, APP_NAMES)
   return { wanted, app, fqdn, deadline: timeoutOf(flags.timeout, 0.5) }
 }
 
