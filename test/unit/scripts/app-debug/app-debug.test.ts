@@ -103,6 +103,17 @@ test('the cause, its symptoms and warnings are marked; a Secret is shown when it
 })
 const order = (row: string) => ['HelmRelease', 'Secret', 'Pod', 'Node'].findIndex(kind => row.includes(kind))
 
+test('a DaemonSet whose pods are not ready is not marked as healthy', () => {
+  const daemon = (numberReady: number) =>
+    objectOf('DaemonSet', 'oas-apps', 'agent', {
+      ...instance,
+      status: { desiredNumberScheduled: 1, numberReady },
+    })
+  const row = (ready: number) =>
+    shown('wekan', indexOf([...objects, daemon(ready)])).find(each => each.includes('DaemonSet'))
+  assert.equal([row(0), row(1)], ['… DaemonSet oas-apps/agent', '✓ DaemonSet oas-apps/agent'])
+})
+
 test('a cause concernsApp an application when it or what it explains lies in its chain', () => {
   const chain = appChainOf('wekan', index)
   assert.ok(concernsApp(cause(pod), chain))
