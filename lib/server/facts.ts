@@ -1,5 +1,6 @@
 import { K3S, TOOLS_RECORD } from '../k3s/k3s.ts'
 import { versionIn } from '../k3s/version.ts'
+import { ExpectedError } from '../script/errors.ts'
 import type { ExecOptions, Ssh } from '../ssh/ssh.ts'
 import { type Fact, linesOf, mapped, program, readFacts, shell, wholeNumber } from './reader.ts'
 
@@ -30,14 +31,23 @@ export function fileText(path: string): Fact<string | undefined> {
   return program(['cat', '--', path], ({ text, code }) => (code === 0 ? text : undefined))
 }
 
-/** The text of a file of a server, read as root; undefined where it does not exist. */
+/**
+ * The text of a file of a server, read as root; undefined where it does not exist. Throws an ExpectedError for one that
+ * exists and cannot be read.
+ */
 export async function readServerFile(
   ssh: Ssh,
   path: string,
   options: Pick<ExecOptions, 'most'> = {},
 ): Promise<string | undefined> {
-  const facts = { text: fileText(path) }
-  return (await readFacts(ssh, facts, { ...options, sudo: true, title: `reading ${path}` })).text
+  const facts = { text: fileText(path), there: existing([path]) }
+  const found = await readFacts(ssh, facts, { ...options, sudo: true, title: `reading ${path}` })
+  if (found.text === undefined && found.there.length > 0)
+    throw new ExpectedError(
+      `${path} on ${ssh.name} cannot be read`,
+      `see why on the server: sudo cat ${path}`,
+    )
+  return found.text
 }
 
 /** Whether a path exists, of these. */
