@@ -1,9 +1,10 @@
 import { diagnose } from '../diagnosis/diagnose.ts'
-import { type RootCause, remedyText } from '../diagnosis/finding.ts'
+import { type Remedy, type RootCause, remedyText } from '../diagnosis/finding.ts'
 import { gather } from '../diagnosis/gather.ts'
 import { graceOf } from '../diagnosis/grace.ts'
 import { controllerOf, dependenciesOf, keyOf, reach } from '../diagnosis/graph.ts'
 import { RULES } from '../diagnosis/rules/index.ts'
+import { keptObjects } from '../diagnosis/rules/terminating.ts'
 import { Index, type Snapshot } from '../diagnosis/snapshot.ts'
 import { handled, inventory, standing } from '../flux/flux.ts'
 import { type Kubectl, type KubeObject, type Ref, refOf, refText } from '../kubectl/kubectl.ts'
@@ -31,14 +32,18 @@ export function obstacleError({ subject, cause, fix }: Obstacle): ExpectedError 
  * itself. Pure.
  */
 export function obstacleOf(cause: RootCause): Obstacle {
-  const fix = remedyText(cause.remedy)
   return {
     subject: refText(cause.subject),
     cause: cause.cause,
-    fix: cause.remedy.action?.do === 'script' ? fix : `${fix}; then run the same command again`,
+    fix: fixOf(cause.remedy),
     grace: Math.min(...[cause, ...(cause.timing === 'passing' ? [] : cause.explains)].map(graceOf)),
     explains: cause.explains.map(({ subject }) => refText(subject)),
   }
+}
+
+function fixOf(remedy: Remedy): string {
+  const fix = remedyText(remedy)
+  return remedy.action?.do === 'script' ? fix : `${fix}; then run the same command again`
 }
 
 /**
@@ -188,10 +193,18 @@ export function obstaclesOf(
  */
 export function keepersOf(left: readonly KubeObject[], snapshot: Snapshot): Obstacle[] {
   const deleted = left.filter(({ metadata }) => metadata.deletionTimestamp)
-  return obstaclesOf(deleted.map(refOf), snapshot, ({ kind }) => {
+  const found = obstaclesOf(deleted.map(refOf), snapshot, ({ kind }) => {
     const name = controllerOf(kind)
     return name ? [{ apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'flux-system', name }] : false
   })
+  if (found.length > 0) return found
+  // A diagnosis tells of a finalizer after minutes only; during a wait it is the best answer from the start.
+  const keys = keysOf(deleted.map(refOf))
+  return keptObjects(new Index(snapshot)).flatMap(({ object, cause, remedy }) =>
+    remedy && keys.has(keyOf(refOf(object))) && controllerOf(object.kind) === undefined
+      ? [{ subject: refText(refOf(object)), cause, fix: fixOf(remedy), grace: Number.POSITIVE_INFINITY }]
+      : [],
+  )
 }
 
 /** Milliseconds between two diagnoses during a wait: a diagnosis reads everything, a wait looks more often. */

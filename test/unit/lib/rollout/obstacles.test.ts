@@ -714,6 +714,18 @@ test('of what is to go its finalizer is told, or the controller of Flux that doe
   const failing = release(`Ready=False InstallFailed: ${failedInstall('execution error at (x)')}`)
   assert.equal(kept(), ['Kustomization flux-system/loki'])
   assert.equal(kept(controller('kustomize-controller', 0)), ['Deployment flux-system/kustomize-controller'])
+
+  const client: KubeObject = {
+    apiVersion: 'hydra.ory.sh/v1alpha1',
+    kind: 'OAuth2Client',
+    metadata: { name: 'x' },
+  }
+  Object.assign(client.metadata, {
+    deletionTimestamp: new Date(Date.now() - 20_000).toISOString(),
+    finalizers: ['finalizer.ory.hydra.sh'],
+  })
+  const [young] = keepersOf([client], facts({ workloads: [client] }).snapshot)
+  assert.match(young!.cause, 'nothing has removed its finalizer finalizer.ory.hydra.sh')
 })
 
 test.run()
