@@ -13,7 +13,7 @@ import { script } from '../lib/script/script.ts'
 
 await script({
   name: 'users',
-  group: 'watch',
+  group: 'set up',
   summary: 'List, create, change, disable and delete users; grant applications; reset passwords.',
   args: {
     name: 'COMMAND NAME APP…',

@@ -154,7 +154,7 @@ const schedules = each('Schedule', (schedule, index) => {
 
 /**
  * Milliseconds after which a proof of a backup is too old, as the alert BackupNotProved has it (flux2/apps/velero). What
- * destroys data asks for a younger one (PROOF_AGE in lib/backup/guard.ts).
+ * destroys data asks for a younger one (lib/backup/guard.ts).
  */
 export const PROOF_LASTS = 8 * 86_400_000
 
