@@ -87,6 +87,7 @@ test('a file of lib/ serves two scripts or more', () => {
   assert.equal(
     lonely.map(file => `${file} serves ${[...(serves.get(file) ?? ['no script'])].join()}`),
     [],
+    'a file of rules belongs into rules/index.ts, code of one script into scripts/NAME/',
   )
 })
 

@@ -219,6 +219,8 @@ test('every file below flux2 is applied by something, once', () => {
   const folders = ['flux2/cluster/base', ...KUSTOMIZATIONS.map(({ spec }) => normalize(spec.path))]
   const applied = ['flux2/cluster/apps', 'flux2/cluster/optional'].flatMap(yamlFiles)
   const reached = [...folders.flatMap(filesBelow), ...applied].sort()
+  const missing = yamlFiles('flux2').filter(file => !reached.includes(file))
+  assert.equal(missing, [], `no kustomization.yaml names: ${missing.join(', ')}`)
   assert.equal(reached, yamlFiles('flux2'))
   const places = all.map(({ object }) => `${object.kind} ${place(object)}`)
   assert.is(new Set(places).size, places.length)
@@ -313,7 +315,10 @@ for (const { object, file, kustomization } of releases) {
     assert.match(version, /^v?\d+\.\d+\.\d+$/)
     assert.is(sourceRef.kind, 'HelmRepository')
     const sources = ofKind('HelmRepository').map(({ object }) => place(object))
-    assert.ok(sources.includes(`${sourceRef.namespace}/${sourceRef.name}`), sourceRef.name)
+    assert.ok(
+      sources.includes(`${sourceRef.namespace}/${sourceRef.name}`),
+      `no file that flux2/infrastructure/sources/kustomization.yaml lists has HelmRepository ${sourceRef.name}`,
+    )
     for (const { name } of spec.dependsOn ?? [])
       assert.ok(
         releases.some(
@@ -541,7 +546,8 @@ test('certificates are for the hosts, and in the Secrets, that are known', () =>
     tls.map(({ secretName, hosts }) => `${namespace}/${secretName} ${hosts.join()}`),
   )
   // The pages and the API of the user panel share a host, and with it the certificate.
-  assert.equal([...new Set(found)].sort(), expected.sort())
+  const place = 'a new host belongs into CERTIFICATES (test/fixtures/manifests.ts)'
+  assert.equal([...new Set(found)].sort(), expected.sort(), place)
   const hosts = APPS.flatMap(app => app.hosts({ domain: '${domain}', wordpress_domain: wordpress }))
   for (const host of hosts)
     assert.ok(
@@ -561,7 +567,7 @@ test('every ingress is of class nginx, and each certificate is asked for once', 
   for (const { className, tls } of ingresses) assert.is(className, 'nginx', JSON.stringify(tls))
 })
 
-test('names that administrators and backups know stay', () => {
+test('names that administrators and backups know stay; a new one is added here', () => {
   const names = (kind: string) =>
     ofKind(kind)
       .map(({ object }) => place(object))

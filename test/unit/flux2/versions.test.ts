@@ -80,7 +80,11 @@ test('the release notes of every version that is pinned were read: its line in u
     const { chart, version } = object.spec.chart.spec
     const tag = of(object.metadata.name)?.image?.tag?.match(/\d[\d.]*/)?.[0] ?? ''
     const named = lines.filter(line => line.includes(` ${chart} ${version}`) && line.includes(tag))
-    assert.is(named.length, 1, `${chart} ${version} ${tag}`)
+    assert.is(
+      named.length,
+      1,
+      `runbooks/upgrade-0.7.md needs one row that begins "| ${chart} ${version} (${tag})"; it has ${named.length}`,
+    )
   }
   assert.ok(releases.length > 15)
 })

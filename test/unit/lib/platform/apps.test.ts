@@ -16,7 +16,7 @@ test('the password that is told for an application is one of its own in the cata
   }
 })
 
-test('hosts are those of the docs', () => {
+test('hosts are those of the docs; that of a new application is added here', () => {
   assert.equal(
     APPS.flatMap(app => app.hosts(config)),
     [

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseSourceName } from '../../../../lib/flux/own-sources.ts'
+import { APP_NAMES } from '../../../../lib/platform/apps.ts'
 import { parseFolder, parseLogin, parseUrl, readSourceFlags } from '../../../../scripts/add-source/flags.ts'
 
 const URL_ = 'https://git.example.org/shop.git'
@@ -33,6 +34,12 @@ test('names of the platform, and what is not a name, are refused', () => {
     'a\nb',
   ])
     assert.throws(() => parseSourceName(name), /source|platform/, name)
+  for (const app of APP_NAMES)
+    assert.throws(
+      () => parseSourceName(app),
+      /belongs to the platform/,
+      `TAKEN in own-sources.ts lacks ${app}`,
+    )
   assert.is(parseSourceName('shop-2'), 'shop-2')
 })
 
