@@ -7,6 +7,7 @@ import {
   KUSTOMIZATION,
 } from '../../lib/flux/flux.ts'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import { objectOf } from './lib/diagnosis/snapshots.ts'
 
 const types = {
   GitRepository: GIT_REPOSITORY,
@@ -139,3 +140,15 @@ export function facts(more: Partial<Parts>): Index {
     unread: ['Secret', 'ConfigMap', 'Service', 'StorageClass', 'PersistentVolume'],
   })
 }
+
+/** The status of a Deployment whose pod is ready and of the version that was applied last. */
+export const rolledOut = { observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1 }
+
+/** The Deployment of one of Flux's controllers, in its second generation. */
+export const deployment = (status?: object, spec: object = { replicas: 1 }): KubeObject =>
+  objectOf('Deployment', 'flux-system', 'kustomize-controller', {
+    apiVersion: 'apps/v1',
+    metadata: { generation: 2 },
+    spec,
+    status,
+  })

@@ -1,6 +1,23 @@
 import fc from 'fast-check'
 import type { KubeObject } from '../../lib/kubectl/kubectl.ts'
+import type { CatalogueEntry } from '../../lib/platform/secrets.ts'
 import { plainSecret } from '../../lib/secret-backup/secret-backup.ts'
+
+/** An entry of the catalogue with two passwords. */
+export const entry: CatalogueEntry = {
+  name: 'oas-wekan-variables',
+  namespace: 'flux-system',
+  app: 'wekan',
+  keys: { one: { length: 32 }, two: { length: 32 } },
+}
+
+/** One with a login of HTTP. */
+export const basic: CatalogueEntry = {
+  name: 'basic',
+  namespace: 'oas',
+  app: 'core',
+  basicAuth: { user: 'admin' },
+}
 
 /** A value as a Secret holds it. */
 export const base64 = (text: string | Uint8Array) => Buffer.from(text).toString('base64')

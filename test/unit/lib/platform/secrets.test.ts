@@ -6,7 +6,6 @@ import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { APP_NAMES } from '../../../../lib/platform/apps.ts'
 import { SecretCopies } from '../../../../lib/platform/secret-copies.ts'
 import {
-  type CatalogueEntry,
   generatedKeysOf,
   generatePassword,
   loadCatalogue,
@@ -16,21 +15,10 @@ import {
 } from '../../../../lib/platform/secrets.ts'
 import { redact } from '../../../../lib/script/redact.ts'
 import { expectedFrom, temporaryFolder } from '../../helpers.ts'
+import { basic, entry, secret as secretOf } from '../../secrets.ts'
 
-const entry: CatalogueEntry = {
-  name: 'oas-wekan-variables',
-  namespace: 'flux-system',
-  app: 'wekan',
-  keys: { one: { length: 32 }, two: { length: 32 } },
-}
-const basic: CatalogueEntry = { name: 'basic', namespace: 'oas', app: 'core', basicAuth: { user: 'admin' } }
-
-function secret(values: Record<string, string>, { name, namespace } = entry): KubeObject {
-  const data = Object.fromEntries(
-    Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
-  )
-  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type: 'Opaque', data }
-}
+const secret = (values: Record<string, string>, { name, namespace } = entry) =>
+  secretOf(name, values, namespace)
 
 test('a Secret that is absent is created with all its keys', () => {
   const plan = planSecret(entry, undefined)

@@ -2,17 +2,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { obstaclesTo } from '../../../../lib/rollout/flux.ts'
-import { conditionOf } from '../../flux-objects.ts'
+import { conditionOf, deployment, rolledOut } from '../../flux-objects.ts'
 import { objectOf, snapshotOf } from '../diagnosis/snapshots.ts'
-
-const rolledOut = { observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1 }
-const deployment = (status?: object, spec: object = { replicas: 1 }): KubeObject =>
-  objectOf('Deployment', 'flux-system', 'kustomize-controller', {
-    apiVersion: 'apps/v1',
-    metadata: { generation: 2 },
-    spec,
-    status,
-  })
 
 test('a new pod of Flux that does not start is told, although the old one is ready', () => {
   const set = (revision: string) =>

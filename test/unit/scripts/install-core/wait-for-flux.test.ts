@@ -2,18 +2,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Kubectl, type KubeObject } from '../../../../lib/kubectl/kubectl.ts'
 import { isUp, unreadyOfFlux } from '../../../../scripts/install-core/wait-for-flux.ts'
-import { conditionOf } from '../../flux-objects.ts'
+import { conditionOf, deployment, rolledOut } from '../../flux-objects.ts'
 import { objectOf } from '../../lib/diagnosis/snapshots.ts'
 import { kubeconfigFile, serve } from '../../transport.ts'
-
-const rolledOut = { observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1 }
-const deployment = (status?: object, spec: object = { replicas: 1 }): KubeObject =>
-  objectOf('Deployment', 'flux-system', 'kustomize-controller', {
-    apiVersion: 'apps/v1',
-    metadata: { generation: 2 },
-    spec,
-    status,
-  })
 
 test('a Deployment is up when all of its pods are ready and of the version that was applied last', () => {
   assert.ok(isUp(deployment(rolledOut)))

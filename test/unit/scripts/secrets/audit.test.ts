@@ -1,15 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { CatalogueEntry } from '../../../../lib/platform/secrets.ts'
 import { auditSecrets } from '../../../../scripts/secrets/audit.ts'
-
-const entry: CatalogueEntry = {
-  name: 'oas-wekan-variables',
-  namespace: 'flux-system',
-  app: 'wekan',
-  keys: { one: { length: 32 }, two: { length: 32 } },
-}
-const basic: CatalogueEntry = { name: 'basic', namespace: 'oas', app: 'core', basicAuth: { user: 'admin' } }
+import { basic, entry } from '../../secrets.ts'
 
 test('an audit finds what is missing, empty, or ends with a newline, and quotes no value', () => {
   assert.equal(auditSecrets(entry, { one: 'a', two: 'b' }), [])
